@@ -1,0 +1,99 @@
+//! What a plugin may use. Each bound is a constant with its reason, a setting, and a test named for its violation.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Memory of one instance, in bytes. A batch of 10,000 Alleycat records takes under 2 MiB; the rest is room for plugins
+/// in languages that bring a garbage collector.
+pub const MEMORY_BYTES: usize = 64 << 20;
+
+/// Fuel (about one for each WebAssembly instruction) that a call gets whatever its size: for start-up and settings.
+pub const FUEL_PER_CALL: u64 = 2_000_000;
+
+/// Fuel for each row of a call on top. The Alleycat plugins need 50 to 600; a rule in JavaScript some thousands.
+pub const FUEL_PER_ROW: u64 = 20_000;
+
+/// Time that one call may take, in milliseconds. Fuel ends a plugin that computes too long, and does so at the same
+/// instruction everywhere; this ends one whose instructions are slow. Generous, for it depends on the machine.
+pub const CALL_MS: u64 = 2_000;
+
+/// Bytes of a call's answer, all its lists and texts together. More would be copied into the host before it could be
+/// looked at.
+pub const RETURNED_BYTES: usize = 16 << 20;
+
+/// Bytes of one group's state. A DynamoDB item holds 400 KB, of which the state can't be all.
+pub const STATE_BYTES: usize = 256 << 10;
+
+/// Bytes of the reason that a validator gives for a row.
+pub const REASON_BYTES: usize = 1 << 10;
+
+/// Lines that one call may log. Lines beyond are dropped and counted.
+pub const LOG_LINES: u32 = 20;
+
+/// Bytes of a logged line. The rest is cut off.
+pub const LOG_LINE_BYTES: usize = 1 << 10;
+
+/// Fuel that a logged line costs, dropped or not: a line takes the host longer than one instruction.
+pub const LOG_FUEL: u64 = 10_000;
+
+/// Fields that a plugin may declare.
+pub const FIELDS: usize = 64;
+
+/// Outputs that an aggregator may declare.
+pub const OUTPUTS: usize = 64;
+
+/// Bytes of the WebAssembly stack: deep enough for a recursive descent, shallow enough for every host thread.
+pub const STACK_BYTES: usize = 512 << 10;
+
+/// The bounds that a host sets. The defaults are this module's constants.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    /// See [`MEMORY_BYTES`].
+    pub memory_bytes: usize,
+    /// See [`FUEL_PER_CALL`].
+    pub fuel_per_call: u64,
+    /// See [`FUEL_PER_ROW`].
+    pub fuel_per_row: u64,
+    /// See [`CALL_MS`].
+    pub call_ms: u64,
+    /// See [`RETURNED_BYTES`].
+    pub returned_bytes: usize,
+    /// See [`STATE_BYTES`].
+    pub state_bytes: usize,
+    /// See [`REASON_BYTES`].
+    pub reason_bytes: usize,
+    /// See [`LOG_LINES`].
+    pub log_lines: u32,
+    /// See [`LOG_LINE_BYTES`].
+    pub log_line_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: MEMORY_BYTES,
+            fuel_per_call: FUEL_PER_CALL,
+            fuel_per_row: FUEL_PER_ROW,
+            call_ms: CALL_MS,
+            returned_bytes: RETURNED_BYTES,
+            state_bytes: STATE_BYTES,
+            reason_bytes: REASON_BYTES,
+            log_lines: LOG_LINES,
+            log_line_bytes: LOG_LINE_BYTES,
+        }
+    }
+}
+
+impl Limits {
+    /// Fuel for a call with this many rows.
+    pub(crate) fn fuel(&self, rows: usize) -> u64 {
+        self.fuel_per_call.saturating_add(self.fuel_per_row.saturating_mul(rows as u64))
+    }
+
+    /// Time for a call.
+    pub(crate) fn call_time(&self) -> Duration {
+        Duration::from_millis(self.call_ms)
+    }
+}

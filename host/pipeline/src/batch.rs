@@ -1,0 +1,113 @@
+//! A batch: records of one shard, in order, and how far the shard is read when they are done.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dead_letter::DeadLetter;
+use crate::position::{Place, SequenceNumber};
+
+/// A stretch of [`Batch::bytes`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// Its first byte.
+    pub start: u32,
+    /// The byte after its last.
+    pub end: u32,
+}
+
+/// A record as it came.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The payload, in the batch's bytes.
+    pub payload: Span,
+    /// Where it stands in its shard.
+    pub place: Place,
+    /// The partition key, in the batch's bytes; files have none.
+    pub partition_key: Option<Span>,
+    /// When the stream took it, in milliseconds since 1970; files don't know.
+    pub arrival_ms: Option<i64>,
+    /// The length of the payload as it came, where it was too long to be kept whole.
+    pub cut_from: Option<u64>,
+    /// The dead letter that it was, when it is driven through again.
+    pub redriven: Option<Arc<DeadLetter>>,
+}
+
+/// How far a shard has been read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// Files: the byte at which to go on.
+    pub sequence: SequenceNumber,
+    /// Files: a SHA-256 of the bytes before it, by which another file of the same name is told apart.
+    pub witness: Option<[u8; 32]>,
+}
+
+/// Records of one shard, in order.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The shard.
+    pub shard: Arc<str>,
+    /// All records' payloads and keys.
+    pub bytes: Vec<u8>,
+    /// The records.
+    pub records: Vec<Record>,
+    /// How far the shard is read when this batch is done; nothing where the sender keeps count.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl Batch {
+    /// An empty batch.
+    pub fn new(shard: Arc<str>) -> Self {
+        Self { shard, bytes: Vec::new(), records: Vec::new(), checkpoint: None }
+    }
+
+    /// Some of its bytes.
+    pub fn slice(&self, span: Span) -> &[u8] {
+        &self.bytes[span.start as usize..span.end as usize]
+    }
+
+    /// A record's payload.
+    pub fn payload(&self, record: usize) -> &[u8] {
+        self.slice(self.records[record].payload)
+    }
+
+    /// Adds bytes.
+    pub fn push_bytes(&mut self, bytes: &[u8]) -> Span {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        Span { start: start as u32, end: u32::try_from(self.bytes.len()).expect("a batch holds less than 4 GiB") }
+    }
+
+    /// Adds a plain record.
+    pub fn push(&mut self, payload: &[u8], sequence: SequenceNumber) {
+        let payload = self.push_bytes(payload);
+        self.records.push(Record {
+            payload,
+            place: Place { sequence, sub_sequence: 0 },
+            partition_key: None,
+            arrival_ms: None,
+            cut_from: None,
+            redriven: None,
+        });
+    }
+}
+
+/// How large a batch may get.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BatchLimits {
+    /// Records of a batch.
+    pub max_records: usize,
+    /// Bytes of a batch's payloads; one record may go beyond.
+    pub max_bytes: usize,
+    /// How long the first record of a batch waits for others, in milliseconds.
+    pub max_wait_ms: u64,
+    /// Bytes of one payload. A longer one is a dead letter. An Alleycat message has under 250.
+    pub max_payload_bytes: usize,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self { max_records: 10_000, max_bytes: 6 << 20, max_wait_ms: 1_000, max_payload_bytes: 256 << 10 }
+    }
+}

@@ -1,0 +1,189 @@
+//! What has already been folded into a group, so that nothing is folded twice.
+//!
+//! Delivery is at least once: after a crash or a time-out the same records come again. Each group's item carries a fence
+//! beside its state, and both are written in one write, so they can't disagree.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::position::Place;
+
+/// What has been folded into a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fence {
+    /// The last place folded, by shard. Right where a group's records come from each shard in order.
+    Sequence(SequenceFence),
+    /// The set of ordinals folded. Right under anything: records out of order, sent twice, or spread over shards.
+    Ordinal(OrdinalSet),
+}
+
+/// The last place folded, by shard, in the order of the shards' names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceFence(Vec<(Arc<str>, Place)>);
+
+impl SequenceFence {
+    /// Whether a record at this place has not been folded yet.
+    pub fn admits(&self, shard: &str, place: Place) -> bool {
+        self.find(shard).map_or(true, |at| self.0[at].1 < place)
+    }
+
+    /// Notes that a record at this place has been folded. A place behind the fence does not move it back.
+    pub fn advance(&mut self, shard: &Arc<str>, place: Place) {
+        match self.find(shard) {
+            Ok(at) => self.0[at].1 = self.0[at].1.max(place),
+            Err(at) => self.0.insert(at, (Arc::clone(shard), place)),
+        }
+    }
+
+    fn find(&self, shard: &str) -> Result<usize, usize> {
+        // Nearly always there is one shard.
+        self.0.binary_search_by(|(other, _)| (**other).cmp(shard))
+    }
+}
+
+/// A set of integers as runs `[first, last]`, ascending and never touching.
+///
+/// The ordinals of a group are nearly always consecutive (the seconds of a race), so a set is a run or two; and since
+/// equal sets have equal runs, they have equal bytes, whatever the order of insertion. A general compressed bitmap has
+/// neither: its containers depend on history, and it spends more bytes on one run than this does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrdinalSet(Vec<(i64, i64)>);
+
+impl OrdinalSet {
+    /// Whether it holds an ordinal.
+    pub fn contains(&self, ordinal: i64) -> bool {
+        let at = self.0.partition_point(|&(_, last)| last < ordinal);
+        self.0.get(at).is_some_and(|&(first, _)| first <= ordinal)
+    }
+
+    /// Adds an ordinal; whether it was not there yet.
+    pub fn insert(&mut self, ordinal: i64) -> bool {
+        // The usual case first: the ordinal after the last one.
+        if let Some((_, last)) = self.0.last_mut()
+            && last.checked_add(1) == Some(ordinal)
+        {
+            *last = ordinal;
+            return true;
+        }
+        // The first run that ends at or after the ordinal's left neighbour: the only one it can lie in or extend.
+        let at = self.0.partition_point(|&(_, last)| last < ordinal.saturating_sub(1));
+        let Some(&(first, last)) = self.0.get(at) else {
+            self.0.push((ordinal, ordinal));
+            return true;
+        };
+        if first <= ordinal && ordinal <= last {
+            return false;
+        }
+        if ordinal.checked_add(1) == Some(first) {
+            self.0[at].0 = ordinal;
+        } else if last.checked_add(1) == Some(ordinal) {
+            self.0[at].1 = ordinal;
+            // It may have closed the gap to the run after.
+            if let Some(&(next_first, next_last)) = self.0.get(at + 1)
+                && ordinal.checked_add(1) == Some(next_first)
+            {
+                self.0[at].1 = next_last;
+                self.0.remove(at + 1);
+            }
+        } else {
+            self.0.insert(at, (ordinal, ordinal));
+        }
+        true
+    }
+
+    /// The runs, ascending.
+    pub fn runs(&self) -> &[(i64, i64)] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn place(sequence: u64) -> Place {
+        Place { sequence: sequence.into(), sub_sequence: 0 }
+    }
+
+    #[test]
+    fn a_sequence_fence_stands_for_each_shard_alone() {
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let mut fence = SequenceFence::default();
+        assert!(fence.admits("a", place(0)));
+        fence.advance(&b, place(7));
+        fence.advance(&a, place(5));
+        fence.advance(&a, place(3));
+        assert!(!fence.admits("a", place(5)));
+        assert!(fence.admits("a", Place { sub_sequence: 1, ..place(5) }));
+        assert!(fence.admits("a", place(6)));
+        assert!(!fence.admits("b", place(7)));
+    }
+
+    #[test]
+    fn consecutive_ordinals_are_one_run_in_whatever_order() {
+        let mut set = OrdinalSet::default();
+        assert!([3, 1, 2, 5, 4].into_iter().all(|ordinal| set.insert(ordinal)));
+        assert_eq!(set.runs(), [(1, 5)]);
+        assert!(!set.insert(3));
+    }
+
+    #[test]
+    fn the_ends_of_the_range_do_not_wrap() {
+        let mut set = OrdinalSet::default();
+        for ordinal in [i64::MAX, i64::MIN, i64::MAX - 1, i64::MIN + 1] {
+            assert!(set.insert(ordinal) && !set.insert(ordinal) && set.contains(ordinal));
+        }
+        assert_eq!(set.runs(), [(i64::MIN, i64::MIN + 1), (i64::MAX - 1, i64::MAX)]);
+    }
+
+    proptest! {
+        /// The laws of a set, and one form for each set.
+        #[test]
+        fn an_ordinal_set_is_a_set(ordinals in prop::collection::vec(-30..30_i64, 0..80)) {
+            let (mut set, mut model) = (OrdinalSet::default(), BTreeSet::new());
+            for &ordinal in &ordinals {
+                prop_assert_eq!(set.insert(ordinal), model.insert(ordinal));
+            }
+            for ordinal in -31..31 {
+                prop_assert_eq!(set.contains(ordinal), model.contains(&ordinal));
+            }
+            let mut sorted = OrdinalSet::default();
+            model.iter().for_each(|&ordinal| assert!(sorted.insert(ordinal)));
+            prop_assert_eq!(set, sorted);
+        }
+
+        /// Whatever is delivered again after a crash, each record is admitted exactly once.
+        #[test]
+        fn a_fence_admits_each_record_once(
+            records in prop::collection::vec((0..3_usize, 0..4_u64), 1..40),
+            crashes in prop::collection::vec(0..40_usize, 0..6),
+        ) {
+            let shards: Vec<Arc<str>> = ["x", "y", "z"].map(Arc::from).to_vec();
+            // Each shard's records are in order; the draw says from which shard the next one comes.
+            let mut next = [0_u64; 3];
+            let stream: Vec<_> = records.iter().map(|&(shard, gap)| {
+                next[shard] += gap + 1;
+                (shard, place(next[shard]))
+            }).collect();
+            let (mut fence, mut folded) = (SequenceFence::default(), Vec::new());
+            // A crash loses what came after some moment; then everything comes again from the start.
+            for end in crashes.into_iter().map(|end| end.min(stream.len())).chain([stream.len()]) {
+                for &(shard, place) in &stream[..end] {
+                    if fence.admits(&shards[shard], place) {
+                        fence.advance(&shards[shard], place);
+                        folded.push((shard, place));
+                    }
+                }
+            }
+            folded.sort_unstable();
+            let mut all = stream;
+            all.sort_unstable();
+            prop_assert_eq!(folded, all);
+        }
+    }
+}

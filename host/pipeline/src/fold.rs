@@ -1,0 +1,431 @@
+//! Fold: aggregators fold rows and scores into the states of their groups, behind the fences.
+
+use std::collections::{BTreeMap, HashSet};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use paceline_engine::{Column, ColumnBuf, PackedBuf};
+
+use crate::batch::Batch;
+use crate::dead_letter::{Cause, Reason};
+use crate::fence::{Fence, OrdinalSet, SequenceFence};
+use crate::pipeline::PipelineError;
+use crate::project::{Cell, Cells};
+use crate::route::write_word;
+use crate::rulebook::{FenceRule, KeyTemplate, Literal};
+use crate::ruling::{Aggregate, AggregatePlan, AttributePlan, PartPlan};
+use crate::store::{Attribute, Item, Key, Write};
+use crate::table::{Dead, Table};
+
+/// The groups that the records of a batch belong to.
+pub(crate) struct Groups<'c> {
+    pub(crate) keys: Vec<Key>,
+    /// The key templates by which the groups were made: two aggregators must not share an item.
+    templates: Vec<&'c KeyTemplate>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// What each aggregate of each table folds, in stream order.
+    touches: Vec<Vec<Touch>>,
+    /// Of which table and which of its aggregates each entry of `touches` is.
+    calls: Vec<(usize, usize)>,
+}
+
+/// A row that belongs to a group.
+#[derive(Clone, Copy, Debug)]
+struct Touch {
+    record: u32,
+    row: u32,
+    group: u32,
+    ordinal: i64,
+}
+
+impl<'c> Groups<'c> {
+    /// Finds the groups of each table's rows.
+    pub(crate) fn find(tables: &[Table<'c>], batch: &Batch, cells: &Cells, dead: &mut Dead) -> Self {
+        let mut groups = Self {
+            keys: Vec::new(),
+            templates: Vec::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            touches: Vec::new(),
+            calls: Vec::new(),
+        };
+        let (mut partition, mut sort) = (String::new(), String::new());
+        for (at, table) in tables.iter().enumerate() {
+            let ruling = &table.plan.ruling;
+            for (nth, (aggregate, plan)) in ruling.aggregates.iter().zip(&table.plan.aggregates).enumerate() {
+                let mut touches = Vec::with_capacity(table.records.len());
+                for (row, &record) in table.records.iter().enumerate() {
+                    if !plan.only.iter().all(|(slot, literal)| equals(batch, cells, cells.get(record, *slot), literal))
+                    {
+                        continue;
+                    }
+                    render(&mut partition, &plan.partition, batch, cells, record);
+                    render(&mut sort, &plan.sort, batch, cells, record);
+                    let group = groups.intern(&partition, &sort, &aggregate.rule.key);
+                    if *groups.templates[group as usize] != aggregate.rule.key {
+                        let text = format!("the item {partition} / {sort} is another aggregator's");
+                        let reason = Reason::new(Cause::BadGroup, text).by(aggregate.aggregator.plugin().digest());
+                        dead.push((record, reason.under(&ruling.book.race_type, ruling.book.version)));
+                        continue;
+                    }
+                    let ordinal = match plan.ordinal.map(|slot| cells.get(record, slot)) {
+                        Some(Cell::Integer(ordinal)) => ordinal,
+                        _ => 0,
+                    };
+                    touches.push(Touch { record, row: row as u32, group, ordinal });
+                }
+                groups.touches.push(touches);
+                groups.calls.push((at, nth));
+            }
+        }
+        groups
+    }
+
+    fn intern(&mut self, partition: &str, sort: &str, template: &'c KeyTemplate) -> u32 {
+        let hash = self.hasher.hash_one((partition, sort));
+        let keys = &self.keys;
+        let same = |&group: &u32| {
+            let key = &keys[group as usize];
+            key.sort == sort && key.partition == partition
+        };
+        if let Some(&group) = self.index.find(hash, same) {
+            return group;
+        }
+        let group = self.keys.len() as u32;
+        self.keys.push(Key { partition: partition.to_owned(), sort: sort.to_owned() });
+        self.templates.push(template);
+        let (hasher, keys) = (&self.hasher, &self.keys);
+        self.index.insert_unique(hash, group, |&group| {
+            let key = &keys[group as usize];
+            hasher.hash_one((key.partition.as_str(), key.sort.as_str()))
+        });
+        group
+    }
+}
+
+fn render(into: &mut String, parts: &[PartPlan], batch: &Batch, cells: &Cells, record: u32) {
+    into.clear();
+    for part in parts {
+        match part {
+            PartPlan::Literal(literal) => into.push_str(literal),
+            PartPlan::Cell(slot) => {
+                write_word(into, batch, cells, cells.get(record, *slot));
+            }
+        }
+    }
+}
+
+fn equals(batch: &Batch, cells: &Cells, cell: Cell, literal: &Literal) -> bool {
+    match literal {
+        Literal::Boolean(wanted) => cell == Cell::Boolean(*wanted),
+        Literal::Integer(wanted) => cell == Cell::Integer(*wanted),
+        Literal::Text(wanted) => cells.text(batch, cell) == Some(wanted.as_bytes()),
+    }
+}
+
+/// What folding came to.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    /// What is to be written, and of which group each write is.
+    pub(crate) writes: Vec<(u32, Write)>,
+    /// Rows that were behind their group's fence: folded before.
+    pub(crate) behind: u64,
+}
+
+/// A group while it is being folded.
+struct Group {
+    fence: Option<Fence>,
+    state: Option<Vec<u8>>,
+    /// Of the last row folded: which call, and which record.
+    last: Option<(usize, u32)>,
+    /// How often the group went over from one ruling's aggregator to another's.
+    segment: u32,
+}
+
+/// Folds the rows of the groups for which `wanted` is true into what was loaded of them.
+///
+/// A row that an aggregator can't deal with is folded into no group at all: it goes to `dead`, and the folding starts
+/// anew without it. Nothing has been written by then.
+pub(crate) fn fold(
+    tables: &[Table<'_>],
+    groups: &Groups<'_>,
+    batch: &Batch,
+    cells: &Cells,
+    loaded: &[Option<Item>],
+    wanted: impl Fn(u32) -> bool,
+    dead: &mut Dead,
+) -> Result<Outcome, PipelineError> {
+    let mut gone: HashSet<u32> = dead.iter().map(|(record, _)| *record).collect();
+    let fold = Fold { tables, groups, batch, cells, loaded };
+    loop {
+        match fold.attempt(&wanted, &gone)? {
+            Ok(outcome) => return Ok(outcome),
+            Err(bad) => {
+                for (record, reason) in bad {
+                    if gone.insert(record) {
+                        dead.push((record, reason));
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Fold<'a, 'c> {
+    tables: &'a [Table<'c>],
+    groups: &'a Groups<'c>,
+    batch: &'a Batch,
+    cells: &'a Cells,
+    loaded: &'a [Option<Item>],
+}
+
+impl Fold<'_, '_> {
+    fn attempt(
+        &self,
+        wanted: &impl Fn(u32) -> bool,
+        gone: &HashSet<u32>,
+    ) -> Result<Result<Outcome, Dead>, PipelineError> {
+        let mut groups: Vec<Group> = Vec::with_capacity(self.loaded.len());
+        groups.resize_with(self.loaded.len(), || Group { fence: None, state: None, last: None, segment: 0 });
+        let mut outcome = Outcome::default();
+        let mut bad = Dead::new();
+
+        // Which rows each call folds. Calls are made segment by segment, so that a group whose rows go by several
+        // rulings is handed from one to the other in stream order.
+        let mut calls: BTreeMap<(u32, usize), Vec<Touch>> = BTreeMap::new();
+        for (call, touch) in self.in_order() {
+            if gone.contains(&touch.record) || !wanted(touch.group) {
+                continue;
+            }
+            let group = &mut groups[touch.group as usize];
+            match self.admit(group, call, touch) {
+                Ok(true) => {}
+                Ok(false) => {
+                    outcome.behind += 1;
+                    continue;
+                }
+                Err(reason) => {
+                    bad.push((touch.record, reason));
+                    continue;
+                }
+            }
+            if group.last.is_some_and(|(last, _)| last != call) {
+                group.segment += 1;
+            }
+            group.last = Some((call, touch.record));
+            calls.entry((group.segment, call)).or_default().push(touch);
+        }
+        if !bad.is_empty() {
+            return Ok(Err(bad));
+        }
+
+        let mut local = vec![u32::MAX; groups.len()];
+        for ((_, call), touches) in &calls {
+            self.call(*call, touches, &mut groups, &mut local, &mut bad)?;
+        }
+        if !bad.is_empty() {
+            return Ok(Err(bad));
+        }
+
+        for call in 0..self.groups.calls.len() {
+            self.finish(call, &mut groups, &mut outcome, &calls, &mut bad)?;
+        }
+        Ok(if bad.is_empty() { Ok(outcome) } else { Err(bad) })
+    }
+
+    /// Every row of every call. The order matters within a group only, so one table's calls may come one after another.
+    fn in_order(&self) -> Vec<(usize, Touch)> {
+        let touches = self.groups.touches.iter().enumerate();
+        let mut all: Vec<_> =
+            touches.flat_map(|(call, touches)| touches.iter().map(move |touch| (call, *touch))).collect();
+        if self.tables.len() > 1 {
+            all.sort_by_key(|(_, touch)| touch.record);
+        }
+        all
+    }
+
+    fn aggregate(&self, call: usize) -> (&Aggregate, &AggregatePlan) {
+        let (table, nth) = self.groups.calls[call];
+        let plan = self.tables[table].plan;
+        (&plan.ruling.aggregates[nth], &plan.aggregates[nth])
+    }
+
+    fn reason(&self, call: usize, cause: Cause, text: String) -> Reason {
+        let book = &self.tables[self.groups.calls[call].0].plan.ruling.book;
+        let plugin = self.aggregate(call).0.aggregator.plugin().digest();
+        Reason::new(cause, text).by(plugin).under(&book.race_type, book.version)
+    }
+
+    /// Whether a row has not been folded into its group yet. Rows are asked about once each, in stream order.
+    fn admit(&self, group: &mut Group, call: usize, touch: Touch) -> Result<bool, Reason> {
+        let loaded = self.loaded[touch.group as usize].as_ref();
+        let rule = &self.aggregate(call).0.rule.fence;
+        let fence = group.fence.get_or_insert_with(|| match (loaded, rule) {
+            (Some(item), _) => item.fence.clone(),
+            (None, FenceRule::Sequence) => Fence::Sequence(SequenceFence::default()),
+            (None, FenceRule::Ordinal(_)) => Fence::Ordinal(OrdinalSet::default()),
+        });
+        match (fence, rule) {
+            (Fence::Sequence(fence), FenceRule::Sequence) => {
+                // Against what was loaded: within a batch every record is new, whichever aggregator had the last one.
+                let place = self.batch.records[touch.record as usize].place;
+                let before = loaded.and_then(|item| match &item.fence {
+                    Fence::Sequence(before) => Some(before),
+                    Fence::Ordinal(_) => None,
+                });
+                if before.is_some_and(|before| !before.admits(&self.batch.shard, place)) {
+                    return Ok(false);
+                }
+                fence.advance(&self.batch.shard, place);
+                Ok(true)
+            }
+            (Fence::Ordinal(fence), FenceRule::Ordinal(_)) => Ok(fence.insert(touch.ordinal)),
+            _ => Err(self.reason(
+                call,
+                Cause::BadGroup,
+                format!(
+                    "the item {} has another sort of fence than the rulebook says",
+                    self.groups.keys[touch.group as usize]
+                ),
+            )),
+        }
+    }
+
+    fn state<'g>(&'g self, group: &'g Group, at: u32) -> &'g [u8] {
+        match (&group.state, &self.loaded[at as usize]) {
+            (Some(state), _) => state,
+            (None, Some(item)) => &item.state,
+            (None, None) => &[],
+        }
+    }
+
+    /// Folds rows by one call of one aggregator. `local` is scratch space, all `u32::MAX` before and after.
+    fn call(
+        &self,
+        call: usize,
+        touches: &[Touch],
+        groups: &mut [Group],
+        local: &mut [u32],
+        bad: &mut Dead,
+    ) -> Result<(), PipelineError> {
+        let table = &self.tables[self.groups.calls[call].0];
+        let aggregate = self.aggregate(call).0;
+        let mut touched = Vec::new();
+        let indexes: Vec<u32> = touches
+            .iter()
+            .map(|touch| {
+                let index = &mut local[touch.group as usize];
+                if *index == u32::MAX {
+                    *index = touched.len() as u32;
+                    touched.push(touch.group);
+                }
+                *index
+            })
+            .collect();
+        touched.iter().for_each(|&group| local[group as usize] = u32::MAX);
+
+        let states: PackedBuf = touched.iter().map(|&at| self.state(&groups[at as usize], at)).collect();
+        let columns = table.columns(&aggregate.needs);
+        let mut session = aggregate.aggregator.session();
+        let folded = if touches.len() == table.records.len() {
+            session.fold(&columns, &table.scores, &indexes, states.as_packed())?
+        } else {
+            let rows: Vec<u32> = touches.iter().map(|touch| touch.row).collect();
+            let taken: Vec<ColumnBuf> = columns.iter().map(|column| column.take(&rows)).collect();
+            let taken: Vec<Column<'_>> = taken.iter().map(ColumnBuf::as_column).collect();
+            let scores: Vec<f64> = rows.iter().map(|&row| table.scores[row as usize]).collect();
+            session.fold(&taken, &scores, &indexes, states.as_packed())?
+        };
+        for (row, fault) in folded.failed {
+            bad.push((touches[row as usize].record, self.reason(call, Cause::PluginFailed, fault.to_string())));
+        }
+        for (&group, state) in touched.iter().zip(folded.states.as_packed().iter()) {
+            groups[group as usize].state = Some(state.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Asks what is written of the groups whose last row an aggregator folded.
+    fn finish(
+        &self,
+        call: usize,
+        groups: &mut [Group],
+        outcome: &mut Outcome,
+        calls: &BTreeMap<(u32, usize), Vec<Touch>>,
+        bad: &mut Dead,
+    ) -> Result<(), PipelineError> {
+        let (aggregate, plan) = self.aggregate(call);
+        let ours = |group: &Group| group.last.is_some_and(|(last, _)| last == call);
+        let touched: Vec<u32> = (0..groups.len() as u32).filter(|&at| ours(&groups[at as usize])).collect();
+        if touched.is_empty() {
+            return Ok(());
+        }
+        let states: PackedBuf = touched.iter().map(|&at| self.state(&groups[at as usize], at)).collect();
+        let finished = aggregate.aggregator.session().finish(states.as_packed())?;
+        for (index, fault) in finished.failed {
+            // Without outputs the group can't be written: all that this batch has for it goes back.
+            let group = touched[index as usize];
+            let reason = self.reason(call, Cause::PluginFailed, fault.to_string());
+            let records = calls.values().flatten().filter(|touch| touch.group == group).map(|touch| touch.record);
+            bad.extend(records.map(|record| (record, reason.clone())));
+        }
+        if !bad.is_empty() {
+            return Ok(());
+        }
+        for (index, &at) in touched.iter().enumerate() {
+            let group = &mut groups[at as usize];
+            let (_, record) = group.last.expect("it was touched");
+            let mut attributes = Vec::with_capacity(finished.columns.len() + plan.attributes.len());
+            for (name, column) in aggregate.outputs.iter().zip(&finished.columns) {
+                attributes.extend(output(column, index).map(|value| (Arc::clone(name), value)));
+            }
+            for (name, plan) in &plan.attributes {
+                attributes.push((Arc::clone(name), self.attribute(plan, record)));
+            }
+            let expected = self.loaded[at as usize].as_ref().map(|item| item.revision);
+            let item = Item {
+                revision: expected.unwrap_or(0) + 1,
+                state: group.state.take().expect("it was folded"),
+                fence: group.fence.take().expect("it was asked"),
+                attributes,
+                provenance: Arc::clone(&aggregate.provenance),
+            };
+            outcome.writes.push((at, Write { key: self.groups.keys[at as usize].clone(), expected, item }));
+        }
+        Ok(())
+    }
+
+    fn attribute(&self, plan: &AttributePlan, record: u32) -> Attribute {
+        match plan {
+            AttributePlan::Value(slot) => match self.cells.get(record, *slot) {
+                Cell::Boolean(value) => Attribute::Boolean(value),
+                Cell::Integer(value) => Attribute::Integer(value),
+                Cell::Number(value) => Attribute::Number(value),
+                cell => {
+                    let text = self.cells.text(self.batch, cell).unwrap_or_default();
+                    Attribute::Text(String::from_utf8_lossy(text).into_owned())
+                }
+            },
+            AttributePlan::Text(parts) => {
+                let mut text = String::new();
+                render(&mut text, parts, self.batch, self.cells, record);
+                Attribute::Text(text)
+            }
+        }
+    }
+}
+
+/// A group's value of an output. A number that is not finite is none.
+fn output(column: &ColumnBuf, group: usize) -> Option<Attribute> {
+    let text = |packed: &PackedBuf| packed.as_packed().get(group).to_vec();
+    Some(match column {
+        ColumnBuf::Booleans(values) => Attribute::Boolean(values[group]),
+        ColumnBuf::Integers(values) => Attribute::Integer(values[group]),
+        ColumnBuf::Numbers(values) if !values[group].is_finite() => return None,
+        ColumnBuf::Numbers(values) => Attribute::Number(values[group]),
+        ColumnBuf::Texts(packed) => Attribute::Text(String::from_utf8_lossy(&text(packed)).into_owned()),
+        ColumnBuf::Blobs(packed) => Attribute::Blob(text(packed)),
+    })
+}

@@ -1,0 +1,130 @@
+//! Where a record stands: shard, sequence number, sub-sequence number.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// The position of a record in its shard, as Kinesis numbers them: a decimal of up to 186 bits. Files number their
+/// records by the byte at which each begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SequenceNumber([u64; 3]);
+
+/// The text is not a decimal of at most 192 bits.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a sequence number: a decimal of at most 192 bits")]
+pub struct NotASequenceNumber(String);
+
+/// The largest power of ten in 64 bits: digits are taken in and put out 19 at a time.
+const CHUNK: u64 = 10_u64.pow(19);
+
+impl From<u64> for SequenceNumber {
+    fn from(number: u64) -> Self {
+        Self([0, 0, number])
+    }
+}
+
+impl SequenceNumber {
+    /// The number, if it fits in 64 bits.
+    pub fn to_u64(self) -> Option<u64> {
+        match self.0 {
+            [0, 0, number] => Some(number),
+            _ => None,
+        }
+    }
+
+    /// `self * factor + digits`, or nothing where that overflows.
+    fn shift_in(self, factor: u64, digits: u64) -> Option<Self> {
+        let mut limbs = self.0;
+        let mut carry = u128::from(digits);
+        for limb in limbs.iter_mut().rev() {
+            let product = u128::from(*limb) * u128::from(factor) + carry;
+            *limb = product as u64;
+            carry = product >> 64;
+        }
+        (carry == 0).then_some(Self(limbs))
+    }
+}
+
+impl FromStr for SequenceNumber {
+    type Err = NotASequenceNumber;
+
+    fn from_str(text: &str) -> Result<Self, NotASequenceNumber> {
+        let wrong = || NotASequenceNumber(text.chars().take(100).collect());
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong());
+        }
+        text.as_bytes().chunks(19).try_fold(Self::default(), |number, chunk| {
+            let digits = chunk.iter().fold(0, |digits, byte| digits * 10 + u64::from(byte - b'0'));
+            number.shift_in(10_u64.pow(chunk.len() as u32), digits).ok_or_else(wrong)
+        })
+    }
+}
+
+impl fmt::Display for SequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut limbs = self.0;
+        let mut chunks = Vec::new();
+        while limbs != [0; 3] {
+            let mut rest = 0_u128;
+            for limb in &mut limbs {
+                let part = (rest << 64) | u128::from(*limb);
+                *limb = (part / u128::from(CHUNK)) as u64;
+                rest = part % u128::from(CHUNK);
+            }
+            chunks.push(rest as u64);
+        }
+        write!(f, "{}", chunks.pop().unwrap_or(0))?;
+        chunks.iter().rev().try_for_each(|chunk| write!(f, "{chunk:019}"))
+    }
+}
+
+/// The order within a shard: the sequence number, then the place within an aggregated record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The record of the stream.
+    pub sequence: SequenceNumber,
+    /// Which of the user records that it aggregates; 0 for a plain record.
+    pub sub_sequence: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number(text: &str) -> SequenceNumber {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_number_of_kinesis_survives() {
+        let text = "49590338271490256608559692538361571095921575989136588898";
+        assert_eq!(number(text).to_string(), text);
+        assert!(number(text) > number("9590338271490256608559692538361571095921575989136588898"));
+        assert_eq!(number("0").to_string(), "0");
+        assert_eq!(number("18446744073709551616").to_string(), "18446744073709551616");
+        assert_eq!(number("42").to_u64(), Some(42));
+        assert_eq!(number(text).to_u64(), None);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in ["", "-1", "1.0", "TRIM_HORIZON", "１", &"9".repeat(58)] {
+            assert!(text.parse::<SequenceNumber>().is_err(), "{text}");
+        }
+        let most = "6277101735386680763835789423207666416102355444464034512895";
+        assert_eq!(number(most).to_string(), most);
+        assert!("6277101735386680763835789423207666416102355444464034512896".parse::<SequenceNumber>().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn order_is_by_length_then_digits(a in "[1-9][0-9]{0,55}", b in "[1-9][0-9]{0,55}") {
+            let by_text = a.len().cmp(&b.len()).then(a.cmp(&b));
+            prop_assert_eq!(number(&a).cmp(&number(&b)), by_text);
+            prop_assert_eq!(number(&a).to_string(), a);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a run came to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::dead_letter::Cause;
+
+macro_rules! stages {
+    ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
+        /// Where a batch's time goes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Stage { $($(#[$doc])* $name,)* }
+
+        impl Stage {
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The word for it.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+stages! {
+    /// Waiting for the source.
+    Receive "receive"
+    /// Reading the JSON.
+    Project "project"
+    /// Choosing the rulebooks.
+    Route "route"
+    /// Making columns of the cells.
+    Gather "gather"
+    /// In the validators.
+    Validate "validate"
+    /// In the scorer.
+    Score "score"
+    /// Reading the groups' items.
+    Load "load"
+    /// Finding the groups, and in the aggregators.
+    Fold "fold"
+    /// Writing the groups' items.
+    Commit "commit"
+    /// Keeping dead letters and making everything last.
+    Acknowledge "acknowledge"
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Records that are done, dead letters included.
+    pub records: u64,
+    /// Batches that they came in.
+    pub batches: u64,
+    /// Dead letters by cause.
+    pub dead: BTreeMap<Cause, u64>,
+    /// Writes of groups.
+    pub groups: u64,
+    /// Rows that were folded before, by their group's fence: a record counts once for each of its groups.
+    pub behind: u64,
+    /// Writes that others were ahead of.
+    pub conflicts: u64,
+    /// Time by stage; see [`Stage`].
+    pub time: [Duration; Stage::ALL.len()],
+}
+
+impl Summary {
+    /// All dead letters.
+    pub fn dead_letters(&self) -> u64 {
+        self.dead.values().sum()
+    }
+}

@@ -1,0 +1,70 @@
+//! Aggregators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil.rs` shows what the host
+//! does. They speak the contract themselves: what they do wrong, the author's macros would not let them do.
+
+use paceline_plugin::bindings::aggregator::exports::paceline::plugin::aggregation::{Guest, Output, Shape};
+use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Packed};
+use paceline_plugin::bindings::common::paceline::plugin::settings;
+
+struct Evil;
+
+impl Guest for Evil {
+    fn describe() -> Result<Shape, String> {
+        let fields = vec![Field { path: "/cadence".to_owned(), kind: Kind::Number, default: None }];
+        Ok(Shape { fields, outputs: vec![Output { name: "count".to_owned(), kind: Kind::Integer }] })
+    }
+
+    fn fold(batch: Batch, _scores: Vec<f64>, groups: Vec<u32>, states: Packed) -> Result<Packed, String> {
+        let [Column::Numbers(cadence)] = batch.columns.as_slice() else {
+            return Err("expected one column of numbers".to_owned());
+        };
+        // Each state is one byte: how many rows there were.
+        let mut counts: Vec<Vec<u8>> = unpack(&states);
+        for &group in &groups {
+            let count = &mut counts[group as usize];
+            *count = vec![count.first().copied().unwrap_or(0).wrapping_add(1)];
+        }
+        let victim = cadence.iter().position(|&cadence| cadence == 66.0);
+        match (deed().as_str(), victim) {
+            ("trap-on-row", Some(_)) => panic!("this row is the victim"),
+            ("state-missing", _) => drop(counts.pop()),
+            ("huge-state", Some(row)) => counts[groups[row] as usize] = vec![1; 1 << 20],
+            ("ends-decrease", _) => return Ok(Packed { ends: vec![1; counts.len() + 1], bytes: Vec::new() }),
+            ("ends-beyond", _) => return Ok(Packed { ends: vec![u32::MAX; counts.len()], bytes: Vec::new() }),
+            _ => {}
+        }
+        Ok(pack(&counts))
+    }
+
+    fn merge(left: Packed, _right: Packed) -> Result<Packed, String> {
+        Ok(left)
+    }
+
+    fn finish(states: Packed) -> Result<Vec<Column>, String> {
+        let counts = unpack(&states).into_iter().map(|count| count.first().copied().unwrap_or(0).into());
+        match deed().as_str() {
+            "finish-too-long" => Ok(vec![Column::Integers(counts.chain([7]).collect())]),
+            "finish-another-kind" => Ok(vec![Column::Numbers(counts.map(|count: i64| count as f64).collect())]),
+            "finish-nothing" => Ok(Vec::new()),
+            _ => Ok(vec![Column::Integers(counts.collect())]),
+        }
+    }
+}
+
+fn unpack(packed: &Packed) -> Vec<Vec<u8>> {
+    let starts = [0].into_iter().chain(packed.ends.iter().copied());
+    starts.zip(&packed.ends).map(|(start, &end)| packed.bytes[start as usize..end as usize].to_vec()).collect()
+}
+
+fn pack(values: &[Vec<u8>]) -> Packed {
+    let ends = values.iter().scan(0, |end, value| {
+        *end += value.len() as u32;
+        Some(*end)
+    });
+    Packed { ends: ends.collect(), bytes: values.concat() }
+}
+
+fn deed() -> String {
+    settings::get("deed").unwrap_or_default()
+}
+
+paceline_plugin::bindings::aggregator::export_aggregator!(Evil with_types_in paceline_plugin::bindings::aggregator);

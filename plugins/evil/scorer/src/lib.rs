@@ -1,0 +1,116 @@
+//! Scorers that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil.rs` shows what the host does.
+
+use paceline_plugin::{Fields, Settings, log, scorer};
+
+/// The fields that they read.
+#[derive(Fields)]
+struct Effort {
+    cadence: f64,
+    resistance: f64,
+}
+
+/// What to do.
+#[derive(Settings)]
+struct Evil {
+    deed: Deed,
+    /// The cadence of the one row that `trap-on-row` and `nan-on-row` want.
+    #[setting(default = 66.0)]
+    victim: f64,
+}
+
+enum Deed {
+    /// Never comes back.
+    Spin,
+    /// Takes all memory that it gets.
+    EatMemory,
+    /// Gives one score too many.
+    TooLong,
+    /// Gives one score too few.
+    TooShort,
+    /// Gives 32 MiB of scores.
+    FarTooLong,
+    /// Gives a score that is not a number, for one row.
+    NanOnRow,
+    /// Traps on one row.
+    TrapOnRow,
+    /// Logs without end.
+    Log,
+    /// Logs one line of 32 MiB.
+    HugeLog,
+    /// Recurses without end.
+    Recurse,
+    /// Does nothing wrong, but remembers how often it was called.
+    Remember,
+}
+
+impl std::str::FromStr for Deed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "spin" => Self::Spin,
+            "eat-memory" => Self::EatMemory,
+            "too-long" => Self::TooLong,
+            "too-short" => Self::TooShort,
+            "far-too-long" => Self::FarTooLong,
+            "nan-on-row" => Self::NanOnRow,
+            "trap-on-row" => Self::TrapOnRow,
+            "log" => Self::Log,
+            "huge-log" => Self::HugeLog,
+            "recurse" => Self::Recurse,
+            "remember" => Self::Remember,
+            _ => return Err("no such deed".to_owned()),
+        })
+    }
+}
+
+fn score(evil: &Evil, columns: EffortColumns<'_>) -> Vec<f64> {
+    let mut scores: Vec<f64> =
+        columns.cadence.iter().zip(columns.resistance).map(|(cadence, resistance)| cadence * resistance).collect();
+    let victim = columns.cadence.iter().position(|&cadence| cadence == evil.victim);
+    match evil.deed {
+        Deed::Spin => loop {
+            std::hint::black_box(());
+        },
+        Deed::EatMemory => {
+            let mut eaten = Vec::new();
+            loop {
+                eaten.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        Deed::TooLong => scores.push(1.0),
+        Deed::TooShort => drop(scores.pop()),
+        Deed::FarTooLong => scores = vec![1.0; 4 << 20],
+        Deed::NanOnRow => {
+            if let Some(row) = victim {
+                scores[row] = f64::NAN;
+            }
+        }
+        Deed::TrapOnRow => {
+            assert!(victim.is_none(), "this row is the victim");
+        }
+        Deed::Log => loop {
+            log::info("and another thing");
+        },
+        Deed::HugeLog => log::info(&huge()),
+        Deed::Recurse => scores[0] = recurse(columns.cadence[0]),
+        Deed::Remember => {
+            use std::sync::atomic::{AtomicU32, Ordering};
+            static CALLS: AtomicU32 = AtomicU32::new(0);
+            let calls = f64::from(CALLS.fetch_add(1, Ordering::Relaxed) + 1);
+            scores.fill(calls);
+        }
+    }
+    scores
+}
+
+fn huge() -> String {
+    "x".repeat(32 << 20)
+}
+
+#[expect(unconditional_recursion, reason = "that is the deed")]
+fn recurse(depth: f64) -> f64 {
+    std::hint::black_box(recurse(std::hint::black_box(depth + 1.0))) + 1.0
+}
+
+scorer!(score);

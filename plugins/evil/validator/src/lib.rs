@@ -1,0 +1,43 @@
+//! Validators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil.rs` shows what the host
+//! does. They speak the contract themselves: what they do wrong, the author's macros would not let them do.
+
+use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind};
+use paceline_plugin::bindings::common::paceline::plugin::settings;
+use paceline_plugin::bindings::validator::exports::paceline::plugin::validation::{Guest, Rejection};
+
+struct Evil;
+
+impl Guest for Evil {
+    fn describe() -> Result<Vec<Field>, String> {
+        if deed() == "fail-describe" {
+            return Err("I would rather not".to_owned());
+        }
+        Ok(vec![Field { path: "/cadence".to_owned(), kind: Kind::Number, default: None }])
+    }
+
+    fn validate(batch: Batch) -> Result<Vec<Rejection>, String> {
+        let rejection = |row: u32, reason: String| Rejection { row, reason };
+        let [Column::Numbers(cadence)] = batch.columns.as_slice() else {
+            return Err("expected one column of numbers".to_owned());
+        };
+        match deed().as_str() {
+            // A reason of 4 MiB for the one row with a cadence of 66.
+            "huge-reason" => Ok((0..batch.rows)
+                .filter(|&row| cadence[row as usize] == 66.0)
+                .map(|row| rejection(row, "x".repeat(4 << 20)))
+                .collect()),
+            // The same, but for every row: together more than the host would hold.
+            "huge-reasons" => Ok((0..batch.rows).map(|row| rejection(row, "x".repeat(1 << 16))).collect()),
+            "no-such-row" => Ok(vec![rejection(batch.rows, "there is no such row".to_owned())]),
+            "one-row-twice" => Ok(vec![rejection(0, "once".to_owned()), rejection(0, "twice".to_owned())]),
+            "huge-error" => Err("x".repeat(32 << 20)),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+fn deed() -> String {
+    settings::get("deed").unwrap_or_default()
+}
+
+paceline_plugin::bindings::validator::export_validator!(Evil with_types_in paceline_plugin::bindings::validator);

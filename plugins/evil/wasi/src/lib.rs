@@ -1,0 +1,26 @@
+//! A scorer that imports WASI: it would read its host's environment, credentials and all. The host refuses to load it.
+#![allow(unsafe_code, reason = "wit-bindgen's macro writes and checks it")]
+#![allow(missing_docs, reason = "generated")]
+
+wit_bindgen::generate!({
+    path: ["../../../wit", "wasi-cli", "wit"],
+    world: "paceline:evil/thief",
+    generate_all,
+});
+
+use exports::paceline::plugin::scoring::{Batch, Field, Guest};
+
+struct Evil;
+
+impl Guest for Evil {
+    fn describe() -> Result<Vec<Field>, String> {
+        Ok(Vec::new())
+    }
+
+    fn score(batch: Batch) -> Result<Vec<f64>, String> {
+        let stolen = wasi::cli::environment::get_environment();
+        Ok(vec![stolen.len() as f64; batch.rows as usize])
+    }
+}
+
+export!(Evil);

@@ -1,0 +1,154 @@
+//! An aggregator: a racer's output at the greatest second of a race.
+//!
+//! Group by race and racer. The result of a race is the output of its last second, so the one at the greatest second so
+//! far is the standing while it runs.
+
+mod seconds;
+
+use paceline_plugin::{Aggregator, Fields, Outputs, Settings, aggregator};
+use seconds::Seconds;
+use serde::{Deserialize, Serialize};
+
+/// The aggregator; it has no settings.
+#[derive(Settings)]
+pub struct LastOutput;
+
+/// The fields that it reads.
+#[derive(Fields)]
+pub struct Beat<'a> {
+    event: &'a str,
+    second: i64,
+    #[field(path = "/deviceTimestamp")]
+    sent_ms: i64,
+}
+
+/// What is remembered of a racer in a race.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    last: Option<Last>,
+    seen: Seconds,
+    finished: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Last {
+    second: i64,
+    sent_ms: i64,
+    output: f64,
+}
+
+impl Last {
+    /// Whether it stands above the other: the greater second; of one second told twice, the later message; of the
+    /// same time too, the greater output. So the order in which messages arrive does not matter.
+    fn above(&self, other: &Self) -> bool {
+        let order = self.second.cmp(&other.second).then(self.sent_ms.cmp(&other.sent_ms));
+        order.then(self.output.total_cmp(&other.output)).is_gt()
+    }
+}
+
+/// What is written of a racer in a race.
+#[derive(Outputs)]
+pub struct Standing {
+    /// The output at `second`.
+    output: f64,
+    /// The greatest second so far.
+    second: i64,
+    /// When the message of that second was sent, in milliseconds since 1970.
+    ts: i64,
+    /// How many different seconds were seen.
+    seconds: i64,
+    /// Whether the race's last message has come.
+    finished: bool,
+}
+
+impl Aggregator for LastOutput {
+    type Row<'a> = Beat<'a>;
+    type State = State;
+    type Outputs = Standing;
+
+    fn fold(&self, state: &mut State, row: Beat<'_>, score: f64) {
+        state.seen.insert(row.second);
+        state.finished |= row.event == "final";
+        let last = Last { second: row.second, sent_ms: row.sent_ms, output: score };
+        if state.last.is_none_or(|before| last.above(&before)) {
+            state.last = Some(last);
+        }
+    }
+
+    fn merge(&self, left: &mut State, right: State) {
+        left.seen.join(&right.seen);
+        left.finished |= right.finished;
+        if let Some(last) = right.last
+            && left.last.is_none_or(|before| last.above(&before))
+        {
+            left.last = Some(last);
+        }
+    }
+
+    fn finish(&self, state: &State) -> Standing {
+        let last = state.last.unwrap_or(Last { second: 0, sent_ms: 0, output: f64::NAN });
+        Standing {
+            output: last.output,
+            second: last.second,
+            ts: last.sent_ms,
+            seconds: state.seen.count(),
+            finished: state.finished,
+        }
+    }
+}
+
+aggregator!(LastOutput);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Message = (i64, i64, f64, bool);
+
+    fn folded(messages: &[Message]) -> State {
+        let mut state = State::default();
+        for &(second, sent_ms, score, is_final) in messages {
+            let event = if is_final { "final" } else { "update" };
+            LastOutput.fold(&mut state, Beat { event, second, sent_ms }, score);
+        }
+        state
+    }
+
+    #[test]
+    fn the_greatest_second_stands_whatever_comes_after() {
+        let standing = LastOutput.finish(&folded(&[(2, 20, 80.5, true), (1, 10, 188.75, false)]));
+        assert_eq!((standing.output, standing.second, standing.ts), (80.5, 2, 20));
+        assert_eq!((standing.seconds, standing.finished), (2, true));
+    }
+
+    #[test]
+    fn a_message_told_twice_counts_once() {
+        assert_eq!(folded(&[(1, 10, 80.5, false), (1, 10, 80.5, false)]), folded(&[(1, 10, 80.5, false)]));
+    }
+
+    fn messages() -> impl Strategy<Value = Vec<Message>> {
+        prop::collection::vec((0..20_i64, 0..3_i64, 0..3_u8, any::<bool>()), 0..30)
+            .prop_map(|drawn| drawn.into_iter().map(|(s, ms, score, end)| (s, ms, score.into(), end)).collect())
+    }
+
+    proptest! {
+        #[test]
+        fn folded_apart_and_joined_is_folded_together(all in messages(), cut in 0..30_usize) {
+            let (left, right) = all.split_at(cut.min(all.len()));
+            let (mut ahead, mut behind) = (folded(left), folded(right));
+            LastOutput.merge(&mut ahead, folded(right));
+            LastOutput.merge(&mut behind, folded(left));
+            prop_assert_eq!(&ahead, &folded(&all));
+            prop_assert_eq!(behind, ahead);
+        }
+
+        #[test]
+        fn order_does_not_matter(all in messages().prop_shuffle()) {
+            let mut sorted = all.clone();
+            sorted.sort_by(|a, b| a.partial_cmp(b).unwrap());
+            prop_assert_eq!(folded(&all), folded(&sorted));
+        }
+    }
+}

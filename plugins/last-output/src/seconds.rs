@@ -1,0 +1,79 @@
+//! A set of seconds, small when they are consecutive, as those of a racer are.
+
+use serde::{Deserialize, Serialize};
+
+/// A set of integers as runs `[first, last]`: ascending, and never touching, so that equal sets have equal bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Seconds(Vec<(i64, i64)>);
+
+impl Seconds {
+    /// Adds one.
+    pub(crate) fn insert(&mut self, second: i64) {
+        // The first run that ends at or after the second before this one: the only one that it can lie in or extend.
+        let at = self.0.partition_point(|&(_, last)| last < second.saturating_sub(1));
+        match self.0.get_mut(at) {
+            Some((first, last)) if *first <= second.saturating_add(1) => {
+                *first = second.min(*first);
+                *last = second.max(*last);
+                // It may have closed the gap to the run after.
+                if let Some(&(next_first, next_last)) = self.0.get(at + 1)
+                    && next_first <= second.saturating_add(1)
+                {
+                    self.0[at].1 = next_last;
+                    self.0.remove(at + 1);
+                }
+            }
+            _ => self.0.insert(at, (second, second)),
+        }
+    }
+
+    /// Adds all of another set.
+    pub(crate) fn join(&mut self, other: &Self) {
+        let mut runs: Vec<_> = self.0.iter().chain(&other.0).copied().collect();
+        runs.sort_unstable();
+        self.0.clear();
+        for (first, last) in runs {
+            match self.0.last_mut() {
+                Some(run) if first <= run.1.saturating_add(1) => run.1 = run.1.max(last),
+                _ => self.0.push((first, last)),
+            }
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> i64 {
+        self.0.iter().map(|(first, last)| last.saturating_sub(*first).saturating_add(1)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn set(of: &[i64]) -> Seconds {
+        let mut seconds = Seconds::default();
+        of.iter().for_each(|&second| seconds.insert(second));
+        seconds
+    }
+
+    #[test]
+    fn consecutive_seconds_are_one_run() {
+        assert_eq!(set(&[3, 1, 2]).0, [(1, 3)]);
+        assert_eq!(set(&[i64::MIN, i64::MAX]).0, [(i64::MIN, i64::MIN), (i64::MAX, i64::MAX)]);
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_set(left in prop::collection::vec(-20..20_i64, 0..40), right in prop::collection::vec(-20..20_i64, 0..40)) {
+            let mut joined = set(&left);
+            joined.join(&set(&right));
+            let all: Vec<_> = left.iter().chain(&right).copied().collect();
+            prop_assert_eq!(&joined, &set(&all));
+            prop_assert_eq!(joined.count() as usize, all.iter().collect::<BTreeSet<_>>().len());
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The world `aggregator`: from an author's type to the component's exports.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bindings::aggregator::exports::paceline::plugin::aggregation::{Output, Shape};
+use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Kind, Packed};
+use crate::{Columns, Fields, Settings};
+
+/// Folds records and their scores into the states of groups. The struct that implements it holds its settings.
+///
+/// ```
+/// use paceline_plugin::{Aggregator, Fields, Outputs, Settings, aggregator};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Settings)]
+/// struct Best;
+///
+/// #[derive(Fields)]
+/// struct Beat {
+///     second: i64,
+/// }
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// struct State {
+///     best: f64,
+///     second: i64,
+/// }
+///
+/// #[derive(Outputs)]
+/// struct Standing {
+///     output: f64,
+///     second: i64,
+/// }
+///
+/// impl Aggregator for Best {
+///     type Row<'a> = Beat;
+///     type State = State;
+///     type Outputs = Standing;
+///
+///     fn fold(&self, state: &mut State, row: Beat, score: f64) {
+///         if score > state.best {
+///             *state = State { best: score, second: row.second };
+///         }
+///     }
+///
+///     fn merge(&self, left: &mut State, right: State) {
+///         if right.best > left.best {
+///             *left = right;
+///         }
+///     }
+///
+///     fn finish(&self, state: &State) -> Standing {
+///         Standing { output: state.best, second: state.second }
+///     }
+/// }
+///
+/// aggregator!(Best);
+/// ```
+///
+/// The state is written with serde in the [postcard](https://docs.rs/postcard) format. A later version of a plugin is
+/// handed the states that an earlier one wrote, so fields are only ever added in a way that both can read.
+pub trait Aggregator: Settings {
+    /// The fields that it reads: a struct that derives [`Fields`](macro@crate::Fields).
+    type Row<'a>: Fields<'a>;
+    /// What is remembered of a group. That of a new group is the default.
+    type State: Default + Serialize + DeserializeOwned;
+    /// What is written of a group: a struct that derives [`Outputs`](macro@crate::Outputs).
+    type Outputs: Outputs;
+
+    /// Takes one record into its group's state. Records come in stream order.
+    fn fold(&self, state: &mut Self::State, row: Self::Row<'_>, score: f64);
+
+    /// Joins two states of one group that were folded apart. Must be associative and commutative.
+    fn merge(&self, left: &mut Self::State, right: Self::State);
+
+    /// What is written of the group.
+    fn finish(&self, state: &Self::State) -> Self::Outputs;
+}
+
+/// What an aggregator writes of a group: a struct of `bool`, `i64`, `f64` and `String` fields, made by
+/// `#[derive(Outputs)]`. Each is written under its own name; `#[output(name = "…")]` gives another.
+pub trait Outputs {
+    #[doc(hidden)]
+    fn outputs() -> Vec<Output>;
+    #[doc(hidden)]
+    fn columns(rows: Vec<Self>) -> Vec<Column>
+    where
+        Self: Sized;
+}
+
+/// A type that an output may have.
+#[doc(hidden)]
+pub trait IntoOutput: Sized {
+    const KIND: Kind;
+    fn column(values: impl Iterator<Item = Self>) -> Column;
+}
+
+impl IntoOutput for bool {
+    const KIND: Kind = Kind::Boolean;
+    fn column(values: impl Iterator<Item = Self>) -> Column {
+        Column::Booleans(values.collect())
+    }
+}
+
+impl IntoOutput for i64 {
+    const KIND: Kind = Kind::Integer;
+    fn column(values: impl Iterator<Item = Self>) -> Column {
+        Column::Integers(values.collect())
+    }
+}
+
+impl IntoOutput for f64 {
+    const KIND: Kind = Kind::Number;
+    fn column(values: impl Iterator<Item = Self>) -> Column {
+        Column::Numbers(values.collect())
+    }
+}
+
+impl IntoOutput for String {
+    const KIND: Kind = Kind::Text;
+    fn column(values: impl Iterator<Item = Self>) -> Column {
+        let mut packed = Packed { ends: Vec::new(), bytes: Vec::new() };
+        for value in values {
+            packed.bytes.extend_from_slice(value.as_bytes());
+            packed.ends.push(packed.bytes.len() as u32);
+        }
+        Column::Texts(packed)
+    }
+}
+
+/// Exports a type that implements [`Aggregator`](trait@crate::Aggregator) as an aggregator.
+#[macro_export]
+macro_rules! aggregator {
+    ($aggregator:ty) => {
+        const _: () = {
+            use $crate::bindings::aggregator::exports::paceline::plugin::aggregation;
+
+            struct Component;
+
+            impl aggregation::Guest for Component {
+                fn describe() -> ::std::result::Result<aggregation::Shape, ::std::string::String> {
+                    $crate::glue::describe_aggregator::<$aggregator>()
+                }
+
+                fn fold(
+                    batch: $crate::glue::Batch,
+                    scores: ::std::vec::Vec<f64>,
+                    groups: ::std::vec::Vec<u32>,
+                    states: $crate::glue::Packed,
+                ) -> ::std::result::Result<$crate::glue::Packed, ::std::string::String> {
+                    $crate::glue::fold::<$aggregator>(&batch, &scores, &groups, &states)
+                }
+
+                fn merge(
+                    left: $crate::glue::Packed,
+                    right: $crate::glue::Packed,
+                ) -> ::std::result::Result<$crate::glue::Packed, ::std::string::String> {
+                    $crate::glue::merge::<$aggregator>(&left, &right)
+                }
+
+                fn finish(
+                    states: $crate::glue::Packed,
+                ) -> ::std::result::Result<::std::vec::Vec<$crate::glue::Column>, ::std::string::String> {
+                    $crate::glue::finish::<$aggregator>(&states)
+                }
+            }
+
+    $crate::bindings::aggregator::export_aggregator!(Component with_types_in $crate::bindings::aggregator);
+        };
+    };
+}
+
+#[doc(hidden)]
+pub fn describe_aggregator<A: Aggregator>() -> Result<Shape, String> {
+    A::read()?;
+    Ok(Shape { fields: <A::Row<'_> as Fields<'_>>::Columns::fields(), outputs: A::Outputs::outputs() })
+}
+
+#[doc(hidden)]
+pub fn fold<A: Aggregator>(batch: &Batch, scores: &[f64], groups: &[u32], states: &Packed) -> Result<Packed, String> {
+    let aggregator = A::read()?;
+    let columns = <A::Row<'_> as Fields<'_>>::Columns::read(batch)?;
+    if scores.len() != columns.rows() || groups.len() != columns.rows() {
+        return Err(format!(
+            "the host gave {} scores and {} groups for {} records",
+            scores.len(),
+            groups.len(),
+            columns.rows()
+        ));
+    }
+    let mut states = unpack::<A::State>(states)?;
+    for (row, (&score, &group)) in scores.iter().zip(groups).enumerate() {
+        let state = states.get_mut(group as usize).ok_or("the host named a group that has no state")?;
+        aggregator.fold(state, A::Row::row(&columns, row), score);
+    }
+    pack(&states)
+}
+
+#[doc(hidden)]
+pub fn merge<A: Aggregator>(left: &Packed, right: &Packed) -> Result<Packed, String> {
+    let aggregator = A::read()?;
+    if left.ends.len() != right.ends.len() {
+        return Err(format!("the host gave {} states to join with {}", left.ends.len(), right.ends.len()));
+    }
+    let mut joined = Packed { ends: Vec::new(), bytes: Vec::new() };
+    for (left, right) in slices(left).zip(slices(right)) {
+        // An empty state stands for a group that nothing was folded into: the other side is the answer, as it is.
+        match (left, right) {
+            ([], one) | (one, []) => joined.bytes.extend_from_slice(one),
+            (left, right) => {
+                let mut state = decode::<A::State>(left)?;
+                aggregator.merge(&mut state, decode(right)?);
+                encode(&state, &mut joined)?;
+            }
+        }
+        joined.ends.push(joined.bytes.len() as u32);
+    }
+    Ok(joined)
+}
+
+#[doc(hidden)]
+pub fn finish<A: Aggregator>(states: &Packed) -> Result<Vec<Column>, String> {
+    let aggregator = A::read()?;
+    let rows = unpack::<A::State>(states)?.iter().map(|state| aggregator.finish(state)).collect();
+    Ok(A::Outputs::columns(rows))
+}
+
+fn slices(packed: &Packed) -> impl Iterator<Item = &[u8]> {
+    let mut start = 0;
+    packed.ends.iter().map(move |&end| {
+        let bytes = &packed.bytes[start..end as usize];
+        start = end as usize;
+        bytes
+    })
+}
+
+fn decode<S: Default + DeserializeOwned>(bytes: &[u8]) -> Result<S, String> {
+    if bytes.is_empty() {
+        return Ok(S::default());
+    }
+    postcard::from_bytes(bytes)
+        .map_err(|error| format!("a state of {} bytes is not one of this plugin's: {error}", bytes.len()))
+}
+
+fn encode<S: Serialize>(state: &S, into: &mut Packed) -> Result<(), String> {
+    let bytes = std::mem::take(&mut into.bytes);
+    into.bytes = postcard::to_extend(state, bytes).map_err(|error| format!("a state can't be written: {error}"))?;
+    Ok(())
+}
+
+fn unpack<S: Default + DeserializeOwned>(states: &Packed) -> Result<Vec<S>, String> {
+    slices(states).map(decode).collect()
+}
+
+fn pack<S: Serialize>(states: &[S]) -> Result<Packed, String> {
+    let mut packed = Packed { ends: Vec::with_capacity(states.len()), bytes: Vec::with_capacity(states.len() * 32) };
+    for state in states {
+        encode(state, &mut packed)?;
+        packed.ends.push(packed.bytes.len() as u32);
+    }
+    Ok(packed)
+}

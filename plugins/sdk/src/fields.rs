@@ -1,0 +1,186 @@
+//! From the contract's columns to the struct that an author declares, without a copy.
+
+use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Packed, Value};
+
+/// The fields of a record that a plugin reads: a struct of plain values, made by `#[derive(Fields)]`.
+///
+/// A field may be a `bool`, an `i64`, an `f64` (any JSON number), a `&str` or a `&[u8]`. Its place in the payload is
+/// the member of its own name; `#[field(path = "…")]` names another JSON Pointer (`"/bike/resistance"`) or one of the
+/// record's own values (`"@payload"`, `"@partition-key"`, `"@arrival-ms"`). A record that lacks a field becomes a dead
+/// letter, unless `#[field(default = …)]` says what stands in.
+///
+/// ```
+/// use paceline_plugin::Fields;
+///
+/// #[derive(Fields)]
+/// struct Beat<'a> {
+///     event: &'a str,
+///     #[field(path = "/deviceTimestamp")]
+///     sent_ms: i64,
+///     #[field(default = 68.0)]
+///     resistance: f64,
+/// }
+/// ```
+///
+/// The derive also makes `BeatColumns`, the same fields as whole columns, for functions where speed asks for it.
+pub trait Fields<'a>: Sized {
+    /// The same fields as whole columns.
+    type Columns: Columns<'a>;
+
+    /// One row of the columns. `row` must be less than the number of rows.
+    fn row(columns: &Self::Columns, row: usize) -> Self;
+}
+
+/// Whole columns of the fields that a plugin reads: the struct `…Columns` that `#[derive(Fields)]` makes.
+pub trait Columns<'a>: Sized {
+    /// What the plugin declares to its host.
+    #[doc(hidden)]
+    fn fields() -> Vec<Field>;
+
+    /// Finds the columns in a batch. An error says which one the host did not give.
+    #[doc(hidden)]
+    fn read(batch: &'a Batch) -> Result<Self, String>;
+
+    /// How many records there are.
+    fn rows(&self) -> usize;
+}
+
+/// A column of texts or of bytes.
+#[derive(Clone, Copy)]
+pub struct TextColumn<'a, T: ?Sized> {
+    ends: &'a [u32],
+    bytes: &'a [u8],
+    view: fn(&'a [u8]) -> &'a T,
+}
+
+impl<'a, T: ?Sized> TextColumn<'a, T> {
+    /// The value of a row. `row` must be less than the number of rows.
+    #[inline]
+    pub fn get(&self, row: usize) -> &'a T {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
+        (self.view)(&self.bytes[start..self.ends[row] as usize])
+    }
+
+    /// All values, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &'a T> + '_ {
+        (0..self.ends.len()).map(|row| self.get(row))
+    }
+}
+
+/// A type that a field may have.
+#[doc(hidden)]
+pub trait FieldType<'a>: Sized {
+    /// The type as the contract names it.
+    const KIND: Kind;
+    /// A whole column of it.
+    type Column;
+
+    fn column(column: &'a Column) -> Option<Self::Column>;
+    fn len(column: &Self::Column) -> usize;
+    fn get(column: &Self::Column, row: usize) -> Self;
+    fn default(value: Self) -> Value;
+}
+
+macro_rules! plain {
+    ($type:ty, $kind:ident, $column:ident, $value:ident) => {
+        impl<'a> FieldType<'a> for $type {
+            const KIND: Kind = Kind::$kind;
+            type Column = &'a [$type];
+
+            #[inline]
+            fn column(column: &'a Column) -> Option<Self::Column> {
+                match column {
+                    Column::$column(values) => Some(values),
+                    _ => None,
+                }
+            }
+
+            #[inline]
+            fn len(column: &Self::Column) -> usize {
+                column.len()
+            }
+
+            #[inline]
+            fn get(column: &Self::Column, row: usize) -> Self {
+                column[row]
+            }
+
+            fn default(value: Self) -> Value {
+                Value::$value(value)
+            }
+        }
+    };
+}
+
+plain!(bool, Boolean, Booleans, Boolean);
+plain!(i64, Integer, Integers, Integer);
+plain!(f64, Number, Numbers, Number);
+
+impl<'a> FieldType<'a> for &'a str {
+    const KIND: Kind = Kind::Text;
+    type Column = TextColumn<'a, str>;
+
+    fn column(column: &'a Column) -> Option<Self::Column> {
+        match column {
+            // The host sends valid UTF-8 with ends on character boundaries. To a guest that doubts it, a broken text
+            // is an empty one: the check costs less than a panic's message would.
+            Column::Texts(Packed { ends, bytes }) => {
+                Some(TextColumn { ends, bytes, view: |bytes| std::str::from_utf8(bytes).unwrap_or_default() })
+            }
+            _ => None,
+        }
+    }
+
+    fn len(column: &Self::Column) -> usize {
+        column.ends.len()
+    }
+
+    #[inline]
+    fn get(column: &Self::Column, row: usize) -> Self {
+        column.get(row)
+    }
+
+    fn default(value: Self) -> Value {
+        Value::Text(value.to_owned())
+    }
+}
+
+impl<'a> FieldType<'a> for &'a [u8] {
+    const KIND: Kind = Kind::Blob;
+    type Column = TextColumn<'a, [u8]>;
+
+    fn column(column: &'a Column) -> Option<Self::Column> {
+        match column {
+            Column::Blobs(Packed { ends, bytes }) => Some(TextColumn { ends, bytes, view: |bytes| bytes }),
+            _ => None,
+        }
+    }
+
+    fn len(column: &Self::Column) -> usize {
+        column.ends.len()
+    }
+
+    #[inline]
+    fn get(column: &Self::Column, row: usize) -> Self {
+        column.get(row)
+    }
+
+    fn default(value: Self) -> Value {
+        Value::Text(String::from_utf8_lossy(value).into_owned())
+    }
+}
+
+/// One field's column out of a batch, checked.
+#[doc(hidden)]
+#[inline]
+pub fn column<'a, T: FieldType<'a>>(batch: &'a Batch, index: usize, path: &str) -> Result<T::Column, String> {
+    let found = batch
+        .columns
+        .get(index)
+        .and_then(T::column)
+        .ok_or_else(|| format!("the host gave no column of the declared kind for field `{path}`"))?;
+    if T::len(&found) != batch.rows as usize {
+        return Err(format!("the host gave {} values of field `{path}` for {} records", T::len(&found), batch.rows));
+    }
+    Ok(found)
+}

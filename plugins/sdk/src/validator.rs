@@ -1,0 +1,107 @@
+//! The world `validator`: from an author's function to the component's exports.
+
+use crate::bindings::common::paceline::plugin::columns::{Batch, Field};
+use crate::bindings::validator::exports::paceline::plugin::validation::Rejection;
+use crate::{Columns, Fields, Settings};
+
+/// Exports a function as a validator. Either of these will do:
+///
+/// | the function | for |
+/// |---|---|
+/// | `fn check(row: Row) -> Result<(), String>` | one record at a time |
+/// | `fn check(settings: &S, row: Row) -> Result<(), String>` | the same, with settings |
+///
+/// `Row` derives [`Fields`](macro@crate::Fields), `S` derives [`Settings`](macro@crate::Settings). The error is what the
+/// dead letter says: name the field, its value and the bound.
+#[macro_export]
+macro_rules! validator {
+    ($check:path) => {
+        const _: () = {
+            struct Component;
+
+            impl $crate::bindings::validator::exports::paceline::plugin::validation::Guest for Component {
+                fn describe() -> ::std::result::Result<::std::vec::Vec<$crate::glue::Field>, ::std::string::String> {
+                    $crate::glue::describe_validator($check)
+                }
+
+                fn validate(
+                    batch: $crate::glue::Batch,
+                ) -> ::std::result::Result<::std::vec::Vec<$crate::glue::Rejection>, ::std::string::String> {
+                    $crate::glue::validate(&batch, $check)
+                }
+            }
+
+    $crate::bindings::validator::export_validator!(Component with_types_in $crate::bindings::validator);
+        };
+    };
+}
+
+/// A function that [`validator!`] takes. `Form` tells the two forms apart.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "this function is not a validator",
+    note = "a validator takes a struct that derives `Fields`, after a reference to a struct that derives `Settings` if \
+            it has settings, and returns `Result<(), String>`"
+)]
+pub trait Validate<'a, Form> {
+    fn fields() -> Result<Vec<Field>, String>;
+    fn run(&self, batch: &'a Batch) -> Result<Vec<Rejection>, String>;
+}
+
+#[doc(hidden)]
+pub struct ByRow<R>(R);
+#[doc(hidden)]
+pub struct ByRowWith<S, R>(S, R);
+
+impl<'a, F, R> Validate<'a, ByRow<R>> for F
+where
+    F: Fn(R) -> Result<(), String>,
+    R: Fields<'a>,
+{
+    fn fields() -> Result<Vec<Field>, String> {
+        Ok(R::Columns::fields())
+    }
+
+    fn run(&self, batch: &'a Batch) -> Result<Vec<Rejection>, String> {
+        rejected::<R>(batch, self)
+    }
+}
+
+impl<'a, F, S, R> Validate<'a, ByRowWith<S, R>> for F
+where
+    F: Fn(&S, R) -> Result<(), String>,
+    S: Settings,
+    R: Fields<'a>,
+{
+    fn fields() -> Result<Vec<Field>, String> {
+        S::read().map(|_| R::Columns::fields())
+    }
+
+    fn run(&self, batch: &'a Batch) -> Result<Vec<Rejection>, String> {
+        let settings = S::read()?;
+        rejected::<R>(batch, |row| self(&settings, row))
+    }
+}
+
+fn rejected<'a, R: Fields<'a>>(
+    batch: &'a Batch,
+    check: impl Fn(R) -> Result<(), String>,
+) -> Result<Vec<Rejection>, String> {
+    let columns = R::Columns::read(batch)?;
+    Ok((0..columns.rows())
+        .filter_map(|row| {
+            let reason = check(R::row(&columns, row)).err()?;
+            Some(Rejection { row: row as u32, reason })
+        })
+        .collect())
+}
+
+#[doc(hidden)]
+pub fn describe_validator<'a, Form, F: Validate<'a, Form>>(_: F) -> Result<Vec<Field>, String> {
+    F::fields()
+}
+
+#[doc(hidden)]
+pub fn validate<'a, Form, F: Validate<'a, Form>>(batch: &'a Batch, f: F) -> Result<Vec<Rejection>, String> {
+    f.run(batch)
+}

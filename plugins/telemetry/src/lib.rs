@@ -1,0 +1,105 @@
+//! A validator: rejects messages whose cadence, resistance, second or event can't be.
+//!
+//! The bounds are those of the exercise bikes of the Alleycat races; settings move them.
+
+use paceline_plugin::{Fields, Settings, validator};
+
+/// The fields that it reads.
+#[derive(Fields)]
+struct Beat<'a> {
+    event: &'a str,
+    second: i64,
+    cadence: f64,
+    resistance: f64,
+}
+
+/// What is plausible.
+#[derive(Settings)]
+struct Bounds {
+    /// Revolutions a minute.
+    #[setting(default = 30.0)]
+    min_cadence: f64,
+    #[setting(default = 90.0)]
+    max_cadence: f64,
+    #[setting(default = 33.0)]
+    min_resistance: f64,
+    #[setting(default = 86.0)]
+    max_resistance: f64,
+    #[setting(default = 1)]
+    min_second: i64,
+    /// The simulator races 300 seconds, the browser 600.
+    #[setting(default = 600)]
+    max_second: i64,
+    /// The events that there are, with commas between.
+    #[setting(default = "update,final".to_owned())]
+    events: String,
+}
+
+fn check(bounds: &Bounds, row: Beat<'_>) -> Result<(), String> {
+    within("cadence", row.cadence, bounds.min_cadence, bounds.max_cadence)?;
+    within("resistance", row.resistance, bounds.min_resistance, bounds.max_resistance)?;
+    within("second", row.second, bounds.min_second, bounds.max_second)?;
+    if !bounds.events.split(',').any(|known| known == row.event) {
+        return Err(format!("event is `{}`, not one of: {}", row.event, bounds.events));
+    }
+    Ok(())
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(field: &str, value: T, min: T, max: T) -> Result<(), String> {
+    if value >= min && value <= max { Ok(()) } else { Err(format!("{field} is {value}, not within {min} and {max}")) }
+}
+
+validator!(check);
+
+#[cfg(test)]
+mod tests {
+    use paceline_plugin::testing;
+
+    use super::*;
+
+    fn beat() -> Beat<'static> {
+        Beat { event: "update", second: 1, cadence: 62.0, resistance: 68.6 }
+    }
+
+    fn check_with<const N: usize>(settings: [(&str, &str); N], row: Beat<'_>) -> Result<(), String> {
+        testing::with_settings(settings, || check(&Bounds::read()?, row))
+    }
+
+    #[test]
+    fn a_message_of_the_simulator_passes() {
+        assert_eq!(check_with([], beat()), Ok(()));
+    }
+
+    #[test]
+    fn bounds_are_inclusive() {
+        for (cadence, resistance, second) in [(30.0, 33.0, 1), (90.0, 86.0, 600)] {
+            assert_eq!(check_with([], Beat { cadence, resistance, second, ..beat() }), Ok(()));
+        }
+    }
+
+    #[test]
+    fn each_field_has_its_reason() {
+        let cases = [
+            (Beat { cadence: 90.1, ..beat() }, "cadence is 90.1, not within 30 and 90"),
+            (Beat { cadence: f64::NAN, ..beat() }, "cadence is NaN, not within 30 and 90"),
+            (Beat { resistance: 32.9, ..beat() }, "resistance is 32.9, not within 33 and 86"),
+            (Beat { second: 0, ..beat() }, "second is 0, not within 1 and 600"),
+            (Beat { event: "start", ..beat() }, "event is `start`, not one of: update,final"),
+        ];
+        for (row, reason) in cases {
+            assert_eq!(check_with([], row), Err(reason.to_owned()));
+        }
+    }
+
+    #[test]
+    fn settings_move_the_bounds() {
+        assert_eq!(check_with([("max-cadence", "120")], Beat { cadence: 120.0, ..beat() }), Ok(()));
+        assert_eq!(check_with([("events", "start,update")], Beat { event: "start", ..beat() }), Ok(()));
+    }
+
+    #[test]
+    fn a_setting_that_is_no_number_is_refused_by_name() {
+        let error = check_with([("max-cadence", "fast")], beat()).unwrap_err();
+        assert_eq!(error, "setting `max-cadence` is `fast`: invalid float literal");
+    }
+}
