@@ -1,1 +1,70 @@
-fn main() {}
+//! The program `paceline`.
+//!
+//! # Layout
+//!
+//! - `config`: the one configuration file.
+//! - `commands`: a file for each command.
+//! - `simulator`: messages of a race, as the Alleycat simulator sends them.
+//! - `progress`, `report`: what a person sees while it runs and at the end.
+#![forbid(unsafe_code)]
+
+mod commands;
+mod config;
+mod progress;
+mod report;
+mod simulator;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs a stream of events through sandboxed WebAssembly plugins that validate, score and aggregate them.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take the source's records through the plugins into the store, until the source ends.
+    Run(commands::run::Arguments),
+    /// Write the messages of a race, as the Alleycat simulator sends them.
+    Simulate(commands::simulate::Arguments),
+    /// Show the standings of a race or of a class.
+    Leaderboard(commands::leaderboard::Arguments),
+    /// Look at records that could not go on, and drive them through again.
+    DeadLetters(commands::dead_letters::Arguments),
+    /// Build and check plugins.
+    Plugin(commands::plugin::Arguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr();
+    let done = match arguments.command {
+        Command::Run(arguments) => commands::run::run(arguments),
+        Command::Simulate(arguments) => commands::simulate::simulate(&arguments),
+        Command::Leaderboard(arguments) => commands::leaderboard::leaderboard(&arguments),
+        Command::DeadLetters(arguments) => commands::dead_letters::dead_letters(arguments),
+        Command::Plugin(arguments) => commands::plugin::plugin(arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("paceline: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What commands fail with: a message for a person, naming what happened, where, and what to do.
+type Failure = String;
+
+/// Standard output is for results. `RUST_LOG` chooses what is logged; plugins log under the target `plugin`.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}

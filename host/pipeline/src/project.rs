@@ -511,10 +511,7 @@ mod tests {
             (b"", "empty the payload is empty"),
             (b"hello", "not-json not JSON: expected value at line 1 column 1"),
             (br#"{"a":1,"b"#, "not-json not JSON: EOF while parsing a string at line 1 column 9"),
-            (
-                br#"{"a":1,"b":2"#,
-                "not-json not JSON: EOF while parsing an object at line 1 column 12",
-            ),
+            (br#"{"a":1,"b":2"#, "not-json not JSON: EOF while parsing an object at line 1 column 12"),
             (b"[1]", "not-json a JSON object is wanted, not an array"),
             (b"5", "not-json a JSON object is wanted, not a number"),
             (b"\"x\"", "not-json a JSON object is wanted, not a text"),
@@ -527,7 +524,7 @@ mod tests {
             (b"{\"a\":\"\xff\"}", "not-utf8 the payload is not UTF-8 from byte 6 on"),
             (
                 br#"{"name":"\ud800"}"#,
-                "not-json not JSON, in the field `/name`: unexpected end of hex escape at line 1 column 15",
+                "not-json not JSON, in the field `/name`: unexpected end of hex escape at line 1 column 16",
             ),
             (br#"{"a":01}"#, "not-json not JSON, in the field `/a`: invalid number at line 1 column 7"),
             (deep.as_bytes(), "not-json not JSON, in the field `/a`: recursion limit exceeded at line 1 column 132"),

@@ -24,7 +24,7 @@ pub trait Source: Send {
     /// The next batch; nothing at the end.
     fn next(&mut self, limits: &BatchLimits) -> Result<Option<Batch>, SourceError>;
 
-    /// How many bytes are done and how many there are in all, where that is known.
+    /// The sequence number at its end, where that is known: a file's length.
     fn extent(&self) -> Option<u64> {
         None
     }
@@ -38,5 +38,23 @@ pub struct SourceError(pub String);
 impl BatchLimits {
     pub(crate) fn max_wait(&self) -> Duration {
         Duration::from_millis(self.max_wait_ms)
+    }
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn shard(&self) -> &Arc<str> {
+        (**self).shard()
+    }
+
+    fn resume(&mut self, checkpoint: Option<&Checkpoint>) -> Result<(), SourceError> {
+        (**self).resume(checkpoint)
+    }
+
+    fn next(&mut self, limits: &BatchLimits) -> Result<Option<Batch>, SourceError> {
+        (**self).next(limits)
+    }
+
+    fn extent(&self) -> Option<u64> {
+        (**self).extent()
     }
 }

@@ -49,7 +49,8 @@ enum Input {
 }
 
 impl Lines {
-    /// The lines of a file. The file is the shard: its name is the path unless another is given.
+    /// The lines of a file. The file is the shard; unless another name is given it has the file's, without the folder, so
+    /// that it is the same shard wherever the program runs.
     pub fn file(path: &Path, name: Option<&str>) -> Result<Self, SourceError> {
         let wrong = |error: io::Error| SourceError(format!("{}: {error}", path.display()));
         let file = File::open(path).map_err(wrong)?;
@@ -57,10 +58,11 @@ impl Lines {
         if metadata.is_dir() {
             return Err(SourceError(format!("{} is a folder, not a file of messages", path.display())));
         }
-        let shard = name.map_or_else(|| path.display().to_string(), str::to_owned);
+        let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let shard = name.unwrap_or(&file_name);
         if !metadata.is_file() {
             // A named pipe, say, which has no end that could be known and no place to go back to.
-            return Ok(Self { shard: shard.into(), ..Self::reader(file, "")? });
+            return Self::reader(file, shard);
         }
         Ok(Self::new(shard.into(), Input::File(file), Some(metadata.len())))
     }

@@ -1,0 +1,139 @@
+//! `paceline run`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use paceline_pipeline::receive::{Lines, Source, SourceError};
+use paceline_pipeline::registry::{Event, Watch};
+use paceline_pipeline::run::run as run_source;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfigArgument, pipeline, runtime};
+use crate::Failure;
+use crate::config::Config;
+use crate::progress::Progress;
+use crate::report;
+use crate::simulator::Simulation;
+
+/// What `run` is told.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Read this file of newline-delimited JSON (`-` for standard input), whatever the configuration's [source] says.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Takes the source's records into the store.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut config = arguments.config.load()?;
+    if let Some(input) = arguments.input {
+        config.source.simulate = None;
+        config.source.stdin = input.as_os_str() == "-";
+        config.source.file = (!config.source.stdin).then_some(input);
+    }
+    let (pipeline, watch) = pipeline(&config)?;
+    let source = source(&config).map_err(|error| error.to_string())?;
+    let runtime = runtime()?;
+
+    let progress = Arc::new(Progress::new(source.extent()));
+    let watching =
+        Watching::start(watch, Duration::from_millis(config.rulebooks.look_every_ms), Arc::clone(&progress))?;
+    let started = Instant::now();
+    let limits = config.batch.clone();
+    let summary = runtime.block_on(async {
+        let stop = stop_signal(Arc::clone(&progress))?;
+        let done = |batch: &_, summary: &_| progress.advance(batch, summary);
+        run_source(source, &pipeline, limits, stop, done).await.map_err(|error| error.to_string())
+    });
+    watching.end();
+    progress.finish();
+    let summary = summary?;
+    // A reader of standard input may still wait for a line that never comes.
+    runtime.shutdown_background();
+    report::print(&summary, started.elapsed(), arguments.json)
+}
+
+fn source(config: &Config) -> Result<Box<dyn Source>, SourceError> {
+    let name = config.source.name.as_deref();
+    if let Some(race) = &config.source.simulate {
+        return Ok(Box::new(Simulation::new(race, name)));
+    }
+    Ok(Box::new(match &config.source.file {
+        Some(path) => Lines::file(path, name)?,
+        None => Lines::reader(std::io::stdin(), name.unwrap_or("stdin"))?,
+    }))
+}
+
+/// Ready at the first Ctrl-C or SIGTERM. The second ends the process at once: nothing is lost by that either.
+fn stop_signal(progress: Arc<Progress>) -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| signal(kind).map_err(|error| format!("no signal can be listened for: {error}"));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        progress.note("stopping after the batch in hand");
+        let _ = sender.send(());
+        next().await;
+        std::process::exit(130);
+    });
+    Ok(async {
+        if receiver.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
+/// The thread that looks after the folder of rulebooks.
+struct Watching {
+    ended: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Watching {
+    fn start(mut watch: Watch, every: Duration, progress: Arc<Progress>) -> Result<Self, Failure> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&ended);
+        let thread = std::thread::Builder::new().name("paceline-watch".to_owned()).spawn(move || {
+            loop {
+                std::thread::park_timeout(every);
+                if flag.load(Ordering::Relaxed) {
+                    return;
+                }
+                let events = watch
+                    .look()
+                    .unwrap_or_else(|reason| vec![Event::Refused { file: "the folder of rulebooks".into(), reason }]);
+                for event in events {
+                    progress.note(&match event {
+                        Event::Activated { race_type, version } => {
+                            format!("rulebook {race_type} version {version} is active")
+                        }
+                        Event::Retired { race_type } => format!("rulebook {race_type} is gone"),
+                        Event::Refused { file, reason } => {
+                            format!("refused: {}: {}; what was active goes on", file.display(), reason.trim_end())
+                        }
+                    });
+                }
+            }
+        });
+        Ok(Self { ended, thread: thread.map_err(|error| error.to_string())? })
+    }
+
+    fn end(self) {
+        self.ended.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        let _ = self.thread.join();
+    }
+}

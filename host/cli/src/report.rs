@@ -1,0 +1,133 @@
+//! Results on standard output, for people and as JSON.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use paceline_pipeline::store::Attribute;
+use paceline_pipeline::summary::{Stage, Summary};
+use serde_json::{Value, json};
+
+use crate::Failure;
+
+/// Writes to standard output. A reader that has gone away has seen what it wanted.
+fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done.map_err(|error| format!("standard output: {error}")),
+    }
+}
+
+/// Prints a line.
+pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
+    print_with(|out| writeln!(out, "{line}"))
+}
+
+/// Prints a JSON document.
+pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+    print_with(|out| {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+        writeln!(out)
+    })
+}
+
+/// Prints rows in aligned columns. The last column is as long as it is.
+pub(crate) fn print_table(rows: &[Vec<String>]) -> Result<(), Failure> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    print_with(|out| {
+        for row in rows {
+            for (at, cell) in row.iter().enumerate() {
+                match at + 1 == row.len() {
+                    true => writeln!(out, "{cell}")?,
+                    false => write!(out, "{cell:width$}  ", width = widths[at])?,
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// An attribute as JSON.
+pub(crate) fn json(attribute: Option<&Attribute>) -> Value {
+    match attribute {
+        None => Value::Null,
+        Some(Attribute::Boolean(value)) => (*value).into(),
+        Some(Attribute::Integer(value)) => (*value).into(),
+        Some(Attribute::Number(value)) => (*value).into(),
+        Some(Attribute::Text(value)) => value.as_str().into(),
+        Some(Attribute::Blob(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+    }
+}
+
+/// An attribute as a person reads it.
+pub(crate) fn text(attribute: Option<&Attribute>) -> String {
+    match json(attribute) {
+        Value::Null => String::new(),
+        Value::String(text) => text,
+        Value::Bool(value) => (if value { "yes" } else { "no" }).to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// A count with commas.
+pub(crate) fn thousands(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Prints what a run came to.
+pub(crate) fn print(summary: &Summary, took: Duration, as_json: bool) -> Result<(), Failure> {
+    let rate = summary.records as f64 / took.as_secs_f64().max(1e-9);
+    if as_json {
+        let dead: serde_json::Map<_, _> =
+            summary.dead.iter().map(|(cause, count)| (cause.to_string(), (*count).into())).collect();
+        let stages = Stage::ALL
+            .iter()
+            .map(|&stage| (stage.as_str().to_owned(), json!(summary.time[stage as usize].as_secs_f64())));
+        return print_json(&json!({
+            "records": summary.records,
+            "batches": summary.batches,
+            "deadLetters": summary.dead_letters(),
+            "deadLettersByReason": dead,
+            "groupsWritten": summary.groups,
+            "foldedBefore": summary.behind,
+            "conflicts": summary.conflicts,
+            "seconds": took.as_secs_f64(),
+            "recordsPerSecond": rate,
+            "secondsByStage": stages.collect::<serde_json::Map<_, _>>(),
+        }));
+    }
+    let list = |parts: Vec<String>| if parts.is_empty() { String::new() } else { parts.join(", ") };
+    let dead = summary.dead.iter().map(|(cause, count)| format!("{cause} {}", thousands(*count))).collect();
+    let stages = Stage::ALL
+        .iter()
+        .map(|&stage| format!("{} {:.2}", stage.as_str(), summary.time[stage as usize].as_secs_f64()))
+        .collect();
+    let row = |name: &str, count: u64, more: String| vec![name.to_owned(), format!("{:>12}", thousands(count)), more];
+    print_table(&[
+        row(
+            "records",
+            summary.records,
+            format!(
+                "in {} batches and {:.2} s: {} records a second",
+                thousands(summary.batches),
+                took.as_secs_f64(),
+                thousands(rate as u64)
+            ),
+        ),
+        row("dead letters", summary.dead_letters(), list(dead)),
+        row("groups written", summary.groups, String::new()),
+        row("folded before", summary.behind, "rows behind their group's fence".to_owned()),
+        row("conflicts", summary.conflicts, "groups that others wrote meanwhile".to_owned()),
+        vec!["seconds by stage".to_owned(), String::new(), list(stages)],
+    ])
+}
