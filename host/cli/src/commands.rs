@@ -50,15 +50,12 @@ pub(crate) fn pipeline(config: &Config) -> Result<(Pipeline<EmbeddedStore>, Watc
         .map_err(|error| format!("the registry {}: {error}", config.rulebooks.registry.display()))?;
     let rulebooks = Arc::new(Rulebooks::new(engine, registry, config.route.race_type.clone()));
     let mut watch = Watch::new(config.rulebooks.folder.clone(), config.plugins.clone(), Arc::clone(&rulebooks));
-    let mut active = 0;
     for event in watch.look()? {
-        match event {
-            Event::Refused { file, reason } => return Err(format!("the rulebook {}: {reason}", file.display())),
-            Event::Activated { .. } => active += 1,
-            Event::Retired { .. } => {}
+        if let Event::Refused { file, reason } = event {
+            return Err(format!("the rulebook {}: {reason}", file.display()));
         }
     }
-    if active == 0 {
+    if rulebooks.catalog().versions().is_empty() {
         return Err(format!("there is no rulebook (*.toml) in {}", config.rulebooks.folder.display()));
     }
     let store = open_store(config)?;

@@ -158,7 +158,10 @@ impl Live {
                 let used = fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
                 Ok((answer, used))
             }
-            Ok((Err(message),)) => Err(Fault::Failed(message.chars().take(limits.reason_bytes).collect()).into()),
+            Ok((Err(mut message),)) => {
+                message.truncate(message.floor_char_boundary(limits.reason_bytes));
+                Err(Fault::Failed(message).into())
+            }
             Err(error) => Err(classify(&error, self.store.data().denied, fuel, limits).into()),
         }
     }

@@ -67,7 +67,7 @@ pub(crate) fn classify(error: &wasmtime::Error, denied: Option<usize>, fuel: u64
         return Fault::Memory { asked, limit: limits.memory_bytes };
     }
     let cause = error.root_cause().to_string();
-    // wasmtime's type for this is private, so its words are what there is to go by; tests/evil.rs would notice others.
+    // wasmtime's type for this is private, so its words are what there is to go by; tests/evil would notice others.
     if cause.contains("fuel allocated for hostcalls") {
         return Fault::TooMuchReturned(limits.returned_bytes);
     }
@@ -79,9 +79,10 @@ pub(crate) fn classify(error: &wasmtime::Error, denied: Option<usize>, fuel: u64
 
 /// The plugin's own function in which it trapped: the first that is not the language's panic machinery.
 fn guest_function(error: &wasmtime::Error) -> Option<String> {
-    const MACHINERY: [&str; 8] = ["core::", "std::", "alloc::", "__rust", "rust_", "_ZN4core", "_ZN3std", "_ZN5alloc"];
+    const MACHINERY: [&str; 8] = ["core::", "std::", "alloc::", "<core::", "<std::", "<alloc::", "__rust", "rust_"];
     let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;
-    let mut names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+    let mut names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
     let name = names.find(|name| !MACHINERY.iter().any(|machinery| name.starts_with(machinery)))?;
     Some(name.chars().take(200).collect())
 }

@@ -215,8 +215,16 @@ struct Session<'p> {
     fuel: u64,
 }
 
-impl Session<'_> {
-    fn call<P, T>(&mut self, function: usize, rows: usize, parameters: P) -> Result<T, CallError>
+impl<'p> Session<'p> {
+    /// Calls a function and looks at its answer. After one that can't be, the instance is not asked again: it is as
+    /// much in the wrong as one that trapped.
+    fn call<P, T>(
+        &mut self,
+        function: usize,
+        rows: usize,
+        parameters: P,
+        check: impl FnOnce(&T) -> Result<(), Fault>,
+    ) -> Result<T, CallError>
     where
         P: ComponentNamedList + Lower,
         T: ComponentType + Lift + 'static,
@@ -231,11 +239,12 @@ impl Session<'_> {
         let export = self.plugin.functions[function].as_ref().expect("`describe` checked that it is there");
         let (answer, fuel) = live.call(component, export, rows, parameters)?;
         self.fuel += fuel;
+        check(&answer)?;
         self.live = Some(live);
         Ok(answer)
     }
 
-    fn limits(&self) -> &limits::Limits {
+    fn limits(&self) -> &'p limits::Limits {
         self.plugin.component.engine.limits()
     }
 }
@@ -284,10 +293,10 @@ impl ValidatorSession<'_> {
     /// Asks for the rows that must not count. `columns` are those of the plugin's fields, each with `rows` values.
     pub fn validate(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Validated> {
         let mut rejected = Vec::new();
+        let reason_bytes = self.0.limits().reason_bytes;
         let failed = halve(0..rows, &mut |range| {
-            let found: Vec<Rejection> =
-                with_rows(columns, &range, rows, |batch| self.0.call(1, range.len(), (batch,)))?;
-            check_rejections(&found, range.len(), self.0.limits().reason_bytes)?;
+            let check = |found: &Vec<_>| check_rejections(found, range.len(), reason_bytes);
+            let found = with_rows(columns, &range, rows, |batch| self.0.call(1, range.len(), (batch,), check))?;
             rejected.extend(found.into_iter().map(|Rejection { row, reason }| (row + range.start as u32, reason)));
             Ok(())
         });
@@ -351,10 +360,11 @@ impl ScorerSession<'_> {
     pub fn score(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Scored> {
         let mut all = Vec::new();
         let failed = halve(0..rows, &mut |range| {
-            let scores: Vec<f64> = with_rows(columns, &range, rows, |batch| self.0.call(1, range.len(), (batch,)))?;
-            if scores.len() != range.len() {
-                return Err(Fault::BadAnswer(format!("{} scores for {} rows", scores.len(), range.len())).into());
-            }
+            let check = |scores: &Vec<f64>| match scores.len() == range.len() {
+                true => Ok(()),
+                false => Err(Fault::BadAnswer(format!("{} scores for {} rows", scores.len(), range.len()))),
+            };
+            let scores = with_rows(columns, &range, rows, |batch| self.0.call(1, range.len(), (batch,), check))?;
             if range.len() == rows {
                 all = scores;
             } else {
@@ -433,14 +443,15 @@ impl AggregatorSession<'_> {
         states: Packed<'_>,
     ) -> Called<Folded> {
         let (rows, wanted) = (scores.len(), states.len());
+        let state_bytes = self.session.limits().state_bytes;
         let mut folded: Option<PackedBuf> = None;
         let failed = halve(0..rows, &mut |range| {
             let before = folded.as_ref().map_or(states, PackedBuf::as_packed);
-            let after: PackedBuf = with_rows(columns, &range, rows, |batch| {
+            let check = |after: &PackedBuf| check_states(after, wanted, state_bytes);
+            let after = with_rows(columns, &range, rows, |batch| {
                 let parameters = (batch, &scores[range.clone()], &groups[range.clone()], before);
-                self.session.call::<FoldParameters<'_>, _>(1, range.len() + wanted, parameters)
+                self.session.call::<FoldParameters<'_>, _>(1, range.len() + wanted, parameters, check)
             })?;
-            self.check_states(&after, wanted)?;
             folded = Some(after);
             Ok(())
         });
@@ -451,8 +462,8 @@ impl AggregatorSession<'_> {
 
     /// Joins states of the same groups that were folded apart. A fault means that none were joined.
     pub fn merge(&mut self, left: Packed<'_>, right: Packed<'_>) -> Called<Result<PackedBuf, Fault>> {
-        let joined = self.session.call::<_, PackedBuf>(2, left.len(), (left, right));
-        match joined.and_then(|joined| Ok(self.check_states(&joined, left.len()).map(|()| joined)?)) {
+        let state_bytes = self.session.limits().state_bytes;
+        match self.session.call(2, left.len(), (left, right), |joined| check_states(joined, left.len(), state_bytes)) {
             Ok(joined) => Ok(Ok(joined)),
             Err(CallError::Fault(fault)) => Ok(Err(fault)),
             Err(CallError::Host(error)) => Err(EngineError(error)),
@@ -466,11 +477,8 @@ impl AggregatorSession<'_> {
         let blamed = halve(0..states.len(), &mut |range| {
             let some = (range.len() != states.len()).then(|| states.slice(range.clone()));
             let some = some.as_ref().map_or(states, PackedBuf::as_packed);
-            let found = self.session.call::<_, Vec<ColumnBuf>>(3, range.len(), (some,)).and_then(|found| {
-                check_finished(&found, self.outputs, range.len())?;
-                Ok(found)
-            });
-            match found {
+            let check = |found: &Vec<_>| check_finished(found, self.outputs, range.len());
+            match self.session.call(3, range.len(), (some,), check) {
                 Ok(found) => columns.iter_mut().zip(found).for_each(|(all, some)| all.append(some)),
                 // One group alone, and it fails: something has to stand in its place for the columns to stay aligned.
                 Err(CallError::Fault(fault)) if range.len() == 1 => {
@@ -489,16 +497,15 @@ impl AggregatorSession<'_> {
     pub fn fuel(&self) -> u64 {
         self.session.fuel
     }
+}
 
-    fn check_states(&self, states: &PackedBuf, wanted: usize) -> Result<(), Fault> {
-        states.check(wanted).map_err(|wrong| Fault::BadAnswer(format!("states with {wrong}")))?;
-        let allowed = self.session.limits().state_bytes;
-        match states.as_packed().iter().map(<[u8]>::len).max() {
-            Some(longest) if longest > allowed => Err(Fault::BadAnswer(format!(
-                "a state of {longest} bytes, {allowed} are allowed (bound `state-bytes`)"
-            ))),
-            _ => Ok(()),
+fn check_states(states: &PackedBuf, wanted: usize, allowed: usize) -> Result<(), Fault> {
+    states.check(wanted).map_err(|wrong| Fault::BadAnswer(format!("states with {wrong}")))?;
+    match states.as_packed().iter().map(<[u8]>::len).max() {
+        Some(longest) if longest > allowed => {
+            Err(Fault::BadAnswer(format!("a state of {longest} bytes, {allowed} are allowed (bound `state-bytes`)")))
         }
+        _ => Ok(()),
     }
 }
 

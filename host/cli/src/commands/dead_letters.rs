@@ -1,6 +1,7 @@
 //! `paceline dead-letters`.
 
 use std::future::pending;
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use paceline_engine::Digest;
@@ -10,14 +11,16 @@ use paceline_pipeline::receive::Redrive;
 use paceline_pipeline::run::run;
 use serde_json::{Value, json};
 
-use super::{ConfigArgument, open_store, pipeline, runtime};
+use super::{open_store, pipeline, runtime};
+use crate::config::Config;
 use crate::{Failure, report};
 
 /// What `dead-letters` is told.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    config: ConfigArgument,
+    /// The configuration file.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -45,7 +48,8 @@ enum Action {
 /// Looks at dead letters or drives them through again.
 pub(crate) fn dead_letters(arguments: Arguments) -> Result<(), Failure> {
     let failed = |error: paceline_pipeline::store::StoreError| error.to_string();
-    let config = arguments.config.load()?;
+    // An argument that may stand on either side of the action can't be demanded by the parser.
+    let config = Config::load(&arguments.config.ok_or("--config FILE is missing")?)?;
     let runtime = runtime()?;
     match arguments.action {
         Action::List => {

@@ -43,6 +43,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let runtime = runtime()?;
 
     let progress = Arc::new(Progress::new(source.extent()));
+    for (race_type, version) in pipeline.rulebooks().catalog().versions() {
+        progress.note(&is_active(&race_type, version));
+    }
     let watching =
         Watching::start(watch, Duration::from_millis(config.rulebooks.look_every_ms), Arc::clone(&progress))?;
     let started = Instant::now();
@@ -58,6 +61,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     // A reader of standard input may still wait for a line that never comes.
     runtime.shutdown_background();
     report::print(&summary, started.elapsed(), arguments.json)
+}
+
+fn is_active(race_type: &str, version: u64) -> String {
+    format!("rulebook {race_type} version {version} is active")
 }
 
 fn source(config: &Config) -> Result<Box<dyn Source>, SourceError> {
@@ -116,10 +123,8 @@ impl Watching {
                     .look()
                     .unwrap_or_else(|reason| vec![Event::Refused { file: "the folder of rulebooks".into(), reason }]);
                 for event in events {
-                    progress.note(&match event {
-                        Event::Activated { race_type, version } => {
-                            format!("rulebook {race_type} version {version} is active")
-                        }
+                    progress.note(&match &event {
+                        Event::Activated { race_type, version } => is_active(race_type, *version),
                         Event::Retired { race_type } => format!("rulebook {race_type} is gone"),
                         Event::Refused { file, reason } => {
                             format!("refused: {}: {}; what was active goes on", file.display(), reason.trim_end())

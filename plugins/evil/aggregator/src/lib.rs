@@ -1,4 +1,4 @@
-//! Aggregators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil.rs` shows what the host
+//! Aggregators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil` shows what the host
 //! does. They speak the contract themselves: what they do wrong, the author's macros would not let them do.
 
 use paceline_plugin::bindings::aggregator::exports::paceline::plugin::aggregation::{Guest, Output, Shape};
@@ -10,7 +10,14 @@ struct Evil;
 impl Guest for Evil {
     fn describe() -> Result<Shape, String> {
         let fields = vec![Field { path: "/cadence".to_owned(), kind: Kind::Number, default: None }];
-        Ok(Shape { fields, outputs: vec![Output { name: "count".to_owned(), kind: Kind::Integer }] })
+        let output = |name: &str| Output { name: name.to_owned(), kind: Kind::Integer };
+        let outputs = match deed().as_str() {
+            "too-many-outputs" => (0..65).map(|at| output(&format!("output-{at}"))).collect(),
+            "outputs-twice" => vec![output("count"), output("count")],
+            "nameless-output" => vec![output("")],
+            _ => vec![output("count")],
+        };
+        Ok(Shape { fields, outputs })
     }
 
     fn fold(batch: Batch, _scores: Vec<f64>, groups: Vec<u32>, states: Packed) -> Result<Packed, String> {
@@ -28,15 +35,25 @@ impl Guest for Evil {
             ("trap-on-row", Some(_)) => panic!("this row is the victim"),
             ("state-missing", _) => drop(counts.pop()),
             ("huge-state", Some(row)) => counts[groups[row] as usize] = vec![1; 1 << 20],
-            ("ends-decrease", _) => return Ok(Packed { ends: vec![1; counts.len() + 1], bytes: Vec::new() }),
+            ("ends-decrease", _) => {
+                return Ok(Packed { ends: (0..counts.len() as u32).rev().collect(), bytes: Vec::new() });
+            }
             ("ends-beyond", _) => return Ok(Packed { ends: vec![u32::MAX; counts.len()], bytes: Vec::new() }),
             _ => {}
         }
         Ok(pack(&counts))
     }
 
-    fn merge(left: Packed, _right: Packed) -> Result<Packed, String> {
-        Ok(left)
+    fn merge(left: Packed, right: Packed) -> Result<Packed, String> {
+        let count = |state: Vec<u8>| state.first().copied().unwrap_or(0);
+        let pairs = unpack(&left).into_iter().zip(unpack(&right));
+        let mut counts: Vec<_> = pairs.map(|(left, right)| vec![count(left).wrapping_add(count(right))]).collect();
+        match deed().as_str() {
+            "merge-missing" => drop(counts.pop()),
+            "merge-trap" => panic!("these don't go together"),
+            _ => {}
+        }
+        Ok(pack(&counts))
     }
 
     fn finish(states: Packed) -> Result<Vec<Column>, String> {

@@ -1,4 +1,4 @@
-//! Scorers that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil.rs` shows what the host does.
+//! Scorers that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil` shows what the host does.
 
 use paceline_plugin::{Fields, Settings, log, scorer};
 
@@ -25,6 +25,8 @@ enum Deed {
     EatMemory,
     /// Gives one score too many.
     TooLong,
+    /// Gives one score too many when an instance is called for the first time, and rightly thereafter.
+    TooLongAtFirst,
     /// Gives one score too few.
     TooShort,
     /// Gives 32 MiB of scores.
@@ -35,6 +37,8 @@ enum Deed {
     TrapOnRow,
     /// Logs without end.
     Log,
+    /// Logs three lines, the second of 4,999 bytes; does nothing wrong otherwise.
+    Chatter,
     /// Logs one line of 32 MiB.
     HugeLog,
     /// Recurses without end.
@@ -51,11 +55,13 @@ impl std::str::FromStr for Deed {
             "spin" => Self::Spin,
             "eat-memory" => Self::EatMemory,
             "too-long" => Self::TooLong,
+            "too-long-at-first" => Self::TooLongAtFirst,
             "too-short" => Self::TooShort,
             "far-too-long" => Self::FarTooLong,
             "nan-on-row" => Self::NanOnRow,
             "trap-on-row" => Self::TrapOnRow,
             "log" => Self::Log,
+            "chatter" => Self::Chatter,
             "huge-log" => Self::HugeLog,
             "recurse" => Self::Recurse,
             "remember" => Self::Remember,
@@ -79,6 +85,11 @@ fn score(evil: &Evil, columns: EffortColumns<'_>) -> Vec<f64> {
             }
         }
         Deed::TooLong => scores.push(1.0),
+        Deed::TooLongAtFirst => {
+            if calls() == 1 {
+                scores.push(1.0);
+            }
+        }
         Deed::TooShort => drop(scores.pop()),
         Deed::FarTooLong => scores = vec![1.0; 4 << 20],
         Deed::NanOnRow => {
@@ -92,16 +103,24 @@ fn score(evil: &Evil, columns: EffortColumns<'_>) -> Vec<f64> {
         Deed::Log => loop {
             log::info("and another thing");
         },
+        Deed::Chatter => {
+            log::info("first things first");
+            // An odd byte before characters of two: a cut at an even length would halve one of them.
+            log::warn(&format!("x{}", "é".repeat(2499)));
+            log::error("last but not least");
+        }
         Deed::HugeLog => log::info(&huge()),
         Deed::Recurse => scores[0] = recurse(columns.cadence[0]),
-        Deed::Remember => {
-            use std::sync::atomic::{AtomicU32, Ordering};
-            static CALLS: AtomicU32 = AtomicU32::new(0);
-            let calls = f64::from(CALLS.fetch_add(1, Ordering::Relaxed) + 1);
-            scores.fill(calls);
-        }
+        Deed::Remember => scores.fill(f64::from(calls())),
     }
     scores
+}
+
+/// How often this instance was called, this time included.
+fn calls() -> u32 {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    CALLS.fetch_add(1, Ordering::Relaxed) + 1
 }
 
 fn huge() -> String {

@@ -1,7 +1,7 @@
-//! Validators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil.rs` shows what the host
+//! Validators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil` shows what the host
 //! does. They speak the contract themselves: what they do wrong, the author's macros would not let them do.
 
-use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind};
+use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Value};
 use paceline_plugin::bindings::common::paceline::plugin::settings;
 use paceline_plugin::bindings::validator::exports::paceline::plugin::validation::{Guest, Rejection};
 
@@ -9,10 +9,22 @@ struct Evil;
 
 impl Guest for Evil {
     fn describe() -> Result<Vec<Field>, String> {
-        if deed() == "fail-describe" {
-            return Err("I would rather not".to_owned());
+        let field = |path: &str, kind: Kind| Field { path: path.to_owned(), kind, default: None };
+        match deed().as_str() {
+            "fail-describe" => Err("I would rather not".to_owned()),
+            "spin-describe" => loop {
+                std::hint::black_box(());
+            },
+            "too-many-fields" => Ok((0..65).map(|at| field(&format!("/field-{at}"), Kind::Number)).collect()),
+            "bad-path" => Ok(vec![field("cadence", Kind::Number)]),
+            "long-path" => Ok(vec![field(&format!("/{}", "x".repeat(2000)), Kind::Number)]),
+            "blob-field" => Ok(vec![field("/cadence", Kind::Blob)]),
+            "payload-as-text" => Ok(vec![field("@payload", Kind::Text)]),
+            "wrong-default" => {
+                Ok(vec![Field { default: Some(Value::Text("fast".to_owned())), ..field("/cadence", Kind::Number) }])
+            }
+            _ => Ok(vec![field("/cadence", Kind::Number)]),
         }
-        Ok(vec![Field { path: "/cadence".to_owned(), kind: Kind::Number, default: None }])
     }
 
     fn validate(batch: Batch) -> Result<Vec<Rejection>, String> {
@@ -31,6 +43,8 @@ impl Guest for Evil {
             "no-such-row" => Ok(vec![rejection(batch.rows, "there is no such row".to_owned())]),
             "one-row-twice" => Ok(vec![rejection(0, "once".to_owned()), rejection(0, "twice".to_owned())]),
             "huge-error" => Err("x".repeat(32 << 20)),
+            // Characters of two bytes after one of one byte: a cut at an even length would halve one of them.
+            "long-error" => Err(format!("x{}", "é".repeat(2499))),
             _ => Ok(Vec::new()),
         }
     }

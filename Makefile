@@ -1,0 +1,66 @@
+# make help lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PLUGINS := telemetry output last-output best-output
+EVIL := evil/scorer evil/validator evil/aggregator evil/wasi
+ALLEYCAT := examples/alleycat/paceline.toml
+NEXTEST := 0.9.143
+CARGO_COMPONENT := 0.21.1
+# Backtraces slow wasmtime's errors down, and tests look at messages, not at traces.
+unexport RUST_BACKTRACE
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
+
+.PHONY: setup
+setup: ## Install what is missing: a C compiler, Rust, a WebAssembly standard library
+	@scripts/setup
+
+.PHONY: race
+race: setup ## Simulate a race of 1,000 racers with broken and repeated messages, run it, show its outcome
+	cargo build --release -p paceline
+	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
+	@rm -rf target/race && mkdir -p target/race
+	target/release/paceline simulate --racers 1000 --seconds 300 --class 3 --race 5403307 --seed 1 \
+	    --key random --errors 1 --duplicates 1 --out target/race/messages.ndjson
+	target/release/paceline run --config $(ALLEYCAT)
+	target/release/paceline leaderboard --config $(ALLEYCAT) --race 5403307 --limit 10
+
+PACELINE ?= target/debug/paceline
+
+.PHONY: plugins
+plugins: setup ## Build the plugins as components into target/plugins
+	@[ -x $(PACELINE) ] || cargo build -p paceline
+	@mkdir -p target/plugins
+	@set -e; for plugin in $(PLUGINS) $(EVIL); do $(PACELINE) plugin build plugins/$$plugin --out target/plugins; done
+
+.PHONY: test
+test: setup nextest ## Set up and run every test and check
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo build -p paceline
+	@$(MAKE) --no-print-directory plugins
+	cargo nextest run --workspace
+	cargo test --doc --workspace
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+	scripts/check-readme
+
+.PHONY: nextest
+nextest: setup
+	@cargo nextest --version 2>/dev/null | grep -q 'nextest' || cargo install cargo-nextest --locked --version $(NEXTEST)
+
+.PHONY: bench
+bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.json
+	cargo build --release -p paceline -p paceline-bench
+	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
+	target/release/paceline-bench
+
+.PHONY: test-cargo-component
+test-cargo-component: setup ## Build the plugins with cargo component, too (installs it, which takes minutes)
+	@PACELINE=$(PACELINE) CARGO_COMPONENT=$(CARGO_COMPONENT) scripts/test-cargo-component $(PLUGINS)
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	cargo clean

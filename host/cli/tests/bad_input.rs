@@ -1,0 +1,193 @@
+//! Messages that are broken: each becomes a dead letter with a reason that names field and position, and its neighbours
+//! are none the worse.
+
+mod support;
+
+use support::{Fences, Place, joined, oracle, simulate};
+
+/// A sound message with something in the place of its values.
+fn message(changes: &[(&str, &str)]) -> Vec<u8> {
+    let mut text = r#"{"event":"update","deviceTimestamp":1620566842971,"second":1,"raceId":131,"name":"Hubert","racerId":1,"classId":3,"cadence":62,"resistance":68.6}"#.to_owned();
+    for (from, to) in changes {
+        assert!(text.contains(from), "{from}");
+        text = text.replacen(from, to, 1);
+    }
+    text.into_bytes()
+}
+
+#[test]
+fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let mebibyte = "x".repeat((1 << 20) - message(&[("Hubert", "")]).len());
+    let mut invalid = message(&[]);
+    let name = invalid.windows(6).position(|window| window == b"Hubert").unwrap();
+    invalid[name] = 0xff;
+    let cases: Vec<(Vec<u8>, &str, Option<&str>, &str)> = vec![
+        (b"hello, world".to_vec(), "not-json", None, "not JSON: expected value at line 1 column 1"),
+        (message(&[])[..50].to_vec(), "not-json", None, "not JSON: EOF while parsing a value at line 1 column 50"),
+        (Vec::new(), "empty", None, "the payload is empty"),
+        (invalid, "not-utf8", None, "the payload is not UTF-8 from byte 84 on"),
+        (b"[1,2]".to_vec(), "not-json", None, "a JSON object is wanted, not an array"),
+        (b"42".to_vec(), "not-json", None, "a JSON object is wanted, not a number"),
+        (message(&[("\"cadence\":62,", "")]), "missing-field", Some("/cadence"), "the field `/cadence` is missing"),
+        (message(&[("\"second\":1,", "")]), "missing-field", Some("/second"), "the field `/second` is missing"),
+        (message(&[("\"classId\":3,", "")]), "missing-field", Some("/classId"), "the field `/classId` is missing"),
+        (message(&[("\"raceId\":131,", "")]), "missing-field", Some("/raceId"), "the field `/raceId` is missing"),
+        (
+            message(&[(":62", ":null")]),
+            "missing-field",
+            Some("/cadence"),
+            "the field `/cadence` is null at byte 127, not a number",
+        ),
+        (
+            message(&[(":62", ":\"62\"")]),
+            "wrong-type",
+            Some("/cadence"),
+            "the field `/cadence` is a text at byte 127, not a number",
+        ),
+        (
+            message(&[("\"racerId\":1", "\"racerId\":[1]")]),
+            "wrong-type",
+            Some("/racerId"),
+            "the field `/racerId` is an array at byte 102, not a text or an integer",
+        ),
+        (
+            message(&[("\"racerId\":1", "\"racerId\":1.5")]),
+            "wrong-type",
+            Some("/racerId"),
+            "the field `/racerId` is a number with a fraction or an exponent at byte 102, not a text or an integer",
+        ),
+        (
+            message(&[("68.6", "1e400")]),
+            "not-json",
+            Some("/resistance"),
+            "not JSON, in the field `/resistance`: number out of range at line 1 column 147",
+        ),
+        (
+            message(&[("68.6", "NaN")]),
+            "not-json",
+            Some("/resistance"),
+            "not JSON, in the field `/resistance`: expected value at line 1 column 143",
+        ),
+        (
+            message(&[("\"second\":1", "\"second\":99999999999999999999")]),
+            "wrong-type",
+            Some("/second"),
+            "the field `/second` is a number beyond 64 bits at byte 59, not an integer",
+        ),
+        (
+            message(&[("\"cadence\":62", "\"cadence\":62,\"cadence\":\"x\"")]),
+            "wrong-type",
+            Some("/cadence"),
+            "the field `/cadence` is a text at byte 140, not a number",
+        ),
+        (
+            message(&[("\"classId\":3", "\"classId\":7")]),
+            "no-rulebook",
+            Some("/classId"),
+            "there is no rulebook for race type `7` (field `/classId`)",
+        ),
+        (
+            message(&[("Hubert", &mebibyte)]),
+            "too-large",
+            None,
+            "the payload has 1048576 bytes, 262144 are allowed (`max-payload-bytes`)",
+        ),
+        (
+            message(&[("\"Hubert\"", &deep)]),
+            "not-json",
+            Some("/name"),
+            "not JSON, in the field `/name`: recursion limit exceeded at line 1 column 209",
+        ),
+        (
+            message(&[("Hubert", "\\ud800")]),
+            "not-json",
+            Some("/name"),
+            "not JSON, in the field `/name`: unexpected end of hex escape at line 1 column 91",
+        ),
+        (message(&[(":62", ":200")]), "rejected", None, "cadence is 200, not within 30 and 90"),
+        (message(&[("update", "start")]), "rejected", None, "event is `start`, not one of: update,final"),
+    ];
+    let sound = simulate("--racers 5 --seconds 10 --class 3 --race 131 --seed 1");
+    // Each broken message has a sound one before and after it.
+    let mut lines = Vec::new();
+    let mut broken = cases.iter().map(|(payload, ..)| payload.clone());
+    for line in &sound {
+        lines.push(line.clone());
+        lines.extend(broken.next());
+    }
+    assert!(broken.next().is_none());
+    let place = Place::new(Fences::Ordinal);
+    place.write("messages.ndjson", joined(&lines));
+    place.run();
+
+    let letters = place.dead_letters();
+    assert_eq!(letters.len(), cases.len());
+    for (letter, (payload, cause, field, text)) in letters.iter().zip(&cases) {
+        let reason = &letter.reason;
+        assert_eq!((reason.cause.as_str(), reason.field.as_deref(), reason.text.as_str()), (*cause, *field, *text));
+        assert_eq!(letter.payload, *payload);
+        let at = letter.place.sequence.to_u64().unwrap() as usize;
+        assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "it stands where its position says");
+    }
+    assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+}
+
+#[test]
+fn of_a_key_that_comes_twice_the_last_counts() {
+    let place = Place::new(Fences::Ordinal);
+    place.write("messages.ndjson", message(&[("\"cadence\":62", "\"cadence\":\"x\",\"cadence\":62")]));
+    assert_eq!(place.run()["deadLetters"], 0);
+    assert_eq!(place.json(&["leaderboard", "--race", "131"])[0]["output"], 129.592);
+}
+
+#[test]
+fn a_line_longer_than_memory_should_hold_is_cut_in_the_dead_letter_alone() {
+    let place = Place::new(Fences::Ordinal);
+    let sound = simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 1");
+    let long = vec![b'x'; 30 << 20];
+    place.write("messages.ndjson", joined(&[sound[0].clone(), long, sound[1].clone(), sound[2].clone()]));
+    place.run();
+    let [letter] = &place.dead_letters()[..] else { panic!("one dead letter was expected") };
+    assert_eq!(letter.reason.cause.as_str(), "too-large");
+    assert_eq!((letter.payload.len(), letter.cut_from), (10 << 20, Some(30 << 20)));
+    // What comes after it is read from its right place, now and at the next start.
+    place.write(
+        "messages.ndjson",
+        joined(&[sound[0].clone(), vec![b'x'; 30 << 20], sound[1].clone(), sound[2].clone(), sound[3].clone()]),
+    );
+    assert_eq!(place.run()["records"], 1);
+    assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+}
+
+#[test]
+fn a_plugin_that_traps_on_one_row_costs_that_row_alone() {
+    let place = Place::new(Fences::Sequence);
+    let trap = r#"plugin = "evil-scorer"
+settings = { deed = "trap-on-row", victim = 66 }"#;
+    place.write(
+        "rulebooks/class-3.toml",
+        support::rulebook(3, 1, Fences::Sequence).replace("plugin = \"output\"", trap),
+    );
+    let lines: Vec<_> = (1..=600)
+        .map(|second: u32| {
+            let cadence = if second == 321 { ":66" } else { ":62" };
+            message(&[("\"second\":1", &format!("\"second\":{second}")), (":62", cadence)])
+        })
+        .collect();
+    place.write("messages.ndjson", joined(&lines));
+    place.run();
+    let [letter] = &place.dead_letters()[..] else { panic!("one dead letter was expected") };
+    assert_eq!(letter.reason.cause.as_str(), "plugin-failed");
+    assert_eq!(letter.payload, lines[320]);
+    let evil = std::fs::read(support::plugins().join("evil-scorer.wasm")).unwrap();
+    assert_eq!(letter.reason.plugin, Some(*paceline_engine::Digest::of(&evil).as_bytes()));
+    assert_eq!(letter.reason.rulebook, Some(("3".to_owned(), 1)));
+    let text = &letter.reason.text;
+    assert!(text.starts_with("the plugin trapped: wasm trap: wasm `unreachable` instruction executed"), "{text}");
+    assert!(text.contains("in `evil_scorer::score`"), "{text}");
+    let items = place.items();
+    let racer = items.values().next().unwrap();
+    let integer = paceline_pipeline::store::Attribute::Integer;
+    assert_eq!(racer.attribute("seconds"), Some(&integer(599)));
+}

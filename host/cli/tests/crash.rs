@@ -1,0 +1,106 @@
+//! Killed at any moment and started again, it comes to what an undisturbed run comes to.
+
+mod support;
+
+use support::{Fed, Fences, Place, joined, simulate};
+
+/// A generator that needs no crate: the moments should differ from each other, no more.
+struct Moments(u64);
+
+impl Moments {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+fn twenty_kills_change_nothing(fences: Fences, key: &str, seed: u64) {
+    let race = "--racers 200 --seconds 100 --class 3 --race 131 --seed 9 --errors 5 --duplicates 5";
+    let input = joined(&simulate(&format!("{race} --key {key}")));
+    let source = "[source]\nstdin = true\n";
+    let small_batches = "[batch]\nmax-records = 250\n";
+
+    let undisturbed = Place::new(fences);
+    undisturbed.configure(source, small_batches);
+    let mut fed = Fed::start(undisturbed.command(&["run", "--json"]));
+    fed.feed(&input);
+    let all: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+
+    let killed = Place::new(fences);
+    killed.configure(source, small_batches);
+    let mut moments = Moments(seed);
+    for _ in 0..20 {
+        let mut fed = Fed::start(killed.command(&["run", "--json"]));
+        // It takes what it is given at its own pace: when the last of it is taken, it is somewhere in the batches
+        // before.
+        fed.feed(&input[..moments.below(input.len() - 1)]);
+        fed.kill();
+    }
+    let mut fed = Fed::start(killed.command(&["run", "--json"]));
+    fed.feed(&input);
+    let rest: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+
+    // The kills hit runs that had got somewhere.
+    assert!(rest["records"].as_u64() < all["records"].as_u64(), "{rest}");
+    assert_eq!(killed.items(), undisturbed.items());
+    assert_eq!(killed.dead_letters(), undisturbed.dead_letters());
+}
+
+#[test]
+fn twenty_kills_change_nothing_by_the_sequence_fence() {
+    twenty_kills_change_nothing(Fences::Sequence, "racer", 1);
+}
+
+#[test]
+fn twenty_kills_change_nothing_by_the_ordinal_fence() {
+    twenty_kills_change_nothing(Fences::Ordinal, "random", 2);
+}
+
+#[test]
+fn a_terminated_run_ends_the_batch_in_hand_and_goes_on_later() {
+    let place = Place::new(Fences::Sequence);
+    place.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
+    let lines = simulate("--racers 100 --seconds 20 --class 3 --race 131 --seed 9");
+    let mut fed = Fed::start(place.command(&["run", "--json"]));
+    // Its input stays open: without the signal it would wait for ever.
+    fed.feed(&joined(&lines[..1_500]));
+    let id = fed.child.id().to_string();
+    support::succeed(std::process::Command::new("kill").args(["-TERM", &id]));
+    fed.wait_for("stopping after the batch in hand");
+    let output = fed.child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    let first: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let first = first["records"].as_u64().unwrap();
+
+    let mut fed = Fed::start(place.command(&["run", "--json"]));
+    fed.feed(&joined(&lines));
+    let second: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+    assert_eq!(first + second["records"].as_u64().unwrap(), 2_000);
+    assert_eq!(second["foldedBefore"], 0);
+    assert_eq!(place.json(&["leaderboard", "--race", "131"]), support::oracle::race(&lines, 131));
+}
+
+#[test]
+fn a_file_that_grows_is_read_on_from_where_it_was_left() {
+    let place = Place::new(Fences::Sequence);
+    let lines = simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 9");
+    for (end, fresh) in [(90, 90), (90, 0), (200, 110)] {
+        place.write("messages.ndjson", joined(&lines[..end]));
+        assert_eq!(place.run()["records"], fresh);
+    }
+    assert_eq!(place.json(&["leaderboard", "--race", "131"]), support::oracle::race(&lines, 131));
+}
+
+#[test]
+fn another_file_of_the_same_name_is_not_taken_for_the_old_one() {
+    let place = Place::new(Fences::Sequence);
+    place.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 1")));
+    place.run();
+    place.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 25 --class 3 --race 132 --seed 2")));
+    let error = place.fails(&["run"]);
+    assert!(error.contains("messages.ndjson is not the input that was read before"), "{error}");
+    assert!(error.contains("give it a `name` of its own in [source]"), "{error}");
+    place.write("messages.ndjson", "{}\n");
+    let error = place.fails(&["run"]);
+    assert!(error.contains("it has 3 bytes, of which"), "{error}");
+}

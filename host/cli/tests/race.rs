@@ -1,0 +1,126 @@
+//! The main job: what a race comes to, whatever its messages went through.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use support::{Fences, Place, joined, oracle, simulate};
+
+fn counted(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
+    let mut counts = BTreeMap::new();
+    lines.into_iter().for_each(|line| *counts.entry(line).or_default() += 1);
+    counts
+}
+
+/// Two races of a class, with what is broken and repeated, by these fences: the leaderboards are the oracle's, and the
+/// broken messages are exactly the dead letters.
+fn the_numbers_are_right(fences: Fences, key: &str) {
+    let races = [
+        "--racers 1000 --seconds 60 --class 3 --race 131 --seed 1",
+        "--racers 1000 --seconds 60 --class 3 --race 132 --seed 2",
+    ];
+    let sound: Vec<_> = races.iter().flat_map(|race| simulate(race)).collect();
+    let mixed: Vec<_> =
+        races.iter().flat_map(|race| simulate(&format!("{race} --errors 5 --duplicates 5 --key {key}"))).collect();
+    let place = Place::new(fences);
+    place.write("messages.ndjson", joined(&mixed));
+    let summary = place.run();
+
+    assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(place.json(&["leaderboard", "--race", "132"]), oracle::race(&sound, 132));
+    assert_eq!(place.json(&["leaderboard", "--class", "3"]), oracle::class(&sound));
+
+    let is_sound = counted(sound);
+    let broken = counted(mixed.iter().filter(|line| !is_sound.contains_key(*line)).cloned());
+    let dead = counted(place.dead_letters().into_iter().map(|letter| letter.payload));
+    assert_eq!(dead, broken);
+    assert_eq!(summary["records"], mixed.len());
+    assert_eq!(summary["deadLetters"], broken.values().sum::<u32>());
+}
+
+#[test]
+fn the_numbers_are_right_by_the_sequence_fence() {
+    the_numbers_are_right(Fences::Sequence, "racer");
+}
+
+#[test]
+fn the_numbers_are_right_by_the_ordinal_fence_in_any_order() {
+    the_numbers_are_right(Fences::Ordinal, "random");
+}
+
+#[test]
+fn an_ordinal_fence_drops_what_is_sent_twice() {
+    let race = "--racers 100 --seconds 30 --class 3 --race 131 --seed 1 --duplicates 20";
+    let place = Place::new(Fences::Ordinal);
+    let lines = simulate(race);
+    place.write("messages.ndjson", joined(&lines));
+    let summary = place.run();
+    let finals = |line: &&Vec<u8>| line.starts_with(br#"{"event":"final""#);
+    // Each repeat is behind the fence of the racer's race, that of a final behind the class's, too.
+    let repeats = lines.len() - 3_000 + lines.iter().filter(finals).count() - 100;
+    assert!(repeats > 500, "{repeats}");
+    assert_eq!(summary["foldedBefore"], repeats);
+}
+
+#[test]
+fn states_are_the_same_bytes_whatever_the_batch_size() {
+    let mixed =
+        simulate("--racers 20 --seconds 50 --class 3 --race 131 --seed 5 --errors 5 --duplicates 5 --key random");
+    for fences in [Fences::Sequence, Fences::Ordinal] {
+        let outcomes = [1, 7, 1_000, 10_000].map(|size| {
+            let place = Place::new(fences);
+            place.configure("[source]\nfile = \"messages.ndjson\"\n", &format!("[batch]\nmax-records = {size}\n"));
+            place.write("messages.ndjson", joined(&mixed));
+            let summary = place.run();
+            assert_eq!(summary["batches"], mixed.len().div_ceil(size), "{summary}");
+            (place.items(), place.dead_letters())
+        });
+        assert_eq!(outcomes[0].0.len(), 40);
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));
+    }
+}
+
+#[test]
+fn the_simulator_is_a_source_too() {
+    let place = Place::new(Fences::Ordinal);
+    place.configure(
+        "[source]\nsimulate = { racers = 50, seconds = 20, class = 3, race = 131, seed = 3, errors = 10 }\n",
+        "",
+    );
+    place.run();
+    let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 3");
+    assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    // A second run finds it read to its end.
+    assert_eq!(place.run()["records"], 0);
+}
+
+#[test]
+fn a_limit_shows_the_first() {
+    let place = Place::new(Fences::Ordinal);
+    let sound = simulate("--racers 30 --seconds 5 --class 3 --race 131 --seed 3");
+    place.write("messages.ndjson", joined(&sound));
+    place.run();
+    let all = oracle::race(&sound, 131);
+    let first = place.json(&["leaderboard", "--race", "131", "--limit", "3"]);
+    assert_eq!(first.as_array().unwrap()[..], all.as_array().unwrap()[..3]);
+    assert_eq!(place.json(&["leaderboard", "--race", "999"]), serde_json::json!([]));
+    let table = place.ok(&["leaderboard", "--class", "3", "--limit", "1"]);
+    assert_eq!(table.lines().count(), 2, "{table}");
+}
+
+#[test]
+fn every_item_names_its_rulebook_and_its_plugins() {
+    let place = Place::new(Fences::Ordinal);
+    place.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 3")));
+    place.run();
+    let digest = |name: &str| {
+        let bytes = std::fs::read(support::plugins().join(format!("{name}.wasm"))).unwrap();
+        *paceline_engine::Digest::of(&bytes).as_bytes()
+    };
+    for (key, item) in place.items() {
+        let aggregator = if key.partition.starts_with("race-") { "last-output" } else { "best-output" };
+        let plugins = ["telemetry", "output", aggregator].map(digest);
+        assert_eq!(item.provenance.plugins, plugins);
+        assert_eq!((item.provenance.race_type.as_str(), item.provenance.version), ("3", 1));
+    }
+}

@@ -1,0 +1,336 @@
+//! A folder with a configuration, rulebooks and a store, and the program to run on it.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(unreachable_pub, reason = "shared by test files that are crates of their own")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use paceline_pipeline::Store;
+use paceline_pipeline::dead_letter::DeadLetter;
+use paceline_pipeline::store::{EmbeddedStore, Item, Key};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Where the built plugins are.
+pub fn plugins() -> PathBuf {
+    let folder = std::env::var_os("PACELINE_PLUGINS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
+    assert!(folder.join("output.wasm").is_file(), "{} holds no plugins: `make plugins` builds them", folder.display());
+    folder.canonicalize().unwrap()
+}
+
+/// The sequence fence, or the ordinal fence with the field that each aggregate counts by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fences {
+    Sequence,
+    Ordinal,
+}
+
+/// A rulebook of the races, with what a test wants to change.
+pub fn rulebook(race_type: u32, version: u64, fences: Fences) -> String {
+    let fence = |field: &str| match fences {
+        Fences::Sequence => r#""sequence""#.to_owned(),
+        Fences::Ordinal => format!(r#"{{ ordinal = "{field}" }}"#),
+    };
+    format!(
+        r#"
+race-type = "{race_type}"
+version = {version}
+pin = "/raceId"
+
+[[validate]]
+plugin = "telemetry"
+
+[score]
+plugin = "output"
+
+[[aggregate]]
+plugin = "last-output"
+key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+attributes = {{ classId = "{{/classId}}", racerId = "{{/racerId}}", ruled = "by version {version}" }}
+fence = {}
+
+[[aggregate]]
+plugin = "best-output"
+where = {{ "/event" = "final" }}
+key = {{ PK = "class-{{/classId}}", SK = "racer-{{/racerId}}" }}
+attributes = {{ racerId = "{{/racerId}}" }}
+fence = {}
+"#,
+        fence("/second"),
+        fence("/raceId")
+    )
+}
+
+/// A folder with a configuration, rulebooks and a store.
+pub struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    /// A place whose class 3 has a rulebook, and whose source is `messages.ndjson`.
+    pub fn new(fences: Fences) -> Self {
+        let place = Self { folder: TempDir::new().unwrap() };
+        std::fs::create_dir(place.path("rulebooks")).unwrap();
+        place.write("rulebooks/class-3.toml", rulebook(3, 1, fences));
+        place.configure("[source]\nfile = \"messages.ndjson\"\n", "");
+        place
+    }
+
+    /// Writes the configuration: the source, and whatever else comes at the end.
+    pub fn configure(&self, source: &str, more: &str) {
+        let plugins = plugins();
+        let plugin = |name: &str| format!("{name} = {:?}\n", plugins.join(format!("{name}.wasm")));
+        let names = ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator"];
+        let all: String = names.into_iter().map(plugin).collect();
+        self.write(
+            "paceline.toml",
+            format!(
+                r#"{source}
+[route]
+race-type = "/classId"
+
+[rulebooks]
+folder = "rulebooks"
+look-every-ms = 1
+
+[plugins]
+{all}
+[store]
+path = "store.redb"
+
+[leaderboard.race]
+partition = "race-{{}}"
+order-by = "output"
+tie = "racerId"
+show = ["racerId", "output", "second", "finished"]
+
+[leaderboard.class]
+partition = "class-{{}}"
+order-by = "output"
+tie = "racerId"
+show = ["racerId", "output", "raceId", "ts"]
+
+{more}"#
+            ),
+        );
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    /// Replaces a file in one step, as careful editors do.
+    pub fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
+        self.write("new", content);
+        std::fs::rename(self.path("new"), self.path(name)).unwrap();
+    }
+
+    /// A command of the program with this place's configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = paceline(arguments);
+        command.arg("--config").arg(self.path("paceline.toml"));
+        command
+    }
+
+    /// Runs a command to its end and demands success.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        succeed(&mut self.command(arguments))
+    }
+
+    /// Runs a command to its end, demands failure, and gives what it says.
+    pub fn fails(&self, arguments: &[&str]) -> String {
+        fail(&mut self.command(arguments))
+    }
+
+    /// Runs the source to its end; the summary.
+    pub fn run(&self) -> Value {
+        serde_json::from_str(&self.ok(&["run", "--json"])).unwrap()
+    }
+
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// All items, without their revisions, which count writes.
+    pub fn items(&self) -> BTreeMap<Key, Item> {
+        let store = EmbeddedStore::open(&self.path("store.redb")).unwrap();
+        let items = block_on(store.items()).unwrap();
+        items.into_iter().map(|(key, item)| (key, Item { revision: 0, ..item })).collect()
+    }
+
+    /// All dead letters.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        let store = EmbeddedStore::open(&self.path("store.redb")).unwrap();
+        block_on(store.dead_letters()).unwrap()
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// The program.
+pub fn paceline(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_paceline"));
+    command.args(arguments).env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+    command
+}
+
+pub fn succeed(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    assert!(status.success(), "{command:?}: {status}\n{}", String::from_utf8_lossy(&stderr));
+    String::from_utf8(stdout).unwrap()
+}
+
+pub fn fail(command: &mut Command) -> String {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{command:?}: {status}\n{}\n{stderr}", String::from_utf8_lossy(&stdout));
+    stderr
+}
+
+/// The lines that the simulator writes, each without its end.
+pub fn simulate(arguments: &str) -> Vec<Vec<u8>> {
+    let arguments: Vec<&str> = ["simulate"].into_iter().chain(arguments.split(' ')).collect();
+    let output = paceline(&arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    lines(&output.stdout)
+}
+
+pub fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let ended = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    ended.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+}
+
+pub fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
+    lines.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
+}
+
+/// A running program that is fed by hand.
+pub struct Fed {
+    pub child: Child,
+    pub stdin: Option<ChildStdin>,
+    /// What it says on standard error, line by line.
+    pub says: Receiver<String>,
+}
+
+impl Fed {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (sender, says) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { stdin: child.stdin.take(), child, says }
+    }
+
+    /// Waits until it says something with these words in it.
+    pub fn wait_for(&self, words: &str) -> String {
+        let mut said = Vec::new();
+        while let Ok(line) = self.says.recv() {
+            if line.contains(words) {
+                return line;
+            }
+            said.push(line);
+        }
+        panic!("it ended without a word of {words:?}; it said {said:?}");
+    }
+
+    /// Closes its input and waits for its end; what it wrote to standard output.
+    pub fn finish(mut self) -> String {
+        drop(self.stdin.take());
+        let output = self.child.wait_with_output().unwrap();
+        let said: Vec<_> = self.says.iter().collect();
+        assert!(output.status.success(), "{}: {said:?}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Ends it at once, as a power cut does.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+    }
+}
+
+/// What a leaderboard should say, computed from sound messages by nothing but their own fields.
+pub mod oracle {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
+    struct Message {
+        racer: i64,
+        race: i64,
+        second: i64,
+        sent_ms: i64,
+        output: f64,
+        is_final: bool,
+    }
+
+    fn message(line: &[u8]) -> Message {
+        let value: Value = serde_json::from_slice(line).unwrap();
+        let integer = |name: &str| value[name].as_i64().unwrap();
+        let number = |name: &str| value[name].as_f64().unwrap();
+        let raw = (number("cadence") + 35.0) * (number("resistance") + 65.0) / 100.0;
+        // Math.round(x + "e4") + "e-4"
+        let scaled: f64 = format!("{raw}e4").parse().unwrap();
+        let output = format!("{}e-4", (scaled + 0.5).floor()).parse().unwrap();
+        Message {
+            racer: integer("racerId"),
+            race: integer("raceId"),
+            second: integer("second"),
+            sent_ms: integer("deviceTimestamp"),
+            output,
+            is_final: value["event"] == "final",
+        }
+    }
+
+    fn sorted(mut rows: Vec<(f64, i64, Value)>) -> Value {
+        rows.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        rows.into_iter().map(|(_, _, row)| row).collect()
+    }
+
+    pub fn race(lines: &[Vec<u8>], race: i64) -> Value {
+        let mut last: BTreeMap<i64, Message> = BTreeMap::new();
+        for message in lines.iter().map(|line| message(line)).filter(|message| message.race == race) {
+            if last.get(&message.racer).is_none_or(|before| before.second < message.second) {
+                last.insert(message.racer, message);
+            }
+        }
+        let row = |(racer, last): (i64, Message)| {
+            let row = json!({
+                "racerId": racer, "output": last.output, "second": last.second, "finished": last.is_final,
+            });
+            (last.output, racer, row)
+        };
+        sorted(last.into_iter().map(row).collect())
+    }
+
+    pub fn class(lines: &[Vec<u8>]) -> Value {
+        let mut best: BTreeMap<i64, Message> = BTreeMap::new();
+        for message in lines.iter().map(|line| message(line)).filter(|message| message.is_final) {
+            let better = |before: &Message| {
+                message.output > before.output || message.output == before.output && message.sent_ms < before.sent_ms
+            };
+            if best.get(&message.racer).is_none_or(better) {
+                best.insert(message.racer, message);
+            }
+        }
+        let row = |(racer, best): (i64, Message)| {
+            let row = json!({ "racerId": racer, "output": best.output, "raceId": best.race, "ts": best.sent_ms });
+            (best.output, racer, row)
+        };
+        sorted(best.into_iter().map(row).collect())
+    }
+}

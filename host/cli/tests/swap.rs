@@ -1,0 +1,141 @@
+//! Rulebooks are changed while the stream flows.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use paceline_pipeline::store::Attribute;
+use support::{Fed, Fences, Place, joined, oracle, rulebook, simulate};
+
+const SWAPS: u64 = 50;
+const RACERS: usize = 20;
+const SECONDS: usize = 12;
+
+/// A race's messages, second by second.
+fn race(id: u64) -> Vec<Vec<Vec<u8>>> {
+    let lines = simulate(&format!("--racers {RACERS} --seconds {SECONDS} --class 3 --race {id} --seed {id}"));
+    lines.chunks(RACERS).map(<[_]>::to_vec).collect()
+}
+
+#[test]
+fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_one_version() {
+    let place = Place::new(Fences::Sequence);
+    place.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
+    let mut fed = Fed::start(place.command(&["run", "--json"]));
+    let mut stdin = fed.stdin.take().unwrap();
+    fed.wait_for("rulebook 3 version 1 is active");
+
+    // Races begin one after the other and overlap: there are always some in progress.
+    let done = Arc::new(AtomicBool::new(false));
+    let enough = Arc::clone(&done);
+    let feeder = std::thread::spawn(move || {
+        use std::io::Write;
+        let template = race(1_000_000);
+        let mut all = Vec::new();
+        let (mut open, mut next) = (Vec::<(u64, usize)>::new(), 1_u64);
+        loop {
+            if !enough.load(Ordering::Relaxed) {
+                open.push((next, 0));
+                next += 1;
+            }
+            if open.is_empty() {
+                return (all, next - 1);
+            }
+            let mut fresh = Vec::new();
+            for (id, second) in &mut open {
+                for line in &template[*second] {
+                    let line = String::from_utf8(line.clone()).unwrap();
+                    fresh.push(line.replace("\"raceId\":1000000,", &format!("\"raceId\":{id},")).into_bytes());
+                }
+                *second += 1;
+            }
+            stdin.write_all(&joined(&fresh)).unwrap();
+            all.extend(fresh);
+            open.retain(|(_, second)| *second < SECONDS);
+        }
+    });
+
+    for version in 2..=SWAPS + 1 {
+        if version % 5 == 0 {
+            place.replace("rulebooks/class-3.toml", "race-type = \"3\"\nversion = 9999\nthis is not TOML\n");
+            fed.wait_for("refused: ");
+        }
+        place.replace("rulebooks/class-3.toml", rulebook(3, version, Fences::Sequence));
+        fed.wait_for(&format!("rulebook 3 version {version} is active"));
+    }
+    done.store(true, Ordering::Relaxed);
+    let (all, races) = feeder.join().unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+
+    assert_eq!(summary["records"], all.len());
+    assert_eq!(summary["deadLetters"], 0);
+    assert_eq!(place.json(&["leaderboard", "--class", "3"]), oracle::class(&all));
+    let mut versions: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+    let items = place.items();
+    for (key, item) in items.iter().filter(|(key, _)| key.partition.starts_with("race-")) {
+        let version = item.provenance.version;
+        versions.entry(key.partition.clone()).or_default().insert(version);
+        assert_eq!(item.attribute("ruled"), Some(&Attribute::Text(format!("by version {version}"))), "{key}");
+        assert_eq!(item.attribute("seconds"), Some(&Attribute::Integer(SECONDS as i64)), "{key}");
+        assert_eq!(item.attribute("finished"), Some(&Attribute::Boolean(true)), "{key}");
+    }
+    assert_eq!(versions.len() as u64, races);
+    assert_eq!(items.len() as u64, races * RACERS as u64 + RACERS as u64);
+    assert!(versions.values().all(|versions| versions.len() == 1), "{versions:?}");
+    let used: BTreeSet<u64> = versions.into_values().flatten().collect();
+    assert!(used.len() > 10, "{used:?}");
+}
+
+#[test]
+fn a_race_keeps_its_rulebook_over_a_restart_and_new_ones_begin_with_the_new_one() {
+    let place = Place::new(Fences::Ordinal);
+    let first = race(131);
+    place.write("messages.ndjson", joined(&first[..6].concat()));
+    place.run();
+    place.write("rulebooks/class-3.toml", rulebook(3, 2, Fences::Ordinal));
+    place.write("messages.ndjson", joined(&[first.concat(), race(132).concat()].concat()));
+    assert_eq!(place.run()["deadLetters"], 0);
+    for (key, item) in place.items().iter().filter(|(key, _)| key.partition.starts_with("race-")) {
+        let version = if key.partition == "race-131" { 1 } else { 2 };
+        assert_eq!(item.provenance.version, version, "{key}");
+    }
+}
+
+#[test]
+fn a_rulebook_in_use_can_not_be_changed_under_its_version() {
+    let place = Place::new(Fences::Ordinal);
+    place.write("messages.ndjson", joined(&race(131).concat()));
+    place.run();
+    let changed = rulebook(3, 1, Fences::Ordinal).replace("by version", "otherwise by version");
+    place.write("rulebooks/class-3.toml", changed);
+    let error = place.fails(&["run"]);
+    assert!(error.contains("race type 3, version 1 was in use with other content"), "{error}");
+    assert!(error.contains("give this one a greater `version`"), "{error}");
+}
+
+#[test]
+fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
+    let place = Place::new(Fences::Ordinal);
+    place.configure("[source]\nstdin = true\n", "");
+    let fed = Fed::start(place.command(&["run"]));
+    fed.wait_for("rulebook 3 version 1 is active");
+    place.replace("rulebooks/class-3.toml", rulebook(3, 2, Fences::Ordinal));
+    fed.wait_for("rulebook 3 version 2 is active");
+    place.replace("rulebooks/class-3.toml", rulebook(3, 3, Fences::Sequence));
+    let line = fed.wait_for("refused: ");
+    assert!(line.contains("have another fence than in version 2"), "{line}");
+    place.replace("rulebooks/class-3.toml", rulebook(3, 3, Fences::Ordinal).replace("pin = \"/raceId\"\n", ""));
+    let line = fed.wait_for("refused: ");
+    assert!(line.contains("it pins by nothing, version 2 by `/raceId`"), "{line}");
+    place.replace("rulebooks/class-3.toml", rulebook(3, 4, Fences::Ordinal).replace("\"output\"", "\"evil-scorer\""));
+    let line = fed.wait_for("refused: ");
+    assert!(line.contains("setting `deed` is missing"), "{line}");
+    // Versions may go back to one that was in use.
+    place.replace("rulebooks/class-3.toml", rulebook(3, 1, Fences::Ordinal));
+    fed.wait_for("rulebook 3 version 1 is active");
+    std::fs::remove_file(place.path("rulebooks/class-3.toml")).unwrap();
+    fed.wait_for("rulebook 3 is gone");
+    fed.finish();
+}

@@ -1,0 +1,107 @@
+//! Plugins that talk too much.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use paceline_engine::plugin::Scored;
+use paceline_engine::{Engine, Fault, Limits, limits};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::{ENGINE, Efforts, all_rows, assert_says, assert_unharmed, deed, engine, plugin};
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<String> {
+        String::from_utf8(std::mem::take(&mut self.lock())).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// Scores, and gives the lines that the host logged meanwhile.
+fn score(engine: &Engine, what: &str, efforts: &Efforts) -> (Scored, Vec<String>) {
+    /// One at a time: which subscribers want a line is cached for all threads.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+
+    let scorer = plugin(engine, "evil-scorer").scorer(&deed(what)).unwrap();
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).without_time().finish();
+    let scored = tracing::subscriber::with_default(subscriber, || {
+        scorer.session().score(efforts.rows(), &efforts.columns()).unwrap()
+    });
+    (scored, lines.take())
+}
+
+#[test]
+fn log_lines_bound_violated_drops_and_counts_the_rest_and_ends_by_fuel() {
+    let (scored, lines) = score(&ENGINE, "log", &Efforts::new(1));
+    let fuel = limits::FUEL_PER_CALL + limits::FUEL_PER_ROW;
+    assert_eq!(scored.failed, all_rows(1, &Fault::Fuel(fuel)));
+    let (last, kept) = lines.split_last().unwrap();
+    assert_eq!(kept.len(), limits::LOG_LINES as usize, "{lines:#?}");
+    assert!(kept.iter().all(|line| line.ends_with("and another thing")), "{lines:#?}");
+    assert_says(last, &["WARN plugin:", "more lines were dropped (bound `log-lines`)", "sha256:"]);
+    // Each line costs fuel, dropped or not: there are no more of them than the fuel pays for.
+    let words: Vec<_> = last.split_whitespace().collect();
+    let more = words.iter().position(|&word| word == "more").unwrap();
+    let dropped: u64 = words[more - 1].parse().unwrap();
+    assert!(dropped + u64::from(limits::LOG_LINES) <= fuel / limits::LOG_FUEL + 1, "{last}");
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn log_lines_bound_is_a_setting_and_holds_for_each_call() {
+    let engine = engine(Limits { log_lines: 2, ..Limits::default() });
+    // Chatter logs three lines in each call and does nothing wrong.
+    let (scored, lines) = score(&engine, "chatter", &Efforts::new(3));
+    assert_eq!((scored.scores, scored.failed), (Efforts::new(3).scores(), vec![]));
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert_says(&lines[0], &["INFO plugin: first things first"]);
+    assert_says(&lines[1], &["WARN plugin: xé"]);
+    assert_says(&lines[2], &["WARN plugin: 1 more lines were dropped (bound `log-lines`)"]);
+}
+
+#[test]
+fn log_line_bytes_bound_violated_cuts_the_line_between_two_characters() {
+    let (scored, lines) = score(&ENGINE, "chatter", &Efforts::new(3));
+    assert_eq!((scored.scores, scored.failed), (Efforts::new(3).scores(), vec![]));
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert_says(&lines[0], &["INFO plugin: first things first"]);
+    assert_says(&lines[2], &["ERROR plugin: last but not least"]);
+    // One byte and 511 characters of two: the 512th would be beyond 1024 bytes.
+    assert_says(&lines[1], &[&format!("WARN plugin: x{} ", "é".repeat(511))]);
+    assert_eq!(lines[1].matches('é').count(), 511);
+}
+
+#[test]
+fn a_line_too_long_to_be_taken_over_fails_the_call() {
+    let (scored, lines) = score(&ENGINE, "huge-log", &Efforts::new(2));
+    assert_eq!(scored.failed, all_rows(2, &Fault::TooMuchReturned(limits::RETURNED_BYTES)));
+    assert_eq!(lines, [""; 0]);
+    assert_unharmed(&ENGINE);
+}

@@ -1,0 +1,218 @@
+//! Scorers that compute too long, take too much, or answer what can't be.
+
+use std::time::{Duration, Instant};
+
+use paceline_engine::plugin::Scored;
+use paceline_engine::{Engine, Fault, Limits, limits};
+
+use crate::{ENGINE, Efforts, all_rows, assert_panicked, assert_says, assert_unharmed, deed, engine, plugin};
+
+fn score(engine: &Engine, what: &str, efforts: &Efforts) -> Scored {
+    let scorer = plugin(engine, "evil-scorer").scorer(&deed(what)).unwrap();
+    scorer.session().score(efforts.rows(), &efforts.columns()).unwrap()
+}
+
+/// Asserts that exactly one row failed and that the others have their scores; gives the fault.
+#[track_caller]
+fn one_failed(scored: Scored, efforts: &Efforts, victim: usize) -> Fault {
+    let mut expected = efforts.scores();
+    expected[victim] = 0.0;
+    assert_eq!(scored.scores, expected);
+    let [(row, fault)] = scored.failed.as_slice() else { panic!("{:?}", scored.failed) };
+    assert_eq!(*row as usize, victim);
+    fault.clone()
+}
+
+/// Bounds under which no call ends by its fuel.
+fn without_fuel_bound() -> Limits {
+    Limits { fuel_per_call: 1 << 50, ..Limits::default() }
+}
+
+#[test]
+fn fuel_bound_violated_names_fuel() {
+    let scored = score(&ENGINE, "spin", &Efforts::new(3));
+    // The fuel of the last call, which was for one row.
+    let fault = Fault::Fuel(limits::FUEL_PER_CALL + limits::FUEL_PER_ROW);
+    assert_says(&fault, &["used up its fuel (2020000:", "`fuel-per-call`", "`fuel-per-row`"]);
+    assert_eq!((scored.scores, scored.failed), (vec![0.0; 3], all_rows(3, &fault)));
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn fuel_bounds_are_settings() {
+    let engine = engine(Limits { fuel_per_call: 300_000, fuel_per_row: 7, ..Limits::default() });
+    assert_eq!(score(&engine, "spin", &Efforts::new(2)).failed, all_rows(2, &Fault::Fuel(300_007)));
+    assert_unharmed(&engine);
+}
+
+#[test]
+fn time_bound_violated_names_time_and_comes_back_promptly() {
+    let engine = engine(Limits { call_ms: 100, ..without_fuel_bound() });
+    let scorer = plugin(&engine, "evil-scorer").scorer(&deed("spin")).unwrap();
+    let efforts = Efforts::new(1);
+    let started = Instant::now();
+    let scored = scorer.session().score(1, &efforts.columns()).unwrap();
+    let took = started.elapsed();
+    assert_says(&scored.failed[0].1, &["did not come back within 100 ms", "`call-ms`"]);
+    assert_eq!((scored.scores, scored.failed), (vec![0.0], all_rows(1, &Fault::Time(100))));
+    // Far from the two seconds of the default, however busy the machine is.
+    assert!(took >= Duration::from_millis(90) && took < Duration::from_millis(1500), "{took:?}");
+    assert_unharmed(&engine);
+}
+
+#[test]
+fn a_spinning_plugin_does_not_hold_up_those_beside_it() {
+    let engine = engine(Limits { call_ms: 300, ..without_fuel_bound() });
+    let evil = plugin(&engine, "evil-scorer").scorer(&deed("spin")).unwrap();
+    let good = plugin(&engine, "evil-scorer").scorer(&deed("trap-on-row")).unwrap();
+    let efforts = Efforts::new(10);
+    std::thread::scope(|scope| {
+        let spinning = scope.spawn(|| evil.session().score(1, &Efforts::new(1).columns()).unwrap());
+        // Batches come and go on fresh instances until the other is stopped, and at least one of them does.
+        let mut batches = 0;
+        while batches == 0 || !spinning.is_finished() {
+            let scored = good.session().score(efforts.rows(), &efforts.columns()).unwrap();
+            assert_eq!((scored.scores, scored.failed), (efforts.scores(), vec![]));
+            batches += 1;
+        }
+        assert_eq!(spinning.join().unwrap().failed, all_rows(1, &Fault::Time(300)));
+    });
+}
+
+#[test]
+fn memory_bound_violated_names_memory() {
+    let scored = score(&ENGINE, "eat-memory", &Efforts::new(2));
+    assert_eq!(scored.scores, [0.0; 2]);
+    assert_eq!(scored.failed.len(), 2);
+    for (_, fault) in scored.failed {
+        let Fault::Memory { asked, limit } = fault else { panic!("{fault:?}") };
+        assert_eq!(limit, limits::MEMORY_BYTES);
+        assert!(asked > limit && asked <= limit + (2 << 20), "{asked}");
+        assert_says(&fault, &["67108864 are allowed", "`memory-bytes`"]);
+    }
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn memory_bound_is_a_setting() {
+    let engine = engine(Limits { memory_bytes: 4 << 20, ..Limits::default() });
+    let fault = &score(&engine, "eat-memory", &Efforts::new(1)).failed[0].1;
+    assert!(matches!(fault, Fault::Memory { limit: 4_194_304, .. }), "{fault:?}");
+    assert_unharmed(&engine);
+}
+
+#[test]
+fn stack_bound_violated_names_the_stack() {
+    let scored = score(&ENGINE, "recurse", &Efforts::new(2));
+    let fault = Fault::Stack(limits::STACK_BYTES);
+    assert_says(&fault, &["recursed too deeply", "524288 bytes"]);
+    assert_eq!((scored.scores, scored.failed), (vec![0.0; 2], all_rows(2, &fault)));
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn returned_bytes_bound_violated_names_it() {
+    let engine = engine(without_fuel_bound());
+    let scored = score(&engine, "far-too-long", &Efforts::new(2));
+    let fault = Fault::TooMuchReturned(limits::RETURNED_BYTES);
+    assert_says(&fault, &["returned more than 16777216 bytes", "`returned-bytes`"]);
+    assert_eq!((scored.scores, scored.failed), (vec![0.0; 2], all_rows(2, &fault)));
+    assert_unharmed(&engine);
+}
+
+#[test]
+fn an_answer_of_the_wrong_length_is_taken_for_no_row() {
+    let scored = score(&ENGINE, "too-long", &Efforts::new(5));
+    let fault = Fault::BadAnswer("2 scores for 1 rows".to_owned());
+    assert_eq!((scored.scores, scored.failed), (vec![0.0; 5], all_rows(5, &fault)));
+
+    let scored = score(&ENGINE, "too-short", &Efforts::new(5));
+    let fault = Fault::BadAnswer("0 scores for 1 rows".to_owned());
+    assert_eq!((scored.scores, scored.failed), (vec![0.0; 5], all_rows(5, &fault)));
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn after_a_bad_answer_the_instance_is_not_asked_again() {
+    // The instance would be right from its second call on; but each half gets a fresh one.
+    let scored = score(&ENGINE, "too-long-at-first", &Efforts::new(4));
+    assert_eq!(scored.failed, all_rows(4, &Fault::BadAnswer("2 scores for 1 rows".to_owned())));
+    assert_eq!(scored.scores, [0.0; 4]);
+}
+
+#[test]
+fn a_score_that_is_not_finite_fails_its_row_alone() {
+    let efforts = Efforts::with_victim(1000, 421);
+    let fault = one_failed(score(&ENGINE, "nan-on-row", &efforts), &efforts, 421);
+    assert_eq!(fault, Fault::Score("NaN".to_owned()));
+    assert_says(&fault, &["the score is NaN"]);
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn a_trap_fails_its_row_alone_wherever_it_is() {
+    for victim in [0, 1, 499, 500, 617, 999] {
+        let efforts = Efforts::with_victim(1000, victim);
+        let fault = one_failed(score(&ENGINE, "trap-on-row", &efforts), &efforts, victim);
+        assert_panicked(&fault);
+        assert_says(&fault, &["the plugin trapped", "evil_scorer"]);
+    }
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn a_batch_of_one_row_that_traps_is_that_row() {
+    let efforts = Efforts::with_victim(1, 0);
+    assert_panicked(&one_failed(score(&ENGINE, "trap-on-row", &efforts), &efforts, 0));
+}
+
+#[test]
+fn several_rows_that_trap_are_each_found() {
+    let mut efforts = Efforts::new(64);
+    let mut expected = efforts.scores();
+    for victim in [0, 31, 32, 63] {
+        efforts.cadence[victim] = 66.0;
+        expected[victim] = 0.0;
+    }
+    let scored = score(&ENGINE, "trap-on-row", &efforts);
+    assert_eq!(scored.failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), [0, 31, 32, 63]);
+    assert_eq!(scored.scores, expected);
+}
+
+#[test]
+fn a_session_goes_on_after_a_batch_that_trapped() {
+    let scorer = plugin(&ENGINE, "evil-scorer").scorer(&deed("trap-on-row")).unwrap();
+    let mut session = scorer.session();
+    let (bad, good) = (Efforts::with_victim(7, 6), Efforts::new(7));
+    assert_panicked(&one_failed(session.score(7, &bad.columns()).unwrap(), &bad, 6));
+    let scored = session.score(7, &good.columns()).unwrap();
+    assert_eq!((scored.scores, scored.failed), (good.scores(), vec![]));
+}
+
+#[test]
+fn nothing_that_a_plugin_remembers_outlives_its_batch() {
+    let scorer = plugin(&ENGINE, "evil-scorer").scorer(&deed("remember")).unwrap();
+    let efforts = Efforts::new(2);
+    for _ in 0..3 {
+        let mut session = scorer.session();
+        // Within a session there is one instance, as the contract allows.
+        for calls in [1.0, 2.0] {
+            let scored = session.score(2, &efforts.columns()).unwrap();
+            assert_eq!((scored.scores, scored.failed), (vec![calls; 2], vec![]));
+        }
+    }
+}
+
+#[test]
+fn the_same_records_take_the_same_fuel() {
+    let scorer = plugin(&ENGINE, "evil-scorer").scorer(&deed("trap-on-row")).unwrap();
+    let efforts = Efforts::with_victim(100, 42);
+    let used = || {
+        let mut session = scorer.session();
+        session.score(100, &efforts.columns()).unwrap();
+        session.fuel()
+    };
+    let first = used();
+    assert!(first > 0);
+    assert_eq!([used(), used()], [first; 2]);
+}
