@@ -26,7 +26,7 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
         (b"hello, world".to_vec(), "not-json", None, "not JSON: expected value at line 1 column 1"),
         (message(&[])[..50].to_vec(), "not-json", None, "not JSON: EOF while parsing a value at line 1 column 50"),
         (Vec::new(), "empty", None, "the payload is empty"),
-        (invalid, "not-utf8", None, "the payload is not UTF-8 from byte 84 on"),
+        (invalid, "not-utf8", None, "the payload is not UTF-8 from byte 82 on"),
         (b"[1,2]".to_vec(), "not-json", None, "a JSON object is wanted, not an array"),
         (b"42".to_vec(), "not-json", None, "a JSON object is wanted, not a number"),
         (message(&[("\"cadence\":62,", "")]), "missing-field", Some("/cadence"), "the field `/cadence` is missing"),
@@ -37,37 +37,37 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
             message(&[(":62", ":null")]),
             "missing-field",
             Some("/cadence"),
-            "the field `/cadence` is null at byte 127, not a number",
+            "the field `/cadence` is null at byte 124, not a number",
         ),
         (
             message(&[(":62", ":\"62\"")]),
             "wrong-type",
             Some("/cadence"),
-            "the field `/cadence` is a text at byte 127, not a number",
+            "the field `/cadence` is a text at byte 124, not a number",
         ),
         (
             message(&[("\"racerId\":1", "\"racerId\":[1]")]),
             "wrong-type",
             Some("/racerId"),
-            "the field `/racerId` is an array at byte 102, not a text or an integer",
+            "the field `/racerId` is an array at byte 100, not a text or an integer",
         ),
         (
             message(&[("\"racerId\":1", "\"racerId\":1.5")]),
             "wrong-type",
             Some("/racerId"),
-            "the field `/racerId` is a number with a fraction or an exponent at byte 102, not a text or an integer",
+            "the field `/racerId` is a number with a fraction or an exponent at byte 100, not a text or an integer",
         ),
         (
             message(&[("68.6", "1e400")]),
             "not-json",
             Some("/resistance"),
-            "not JSON, in the field `/resistance`: number out of range at line 1 column 147",
+            "not JSON, in the field `/resistance`: number out of range at line 1 column 145",
         ),
         (
             message(&[("68.6", "NaN")]),
             "not-json",
             Some("/resistance"),
-            "not JSON, in the field `/resistance`: expected value at line 1 column 143",
+            "not JSON, in the field `/resistance`: expected value at line 1 column 141",
         ),
         (
             message(&[("\"second\":1", "\"second\":99999999999999999999")]),
@@ -79,7 +79,7 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
             message(&[("\"cadence\":62", "\"cadence\":62,\"cadence\":\"x\"")]),
             "wrong-type",
             Some("/cadence"),
-            "the field `/cadence` is a text at byte 140, not a number",
+            "the field `/cadence` is a text at byte 137, not a number",
         ),
         (
             message(&[("\"classId\":3", "\"classId\":7")]),
@@ -97,13 +97,13 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
             message(&[("\"Hubert\"", &deep)]),
             "not-json",
             Some("/name"),
-            "not JSON, in the field `/name`: recursion limit exceeded at line 1 column 209",
+            "not JSON, in the field `/name`: recursion limit exceeded at line 1 column 208",
         ),
         (
             message(&[("Hubert", "\\ud800")]),
             "not-json",
             Some("/name"),
-            "not JSON, in the field `/name`: unexpected end of hex escape at line 1 column 91",
+            "not JSON, in the field `/name`: unexpected end of hex escape at line 1 column 89",
         ),
         (message(&[(":62", ":200")]), "rejected", None, "cadence is 200, not within 30 and 90"),
         (message(&[("update", "start")]), "rejected", None, "event is `start`, not one of: update,final"),
@@ -123,9 +123,13 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
 
     let letters = place.dead_letters();
     assert_eq!(letters.len(), cases.len());
-    for (letter, (payload, cause, field, text)) in letters.iter().zip(&cases) {
-        let reason = &letter.reason;
-        assert_eq!((reason.cause.as_str(), reason.field.as_deref(), reason.text.as_str()), (*cause, *field, *text));
+    let reasons: Vec<_> = letters
+        .iter()
+        .map(|letter| (letter.reason.cause.as_str(), letter.reason.field.as_deref(), letter.reason.text.as_str()))
+        .collect();
+    let expected: Vec<_> = cases.iter().map(|(_, cause, field, text)| (*cause, *field, *text)).collect();
+    assert_eq!(reasons, expected);
+    for (letter, (payload, ..)) in letters.iter().zip(&cases) {
         assert_eq!(letter.payload, *payload);
         let at = letter.place.sequence.to_u64().unwrap() as usize;
         assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "it stands where its position says");
@@ -185,7 +189,7 @@ settings = { deed = "trap-on-row", victim = 66 }"#;
     assert_eq!(letter.reason.rulebook, Some(("3".to_owned(), 1)));
     let text = &letter.reason.text;
     assert!(text.starts_with("the plugin trapped: wasm trap: wasm `unreachable` instruction executed"), "{text}");
-    assert!(text.contains("in `evil_scorer::score`"), "{text}");
+    assert!(text.contains("in `<evil_scorer::"), "{text}");
     let items = place.items();
     let racer = items.values().next().unwrap();
     let integer = paceline_pipeline::store::Attribute::Integer;

@@ -40,7 +40,7 @@ impl Plugin {
     }
 
     fn new(component: &Component, settings: &Settings, role: Role) -> Result<Self, Refusal> {
-        let functions = component.functions(role).ok_or(Refusal::WrongRole { wanted: role })?.clone();
+        let functions = *component.functions(role).ok_or(Refusal::WrongRole { wanted: role })?;
         Ok(Self { component: component.clone(), settings: Arc::new(settings.clone()), functions, fields: Vec::new() })
     }
 

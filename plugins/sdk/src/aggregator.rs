@@ -166,7 +166,13 @@ macro_rules! aggregator {
                 }
             }
 
+            // A native linker does not take the names that components export.
+            #[cfg(target_arch = "wasm32")]
     $crate::bindings::aggregator::export_aggregator!(Component with_types_in $crate::bindings::aggregator);
+            #[cfg(not(target_arch = "wasm32"))]
+            fn _only_tests_are_native() {
+                let _ = Component;
+            }
         };
     };
 }

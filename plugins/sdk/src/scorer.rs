@@ -32,7 +32,13 @@ macro_rules! scorer {
                 }
             }
 
+            // A native linker does not take the names that components export.
+            #[cfg(target_arch = "wasm32")]
     $crate::bindings::scorer::export_scorer!(Component with_types_in $crate::bindings::scorer);
+            #[cfg(not(target_arch = "wasm32"))]
+            fn _only_tests_are_native() {
+                let _ = Component;
+            }
         };
     };
 }

@@ -31,7 +31,13 @@ macro_rules! validator {
                 }
             }
 
+            // A native linker does not take the names that components export.
+            #[cfg(target_arch = "wasm32")]
     $crate::bindings::validator::export_validator!(Component with_types_in $crate::bindings::validator);
+            #[cfg(not(target_arch = "wasm32"))]
+            fn _only_tests_are_native() {
+                let _ = Component;
+            }
         };
     };
 }

@@ -31,16 +31,33 @@ struct Bounds {
     #[setting(default = 600)]
     max_second: i64,
     /// The events that there are, with commas between.
-    #[setting(default = "update,final".to_owned())]
-    events: String,
+    #[setting(default = Events::from("update,final"))]
+    events: Events,
+}
+
+/// Names with commas between.
+struct Events(Vec<String>);
+
+impl From<&str> for Events {
+    fn from(text: &str) -> Self {
+        Self(text.split(',').map(str::to_owned).collect())
+    }
+}
+
+impl std::str::FromStr for Events {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.into())
+    }
 }
 
 fn check(bounds: &Bounds, row: Beat<'_>) -> Result<(), String> {
     within("cadence", row.cadence, bounds.min_cadence, bounds.max_cadence)?;
     within("resistance", row.resistance, bounds.min_resistance, bounds.max_resistance)?;
     within("second", row.second, bounds.min_second, bounds.max_second)?;
-    if !bounds.events.split(',').any(|known| known == row.event) {
-        return Err(format!("event is `{}`, not one of: {}", row.event, bounds.events));
+    if !bounds.events.0.iter().any(|known| known == row.event) {
+        return Err(format!("event is `{}`, not one of: {}", row.event, bounds.events.0.join(",")));
     }
     Ok(())
 }

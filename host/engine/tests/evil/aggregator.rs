@@ -1,14 +1,14 @@
 //! Aggregators whose states or columns can't be. The states here are one byte: how many rows their group has.
 
 use paceline_engine::plugin::{Finished, Folded};
-use paceline_engine::{Aggregator, ColumnBuf, Fault, PackedBuf};
+use paceline_engine::{Aggregator, ColumnBuf, Engine, Fault, PackedBuf};
 
-use crate::{ENGINE, Efforts, all_rows, assert_panicked, assert_unharmed, deed, plugin};
+use crate::{ENGINE, Efforts, UNFUELLED, all_rows, assert_panicked, assert_unharmed, deed, plugin};
 
 const GROUPS: usize = 3;
 
-fn aggregator(what: &str) -> Aggregator {
-    plugin(&ENGINE, "evil-aggregator").aggregator(&deed(what)).unwrap()
+fn aggregator(engine: &Engine, what: &str) -> Aggregator {
+    plugin(engine, "evil-aggregator").aggregator(&deed(what)).unwrap()
 }
 
 fn states<const N: usize>(states: [&[u8]; N]) -> PackedBuf {
@@ -27,9 +27,9 @@ fn after(rows: usize, but: Option<usize>) -> PackedBuf {
     states([&[counts[0]], &[counts[1]], &[counts[2]]])
 }
 
-fn fold(what: &str, efforts: &Efforts) -> Folded {
+fn fold(engine: &Engine, what: &str, efforts: &Efforts) -> Folded {
     let groups: Vec<_> = (0..efforts.rows()).map(|row| (row % GROUPS) as u32).collect();
-    let aggregator = aggregator(what);
+    let aggregator = aggregator(engine, what);
     aggregator.session().fold(&efforts.cadence(), &efforts.scores(), &groups, before().as_packed()).unwrap()
 }
 
@@ -37,13 +37,13 @@ fn fold(what: &str, efforts: &Efforts) -> Folded {
 #[track_caller]
 fn assert_folds_nothing(what: &str, wrong: &str) {
     let expected = Folded { states: before(), failed: all_rows(6, &Fault::BadAnswer(wrong.to_owned())) };
-    assert_eq!(fold(what, &Efforts::new(6)), expected);
-    assert_eq!(fold("nothing", &Efforts::new(6)), Folded { states: after(6, None), failed: vec![] });
+    assert_eq!(fold(&ENGINE, what, &Efforts::new(6)), expected);
+    assert_eq!(fold(&ENGINE, "nothing", &Efforts::new(6)), Folded { states: after(6, None), failed: vec![] });
     assert_unharmed(&ENGINE);
 }
 
 fn finish(what: &str) -> Finished {
-    aggregator(what).session().finish(states([&[1], &[2], &[]]).as_packed()).unwrap()
+    aggregator(&ENGINE, what).session().finish(states([&[1], &[2], &[]]).as_packed()).unwrap()
 }
 
 /// Asserts that a `finish` fails for every group, and that the columns stay aligned with the groups.
@@ -60,7 +60,7 @@ fn assert_finishes_nothing(what: &str, wrong: &str) {
 #[test]
 fn a_trap_fails_its_row_alone_and_the_others_are_folded() {
     for victim in [0, 17, 98] {
-        let folded = fold("trap-on-row", &Efforts::with_victim(99, victim));
+        let folded = fold(&ENGINE, "trap-on-row", &Efforts::with_victim(99, victim));
         assert_eq!(folded.states, after(99, Some(victim)));
         let [(row, fault)] = folded.failed.as_slice() else { panic!("{:?}", folded.failed) };
         assert_eq!(*row as usize, victim);
@@ -71,22 +71,22 @@ fn a_trap_fails_its_row_alone_and_the_others_are_folded() {
 
 #[test]
 fn around_a_row_that_traps_the_others_are_folded_in_order() {
-    // The last output that was scored: only the order says which. The rulebook's own aggregator stands beside.
-    let efforts = Efforts::with_victim(50, 20);
-    let folded = fold("trap-on-row", &efforts);
-    let (left, right) = (fold("nothing", &Efforts::new(20)), 29);
-    // 20 rows before the victim and 29 after it, each in its own group.
-    let mut counts: Vec<u8> = left.states.bytes;
-    (21..21 + right).for_each(|row| counts[row % GROUPS] += 1);
-    assert_eq!(folded.states.bytes, counts);
+    for victim in [0, 13, 29] {
+        // Here a state is a list: the cadences of its group, each less 100.
+        let folded = fold(&ENGINE, "list-and-trap-on-row", &Efforts::with_victim(30, victim));
+        let mut lists = [vec![10], vec![20], vec![]];
+        (0..30).filter(|&row| row != victim).for_each(|row| lists[row % GROUPS].push(row as u8));
+        assert_eq!(folded.states, lists.iter().map(Vec::as_slice).collect());
+        assert_eq!(folded.failed.iter().map(|(row, _)| *row as usize).collect::<Vec<_>>(), [victim]);
+    }
 }
 
 #[test]
 fn state_bytes_bound_violated_names_it_and_fails_that_row_alone() {
-    let folded = fold("huge-state", &Efforts::with_victim(99, 64));
+    let folded = fold(&UNFUELLED, "huge-state", &Efforts::with_victim(99, 64));
     let fault = Fault::BadAnswer("a state of 1048576 bytes, 262144 are allowed (bound `state-bytes`)".to_owned());
     assert_eq!(folded, Folded { states: after(99, Some(64)), failed: vec![(64, fault)] });
-    assert_unharmed(&ENGINE);
+    assert_unharmed(&UNFUELLED);
 }
 
 #[test]
@@ -107,15 +107,15 @@ fn states_that_end_beyond_their_bytes_are_not_taken_over() {
 #[test]
 fn a_merge_that_gives_a_state_too_few_joins_none() {
     let (left, right) = (states([&[1], &[2]]), states([&[3], &[4]]));
-    let joined = aggregator("merge-missing").session().merge(left.as_packed(), right.as_packed()).unwrap();
+    let joined = aggregator(&ENGINE, "merge-missing").session().merge(left.as_packed(), right.as_packed()).unwrap();
     assert_eq!(joined, Err(Fault::BadAnswer("states with 1 values, not 2".to_owned())));
-    let joined = aggregator("nothing").session().merge(left.as_packed(), right.as_packed()).unwrap();
+    let joined = aggregator(&ENGINE, "nothing").session().merge(left.as_packed(), right.as_packed()).unwrap();
     assert_eq!(joined, Ok(states([&[4], &[6]])));
 }
 
 #[test]
 fn a_merge_that_traps_joins_none_and_the_session_goes_on() {
-    let aggregator = aggregator("merge-trap");
+    let aggregator = aggregator(&ENGINE, "merge-trap");
     let mut session = aggregator.session();
     let left = states([&[1], &[2]]);
     assert_panicked(&session.merge(left.as_packed(), left.as_packed()).unwrap().unwrap_err());

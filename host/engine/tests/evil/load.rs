@@ -1,12 +1,16 @@
 //! Components that are refused before any record meets them, and what the refusal says.
 
-use paceline_engine::{Component, Engine, Refusal, Role, Settings, limits};
+use paceline_engine::{Refusal, Role, Settings, limits};
 
 use crate::{ENGINE, assert_says, assert_unharmed, deed, plugin, wasm};
 
 #[track_caller]
 fn refused(wasm: &[u8]) -> Refusal {
-    Engine::load(&ENGINE, wasm).unwrap_err()
+    ENGINE.load(wasm).unwrap_err()
+}
+
+fn refused_as_scorer(wasm: &[u8]) -> Refusal {
+    ENGINE.load(wasm).unwrap().scorer(&Settings::new()).unwrap_err()
 }
 
 fn evil_validator(what: &str) -> Refusal {
@@ -17,13 +21,11 @@ fn evil_aggregator(what: &str) -> Refusal {
     plugin(&ENGINE, "evil-aggregator").aggregator(&deed(what)).unwrap_err()
 }
 
-/// The same bytes with another version of the contract, as long as the first.
-fn of_version(version: &[u8; 6], mut wasm: Vec<u8>) -> Vec<u8> {
-    for at in 0..wasm.len() - version.len() {
-        if wasm[at..].starts_with(b"@0.1.0") {
-            wasm[at..at + version.len()].copy_from_slice(version);
-        }
-    }
+/// The same component with another name, as long as the one that it stands for.
+fn renamed<const N: usize>(mut wasm: Vec<u8>, name: &[u8; N], other: &[u8; N]) -> Vec<u8> {
+    let found: Vec<_> = (0..=wasm.len() - N).filter(|&at| wasm[at..].starts_with(name)).collect();
+    assert!(!found.is_empty());
+    found.into_iter().for_each(|at| wasm[at..at + N].copy_from_slice(other));
     wasm
 }
 
@@ -71,13 +73,41 @@ fn a_component_that_exports_nothing_is_refused() {
 }
 
 #[test]
-fn a_component_for_another_version_of_the_contract_is_refused_by_the_name_of_the_interface() {
+fn a_component_for_another_version_of_the_contract_is_refused_by_the_name_of_an_interface() {
     for name in ["output", "evil-validator", "evil-aggregator"] {
-        let refusal = refused(&of_version(b"@0.2.0", wasm(name)));
+        let refusal = refused(&renamed(wasm(name), b"@0.1.0", b"@0.2.0"));
+        // The first that the component names; the order is its builder's.
         let Refusal::Version(interface) = &refusal else { panic!("{refusal:?}") };
-        assert_says(interface, &["paceline:plugin/", "@0.2.0"]);
-        assert_says(&refusal, &[&format!("it was built for `{interface}`"), "this host speaks version 0.1.0"]);
+        assert!(interface.starts_with("paceline:plugin/") && interface.ends_with("@0.2.0"), "{interface}");
+        let built_for = format!("it was built for `{interface}`");
+        assert_says(&refusal, &[&built_for, "this host speaks version 0.1.0 of `paceline:plugin`"]);
     }
+}
+
+#[test]
+fn a_component_whose_export_alone_is_of_another_version_is_refused_by_the_name_of_the_export() {
+    let refusal = refused(&renamed(wasm("output"), b"/scoring@0.1.0", b"/scoring@0.2.0"));
+    assert_eq!(refusal, Refusal::Version("paceline:plugin/scoring@0.2.0".to_owned()));
+}
+
+#[test]
+fn a_component_that_exports_something_else_is_refused_with_what_it_exports() {
+    let refusal = refused(&renamed(wasm("output"), b"/scoring@0.1.0", b"/tooting@0.1.0"));
+    assert_eq!(refusal, Refusal::NoRole("`paceline:plugin/tooting@0.1.0`".to_owned()));
+}
+
+#[test]
+fn a_component_that_lacks_a_function_is_refused_by_its_name() {
+    let refusal = refused_as_scorer(&renamed(wasm("output"), b"score", b"scone"));
+    assert!(matches!(refusal, Refusal::Type { .. }), "{refusal:?}");
+    assert_says(&refusal, &["`paceline:plugin/scoring.score`", "there is no such function"]);
+}
+
+#[test]
+fn a_component_that_imports_a_function_of_the_contract_that_is_not_there_is_refused() {
+    let refusal = refused(&renamed(wasm("evil-scorer"), b"write", b"wrote"));
+    assert!(matches!(refusal, Refusal::Invalid(_)), "{refusal:?}");
+    assert_says(&refusal, &["an import has another type than the contract", "wrote"]);
 }
 
 #[test]
@@ -95,7 +125,7 @@ fn a_plugin_for_another_role_is_refused_by_the_interface_that_it_lacks() {
 
 #[test]
 fn a_missing_or_wrong_setting_is_refused_by_its_name() {
-    let scorer: Component = plugin(&ENGINE, "evil-scorer");
+    let scorer = plugin(&ENGINE, "evil-scorer");
     let refusal = scorer.scorer(&Settings::new()).unwrap_err();
     assert_eq!(refusal, Refusal::Describe("setting `deed` is missing".to_owned()));
     let refusal = scorer.scorer(&deed("be-nice")).unwrap_err();

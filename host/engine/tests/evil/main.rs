@@ -20,8 +20,17 @@ use paceline_engine::{Column, Component, Engine, Fault, Limits, Settings};
 /// The engine that tests share where the bounds are the default ones.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| engine(Limits::default()));
 
+/// The engine that tests share where fuel would come before the bound in question.
+static UNFUELLED: LazyLock<Engine> = LazyLock::new(|| engine(without_fuel_bound()));
+
 fn engine(limits: Limits) -> Engine {
     Engine::new(limits).unwrap()
+}
+
+/// Bounds under which no call ends by its fuel: every byte that a plugin fills or copies costs some, so that by default
+/// fuel often ends a plugin before the bound that a test is about.
+fn without_fuel_bound() -> Limits {
+    Limits { fuel_per_call: 1 << 50, ..Limits::default() }
 }
 
 /// The bytes of a plugin that `make plugins` built.

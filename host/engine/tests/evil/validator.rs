@@ -3,7 +3,9 @@
 use paceline_engine::plugin::Validated;
 use paceline_engine::{Engine, Fault, Limits, limits};
 
-use crate::{ENGINE, Efforts, all_rows, assert_says, assert_unharmed, deed, engine, plugin};
+use crate::{
+    ENGINE, Efforts, UNFUELLED, all_rows, assert_says, assert_unharmed, deed, engine, plugin, without_fuel_bound,
+};
 
 fn validate(engine: &Engine, what: &str, efforts: &Efforts) -> Validated {
     let validator = plugin(engine, "evil-validator").validator(&deed(what)).unwrap();
@@ -16,14 +18,14 @@ fn reason_of(bytes: usize) -> Fault {
 
 #[test]
 fn reason_bytes_bound_violated_names_it_and_fails_that_row_alone() {
-    let validated = validate(&ENGINE, "huge-reason", &Efforts::with_victim(100, 37));
+    let validated = validate(&UNFUELLED, "huge-reason", &Efforts::with_victim(100, 37));
     assert_eq!(validated, Validated { rejected: vec![], failed: vec![(37, reason_of(4 << 20))] });
-    assert_unharmed(&ENGINE);
+    assert_unharmed(&UNFUELLED);
 }
 
 #[test]
 fn returned_bytes_bound_holds_for_texts_too() {
-    let engine = engine(Limits { returned_bytes: 1 << 20, ..Limits::default() });
+    let engine = engine(Limits { returned_bytes: 1 << 20, ..without_fuel_bound() });
     let validated = validate(&engine, "huge-reason", &Efforts::with_victim(100, 37));
     let fault = Fault::TooMuchReturned(1 << 20);
     assert_eq!(validated, Validated { rejected: vec![], failed: vec![(37, fault)] });
@@ -65,15 +67,15 @@ fn a_row_rejected_twice_is_a_fault() {
 
 #[test]
 fn an_error_too_long_to_be_taken_over_is_none() {
-    let validated = validate(&ENGINE, "huge-error", &Efforts::new(2));
+    let validated = validate(&UNFUELLED, "huge-error", &Efforts::new(2));
     let fault = Fault::TooMuchReturned(limits::RETURNED_BYTES);
     assert_eq!(validated, Validated { rejected: vec![], failed: all_rows(2, &fault) });
-    assert_unharmed(&ENGINE);
+    assert_unharmed(&UNFUELLED);
 }
 
 #[test]
 fn a_huge_error_that_was_taken_over_is_cut() {
-    let engine = engine(Limits { returned_bytes: 64 << 20, ..Limits::default() });
+    let engine = engine(Limits { returned_bytes: 64 << 20, ..without_fuel_bound() });
     let validated = validate(&engine, "huge-error", &Efforts::new(2));
     let fault = Fault::Failed("x".repeat(limits::REASON_BYTES));
     assert_says(&fault, &["the plugin failed: xxx"]);

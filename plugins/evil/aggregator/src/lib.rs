@@ -1,5 +1,6 @@
 //! Aggregators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil` shows what the host
 //! does. They speak the contract themselves: what they do wrong, the author's macros would not let them do.
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
 
 use paceline_plugin::bindings::aggregator::exports::paceline::plugin::aggregation::{Guest, Output, Shape};
 use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Packed};
@@ -26,13 +27,17 @@ impl Guest for Evil {
         };
         // Each state is one byte: how many rows there were.
         let mut counts: Vec<Vec<u8>> = unpack(&states);
-        for &group in &groups {
+        for (&group, cadence) in groups.iter().zip(cadence) {
             let count = &mut counts[group as usize];
-            *count = vec![count.first().copied().unwrap_or(0).wrapping_add(1)];
+            match deed().as_str() {
+                // The state says in which order the rows came.
+                "list-and-trap-on-row" => count.push((cadence - 100.0) as u8),
+                _ => *count = vec![count.first().copied().unwrap_or(0).wrapping_add(1)],
+            }
         }
         let victim = cadence.iter().position(|&cadence| cadence == 66.0);
         match (deed().as_str(), victim) {
-            ("trap-on-row", Some(_)) => panic!("this row is the victim"),
+            ("trap-on-row" | "list-and-trap-on-row", Some(_)) => panic!("this row is the victim"),
             ("state-missing", _) => drop(counts.pop()),
             ("huge-state", Some(row)) => counts[groups[row] as usize] = vec![1; 1 << 20],
             ("ends-decrease", _) => {
@@ -84,4 +89,6 @@ fn deed() -> String {
     settings::get("deed").unwrap_or_default()
 }
 
+// A native linker does not take the names that components export.
+#[cfg(target_arch = "wasm32")]
 paceline_plugin::bindings::aggregator::export_aggregator!(Evil with_types_in paceline_plugin::bindings::aggregator);

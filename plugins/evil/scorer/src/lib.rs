@@ -1,4 +1,5 @@
 //! Scorers that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil` shows what the host does.
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
 
 use paceline_plugin::{Fields, Settings, log, scorer};
 

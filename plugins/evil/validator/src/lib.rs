@@ -1,5 +1,6 @@
 //! Validators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil` shows what the host
 //! does. They speak the contract themselves: what they do wrong, the author's macros would not let them do.
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
 
 use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Value};
 use paceline_plugin::bindings::common::paceline::plugin::settings;
@@ -54,4 +55,6 @@ fn deed() -> String {
     settings::get("deed").unwrap_or_default()
 }
 
+// A native linker does not take the names that components export.
+#[cfg(target_arch = "wasm32")]
 paceline_plugin::bindings::validator::export_validator!(Evil with_types_in paceline_plugin::bindings::validator);

@@ -1,6 +1,7 @@
 //! A scorer that imports WASI: it would read its host's environment, credentials and all. The host refuses to load it.
 #![allow(unsafe_code, reason = "wit-bindgen's macro writes and checks it")]
 #![allow(missing_docs, reason = "generated")]
+#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
 
 wit_bindgen::generate!({
     path: ["../../../wit", "wasi-cli", "wit"],
@@ -23,4 +24,6 @@ impl Guest for Evil {
     }
 }
 
+// A native linker does not take the names that components export.
+#[cfg(target_arch = "wasm32")]
 export!(Evil);

@@ -1,0 +1,110 @@
+//! From payloads in memory to folded group states ready to commit, against a plain loop that reads each message with
+//! serde_json into a struct of the same fields and does the same arithmetic into a map.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use paceline_engine::{Engine, Limits};
+use paceline_pipeline::batch::{Batch, BatchLimits};
+use paceline_pipeline::pointer::Pointer;
+use paceline_pipeline::registry::{Event, Registry, Watch};
+use paceline_pipeline::store::MemoryStore;
+use paceline_pipeline::{Pipeline, Retry, Rulebooks};
+use serde::Deserialize;
+
+use crate::timing::in_turns;
+use crate::{Results, root, simulated};
+
+/// The fields that the plugins and the rulebook read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    event: &'a str,
+    device_timestamp: i64,
+    second: i64,
+    race_id: i64,
+    racer_id: i64,
+    class_id: i64,
+    cadence: f64,
+    resistance: f64,
+}
+
+/// A racer in a race, and a racer in a class.
+#[derive(Default)]
+struct Standings {
+    races: HashMap<(i64, i64), (i64, i64, f64, bool)>,
+    classes: HashMap<(i64, i64), (f64, i64, i64)>,
+}
+
+fn plain(batch: &Batch) -> Standings {
+    let mut standings = Standings::default();
+    for record in 0..batch.records.len() {
+        let Ok(message) = serde_json::from_slice::<Message<'_>>(batch.payload(record)) else { continue };
+        let sound = (30.0..=90.0).contains(&message.cadence)
+            && (33.0..=86.0).contains(&message.resistance)
+            && (1..=600).contains(&message.second)
+            && matches!(message.event, "update" | "final");
+        if !sound {
+            continue;
+        }
+        let score = output::round4((message.cadence + 35.0) * (message.resistance + 65.0) / 100.0);
+        let is_final = message.event == "final";
+        let last = standings.races.entry((message.race_id, message.racer_id)).or_default();
+        if message.second > last.0 {
+            *last = (message.second, message.device_timestamp, score, is_final);
+        }
+        if is_final {
+            let best = standings.classes.entry((message.class_id, message.racer_id)).or_default();
+            if score > best.0 {
+                *best = (score, message.race_id, message.device_timestamp);
+            }
+        }
+    }
+    standings
+}
+
+/// A race's messages, as the simulator writes them: the last seconds of 1,000 racers, or of fewer for small batches.
+fn batch(rows: usize) -> Batch {
+    let racers = rows.min(1_000);
+    let lines = simulated(racers, 300);
+    let mut batch = Batch::new("bench".into());
+    lines[lines.len() - rows..].iter().enumerate().for_each(|(at, line)| batch.push(line, (at as u64).into()));
+    batch
+}
+
+pub(crate) fn run(results: &mut Results) {
+    println!("\npayloads to folded groups: validate, score, two aggregators, up to 1,000 racers");
+    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    let engine = Engine::new(Limits::default()).expect("the sandbox starts");
+    let registry = Registry::open(folder.path()).expect("it can be written");
+    let route = Pointer::parse("/classId").expect("it is one");
+    let rulebooks = Arc::new(Rulebooks::new(engine, registry, route));
+    let plugins = ["telemetry", "output", "last-output", "best-output"];
+    let plugins = plugins.map(|name| (name.to_owned(), root().join(format!("target/plugins/{name}.wasm"))));
+    let alleycat = root().join("examples/alleycat/rulebooks");
+    let events = Watch::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks)).look();
+    let events = events.expect("the rulebooks can be read");
+    assert!(events.iter().all(|event| matches!(event, Event::Activated { .. })), "{events:?}");
+    let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), Retry::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("it starts");
+
+    for rows in [10_000, 1_000, 100_usize] {
+        let name = if rows >= 1_000 { format!("{}k", rows / 1_000) } else { rows.to_string() };
+        let batch = batch(rows);
+        let judged = runtime.block_on(pipeline.judge(&batch)).expect("it is judged");
+        let standings = plain(&batch);
+        assert_eq!(judged.writes.len(), standings.races.len() + standings.classes.len(), "both find the same groups");
+        assert!(judged.dead.is_empty(), "every message is sound");
+        let [native, again, ours] = in_turns([
+            &mut || drop(black_box(plain(black_box(&batch)))),
+            &mut || drop(black_box(plain(black_box(&batch)))),
+            &mut || drop(black_box(runtime.block_on(pipeline.judge(black_box(&batch))))),
+        ]);
+        let bar = if rows == 10_000 { "at most 2.0" } else { "" };
+        results.add(&format!("pipeline_native_ns_per_record_{name}"), native / rows as f64, "ns", "");
+        results.add(&format!("pipeline_native_control_{name}"), again / native, "A/A", "");
+        results.add(&format!("pipeline_ns_per_record_{name}"), ours / rows as f64, "ns", "");
+        results.add(&format!("pipeline_over_native_{name}"), ours / native, "paceline/native", bar);
+    }
+}
