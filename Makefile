@@ -6,7 +6,6 @@ PLUGINS := telemetry output last-output best-output
 EVIL := evil/scorer evil/validator evil/aggregator evil/wasi
 ALLEYCAT := examples/alleycat/paceline.toml
 NEXTEST := 0.9.143
-CARGO_COMPONENT := 0.21.1
 # Backtraces slow wasmtime's errors down, and tests look at messages, not at traces.
 unexport RUST_BACKTRACE
 
@@ -45,7 +44,6 @@ test: setup nextest ## Set up and run every test and check
 	cargo nextest run --workspace
 	cargo test --doc --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
-	scripts/check-readme
 
 .PHONY: nextest
 nextest: setup
@@ -56,10 +54,6 @@ bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.
 	cargo build --release -p paceline -p paceline-bench
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
 	target/release/paceline-bench
-
-.PHONY: test-cargo-component
-test-cargo-component: setup ## Build the plugins with cargo component, too (installs it, which takes minutes)
-	@PACELINE=$(PACELINE) CARGO_COMPONENT=$(CARGO_COMPONENT) scripts/test-cargo-component $(PLUGINS)
 
 .PHONY: clean
 clean: ## Remove everything that was built

@@ -196,7 +196,7 @@ impl Fold<'_, '_> {
         // rulings is handed from one to the other in stream order.
         let mut calls: BTreeMap<(u32, usize), Vec<Touch>> = BTreeMap::new();
         for (call, touch) in self.in_order() {
-            if gone.contains(&touch.record) || !wanted(touch.group) {
+            if !gone.is_empty() && gone.contains(&touch.record) || !wanted(touch.group) {
                 continue;
             }
             let group = &mut groups[touch.group as usize];

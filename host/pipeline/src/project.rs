@@ -139,8 +139,11 @@ impl Projection {
         let width = self.pointers.len();
         let mut cells = Cells { cells: vec![Cell::Missing; width * batch.records.len()], width, unescaped: Vec::new() };
         let mut dead = Vec::new();
+        // Looked at as a whole: where all is UTF-8, so is whatever begins and ends between two characters.
+        let whole = std::str::from_utf8(&batch.bytes).ok();
         for (row, record) in batch.records.iter().enumerate() {
             let payload = batch.slice(record.payload);
+            let text = whole.and_then(|whole| whole.get(record.payload.start as usize..record.payload.end as usize));
             let bytes = record.cut_from.unwrap_or(payload.len() as u64);
             let read = if bytes > max_payload_bytes as u64 {
                 Err(Reason::new(
@@ -155,7 +158,7 @@ impl Projection {
                     offset: record.payload.start,
                     unescaped: &mut cells.unescaped,
                 };
-                reader.read(payload)
+                reader.read(payload, text)
             };
             if let Err(reason) = read {
                 dead.push((row as u32, reason));
@@ -177,11 +180,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&mut self, payload: &[u8]) -> Result<(), Reason> {
+    /// `text` is the payload as text where it is known to be one.
+    fn read(&mut self, payload: &[u8], text: Option<&str>) -> Result<(), Reason> {
         if payload.is_empty() {
             return Err(Reason::new(Cause::Empty, "the payload is empty"));
         }
-        let text = std::str::from_utf8(payload).map_err(|error| {
+        let text = text.map_or_else(|| std::str::from_utf8(payload), Ok).map_err(|error| {
             Reason::new(Cause::NotUtf8, format!("the payload is not UTF-8 from byte {} on", error.valid_up_to()))
         })?;
         let mut json = serde_json::Deserializer::from_str(text);

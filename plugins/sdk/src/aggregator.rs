@@ -133,6 +133,8 @@ impl IntoOutput for String {
 #[macro_export]
 macro_rules! aggregator {
     ($aggregator:ty) => {
+        // A native linker does not take the names that components export; unit tests do without.
+        #[cfg(target_arch = "wasm32")]
         const _: () = {
             use $crate::bindings::aggregator::exports::paceline::plugin::aggregation;
 
@@ -166,14 +168,11 @@ macro_rules! aggregator {
                 }
             }
 
-            // A native linker does not take the names that components export.
-            #[cfg(target_arch = "wasm32")]
     $crate::bindings::aggregator::export_aggregator!(Component with_types_in $crate::bindings::aggregator);
-            #[cfg(not(target_arch = "wasm32"))]
-            fn _only_tests_are_native() {
-                let _ = Component;
-            }
         };
+
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || drop($crate::glue::describe_aggregator::<$aggregator>());
     };
 }
 

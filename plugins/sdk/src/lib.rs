@@ -61,3 +61,8 @@ pub mod glue {
 }
 #[doc(hidden)]
 pub use wit_bindgen;
+
+/// The README's code is compiled as this crate's documentation is.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
