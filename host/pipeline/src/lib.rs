@@ -21,7 +21,7 @@
 //! What they work with:
 //! - [`batch`], [`position`]: records and where they stand.
 //! - [`rulebook`], [`registry`]: what records are judged by, and its change while the stream flows.
-//! - [`pointer`], [`template`]: fields, and texts with fields in them.
+//! - [`mod@pointer`], [`template`]: fields, and texts with fields in them.
 //! - [`fence`]: what has been folded already.
 //! - [`store`]: where the outcome stands.
 //! - [`dead_letter`], [`summary`]: what could not go on, and what a run came to.

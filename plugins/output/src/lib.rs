@@ -2,7 +2,7 @@
 //!
 //! `(cadence + 35) * (resistance + 65) / 100`, rounded to 4 decimals.
 
-use paceline_plugin::{Columns, Fields, scorer};
+use paceline_plugin::{Fields, scorer};
 
 /// The fields that it reads.
 #[derive(Fields)]
@@ -13,26 +13,27 @@ pub struct Effort {
     pub resistance: f64,
 }
 
-/// The output of each racer. Over whole columns, a few rows at a time without a branch, so that the compiler can use the
-/// processor's wide registers: the arithmetic is cheap enough for everything around it to matter.
+/// The output of each racer. Over whole columns, a few rows at a time and without a branch, so that the compiler can use
+/// the processor's wide registers: the arithmetic is cheap enough for everything around it to matter.
 pub fn output(columns: EffortColumns<'_>) -> Vec<f64> {
     /// Enough for wide registers, few enough for most stretches to be sure throughout.
     const STRETCH: usize = 16;
 
-    let exact = |cadence: f64, resistance: f64| (cadence + 35.0) * (resistance + 65.0) / 100.0;
-    let mut outputs = vec![0.0; columns.rows()];
-    let stretches = columns.cadence.chunks(STRETCH).zip(columns.resistance.chunks(STRETCH));
-    for ((cadence, resistance), outputs) in stretches.zip(outputs.chunks_mut(STRETCH)) {
+    let rows = columns.cadence.iter().zip(columns.resistance);
+    let mut outputs: Vec<f64> =
+        rows.map(|(cadence, resistance)| (cadence + 35.0) * (resistance + 65.0) / 100.0).collect();
+    for outputs in outputs.chunks_mut(STRETCH) {
+        let mut rounded = [0.0; STRETCH];
         let mut all_sure = true;
-        for ((cadence, resistance), output) in cadence.iter().zip(resistance).zip(&mut *outputs) {
-            let (rounded, sure) = round4_by_arithmetic(exact(*cadence, *resistance));
-            *output = rounded;
+        for (output, rounded) in outputs.iter().zip(&mut rounded) {
+            let (nearest, sure) = round4_by_arithmetic(*output);
+            *rounded = nearest;
             all_sure &= sure;
         }
-        if !all_sure {
-            for ((cadence, resistance), output) in cadence.iter().zip(resistance).zip(outputs) {
-                *output = round4(exact(*cadence, *resistance));
-            }
+        if all_sure {
+            outputs.copy_from_slice(&rounded[..outputs.len()]);
+        } else {
+            outputs.iter_mut().for_each(|output| *output = round4(*output));
         }
     }
     outputs
