@@ -48,7 +48,7 @@ scorer!(output);
 /// Why the rest is exact, close to one half, too: `half` below is the number nearest to the decimal halfway between both
 /// candidates. That decimal has at most 15 digits, so if `x` is `half`, the shortest text of `x` is that very decimal:
 /// up. If `x` is greater, so is its text: up. If `x` is less by two steps or more, its text times 10⁴ is nearer to the
-/// lower candidate by more than the reading of it can lose: down. One step below, ask the text.
+/// lower candidate by more than the reading of it can lose: down. One step below it depends on the text.
 pub fn round4(x: f64) -> f64 {
     let (rounded, sure) = round4_by_arithmetic(x);
     if sure {
@@ -63,8 +63,48 @@ pub fn round4(x: f64) -> f64 {
         if x < half.next_down() {
             return floor / 1e4;
         }
+        if let Some(up) = text_rounds_up(x, floor) {
+            return if up { (floor + 1.0) / 1e4 } else { floor / 1e4 };
+        }
     }
     round4_by_text(x)
+}
+
+/// Whether reading the shortest text of `x` with `e4` behind it reaches `floor + 0.5`, for an `x` whose text is less than
+/// that: by integers, without the text. Nothing where it does not know.
+#[cold]
+fn text_rounds_up(x: f64, floor: f64) -> Option<bool> {
+    // x is mantissa / 2^scale. A power of two has neighbours at two distances; it may go by its text.
+    let mantissa = (x.to_bits() & ((1 << 52) - 1)) | (1 << 52);
+    let scale = 52 - ((x.to_bits() >> 52) as i64 - 1023);
+    if x < 1.0 || mantissa == 1 << 52 {
+        return None;
+    }
+    // The shortest text has the fewest decimals that still read as x: nearer to it than half the distance to its
+    // neighbours. Five decimals are those of the half itself, which reads as another number.
+    let (mut decimals, mut power) = (5, 100_000_u64);
+    let digits = loop {
+        decimals += 1;
+        power = power.checked_mul(10).filter(|_| decimals <= 16)?;
+        let exact = u128::from(mantissa) * u128::from(power);
+        let (below, part) = (exact >> scale, exact & ((1 << scale) - 1));
+        let middle = 1_u128 << (scale - 1);
+        if part == middle {
+            return None;
+        }
+        let (digits, distance) = if part > middle { (below + 1, (1 << scale) - part) } else { (below, part) };
+        // On the boundary itself, a text reads as the number whose mantissa is even.
+        if 2 * distance < u128::from(power) || (2 * distance == u128::from(power) && mantissa % 2 == 0) {
+            break digits;
+        }
+    };
+    // The text times 10⁴ is digits / 10^(decimals - 4). It reads as floor + 0.5 from the middle between that and the
+    // number below it on; the middle, too, for the mantissa of floor + 0.5 is even.
+    let half = floor + 0.5;
+    let exponent = (half.to_bits() >> 52) as i64 - 1023;
+    let finer = 53 - exponent;
+    let middle = (((2.0 * floor) as u128 + 1) << (finer - 1)) - 1;
+    Some((digits << finer) >= middle * u128::from(power / 10_000))
 }
 
 /// Rounds by arithmetic alone, and says whether that is sure to be what the text gives: `x * 1e4` is off by less than a
