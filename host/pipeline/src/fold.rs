@@ -56,12 +56,17 @@ impl<'c> Groups<'c> {
             let ruling = &table.plan.ruling;
             for (nth, (aggregate, plan)) in ruling.aggregates.iter().zip(&table.plan.aggregates).enumerate() {
                 let mut touches = Vec::with_capacity(table.records.len());
+                let mut rendered: Option<u32> = None;
                 for (row, &record) in table.records.iter().enumerate() {
                     if !plan.only.iter().all(|(slot, literal)| equals(batch, cells, cells.get(record, *slot), literal))
                     {
                         continue;
                     }
-                    render(&mut partition, &plan.partition, batch, cells, record);
+                    // Neighbours are mostly of one partition: the same race.
+                    if !rendered.is_some_and(|last| same_integers(&plan.partition, cells, last, record)) {
+                        render(&mut partition, &plan.partition, batch, cells, record);
+                        rendered = Some(record);
+                    }
                     render(&mut sort, &plan.sort, batch, cells, record);
                     let group = groups.intern(&partition, &sort, &aggregate.rule.key);
                     if *groups.templates[group as usize] != aggregate.rule.key {
@@ -115,6 +120,17 @@ fn render(into: &mut String, parts: &[PartPlan], batch: &Batch, cells: &Cells, r
             }
         }
     }
+}
+
+/// Whether a template gives the same text for two records, as far as integers tell.
+fn same_integers(parts: &[PartPlan], cells: &Cells, one: u32, other: u32) -> bool {
+    parts.iter().all(|part| match part {
+        PartPlan::Literal(_) => true,
+        PartPlan::Cell(slot) => {
+            let cell = cells.get(one, *slot);
+            matches!(cell, Cell::Integer(_)) && cell == cells.get(other, *slot)
+        }
+    })
 }
 
 fn equals(batch: &Batch, cells: &Cells, cell: Cell, literal: &Literal) -> bool {
@@ -195,6 +211,9 @@ impl Fold<'_, '_> {
         // Which rows each call folds. Calls are made segment by segment, so that a group whose rows go by several
         // rulings is handed from one to the other in stream order.
         let mut calls: BTreeMap<(u32, usize), Vec<Touch>> = BTreeMap::new();
+        // Nearly all rows are of the first segment, which is found without a search.
+        let mut firsts: Vec<Vec<Touch>> =
+            self.groups.touches.iter().map(|touches| Vec::with_capacity(touches.len())).collect();
         for (call, touch) in self.in_order() {
             if !gone.is_empty() && gone.contains(&touch.record) || !wanted(touch.group) {
                 continue;
@@ -215,11 +234,16 @@ impl Fold<'_, '_> {
                 group.segment += 1;
             }
             group.last = Some((call, touch.record));
-            calls.entry((group.segment, call)).or_default().push(touch);
+            match group.segment {
+                0 => firsts[call].push(touch),
+                segment => calls.entry((segment, call)).or_default().push(touch),
+            }
         }
         if !bad.is_empty() {
             return Ok(Err(bad));
         }
+        let firsts = firsts.into_iter().enumerate().filter(|(_, touches)| !touches.is_empty());
+        calls.extend(firsts.map(|(call, touches)| ((0, call), touches)));
 
         let mut local = vec![u32::MAX; groups.len()];
         for ((_, call), touches) in &calls {
