@@ -94,7 +94,7 @@ fn text_rounds_up(x: f64, floor: f64) -> Option<bool> {
         }
         let (digits, distance) = if part > middle { (below + 1, (1 << scale) - part) } else { (below, part) };
         // On the boundary itself, a text reads as the number whose mantissa is even.
-        if 2 * distance < u128::from(power) || (2 * distance == u128::from(power) && mantissa % 2 == 0) {
+        if 2 * distance < u128::from(power) || (2 * distance == u128::from(power) && mantissa.is_multiple_of(2)) {
             break digits;
         }
     };
