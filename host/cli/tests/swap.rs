@@ -137,5 +137,12 @@ fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
     fed.wait_for("rulebook 3 version 1 is active");
     std::fs::remove_file(place.path("rulebooks/class-3.toml")).unwrap();
     fed.wait_for("rulebook 3 is gone");
+    // A folder that is gone is said once, not at every look; when it is back, so are its rulebooks.
+    std::fs::rename(place.path("rulebooks"), place.path("elsewhere")).unwrap();
+    fed.wait_for("No such file or directory");
+    std::fs::write(place.path("elsewhere/class-3.toml"), rulebook(3, 4, Fences::Ordinal)).unwrap();
+    std::fs::rename(place.path("elsewhere"), place.path("rulebooks")).unwrap();
+    let next = fed.says.recv().unwrap();
+    assert!(next.contains("rulebook 3 version 4 is active"), "{next}");
     fed.finish();
 }

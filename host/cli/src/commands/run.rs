@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigArgument, pipeline, runtime};
 use crate::Failure;
-use crate::config::Config;
+use crate::config::{Config, RulebooksConfig};
 use crate::progress::Progress;
 use crate::report;
 use crate::simulator::Simulation;
@@ -46,8 +46,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     for (race_type, version) in pipeline.rulebooks().catalog().versions() {
         progress.note(&is_active(&race_type, version));
     }
-    let watching =
-        Watching::start(watch, Duration::from_millis(config.rulebooks.look_every_ms), Arc::clone(&progress))?;
+    let watching = Watching::start(watch, &config.rulebooks, Arc::clone(&progress))?;
     let started = Instant::now();
     let limits = config.batch.clone();
     let summary = runtime.block_on(async {
@@ -110,20 +109,22 @@ struct Watching {
 }
 
 impl Watching {
-    fn start(mut watch: Watch, every: Duration, progress: Arc<Progress>) -> Result<Self, Failure> {
+    fn start(mut watch: Watch, config: &RulebooksConfig, progress: Arc<Progress>) -> Result<Self, Failure> {
+        let (folder, every) = (config.folder.clone(), Duration::from_millis(config.look_every_ms));
         let ended = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&ended);
         let thread = std::thread::Builder::new().name("paceline-watch".to_owned()).spawn(move || {
+            let mut said: Vec<Event> = Vec::new();
             loop {
                 std::thread::park_timeout(every);
                 if flag.load(Ordering::Relaxed) {
                     return;
                 }
-                let events = watch
-                    .look()
-                    .unwrap_or_else(|reason| vec![Event::Refused { file: "the folder of rulebooks".into(), reason }]);
-                for event in events {
-                    progress.note(&match &event {
+                let events =
+                    watch.look().unwrap_or_else(|reason| vec![Event::Refused { file: folder.clone(), reason }]);
+                // What can't be read stays so for many looks, and is said once.
+                for event in events.iter().filter(|event| !said.contains(event)) {
+                    progress.note(&match event {
                         Event::Activated { race_type, version } => is_active(race_type, *version),
                         Event::Retired { race_type } => format!("rulebook {race_type} is gone"),
                         Event::Refused { file, reason } => {
@@ -131,6 +132,7 @@ impl Watching {
                         }
                     });
                 }
+                said = events;
             }
         });
         Ok(Self { ended, thread: thread.map_err(|error| error.to_string())? })
