@@ -31,7 +31,7 @@ PACELINE ?= target/debug/paceline
 
 .PHONY: plugins
 plugins: setup ## Build the plugins as components into target/plugins
-	@[ -x $(PACELINE) ] || cargo build -p paceline
+	@[ -x $(PACELINE) ] || cargo build --workspace --bins
 	@mkdir -p target/plugins
 	@set -e; for plugin in $(PLUGINS) $(EVIL); do $(PACELINE) plugin build plugins/$$plugin --out target/plugins; done
 

@@ -9,9 +9,11 @@
 //! - `timing`: turns and medians.
 //! - `score`: the `output` plugin in the sandbox against the same loop outside of it.
 //! - `pipeline`: payloads to folded groups, against a plain loop over serde_json.
+//! - `event`: a Lambda event's bytes to decoded records, against `aws_lambda_events`.
 //! - `race`: the whole program, from a file to the durable store.
 #![forbid(unsafe_code)]
 
+mod event;
 mod pipeline;
 mod race;
 mod score;
@@ -70,6 +72,9 @@ fn main() {
     }
     if wanted("pipeline") {
         pipeline::run(&mut results);
+    }
+    if wanted("event") {
+        event::run(&mut results);
     }
     if wanted("race") {
         race::run(&mut results);

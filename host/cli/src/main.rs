@@ -2,17 +2,13 @@
 //!
 //! # Layout
 //!
-//! - `config`: the one configuration file.
 //! - `commands`: a file for each command.
-//! - `simulator`: messages of a race, as the Alleycat simulator sends them.
 //! - `progress`, `report`: what a person sees while it runs and at the end.
 #![forbid(unsafe_code)]
 
 mod commands;
-mod config;
 mod progress;
 mod report;
-mod simulator;
 
 use std::process::ExitCode;
 
@@ -36,6 +32,8 @@ enum Command {
     Leaderboard(commands::leaderboard::Arguments),
     /// Look at records that could not go on, and drive them through again.
     DeadLetters(commands::dead_letters::Arguments),
+    /// Make or check the tables that the configuration names.
+    Table(commands::table::Arguments),
     /// Build and check plugins.
     Plugin(commands::plugin::Arguments),
 }
@@ -48,6 +46,7 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => commands::simulate::simulate(&arguments),
         Command::Leaderboard(arguments) => commands::leaderboard::leaderboard(&arguments),
         Command::DeadLetters(arguments) => commands::dead_letters::dead_letters(arguments),
+        Command::Table(arguments) => commands::table::table(&arguments),
         Command::Plugin(arguments) => commands::plugin::plugin(arguments),
     };
     match done {

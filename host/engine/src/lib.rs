@@ -13,10 +13,11 @@
 //! - [`columns`]: what crosses into the sandbox and back.
 //! - [`load`]: from bytes to a [`Component`], or a [`Refusal`] that names the cause.
 //! - [`plugin`]: a component in a role, with settings; its sessions.
+//! - `cache`: compiled components on disk.
 //! - `call`: one instance and one bounded call. `watchdog`: the bound on time. `halve`: which rows are to blame.
 //! - [`fault`]: how a call fails.
-#![forbid(unsafe_code)]
 
+mod cache;
 mod call;
 pub mod columns;
 mod digest;

@@ -1,12 +1,14 @@
 //! From bytes to a component that can be called, or the reason why it can't.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::cache::Cache;
 use crate::call::{Host, add_to_linker};
 use crate::limits::{self, Limits};
 use crate::watchdog::Watchdog;
@@ -33,6 +35,7 @@ pub(crate) struct Inner {
     linker: Linker<Host>,
     pub(crate) watchdog: Watchdog,
     pub(crate) limits: Limits,
+    cache: Option<Cache>,
 }
 
 impl fmt::Debug for Engine {
@@ -50,6 +53,18 @@ impl Engine {
     /// Sets up the sandbox. Where the machine lacks the address space for a pool of instances, memory comes from the
     /// system for each instance: slower, the same otherwise.
     pub fn new(limits: Limits) -> Result<Self, EngineError> {
+        Self::start(limits, None)
+    }
+
+    /// Sets up the sandbox with a folder that keeps compiled components, which nobody else may be able to write. Where
+    /// it can't be used, components are compiled at each start.
+    pub fn with_cache(limits: Limits, folder: &Path) -> Result<Self, EngineError> {
+        let cache = Cache::open(folder);
+        let warn = |error| tracing::warn!("no cache of compiled plugins in {}: {error}", folder.display());
+        Self::start(limits, cache.map_err(warn).ok())
+    }
+
+    fn start(limits: Limits, cache: Option<Cache>) -> Result<Self, EngineError> {
         let wasmtime = match pooled(&limits, Enabled::Auto) {
             Ok(engine) => engine,
             Err(error) => {
@@ -60,7 +75,7 @@ impl Engine {
         let mut linker = Linker::new(&wasmtime);
         add_to_linker(&mut linker).map_err(EngineError)?;
         let watchdog = Watchdog::start(&wasmtime).map_err(|error| EngineError(error.into()))?;
-        Ok(Self(Arc::new(Inner { wasmtime, linker, watchdog, limits })))
+        Ok(Self(Arc::new(Inner { wasmtime, linker, watchdog, limits, cache })))
     }
 
     /// The bounds that plugins run under.
@@ -77,8 +92,19 @@ impl Engine {
         if wasm.get(4..8) == Some(&[1, 0, 0, 0]) {
             return Err(Refusal::CoreModule);
         }
-        let compiled = component::Component::from_binary(&self.0.wasmtime, wasm)
-            .map_err(|error| Refusal::Invalid(format!("{error:#}")))?;
+        let digest = Digest::of(wasm);
+        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.wasmtime, digest));
+        let compiled = match cached {
+            Some(compiled) => compiled,
+            None => {
+                let compiled = component::Component::from_binary(&self.0.wasmtime, wasm)
+                    .map_err(|error| Refusal::Invalid(format!("{error:#}")))?;
+                if let Some(cache) = &self.0.cache {
+                    cache.put(&self.0.wasmtime, digest, &compiled);
+                }
+                compiled
+            }
+        };
         let (imports, exports) = names(&self.0.wasmtime, &compiled);
         for import in &imports {
             check_import(&import.name, import.only_types)?;
@@ -99,7 +125,7 @@ impl Engine {
             engine: self.clone(),
             pre,
             roles,
-            digest: Digest::of(wasm),
+            digest,
             imports: imports.into_iter().filter(|import| !import.only_types).map(|import| import.name).collect(),
             bytes: wasm.len(),
         })

@@ -51,6 +51,8 @@ pub struct Batch {
     pub bytes: Vec<u8>,
     /// The records.
     pub records: Vec<Record>,
+    /// Records whose data could not be decoded, ascending, and why; their payload is the data as it came.
+    pub undecodable: Vec<(u32, String)>,
     /// How far the shard is read when this batch is done; nothing where the sender keeps count.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -58,7 +60,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch.
     pub fn new(shard: Arc<str>) -> Self {
-        Self { shard, bytes: Vec::new(), records: Vec::new(), checkpoint: None }
+        Self { shard, bytes: Vec::new(), records: Vec::new(), undecodable: Vec::new(), checkpoint: None }
     }
 
     /// Some of its bytes.

@@ -1,13 +1,14 @@
 //! Commit: each touched group is written once, on the condition that it is as it was read.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::time::Duration;
 
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::batch::Batch;
-use crate::fold::{self, Groups};
+use crate::fold::{self, Fold, Groups};
 use crate::pipeline::{Clock, Pipeline, PipelineError};
 use crate::project::Cells;
 use crate::store::{Item, Key, Store, StoreError, Write, Written};
@@ -43,33 +44,139 @@ impl Retry {
     }
 }
 
-/// Tries until the store is no longer busy, or the deadline has passed.
-pub(crate) async fn retry<T, F>(policy: &Retry, mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
-where
-    F: Future<Output = Result<T, StoreError>>,
-{
-    let deadline = tokio::time::Instant::now() + Duration::from_millis(policy.deadline_ms);
-    for tries in 0.. {
-        match attempt().await {
-            Err(StoreError::Busy(why)) => {
-                let wait = policy.wait(tries);
-                if tokio::time::Instant::now() + wait > deadline {
-                    return Err(StoreError::Broken(format!(
-                        "{why}; it stayed so for {} ms (`retry.deadline-ms`)",
-                        policy.deadline_ms
-                    )));
-                }
-                tokio::time::sleep(wait).await;
+/// How long a store is tried: by the policy, and not beyond the caller's own deadline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience<'a> {
+    pub(crate) policy: &'a Retry,
+    /// When the caller must be done: a Lambda's time-out, less what an answer takes.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Patience<'_> {
+    /// When to give up what begins now.
+    fn limit(&self) -> Instant {
+        let own = Instant::now() + Duration::from_millis(self.policy.deadline_ms);
+        self.deadline.map_or(own, |deadline| deadline.min(own))
+    }
+
+    /// Waits before another attempt, unless it would come too late.
+    async fn wait(&self, tries: u32, limit: Instant) -> bool {
+        let wait = self.policy.wait(tries);
+        if Instant::now() + wait >= limit {
+            return false;
+        }
+        tokio::time::sleep(wait).await;
+        true
+    }
+
+    /// Why it was given up.
+    fn exhausted(&self, why: &str) -> StoreError {
+        StoreError::Busy(match self.deadline {
+            Some(deadline) if deadline <= Instant::now() + Duration::from_millis(self.policy.longest_wait_ms) => {
+                format!("{why}; there was no time left to try again")
             }
-            done => return done,
+            _ => format!("{why}; it stayed so for {} ms (`retry.deadline-ms`)", self.policy.deadline_ms),
+        })
+    }
+
+    /// One attempt, cut off at the limit. What it was about to do may be done or not.
+    async fn attempt<T>(
+        &self,
+        limit: Instant,
+        attempt: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout_at(limit, attempt).await {
+            Ok(done) => done,
+            Err(_) => Err(StoreError::Busy("the store did not answer".to_owned())),
         }
     }
-    unreachable!("the deadline comes")
+
+    /// Tries until the store is no longer busy, or the time is over: then it is busy for the caller, too.
+    pub(crate) async fn retry<T, F>(&self, mut attempt: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let limit = self.limit();
+        for tries in 0.. {
+            match self.attempt(limit, attempt()).await {
+                Err(StoreError::Busy(why)) => {
+                    if !self.wait(tries, limit).await {
+                        return Err(self.exhausted(&why));
+                    }
+                }
+                done => return done,
+            }
+        }
+        unreachable!("the limit comes")
+    }
+
+    /// Makes writes until each is either done or has met a conflict, or the time is over. How each ended; `Busy` for
+    /// those that are still open then.
+    pub(crate) async fn write<S: Store>(&self, store: &S, writes: Vec<Write>) -> Result<Vec<Written>, StoreError> {
+        let limit = self.limit();
+        let mut ended: Vec<Option<Written>> = vec![None; writes.len()];
+        let mut open: Vec<usize> = (0..writes.len()).collect();
+        let mut writes = writes;
+        for tries in 0.. {
+            let (why, again): (String, Vec<usize>) = match self.attempt(limit, store.write(&writes)).await {
+                Ok(written) => {
+                    let mut reason = String::new();
+                    let mut still = Vec::new();
+                    for (at, written) in written.into_iter().enumerate() {
+                        match written {
+                            Written::Busy(why) => {
+                                still.push(at);
+                                reason = why;
+                            }
+                            done => ended[open[at]] = Some(done),
+                        }
+                    }
+                    (reason, still)
+                }
+                Err(StoreError::Busy(why)) => (why, (0..writes.len()).collect()),
+                Err(error) => return Err(error),
+            };
+            if again.is_empty() {
+                break;
+            }
+            // Only what is still open is sent again.
+            let mut keep = again.iter().copied().peekable();
+            let mut at = 0;
+            writes.retain(|_| {
+                at += 1;
+                keep.next_if_eq(&(at - 1)).is_some()
+            });
+            open = again.into_iter().map(|at| open[at]).collect();
+            if !self.wait(tries, limit).await {
+                let why = self.exhausted(&why).to_string();
+                open.iter().for_each(|&at| ended[at] = Some(Written::Busy(why.clone())));
+                break;
+            }
+        }
+        Ok(ended.into_iter().map(|written| written.expect("each has ended one way or another")).collect())
+    }
+
+    /// Waits before groups that others changed are loaded and folded again; whether there is time for it.
+    pub(crate) async fn wait_for_others(&self, attempt: u32) -> bool {
+        self.wait(attempt, self.limit()).await
+    }
+}
+
+/// What was not committed: the first record that is not safe, and why.
+pub(crate) type Unsafe = Option<(u32, PipelineError)>;
+
+/// What committing came to.
+#[derive(Debug, Default)]
+pub(crate) struct Committed {
+    pub(crate) not_safe: Unsafe,
+    /// For records that failed in one group when others held them already: those others.
+    pub(crate) folded: HashMap<u32, Vec<Key>>,
 }
 
 impl<S: Store> Pipeline<S> {
     /// Loads the groups, folds, writes. Groups that others changed meanwhile are loaded and folded again, only their
-    /// rows; what another host has folded already stays behind their fence.
+    /// rows; what another host has folded already stays behind their fence. An error means that no group can be
+    /// written, and that trying again would not help.
     #[expect(clippy::too_many_arguments, reason = "a batch, what is known of it, and where its cost is booked")]
     pub(crate) async fn commit(
         &self,
@@ -77,49 +184,89 @@ impl<S: Store> Pipeline<S> {
         cells: &Cells,
         tables: &[Table<'_>],
         groups: &Groups<'_>,
+        patience: Patience<'_>,
         dead: &mut Dead,
         summary: &mut Summary,
         clock: &mut Clock,
-    ) -> Result<(), PipelineError> {
-        let mut loaded: Vec<Option<Item>> = retry(&self.retry, || self.store.load(&groups.keys)).await?;
+    ) -> Result<Committed, PipelineError> {
+        let mut committed = Committed::default();
+        let mut loaded: Vec<Option<Item>> = match patience.retry(|| self.store.load(&groups.keys)).await {
+            Ok(loaded) => loaded,
+            Err(busy @ StoreError::Busy(_)) => {
+                committed.not_safe = groups.first_record().map(|record| (record, busy.into()));
+                return Ok(committed);
+            }
+            Err(error) => return Err(error.into()),
+        };
         clock.lap(summary, Stage::Load);
         // The groups that are still to be written; all of them at first.
         let mut open: Option<HashSet<u32>> = None;
-        for attempt in 0..=self.retry.conflicts {
+        for attempt in 0.. {
             let wanted = |group: u32| open.as_ref().is_none_or(|open| open.contains(&group));
-            let outcome = fold::fold(tables, groups, batch, cells, &loaded, wanted, dead)?;
+            let fold = Fold { tables, groups, batch, cells, loaded: &loaded };
+            let died = dead.len();
+            let outcome = fold::fold(&fold, &self.store, wanted, dead, &mut summary.fuel)?;
+            for (record, _) in &dead[died..] {
+                let holds = |group, ordinal| !wanted(group) || fold.holds(group, *record, ordinal);
+                let held = groups.of_record(*record, holds);
+                if !held.is_empty() {
+                    committed.folded.insert(*record, held);
+                }
+            }
             clock.lap(summary, Stage::Fold);
             if attempt == 0 {
                 summary.behind += outcome.behind;
             }
-            let (touched, writes): (Vec<u32>, Vec<Write>) = outcome.writes.into_iter().unzip();
-            if writes.is_empty() {
-                return Ok(());
+            if outcome.writes.is_empty() {
+                return Ok(committed);
             }
-            let written = retry(&self.retry, || self.store.write(&writes)).await?;
-            let lost: Vec<u32> = touched
-                .iter()
-                .zip(&written)
-                .filter(|(_, written)| **written == Written::Conflict)
-                .map(|(group, _)| *group)
-                .collect();
-            summary.groups += (writes.len() - lost.len()) as u64;
+            let (places, writes): (Vec<(u32, u32)>, Vec<Write>) =
+                outcome.writes.into_iter().map(|pending| ((pending.group, pending.first), pending.write)).unzip();
+            let written = patience.write(&self.store, writes).await?;
+            let (mut lost, mut first_lost) = (Vec::new(), u32::MAX);
+            for (&(group, first), written) in places.iter().zip(written) {
+                match written {
+                    Written::Done => summary.groups += 1,
+                    Written::Conflict => {
+                        lost.push(group);
+                        first_lost = first_lost.min(first);
+                    }
+                    Written::Busy(why) => note(&mut committed.not_safe, first, || StoreError::Busy(why).into()),
+                }
+            }
             summary.conflicts += lost.len() as u64;
             clock.lap(summary, Stage::Commit);
             if lost.is_empty() {
-                return Ok(());
+                return Ok(committed);
             }
-            tokio::time::sleep(self.retry.wait(attempt)).await;
+            let contended = || PipelineError::Contended {
+                groups: lost.len(),
+                key: groups.keys[lost[0] as usize].to_string(),
+                attempts: attempt + 1,
+            };
+            if attempt >= self.retry.conflicts || !patience.wait_for_others(attempt).await {
+                note(&mut committed.not_safe, first_lost, contended);
+                return Ok(committed);
+            }
             let keys: Vec<Key> = lost.iter().map(|&group| groups.keys[group as usize].clone()).collect();
-            let again = retry(&self.retry, || self.store.load(&keys)).await?;
-            for (&group, item) in lost.iter().zip(again) {
-                loaded[group as usize] = item;
+            match patience.retry(|| self.store.load(&keys)).await {
+                Ok(again) => lost.iter().zip(again).for_each(|(&group, item)| loaded[group as usize] = item),
+                Err(busy @ StoreError::Busy(_)) => {
+                    note(&mut committed.not_safe, first_lost, || busy.into());
+                    return Ok(committed);
+                }
+                Err(error) => return Err(error.into()),
             }
             open = Some(lost.into_iter().collect());
             clock.lap(summary, Stage::Load);
         }
-        let open = open.unwrap_or_default();
-        let key = open.iter().next().map_or(String::new(), |&group| groups.keys[group as usize].to_string());
-        Err(PipelineError::Contended { groups: open.len(), key, attempts: self.retry.conflicts + 1 })
+        unreachable!("the attempts are counted")
+    }
+}
+
+/// Notes a record that is not safe, if it is the first.
+pub(crate) fn note(not_safe: &mut Unsafe, record: u32, why: impl FnOnce() -> PipelineError) {
+    if not_safe.as_ref().is_none_or(|(first, _)| record < *first) {
+        *not_safe = Some((record, why()));
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::position::Place;
+use crate::store::Key;
 
 macro_rules! causes {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
@@ -32,6 +33,8 @@ causes! {
     Empty "empty"
     /// The payload is larger than is allowed.
     TooLarge "too-large"
+    /// The data is not in the encoding that its sender promised.
+    Undecodable "undecodable"
     /// The payload is not UTF-8.
     NotUtf8 "not-utf8"
     /// The payload is not a JSON object.
@@ -131,6 +134,9 @@ pub struct DeadLetter {
     /// The number under which it is being driven through again. Given once, so that a redrive that dies and is started
     /// anew meets the fences with the same positions.
     pub ticket: Option<u64>,
+    /// Groups that hold the record already: it failed in another group after these were written. A redrive leaves them
+    /// alone.
+    pub folded: Vec<Key>,
 }
 
 /// The name of a dead letter.
@@ -159,6 +165,7 @@ impl DeadLetter {
             cut_from: found.cut_from,
             reason,
             ticket: None,
+            folded: Vec::new(),
         }
     }
 }

@@ -15,7 +15,8 @@ use crate::project::{Cell, Cells};
 use crate::route::write_word;
 use crate::rulebook::{FenceRule, KeyTemplate, Literal};
 use crate::ruling::{Aggregate, AggregatePlan, AttributePlan, PartPlan};
-use crate::store::{Attribute, Item, Key, Write};
+use crate::store::{Attribute, Item, Key, Store, Write};
+use crate::summary::Fuel;
 use crate::table::{Dead, Table};
 
 /// The groups that the records of a batch belong to.
@@ -33,11 +34,11 @@ pub(crate) struct Groups<'c> {
 
 /// A row that belongs to a group.
 #[derive(Clone, Copy, Debug)]
-struct Touch {
-    record: u32,
-    row: u32,
-    group: u32,
-    ordinal: i64,
+pub(crate) struct Touch {
+    pub(crate) record: u32,
+    pub(crate) row: u32,
+    pub(crate) group: u32,
+    pub(crate) ordinal: i64,
 }
 
 impl<'c> Groups<'c> {
@@ -68,6 +69,11 @@ impl<'c> Groups<'c> {
                         rendered = Some(record);
                     }
                     render(&mut sort, &plan.sort, batch, cells, record);
+                    if let Err(text) = check_key(&partition, &sort) {
+                        let reason = Reason::new(Cause::BadGroup, text);
+                        dead.push((record, reason.under(&ruling.book.race_type, ruling.book.version)));
+                        continue;
+                    }
                     let group = groups.intern(&partition, &sort, &aggregate.rule.key);
                     if *groups.templates[group as usize] != aggregate.rule.key {
                         let text = format!("the item {partition} / {sort} is another aggregator's");
@@ -86,6 +92,26 @@ impl<'c> Groups<'c> {
             }
         }
         groups
+    }
+
+    /// What each aggregate of each table folds: table, aggregate, and its rows in stream order.
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, usize, &[Touch])> {
+        let touches = self.touches.iter().map(Vec::as_slice);
+        self.calls.iter().zip(touches).map(|(&(table, nth), touches)| (table, nth, touches))
+    }
+
+    /// The keys of a record's groups for which `holds` is true.
+    pub(crate) fn of_record(&self, record: u32, holds: impl Fn(u32, i64) -> bool) -> Vec<Key> {
+        let touches = self.touches.iter().filter_map(|touches| {
+            let from = touches.partition_point(|touch| touch.record < record);
+            touches.get(from).filter(|touch| touch.record == record && holds(touch.group, touch.ordinal))
+        });
+        touches.map(|touch| self.keys[touch.group as usize].clone()).collect()
+    }
+
+    /// The first record that belongs to any group.
+    pub(crate) fn first_record(&self) -> Option<u32> {
+        self.touches.iter().filter_map(|touches| touches.first()).map(|touch| touch.record).min()
     }
 
     fn intern(&mut self, partition: &str, sort: &str, template: &'c KeyTemplate) -> u32 {
@@ -107,6 +133,23 @@ impl<'c> Groups<'c> {
             hasher.hash_one((key.partition.as_str(), key.sort.as_str()))
         });
         group
+    }
+}
+
+/// Bytes of a partition key and of a sort key that DynamoDB takes. Other stores keep to them, too, so that a race means
+/// the same wherever it runs.
+const KEY_BYTES: (usize, usize) = (2048, 1024);
+
+/// Whether a group can have this key, or why not.
+fn check_key(partition: &str, sort: &str) -> Result<(), String> {
+    for (name, key, most) in [("PK", partition, KEY_BYTES.0), ("SK", sort, KEY_BYTES.1)] {
+        if key.is_empty() || key.len() > most {
+            return Err(format!("the group's {name} would have {} bytes: 1 to {most} are allowed", key.len()));
+        }
+    }
+    match partition.starts_with('@') {
+        true => Err(format!("the group's PK would be `{partition}`: names that begin with `@` are the host's own")),
+        false => Ok(()),
     }
 }
 
@@ -144,10 +187,19 @@ fn equals(batch: &Batch, cells: &Cells, cell: Cell, literal: &Literal) -> bool {
 /// What folding came to.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// What is to be written, and of which group each write is.
-    pub(crate) writes: Vec<(u32, Write)>,
+    /// What is to be written.
+    pub(crate) writes: Vec<Pending>,
     /// Rows that were behind their group's fence: folded before.
     pub(crate) behind: u64,
+}
+
+/// A write that waits to be made.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) group: u32,
+    /// The first record that the group would hold by it: not safe before it is made.
+    pub(crate) first: u32,
+    pub(crate) write: Write,
 }
 
 /// A group while it is being folded.
@@ -156,6 +208,8 @@ struct Group {
     state: Option<Vec<u8>>,
     /// Of the last row folded: which call, and which record.
     last: Option<(usize, u32)>,
+    /// The first record folded.
+    first: u32,
     /// How often the group went over from one ruling's aggregator to another's.
     segment: u32,
 }
@@ -164,19 +218,17 @@ struct Group {
 ///
 /// A row that an aggregator can't deal with is folded into no group at all: it goes to `dead`, and the folding starts
 /// anew without it. Nothing has been written by then.
-pub(crate) fn fold(
-    tables: &[Table<'_>],
-    groups: &Groups<'_>,
-    batch: &Batch,
-    cells: &Cells,
-    loaded: &[Option<Item>],
+pub(crate) fn fold<S: Store>(
+    fold: &Fold<'_, '_>,
+    store: &S,
     wanted: impl Fn(u32) -> bool,
     dead: &mut Dead,
+    fuel: &mut Fuel,
 ) -> Result<Outcome, PipelineError> {
     let mut gone: HashSet<u32> = dead.iter().map(|(record, _)| *record).collect();
-    let fold = Fold { tables, groups, batch, cells, loaded };
+    let fits = |key: &Key, item: &Item| store.fits(key, item);
     loop {
-        match fold.attempt(&wanted, &gone)? {
+        match fold.attempt(&wanted, &fits, &gone, fuel)? {
             Ok(outcome) => return Ok(outcome),
             Err(bad) => {
                 for (record, reason) in bad {
@@ -189,22 +241,26 @@ pub(crate) fn fold(
     }
 }
 
-struct Fold<'a, 'c> {
-    tables: &'a [Table<'c>],
-    groups: &'a Groups<'c>,
-    batch: &'a Batch,
-    cells: &'a Cells,
-    loaded: &'a [Option<Item>],
+/// What is folded into what.
+pub(crate) struct Fold<'a, 'c> {
+    pub(crate) tables: &'a [Table<'c>],
+    pub(crate) groups: &'a Groups<'c>,
+    pub(crate) batch: &'a Batch,
+    pub(crate) cells: &'a Cells,
+    /// The groups' items as they were read.
+    pub(crate) loaded: &'a [Option<Item>],
 }
 
 impl Fold<'_, '_> {
     fn attempt(
         &self,
         wanted: &impl Fn(u32) -> bool,
+        fits: &impl Fn(&Key, &Item) -> Result<(), String>,
         gone: &HashSet<u32>,
+        fuel: &mut Fuel,
     ) -> Result<Result<Outcome, Dead>, PipelineError> {
         let mut groups: Vec<Group> = Vec::with_capacity(self.loaded.len());
-        groups.resize_with(self.loaded.len(), || Group { fence: None, state: None, last: None, segment: 0 });
+        groups.resize_with(self.loaded.len(), || Group { fence: None, state: None, last: None, first: 0, segment: 0 });
         let mut outcome = Outcome::default();
         let mut bad = Dead::new();
 
@@ -230,8 +286,10 @@ impl Fold<'_, '_> {
                     continue;
                 }
             }
-            if group.last.is_some_and(|(last, _)| last != call) {
-                group.segment += 1;
+            match group.last {
+                None => group.first = touch.record,
+                Some((last, _)) if last != call => group.segment += 1,
+                Some(_) => {}
             }
             group.last = Some((call, touch.record));
             match group.segment {
@@ -247,14 +305,14 @@ impl Fold<'_, '_> {
 
         let mut local = vec![u32::MAX; groups.len()];
         for ((_, call), touches) in &calls {
-            self.call(*call, touches, &mut groups, &mut local, &mut bad)?;
+            self.call(*call, touches, &mut groups, &mut local, &mut bad, fuel)?;
         }
         if !bad.is_empty() {
             return Ok(Err(bad));
         }
 
         for call in 0..self.groups.calls.len() {
-            self.finish(call, &mut groups, &mut outcome, &calls, &mut bad)?;
+            self.finish(call, &mut groups, &mut outcome, &calls, fits, &mut bad, fuel)?;
         }
         Ok(if bad.is_empty() { Ok(outcome) } else { Err(bad) })
     }
@@ -268,6 +326,15 @@ impl Fold<'_, '_> {
             all.sort_by_key(|(_, touch)| touch.record);
         }
         all
+    }
+
+    /// Whether a group's item, as it was read, holds a record already.
+    pub(crate) fn holds(&self, group: u32, record: u32, ordinal: i64) -> bool {
+        match self.loaded[group as usize].as_ref().map(|item| &item.fence) {
+            Some(Fence::Sequence(fence)) => !fence.admits(&self.batch.shard, self.batch.records[record as usize].place),
+            Some(Fence::Ordinal(fence)) => fence.contains(ordinal),
+            None => false,
+        }
     }
 
     fn aggregate(&self, call: usize) -> (&Aggregate, &AggregatePlan) {
@@ -284,6 +351,11 @@ impl Fold<'_, '_> {
 
     /// Whether a row has not been folded into its group yet. Rows are asked about once each, in stream order.
     fn admit(&self, group: &mut Group, call: usize, touch: Touch) -> Result<bool, Reason> {
+        if let Some(before) = &self.batch.records[touch.record as usize].redriven
+            && before.folded.contains(&self.groups.keys[touch.group as usize])
+        {
+            return Ok(false);
+        }
         let loaded = self.loaded[touch.group as usize].as_ref();
         let rule = &self.aggregate(call).0.rule.fence;
         let fence = group.fence.get_or_insert_with(|| match (loaded, rule) {
@@ -333,6 +405,7 @@ impl Fold<'_, '_> {
         groups: &mut [Group],
         local: &mut [u32],
         bad: &mut Dead,
+        fuel: &mut Fuel,
     ) -> Result<(), PipelineError> {
         let table = &self.tables[self.groups.calls[call].0];
         let aggregate = self.aggregate(call).0;
@@ -362,6 +435,7 @@ impl Fold<'_, '_> {
             let scores: Vec<f64> = rows.iter().map(|&row| table.scores[row as usize]).collect();
             session.fold(&taken, &scores, &indexes, states.as_packed())?
         };
+        *fuel.entry(aggregate.aggregator.plugin().digest()).or_default() += session.fuel();
         for (row, fault) in folded.failed {
             bad.push((touches[row as usize].record, self.reason(call, Cause::PluginFailed, fault.to_string())));
         }
@@ -372,13 +446,16 @@ impl Fold<'_, '_> {
     }
 
     /// Asks what is written of the groups whose last row an aggregator folded.
+    #[expect(clippy::too_many_arguments, reason = "what folding came to so far, and where its cost is booked")]
     fn finish(
         &self,
         call: usize,
         groups: &mut [Group],
         outcome: &mut Outcome,
         calls: &BTreeMap<(u32, usize), Vec<Touch>>,
+        fits: &impl Fn(&Key, &Item) -> Result<(), String>,
         bad: &mut Dead,
+        fuel: &mut Fuel,
     ) -> Result<(), PipelineError> {
         let (aggregate, plan) = self.aggregate(call);
         let ours = |group: &Group| group.last.is_some_and(|(last, _)| last == call);
@@ -387,26 +464,23 @@ impl Fold<'_, '_> {
             return Ok(());
         }
         let states: PackedBuf = touched.iter().map(|&at| self.state(&groups[at as usize], at)).collect();
-        let finished = aggregate.aggregator.session().finish(states.as_packed())?;
-        for (index, fault) in finished.failed {
-            // Without outputs the group can't be written: all that this batch has for it goes back.
-            let group = touched[index as usize];
-            let reason = self.reason(call, Cause::PluginFailed, fault.to_string());
+        let mut session = aggregate.aggregator.session();
+        let finished = session.finish(states.as_packed())?;
+        *fuel.entry(aggregate.aggregator.plugin().digest()).or_default() += session.fuel();
+        // Without outputs, or without room for it, the group can't be written: all that this batch has for it goes back.
+        let mut go_back = |group: u32, reason: Reason| {
             let records = calls.values().flatten().filter(|touch| touch.group == group).map(|touch| touch.record);
             bad.extend(records.map(|record| (record, reason.clone())));
-        }
-        if !bad.is_empty() {
-            return Ok(());
+        };
+        for (index, fault) in finished.failed {
+            go_back(touched[index as usize], self.reason(call, Cause::PluginFailed, fault.to_string()));
         }
         for (index, &at) in touched.iter().enumerate() {
             let group = &mut groups[at as usize];
             let (_, record) = group.last.expect("it was touched");
-            let mut attributes = Vec::with_capacity(finished.columns.len() + plan.attributes.len());
-            for (name, column) in aggregate.outputs.iter().zip(&finished.columns) {
-                attributes.extend(output(column, index).map(|value| (Arc::clone(name), value)));
-            }
+            let mut attributes = outputs(aggregate, &finished.columns, index);
             for (name, plan) in &plan.attributes {
-                attributes.push((Arc::clone(name), self.attribute(plan, record)));
+                attributes.push((Arc::clone(name), attribute(plan, self.batch, self.cells, record)));
             }
             let expected = self.loaded[at as usize].as_ref().map(|item| item.revision);
             let item = Item {
@@ -416,29 +490,43 @@ impl Fold<'_, '_> {
                 attributes,
                 provenance: Arc::clone(&aggregate.provenance),
             };
-            outcome.writes.push((at, Write { key: self.groups.keys[at as usize].clone(), expected, item }));
+            let key = self.groups.keys[at as usize].clone();
+            match fits(&key, &item) {
+                Ok(()) => {
+                    let write = Write { key, expected, item };
+                    outcome.writes.push(Pending { group: at, first: group.first, write });
+                }
+                Err(wrong) => go_back(at, self.reason(call, Cause::BadGroup, format!("the item {key} {wrong}"))),
+            }
         }
         Ok(())
     }
+}
 
-    fn attribute(&self, plan: &AttributePlan, record: u32) -> Attribute {
-        match plan {
-            AttributePlan::Value(slot) => match self.cells.get(record, *slot) {
-                Cell::Boolean(value) => Attribute::Boolean(value),
-                Cell::Integer(value) => Attribute::Integer(value),
-                Cell::Number(value) => Attribute::Number(value),
-                cell => {
-                    let text = self.cells.text(self.batch, cell).unwrap_or_default();
-                    Attribute::Text(String::from_utf8_lossy(text).into_owned())
-                }
-            },
-            AttributePlan::Text(parts) => {
-                let mut text = String::new();
-                render(&mut text, parts, self.batch, self.cells, record);
-                Attribute::Text(text)
+/// A record's value of an attribute that the rulebook adds.
+pub(crate) fn attribute(plan: &AttributePlan, batch: &Batch, cells: &Cells, record: u32) -> Attribute {
+    match plan {
+        AttributePlan::Value(slot) => match cells.get(record, *slot) {
+            Cell::Boolean(value) => Attribute::Boolean(value),
+            Cell::Integer(value) => Attribute::Integer(value),
+            Cell::Number(value) => Attribute::Number(value),
+            cell => {
+                let text = cells.text(batch, cell).unwrap_or_default();
+                Attribute::Text(String::from_utf8_lossy(text).into_owned())
             }
+        },
+        AttributePlan::Text(parts) => {
+            let mut text = String::new();
+            render(&mut text, parts, batch, cells, record);
+            Attribute::Text(text)
         }
     }
+}
+
+/// What is written of a group, by the names that the rulebook gives the outputs.
+pub(crate) fn outputs(aggregate: &Aggregate, columns: &[ColumnBuf], group: usize) -> Vec<(Arc<str>, Attribute)> {
+    let named = aggregate.outputs.iter().zip(columns);
+    named.filter_map(|(name, column)| output(column, group).map(|value| (Arc::clone(name), value))).collect()
 }
 
 /// A group's value of an output. A number that is not finite is none.

@@ -15,7 +15,7 @@
 //! - `project`: the JSON, read once, into cells; `table`: the cells of one ruling's records as columns.
 //! - `route`: which rulebook each record goes by.
 //! - `validate`, `score`, `fold`: the plugins' part.
-//! - `commit`, `acknowledge`: the store's part.
+//! - `commit`, `acknowledge`: the store's part; [`window`]: several batches' worth of it at once.
 //! - [`pipeline`]: one batch through all of them; [`run`]: batch after batch.
 //!
 //! What they work with:
@@ -50,6 +50,7 @@ mod table;
 pub mod template;
 pub mod toml_error;
 mod validate;
+pub mod window;
 
 pub use commit::Retry;
 pub use pipeline::{Pipeline, PipelineError};

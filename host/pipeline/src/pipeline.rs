@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use paceline_engine::EngineError;
 
 use crate::batch::{Batch, BatchLimits};
-use crate::commit::{Retry, retry};
+use crate::commit::{Patience, Retry};
 use crate::dead_letter::DeadLetter;
-use crate::fold::{self, Groups};
+use crate::fold::{self, Fold, Groups};
 use crate::project::Cells;
 use crate::registry::{Catalog, Rulebooks};
 use crate::route::{Route, route};
 use crate::score::score;
-use crate::store::{Item, Pin, PinKey, Store, StoreError, Write};
+use crate::store::{Item, Key, Pin, PinKey, Store, StoreError, Write};
 use crate::summary::{Stage, Summary};
 use crate::table::{Dead, Table};
 use crate::validate::validate;
@@ -35,6 +35,16 @@ pub enum PipelineError {
         race_type: String,
         /// The value of the pinned field.
         value: String,
+        /// The version.
+        version: u64,
+        /// Why it can't be had.
+        reason: String,
+    },
+    /// A window holds records that were judged by a rulebook that can't be had.
+    #[error("the window's records went by version {version} of race type {race_type}: {reason}")]
+    Window {
+        /// The race type.
+        race_type: String,
         /// The version.
         version: u64,
         /// Why it can't be had.
@@ -68,6 +78,15 @@ pub struct Pipeline<S> {
     pins: Mutex<HashMap<PinKey, Pin>>,
 }
 
+/// How far a batch came.
+#[derive(Debug)]
+#[must_use = "what is not safe has to come again"]
+pub struct Done {
+    /// The first record that is not safe, by its index, and why: it and all after it have to come again. Nothing where
+    /// all of the batch is safe.
+    pub not_safe: Option<(u32, PipelineError)>,
+}
+
 /// A batch that is judged: what is to be written of it.
 #[derive(Debug)]
 pub struct Judged {
@@ -95,45 +114,62 @@ impl<S: Store> Pipeline<S> {
         &self.rulebooks
     }
 
-    /// Takes a batch through all stages. When this returns, its outcome survives a crash and its checkpoint stands.
-    pub async fn process(&self, batch: &Batch, summary: &mut Summary) -> Result<(), PipelineError> {
+    /// Takes a batch through all stages. When this returns, the outcome of what is safe survives a crash; where all is,
+    /// its checkpoint stands. An error means that nothing of it can be called safe.
+    ///
+    /// At the `deadline` no store is tried any longer; what is written by then is written.
+    pub async fn process(
+        &self,
+        batch: &Batch,
+        deadline: Option<Instant>,
+        summary: &mut Summary,
+    ) -> Result<Done, PipelineError> {
         let mut clock = Clock(Instant::now());
-        let (catalog, cells, mut dead, routes) = self.prepare(batch, summary, &mut clock).await?;
+        let patience = self.patience(deadline);
+        let (catalog, cells, mut dead, routes) = self.prepare(batch, patience, summary, &mut clock).await?;
         let tables = judge(&catalog, batch, &cells, routes, &mut dead, summary, &mut clock)?;
         let groups = Groups::find(&tables, batch, &cells, &mut dead);
         clock.lap(summary, Stage::Fold);
 
-        self.commit(batch, &cells, &tables, &groups, &mut dead, summary, &mut clock).await?;
+        let mut committed =
+            self.commit(batch, &cells, &tables, &groups, patience, &mut dead, summary, &mut clock).await?;
 
-        dead.sort_by_key(|(record, _)| *record);
-        let letters: Vec<_> = dead.into_iter().map(|(record, reason)| DeadLetter::of(batch, record, reason)).collect();
-        self.acknowledge(batch, &letters, summary).await?;
+        let letters = letters(batch, dead, &mut committed.folded);
+        let mut not_safe = committed.not_safe;
+        self.acknowledge(batch, &letters, &mut not_safe, patience, summary).await?;
         clock.lap(summary, Stage::Acknowledge);
-        summary.records += batch.records.len() as u64;
+        summary.records += not_safe.as_ref().map_or(batch.records.len() as u64, |(record, _)| u64::from(*record));
         summary.batches += 1;
-        Ok(())
+        Ok(Done { not_safe })
+    }
+
+    pub(crate) fn patience(&self, deadline: Option<Instant>) -> Patience<'_> {
+        Patience { policy: &self.retry, deadline: deadline.map(Into::into) }
     }
 
     /// Takes a batch up to the point where it would be written, and no further.
     pub async fn judge(&self, batch: &Batch) -> Result<Judged, PipelineError> {
         let (mut summary, mut clock) = (Summary::default(), Clock(Instant::now()));
-        let (catalog, cells, mut dead, routes) = self.prepare(batch, &mut summary, &mut clock).await?;
+        let patience = self.patience(None);
+        let (catalog, cells, mut dead, routes) = self.prepare(batch, patience, &mut summary, &mut clock).await?;
         let tables = judge(&catalog, batch, &cells, routes, &mut dead, &mut summary, &mut clock)?;
         let groups = Groups::find(&tables, batch, &cells, &mut dead);
-        let loaded: Vec<Option<Item>> = retry(&self.retry, || self.store.load(&groups.keys)).await?;
-        let outcome = fold::fold(&tables, &groups, batch, &cells, &loaded, |_| true, &mut dead)?;
-        dead.sort_by_key(|(record, _)| *record);
+        let loaded: Vec<Option<Item>> = patience.retry(|| self.store.load(&groups.keys)).await?;
+        let fold = Fold { tables: &tables, groups: &groups, batch, cells: &cells, loaded: &loaded };
+        let outcome = fold::fold(&fold, &self.store, |_| true, &mut dead, &mut summary.fuel)?;
+        let letters = letters(batch, dead, &mut HashMap::new());
         Ok(Judged {
-            writes: outcome.writes.into_iter().map(|(_, write)| write).collect(),
-            dead: dead.into_iter().map(|(record, reason)| DeadLetter::of(batch, record, reason)).collect(),
+            writes: outcome.writes.into_iter().map(|pending| pending.write).collect(),
+            dead: letters.into_iter().map(|(_, letter)| letter).collect(),
             behind: outcome.behind,
         })
     }
 
     /// Projects and routes a batch, by a catalog that holds every rulebook that its races are pinned to.
-    async fn prepare(
+    pub(crate) async fn prepare(
         &self,
         batch: &Batch,
+        patience: Patience<'_>,
         summary: &mut Summary,
         clock: &mut Clock,
     ) -> Result<Prepared, PipelineError> {
@@ -142,7 +178,7 @@ impl<S: Store> Pipeline<S> {
             let (cells, mut dead) = catalog.projection.project(batch, self.limits.max_payload_bytes);
             clock.lap(summary, Stage::Project);
             let routes = route(&catalog, batch, &cells, &mut dead);
-            let routes = self.rule(&catalog, routes).await?;
+            let routes = self.rule(&catalog, patience, routes).await?;
             clock.lap(summary, Stage::Route);
             if let Some(routes) = routes {
                 return Ok((catalog, cells, dead, routes));
@@ -155,10 +191,11 @@ impl<S: Store> Pipeline<S> {
     async fn rule(
         &self,
         catalog: &Catalog,
+        patience: Patience<'_>,
         routes: Vec<(Route, Vec<u32>)>,
     ) -> Result<Option<Vec<Ruled>>, PipelineError> {
         let keys: Vec<PinKey> = routes.iter().filter_map(|(route, _)| route.pin_key()).collect();
-        let pins = self.pins(catalog, &keys).await?;
+        let pins = self.pins(catalog, patience, &keys).await?;
         let mut pins = pins.into_iter();
         let mut complete = true;
         let mut ruled: Vec<Ruled> = Vec::new();
@@ -195,13 +232,18 @@ impl<S: Store> Pipeline<S> {
     }
 
     /// The pins of races; those that have none are pinned to what is active.
-    async fn pins(&self, catalog: &Catalog, keys: &[PinKey]) -> Result<Vec<Pin>, PipelineError> {
+    async fn pins(
+        &self,
+        catalog: &Catalog,
+        patience: Patience<'_>,
+        keys: &[PinKey],
+    ) -> Result<Vec<Pin>, PipelineError> {
         let remembered = |key: &PinKey| self.pins.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied();
         let mut pins: Vec<Option<Pin>> = keys.iter().map(remembered).collect();
         let unknown: Vec<PinKey> =
             keys.iter().zip(&pins).filter(|(_, pin)| pin.is_none()).map(|(key, _)| key.clone()).collect();
         if !unknown.is_empty() {
-            let mut found = retry(&self.retry, || self.store.pins(&unknown)).await?;
+            let mut found = patience.retry(|| self.store.pins(&unknown)).await?;
             let fresh: Vec<(PinKey, Pin)> = unknown
                 .iter()
                 .zip(&found)
@@ -213,7 +255,7 @@ impl<S: Store> Pipeline<S> {
                 })
                 .collect();
             if !fresh.is_empty() {
-                let mut stand = retry(&self.retry, || self.store.pin(&fresh)).await?.into_iter();
+                let mut stand = patience.retry(|| self.store.pin(&fresh)).await?.into_iter();
                 found.iter_mut().filter(|pin| pin.is_none()).for_each(|pin| *pin = stand.next());
             }
             let mut memory = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
@@ -228,13 +270,13 @@ impl<S: Store> Pipeline<S> {
     }
 }
 
-type Prepared = (Arc<Catalog>, Cells, Dead, Vec<Ruled>);
+pub(crate) type Prepared = (Arc<Catalog>, Cells, Dead, Vec<Ruled>);
 
 /// Race type, version, and the records that go by them, ascending.
-type Ruled = (String, u64, Vec<u32>);
+pub(crate) type Ruled = (String, u64, Vec<u32>);
 
 /// Gathers, validates and scores the records of each ruling.
-fn judge<'c>(
+pub(crate) fn judge<'c>(
     catalog: &'c Catalog,
     batch: &Batch,
     cells: &Cells,
@@ -246,15 +288,27 @@ fn judge<'c>(
     let mut tables = Vec::new();
     for (race_type, version, records) in routes {
         let plan = catalog.plan(&race_type, version).expect("the catalog holds it");
+        *summary.ruled.entry((race_type, version)).or_default() += records.len() as u64;
         let mut table = Table::gather(plan, &catalog.projection, batch, cells, records, dead);
         clock.lap(summary, Stage::Gather);
-        validate(&mut table, dead)?;
+        validate(&mut table, dead, &mut summary.fuel)?;
         clock.lap(summary, Stage::Validate);
-        score(&mut table, dead)?;
+        score(&mut table, dead, &mut summary.fuel)?;
         clock.lap(summary, Stage::Score);
         tables.push(table);
     }
     Ok(tables)
+}
+
+/// The dead letters of a batch, in its order.
+pub(crate) fn letters(batch: &Batch, mut dead: Dead, folded: &mut HashMap<u32, Vec<Key>>) -> Vec<(u32, DeadLetter)> {
+    dead.sort_by_key(|(record, _)| *record);
+    let letter = |(record, reason)| {
+        let mut letter = DeadLetter::of(batch, record, reason);
+        letter.folded.extend(folded.remove(&record).unwrap_or_default());
+        (record, letter)
+    };
+    dead.into_iter().map(letter).collect()
 }
 
 /// Tells the stages' times.

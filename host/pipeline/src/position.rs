@@ -33,6 +33,30 @@ impl SequenceNumber {
         }
     }
 
+    /// How far it lies after another one; nothing where it lies before it.
+    pub fn after(self, base: Self) -> Option<Self> {
+        let mut limbs = self.0;
+        let mut borrow = false;
+        for (limb, less) in limbs.iter_mut().zip(base.0).rev() {
+            let (rest, one) = limb.overflowing_sub(less);
+            let (rest, other) = rest.overflowing_sub(u64::from(borrow));
+            (*limb, borrow) = (rest, one || other);
+        }
+        (!borrow).then_some(Self(limbs))
+    }
+
+    /// The number that lies this far after it; nothing where that overflows.
+    pub fn plus(self, distance: Self) -> Option<Self> {
+        let mut limbs = self.0;
+        let mut carry = false;
+        for (limb, more) in limbs.iter_mut().zip(distance.0).rev() {
+            let (sum, one) = limb.overflowing_add(more);
+            let (sum, other) = sum.overflowing_add(u64::from(carry));
+            (*limb, carry) = (sum, one || other);
+        }
+        (!carry).then_some(Self(limbs))
+    }
+
     /// `self * factor + digits`, or nothing where that overflows.
     fn shift_in(self, factor: u64, digits: u64) -> Option<Self> {
         let mut limbs = self.0;
@@ -124,6 +148,7 @@ mod tests {
         fn order_is_by_length_then_digits(a in "[1-9][0-9]{0,55}", b in "[1-9][0-9]{0,55}") {
             let by_text = a.len().cmp(&b.len()).then(a.cmp(&b));
             prop_assert_eq!(number(&a).cmp(&number(&b)), by_text);
+            prop_assert_eq!(number(&a).after(number(&b)).map(|d| number(&b).plus(d)), (number(&a) >= number(&b)).then_some(Some(number(&a))));
             prop_assert_eq!(number(&a).to_string(), a);
         }
     }

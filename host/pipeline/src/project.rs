@@ -141,7 +141,12 @@ impl Projection {
         let mut dead = Vec::new();
         // Looked at as a whole: where all is UTF-8, so is whatever begins and ends between two characters.
         let whole = std::str::from_utf8(&batch.bytes).ok();
+        let mut undecodable = batch.undecodable.iter().peekable();
         for (row, record) in batch.records.iter().enumerate() {
+            if let Some((_, why)) = undecodable.next_if(|(record, _)| *record as usize == row) {
+                dead.push((row as u32, Reason::new(Cause::Undecodable, why.clone())));
+                continue;
+            }
             let payload = batch.slice(record.payload);
             let text = whole.and_then(|whole| whole.get(record.payload.start as usize..record.payload.end as usize));
             let bytes = record.cut_from.unwrap_or(payload.len() as u64);

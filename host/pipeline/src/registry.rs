@@ -16,7 +16,7 @@ use paceline_engine::{Component, Digest, Engine};
 
 use crate::pointer::Pointer;
 use crate::project::{Projection, Slot};
-use crate::rulebook::Rulebook;
+use crate::rulebook::{AggregateUse, FenceRule, Rulebook};
 use crate::ruling::{Plan, Ruling};
 use crate::store::Pin;
 
@@ -135,6 +135,22 @@ impl Catalog {
 
     pub(crate) fn active(&self, race_type: &str) -> Option<&Plan> {
         self.plan(race_type, *self.active.get(race_type)?)
+    }
+
+    /// Race type, version and key of the groups that are fenced by sequence.
+    pub fn sequence_fences(&self) -> Vec<(String, u64, String)> {
+        let books = self.active.keys().filter_map(|race_type| Some(&self.active(race_type)?.ruling.book));
+        let mut found: Vec<_> = books
+            .flat_map(|book| {
+                let fenced = book.aggregate.iter().filter(|rule| rule.fence == FenceRule::Sequence);
+                fenced.map(|AggregateUse { key, .. }| {
+                    let key = format!("PK = {:?}, SK = {:?}", key.partition, key.sort);
+                    (book.race_type.clone(), book.version, key)
+                })
+            })
+            .collect();
+        found.sort();
+        found
     }
 
     /// The active version of each race type.

@@ -57,6 +57,9 @@ pub struct AggregateUse {
     pub settings: Settings,
     /// The key of the group that a record belongs to.
     pub key: KeyTemplate,
+    /// Other names for the plugin's outputs: what it calls `output` may be the table's `GSI`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
     /// Attributes that are written beside the plugin's outputs, from the last record folded. One that is a single field
     /// keeps its type.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -95,13 +95,30 @@ impl Ruling {
                 .map_err(|refusal| refused(Role::Aggregator, plugin, refusal))?;
             let columns = columns(&mut needs, aggregator.plugin().fields())
                 .map_err(|wrong| format!("{} {plugin}: {wrong}", Role::Aggregator))?;
-            let outputs: Vec<Arc<str>> =
-                aggregator.outputs().iter().map(|output| output.name.as_str().into()).collect();
+            let offered: Vec<&str> = aggregator.outputs().iter().map(|output| output.name.as_str()).collect();
+            if let Some(unknown) = rule.outputs.keys().find(|name| !offered.contains(&name.as_str())) {
+                return Err(format!(
+                    "{} {plugin} has no output `{unknown}`; it has: {}",
+                    Role::Aggregator,
+                    offered.join(", ")
+                ));
+            }
+            let renamed = |name: &&str| rule.outputs.get(*name).map_or(*name, String::as_str).into();
+            let outputs: Vec<Arc<str>> = offered.iter().map(renamed).collect();
             let names: BTreeSet<&str> = outputs.iter().map(|name| &**name).collect();
             for name in rule.attributes.keys().map(String::as_str).chain(names.iter().copied()) {
                 if RESERVED.contains(&name) {
                     return Err(format!("{} {plugin}: the attribute `{name}` is the key's", Role::Aggregator));
                 }
+                if name.starts_with('@') {
+                    return Err(format!(
+                        "{} {plugin}: the attribute `{name}`: names that begin with `@` are the host's own",
+                        Role::Aggregator
+                    ));
+                }
+            }
+            if names.len() != outputs.len() {
+                return Err(format!("{} {plugin}: `outputs` gives two outputs one name", Role::Aggregator));
             }
             if let Some(twice) = rule.attributes.keys().find(|name| names.contains(name.as_str())) {
                 return Err(format!("the attribute `{twice}` is also an output of {} {plugin}", Role::Aggregator));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::batch::{Batch, BatchLimits};
-use crate::commit::retry;
+use crate::commit::Patience;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::receive::{Source, SourceError};
 use crate::store::Store;
@@ -36,8 +36,8 @@ pub async fn run<S: Store>(
     mut progress: impl FnMut(&Batch, &Summary),
 ) -> Result<Summary, RunError> {
     let shard = Arc::clone(source.shard());
-    let checkpoint =
-        retry(&pipeline.retry, || pipeline.store().checkpoint(&shard)).await.map_err(PipelineError::from)?;
+    let patience = Patience { policy: &pipeline.retry, deadline: None };
+    let checkpoint = patience.retry(|| pipeline.store().checkpoint(&shard)).await.map_err(PipelineError::from)?;
     source.resume(checkpoint.as_ref())?;
 
     let (sender, mut batches) = tokio::sync::mpsc::channel::<Result<Batch, SourceError>>(READ_AHEAD);
@@ -64,7 +64,9 @@ pub async fn run<S: Store>(
         };
         summary.time[Stage::Receive as usize] += waiting.elapsed();
         let Some(batch) = batch.transpose()? else { return Ok(summary) };
-        pipeline.process(&batch, &mut summary).await?;
+        if let Some((_, why)) = pipeline.process(&batch, None, &mut summary).await?.not_safe {
+            return Err(why.into());
+        }
         progress(&batch, &summary);
     }
 }

@@ -21,7 +21,7 @@ use crate::dead_letter::DeadLetter;
 use crate::fence::Fence;
 
 /// The key of a group's item.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Key {
     /// The partition key.
     pub partition: String,
@@ -95,12 +95,15 @@ pub struct Write {
 }
 
 /// How a conditional write ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
     /// It stands.
     Done,
     /// The item has another revision by now. Nothing was written.
     Conflict,
+    /// The store is throttled or did not answer: this one may stand or not. The same write may be tried again; one that
+    /// stands already is then either told as done or as a conflict with itself, which the fence absorbs.
+    Busy(String),
 }
 
 /// Which race a pin is for: race type, and the value of the pinned field.
@@ -137,6 +140,12 @@ pub enum StoreError {
 /// A write may be lost in a crash until [`acknowledge`](Self::acknowledge) returns, but never be torn: an item's state,
 /// fence and attributes are one write.
 pub trait Store: Send + Sync {
+    /// Whether an item can be held at all, or why not: its size, its values. Asked before anything of a batch is
+    /// written, so that the records of a group that can't be become dead letters as a whole.
+    fn fits(&self, _key: &Key, _item: &Item) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The items of these keys, in their order, as they stand now.
     fn load(&self, keys: &[Key]) -> impl Future<Output = Result<Vec<Option<Item>>, StoreError>> + Send;
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use paceline_engine::Digest;
+
 use crate::dead_letter::Cause;
 
 macro_rules! stages {
@@ -46,6 +48,9 @@ stages! {
     Acknowledge "acknowledge"
 }
 
+/// Fuel by plugin.
+pub type Fuel = BTreeMap<Digest, u64>;
+
 /// What a run came to.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -61,6 +66,10 @@ pub struct Summary {
     pub behind: u64,
     /// Writes that others were ahead of.
     pub conflicts: u64,
+    /// Fuel that each plugin used.
+    pub fuel: Fuel,
+    /// Records judged by each rulebook: race type and version.
+    pub ruled: BTreeMap<(String, u64), u64>,
     /// Time by stage; see [`Stage`].
     pub time: [Duration; Stage::ALL.len()],
 }

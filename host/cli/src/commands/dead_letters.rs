@@ -4,6 +4,7 @@ use std::future::pending;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use paceline_config::Config;
 use paceline_engine::Digest;
 use paceline_pipeline::Store;
 use paceline_pipeline::dead_letter::{Cause, DeadLetter};
@@ -11,8 +12,7 @@ use paceline_pipeline::receive::Redrive;
 use paceline_pipeline::run::run;
 use serde_json::{Value, json};
 
-use super::{open_store, pipeline, runtime};
-use crate::config::Config;
+use super::{open_store, runtime};
 use crate::{Failure, report};
 
 /// What `dead-letters` is told.
@@ -53,7 +53,7 @@ pub(crate) fn dead_letters(arguments: Arguments) -> Result<(), Failure> {
     let runtime = runtime()?;
     match arguments.action {
         Action::List => {
-            let letters = runtime.block_on(open_store(&config)?.dead_letters()).map_err(failed)?;
+            let letters = runtime.block_on(open_store(&config, &runtime)?.dead_letters()).map_err(failed)?;
             if arguments.json {
                 return report::print_json(&letters.iter().map(as_json).collect::<Value>());
             }
@@ -64,7 +64,7 @@ pub(crate) fn dead_letters(arguments: Arguments) -> Result<(), Failure> {
             report::print_table(&rows)
         }
         Action::Show { id } => {
-            let letter = runtime.block_on(open_store(&config)?.dead_letter(&id)).map_err(failed)?;
+            let letter = runtime.block_on(open_store(&config, &runtime)?.dead_letter(&id)).map_err(failed)?;
             let letter = letter.ok_or_else(|| format!("there is no dead letter {id}"))?;
             if arguments.json {
                 return report::print_json(&as_json(&letter));
@@ -72,7 +72,7 @@ pub(crate) fn dead_letters(arguments: Arguments) -> Result<(), Failure> {
             show(&letter)
         }
         Action::Redrive { reason } => {
-            let (pipeline, _) = pipeline(&config)?;
+            let (pipeline, _) = runtime.block_on(paceline_config::open(&config, None))?;
             let (through, left) = runtime.block_on(async {
                 let letters = pipeline.store().dead_letters().await.map_err(failed)?;
                 let wanted = |letter: &DeadLetter| reason.is_none_or(|reason| letter.reason.cause == reason);

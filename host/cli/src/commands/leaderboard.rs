@@ -47,9 +47,10 @@ pub(crate) fn leaderboard(arguments: &Arguments) -> Result<(), Failure> {
         .leaderboard
         .get(name)
         .ok_or_else(|| format!("{}: there is no [leaderboard.{name}]", arguments.config.config.display()))?;
-    let store = open_store(&config)?;
+    let runtime = runtime()?;
+    let store = open_store(&config, &runtime)?;
     let partition = board.partition.replace("{}", of);
-    let items = runtime()?.block_on(store.partition(&partition)).map_err(|error| error.to_string())?;
+    let items = runtime.block_on(store.partition(&partition)).map_err(|error| error.to_string())?;
     let mut items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
     // What has nothing to be ordered by has no place on the board.
     items.retain(|item| item.attribute(&board.order_by).is_some());

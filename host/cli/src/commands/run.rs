@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use paceline_pipeline::receive::{Lines, Source, SourceError};
+use paceline_config::{Config, RulebooksConfig, SourceConfig};
+use paceline_pipeline::receive::{Lines, Source};
 use paceline_pipeline::registry::{Event, Watch};
 use paceline_pipeline::run::run as run_source;
+use paceline_simulator::Simulation;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{ConfigArgument, pipeline, runtime};
+use super::{ConfigArgument, runtime};
 use crate::Failure;
-use crate::config::{Config, RulebooksConfig};
 use crate::progress::Progress;
 use crate::report;
-use crate::simulator::Simulation;
 
 /// What `run` is told.
 #[derive(clap::Args)]
@@ -34,13 +34,15 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut config = arguments.config.load()?;
     if let Some(input) = arguments.input {
-        config.source.simulate = None;
-        config.source.stdin = input.as_os_str() == "-";
-        config.source.file = (!config.source.stdin).then_some(input);
+        let stdin = input.as_os_str() == "-";
+        let name = config.source.take().and_then(|source| source.name);
+        config.source = Some(SourceConfig { file: (!stdin).then_some(input), stdin, simulate: None, name });
     }
-    let (pipeline, watch) = pipeline(&config)?;
-    let source = source(&config).map_err(|error| error.to_string())?;
+    // Looked at first: what is missing there takes no time to tell.
+    config.source()?;
     let runtime = runtime()?;
+    let (pipeline, watch) = runtime.block_on(paceline_config::open(&config, None))?;
+    let source = source(&config)?;
 
     let progress = Arc::new(Progress::new(source.extent()));
     for (race_type, version) in pipeline.rulebooks().catalog().versions() {
@@ -66,15 +68,17 @@ fn is_active(race_type: &str, version: u64) -> String {
     format!("rulebook {race_type} version {version} is active")
 }
 
-fn source(config: &Config) -> Result<Box<dyn Source>, SourceError> {
-    let name = config.source.name.as_deref();
-    if let Some(race) = &config.source.simulate {
+fn source(config: &Config) -> Result<Box<dyn Source>, Failure> {
+    let source = config.source()?;
+    let name = source.name.as_deref();
+    if let Some(race) = &source.simulate {
         return Ok(Box::new(Simulation::new(race, name)));
     }
-    Ok(Box::new(match &config.source.file {
-        Some(path) => Lines::file(path, name)?,
-        None => Lines::reader(std::io::stdin(), name.unwrap_or("stdin"))?,
-    }))
+    let lines = match &source.file {
+        Some(path) => Lines::file(path, name),
+        None => Lines::reader(std::io::stdin(), name.unwrap_or("stdin")),
+    };
+    Ok(Box::new(lines.map_err(|error| error.to_string())?))
 }
 
 /// Ready at the first Ctrl-C or SIGTERM. The second ends the process at once: nothing is lost by that either.

@@ -5,8 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use paceline_simulator::{Messages, Race};
+
 use crate::Failure;
-use crate::simulator::{Messages, Race};
 
 /// What `simulate` is told.
 #[derive(clap::Args)]

@@ -1,6 +1,6 @@
 //! The folder of rulebooks that people edit, and what changes in it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +48,8 @@ pub struct Watch {
     active: BTreeMap<String, u64>,
     /// What was tried last for each race type, whether it was refused or not: the file and its content.
     tried: BTreeMap<String, (PathBuf, Digest)>,
+    /// The files of earlier versions that were put into the registry.
+    kept: HashSet<Digest>,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,15 @@ struct Seen {
 impl Watch {
     /// Watches a folder. `plugins` are the files that plugin names stand for.
     pub fn new(folder: PathBuf, plugins: BTreeMap<String, PathBuf>, rulebooks: Arc<Rulebooks>) -> Self {
-        Self { folder, plugins, rulebooks, seen: HashMap::new(), active: BTreeMap::new(), tried: BTreeMap::new() }
+        Self {
+            folder,
+            plugins,
+            rulebooks,
+            seen: HashMap::new(),
+            active: BTreeMap::new(),
+            tried: BTreeMap::new(),
+            kept: HashSet::new(),
+        }
     }
 
     /// Looks at the folder and takes over what is new. An error means that the folder itself can't be read.
@@ -124,6 +134,19 @@ impl Watch {
                         entry.insert((book.version, file.clone()));
                     }
                 }
+            }
+        }
+        // Earlier versions are kept for the races that began with them, wherever that was.
+        for (file, seen) in &self.seen {
+            let Some(book) = &seen.book else { continue };
+            if best.get(&book.race_type).is_some_and(|(version, _)| book.version < *version)
+                && !self.kept.contains(&seen.bytes)
+            {
+                let kept = book.resolved(|name| resolve(&self.plugins, &self.rulebooks, name));
+                if let Err(reason) = kept.and_then(|book| self.rulebooks.registry().add_rulebook(&book)) {
+                    events.push(Event::Refused { file: file.clone(), reason });
+                }
+                self.kept.insert(seen.bytes);
             }
         }
         for (race_type, (version, file)) in &best {

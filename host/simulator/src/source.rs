@@ -8,14 +8,15 @@ use paceline_pipeline::receive::{Source, SourceError};
 use super::{Messages, Race};
 
 /// A race that is simulated while it is read. Its shard's sequence numbers count its messages.
-pub(crate) struct Simulation {
+pub struct Simulation {
     shard: Arc<str>,
     messages: Messages,
     at: u64,
 }
 
 impl Simulation {
-    pub(crate) fn new(race: &Race, name: Option<&str>) -> Self {
+    /// A simulation of this race. `name` is the shard's.
+    pub fn new(race: &Race, name: Option<&str>) -> Self {
         // Another race is another shard: all that decides a race's messages is in its name.
         let shard = name.map_or_else(|| format!("simulation-{race:?}"), str::to_owned);
         Self { shard: shard.into(), messages: Messages::new(race), at: 0 }

@@ -3,6 +3,7 @@
 //! The racers, their bounds and their ramps are those of the sample application, bit for bit; where the sample draws from
 //! an unseeded generator, this draws from one with a seed, so that a race can be run twice. On top, broken messages and
 //! repeated ones can be mixed in.
+#![forbid(unsafe_code)]
 
 mod broken;
 mod source;
@@ -13,7 +14,7 @@ use std::fmt::Write as _;
 use rand_mt::Mt;
 use serde::Deserialize;
 
-pub(crate) use source::Simulation;
+pub use source::Simulation;
 
 /// Racers that have bounds.
 const MOST_RACERS: u32 = 1_000;
@@ -35,9 +36,10 @@ const NAMES: [&str; 40] = [
 ];
 
 /// How racers' messages are keyed, which decides the order in which a reader of many shards sees them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum PartitionKey {
+pub enum PartitionKey {
     /// By racer: each racer's messages stay in order.
     #[default]
     Racer,
@@ -46,40 +48,42 @@ pub(crate) enum PartitionKey {
 }
 
 /// A race to simulate.
-#[derive(Clone, Debug, PartialEq, Deserialize, clap::Args)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Race {
+pub struct Race {
     /// How many racers, up to 1,000.
-    #[arg(long)]
-    pub(crate) racers: u32,
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub racers: u32,
     /// How many seconds the race takes.
-    #[arg(long)]
-    pub(crate) seconds: u32,
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub seconds: u32,
     /// The class.
-    #[arg(long)]
-    pub(crate) class: u32,
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub class: u32,
     /// The race's id: the number of its five-minute window since 1970.
-    #[arg(long)]
-    pub(crate) race: u64,
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub race: u64,
     /// What the racers' form on the day is drawn from.
-    #[arg(long)]
-    pub(crate) seed: u32,
+    #[cfg_attr(feature = "clap", arg(long))]
+    pub seed: u32,
     /// How messages are keyed: `random` lets messages of neighbouring seconds overtake each other.
-    #[arg(long, value_enum, default_value = "racer")]
+    #[cfg_attr(feature = "clap", arg(long, value_enum, default_value = "racer"))]
     #[serde(default)]
-    pub(crate) key: PartitionKey,
+    pub key: PartitionKey,
     /// Broken messages to mix in, in percent of the sound ones.
-    #[arg(long, default_value_t = 0.0)]
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = 0.0))]
     #[serde(default)]
-    pub(crate) errors: f64,
+    pub errors: f64,
     /// Sound messages to send twice, in percent.
-    #[arg(long, default_value_t = 0.0)]
+    #[cfg_attr(feature = "clap", arg(long, default_value_t = 0.0))]
     #[serde(default)]
-    pub(crate) duplicates: f64,
+    pub duplicates: f64,
 }
 
 impl Race {
-    pub(crate) fn check(&self) -> Result<(), String> {
+    /// Whether it can be simulated, or what is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
         if !(1..=MOST_RACERS).contains(&self.racers) {
             return Err(format!("racers is {}, not within 1 and {MOST_RACERS}", self.racers));
         }
@@ -118,11 +122,11 @@ fn range(generator: &mut Mt, low: u32, high: u32) -> (u32, u32) {
 
 /// The racers' permanent bounds: least and greatest cadence, least and greatest resistance.
 fn bounds() -> Vec<[u32; 4]> {
-    serde_json::from_str(include_str!("simulator/racer-bounds.json")).expect("the file is part of the program")
+    serde_json::from_str(include_str!("racer-bounds.json")).expect("the file is part of the program")
 }
 
 /// The messages of a race, in the order in which they are sent; with each its second.
-pub(crate) struct Messages {
+pub struct Messages {
     race: Race,
     racers: Vec<Racer>,
     second: u32,
@@ -135,7 +139,8 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    pub(crate) fn new(race: &Race) -> Self {
+    /// The messages of this race.
+    pub fn new(race: &Race) -> Self {
         let mut generator = Mt::new(race.seed);
         let racers = bounds().into_iter().take(race.racers as usize).map(|[min_c, max_c, min_r, max_r]| Racer {
             cadence: range(&mut generator, min_c, max_c),

@@ -1,0 +1,432 @@
+//! Lambda's Kinesis events, as AWS writes them and as others might, and the answers to them.
+
+use std::fmt::Write;
+
+use paceline_aws::event::{Answer, Event, Unreadable, read};
+use paceline_pipeline::position::SequenceNumber;
+use proptest::prelude::*;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A record as it should come out: payload, key, sequence number, arrival.
+type Plain = (Vec<u8>, Option<String>, String, Option<i64>);
+
+fn plain(event: &Event) -> Vec<Plain> {
+    let batch = &event.batch;
+    let records = batch.records.iter().map(|record| {
+        assert_eq!((record.place.sub_sequence, record.cut_from), (0, None));
+        let key = record.partition_key.map(|key| str::from_utf8(batch.slice(key)).unwrap().to_owned());
+        let sequence = event.sequences.text(record.place.sequence).into_owned();
+        (batch.slice(record.payload).to_vec(), key, sequence, record.arrival_ms)
+    });
+    records.collect()
+}
+
+fn record(payload: &str, key: Option<&str>, sequence: &str, arrival_ms: Option<i64>) -> Plain {
+    (payload.into(), key.map(str::to_owned), sequence.to_owned(), arrival_ms)
+}
+
+/// The message of the error that this text is.
+fn error(event: &str) -> String {
+    read(event.as_bytes()).unwrap_err().to_string()
+}
+
+/// An event of records that are sound but for what is put in place of something.
+fn event(records: usize, replaced: &str, by: &str) -> String {
+    let sound = |number| {
+        format!(
+            r#"{{"kinesis":{{"partitionKey":"k","sequenceNumber":"{number}","data":"aGk=","approximateArrivalTimestamp":1.5}},"eventSource":"aws:kinesis","eventID":"shardId-000000000006:{number}","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/alleycat"}}"#
+        )
+    };
+    let last = sound(records);
+    assert!(last.contains(replaced), "{replaced}");
+    let mut all: Vec<_> = (1..records).map(sound).collect();
+    all.push(last.replacen(replaced, by, 1));
+    format!(r#"{{"Records":[{}]}}"#, all.join(","))
+}
+
+#[test]
+fn the_sample_of_the_documentation_is_read() {
+    let event = read(include_bytes!("fixtures/two-records.json")).unwrap();
+    let first = "49590338271490256608559692538361571095921575989136588898";
+    let second = "49590338271490256608559692540925702759324208523137515618";
+    let expected = [
+        record("Hello, this is a test.", Some("1"), first, Some(1_545_084_650_987)),
+        record("This is only a test.", Some("1"), second, Some(1_545_084_711_166)),
+    ];
+    assert_eq!(plain(&event), expected);
+    assert_eq!(event.stream.as_deref(), Some("lambda-stream"));
+    assert_eq!(event.shard.as_deref(), Some("shardId-000000000006"));
+    assert_eq!(&*event.batch.shard, "lambda-stream/shardId-000000000006");
+    assert_eq!(event.batch.checkpoint, None, "Lambda keeps count");
+    assert!(event.window.is_none() && event.unreadable.is_empty());
+}
+
+#[test]
+fn a_window_brings_its_state() {
+    let event = read(include_bytes!("fixtures/window.json")).unwrap();
+    assert_eq!(event.batch.records.len(), 1);
+    let window = event.window.unwrap();
+    assert_eq!((&*window.start, &*window.end), ("2020-12-09T07:04:00Z", "2020-12-09T07:06:00Z"));
+    assert_eq!(serde_json::from_str::<Value>(window.state.get()).unwrap(), serde_json::json!({"1": 282}));
+    assert!(!window.is_final && !window.terminated_early);
+}
+
+#[test]
+fn the_last_call_of_a_window_has_no_records() {
+    let event = read(include_bytes!("fixtures/window-final.json")).unwrap();
+    assert!(event.batch.records.is_empty());
+    assert_eq!(&*event.batch.shard, "alleycat/shardId-000000000000");
+    let window = event.window.unwrap();
+    assert_eq!(window.state.get(), r#"{"103": {"1": 164.16, "2": 98.0}, "104": {}}"#, "to the letter");
+    assert!(window.is_final && !window.terminated_early);
+}
+
+#[test]
+fn a_new_window_has_an_empty_state() {
+    let event = br#"{"window":{"start":"a","end":"b"},"isWindowTerminatedEarly":true,"Records":[]}"#;
+    let window = read(event).unwrap().window.unwrap();
+    assert_eq!(window.state.get(), "{}");
+    assert!(!window.is_final && window.terminated_early);
+}
+
+#[test]
+fn no_records_are_an_empty_batch() {
+    let event = read(b" {\"Records\" : [ ] } \n").unwrap();
+    assert!(event.batch.records.is_empty() && event.window.is_none());
+    assert_eq!((event.stream, event.shard), (None, None));
+}
+
+#[test]
+fn keys_may_be_null_and_records_may_be_written_in_other_ways() {
+    let event = read(include_bytes!("fixtures/other-ways-of-writing.json")).unwrap();
+    let four = "00000000000000000000000000000000000000000000000000000004";
+    let expected = [
+        record("one", None, "1", Some(1_545_084_650_987)),
+        record("two", None, "2", Some(1_545_084_651_000)),
+        record("three", Some("a\"bé"), "3", Some(1_545_084_652_000)),
+        record("", Some("Zoë"), four, None),
+        record("five", None, "5", None),
+    ];
+    assert_eq!(plain(&event), expected);
+    assert_eq!(&*event.batch.shard, "alleycat/shardId-000000000006", "also where a consumer's ARN is given");
+    assert!(event.window.is_none() && event.unreadable.is_empty());
+}
+
+#[test]
+fn what_is_not_base64_does_not_stop_the_others() {
+    for (data, why) in [
+        ("a-k=", "its data is not base64: it has '-' at byte 1"),
+        ("aGkü", "its data is not base64: it has 'ü' at byte 3"),
+        ("aG=k", "its data is not base64: it has '=' at byte 2"),
+        ("aGk", "its data is not base64: its length, 3, is not a multiple of four"),
+        ("aGl=", "its data is not base64: its last letter has bits that belong to no byte"),
+        ("====", "its data is not base64: it has '=' at byte 0"),
+    ] {
+        // As the first record, which is parsed, and as a later one, which is compared with the one before.
+        for before in [0, 2] {
+            let text = event(before + 1, "aGk=", data);
+            let text = text.replace("]}", &format!(",{}", &event(1, "", "")["{\"Records\":[".len()..]));
+            let event = read(text.as_bytes()).unwrap();
+            let [Unreadable { record, text, why: reason }] = &event.unreadable[..] else {
+                panic!("{data}: {:?}", event.unreadable)
+            };
+            assert_eq!((*record, &**reason), (before, why));
+            assert_eq!(event.batch.slice(*text), data.as_bytes());
+            let payloads: Vec<_> = (0..before + 2).map(|record| event.batch.payload(record)).collect();
+            let expected: Vec<&[u8]> = (0..before + 2).map(|at| if at == before { &b""[..] } else { b"hi" }).collect();
+            assert_eq!(payloads, expected);
+            assert_eq!(event.batch.records[before].place.sequence, (before as u64 + 1).into());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_json_is_refused_with_its_place() {
+    let message = |what: &str, byte: usize| {
+        format!("the event is not JSON: {what} at byte {byte}; send it as Lambda's event source mapping writes it")
+    };
+    for (event, what, byte) in [
+        ("", "it ends, expected `{`", 0),
+        ("Records", "expected `{`", 0),
+        ("{", "it ends, expected a key in quotes", 1),
+        ("{Records:[]}", "expected a key in quotes", 1),
+        (r#"{"Records" []}"#, "expected `:`", 11),
+        (r#"{"Records":[,]}"#, "expected value", 12),
+        (r#"{"Records":[] "window":null}"#, "expected `,` or `}`", 14),
+        (r#"{"Records":[]}}"#, "expected nothing after the event's `}`", 14),
+        (r#"{"Records":[]"#, "it ends, expected `,` or `}`", 13),
+        ("{\n  \"Records\": [\n    {\"kinesis\": nil}\n  ]\n}", "expected ident", 34),
+        (r#"{"Records":[{"kinesis":{"data":"a"#, "EOF while parsing a string", 33),
+    ] {
+        assert_eq!(error(event), message(what, byte), "{event}");
+    }
+    let cut = event(3, "", "");
+    for length in 0..cut.len() {
+        assert!(error(&cut[..length]).starts_with("the event is not JSON: "), "{length}");
+    }
+    let position = cut.rfind("aGk=").unwrap();
+    let mut not_utf8 = cut.into_bytes();
+    not_utf8[position] = 0xff;
+    let error = read(&not_utf8).unwrap_err().to_string();
+    assert!(error.starts_with("the event is not JSON: invalid unicode code point at byte "), "{error}");
+}
+
+#[test]
+fn what_has_no_records_is_named() {
+    let message = |looks: &str| {
+        format!(
+            "the event has no `Records`: it is {looks}. This function takes batches of a Kinesis stream: check what \
+             invokes it, it should be an event source mapping"
+        )
+    };
+    assert_eq!(error("{}"), message("an empty object"));
+    assert_eq!(error(" [1]"), message("a list"));
+    assert_eq!(error("\"hello\""), message("a text"));
+    assert_eq!(error("-1"), message("a number"));
+    assert_eq!(error("null\n"), message("null"));
+    assert_eq!(error(r#"{"detail":{"Records":[]}}"#), message("an object with the key `detail`"));
+    let firehose = r#"{"invocationId":"1","deliveryStreamArn":"arn","region":"us-east-1","records":[]}"#;
+    let keys = "an object with the keys `invocationId`, `deliveryStreamArn`, `region`, `records`";
+    assert_eq!(error(firehose), message(keys));
+    let many = (0..12).fold(String::new(), |mut many, key| {
+        write!(many, r#"{}"k{key}":0"#, if key == 0 { "" } else { "," }).unwrap();
+        many
+    });
+    let keys = "an object with the keys `k0`, `k1`, `k2`, `k3`, `k4`, `k5`, `k6`, `k7`, `k8`, `k9` and 2 more";
+    assert_eq!(error(&format!("{{{many}}}")), message(keys));
+}
+
+#[test]
+fn records_of_other_services_are_named() {
+    let message = |record: usize, service: &str| {
+        format!(
+            "Records[{record}].eventSource is {service}, not aws:kinesis. This function takes batches of a Kinesis \
+             stream: check its event source mappings"
+        )
+    };
+    let queue = r#"{"Records":[{"messageId":"19dd0b57","body":"hello","attributes":{},"eventSource":"aws:sqs"}]}"#;
+    assert_eq!(error(queue), message(0, "aws:sqs"));
+    let topic = r#"{"Records":[{"EventVersion":"1.0","EventSource":"aws:sns","Sns":{}}]}"#;
+    assert_eq!(error(topic), message(0, "aws:sns"));
+    assert_eq!(error(&event(3, "aws:kinesis\"", "aws:dynamodb\"")), message(2, "aws:dynamodb"));
+}
+
+#[test]
+fn what_every_record_must_have_is_asked_for() {
+    let message = |record: usize, field: &str, why: &str| {
+        format!("Records[{record}] has no `{field}`, which every record of a Kinesis event has: {why}")
+    };
+    for record in [0, 2] {
+        let without = |field| error(&event(record + 1, field, "\"other"));
+        let stream = "what the stream knows of the record is in it";
+        assert_eq!(without("\"kinesis"), message(record, "kinesis", stream));
+        assert_eq!(without("\"data"), message(record, "kinesis.data", "it is the payload; an empty one is \"\""));
+        let place = "it is the record's place";
+        assert_eq!(without("\"sequenceNumber"), message(record, "kinesis.sequenceNumber", place));
+    }
+    let without = |field| error(&event(1, field, "\"other"));
+    let shard = "it names the shard, by which records are told apart";
+    assert_eq!(without("\"eventID"), message(0, "eventID", shard));
+    let stream = "it names the stream, by which records are told apart";
+    assert_eq!(without("\"eventSourceARN"), message(0, "eventSourceARN", stream));
+}
+
+#[test]
+fn a_sequence_number_is_a_number() {
+    for record in [0, 2] {
+        let number = format!("\"{}\"", record + 1);
+        let long = "x".repeat(300);
+        for (text, shown) in [("TRIM_HORIZON", "TRIM_HORIZON"), ("-1", "-1"), ("", ""), (&long, &long[..100])] {
+            let expected = format!(
+                "Records[{record}].kinesis.sequenceNumber: `{shown}` is not a sequence number: a decimal of at most 192 \
+                 bits"
+            );
+            assert_eq!(error(&event(record + 1, &number, &format!("\"{text}\""))), expected);
+        }
+    }
+}
+
+#[test]
+fn an_event_is_of_one_shard() {
+    let advice = "an event has the records of one shard; send those of the other in an event of their own";
+    assert_eq!(
+        error(&event(3, "shardId-000000000006", "shardId-000000000007")),
+        format!(
+            "Records[2].eventID says that the shard is shardId-000000000007, but the records before it are from \
+             shardId-000000000006: {advice}"
+        )
+    );
+    assert_eq!(
+        error(&event(2, "stream/alleycat", "stream/other")),
+        format!(
+            "Records[1].eventSourceARN says that the shard is other, but the records before it are from alleycat: \
+             {advice}"
+        )
+    );
+    let window = event(1, "", "").replace("]}", r#"],"shardId":"shardId-000000000007"}"#);
+    assert!(error(&window).starts_with("shardId says that the shard is shardId-000000000007, but "));
+}
+
+#[test]
+fn values_of_other_types_are_named() {
+    let message = |path: &str, byte: usize, what: &str| {
+        format!("{path} is not as Lambda writes it: {what}, seen at byte {byte} of the event")
+    };
+    let list = message("Records", 11, "invalid type: map, expected a sequence");
+    assert_eq!(error(r#"{"Records":{}}"#), list);
+    assert_eq!(error(r#"{"Records":[["a"]]}"#), message("Records[0]", 12, "expected an object"));
+    let data = event(2, "\"aGk=\"", "[104]");
+    let byte = data.rfind("[104]").unwrap();
+    assert_eq!(error(&data), message("Records[1]", byte, "invalid type: sequence, expected a string"));
+    assert_eq!(error(r#"{"Records":[],"window":{"start":"a"}}"#), message("window", 36, "missing field `end`"));
+    let last = message("isFinalInvokeForWindow", 44, "invalid type: string \"yes\", expected a boolean");
+    assert_eq!(error(r#"{"Records":[],"isFinalInvokeForWindow":"yes"}"#), last);
+    assert_eq!(
+        error(&event(2, "1.5", "\"1.5\"")),
+        "Records[1].kinesis.approximateArrivalTimestamp is `\"1.5\"`, where a number of seconds was expected"
+    );
+    assert_eq!(
+        error(&event(2, "shardId-000000000006:", "")),
+        "Records[1].eventID is `2`, where shardId-…:SEQUENCE-NUMBER was expected"
+    );
+    assert_eq!(
+        error(&event(1, ":stream/alleycat", ":table/alleycat")),
+        "Records[0].eventSourceARN is `arn:aws:kinesis:us-east-2:123456789012:table/alleycat`, where the ARN of a \
+         stream, arn:aws:kinesis:REGION:ACCOUNT:stream/NAME, was expected"
+    );
+}
+
+#[test]
+fn answers_are_written_as_lambda_reads_them() {
+    let written = |answer: &Answer| serde_json::to_string(answer).unwrap();
+    assert_eq!(written(&Answer::default()), r#"{"batchItemFailures":[]}"#);
+
+    let text = "00000000000000000000000000000000000000000000000000000004";
+    let event = read(include_bytes!("fixtures/other-ways-of-writing.json")).unwrap();
+    let failure = |number: u64| event.sequences.failure(SequenceNumber::from(number));
+    let mut answer = Answer { state: None, failures: vec![failure(4)] };
+    assert_eq!(written(&answer), format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{text}"}}]}}"#));
+
+    answer.failures = vec![failure(3)];
+    answer.state = Some(RawValue::from_string(r#"{"103": {"1": 164.16}}"#.to_owned()).unwrap());
+    let expected = r#"{"state":{"103": {"1": 164.16}},"batchItemFailures":[{"itemIdentifier":"3"}]}"#;
+    assert_eq!(written(&answer), expected);
+}
+
+/// How an event may be written: all of it is the same to JSON.
+#[derive(Clone, Debug)]
+struct Style {
+    spaces: bool,
+    id_first: bool,
+    escaped: bool,
+    exponent: bool,
+    more: bool,
+}
+
+fn style() -> impl Strategy<Value = Style> {
+    any::<[bool; 5]>().prop_map(|[spaces, id_first, escaped, exponent, more]| Style {
+        spaces,
+        id_first,
+        escaped,
+        exponent,
+        more,
+    })
+}
+
+/// A record as a stream has it, and whether it is written in the event's common style or in its own.
+fn written() -> impl Strategy<Value = (Plain, Option<Style>)> {
+    let payload = prop::collection::vec(any::<u8>(), 0..80);
+    let sequence = "0|[1-9][0-9]{0,55}|0{1,3}[0-9]{50}";
+    let record = (payload, prop::option::of(any::<String>()), sequence, prop::option::of(0..4_102_444_800_000_i64));
+    (record, prop::option::weighted(0.2, style()))
+}
+
+/// Writes a record.
+fn write(record: &Plain, style: &Style) -> String {
+    let (payload, key, sequence, arrival_ms) = record;
+    let colon = if style.spaces { " :\n\t" } else { ":" };
+    let text = |text: &str| match style.escaped {
+        true => format!("\"{}\"", text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>()),
+        false => serde_json::to_string(text).unwrap(),
+    };
+    let mut kinesis = vec![
+        ("partitionKey", key.as_deref().map_or_else(|| "null".to_owned(), text)),
+        ("sequenceNumber", text(sequence)),
+        ("data", text(&base64_simd::STANDARD.encode_to_string(payload))),
+    ];
+    if let Some(ms) = arrival_ms {
+        let seconds = format!("{}.{:03}", ms / 1_000, ms % 1_000);
+        let seconds = if style.exponent { format!("{:E}", *ms as f64 / 1_000.0) } else { seconds };
+        kinesis.push(("approximateArrivalTimestamp", seconds));
+    }
+    let object = |members: &[(&str, String)]| {
+        let members = members.iter().map(|(key, value)| format!("\"{key}\"{colon}{value}"));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(if style.spaces { " , " } else { "," }))
+    };
+    let mut members = vec![
+        ("kinesis", object(&kinesis)),
+        ("eventSource", text("aws:kinesis")),
+        ("eventID", text(&format!("shardId-000000000006:{sequence}"))),
+        ("eventSourceARN", text("arn:aws:kinesis:us-east-2:123456789012:stream/alleycat")),
+    ];
+    if style.more {
+        members.push(("more", r#"{"data":["}",null,{"kinesis":{}}]}"#.to_owned()));
+    }
+    if style.id_first {
+        members.swap(0, 2);
+    }
+    object(&members)
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read(mut records in prop::collection::vec(written(), 0..20), common in style()) {
+        // Kinesis numbers no two records alike.
+        let mut seen = std::collections::HashSet::new();
+        records.retain(|((_, _, sequence, _), _)| seen.insert(sequence.parse::<SequenceNumber>().unwrap()));
+        let texts: Vec<_> = records.iter().map(|(it, own)| write(it, own.as_ref().unwrap_or(&common))).collect();
+        let event = read(format!(r#"{{"Records":[{}]}}"#, texts.join(",")).as_bytes()).unwrap();
+        let expected: Vec<_> = records.into_iter().map(|(record, _)| record).collect();
+        prop_assert_eq!(plain(&event), expected);
+        prop_assert!(event.unreadable.is_empty());
+    }
+
+    #[test]
+    fn what_was_changed_on_the_way_is_read_as_serde_json_reads_it(
+        records in prop::collection::vec(written(), 1..5),
+        common in style(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let texts: Vec<_> = records.iter().map(|(it, own)| write(it, own.as_ref().unwrap_or(&common))).collect();
+        let mut event = format!(r#"{{"Records":[{}]}}"#, texts.join(",")).into_bytes();
+        for (at, byte) in changes {
+            let at = at.index(event.len());
+            event[at] = byte;
+        }
+        if let Ok(found) = read(&event) {
+            // Texts that nobody uses are not looked into: they need not be UTF-8.
+            let value = serde_json::from_str(&String::from_utf8_lossy(&event));
+            prop_assert!(value.is_ok(), "{:?}", value);
+            let place = |(payload, key, sequence, arrival_ms): Plain| {
+                (payload, key, sequence.parse::<SequenceNumber>().unwrap(), arrival_ms)
+            };
+            let found: Vec<_> = plain(&found).into_iter().map(place).collect();
+            let expected: Vec<_> = plainly(&value.unwrap()).into_iter().map(place).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
+
+/// The records of an event that serde_json has read as a whole.
+fn plainly(event: &Value) -> Vec<Plain> {
+    let records = event["Records"].as_array().unwrap().iter().map(|record| {
+        let kinesis = &record["kinesis"];
+        let text = |key: &str| kinesis[key].as_str().map(str::to_owned);
+        let payload = base64_simd::STANDARD.decode_to_vec(text("data").unwrap()).unwrap_or_default();
+        let seconds = kinesis["approximateArrivalTimestamp"].as_f64();
+        let arrival_ms = seconds.map(|seconds| (seconds * 1_000.0).round() as i64);
+        (payload, text("partitionKey"), text("sequenceNumber").unwrap(), arrival_ms)
+    });
+    records.collect()
+}

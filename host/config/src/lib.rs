@@ -1,0 +1,206 @@
+//! The one configuration file, and the pipeline that it describes: for the program `paceline` and for the function that
+//! Lambda starts alike.
+//!
+//! # Layout
+//!
+//! - this file: what the file says. Paths in it are relative to its own folder; some values can be set by environment
+//!   variables ([`ENVIRONMENT`]).
+//! - [`open`]: engine, rulebooks and store, ready to work.
+//! - [`store`]: the store that the configuration names.
+#![forbid(unsafe_code)]
+
+pub mod open;
+pub mod store;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use paceline_engine::Limits;
+use paceline_pipeline::Retry;
+use paceline_pipeline::batch::BatchLimits;
+use paceline_pipeline::pointer::Pointer;
+use paceline_pipeline::toml_error;
+use serde::Deserialize;
+
+use paceline_aws::dynamodb::DynamoDbConfig;
+use paceline_simulator::Race;
+
+pub use open::{open, open_store};
+pub use store::AnyStore;
+
+/// What reading a configuration fails with: a message for a person, naming what happened, where, and what to do.
+pub type Failure = String;
+
+/// Environment variables that take the place of values in the file: what differs between two deployments of one package.
+pub const ENVIRONMENT: [(&str, &str); 2] =
+    [("PACELINE_TABLE", "store.dynamodb.table"), ("PACELINE_DEAD_LETTERS", "store.dynamodb.dead-letters")];
+
+/// The configuration. Paths in it are relative to its own folder.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Where the records come from. The function that Lambda starts has none: its events bring them.
+    pub source: Option<SourceConfig>,
+    /// How a record's race type is told.
+    pub route: RouteConfig,
+    /// The rulebooks.
+    pub rulebooks: RulebooksConfig,
+    /// The files that plugin names in rulebooks stand for.
+    #[serde(default)]
+    pub plugins: BTreeMap<String, PathBuf>,
+    /// Where the outcome stands.
+    pub store: StoreConfig,
+    /// How large a batch may get.
+    #[serde(default)]
+    pub batch: BatchLimits,
+    /// What a plugin may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// How long and how often the store is tried.
+    #[serde(default)]
+    pub retry: Retry,
+    /// How leaderboards are read, by name.
+    #[serde(default)]
+    pub leaderboard: BTreeMap<String, LeaderboardConfig>,
+}
+
+/// Where the records come from: exactly one of `file`, `stdin` and `simulate`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SourceConfig {
+    /// A file of newline-delimited JSON.
+    pub file: Option<PathBuf>,
+    /// Newline-delimited JSON on standard input.
+    #[serde(default)]
+    pub stdin: bool,
+    /// The simulator.
+    pub simulate: Option<Race>,
+    /// The name of the shard, by which checkpoints and fences know it.
+    pub name: Option<String>,
+}
+
+/// How a record's race type is told.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RouteConfig {
+    /// The field that names a record's race type.
+    pub race_type: Pointer,
+}
+
+/// Where the rulebooks are.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RulebooksConfig {
+    /// The folder of rulebooks that people edit.
+    pub folder: PathBuf,
+    /// Where rulebooks and plugins that were in use are kept.
+    #[serde(default = "registry")]
+    pub registry: PathBuf,
+    /// How often the folder is looked at, in milliseconds.
+    #[serde(default = "look_every_ms")]
+    pub look_every_ms: u64,
+}
+
+fn registry() -> PathBuf {
+    "registry".into()
+}
+
+fn look_every_ms() -> u64 {
+    200
+}
+
+/// Where the outcome stands: exactly one of `path` and `dynamodb`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StoreConfig {
+    /// The file of the embedded store.
+    pub path: Option<PathBuf>,
+    /// A table in DynamoDB.
+    pub dynamodb: Option<DynamoDbConfig>,
+}
+
+/// How a leaderboard is read: which items, in which order, and what of them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LeaderboardConfig {
+    /// The items' partition key; `{}` stands for the race or class.
+    pub partition: String,
+    /// The attribute by which they are ordered, greatest first.
+    pub order_by: String,
+    /// The attribute by which equal ones are ordered, least first.
+    pub tie: String,
+    /// The attributes that are shown.
+    pub show: Vec<String>,
+}
+
+impl Config {
+    /// Reads the configuration and makes its paths absolute or relative to where the program runs.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut config: Self = toml_error::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let paths = [&mut config.rulebooks.folder, &mut config.rulebooks.registry].into_iter();
+        let file = config.source.iter_mut().filter_map(|source| source.file.as_mut());
+        for path in paths.chain(&mut config.store.path).chain(file).chain(config.plugins.values_mut()) {
+            *path = folder.join(&*path);
+        }
+        if let Some(dynamodb) = &mut config.store.dynamodb {
+            if let Ok(table) = std::env::var("PACELINE_TABLE") {
+                dynamodb.table = table;
+            }
+            if let Ok(table) = std::env::var("PACELINE_DEAD_LETTERS") {
+                dynamodb.dead_letters = Some(table);
+            }
+        }
+        config.check().map_err(|wrong| format!("{}: {wrong}", path.display()))?;
+        Ok(config)
+    }
+
+    /// The source, for a program that reads one by itself.
+    pub fn source(&self) -> Result<&SourceConfig, Failure> {
+        self.source.as_ref().ok_or_else(|| {
+            "the configuration has no [source]: name `file`, `stdin = true` or `simulate` there, or give --input FILE"
+                .to_owned()
+        })
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if let Some(source) = &self.source {
+            let sources = [source.file.is_some(), source.stdin, source.simulate.is_some()];
+            match sources.into_iter().filter(|set| *set).count() {
+                1 => {}
+                0 => return Err("[source] names none of `file`, `stdin = true` and `simulate`".to_owned()),
+                _ => return Err("[source] names more than one of `file`, `stdin` and `simulate`".to_owned()),
+            }
+            if let Some(race) = &source.simulate {
+                race.check().map_err(|wrong| format!("[source.simulate] {wrong}"))?;
+            }
+        }
+        match (&self.store.path, &self.store.dynamodb) {
+            (None, None) => return Err("[store] names neither `path` nor `dynamodb`".to_owned()),
+            (Some(_), Some(_)) => return Err("[store] names both `path` and `dynamodb`".to_owned()),
+            _ => {}
+        }
+        let positive = [
+            ("[batch] max-records", self.batch.max_records),
+            ("[batch] max-bytes", self.batch.max_bytes),
+            ("[batch] max-payload-bytes", self.batch.max_payload_bytes),
+            ("[limits] memory-bytes", self.limits.memory_bytes),
+        ];
+        for (name, value) in positive {
+            if value == 0 {
+                return Err(format!("{name} is 0"));
+            }
+        }
+        for (name, value, most) in [
+            ("[batch] max-records", self.batch.max_records, 1_000_000),
+            ("[batch] max-bytes", self.batch.max_bytes, 256 << 20),
+            ("[batch] max-payload-bytes", self.batch.max_payload_bytes, 10 << 20),
+        ] {
+            if value > most {
+                return Err(format!("{name} is {value}, at most {most} is allowed"));
+            }
+        }
+        Ok(())
+    }
+}

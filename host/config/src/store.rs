@@ -1,0 +1,83 @@
+//! The store that a configuration names.
+
+use paceline_aws::DynamoDbStore;
+use paceline_pipeline::Store;
+use paceline_pipeline::batch::Checkpoint;
+use paceline_pipeline::dead_letter::DeadLetter;
+use paceline_pipeline::store::{EmbeddedStore, Item, Key, Pin, PinKey, StoreError, Write, Written};
+
+/// One of the stores.
+#[derive(Debug)]
+pub enum AnyStore {
+    /// One file on this machine.
+    Embedded(EmbeddedStore),
+    /// A table in DynamoDB.
+    DynamoDb(DynamoDbStore),
+}
+
+macro_rules! either {
+    ($self:ident, $store:ident => $call:expr) => {
+        match $self {
+            Self::Embedded($store) => $call,
+            Self::DynamoDb($store) => $call,
+        }
+    };
+}
+
+impl Store for AnyStore {
+    fn fits(&self, key: &Key, item: &Item) -> Result<(), String> {
+        either!(self, store => store.fits(key, item))
+    }
+
+    async fn load(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
+        either!(self, store => store.load(keys).await)
+    }
+
+    async fn write(&self, writes: &[Write]) -> Result<Vec<Written>, StoreError> {
+        either!(self, store => store.write(writes).await)
+    }
+
+    async fn pin(&self, pins: &[(PinKey, Pin)]) -> Result<Vec<Pin>, StoreError> {
+        either!(self, store => store.pin(pins).await)
+    }
+
+    async fn pins(&self, keys: &[PinKey]) -> Result<Vec<Option<Pin>>, StoreError> {
+        either!(self, store => store.pins(keys).await)
+    }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        either!(self, store => store.bury(letters).await)
+    }
+
+    async fn exhume(&self, ids: &[String]) -> Result<(), StoreError> {
+        either!(self, store => store.exhume(ids).await)
+    }
+
+    async fn acknowledge(&self, checkpoint: Option<(&str, &Checkpoint)>) -> Result<(), StoreError> {
+        either!(self, store => store.acknowledge(checkpoint).await)
+    }
+
+    async fn checkpoint(&self, shard: &str) -> Result<Option<Checkpoint>, StoreError> {
+        either!(self, store => store.checkpoint(shard).await)
+    }
+
+    async fn partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
+        either!(self, store => store.partition(partition).await)
+    }
+
+    async fn items(&self) -> Result<Vec<(Key, Item)>, StoreError> {
+        either!(self, store => store.items().await)
+    }
+
+    async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        either!(self, store => store.dead_letter(id).await)
+    }
+
+    async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        either!(self, store => store.dead_letters().await)
+    }
+
+    async fn ticket(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+        either!(self, store => store.ticket(ids).await)
+    }
+}

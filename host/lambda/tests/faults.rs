@@ -1,0 +1,103 @@
+//! Whatever fails, and however often it comes: the table is the oracle's.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use paceline_simulator::{PartitionKey, Race};
+use paceline_testbed::dynamodb::endpoint;
+use paceline_testbed::lambda::Function;
+use paceline_testbed::mapping::{Mapping, Report};
+use paceline_testbed::proxy::{FaultProxy, Faults};
+use support::{Deployment, Fences, Killer, Message, put, race, stream};
+
+/// A tenth of all calls.
+fn faults() -> Faults {
+    Faults {
+        throttle: 0.04,
+        server_error: 0.02,
+        reset_before: 0.02,
+        reset_after: 0.02,
+        partial: 0.05,
+        ..Faults::default()
+    }
+}
+
+/// One race under one seed's faults.
+fn run(seed: u64, fences: Fences, factor: usize, window: Option<u32>, size: (u32, u32)) -> Report {
+    let (racers, seconds) = size;
+    let key = if fences == Fences::Ordinal { PartitionKey::Random } else { PartitionKey::Racer };
+    // Producers that send twice are for the ordinal fence alone.
+    let duplicates = if fences == Fences::Ordinal { 3.0 } else { 0.0 };
+    let race_of = Race { racers, seconds, class: 3, race: 131, seed: seed as u32, key, errors: 2.0, duplicates };
+    let messages: Vec<Message> = race(&race_of);
+
+    // Two of the four shards are split and merged when half of the race is over.
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let middle = rng.usize(messages.len() / 4..messages.len() * 3 / 4);
+    let mut stream = stream(&messages[..middle], 4);
+    stream.split(rng.usize(0..2));
+    stream.merge(2, 3);
+    put(&mut stream, &messages[middle..]);
+
+    let deployment = Deployment::new(fences);
+    let proxy = FaultProxy::start(&endpoint(), faults(), seed);
+    let function = Arc::new(deployment.function(&proxy.endpoint()));
+    let killer = Killer::new(&proxy, &function);
+    let chaos = move |_: &Function, rng: &mut fastrand::Rng| {
+        if rng.f64() < 0.1 {
+            killer.after(rng.u64(0..12));
+        }
+    };
+    let mapping = Mapping {
+        batch_size: rng.usize(10..200),
+        parallelization_factor: factor,
+        tumbling_window: window,
+        bisect: rng.bool(),
+        report_batch_item_failures: true,
+        timeout: Duration::from_secs(30),
+        max_concurrency: 4,
+        seed,
+        deliver_twice: 0.1,
+        chaos: Some(Arc::new(chaos)),
+        ..Mapping::default()
+    };
+    let report = mapping.run(&stream, &function);
+    assert!(report.failures.is_empty(), "seed {seed}: {report:?}");
+    deployment.outcome().must_be(&deployment.local(&messages), &format!("seed {seed}"));
+    let injected = proxy.counts().injected.total();
+    assert!(injected > 0 && report.duplicates + report.deaths > 0, "seed {seed} broke nothing: {report:?}");
+    report
+}
+
+/// How many seeds, and how large a race: more of both for a soak.
+fn soak() -> Option<u64> {
+    Some(std::env::var("PACELINE_SOAK_SEEDS").ok()?.parse().expect("PACELINE_SOAK_SEEDS is a number"))
+}
+
+fn seeds(first: u64, fences: Fences, factor: usize, window: Option<u32>) {
+    let (seeds, size) = soak().map_or((10, (8, 30)), |seeds| (seeds, (50, 120)));
+    for seed in first * seeds..(first + 1) * seeds {
+        run(seed, fences, factor, window, size);
+    }
+}
+
+macro_rules! fifty_seeds {
+    ($($name:ident: $first:literal, $fences:ident, $factor:literal, $window:expr;)*) => {
+        $(#[test]
+        fn $name() {
+            seeds($first, Fences::$fences, $factor, $window);
+        })*
+    };
+}
+
+fifty_seeds! {
+    random_keys_and_the_ordinal_fence_at_factor_10_seeds_0_to_9: 0, Ordinal, 10, None;
+    random_keys_and_the_ordinal_fence_at_factor_10_seeds_10_to_19: 1, Ordinal, 10, None;
+    racers_keys_and_the_sequence_fence_seeds_20_to_29: 2, Sequence, 1, None;
+    racers_keys_and_the_sequence_fence_seeds_30_to_39: 3, Sequence, 1, None;
+    racers_keys_and_the_sequence_fence_at_factor_10_seeds_40_to_49: 4, Sequence, 10, None;
+    windows_and_the_ordinal_fence_seeds_50_to_59: 5, Ordinal, 1, Some(15);
+    windows_and_the_sequence_fence_seeds_60_to_69: 6, Sequence, 1, Some(15);
+}

@@ -1,0 +1,69 @@
+//! A race through the compiled function into DynamoDB comes to what the run on one machine comes to.
+
+mod support;
+
+use std::time::Duration;
+
+use paceline_simulator::{PartitionKey, Race};
+use paceline_testbed::mapping::Mapping;
+use support::{Deployment, Fences, proxy, race, stream};
+
+#[test]
+fn a_race_of_1000_racers_gives_the_table_that_the_local_run_gives() {
+    let messages = race(&Race {
+        racers: 1_000,
+        seconds: 300,
+        class: 3,
+        race: 5_403_307,
+        seed: 1,
+        key: PartitionKey::Random,
+        errors: 0.1,
+        duplicates: 0.1,
+    });
+    let deployment = Deployment::new(Fences::Ordinal);
+    let proxy = proxy();
+    let function = deployment.function(&proxy.endpoint());
+    let mapping = Mapping { batch_size: 10_000, report_batch_item_failures: true, ..Mapping::default() };
+    let report = mapping.run(&stream(&messages, 1), &function);
+    assert_eq!((report.retries, report.function_errors), (0, 0), "{}", function.logs());
+    assert!(report.failures.is_empty());
+    deployment.outcome().must_be(&deployment.local(&messages), "1,000 racers");
+    // A write a group and batch, 25 in a request; what is cached is not read again.
+    let counts = proxy.counts();
+    let writes = counts.requests("BatchExecuteStatement");
+    assert!(writes <= report.invocations * 42 + 42, "{writes} requests for {} batches", report.invocations);
+    assert!(counts.requests("BatchGetItem") <= 60, "{counts:?}");
+}
+
+#[test]
+fn windows_write_a_group_once_for_all_their_batches() {
+    let messages = race(&Race {
+        racers: 20,
+        seconds: 45,
+        class: 3,
+        race: 131,
+        seed: 2,
+        key: PartitionKey::Racer,
+        errors: 1.0,
+        duplicates: 0.0,
+    });
+    for fences in [Fences::Sequence, Fences::Ordinal] {
+        let deployment = Deployment::new(fences);
+        deployment.configure("");
+        let proxy = proxy();
+        let function = deployment.function(&proxy.endpoint());
+        let mapping = Mapping {
+            batch_size: 20,
+            tumbling_window: Some(15),
+            timeout: Duration::from_secs(60),
+            ..Mapping::default()
+        };
+        let report = mapping.run(&stream(&messages, 1), &function);
+        assert_eq!(report.function_errors, 0, "{}", function.logs());
+        deployment.outcome().must_be(&deployment.local(&messages), "windows");
+        // 45 seconds touch four aligned windows, and the finals 20 items more.
+        assert!(report.invocations > 45 && report.final_invocations <= 4, "{report:?}");
+        let statements = proxy.counts().requests("BatchExecuteStatement");
+        assert!(statements <= 5, "{statements} requests, each of up to 25 groups");
+    }
+}

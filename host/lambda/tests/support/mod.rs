@@ -1,0 +1,321 @@
+//! The function as it is deployed: a package, tables in DynamoDB Local, a proxy before them, a stream to feed it from.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(unreachable_pub, reason = "shared by test files that are crates of their own")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use paceline_aws::DynamoDbStore;
+use paceline_aws::dynamodb::table::{Billing, create};
+use paceline_aws::dynamodb::{DynamoDbConfig, client};
+use paceline_engine::{Engine, Limits};
+use paceline_pipeline::batch::{Batch, BatchLimits};
+use paceline_pipeline::dead_letter::DeadLetter;
+use paceline_pipeline::pointer::Pointer;
+use paceline_pipeline::registry::{Registry, Watch};
+use paceline_pipeline::store::{Attribute, Item, Key, MemoryStore};
+use paceline_pipeline::summary::Summary;
+use paceline_pipeline::{Pipeline, Retry, Rulebooks, Store};
+use paceline_simulator::{Messages, PartitionKey, Race};
+use paceline_testbed::dynamodb::{endpoint, unique};
+use paceline_testbed::lambda::{Configuration, Function, Invocation};
+use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::stream::Stream;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Where the built plugins are.
+pub fn plugins() -> PathBuf {
+    let folder = std::env::var_os("PACELINE_PLUGINS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
+    assert!(folder.join("output.wasm").is_file(), "{} holds no plugins: `make plugins` builds them", folder.display());
+    folder.canonicalize().unwrap()
+}
+
+/// What keeps a record from being folded twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fences {
+    Sequence,
+    Ordinal,
+}
+
+/// The rulebook of class 3.
+pub fn rulebook(fences: Fences) -> String {
+    let fence = |field: &str| match fences {
+        Fences::Sequence => r#""sequence""#.to_owned(),
+        Fences::Ordinal => format!(r#"{{ ordinal = "{field}" }}"#),
+    };
+    format!(
+        r#"
+race-type = "3"
+version = 1
+pin = "/raceId"
+
+[[validate]]
+plugin = "telemetry"
+
+[score]
+plugin = "output"
+
+[[aggregate]]
+plugin = "last-output"
+key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+outputs = {{ final = "GSI" }}
+attributes = {{ classId = "{{/classId}}", racerId = "{{/racerId}}" }}
+fence = {}
+
+[[aggregate]]
+plugin = "best-output"
+where = {{ "/event" = "final" }}
+key = {{ PK = "class-{{/classId}}", SK = "racer-{{/racerId}}" }}
+outputs = {{ output = "GSI" }}
+attributes = {{ racerId = "{{/racerId}}" }}
+fence = {}
+"#,
+        fence("/second"),
+        fence("/raceId")
+    )
+}
+
+/// A package and its tables.
+pub struct Deployment {
+    folder: TempDir,
+    pub table: DynamoDbConfig,
+}
+
+impl Deployment {
+    /// A package whose class 3 has a rulebook, with tables of its own.
+    pub fn new(fences: Fences) -> Self {
+        let deployment = Self::without_tables(fences);
+        block_on(async {
+            let client = client(&deployment.table).await.unwrap();
+            create(&client, &deployment.table, Billing::OnDemand).await.unwrap();
+        });
+        deployment
+    }
+
+    pub fn without_tables(fences: Fences) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join("rulebooks")).unwrap();
+        let table: DynamoDbConfig = serde_json::from_value(serde_json::json!({
+            "table": unique("races"), "endpoint": endpoint(), "region": "us-east-1",
+        }))
+        .unwrap();
+        let deployment = Self { folder, table };
+        deployment.rulebook(&rulebook(fences));
+        deployment.configure("[retry]\nfirst-wait-ms = 2\nlongest-wait-ms = 100\n");
+        deployment
+    }
+
+    pub fn rulebook(&self, text: &str) {
+        self.write("rulebooks/class-3.toml", text);
+    }
+
+    pub fn configure(&self, more: &str) {
+        let plugins = plugins();
+        let plugin = |name: &str| format!("{name} = {:?}\n", plugins.join(format!("{name}.wasm")));
+        let names = ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator"];
+        let all: String = names.into_iter().map(plugin).collect();
+        self.write(
+            "paceline.toml",
+            &format!(
+                "[route]\nrace-type = \"/classId\"\n\n[rulebooks]\nfolder = \"rulebooks\"\nregistry = \"registry\"\n\n\
+                 [plugins]\n{all}\n[store.dynamodb]\ntable = \"{}\"\n\n{more}",
+                self.table.table
+            ),
+        );
+    }
+
+    pub fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What Lambda is told of the function. It reaches DynamoDB through this endpoint.
+    pub fn configuration(&self, endpoint: &str) -> Configuration {
+        let mut configuration = Configuration::new(env!("CARGO_BIN_EXE_bootstrap"));
+        configuration.task_root = self.folder.path().to_owned();
+        // Compiled once for all tests; nobody else writes the folder.
+        let compiled = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+        configuration
+            .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", "us-east-1")
+            .env("PACELINE_CACHE", compiled.to_str().unwrap())
+    }
+
+    /// The function, whose requests go to this endpoint.
+    pub fn function(&self, endpoint: &str) -> Function {
+        Function::new(self.configuration(endpoint)).unwrap()
+    }
+
+    /// A store on the tables, past any proxy.
+    pub fn store(&self) -> DynamoDbStore {
+        block_on(DynamoDbStore::connect(&self.table)).unwrap()
+    }
+
+    /// What stands in the table.
+    pub fn outcome(&self) -> Outcome {
+        let store = self.store();
+        Outcome::of(block_on(store.items()).unwrap(), &block_on(store.dead_letters()).unwrap())
+    }
+
+    /// What one run of these messages on one machine comes to.
+    pub fn local(&self, messages: &[Message]) -> Outcome {
+        let engine = Engine::new(Limits::default()).unwrap();
+        let registry = Registry::open(&self.path("oracle")).unwrap();
+        let rulebooks = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
+        let folder = plugins();
+        let names = ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator"];
+        let files = names.into_iter().map(|name| (name.to_owned(), folder.join(format!("{name}.wasm"))));
+        Watch::new(self.path("rulebooks"), files.collect(), Arc::clone(&rulebooks)).look().unwrap();
+        let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), Retry::default());
+        let mut summary = Summary::default();
+        for (at, chunk) in messages.chunks(10_000).enumerate() {
+            let mut batch = Batch::new("local".into());
+            for (nth, message) in chunk.iter().enumerate() {
+                batch.push(&message.payload, ((at * 10_000 + nth) as u64).into());
+            }
+            assert!(block_on(pipeline.process(&batch, None, &mut summary)).unwrap().not_safe.is_none());
+        }
+        let store = pipeline.store();
+        Outcome::of(block_on(store.items()).unwrap(), &block_on(store.dead_letters()).unwrap())
+    }
+}
+
+/// What people see of a table: all of each item but its revision and its fence, which depend on how the records came;
+/// and the dead letters' payloads with their reasons.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub items: BTreeMap<Key, Item>,
+    pub dead: Vec<(String, String)>,
+}
+
+impl Outcome {
+    fn of(items: Vec<(Key, Item)>, letters: &[DeadLetter]) -> Self {
+        use paceline_pipeline::fence::{Fence, SequenceFence};
+        let plain = |(key, item): (Key, Item)| {
+            let mut attributes = item.attributes;
+            // DynamoDB has one sort of number.
+            for (_, value) in &mut attributes {
+                if let Attribute::Integer(integer) = value {
+                    *value = Attribute::Number(*integer as f64);
+                }
+            }
+            attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
+            let fence = match item.fence {
+                // Which shard a record came by is chance; which ordinals were folded is not.
+                Fence::Sequence(_) => Fence::Sequence(SequenceFence::default()),
+                ordinals => ordinals,
+            };
+            (key, Item { revision: 0, attributes, fence, ..item })
+        };
+        let mut dead: Vec<_> = letters
+            .iter()
+            .map(|letter| (String::from_utf8_lossy(&letter.payload).into_owned(), letter.reason.cause.to_string()))
+            .collect();
+        dead.sort();
+        Self { items: items.into_iter().map(plain).collect(), dead }
+    }
+
+    /// Demands that two are the same, and says briefly where they are not.
+    pub fn must_be(&self, other: &Self, what: &str) {
+        for (key, item) in &other.items {
+            assert_eq!(self.items.get(key), Some(item), "{what}: {key}");
+        }
+        let more: Vec<_> = self.items.keys().filter(|key| !other.items.contains_key(key)).collect();
+        assert!(more.is_empty(), "{what}: items that should not be there: {more:?}");
+        assert_eq!(self.dead, other.dead, "{what}: dead letters");
+    }
+}
+
+/// A message and the key that its producer gives it.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub payload: Vec<u8>,
+    pub key: String,
+    /// When it is sent, in milliseconds since 1970.
+    pub sent_ms: i64,
+}
+
+/// The messages of a race.
+pub fn race(race: &Race) -> Vec<Message> {
+    let mut rng = fastrand::Rng::with_seed(u64::from(race.seed));
+    let messages = Messages::new(race).map(|(second, payload)| {
+        let racer = serde_json::from_slice::<Value>(&payload).ok().and_then(|value| value["racerId"].as_u64());
+        let key = match (race.key, racer) {
+            (PartitionKey::Racer, Some(racer)) => racer.to_string(),
+            _ => rng.u32(0..100_000_000).to_string(),
+        };
+        Message { payload, key, sent_ms: 1_620_566_842_000 + i64::from(second) * 1_000 }
+    });
+    messages.collect()
+}
+
+/// A stream with these messages.
+pub fn stream(messages: &[Message], shards: usize) -> Stream {
+    let mut stream = Stream::new("alleycat", shards);
+    put(&mut stream, messages);
+    stream
+}
+
+pub fn put(stream: &mut Stream, messages: &[Message]) {
+    for Message { payload, key, sent_ms } in messages {
+        stream.put(key, payload.clone(), *sent_ms);
+    }
+}
+
+/// A proxy that lets everything through.
+pub fn proxy() -> FaultProxy {
+    FaultProxy::start(&endpoint(), Faults::default(), 0)
+}
+
+/// Kills the function's busy instance when so many requests from now have come in.
+#[derive(Clone, Default)]
+pub struct Killer(Arc<AtomicU64>);
+
+impl Killer {
+    /// A killer that listens to the proxy.
+    pub fn new(proxy: &FaultProxy, function: &Arc<Function>) -> Self {
+        let killer = Self::default();
+        let (left, function) = (Arc::clone(&killer.0), Arc::clone(function));
+        proxy.on_request(move |_, _| {
+            let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            if before == Ok(1) {
+                function.kill_busy();
+            }
+        });
+        killer
+    }
+
+    /// Kills at the request that comes after so many others.
+    pub fn after(&self, requests: u64) {
+        self.0.store(requests + 1, Ordering::SeqCst);
+    }
+}
+
+/// The answer of an invocation that succeeds.
+pub fn answer(outcome: Invocation) -> Value {
+    match outcome {
+        Invocation::Ok(answer) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The error message of an invocation that fails.
+pub fn error(outcome: Invocation) -> String {
+    match outcome {
+        Invocation::FunctionError(error) => error["errorMessage"].as_str().unwrap_or_default().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}

@@ -1,0 +1,62 @@
+//! What the instances of a function print.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+
+/// Bytes that are kept; the oldest lines go first. A test prints far less; a function in a loop would fill the memory.
+const KEPT_BYTES: usize = 16 << 20;
+/// Bytes of a line; a longer one is cut into several. Lambda cuts at 256 KB, too.
+const LINE_BYTES: u64 = 256 << 10;
+
+/// The latest lines of all instances, in the order of their coming.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    lines: Mutex<Lines>,
+    grown: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Logs {
+    /// Takes lines until the stream ends.
+    pub(super) async fn collect(&self, stream: impl AsyncRead + Unpin) {
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        // A stream that can't be read has ended: its process is dead.
+        while (&mut stream).take(LINE_BYTES).read_until(b'\n', &mut line).await.is_ok_and(|bytes| bytes > 0) {
+            self.push(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
+            line.clear();
+        }
+    }
+
+    fn push(&self, line: String) {
+        let mut kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.bytes += line.len();
+        kept.lines.push_back(line);
+        while kept.bytes > KEPT_BYTES
+            && let Some(oldest) = kept.lines.pop_front()
+        {
+            kept.bytes -= oldest.len();
+        }
+        self.grown.notify_all();
+    }
+
+    pub(super) fn text(&self) -> String {
+        let kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    }
+
+    pub(super) fn wait_for(&self, text: &str, timeout: Duration) -> bool {
+        let kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = |kept: &mut Lines| !kept.lines.iter().any(|line| line.contains(text));
+        let waited = self.grown.wait_timeout_while(kept, timeout, missing).unwrap_or_else(PoisonError::into_inner);
+        !waited.1.timed_out()
+    }
+}

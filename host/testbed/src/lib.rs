@@ -1,0 +1,19 @@
+//! What the tests run against: real parts where one machine can run them, and stand-ins that fail on purpose.
+//!
+//! # Layout
+//!
+//! - [`dynamodb`]: Amazon's DynamoDB Local, started by `scripts/local-aws`, and a client for it.
+//! - [`proxy`]: stands between DynamoDB and the one who calls it, and throttles, fails, cuts connections and answers
+//!   in part.
+//! - [`stream`]: a Kinesis stream as data: shards, their records, their splits and merges.
+//! - [`lambda`]: the Lambda service around a function: the runtime API, its instances, their end.
+//! - [`mapping`]: an event source mapping, which feeds a function from a stream.
+//!
+//! Nothing here goes into a release. It panics where a program would give an error back: what fails is a test.
+#![forbid(unsafe_code)]
+
+pub mod dynamodb;
+pub mod lambda;
+pub mod mapping;
+pub mod proxy;
+pub mod stream;

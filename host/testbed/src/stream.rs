@@ -1,0 +1,187 @@
+//! A Kinesis stream in memory: shards, their lineage, their records. Just data; [`crate::mapping`] reads it.
+
+/// A record of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRecord {
+    /// A decimal of 56 digits, as Kinesis makes them: too wide for 128 bits, and ascending in the order of the puts, so
+    /// that it ascends within a shard and a child's are above its parents'.
+    pub sequence: String,
+    /// Decides the shard.
+    pub partition_key: String,
+    /// The payload.
+    pub data: Vec<u8>,
+    /// When the stream took it, in milliseconds since 1970.
+    pub arrival_ms: i64,
+}
+
+/// A shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// `shardId-000000000000`.
+    pub id: String,
+    /// The shards that it was split or merged from.
+    pub parents: Vec<String>,
+    /// The first and the last hash that it takes.
+    pub hash_range: (u128, u128),
+    /// In the order of their puts.
+    pub records: Vec<StreamRecord>,
+    /// It takes no more records: it was split or merged.
+    pub closed: bool,
+}
+
+/// A stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its name.
+    pub name: String,
+    /// Its shards, parents before children.
+    pub shards: Vec<Shard>,
+    /// How many records were put: what sequence numbers are made of.
+    puts: u64,
+}
+
+impl Stream {
+    /// A stream whose shards share the hashes evenly.
+    ///
+    /// # Panics
+    /// Without a shard.
+    pub fn new(name: impl Into<String>, shards: usize) -> Self {
+        assert!(shards > 0, "a stream has at least one shard");
+        let mut stream = Self { name: name.into(), shards: Vec::new(), puts: 0 };
+        let width = u128::MAX / shards as u128;
+        for shard in 0..shards as u128 {
+            let end = if shard + 1 == shards as u128 { u128::MAX } else { (shard + 1) * width - 1 };
+            stream.open((shard * width, end), Vec::new());
+        }
+        stream
+    }
+
+    /// Its ARN, as events name it.
+    pub fn arn(&self) -> String {
+        format!("arn:aws:kinesis:{}:{}:stream/{}", crate::lambda::REGION, crate::lambda::ACCOUNT, self.name)
+    }
+
+    /// Puts a record into the open shard that takes its key's hash. Kinesis takes the key's MD5; this takes another mix,
+    /// because tests need the spread only.
+    pub fn put(
+        &mut self,
+        partition_key: impl Into<String>,
+        data: impl Into<Vec<u8>>,
+        arrival_ms: i64,
+    ) -> &StreamRecord {
+        let (partition_key, data) = (partition_key.into(), data.into());
+        let hash = hash_key(&partition_key);
+        let takes = |shard: &Shard| !shard.closed && (shard.hash_range.0..=shard.hash_range.1).contains(&hash);
+        let number = self.shards.iter().position(takes).expect("the open shards share all hashes");
+        self.puts += 1;
+        // As in Kinesis, numbers leap, and end in the shard.
+        let noise = mix(self.puts) % 1_000_000_000_000;
+        let sequence = format!("49{:037}{noise:012}{:05}", self.puts, number % 100_000);
+        let records = &mut self.shards[number].records;
+        records.push(StreamRecord { sequence, partition_key, data, arrival_ms });
+        &records[records.len() - 1]
+    }
+
+    /// Closes a shard and opens two in its place; their numbers.
+    ///
+    /// # Panics
+    /// Where there is no such open shard, or it takes a single hash.
+    pub fn split(&mut self, shard: usize) -> [usize; 2] {
+        let (start, end) = self.shards[shard].hash_range;
+        assert!(start < end, "shard {shard} takes a single hash and can't be split");
+        let middle = start + (end - start) / 2;
+        let parent = self.close(shard);
+        [self.open((start, middle), vec![parent.clone()]), self.open((middle + 1, end), vec![parent])]
+    }
+
+    /// Closes two neighbouring shards and opens one in their place; its number.
+    ///
+    /// # Panics
+    /// Where one is not an open shard, or their hashes don't meet.
+    pub fn merge(&mut self, a: usize, b: usize) -> usize {
+        let mut ranges = [self.shards[a].hash_range, self.shards[b].hash_range];
+        ranges.sort_unstable();
+        let [(start, low), (high, end)] = ranges;
+        assert!(low.checked_add(1) == Some(high), "shards {a} and {b} are no neighbours and can't be merged");
+        let parents = vec![self.close(a), self.close(b)];
+        self.open((start, end), parents)
+    }
+
+    fn open(&mut self, hash_range: (u128, u128), parents: Vec<String>) -> usize {
+        let number = self.shards.len();
+        let id = format!("shardId-{number:012}");
+        self.shards.push(Shard { id, parents, hash_range, records: Vec::new(), closed: false });
+        number
+    }
+
+    fn close(&mut self, shard: usize) -> String {
+        assert!(!self.shards[shard].closed, "shard {shard} is closed already");
+        self.shards[shard].closed = true;
+        self.shards[shard].id.clone()
+    }
+}
+
+/// A partition key's hash: FNV-1a of 128 bits, then mixed, since FNV alone leaves its high bits much alike. The high
+/// bits decide the shard, the low ones the lane.
+pub(crate) fn hash_key(key: &str) -> u128 {
+    const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+    let hash = key.bytes().fold(OFFSET, |hash, byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
+    let low = mix(hash as u64 ^ mix((hash >> 64) as u64));
+    (u128::from(mix(low ^ (hash >> 64) as u64)) << 64) | u128::from(low)
+}
+
+/// The finalizer of SplitMix64.
+fn mix(number: u64) -> u64 {
+    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(shards: usize, records: usize) -> Stream {
+        let mut stream = Stream::new("race", shards);
+        for record in 0..records {
+            stream.put(format!("racer-{record}"), "{}", 0);
+        }
+        stream
+    }
+
+    #[test]
+    fn sequence_numbers_have_56_digits_and_ascend() {
+        let stream = filled(1, 1_000);
+        let records = &stream.shards[0].records;
+        assert!(records.iter().all(|record| record.sequence.len() == 56));
+        assert!(records.is_sorted_by(|a, b| a.sequence < b.sequence));
+    }
+
+    #[test]
+    fn keys_spread_evenly_over_shards() {
+        let stream = filled(7, 7_000);
+        for shard in &stream.shards {
+            assert!((850..1_150).contains(&shard.records.len()), "{}: {}", shard.id, shard.records.len());
+        }
+    }
+
+    #[test]
+    fn resharding_keeps_all_hashes_covered_and_numbers_ascending() {
+        let mut stream = filled(2, 100);
+        let [left, right] = stream.split(0);
+        assert_eq!((left, right), (2, 3));
+        let merged = stream.merge(3, 1);
+        assert_eq!(stream.shards[merged].parents, ["shardId-000000000003", "shardId-000000000001"]);
+        for record in 0..100 {
+            stream.put(format!("racer-{record}"), "{}", 0);
+        }
+        let last = &stream.shards[0].records.last().unwrap().sequence;
+        assert!(last < &stream.shards[left].records[0].sequence);
+        assert_eq!(stream.shards[left].records.len() + stream.shards[merged].records.len(), 100);
+        assert_eq!(stream.shards[left].hash_range.1 + 1, stream.shards[merged].hash_range.0);
+        assert_eq!(stream.shards[merged].hash_range.1, u128::MAX);
+        assert!(stream.shards[right].records.is_empty());
+    }
+}
