@@ -39,9 +39,10 @@ plugins: setup ## Build the plugins as components into target/plugins
 test: setup nextest ## Set up and run every test and check
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo build -p paceline
+	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
-	cargo nextest run --workspace
+	scripts/cfn-lint examples/alleycat/template.yaml
+	scripts/local-aws cargo nextest run --workspace
 	cargo test --doc --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
@@ -51,9 +52,9 @@ nextest: setup
 
 .PHONY: bench
 bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.json
-	cargo build --release -p paceline -p paceline-bench
+	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
-	target/release/paceline-bench
+	scripts/local-aws target/release/paceline-bench
 
 .PHONY: clean
 clean: ## Remove everything that was built

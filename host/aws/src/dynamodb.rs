@@ -60,6 +60,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// It makes one attempt a call, because the pipeline tries again by a deadline of its own.
 pub async fn client(config: &DynamoDbConfig) -> Result<Client, StoreError> {
+    if config.table.is_empty() {
+        return Err(StoreError::Broken("no DynamoDB table is named: set `table`".to_owned()));
+    }
+    if config.dead_letter_table() == config.table {
+        let text = "`dead-letters` names the table of items: dead letters need a table of their own";
+        return Err(StoreError::Broken(text.to_owned()));
+    }
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::types::{
@@ -97,7 +98,9 @@ fn key(partition: &str, sort: &str) -> Key {
 
 fn item(revision: u64, attributes: &[(&str, Attribute)]) -> Item {
     let mut folded = OrdinalSet::default();
-    (1..=revision as i64).for_each(|second| drop(folded.insert(second)));
+    for second in 1..=revision as i64 {
+        folded.insert(second);
+    }
     let attributes = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
     let provenance = Arc::new(Provenance { race_type: "3".into(), version: 7, plugins: vec![[1; 32], [2; 32]] });
     Item { revision, state: vec![revision as u8; 24], fence: Fence::Ordinal(folded), attributes, provenance }
@@ -254,8 +257,13 @@ async fn a_missing_table_is_told_with_what_to_do() {
 async fn missing_credentials_are_told_with_what_to_do() {
     let config = config();
     let settings = dynamodb::client(&config).await.unwrap().config().to_builder();
-    let nothing = ProfileFileCredentialsProvider::builder().profile_name("a-profile-that-nobody-has").build();
-    let store = DynamoDbStore::new(Client::from_conf(settings.credentials_provider(nothing).build()), &config);
+    let http = aws_smithy_http_client::Builder::new().build_http();
+    let nothing = ProfileFileCredentialsProvider::builder()
+        .configure(&ProviderConfig::without_region().with_http_client(http))
+        .profile_name("a-profile-that-nobody-has")
+        .build();
+    let settings = settings.credentials_provider(SharedCredentialsProvider::new(nothing));
+    let store = DynamoDbStore::new(Client::from_conf(settings.build()), &config);
     let text = broken(store.load(&[key("race-1", "racer-1")]).await);
     says(&text, &["credentials", "AWS_ACCESS_KEY_ID", &config.table]);
 }
@@ -282,6 +290,10 @@ async fn what_does_not_answer_is_busy() {
 async fn connecting_asks_nothing_yet() {
     let store = DynamoDbStore::connect(&config()).await.unwrap();
     assert_eq!(store.usage(), dynamodb::Usage::default());
+    let nameless = DynamoDbConfig { table: String::new(), ..config() };
+    says(&broken(DynamoDbStore::connect(&nameless).await), &["`table`"]);
+    let same = DynamoDbConfig { table: "races".into(), dead_letters: Some("races".into()), ..config() };
+    says(&broken(DynamoDbStore::connect(&same).await), &["`dead-letters`"]);
 }
 
 /// Attributes of all types, with names of all sorts.
@@ -643,7 +655,7 @@ fn letter(number: u64) -> DeadLetter {
         cut_from: None,
         reason: Reason::new(Cause::Rejected, "cadence").at("/cadence").under("3", 7),
         ticket: None,
-        folded: Vec::new(),
+        folded: (0..number % 2).map(|at| key("race-1", &format!("racer-{at}"))).collect(),
     }
 }
 

@@ -18,7 +18,8 @@ const RECORDS: usize = 10_000;
 const ARRIVAL_MS: i64 = 1_620_992_101_000;
 
 pub(crate) fn run(results: &mut Results) {
-    let event = lambda_event();
+    let lines = simulated(1_000, 300);
+    let event = lambda_event(&lines[lines.len() - RECORDS..]);
     println!("\na Lambda event of {RECORDS} records, {:.1} MB, to decoded records", event.len() as f64 / 1e6);
     let event = event.as_bytes();
     compare(&public(event), &event::read(event).expect("it is one"));
@@ -51,13 +52,12 @@ fn compare(theirs: &KinesisEvent, ours: &event::Event) {
     }
 }
 
-/// The last seconds of a race of 1,000 as Lambda's event source mapping hands them over: random partition keys, as
+/// Messages as Lambda's event source mapping hands them over: random partition keys, as
 /// Alleycat's bikes choose them, and sequence numbers that grow.
-fn lambda_event() -> String {
-    let lines = simulated(1_000, 300);
+pub(crate) fn lambda_event(lines: &[Vec<u8>]) -> String {
     let mut event = r#"{"Records":["#.to_owned();
     let mut data = Base64Data::default();
-    for (at, line) in lines[lines.len() - RECORDS..].iter().enumerate() {
+    for (at, line) in lines.iter().enumerate() {
         let comma = if at == 0 { "" } else { "," };
         // Weyl's sequence in place of chance: the same keys in every run.
         let key = (at as u128 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);

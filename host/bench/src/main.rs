@@ -10,13 +10,17 @@
 //! - `score`: the `output` plugin in the sandbox against the same loop outside of it.
 //! - `pipeline`: payloads to folded groups, against a plain loop over serde_json.
 //! - `event`: a Lambda event's bytes to decoded records, against `aws_lambda_events`.
+//! - `function`: what an invocation of the Lambda function costs, and its cold start.
+//! - `table`: what a race costs in DynamoDB.
 //! - `race`: the whole program, from a file to the durable store.
 #![forbid(unsafe_code)]
 
 mod event;
+mod function;
 mod pipeline;
 mod race;
 mod score;
+mod table;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -75,6 +79,12 @@ fn main() {
     }
     if wanted("event") {
         event::run(&mut results);
+    }
+    if wanted("function") {
+        function::run(&mut results);
+    }
+    if wanted("table") {
+        table::run(&mut results);
     }
     if wanted("race") {
         race::run(&mut results);

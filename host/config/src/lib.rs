@@ -109,7 +109,7 @@ fn look_every_ms() -> u64 {
     200
 }
 
-/// Where the outcome stands: exactly one of `path` and `dynamodb`.
+/// Where the outcome stands: exactly one of `path`, `dynamodb` and `memory`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StoreConfig {
@@ -117,6 +117,9 @@ pub struct StoreConfig {
     pub path: Option<PathBuf>,
     /// A table in DynamoDB.
     pub dynamodb: Option<DynamoDbConfig>,
+    /// In memory, for measurements: nothing outlives the process.
+    #[serde(default)]
+    pub memory: bool,
 }
 
 /// How a leaderboard is read: which items, in which order, and what of them.
@@ -176,10 +179,11 @@ impl Config {
                 race.check().map_err(|wrong| format!("[source.simulate] {wrong}"))?;
             }
         }
-        match (&self.store.path, &self.store.dynamodb) {
-            (None, None) => return Err("[store] names neither `path` nor `dynamodb`".to_owned()),
-            (Some(_), Some(_)) => return Err("[store] names both `path` and `dynamodb`".to_owned()),
-            _ => {}
+        let stores = [self.store.path.is_some(), self.store.dynamodb.is_some(), self.store.memory];
+        match stores.into_iter().filter(|set| *set).count() {
+            1 => {}
+            0 => return Err("[store] names none of `path`, `dynamodb` and `memory = true`".to_owned()),
+            _ => return Err("[store] names more than one of `path`, `dynamodb` and `memory`".to_owned()),
         }
         let positive = [
             ("[batch] max-records", self.batch.max_records),

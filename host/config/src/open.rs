@@ -6,7 +6,7 @@ use std::sync::Arc;
 use paceline_aws::DynamoDbStore;
 use paceline_engine::Engine;
 use paceline_pipeline::registry::{Event, Registry, Watch};
-use paceline_pipeline::store::EmbeddedStore;
+use paceline_pipeline::store::{EmbeddedStore, MemoryStore};
 use paceline_pipeline::{Pipeline, Rulebooks};
 
 use crate::{AnyStore, Config, Failure};
@@ -16,7 +16,7 @@ pub async fn open_store(config: &Config) -> Result<AnyStore, Failure> {
     let opened = match (&config.store.path, &config.store.dynamodb) {
         (_, Some(dynamodb)) => DynamoDbStore::connect(dynamodb).await.map(AnyStore::DynamoDb),
         (Some(path), None) => EmbeddedStore::open(path).map(AnyStore::Embedded),
-        (None, None) => unreachable!("the configuration was checked"),
+        (None, None) => Ok(AnyStore::Memory(MemoryStore::default())),
     };
     opened.map_err(|error| error.to_string())
 }

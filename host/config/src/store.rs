@@ -4,7 +4,7 @@ use paceline_aws::DynamoDbStore;
 use paceline_pipeline::Store;
 use paceline_pipeline::batch::Checkpoint;
 use paceline_pipeline::dead_letter::DeadLetter;
-use paceline_pipeline::store::{EmbeddedStore, Item, Key, Pin, PinKey, StoreError, Write, Written};
+use paceline_pipeline::store::{EmbeddedStore, Item, Key, MemoryStore, Pin, PinKey, StoreError, Write, Written};
 
 /// One of the stores.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub enum AnyStore {
     Embedded(EmbeddedStore),
     /// A table in DynamoDB.
     DynamoDb(DynamoDbStore),
+    /// The process's memory.
+    Memory(MemoryStore),
 }
 
 macro_rules! either {
@@ -20,6 +22,7 @@ macro_rules! either {
         match $self {
             Self::Embedded($store) => $call,
             Self::DynamoDb($store) => $call,
+            Self::Memory($store) => $call,
         }
     };
 }

@@ -57,7 +57,7 @@ impl Handler {
     fn usage(&self) -> paceline_aws::dynamodb::Usage {
         match self.pipeline.store() {
             AnyStore::DynamoDb(store) => store.usage(),
-            AnyStore::Embedded(_) => paceline_aws::dynamodb::Usage::default(),
+            AnyStore::Embedded(_) | AnyStore::Memory(_) => paceline_aws::dynamodb::Usage::default(),
         }
     }
 

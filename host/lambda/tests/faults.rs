@@ -9,7 +9,7 @@ use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Function;
 use paceline_testbed::mapping::{Mapping, Report};
-use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::proxy::{FaultProxy, Faults, Injected};
 use support::{Deployment, Fences, Killer, Message, put, race, stream};
 
 /// A tenth of all calls.
@@ -25,7 +25,7 @@ fn faults() -> Faults {
 }
 
 /// One race under one seed's faults.
-fn run(seed: u64, fences: Fences, factor: usize, window: Option<u32>, size: (u32, u32)) -> Report {
+fn run(seed: u64, fences: Fences, factor: usize, window: Option<u32>, size: (u32, u32)) -> (Report, Injected) {
     let (racers, seconds) = size;
     let key = if fences == Fences::Ordinal { PartitionKey::Random } else { PartitionKey::Racer };
     // Producers that send twice are for the ordinal fence alone.
@@ -66,9 +66,7 @@ fn run(seed: u64, fences: Fences, factor: usize, window: Option<u32>, size: (u32
     let report = mapping.run(&stream, &function);
     assert!(report.failures.is_empty(), "seed {seed}: {report:?}");
     deployment.outcome().must_be(&deployment.local(&messages), &format!("seed {seed}"));
-    let injected = proxy.counts().injected.total();
-    assert!(injected > 0 && report.duplicates + report.deaths > 0, "seed {seed} broke nothing: {report:?}");
-    report
+    (report, proxy.counts().injected)
 }
 
 /// How many seeds, and how large a race: more of both for a soak.
@@ -78,9 +76,21 @@ fn soak() -> Option<u64> {
 
 fn seeds(first: u64, fences: Fences, factor: usize, window: Option<u32>) {
     let (seeds, size) = soak().map_or((10, (8, 30)), |seeds| (seeds, (50, 120)));
+    let (mut deaths, mut duplicates, mut retries, mut faults, mut after) = (0, 0, 0, 0, 0);
     for seed in first * seeds..(first + 1) * seeds {
-        run(seed, fences, factor, window, size);
+        let (report, injected) = run(seed, fences, factor, window, size);
+        deaths += report.deaths;
+        duplicates += report.duplicates;
+        retries += report.retries;
+        faults += injected.total();
+        after += injected.resets_after + injected.errors_after;
     }
+    // Not every seed breaks something, but all of them together break everything.
+    let all = [deaths, duplicates, retries, faults, after];
+    assert!(
+        all.iter().all(|count| *count > 0),
+        "deaths, duplicates, retries, faults, faults after the effect: {all:?}"
+    );
 }
 
 macro_rules! fifty_seeds {

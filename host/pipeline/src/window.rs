@@ -180,6 +180,9 @@ fn move_places(groups: &mut [Partial], to: impl Fn(SequenceNumber) -> Option<Seq
     Some(())
 }
 
+/// What one aggregate of one table gathered: the table, the aggregate, and the records.
+type Call = (usize, usize, Vec<Gathered>);
+
 /// A record's state, ready for the window.
 struct Gathered {
     key: Key,
@@ -280,7 +283,7 @@ fn gather(
     batch: &Batch,
     dead: &mut Dead,
     fuel: &mut Fuel,
-) -> Result<(Vec<(usize, usize, Vec<Gathered>)>, u64), PipelineError> {
+) -> Result<(Vec<Call>, u64), PipelineError> {
     let mut gone: HashSet<u32> = dead.iter().map(|(record, _)| *record).collect();
     // A record that an aggregator can't deal with is gathered for none: the gathering starts anew without it.
     loop {
@@ -384,13 +387,7 @@ impl Known {
     }
 }
 
-fn add(
-    window: &mut Window,
-    tables: &[Table<'_>],
-    batch: &Batch,
-    cells: &Cells,
-    gathered: Vec<(usize, usize, Vec<Gathered>)>,
-) {
+fn add(window: &mut Window, tables: &[Table<'_>], batch: &Batch, cells: &Cells, gathered: Vec<Call>) {
     for (table, nth, rows) in gathered {
         let plan = tables[table].plan;
         let ruling = window.ruling(plan);
@@ -624,7 +621,7 @@ fn admit<'a>(shard: &Arc<str>, partial: &'a Partial, item: Option<Item>) -> Resu
         _ => return Err("it has another sort of fence than the rulebook says".to_owned()),
     };
     let new = states.len() - before;
-    let joining = (new > 0).then(|| Joining { partial, item, fence, states });
+    let joining = (new > 0).then_some(Joining { partial, item, fence, states });
     Ok((joining, (all - new) as u64))
 }
 
@@ -655,7 +652,8 @@ fn merge(
             return Ok(faults);
         }
         // Halves of what fails, until the pair is known that brings the call down.
-        let mut waiting = vec![0..pairs.len()];
+        let all = 0..pairs.len();
+        let mut waiting = Vec::from([all]);
         while let Some(range) = waiting.pop() {
             let some = &pairs[range.clone()];
             let left: PackedBuf = some.iter().map(|(_, left, _)| left.as_slice()).collect();

@@ -2,8 +2,9 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use paceline_pipeline::Rulebooks;
 use paceline_pipeline::batch::Batch;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
@@ -51,6 +52,15 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 const SEQUENCE: &str = r#""sequence""#;
 const ORDINAL: &str = r#"{ ordinal = "/second" }"#;
 
+/// Rulebooks whose plugins are compiled once for all cases.
+fn compiled(ordinal: bool) -> &'static Arc<Rulebooks> {
+    static COMPILED: LazyLock<[Arc<Rulebooks>; 2]> = LazyLock::new(|| {
+        let folder = tempfile::tempdir().unwrap();
+        [SEQUENCE, ORDINAL].map(|fence| rulebooks(&folder.path().join(fence.len().to_string()), fence))
+    });
+    &COMPILED[usize::from(ordinal)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
@@ -60,15 +70,14 @@ proptest! {
         steps in steps(),
         ordinal in any::<bool>(),
     ) {
-        let folder = tempfile::tempdir().unwrap();
-        let rulebooks = rulebooks(folder.path(), if ordinal { ORDINAL } else { SEQUENCE });
+        let rulebooks = compiled(ordinal);
         let alone = Shared::default();
-        safe(host(alone.clone(), &rulebooks).process(&batch(SHARD, &messages, 0), None, &mut Summary::default()));
+        safe(host(alone.clone(), rulebooks).process(&batch(SHARD, &messages, 0), None, &mut Summary::default()));
 
         // Busy now and then, so that windows are closed by halves.
         let store = Shared { busy_every: 7, ..Shared::default() };
         let shard: Arc<str> = SHARD.into();
-        let host = host(store.clone(), &rulebooks);
+        let host = host(store.clone(), rulebooks);
         let (mut at, mut state) = (0, Window::new(Arc::clone(&shard)).to_bytes());
         // After the drawn steps the rest comes at once, and the window closes.
         let rest = Step { records: messages.len(), close: true, unheard: false };

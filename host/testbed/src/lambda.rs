@@ -209,6 +209,11 @@ impl Function {
         self.service.started.load(Ordering::Relaxed)
     }
 
+    /// How long the threads of all living instances have run on a processor.
+    pub fn processor_time(&self) -> Duration {
+        self.service.instances().iter().map(|instance| instance.processor_time()).sum()
+    }
+
     /// What the instances have printed so far, on both streams; the latest lines only, where it was much. What an
     /// instance printed before its answer may come after it: see [`Function::wait_for_log`].
     pub fn logs(&self) -> String {

@@ -61,8 +61,8 @@ impl Cache {
         }
     }
 
-    /// Remembers what stands at a key, unless something later is known by now: two of the process's shards may be at the
-    /// same item, and an answer may come late.
+    /// Remembers what stands at a key, unless something later is known by now: two of the process's shards may be at
+    /// the same item, and an answer may come late.
     pub(super) fn learn(&self, key: &Key, standing: Standing) {
         if let Some(mut entries) = self.entries()
             && entries.peek(key).is_none_or(|known| known.revision() <= standing.revision())

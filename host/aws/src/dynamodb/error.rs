@@ -14,8 +14,8 @@ use paceline_pipeline::store::StoreError;
 const MESSAGE_CHARS: usize = 400;
 
 /// What the host has to be allowed to do.
-const PERMISSIONS: &str = "dynamodb:BatchGetItem, GetItem, Query, Scan, PutItem, UpdateItem, BatchWriteItem, DescribeTable, and for \
-                           `write = \"statements\"` PartiQLInsert and PartiQLUpdate";
+const PERMISSIONS: &str = "dynamodb:BatchGetItem, GetItem, Query, Scan, PutItem, UpdateItem, BatchWriteItem, \
+                           DescribeTable, and for `write = \"statements\"` PartiQLInsert and PartiQLUpdate";
 
 /// What is to be done about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,8 @@ impl Named {
         }
     }
 
-    /// Sorts an error code. Codes of whole requests and of single statements are the same but for `Exception` at the end.
+    /// Sorts an error code. Those of whole requests and of single statements are the same but for `Exception` at the
+    /// end.
     pub(super) fn sort_code(
         &self,
         doing: &str,

@@ -45,7 +45,7 @@ const NUMBER_BYTES: usize = 12;
 
 /// The numbers that DynamoDB holds, in magnitude, beside 0.
 const SMALLEST: f64 = 1e-130;
-const LARGEST: f64 = 9.999_999_999_999_999e125;
+const TOO_LARGE: f64 = 1e126;
 
 pub(super) fn key_map(key: &Key) -> Map {
     Map::from([
@@ -89,7 +89,7 @@ pub(super) fn fits(key: &Key, item: &Item, index: &str) -> Result<(), String> {
         let numeric = match value {
             Attribute::Number(number) => {
                 let magnitude = number.abs();
-                if *number != 0.0 && !(SMALLEST..=LARGEST).contains(&magnitude) {
+                if *number != 0.0 && !(SMALLEST..TOO_LARGE).contains(&magnitude) {
                     return Err(format!(
                         "attribute `{name}` is {number:e}; DynamoDB holds numbers from 1e-130 to 9.99e125 in magnitude"
                     ));
@@ -305,7 +305,7 @@ mod tests {
 
     fn value() -> impl Strategy<Value = Attribute> {
         let number = any::<f64>()
-            .prop_filter("DynamoDB holds it", |number| *number == 0.0 || (SMALLEST..=LARGEST).contains(&number.abs()));
+            .prop_filter("DynamoDB holds it", |number| *number == 0.0 || (SMALLEST..TOO_LARGE).contains(&number.abs()));
         prop_oneof![
             any::<bool>().prop_map(Attribute::Boolean),
             any::<i64>().prop_map(Attribute::Integer),
@@ -344,7 +344,8 @@ mod tests {
                 .filter(|(name, _)| !["PK", "SK"].contains(&name.as_str()))
                 .map(|(name, value)| (name.into(), value))
                 .collect();
-            Item { revision, state, fence, attributes, provenance: Arc::new(Provenance { race_type, version, plugins }) }
+            let provenance = Arc::new(Provenance { race_type, version, plugins });
+            Item { revision, state, fence, attributes, provenance }
         }
     }
 
@@ -387,7 +388,8 @@ mod tests {
         #[test]
         fn a_number_is_the_same_number_in_any_form(number in any::<i64>(), zeros in 0..5_u32) {
             let scaled = number / 10_i64.pow(zeros);
-            for text in [format!("{scaled}e{zeros}"), format!("{scaled}.000E+{zeros}"), format!("{scaled}{}", "0".repeat(zeros as usize))] {
+            let filled = format!("{scaled}{}", "0".repeat(zeros as usize));
+            for text in [format!("{scaled}e{zeros}"), format!("{scaled}.000E+{zeros}"), filled] {
                 prop_assert_eq!(integer(&text), Some(scaled * 10_i64.pow(zeros)), "{}", text);
             }
         }
@@ -400,7 +402,7 @@ mod tests {
             assert_eq!(integer(text), wanted, "{text}");
         }
         assert_eq!(number("1.5"), Some(Attribute::Number(1.5)));
-        assert_eq!(number("9223372036854775808"), Some(Attribute::Number(9.223372036854775808e18)));
+        assert_eq!(number("9223372036854775808"), Some(Attribute::Number(2_f64.powi(63))));
         assert_eq!(number("x"), None);
         assert_eq!(number_text(167.04), "167.04");
         assert_eq!(number_text(1e125), "1e125");

@@ -335,7 +335,7 @@ fn encode(letter: &DeadLetter, expires: Option<u64>) -> Map {
         set(TICKET, AttributeValue::N(ticket.to_string()));
     }
     if !letter.folded.is_empty() {
-        let folded = postcard::to_allocvec(&letter.folded).expect("keys can always be written");
+        let folded = postcard::to_allocvec(&letter.folded).expect("a key has no part that can't be encoded");
         set(FOLDED, AttributeValue::B(Blob::new(folded)));
     }
     // A letter that is being driven through again does not expire.
@@ -413,11 +413,11 @@ mod tests {
             plugin in any::<Option<[u8; 32]>>(),
             rulebook in prop::option::of((".{0,5}", any::<u64>())),
             ticket in any::<Option<u64>>(),
-            folded in prop::collection::vec((".{1,9}", ".{1,9}"), 0..3),
+            folded in prop::collection::vec((".{0,9}", ".{0,9}"), 0..3),
         ) -> DeadLetter {
+            let folded = folded.into_iter().map(|(partition, sort)| Key { partition, sort }).collect();
             let place = Place { sequence: sequence.into(), sub_sequence };
             let reason = Reason { cause, text, field, plugin, rulebook };
-            let folded = folded.into_iter().map(|(partition, sort)| Key { partition, sort }).collect();
             DeadLetter { id, shard, place, partition_key, arrival_ms, payload, cut_from, reason, ticket, folded }
         }
     }
@@ -442,7 +442,7 @@ mod tests {
             cut_from: None,
             reason,
             ticket: None,
-            folded: Vec::new(),
+            folded: vec![],
         };
         let map = encode(&letter, Some(1));
         assert!(bytes(&map) <= MAX_ITEM_BYTES, "{}", bytes(&map));
@@ -472,7 +472,7 @@ mod tests {
             cut_from: None,
             reason,
             ticket: Some(3),
-            folded: Vec::new(),
+            folded: vec![],
         };
         assert!(!encode(&letter, Some(1)).contains_key(EXPIRES));
         assert!(encode(&DeadLetter { ticket: None, ..letter }, Some(1)).contains_key(EXPIRES));

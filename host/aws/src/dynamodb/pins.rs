@@ -176,8 +176,9 @@ fn unreadable(PinKey { race_type, value }: &PinKey) -> String {
     format!("the pin of race `{value}` of race type {race_type} can't be read; delete it, and the race is pinned anew")
 }
 
-/// A name of at most so many bytes. One that is longer keeps its beginning and gets a hash of the whole: a record decides
-/// what is pinned, and an absurd one must not stop its neighbours. Should two such names ever meet, they share a pin.
+/// A name of at most so many bytes. One that is longer keeps its beginning and gets a hash of the whole: a record
+/// decides what is pinned, and an absurd one must not stop its neighbours. Should two such names ever meet, they share
+/// a pin.
 pub(super) fn short(name: &str, most: usize) -> String {
     if name.len() <= most {
         return name.to_owned();

@@ -14,8 +14,8 @@ use super::error::{Fault, Kind, Named};
 pub struct Usage {
     /// Requests sent, also those that failed.
     pub requests: u64,
-    /// Write capacity units, those of the indexes among them. A write whose condition fails costs some too, but DynamoDB
-    /// does not say how many.
+    /// Write capacity units, those of the indexes among them. A write whose condition fails costs some too, but
+    /// DynamoDB does not say how many; and DynamoDB Local says nothing of statements.
     pub write_units: f64,
     /// Read capacity units.
     pub read_units: f64,

@@ -273,8 +273,8 @@ fn statement_end(table: &Named, meter: &Meter, answer: BatchStatementResponse) -
     }
 }
 
-/// A write as a PartiQL statement; nothing where only `PutItem` can do it. It leaves what `PutItem` would leave: what the
-/// item had before and has no longer is removed by name, so what it had must be known.
+/// A write as a PartiQL statement; nothing where only `PutItem` can do it. It leaves what `PutItem` would leave: what
+/// the item had before and has no longer is removed by name, so what it had must be known.
 fn statement(table: &str, write: &Write, before: Option<&Standing>) -> Option<BatchStatementRequest> {
     let Write { key, expected, item } = write;
     let attributes = item::attributes(item);

@@ -218,7 +218,11 @@ impl Outcome {
         };
         let mut dead: Vec<_> = letters
             .iter()
-            .map(|letter| (String::from_utf8_lossy(&letter.payload).into_owned(), letter.reason.cause.to_string()))
+            // A table holds 400 KB of the longest ones.
+            .map(|letter| {
+                let start: String = String::from_utf8_lossy(&letter.payload).chars().take(200).collect();
+                (start, letter.reason.cause.to_string())
+            })
             .collect();
         dead.sort();
         Self { items: items.into_iter().map(plain).collect(), dead }
@@ -231,7 +235,10 @@ impl Outcome {
         }
         let more: Vec<_> = self.items.keys().filter(|key| !other.items.contains_key(key)).collect();
         assert!(more.is_empty(), "{what}: items that should not be there: {more:?}");
-        assert_eq!(self.dead, other.dead, "{what}: dead letters");
+        for (ours, theirs) in self.dead.iter().zip(&other.dead) {
+            assert_eq!(ours, theirs, "{what}: dead letters");
+        }
+        assert_eq!(self.dead.len(), other.dead.len(), "{what}: dead letters");
     }
 }
 

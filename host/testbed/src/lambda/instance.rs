@@ -42,6 +42,7 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Instance {
     arn: String,
+    pid: Option<u32>,
     desk: Mutex<Desk>,
     /// There is a job on the desk.
     assigned: Notify,
@@ -83,6 +84,7 @@ impl Instance {
         let (died, dead) = watch::channel(false);
         let instance = Arc::new(Self {
             arn: format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", configuration.name),
+            pid: child.id(),
             desk: Mutex::new(Desk { reserved: true, ..Desk::default() }),
             assigned: Notify::new(),
             kill: Notify::new(),
@@ -121,6 +123,16 @@ impl Instance {
     pub(super) fn assign(&self, job: Job) {
         self.desk().waiting = Some(job);
         self.assigned.notify_one();
+    }
+
+    /// How long its threads have run on a processor, by the kernel's count in nanoseconds.
+    pub(super) fn processor_time(&self) -> Duration {
+        let tasks = self.pid.and_then(|pid| std::fs::read_dir(format!("/proc/{pid}/task")).ok());
+        let nanoseconds = tasks.into_iter().flatten().filter_map(|task| {
+            let counts = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+            counts.split(' ').next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanoseconds.sum())
     }
 
     /// Since when the function has been at work.
