@@ -50,6 +50,19 @@ test: setup nextest ## Set up and run every test and check
 nextest: setup
 	@cargo nextest --version 2>/dev/null | grep -q 'nextest' || cargo install cargo-nextest --locked --version $(NEXTEST)
 
+.PHONY: lambda
+lambda: setup ## Build the Lambda function's package for this machine's architecture: target/lambda/paceline.zip
+	cargo build --release -p paceline -p paceline-lambda
+	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
+	scripts/lambda-package target/release/bootstrap
+
+.PHONY: soak
+soak: setup nextest ## Many seeds of faults, kills and repeats with longer races: hours; PACELINE_SOAK_SEEDS says how many
+	cargo build --workspace --all-targets
+	@$(MAKE) --no-print-directory plugins
+	PACELINE_SOAK_SEEDS=$${PACELINE_SOAK_SEEDS:-100} scripts/local-aws \
+	    cargo nextest run --workspace --profile soak -E 'package(paceline-lambda) and binary(faults)'
+
 .PHONY: bench
 bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.json
 	cargo build --release --workspace --bins

@@ -12,11 +12,13 @@
 //! - `event`: a Lambda event's bytes to decoded records, against `aws_lambda_events`.
 //! - `function`: what an invocation of the Lambda function costs, and its cold start.
 //! - `table`: what a race costs in DynamoDB.
+//! - `kpl`: aggregates of the Kinesis Producer Library to user records.
 //! - `race`: the whole program, from a file to the durable store.
 #![forbid(unsafe_code)]
 
 mod event;
 mod function;
+mod kpl;
 mod pipeline;
 mod race;
 mod score;
@@ -79,6 +81,9 @@ fn main() {
     }
     if wanted("event") {
         event::run(&mut results);
+    }
+    if wanted("kpl") {
+        kpl::run(&mut results);
     }
     if wanted("function") {
         function::run(&mut results);

@@ -103,6 +103,14 @@ fn cost(results: &mut Results, name: &str, usage: Usage) {
     results.add(&format!("requests_per_1000_records_{name}"), usage.requests as f64 / thousands, "PutItem", "");
 }
 
+/// How long this thread, which does all of a host's work, has run on a processor, in microseconds.
+fn processor_time() -> f64 {
+    let counts = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts it");
+    let nanoseconds: u64 =
+        counts.split(' ').next().and_then(|count| count.parse().ok()).expect("the first is a number");
+    nanoseconds as f64 / 1e3
+}
+
 pub(crate) fn run(results: &mut Results) {
     let Ok(endpoint) = std::env::var("PACELINE_TEST_DYNAMODB") else {
         println!("\nwhat a race costs in DynamoDB: left out, there is none here; `make bench` starts one");
@@ -134,16 +142,21 @@ pub(crate) fn run(results: &mut Results) {
     let hosts = [Host::new(&endpoint, WriteWith::Statements), Host::new(&endpoint, WriteWith::Items)];
     let before = hosts.each_ref().map(Host::usage);
     let mut times = [Vec::new(), Vec::new()];
+    let mut work = [Vec::new(), Vec::new()];
     for batch in &batches(&lines, 1)[..2 * TURNS] {
-        for (host, times) in hosts.iter().zip(&mut times) {
-            let started = Instant::now();
+        for ((host, times), work) in hosts.iter().zip(&mut times).zip(&mut work) {
+            let (started, worked) = (Instant::now(), processor_time());
             host.process(batch);
             times.push(started.elapsed().as_secs_f64() * 1e3);
+            work.push((processor_time() - worked) / RACERS as f64);
         }
     }
     let [statements, items] = times.map(|mut times| median(&mut times));
+    let [little, much] = work.map(|mut work| median(&mut work));
     let [few, many] = [0, 1].map(|which| hosts[which].usage().since(before[which]).requests as f64);
     results.add("write_statements_ms_per_batch", statements, "ms", "");
     results.add("write_statements_over_items_time", statements / items, "statements/items", "");
+    results.add("write_statements_cpu_us_per_group", little, "us", "");
+    results.add("write_statements_over_items_cpu", little / much, "statements/items", "");
     results.add("write_statements_over_items_requests", few / many, "statements/items", "");
 }

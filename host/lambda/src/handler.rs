@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lambda_runtime::{Context, LambdaEvent};
+use lambda_runtime::Context;
 use paceline_aws::event::{self, Answer, Event};
+use paceline_aws::kpl;
 use paceline_config::AnyStore;
 use paceline_pipeline::pipeline::Done;
 use paceline_pipeline::store::StoreError;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, PipelineError};
-use serde_json::value::RawValue;
 
 use crate::metrics::Metrics;
 use crate::window;
@@ -35,12 +35,10 @@ impl Handler {
     }
 
     /// From an event to its answer.
-    pub(crate) async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Failure> {
-        let LambdaEvent { payload, context } = event;
-        let deadline = deadline(&context);
+    pub(crate) async fn handle(&self, body: &[u8], context: &Context) -> Result<Answer, Failure> {
+        let deadline = deadline(context);
         let mut summary = Summary::default();
-        let event = event::read(payload.get().as_bytes()).map_err(|error| self.failed(&error.to_string()))?;
-        drop(payload);
+        let event = event::read(body).map_err(|error| self.failed(&error.to_string()))?;
         let usage = self.usage();
         self.metrics.age(&event.batch);
         let answer = self.answer(event, deadline, &mut summary).await;
@@ -71,6 +69,8 @@ impl Handler {
             event.batch.records[unreadable.record].payload = unreadable.text;
             event.batch.undecodable.push((unreadable.record as u32, unreadable.why));
         }
+        // No range: what Lambda hands over of a shard is the shard's.
+        kpl::unpack(&mut event.batch, None);
         match event.window.take() {
             Some(window) => self.windowed(event, &window, deadline, summary).await,
             None if event.batch.records.is_empty() => Ok(Answer::default()),

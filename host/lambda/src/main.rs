@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - `start`: the configuration, and what of it can't be right.
+//! - `body`: the event's bytes, past the runtime's own reading.
 //! - `handler`: one event, from its bytes to the answer.
 //! - `window`: the state of a tumbling window, as Lambda carries it from event to event.
 //! - `metrics`: what an event came to, in CloudWatch's embedded metric format.
@@ -10,6 +11,7 @@
 //! Logs and metrics go to standard output, one JSON object a line; payloads never do.
 #![forbid(unsafe_code)]
 
+mod body;
 mod handler;
 mod metrics;
 mod start;
@@ -18,9 +20,10 @@ mod window;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use lambda_runtime::{LambdaEvent, service_fn};
-use serde_json::value::RawValue;
+use lambda_runtime::layers::TracingLayer;
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 
+use body::Body;
 use handler::Handler;
 
 fn main() -> ExitCode {
@@ -60,12 +63,13 @@ async fn run() -> Result<(), lambda_runtime::Error> {
             Err(wrong)
         }
     };
-    let serve = |event: LambdaEvent<Box<RawValue>>| {
-        let handler = handler.clone();
+    let body = Body::default();
+    let serve = |event: LambdaEvent<()>| {
+        let (handler, body) = (handler.clone(), body.clone());
         async move {
             let handler: Arc<Handler> = handler?;
-            handler.handle(event).await
+            handler.handle(&body.take(), &event.context).await
         }
     };
-    lambda_runtime::run(service_fn(serve)).await
+    Runtime::new(service_fn(serve)).layer(body.clone()).layer(TracingLayer::new()).run().await
 }

@@ -1,7 +1,7 @@
 //! What an event came to, in CloudWatch's embedded metric format: a line of JSON on standard output, which CloudWatch
 //! makes metrics of.
 //!
-//! Every metric has the dimension `function`. Some have a second one:
+//! Every metric has the dimension `function`. Some have a second one. What is 0 is not written.
 //!
 //! | metric | second dimension | unit | what it counts |
 //! |---|---|---|---|

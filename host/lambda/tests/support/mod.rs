@@ -326,3 +326,104 @@ pub fn error(outcome: Invocation) -> String {
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
+
+/// A message of class 3 in race 131. Its output is 1.3 × (cadence + 35).
+pub fn beat(racer: u32, second: u32, cadence: u32) -> Value {
+    serde_json::json!({
+        "event": "update", "deviceTimestamp": 1_620_566_842_000_u64 + u64::from(second) * 1_000, "second": second,
+        "raceId": 131, "name": "Hubert", "racerId": racer, "classId": 3, "cadence": cadence, "resistance": 65,
+    })
+}
+
+/// Payloads as messages, for the local run.
+pub fn messages<'p>(payloads: impl IntoIterator<Item = &'p [u8]>) -> Vec<Message> {
+    let message = |payload: &[u8]| Message { payload: payload.to_vec(), key: String::new(), sent_ms: 0 };
+    payloads.into_iter().map(message).collect()
+}
+
+/// The sequence number of an event's record.
+pub fn sequence(number: usize) -> String {
+    format!("49{number:054}")
+}
+
+/// A record of an event, as Lambda writes it.
+pub fn record(number: usize, payload: &[u8]) -> Value {
+    let sequence = sequence(number);
+    serde_json::json!({
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": "partitionKey1",
+            "data": paceline_aws::base64::encode(payload),
+            "approximateArrivalTimestamp": 1_620_566_842.971,
+            "sequenceNumber": sequence,
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": format!("shardId-000000000000:{sequence}"),
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": "arn:aws:iam::123456789012:role/paceline",
+        "awsRegion": "us-east-1",
+        "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/alleycat",
+    })
+}
+
+/// An event with these records.
+pub fn event(records: &[Value]) -> Vec<u8> {
+    serde_json::json!({ "Records": records }).to_string().into_bytes()
+}
+
+/// An event with these payloads, numbered from 0.
+pub fn event_of<'p>(payloads: impl IntoIterator<Item = &'p [u8]>) -> Vec<u8> {
+    let records: Vec<Value> =
+        payloads.into_iter().enumerate().map(|(number, payload)| record(number, payload)).collect();
+    event(&records)
+}
+
+/// The answer of which nothing has to come again.
+pub fn all_safe() -> Value {
+    serde_json::json!({ "batchItemFailures": [] })
+}
+
+/// The answer by which all from this record on has to come again.
+pub fn safe_before(sequence: &str) -> Value {
+    serde_json::json!({ "batchItemFailures": [{ "itemIdentifier": sequence }] })
+}
+
+/// Posts to a server, which must not answer in chunks; status and body.
+pub fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(60)))?;
+    // Of version 1.0, an answer ends with its connection.
+    let mut request = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n", body.len());
+    headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
+    request.push_str("\r\n");
+    stream.write_all(&[request.as_bytes(), body].concat())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let split = answer.windows(4).position(|end| end == b"\r\n\r\n");
+    let split = split.ok_or_else(|| std::io::Error::other("no head of an answer"))?;
+    let head = String::from_utf8_lossy(&answer[..split]);
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| std::io::Error::other(format!("no status in {head:?}")))?;
+    Ok((status, answer[split + 4..].to_vec()))
+}
+
+/// Asks DynamoDB Local in its own JSON, past the SDK and past what paceline makes of it.
+pub fn dynamodb(operation: &str, request: &Value) -> Value {
+    let endpoint = endpoint();
+    let address = endpoint.strip_prefix("http://").unwrap().trim_end_matches('/');
+    let target = format!("DynamoDB_20120810.{operation}");
+    let headers = [
+        ("X-Amz-Target", target.as_str()),
+        ("Content-Type", "application/x-amz-json-1.0"),
+        ("X-Amz-Date", "20260101T000000Z"),
+        (
+            "Authorization",
+            "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+        ),
+    ];
+    let (status, body) = post(address, "/", &headers, request.to_string().as_bytes()).unwrap();
+    assert_eq!(status, 200, "{operation} {request}: {}", String::from_utf8_lossy(&body));
+    serde_json::from_slice(&body).unwrap()
+}

@@ -1,0 +1,177 @@
+//! The function stops in time: it answers before Lambda would kill it, and where it is killed all the same, what was
+//! written is not written again.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use paceline_pipeline::Store;
+use paceline_pipeline::store::Key;
+use paceline_testbed::dynamodb::endpoint;
+use paceline_testbed::lambda::{Function, Invocation};
+use paceline_testbed::proxy::{FaultProxy, Faults};
+use serde_json::Value;
+use support::{Deployment, Fences, all_safe, answer, beat, block_on, event_of, messages, safe_before, sequence};
+
+/// More than any invocation here takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The requests that write groups.
+const WRITE: &str = "BatchExecuteStatement";
+
+/// A message of each racer.
+fn lap(racers: u32, second: u32) -> Vec<Vec<u8>> {
+    (0..racers).map(|racer| beat(racer, second, 30 + racer % 60).to_string().into_bytes()).collect()
+}
+
+fn event_with(payloads: &[Vec<u8>]) -> Vec<u8> {
+    event_of(payloads.iter().map(Vec::as_slice))
+}
+
+fn revisions(deployment: &Deployment) -> BTreeMap<Key, u64> {
+    let items = block_on(deployment.store().items()).unwrap();
+    items.into_iter().map(|(key, item)| (key, item.revision)).collect()
+}
+
+/// Whether the standing of the racer of this record is in the table.
+fn stands(written: &BTreeMap<Key, u64>, racer: usize) -> bool {
+    written.contains_key(&Key { partition: "race-131".into(), sort: format!("racer-{racer}") })
+}
+
+/// A deployment that has one write in flight at a time, so that a commit has a middle.
+fn one_at_a_time() -> Deployment {
+    let deployment = Deployment::new(Fences::Ordinal);
+    deployment.configure("concurrency = 1\n\n[retry]\nfirst-wait-ms = 2\nlongest-wait-ms = 100\n");
+    deployment
+}
+
+/// The function, warm: it has started, loaded the plugins and connected, which Lambda does not count.
+fn warm(deployment: &Deployment, proxy: &FaultProxy, first: &[Vec<u8>]) -> Function {
+    let function = deployment.function(&proxy.endpoint());
+    assert_eq!(answer(function.invoke(event_with(first), TIMEOUT)), all_safe());
+    function
+}
+
+#[test]
+fn writes_that_are_throttled_until_the_deadline_get_an_answer_in_time() {
+    let deployment = one_at_a_time();
+    let proxy = Arc::new(FaultProxy::start(&endpoint(), Faults::default(), 1));
+    let before = [beat(1_000, 1, 60).to_string().into_bytes()];
+    let function = warm(&deployment, &proxy, &before);
+    // One request of 25 groups goes through, all further ones are refused.
+    let (weak, writes) = (Arc::downgrade(&proxy), AtomicU64::new(0));
+    proxy.on_request(move |_, operation| {
+        if operation == WRITE && writes.fetch_add(1, Ordering::SeqCst) == 1 {
+            let proxy = weak.upgrade().expect("the proxy runs its own hook");
+            proxy.set_faults(Faults { throttle: 1.0, only: Some(vec![WRITE.to_owned()]), ..Faults::default() });
+        }
+    });
+    let payloads = lap(60, 1);
+    let (timeout, begun) = (Duration::from_secs(3), Instant::now());
+    let answer_in_time = answer(function.invoke(event_with(&payloads), timeout));
+    assert!(begun.elapsed() < timeout, "{:?}", begun.elapsed());
+    // It did not give up at the first refusal either.
+    assert!(begun.elapsed() > timeout / 2, "{:?}", begun.elapsed());
+
+    let written = revisions(&deployment);
+    let first_missing = (0..60).find(|racer| !stands(&written, *racer)).expect("35 groups are not written");
+    assert_eq!(answer_in_time, safe_before(&sequence(first_missing)));
+    assert_eq!(written.len(), 1 + 25, "what was safe stands");
+
+    proxy.on_request(|_, _| ());
+    proxy.set_faults(Faults::default());
+    assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+    let all = messages(before.iter().chain(&payloads).map(Vec::as_slice));
+    deployment.outcome().must_be(&deployment.local(&all), "delivered again");
+    assert!(revisions(&deployment).values().all(|revision| *revision == 1), "each group was written once");
+}
+
+#[test]
+fn writes_that_nobody_answers_get_an_answer_in_time() {
+    let deployment = one_at_a_time();
+    let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
+    let before = [beat(1_000, 1, 60).to_string().into_bytes()];
+    let function = warm(&deployment, &proxy, &before);
+    // Longer than the function may take; the writes come through afterwards, when nobody waits for them any more.
+    let late = Faults { delay: 1.0, delay_ms: (4_000, 4_000), only: Some(vec![WRITE.to_owned()]), ..Faults::default() };
+    proxy.set_faults(late);
+    let payloads = lap(60, 1);
+    let (timeout, begun) = (Duration::from_secs(3), Instant::now());
+    let outcome = function.invoke(event_with(&payloads), timeout);
+    assert!(begun.elapsed() < timeout, "{:?}", begun.elapsed());
+    assert_ne!(outcome, Invocation::TimedOut);
+    assert_eq!(answer(outcome), safe_before(&sequence(0)));
+
+    // The redelivery meets the late writes or does not: it comes to the same.
+    proxy.set_faults(Faults::default());
+    assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+    let all = messages(before.iter().chain(&payloads).map(Vec::as_slice));
+    deployment.outcome().must_be(&deployment.local(&all), "delivered again");
+    assert_eq!(function.started(), 1, "no instance was killed");
+}
+
+#[test]
+fn reads_that_nobody_answers_get_an_answer_in_time() {
+    let deployment = Deployment::new(Fences::Ordinal);
+    let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
+    let before = [beat(1_000, 1, 60).to_string().into_bytes()];
+    let function = warm(&deployment, &proxy, &before);
+    let late = Faults { delay: 1.0, delay_ms: (20_000, 20_000), ..Faults::default() };
+    proxy.set_faults(late);
+    // Another race: its pin has to be read before anything can begin.
+    let other: Vec<Vec<u8>> = [1, 2]
+        .map(|racer| {
+            let mut message = beat(racer, 1, 60);
+            message["raceId"] = Value::from(132);
+            message.to_string().into_bytes()
+        })
+        .to_vec();
+    for payloads in [&lap(5, 1), &other] {
+        let (timeout, begun) = (Duration::from_secs(2), Instant::now());
+        assert_eq!(answer(function.invoke(event_with(payloads), timeout)), safe_before(&sequence(0)));
+        assert!(begun.elapsed() < timeout, "{:?}", begun.elapsed());
+    }
+    proxy.set_faults(Faults::default());
+    let all: Vec<Vec<u8>> = [lap(5, 1), other].concat();
+    assert_eq!(answer(function.invoke(event_with(&all), TIMEOUT)), all_safe());
+    let all = messages(before.iter().chain(&all).map(Vec::as_slice));
+    deployment.outcome().must_be(&deployment.local(&all), "delivered again");
+}
+
+#[test]
+fn what_was_written_before_a_kill_is_not_written_again() {
+    let deployment = one_at_a_time();
+    let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
+    let function = Arc::new(deployment.function(&proxy.endpoint()));
+    // At the third of a batch's four requests; that one still reaches the table, nothing after it does.
+    let (left, victim) = (Arc::new(AtomicU64::new(0)), Arc::clone(&function));
+    let fuse = Arc::clone(&left);
+    proxy.on_request(move |_, operation| {
+        if operation == WRITE && fuse.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)) == Ok(1) {
+            victim.kill_busy();
+        }
+    });
+    let mut all = Vec::new();
+    for second in 1..=3 {
+        let payloads = lap(100, second);
+        left.store(3, Ordering::SeqCst);
+        assert_eq!(function.invoke(event_with(&payloads), TIMEOUT), Invocation::Died);
+        let after_the_kill = revisions(&deployment);
+        let of_this_lap = after_the_kill.values().filter(|revision| **revision == u64::from(second)).count();
+        assert!((50..=75).contains(&of_this_lap), "{of_this_lap} of 100 groups were written before the kill");
+
+        left.store(0, Ordering::SeqCst);
+        assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+        let now = revisions(&deployment);
+        assert_eq!(now.len(), 100);
+        let wrong: Vec<_> = now.iter().filter(|(_, revision)| **revision != u64::from(second)).collect();
+        assert!(wrong.is_empty(), "after {second} batches, each delivered twice: {wrong:?}");
+        all.extend(payloads);
+    }
+    deployment.outcome().must_be(&deployment.local(&messages(all.iter().map(Vec::as_slice))), "killed three times");
+    // The hook holds the function, and the function's thread must not end on the proxy's.
+    proxy.on_request(|_, _| ());
+}

@@ -1,0 +1,286 @@
+//! What the function prints: metrics as CloudWatch reads them, logs as JSON, and no payload anywhere.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use paceline_testbed::dynamodb::endpoint;
+use paceline_testbed::lambda::Function;
+use paceline_testbed::proxy::{FaultProxy, Faults};
+use serde_json::{Map, Value, json};
+use support::{Deployment, Fences, all_safe, answer, beat, error, event_of, safe_before, sequence};
+
+/// More than any invocation here takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Nobody's word but the payloads'.
+const MARKER: &str = "Zebedee";
+
+/// Three sound messages and one of each sort that is not.
+fn payloads() -> Vec<Vec<u8>> {
+    let changed = |field: &str, value: Value| {
+        let mut message = beat(4, 1, 60);
+        message["name"] = json!(MARKER);
+        message[field] = value;
+        message.to_string().into_bytes()
+    };
+    let mut payloads: Vec<Vec<u8>> = (1..=3).map(|racer| changed("racerId", json!(racer))).collect();
+    payloads.push(format!("{{\"name\":\"{MARKER}\",").into_bytes());
+    payloads.push(format!("\"{MARKER}\"").into_bytes());
+    payloads.push(changed("cadence", json!(1_000)));
+    payloads.push(changed("event", json!(MARKER)));
+    payloads.push(changed("second", json!(MARKER)));
+    payloads.push(changed("classId", json!(MARKER)));
+    payloads.push(changed("raceId", json!({ "of": MARKER })));
+    payloads.push([MARKER.as_bytes(), b"\xff"].concat());
+    payloads
+}
+
+fn event_with(payloads: &[Vec<u8>]) -> Vec<u8> {
+    event_of(payloads.iter().map(Vec::as_slice))
+}
+
+/// The lines that the function has printed so far, each of which must be a JSON object.
+fn lines(function: &Function) -> Vec<Map<String, Value>> {
+    let logs = function.logs();
+    let read = |line: &str| match serde_json::from_str(line) {
+        Ok(Value::Object(line)) => line,
+        other => panic!("a line is no JSON object but {other:?}: {line}"),
+    };
+    logs.lines().map(read).collect()
+}
+
+/// A line of metrics.
+#[derive(Debug)]
+struct Metrics {
+    namespace: String,
+    /// Name and value.
+    dimensions: BTreeMap<String, String>,
+    /// Name, unit and what was measured: of a histogram each value as often as it came.
+    metrics: BTreeMap<String, (Option<String>, Vec<f64>)>,
+    request_id: String,
+}
+
+/// Reads a line as CloudWatch does:
+/// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+fn metrics(line: &Map<String, Value>) -> Metrics {
+    let about = &line["_aws"];
+    // Milliseconds since 1970, of this century.
+    assert!(
+        about["Timestamp"].as_u64().is_some_and(|at| (1_600_000_000_000..4_000_000_000_000).contains(&at)),
+        "{line:?}"
+    );
+    let directives = about["CloudWatchMetrics"].as_array().expect("a list of directives");
+    let [directive] = &directives[..] else { panic!("{} directives: {line:?}", directives.len()) };
+    let namespace = directive["Namespace"].as_str().expect("a namespace").to_owned();
+    let sets = directive["Dimensions"].as_array().expect("a list of sets of dimensions");
+    let [set] = &sets[..] else { panic!("{} sets of dimensions: {line:?}", sets.len()) };
+    let names: Vec<&str> = set.as_array().unwrap().iter().map(|name| name.as_str().expect("a name")).collect();
+    assert!(!names.is_empty() && names.len() <= 30, "{names:?}");
+    let dimension = |name: &str| {
+        let value = line.get(name).and_then(Value::as_str).unwrap_or_else(|| panic!("{name} has no text: {line:?}"));
+        assert!(!value.is_empty() && value.len() <= 1_024, "{name} is {value:?}");
+        (name.to_owned(), value.to_owned())
+    };
+    let dimensions = names.into_iter().map(dimension).collect();
+    let measured = directive["Metrics"].as_array().expect("a list of metrics");
+    assert!(!measured.is_empty() && measured.len() <= 100, "{} metrics", measured.len());
+    let metrics = measured.iter().map(|metric| {
+        let name = metric["Name"].as_str().expect("a metric's name");
+        let unit = metric.get("Unit").map(|unit| unit.as_str().expect("a unit").to_owned());
+        (name.to_owned(), (unit, numbers(&line[name])))
+    });
+    let request_id = line["requestId"].as_str().expect("a request's id").to_owned();
+    Metrics { namespace, dimensions, metrics: metrics.collect(), request_id }
+}
+
+/// A metric's values: a number, a list of up to 100 numbers, or numbers with how often each came.
+fn numbers(value: &Value) -> Vec<f64> {
+    let list = |value: &Value| -> Vec<f64> {
+        let list = value.as_array().unwrap_or_else(|| panic!("{value} is no list"));
+        list.iter().map(|number| number.as_f64().unwrap_or_else(|| panic!("{number} is no number"))).collect()
+    };
+    let all = match value {
+        Value::Number(number) => vec![number.as_f64().expect("a number")],
+        Value::Array(_) => list(value),
+        Value::Object(_) => {
+            let (values, counts) = (list(&value["Values"]), list(&value["Counts"]));
+            assert_eq!(values.len(), counts.len(), "{value}");
+            values.into_iter().zip(counts).flat_map(|(value, count)| vec![value; count as usize]).collect()
+        }
+        _ => panic!("{value} is no metric's value"),
+    };
+    assert!(!all.is_empty() && all.len() <= 100 && all.iter().all(|number| number.is_finite()), "{value}");
+    all
+}
+
+/// All lines of metrics, once the last one of an invocation is there.
+fn all_metrics(function: &Function) -> Vec<Metrics> {
+    // Each is a line of its own, with other dimensions, and they come in no order.
+    for last in ["\"IteratorAge\":", "\"Fuel\":", "\"RulebookVersion\":", "\"stage\":\"acknowledge\"", "\"reason\":"] {
+        assert!(function.wait_for_log(last, TIMEOUT), "{last} is missing:\n{}", function.logs());
+    }
+    lines(function).iter().filter(|line| line.contains_key("_aws")).map(metrics).collect()
+}
+
+/// The values of a metric with these dimensions beside `function`.
+fn values(all: &[Metrics], metric: &str, others: &[(&str, &str)]) -> Vec<f64> {
+    let others: BTreeMap<String, String> =
+        others.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let matching = all.iter().filter(|line| {
+        let mut dimensions = line.dimensions.clone();
+        dimensions.remove("function");
+        dimensions == others
+    });
+    matching.filter_map(|line| line.metrics.get(metric)).flat_map(|(_, values)| values.clone()).collect()
+}
+
+/// The values of a second dimension that a metric comes with.
+fn spread(all: &[Metrics], metric: &str, dimension: &str) -> BTreeSet<String> {
+    let with = all.iter().filter(|line| line.metrics.contains_key(metric));
+    with.filter_map(|line| line.dimensions.get(dimension).cloned()).collect()
+}
+
+#[test]
+fn metrics_are_lines_that_cloudwatch_reads_and_say_what_the_batch_came_to() {
+    let deployment = Deployment::new(Fences::Ordinal);
+    let mut configuration = deployment.configuration(&endpoint()).env("PACELINE_METRICS_NAMESPACE", "races");
+    configuration.name = "alleycat-function".to_owned();
+    let function = Function::new(configuration).unwrap();
+    let payloads = payloads();
+    assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+    let all = all_metrics(&function);
+    for line in &all {
+        assert_eq!(line.namespace, "races");
+        assert_eq!(line.dimensions.get("function").map(String::as_str), Some("alleycat-function"), "{line:?}");
+        assert!(line.dimensions.len() <= 2, "{line:?}");
+        assert_eq!(line.request_id.len(), 36, "{line:?}");
+    }
+    let same: BTreeSet<&String> = all.iter().map(|line| &line.request_id).collect();
+    assert_eq!(same.len(), 1);
+
+    assert_eq!(values(&all, "Records", &[]), [11.0]);
+    assert_eq!(values(&all, "Groups", &[]), [3.0]);
+    assert_eq!(values(&all, "DeadLetters", &[]), [8.0], "the alarm's metric has no second dimension");
+    let reasons = spread(&all, "DeadLetters", "reason");
+    let by_reason = |reason: &str| values(&all, "DeadLetters", &[("reason", reason)]).iter().sum::<f64>();
+    assert_eq!(reasons.iter().map(|reason| by_reason(reason)).sum::<f64>(), 8.0, "{reasons:?}");
+    assert_eq!([by_reason("rejected"), by_reason("not-json"), by_reason("not-utf8")], [2.0, 2.0, 1.0], "{reasons:?}");
+    // 2021, so years.
+    let ages = values(&all, "IteratorAge", &[]);
+    assert!(!ages.is_empty() && ages.iter().all(|age| *age > 1e11), "{ages:?}");
+    let stages = spread(&all, "StageTime", "stage");
+    for stage in ["project", "route", "gather", "validate", "score", "load", "fold", "commit", "acknowledge"] {
+        assert!(stages.contains(stage), "{stage} is not in {stages:?}");
+        assert!(values(&all, "StageTime", &[("stage", stage)]).iter().all(|time| (0.0..60_000.0).contains(time)));
+    }
+    let plugins = spread(&all, "Fuel", "plugin");
+    // No final is among the messages, so the fourth plugin had nothing to do.
+    assert_eq!(plugins.len(), 3, "{plugins:?}");
+    for plugin in &plugins {
+        assert!(plugin.len() == 12 && plugin.bytes().all(|digit| digit.is_ascii_hexdigit()), "{plugin}");
+        assert!(values(&all, "Fuel", &[("plugin", plugin)]).iter().all(|fuel| *fuel > 0.0));
+    }
+    assert_eq!(values(&all, "RulebookVersion", &[("raceType", "3")]), [1.0]);
+    assert!(values(&all, "Requests", &[])[0] >= 4.0, "a pin is read and put, groups and dead letters written");
+    // DynamoDB Local tells the units of all but statements, and none for reading what is not there: what is left are
+    // those of the pin and of the dead letters.
+    assert!(values(&all, "WriteUnits", &[])[0] >= 9.0);
+    let units: BTreeMap<&str, Option<&str>> = all
+        .iter()
+        .flat_map(|line| line.metrics.iter().map(|(name, (unit, _))| (name.as_str(), unit.as_deref())))
+        .collect();
+    assert_eq!(units["Records"], Some("Count"));
+    assert_eq!([units["IteratorAge"], units["StageTime"]], [Some("Milliseconds"); 2]);
+}
+
+#[test]
+fn a_second_batch_counts_for_itself() {
+    let deployment = Deployment::new(Fences::Ordinal);
+    let function = deployment.function(&endpoint());
+    for _ in 0..2 {
+        assert_eq!(answer(function.invoke(event_with(&payloads()), TIMEOUT)), all_safe());
+    }
+    assert!(function.wait_for_log("\"FoldedBefore\":", TIMEOUT), "{}", function.logs());
+    let all = all_metrics(&function);
+    assert_eq!(values(&all, "Records", &[]), [11.0, 11.0]);
+    // The same records, so there is nothing new to write.
+    assert_eq!(values(&all, "Groups", &[]), [3.0]);
+    assert_eq!(values(&all, "FoldedBefore", &[]), [3.0]);
+    let requests: BTreeSet<&String> = all.iter().map(|line| &line.request_id).collect();
+    assert_eq!(requests.len(), 2);
+}
+
+#[test]
+fn what_the_log_says_of_a_batch_names_its_request() {
+    let deployment = Deployment::new(Fences::Ordinal);
+    let only = Some(vec!["BatchExecuteStatement".to_owned()]);
+    let proxy = FaultProxy::start(&endpoint(), Faults { throttle: 1.0, only, ..Faults::default() }, 1);
+    let function = deployment.function(&proxy.endpoint());
+    let sound = &payloads()[..3];
+    assert_eq!(answer(function.invoke(event_with(sound), Duration::from_secs(3))), safe_before(&sequence(0)));
+    assert!(function.wait_for_log("is not safe from here on", TIMEOUT), "{}", function.logs());
+    // What is 0, such as the records that are done, is not printed.
+    assert!(function.wait_for_log("\"Throttles\":", TIMEOUT), "{}", function.logs());
+    error(function.invoke(b"{}".to_vec(), TIMEOUT));
+    assert!(function.wait_for_log("the batch has to come again as a whole", TIMEOUT), "{}", function.logs());
+
+    let lines = lines(&function);
+    let said = |message: &str| {
+        let line = lines
+            .iter()
+            .find(|line| line.get("message").and_then(Value::as_str).is_some_and(|text| text.contains(message)));
+        line.unwrap_or_else(|| panic!("no line says {message}"))
+    };
+    let request = |line: &Map<String, Value>| {
+        let id = line.get("span").and_then(|span| span["requestId"].as_str());
+        id.unwrap_or_else(|| panic!("no request in {line:?}")).to_owned()
+    };
+    let metrics: BTreeSet<String> =
+        lines.iter().filter_map(|line| line.get("requestId")?.as_str()).map(str::to_owned).collect();
+    let unsafe_line = said("is not safe from here on");
+    assert!(metrics.contains(&request(unsafe_line)), "{unsafe_line:?}, {metrics:?}");
+    // Which records they are can be seen without the message's words.
+    assert_eq!(unsafe_line["level"], "WARN");
+    assert_eq!(unsafe_line["shard"], "alleycat/shardId-000000000000");
+    assert_eq!((&unsafe_line["from"], &unsafe_line["of"]), (&json!(sequence(0)), &json!(3)));
+    let failed = said("the batch has to come again as a whole");
+    assert_eq!(failed["level"], "ERROR");
+    assert_ne!(request(failed), request(unsafe_line));
+}
+
+#[test]
+fn no_payload_is_in_the_logs_however_much_is_logged() {
+    for level in [
+        "info",
+        "debug",
+        "info,bootstrap=trace,paceline_pipeline=trace,paceline_aws=trace,paceline_engine=trace,paceline_config=trace,plugin=trace",
+    ] {
+        let deployment = Deployment::new(Fences::Ordinal);
+        // Throttled once in a while, so that there is something to tell.
+        let faults = Faults { throttle: 0.3, partial: 0.3, ..Faults::default() };
+        let proxy = FaultProxy::start(&endpoint(), faults, 5);
+        let function = Function::new(deployment.configuration(&proxy.endpoint()).env("RUST_LOG", level)).unwrap();
+        let payloads = payloads();
+        assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+        proxy.set_faults(Faults { throttle: 1.0, ..Faults::default() });
+        let later: Vec<Vec<u8>> = (2..4)
+            .map(|second| {
+                let mut message = beat(1, second, 60);
+                message["name"] = json!(MARKER);
+                message.to_string().into_bytes()
+            })
+            .collect();
+        assert_eq!(answer(function.invoke(event_with(&later), Duration::from_secs(2))), safe_before(&sequence(0)));
+        error(function.invoke(format!("{{\"Records\":[{{\"name\":\"{MARKER}\"}}]}}").into_bytes(), TIMEOUT));
+        assert!(function.wait_for_log("the batch has to come again as a whole", TIMEOUT), "{}", function.logs());
+        assert!(function.kill_all());
+        let logs = function.logs();
+        let encoded = paceline_aws::base64::encode(&payloads[0]);
+        for secret in [MARKER, "deviceTimestamp", &encoded[..60]] {
+            let told: Vec<&str> = logs.lines().filter(|line| line.contains(secret)).collect();
+            assert!(told.is_empty(), "at {level} {} lines tell of {secret}, the first: {}", told.len(), told[0]);
+        }
+    }
+}
