@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Fed, Fences, Place, joined, simulate};
+use support::{Fed, Fences, Place, joined, rulebook, simulate};
 
 /// A generator that needs no crate: the moments should differ from each other, no more.
 struct Moments(u64);
@@ -14,19 +14,38 @@ impl Moments {
     }
 }
 
+/// A place that also counts every racer's records: the races' own aggregators would not show that one was folded twice.
+fn counting(fences: Fences) -> Place {
+    let fence = match fences {
+        Fences::Sequence => r#""sequence""#,
+        Fences::Ordinal => r#"{ ordinal = "/second" }"#,
+    };
+    let tally = format!(
+        r#"
+[[aggregate]]
+plugin = "evil-aggregator"
+key = {{ PK = "tally-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+fence = {fence}
+"#
+    );
+    let place = Place::new(fences);
+    place.write("rulebooks/class-3.toml", format!("{}{tally}", rulebook(3, 1, fences)));
+    place
+}
+
 fn twenty_kills_change_nothing(fences: Fences, key: &str, seed: u64) {
     let race = "--racers 200 --seconds 100 --class 3 --race 131 --seed 9 --errors 5 --duplicates 5";
     let input = joined(&simulate(&format!("{race} --key {key}")));
     let source = "[source]\nstdin = true\n";
     let small_batches = "[batch]\nmax-records = 250\n";
 
-    let undisturbed = Place::new(fences);
+    let undisturbed = counting(fences);
     undisturbed.configure(source, small_batches);
     let mut fed = Fed::start(undisturbed.command(&["run", "--json"]));
     fed.feed(&input);
     let all: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
 
-    let killed = Place::new(fences);
+    let killed = counting(fences);
     killed.configure(source, small_batches);
     let mut moments = Moments(seed);
     for _ in 0..20 {

@@ -5,7 +5,7 @@
 //!
 //! - this file: what the file says. Paths in it are relative to its own folder; some values can be set by environment
 //!   variables ([`ENVIRONMENT`]).
-//! - [`open`]: engine, rulebooks and store, ready to work.
+//! - [`mod@open`]: engine, rulebooks and store, ready to work.
 //! - [`store`]: the store that the configuration names.
 #![forbid(unsafe_code)]
 

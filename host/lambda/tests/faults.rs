@@ -41,7 +41,7 @@ fn run(seed: u64, fences: Fences, factor: usize, window: Option<u32>, size: (u32
     stream.merge(2, 3);
     put(&mut stream, &messages[middle..]);
 
-    let deployment = Deployment::new(fences);
+    let deployment = Deployment::new(fences).count(fences);
     let proxy = FaultProxy::start(&endpoint(), faults(), seed);
     let function = Arc::new(deployment.function(&proxy.endpoint()));
     let killer = Killer::new(&proxy, &function);

@@ -48,7 +48,7 @@ fn windows_write_a_group_once_for_all_their_batches() {
         duplicates: 0.0,
     });
     for fences in [Fences::Sequence, Fences::Ordinal] {
-        let deployment = Deployment::new(fences);
+        let deployment = Deployment::new(fences).count(fences);
         deployment.configure("");
         let proxy = proxy();
         let function = deployment.function(&proxy.endpoint());
@@ -64,6 +64,6 @@ fn windows_write_a_group_once_for_all_their_batches() {
         // 45 seconds touch four aligned windows, and the finals 20 items more.
         assert!(report.invocations > 45 && report.final_invocations <= 4, "{report:?}");
         let statements = proxy.counts().requests("BatchExecuteStatement");
-        assert!(statements <= 5, "{statements} requests, each of up to 25 groups");
+        assert!(statements <= 10, "{statements} requests, each of up to 25 groups");
     }
 }

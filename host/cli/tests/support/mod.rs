@@ -84,7 +84,8 @@ impl Place {
     pub fn configure(&self, source: &str, more: &str) {
         let plugins = plugins();
         let plugin = |name: &str| format!("{name} = {:?}\n", plugins.join(format!("{name}.wasm")));
-        let names = ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator"];
+        let names =
+            ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator", "evil-aggregator"];
         let all: String = names.into_iter().map(plugin).collect();
         self.write(
             "paceline.toml",

@@ -79,6 +79,22 @@ fence = {}
     )
 }
 
+/// An aggregate that counts the records of each racer.
+fn tally(fences: Fences) -> String {
+    let fence = match fences {
+        Fences::Sequence => r#""sequence""#,
+        Fences::Ordinal => r#"{ ordinal = "/second" }"#,
+    };
+    format!(
+        r#"
+[[aggregate]]
+plugin = "evil-aggregator"
+key = {{ PK = "tally-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+fence = {fence}
+"#
+    )
+}
+
 /// A package and its tables.
 pub struct Deployment {
     folder: TempDir,
@@ -109,6 +125,12 @@ impl Deployment {
         deployment
     }
 
+    /// Has every racer's records counted, too: the races' own aggregators would not show that one was folded twice.
+    pub fn count(self, fences: Fences) -> Self {
+        self.rulebook(&format!("{}{}", rulebook(fences), tally(fences)));
+        self
+    }
+
     pub fn rulebook(&self, text: &str) {
         self.write("rulebooks/class-3.toml", text);
     }
@@ -116,7 +138,8 @@ impl Deployment {
     pub fn configure(&self, more: &str) {
         let plugins = plugins();
         let plugin = |name: &str| format!("{name} = {:?}\n", plugins.join(format!("{name}.wasm")));
-        let names = ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator"];
+        let names =
+            ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator", "evil-aggregator"];
         let all: String = names.into_iter().map(plugin).collect();
         self.write(
             "paceline.toml",
@@ -172,7 +195,8 @@ impl Deployment {
         let registry = Registry::open(&self.path("oracle")).unwrap();
         let rulebooks = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
         let folder = plugins();
-        let names = ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator"];
+        let names =
+            ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator", "evil-aggregator"];
         let files = names.into_iter().map(|name| (name.to_owned(), folder.join(format!("{name}.wasm"))));
         Watch::new(self.path("rulebooks"), files.collect(), Arc::clone(&rulebooks)).look().unwrap();
         let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), Retry::default());

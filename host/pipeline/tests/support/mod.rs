@@ -112,10 +112,12 @@ impl Store for Shared {
 }
 
 /// Rulebooks of class 3, with this fence for a racer in a race.
+///
+/// Its aggregator, which without a `deed` does nothing wrong, counts rows: what is folded twice shows.
 pub fn rulebooks(folder: &Path, fence: &str) -> Arc<Rulebooks> {
     let plugins = std::env::var_os("PACELINE_PLUGINS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), std::path::PathBuf::from);
-    let names = ["telemetry", "output", "last-output"];
+    let names = ["telemetry", "output", "evil-aggregator"];
     let files: BTreeMap<_, _> =
         names.into_iter().map(|name| (name.to_owned(), plugins.join(format!("{name}.wasm")))).collect();
     assert!(files["output"].is_file(), "{} holds no plugins: `make plugins` builds them", plugins.display());
@@ -130,7 +132,7 @@ plugin = "telemetry"
 [score]
 plugin = "output"
 [[aggregate]]
-plugin = "last-output"
+plugin = "evil-aggregator"
 key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
 fence = {fence}
 "#
