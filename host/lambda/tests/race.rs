@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use paceline_simulator::{PartitionKey, Race};
+use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::mapping::Mapping;
 use support::{Deployment, Fences, proxy, race, stream};
 
@@ -66,4 +67,29 @@ fn windows_write_a_group_once_for_all_their_batches() {
         let statements = proxy.counts().requests("BatchExecuteStatement");
         assert!(statements <= 10, "{statements} requests, each of up to 25 groups");
     }
+}
+
+#[test]
+fn a_window_whose_state_grows_too_large_is_committed_before_its_end() {
+    let messages = race(&Race {
+        racers: 1_000,
+        seconds: 60,
+        class: 3,
+        race: 5_403_307,
+        seed: 3,
+        key: PartitionKey::Random,
+        errors: 0.0,
+        duplicates: 0.0,
+    });
+    let deployment = Deployment::new(Fences::Ordinal);
+    let function = deployment.function(&endpoint());
+    let mapping = Mapping { batch_size: 7_000, tumbling_window: Some(900), ..Mapping::default() };
+    let report = mapping.run(&stream(&messages, 1), &function);
+    // Lambda never had to end a window, because no state was larger than it carries.
+    assert_eq!((report.function_errors, report.early_ends, report.retries), (0, 0, 0), "{}", function.logs());
+    let said = "it is committed before the window's end";
+    assert!(function.wait_for_log(said, Duration::from_secs(60)), "{}", function.logs());
+    let early = function.logs().lines().filter(|line| line.contains(said)).count();
+    assert!((1..=4).contains(&early), "{early} times");
+    deployment.outcome().must_be(&deployment.local(&messages), "committed early");
 }
