@@ -75,14 +75,27 @@ impl FromStr for SequenceNumber {
 
     fn from_str(text: &str) -> Result<Self, NotASequenceNumber> {
         let wrong = || NotASequenceNumber(text.chars().take(100).collect());
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Without a way out in the middle the compiler looks at many digits at once.
+        let digits = text.bytes().fold(true, |digits, byte| digits & byte.is_ascii_digit());
+        if text.is_empty() || !digits {
             return Err(wrong());
         }
         text.as_bytes().chunks(19).try_fold(Self::default(), |number, chunk| {
-            let digits = chunk.iter().fold(0, |digits, byte| digits * 10 + u64::from(byte - b'0'));
+            let (eights, rest) = chunk.as_chunks::<8>();
+            let digits = eights.iter().fold(0, |digits, eight| digits * 100_000_000 + value_of_eight(*eight));
+            let digits = rest.iter().fold(digits, |digits, byte| digits * 10 + u64::from(byte - b'0'));
             number.shift_in(10_u64.pow(chunk.len() as u32), digits).ok_or_else(wrong)
         })
     }
+}
+
+/// The value of eight ASCII digits: neighbours are joined to pairs, pairs to fours, fours to eight, in three
+/// multiplications. An event has some half a million digits of sequence numbers.
+fn value_of_eight(digits: [u8; 8]) -> u64 {
+    let ones = u64::from_le_bytes(digits) & 0x0f0f_0f0f_0f0f_0f0f;
+    let pairs = (ones.wrapping_mul((10 << 8) + 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs.wrapping_mul((100 << 16) + 1) >> 16) & 0x0000_ffff_0000_ffff;
+    fours.wrapping_mul((10_000 << 32) + 1) >> 32
 }
 
 impl fmt::Display for SequenceNumber {

@@ -82,7 +82,7 @@ impl Rows {
 
 /// What is written of a window.
 #[derive(Serialize, Deserialize)]
-struct Written1 {
+struct Encoded {
     format: u8,
     shard: String,
     /// What every place's sequence number is written as a distance from: those of one shard differ in their last digits.
@@ -127,7 +127,7 @@ impl Window {
         let mut groups = self.groups.clone();
         move_places(&mut groups, |sequence| sequence.after(base)).expect("the base is the least of them");
         let written =
-            Written1 { format: FORMAT, shard: self.shard.to_string(), base, rulings: self.rulings.clone(), groups };
+            Encoded { format: FORMAT, shard: self.shard.to_string(), base, rulings: self.rulings.clone(), groups };
         postcard::to_allocvec(&written).expect("a window can always be written")
     }
 
@@ -139,12 +139,12 @@ impl Window {
                 bytes.first().map_or("no".to_owned(), u8::to_string)
             )));
         }
-        let written: Written1 =
+        let written: Encoded =
             postcard::from_bytes(bytes).map_err(|error| NotAWindow(format!("can't be read: {error}")))?;
         if *written.shard != **shard {
             return Err(NotAWindow(format!("is of shard {}, the records are of {shard}", written.shard)));
         }
-        let Written1 { base, rulings, mut groups, .. } = written;
+        let Encoded { base, rulings, mut groups, .. } = written;
         let bad = || NotAWindow("can't be read: a place is out of range".to_owned());
         move_places(&mut groups, |sequence| base.plus(sequence)).ok_or_else(bad)?;
         if groups.iter().any(|group| group.ruling as usize >= rulings.len()) {
