@@ -52,7 +52,21 @@ pub(crate) struct Patience<'a> {
     pub(crate) deadline: Option<Instant>,
 }
 
+/// The share of the time left, as one in so many, that committing leaves for the dead letters, and the most of it.
+const LETTERS_ONE_IN: u32 = 4;
+const LETTERS_AT_MOST: Duration = Duration::from_secs(1);
+
 impl Patience<'_> {
+    /// The same, but with time left for dead letters: if the groups took all of it, letters that could be kept would
+    /// have to come again with them.
+    pub(crate) fn leaving_time_for_letters(self) -> Self {
+        let deadline = self.deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            deadline - (left / LETTERS_ONE_IN).min(LETTERS_AT_MOST)
+        });
+        Self { deadline, ..self }
+    }
+
     /// When to give up what begins now.
     fn limit(&self) -> Instant {
         let own = Instant::now() + Duration::from_millis(self.policy.deadline_ms);

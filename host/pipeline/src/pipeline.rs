@@ -131,8 +131,9 @@ impl<S: Store> Pipeline<S> {
         let groups = Groups::find(&tables, batch, &cells, &mut dead);
         clock.lap(summary, Stage::Fold);
 
+        let committing = if dead.is_empty() { patience } else { patience.leaving_time_for_letters() };
         let mut committed =
-            self.commit(batch, &cells, &tables, &groups, patience, &mut dead, summary, &mut clock).await?;
+            self.commit(batch, &cells, &tables, &groups, committing, &mut dead, summary, &mut clock).await?;
 
         let letters = letters(batch, dead, &mut committed.folded);
         let mut not_safe = committed.not_safe;
