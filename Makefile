@@ -52,7 +52,7 @@ nextest: setup
 
 .PHONY: lambda
 lambda: setup ## Build the Lambda function's package for this machine's architecture: target/lambda/paceline.zip
-	cargo build --release -p paceline -p paceline-lambda
+	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
 	scripts/lambda-package target/release/bootstrap
 
