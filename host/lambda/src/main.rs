@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_runtime::layers::TracingLayer;
-use lambda_runtime::{LambdaEvent, Runtime, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 
 use body::Body;
 use handler::Handler;
@@ -67,8 +67,10 @@ async fn run() -> Result<(), lambda_runtime::Error> {
     let serve = |event: LambdaEvent<()>| {
         let (handler, body) = (handler.clone(), body.clone());
         async move {
-            let handler: Arc<Handler> = handler?;
-            handler.handle(&body.take(), &event.context).await
+            // The type is what CloudWatch and the on-failure destination tell failures apart by.
+            let failed = |of: &str, why: String| Diagnostic { error_type: of.to_owned(), error_message: why };
+            let handler: Arc<Handler> = handler.map_err(|why| failed("StartFailed", why))?;
+            handler.handle(&body.take(), &event.context).await.map_err(|why| failed("BatchFailed", why))
         }
     };
     Runtime::new(service_fn(serve)).layer(body.clone()).layer(TracingLayer::new()).run().await

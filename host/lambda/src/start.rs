@@ -22,7 +22,14 @@ pub(crate) type Failure = String;
 pub(crate) async fn start() -> Result<Handler, Failure> {
     let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let package = PathBuf::from(variable("LAMBDA_TASK_ROOT", ""));
-    let config = Config::load(&package.join(variable("PACELINE_CONFIG", "paceline.toml")))?;
+    let file = package.join(variable("PACELINE_CONFIG", "paceline.toml"));
+    if !file.exists() {
+        return Err(format!(
+            "there is no configuration {}: put it into the package, or name the file that is there in PACELINE_CONFIG",
+            file.display()
+        ));
+    }
+    let config = Config::load(&file)?;
     let cache = PathBuf::from(variable("PACELINE_CACHE", "/tmp/paceline/compiled"));
     let (pipeline, _) = paceline_config::open(&config, Some(&cache)).await?;
     let metrics = Metrics::new(

@@ -363,7 +363,11 @@ fn a_configuration_that_is_missing_is_told_with_its_path() {
     let deployment = Deployment::new(Fences::Ordinal);
     let path = deployment.path("paceline.toml").canonicalize().unwrap();
     std::fs::remove_file(&path).unwrap();
-    does_not_start(&deployment, &[path.to_str().unwrap(), "No such file"], |deployment| deployment.configure(""));
+    does_not_start(
+        &deployment,
+        &[path.to_str().unwrap(), "there is no configuration", "PACELINE_CONFIG"],
+        |deployment| deployment.configure(""),
+    );
 }
 
 #[test]

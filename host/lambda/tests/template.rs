@@ -254,7 +254,7 @@ fn alarms_on_the_functions_own_metrics_go_by_what_it_prints() {
 
 #[test]
 fn the_role_may_do_what_the_function_asks_of_the_tables_and_no_more() {
-    // Groups, a pin, dead letters; then a write that meets another one, and throttled parts.
+    // Groups, a pin, dead letters.
     let deployment = Deployment::new(Fences::Ordinal);
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
     let function = deployment.function(&proxy.endpoint());

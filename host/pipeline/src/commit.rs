@@ -56,6 +56,17 @@ pub(crate) struct Patience<'a> {
 const LETTERS_ONE_IN: u32 = 4;
 const LETTERS_AT_MOST: Duration = Duration::from_secs(1);
 
+/// Why an attempt that was cut off came to nothing.
+const UNANSWERED: &str = "the store did not answer";
+
+/// The reason to be told: where the last attempt was cut off, that of the one before says more.
+fn telling(before: Option<String>, why: String) -> String {
+    match before {
+        Some(before) if why == UNANSWERED => format!("{before}; the last time {UNANSWERED}"),
+        _ => why,
+    }
+}
+
 impl Patience<'_> {
     /// The same, but with time left for dead letters: if the groups took all of it, letters that could be kept would
     /// have to come again with them.
@@ -101,7 +112,7 @@ impl Patience<'_> {
     ) -> Result<T, StoreError> {
         match tokio::time::timeout_at(limit, attempt).await {
             Ok(done) => done,
-            Err(_) => Err(StoreError::Busy("the store did not answer".to_owned())),
+            Err(_) => Err(StoreError::Busy(UNANSWERED.to_owned())),
         }
     }
 
@@ -111,12 +122,15 @@ impl Patience<'_> {
         F: Future<Output = Result<T, StoreError>>,
     {
         let limit = self.limit();
+        let mut before = None;
         for tries in 0.. {
             match self.attempt(limit, attempt()).await {
                 Err(StoreError::Busy(why)) => {
+                    let why = telling(before.take(), why);
                     if !self.wait(tries, limit).await {
                         return Err(self.exhausted(&why));
                     }
+                    before = Some(why);
                 }
                 done => return done,
             }
@@ -131,6 +145,7 @@ impl Patience<'_> {
         let mut ended: Vec<Option<Written>> = vec![None; writes.len()];
         let mut open: Vec<usize> = (0..writes.len()).collect();
         let mut writes = writes;
+        let mut before = None;
         for tries in 0.. {
             let (why, again): (String, Vec<usize>) = match self.attempt(limit, store.write(&writes)).await {
                 Ok(written) => {
@@ -153,6 +168,7 @@ impl Patience<'_> {
             if again.is_empty() {
                 break;
             }
+            let why = telling(before.take(), why);
             // Only what is still open is sent again.
             let mut keep = again.iter().copied().peekable();
             let mut at = 0;
@@ -166,6 +182,7 @@ impl Patience<'_> {
                 open.iter().for_each(|&at| ended[at] = Some(Written::Busy(why.clone())));
                 break;
             }
+            before = Some(why);
         }
         Ok(ended.into_iter().map(|written| written.expect("each has ended one way or another")).collect())
     }

@@ -342,7 +342,10 @@ pub fn answer(outcome: Invocation) -> Value {
 /// The error message of an invocation that fails.
 pub fn error(outcome: Invocation) -> String {
     match outcome {
-        Invocation::FunctionError(error) => error["errorMessage"].as_str().unwrap_or_default().to_owned(),
+        Invocation::FunctionError(error) => {
+            assert!(matches!(error["errorType"].as_str(), Some("StartFailed" | "BatchFailed")), "{error}");
+            error["errorMessage"].as_str().unwrap_or_default().to_owned()
+        }
         other => panic!("{other:?}"),
     }
 }
