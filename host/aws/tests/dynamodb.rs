@@ -631,9 +631,9 @@ async fn a_checkpoint_stands_by_shard() {
     let long = "/a/long/path".repeat(200);
     assert_eq!(store.checkpoint("shard-1").await.unwrap(), None);
     store.acknowledge(None).await.unwrap();
-    let first = Checkpoint { sequence: 7.into(), witness: None };
+    let first = Checkpoint { sequence: 7.into(), ..Checkpoint::default() };
     let sequence = "49590338271490256608559692538361571095921575989136588898".parse().unwrap();
-    let second = Checkpoint { sequence, witness: Some([3; 32]) };
+    let second = Checkpoint { sequence, witness: Some([3; 32]), arrival_ms: Some(1_620_240_660_250), ended: true };
     store.acknowledge(Some(("shard-1", &first))).await.unwrap();
     assert_eq!(store.checkpoint("shard-1").await.unwrap(), Some(first.clone()));
     store.acknowledge(Some(("shard-1", &second))).await.unwrap();

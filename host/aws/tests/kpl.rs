@@ -241,7 +241,7 @@ fn records_that_were_undecodable_before_stay_so_behind_aggregates() {
     // The fourth is an aggregate, but what it was decoded from was none: it stays as it came.
     let mut batch = batch(&[b"?", &aggregate[..], b"!", &aggregate, b"{}"]);
     batch.undecodable = vec![(0, "first".into()), (2, "third".into()), (3, "fourth".into())];
-    batch.checkpoint = Some(Checkpoint { sequence: 9.into(), witness: None });
+    batch.checkpoint = Some(Checkpoint { sequence: 9.into(), ..Checkpoint::default() });
     unpack(&mut batch, None);
     let why = |at, payload: &[u8], why: &str| (at, 0, Some(format!("outer-{at}")), payload.to_vec(), Some(why.into()));
     let expected = vec![
@@ -254,7 +254,7 @@ fn records_that_were_undecodable_before_stay_so_behind_aggregates() {
         outer(4, b"{}"),
     ];
     assert_eq!(seen(&batch), expected);
-    assert_eq!(batch.checkpoint, Some(Checkpoint { sequence: 9.into(), witness: None }));
+    assert_eq!(batch.checkpoint, Some(Checkpoint { sequence: 9.into(), ..Checkpoint::default() }));
 }
 
 #[test]
@@ -262,10 +262,10 @@ fn an_aggregate_without_user_records_vanishes_and_the_batch_ends_behind_it() {
     let empty = encoded(&["key"], &["1"], &[]);
     assert_eq!(unpacked(&[&b"{}"[..], &empty, b"{}"]), [outer(0, b"{}"), outer(2, b"{}")]);
     let mut batch = batch(&[empty]);
-    batch.checkpoint = Some(Checkpoint { sequence: 9.into(), witness: None });
+    batch.checkpoint = Some(Checkpoint { sequence: 9.into(), ..Checkpoint::default() });
     unpack(&mut batch, None);
     assert!(batch.records.is_empty() && batch.undecodable.is_empty());
-    assert_eq!(batch.checkpoint, Some(Checkpoint { sequence: 9.into(), witness: None }));
+    assert_eq!(batch.checkpoint, Some(Checkpoint { sequence: 9.into(), ..Checkpoint::default() }));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Acknowledge: dead letters are kept, all is made to last, and only then the batch is done.
 
 use crate::batch::Batch;
-use crate::commit::{Patience, Unsafe, note};
+use crate::commit::{NotSafe, Patience, note};
 use crate::dead_letter::DeadLetter;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::{Store, StoreError};
@@ -11,13 +11,12 @@ use crate::summary::Summary;
 const LETTERS_AT_ONCE: usize = 1_000;
 
 impl<S: Store> Pipeline<S> {
-    /// Keeps a batch's dead letters, then acknowledges it. Where some record is not safe, the letters of those before
-    /// it are kept, and nothing is acknowledged: what comes after it comes again, and is judged again.
-    pub(crate) async fn acknowledge(
+    /// Keeps dead letters. Where some record is not safe, those of records before it: what comes after it comes again,
+    /// and is judged again.
+    pub(crate) async fn bury(
         &self,
-        batch: &Batch,
         letters: &[(u32, DeadLetter)],
-        not_safe: &mut Unsafe,
+        not_safe: &mut NotSafe,
         patience: Patience<'_>,
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
@@ -40,6 +39,19 @@ impl<S: Store> Pipeline<S> {
                 Err(error) => return Err(error.into()),
             }
         }
+        Ok(())
+    }
+
+    /// Keeps a batch's dead letters, then acknowledges it if all of it is safe.
+    pub(crate) async fn acknowledge(
+        &self,
+        batch: &Batch,
+        letters: &[(u32, DeadLetter)],
+        not_safe: &mut NotSafe,
+        patience: Patience<'_>,
+        summary: &mut Summary,
+    ) -> Result<(), PipelineError> {
+        self.bury(letters, not_safe, patience, summary).await?;
         // Letters that were driven through again and went through. They go last: were they gone before their records'
         // groups are written, a crash would lose them.
         let safe = not_safe.as_ref().map_or(batch.records.len(), |(record, _)| *record as usize);

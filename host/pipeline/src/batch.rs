@@ -34,12 +34,17 @@ pub struct Record {
 }
 
 /// How far a shard has been read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Files: the byte at which to go on.
+    /// Files: the byte at which to go on. Streams: the last record that is done; 0 where there is none yet.
     pub sequence: SequenceNumber,
-    /// Files: a SHA-256 of the bytes before it, by which another file of the same name is told apart.
+    /// By what another file or stream of the same name is told apart: a SHA-256 of a file's bytes before the checkpoint,
+    /// of what a stream is.
     pub witness: Option<[u8; 32]>,
+    /// Streams: all that arrived before is done, in milliseconds since 1970 by the stream's clock.
+    pub arrival_ms: Option<i64>,
+    /// Streams: the shard is read to its end.
+    pub ended: bool,
 }
 
 /// Records of one shard, in order.
@@ -78,6 +83,16 @@ impl Batch {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         Span { start: start as u32, end: u32::try_from(self.bytes.len()).expect("a batch holds less than 4 GiB") }
+    }
+
+    /// Leaves out the first records, which are done. Their bytes stay.
+    pub fn skip(&mut self, records: usize) {
+        self.records.drain(..records);
+        self.undecodable.retain_mut(|(record, _)| {
+            let stays = *record as usize >= records;
+            *record = record.saturating_sub(records as u32);
+            stays
+        });
     }
 
     /// Adds a plain record.

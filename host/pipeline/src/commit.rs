@@ -194,12 +194,12 @@ impl Patience<'_> {
 }
 
 /// What was not committed: the first record that is not safe, and why.
-pub(crate) type Unsafe = Option<(u32, PipelineError)>;
+pub(crate) type NotSafe = Option<(u32, PipelineError)>;
 
 /// What committing came to.
 #[derive(Debug, Default)]
 pub(crate) struct Committed {
-    pub(crate) not_safe: Unsafe,
+    pub(crate) not_safe: NotSafe,
     /// For records that failed in one group when others held them already: those others.
     pub(crate) folded: HashMap<u32, Vec<Key>>,
 }
@@ -296,7 +296,7 @@ impl<S: Store> Pipeline<S> {
 }
 
 /// Notes a record that is not safe, if it is the first.
-pub(crate) fn note(not_safe: &mut Unsafe, record: u32, why: impl FnOnce() -> PipelineError) {
+pub(crate) fn note(not_safe: &mut NotSafe, record: u32, why: impl FnOnce() -> PipelineError) {
     if not_safe.as_ref().is_none_or(|(first, _)| record < *first) {
         *not_safe = Some((record, why()));
     }

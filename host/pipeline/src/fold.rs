@@ -15,7 +15,7 @@ use crate::project::{Cell, Cells};
 use crate::route::write_word;
 use crate::rulebook::{FenceRule, KeyTemplate, Literal};
 use crate::ruling::{Aggregate, AggregatePlan, AttributePlan, PartPlan};
-use crate::store::{Attribute, Item, Key, Store, Write};
+use crate::store::{Attribute, Item, Key, Store, Write, check_key};
 use crate::summary::Fuel;
 use crate::table::{Dead, Table};
 
@@ -133,23 +133,6 @@ impl<'c> Groups<'c> {
             hasher.hash_one((key.partition.as_str(), key.sort.as_str()))
         });
         group
-    }
-}
-
-/// Bytes of a partition key and of a sort key that DynamoDB takes. Other stores keep to them, too, so that a race means
-/// the same wherever it runs.
-const KEY_BYTES: (usize, usize) = (2048, 1024);
-
-/// Whether a group can have this key, or why not.
-fn check_key(partition: &str, sort: &str) -> Result<(), String> {
-    for (name, key, most) in [("PK", partition, KEY_BYTES.0), ("SK", sort, KEY_BYTES.1)] {
-        if key.is_empty() || key.len() > most {
-            return Err(format!("the group's {name} would have {} bytes: 1 to {most} are allowed", key.len()));
-        }
-    }
-    match partition.starts_with('@') {
-        true => Err(format!("the group's PK would be `{partition}`: names that begin with `@` are the host's own")),
-        false => Ok(()),
     }
 }
 

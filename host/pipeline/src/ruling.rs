@@ -8,7 +8,7 @@ use paceline_engine::{Aggregator, Component, Digest, Field, Kind, Refusal, Role,
 use crate::pointer::Pointer;
 use crate::project::{Projection, Slot};
 use crate::rulebook::{AggregateUse, FenceRule, KeyTemplate, Literal, PluginUse, Rulebook};
-use crate::store::Provenance;
+use crate::store::{OWN, Provenance};
 use crate::template::{Part, Template};
 
 /// A rulebook whose plugins are loaded.
@@ -110,9 +110,9 @@ impl Ruling {
                 if RESERVED.contains(&name) {
                     return Err(format!("{} {plugin}: the attribute `{name}` is the key's", Role::Aggregator));
                 }
-                if name.starts_with('@') {
+                if name.starts_with(OWN) {
                     return Err(format!(
-                        "{} {plugin}: the attribute `{name}`: names that begin with `@` are the host's own",
+                        "{} {plugin}: the attribute `{name}`: names that begin with `{OWN}` are the host's own",
                         Role::Aggregator
                     ));
                 }

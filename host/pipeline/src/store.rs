@@ -29,6 +29,28 @@ pub struct Key {
     pub sort: String,
 }
 
+/// Bytes of a partition key that DynamoDB takes. Other stores keep to it, too, so that a race means the same wherever it
+/// runs.
+pub const PARTITION_BYTES: usize = 2048;
+/// Bytes of a sort key, likewise.
+pub const SORT_BYTES: usize = 1024;
+
+/// What begins with this is the host's own: attributes, and the partitions of pins and checkpoints.
+pub const OWN: char = '@';
+
+/// Whether a group can have this key, or why not.
+pub fn check_key(partition: &str, sort: &str) -> Result<(), String> {
+    for (name, key, most) in [("PK", partition, PARTITION_BYTES), ("SK", sort, SORT_BYTES)] {
+        if key.is_empty() || key.len() > most {
+            return Err(format!("the group's {name} would have {} bytes: 1 to {most} are allowed", key.len()));
+        }
+    }
+    match partition.starts_with(OWN) {
+        true => Err(format!("the group's PK would be `{partition}`: names that begin with `{OWN}` are the host's own")),
+        false => Ok(()),
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} / {}", self.partition, self.sort)

@@ -44,7 +44,7 @@ impl Source for Simulation {
             batch.push(&line, self.at.into());
             self.at += 1;
         }
-        batch.checkpoint = Some(Checkpoint { sequence: self.at.into(), witness: None });
+        batch.checkpoint = Some(Checkpoint { sequence: self.at.into(), ..Checkpoint::default() });
         Ok((!batch.records.is_empty()).then_some(batch))
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use paceline_pipeline::store::{Attribute, Item, Key, Provenance};
+use paceline_pipeline::store::{Attribute, Item, Key, OWN, Provenance, check_key};
 
 use super::cache::Standing;
 
@@ -26,16 +26,9 @@ const FENCE: &str = "@fence";
 const RULEBOOK: &str = "@rulebook";
 const PLUGINS: &str = "@plugins";
 
-/// What begins with this is paceline's own: attributes, and partitions of pins and checkpoints.
-pub(super) const OURS: char = '@';
-
 /// DynamoDB takes items of up to 400 KB. Its own count of a number is only approximately documented, so a little is
 /// left free.
 pub(super) const MAX_ITEM_BYTES: usize = 400 * 1024 - 1024;
-
-/// DynamoDB's limits for the bytes of the two keys.
-pub(super) const MAX_PARTITION_BYTES: usize = 2048;
-pub(super) const MAX_SORT_BYTES: usize = 1024;
 
 /// DynamoDB's limit for the bytes of an attribute's name.
 const MAX_NAME_BYTES: usize = 65_535;
@@ -60,30 +53,15 @@ pub(super) fn key_of(map: &Map) -> Option<Key> {
     Some(Key { partition: text(PARTITION)?, sort: text(SORT)? })
 }
 
-/// Whether a group's item can stand at this key.
-pub(super) fn holds_key(key: &Key) -> Result<(), String> {
-    let length = |what: &str, text: &str, most: usize| match text.len() {
-        0 => Err(format!("the {what} key is empty, which DynamoDB does not take")),
-        length if length > most => Err(format!("the {what} key has {length} bytes, DynamoDB takes {most}")),
-        _ => Ok(()),
-    };
-    length("partition", &key.partition, MAX_PARTITION_BYTES)?;
-    length("sort", &key.sort, MAX_SORT_BYTES)?;
-    match key.partition.starts_with(OURS) {
-        true => Err(format!("partition keys that begin with `{OURS}` are paceline's own")),
-        false => Ok(()),
-    }
-}
-
 /// Whether DynamoDB can hold an item. `index` is the attribute that an index goes by.
 pub(super) fn fits(key: &Key, item: &Item, index: &str) -> Result<(), String> {
-    holds_key(key)?;
+    check_key(&key.partition, &key.sort)?;
     for (name, value) in &item.attributes {
         if name.is_empty() || name.len() > MAX_NAME_BYTES {
             let length = name.len();
             return Err(format!("an attribute's name has {length} bytes, DynamoDB takes 1 to {MAX_NAME_BYTES}"));
         }
-        if name.starts_with(OURS) || [PARTITION, SORT].contains(&&**name) {
+        if name.starts_with(OWN) || [PARTITION, SORT].contains(&&**name) {
             return Err(format!("an attribute can't be named `{name}`: that name is taken"));
         }
         let numeric = match value {
@@ -213,7 +191,7 @@ pub(super) fn decode(mut map: Map) -> Result<Standing, String> {
             _ => None,
         };
         match value {
-            Some(value) if !name.starts_with(OURS) => attributes.push((name.into(), value)),
+            Some(value) if !name.starts_with(OWN) => attributes.push((name.into(), value)),
             _ => foreign.push(name),
         }
     }

@@ -13,12 +13,12 @@ use aws_sdk_dynamodb::types::{
 };
 use paceline_pipeline::dead_letter::{Cause, DeadLetter, Reason};
 use paceline_pipeline::position::Place;
-use paceline_pipeline::store::StoreError;
+use paceline_pipeline::store::{OWN, PARTITION_BYTES, StoreError};
 
 use super::DynamoDbStore;
 use super::error::{Fault, Kind};
 use super::flight::Flight;
-use super::item::{MAX_ITEM_BYTES, MAX_PARTITION_BYTES, Map, OURS};
+use super::item::{MAX_ITEM_BYTES, Map};
 use super::pins::short;
 
 /// The hash key of the table.
@@ -270,14 +270,14 @@ impl DynamoDbStore {
 }
 
 fn is_counter(map: &Map) -> bool {
-    text(map, ID).is_some_and(|id| id.starts_with(OURS))
+    text(map, ID).is_some_and(|id| id.starts_with(OWN))
 }
 
 /// The key of a letter: its id, but for one that is too long, or that would be taken for an item of ours.
 fn key(id: &str) -> String {
-    match id.starts_with([OURS, '~']) {
-        true => short(&format!("~{id}"), MAX_PARTITION_BYTES),
-        false => short(id, MAX_PARTITION_BYTES),
+    match id.starts_with([OWN, '~']) {
+        true => short(&format!("~{id}"), PARTITION_BYTES),
+        false => short(id, PARTITION_BYTES),
     }
 }
 
@@ -450,7 +450,7 @@ mod tests {
         assert_eq!((&read.id, read.cut_from), (&letter.id, Some(500_000)));
         assert!(read.payload.len() > 350_000, "{}", read.payload.len());
         let key = text(&map, ID).unwrap();
-        assert!(key.starts_with("~@") && key.len() <= MAX_PARTITION_BYTES && !is_counter(&map));
+        assert!(key.starts_with("~@") && key.len() <= PARTITION_BYTES && !is_counter(&map));
         // A length that was known before is kept: the payload had been cut already.
         assert_eq!(
             decode(&encode(&DeadLetter { cut_from: Some(1 << 30), ..letter }, None)).unwrap().cut_from,

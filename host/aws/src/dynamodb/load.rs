@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
-use paceline_pipeline::store::{Item, Key, StoreError};
+use paceline_pipeline::store::{Item, Key, OWN, PARTITION_BYTES, StoreError, check_key};
 
 use super::DynamoDbStore;
 use super::cache::Standing;
 use super::error::{Fault, Kind, Named};
 use super::flight::Flight;
-use super::item::{self, Map, OURS, PARTITION};
+use super::item::{self, Map, PARTITION};
 use super::usage::Meter;
 
 /// DynamoDB's limit for the keys of a `BatchGetItem`.
@@ -33,7 +33,7 @@ impl DynamoDbStore {
         let mut wanted: HashMap<&Key, Vec<usize>> = HashMap::new();
         for (at, (key, known)) in keys.iter().zip(self.cache.get(keys.iter())).enumerate() {
             // No item can stand at a key that DynamoDB does not hold; asking would fail for the whole request.
-            if known.is_none() && item::holds_key(key).is_ok() {
+            if known.is_none() && check_key(&key.partition, &key.sort).is_ok() {
                 wanted.entry(key).or_default().push(at);
             }
             loaded.push(known.flatten());
@@ -130,7 +130,7 @@ impl DynamoDbStore {
 
     pub(super) async fn query_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
         // At such keys stands nothing of a group, and an empty one would be refused.
-        if partition.is_empty() || partition.len() > item::MAX_PARTITION_BYTES || partition.starts_with(OURS) {
+        if partition.is_empty() || partition.len() > PARTITION_BYTES || partition.starts_with(OWN) {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
@@ -199,7 +199,7 @@ impl DynamoDbStore {
         for map in maps.into_iter().filter(item::is_ours) {
             let (key, standing) = self.read(map)?;
             if let Some(item) = standing.item
-                && !key.partition.starts_with(OURS)
+                && !key.partition.starts_with(OWN)
             {
                 into.push((key, item));
             }

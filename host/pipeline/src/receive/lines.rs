@@ -132,7 +132,11 @@ impl Lines {
 
     fn checkpoint(&mut self) -> Checkpoint {
         self.trim_before();
-        Checkpoint { sequence: self.at.into(), witness: Some(Sha256::digest(&self.before).into()) }
+        Checkpoint {
+            sequence: self.at.into(),
+            witness: Some(Sha256::digest(&self.before).into()),
+            ..Checkpoint::default()
+        }
     }
 
     fn resume_at(&mut self, at: u64, checkpoint: &Checkpoint) -> Result<(), SourceError> {
