@@ -35,18 +35,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use paceline_pipeline::batch::Checkpoint;
 use paceline_pipeline::dead_letter::DeadLetter;
 use paceline_pipeline::store::{Item, Key, Pin, PinKey, Store, StoreError, Write, Written};
 
 pub use config::{DynamoDbConfig, IndexConfig, WriteWith};
 pub use usage::Usage;
+
+use crate::sdk;
 
 use cache::Cache;
 use error::Named;
@@ -67,25 +67,12 @@ pub async fn client(config: &DynamoDbConfig) -> Result<Client, StoreError> {
         let text = "`dead-letters` names the table of items: dead letters need a table of their own";
         return Err(StoreError::Broken(text.to_owned()));
     }
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(Duration::from_millis(config.request_ms.max(1)))
         .build();
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
-    if let Some(region) = &config.region {
-        loader = loader.region(Region::new(region.clone()));
-    }
-    if let Some(endpoint) = &config.endpoint {
-        loader = loader.endpoint_url(endpoint);
-    }
-    let shared = loader.load().await;
-    if shared.region().is_none() {
-        return Err(StoreError::Broken(
-            "no AWS region is set: give `region` beside `table`, or set AWS_REGION, or name one in the profile"
-                .to_owned(),
-        ));
-    }
+    let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "table").await;
+    let shared = loaded.map_err(StoreError::Broken)?;
     // Only DynamoDB's calls get these limits: credentials come from elsewhere, and may take longer.
     let settings = aws_sdk_dynamodb::config::Builder::from(&shared)
         .retry_config(RetryConfig::disabled())

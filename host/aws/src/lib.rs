@@ -1,16 +1,20 @@
-//! AWS at both ends: DynamoDB as the store, Lambda events as a source.
+//! AWS at both ends: Kinesis in, DynamoDB out.
 //!
 //! # Layout
 //!
+//! - `kinesis`: streams, read and written.
 //! - `event`: events of Lambda's event source mapping for Kinesis, and the answer to them.
 //! - `kpl`: aggregates of the Kinesis Producer Library, taken apart and made.
 //! - `dynamodb`: the store.
 //! - `base64`: as events and windows' states have it.
+//! - `sdk`: what the services share.
 #![forbid(unsafe_code)]
 
 pub mod base64;
 pub mod dynamodb;
 pub mod event;
+pub mod kinesis;
 pub mod kpl;
+mod sdk;
 
 pub use dynamodb::DynamoDbStore;

@@ -19,7 +19,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
 fn a_wrong_configuration_stops_the_start() {
     let file = "[source]\nfile = \"messages.ndjson\"\n";
     let cases = [
-        ("[source]\n", "", "[source] names none of `file`, `stdin = true` and `simulate`"),
+        ("[source]\n", "", "[source] names none of `file`, `stdin = true`, `simulate` and `kinesis`"),
         ("[source]\nfile = \"x\"\nstdin = true\n", "", "[source] names more than one of"),
         (
             "[source]\nsimulate = { racers = 1001, seconds = 1, class = 3, race = 1, seed = 1 }\n",

@@ -13,6 +13,7 @@ pub mod open;
 pub mod store;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use paceline_engine::Limits;
@@ -23,6 +24,7 @@ use paceline_pipeline::toml_error;
 use serde::Deserialize;
 
 use paceline_aws::dynamodb::DynamoDbConfig;
+use paceline_aws::kinesis::KinesisConfig;
 use paceline_simulator::Race;
 
 pub use open::{open, open_store};
@@ -32,8 +34,12 @@ pub use store::AnyStore;
 pub type Failure = String;
 
 /// Environment variables that take the place of values in the file: what differs between two deployments of one package.
-pub const ENVIRONMENT: [(&str, &str); 2] =
-    [("PACELINE_TABLE", "store.dynamodb.table"), ("PACELINE_DEAD_LETTERS", "store.dynamodb.dead-letters")];
+pub const ENVIRONMENT: [(&str, &str); 4] = [
+    ("PACELINE_TABLE", "store.dynamodb.table"),
+    ("PACELINE_DEAD_LETTERS", "store.dynamodb.dead-letters"),
+    ("PACELINE_STREAM", "source.kinesis.stream"),
+    ("PACELINE_LISTEN", "serve.listen"),
+];
 
 /// The configuration. Paths in it are relative to its own folder.
 #[derive(Debug, Deserialize)]
@@ -41,6 +47,9 @@ pub const ENVIRONMENT: [(&str, &str); 2] =
 pub struct Config {
     /// Where the records come from. The function that Lambda starts has none: its events bring them.
     pub source: Option<SourceConfig>,
+    /// What a running consumer tells others.
+    #[serde(default)]
+    pub serve: ServeConfig,
     /// How a record's race type is told.
     pub route: RouteConfig,
     /// The rulebooks.
@@ -64,7 +73,7 @@ pub struct Config {
     pub leaderboard: BTreeMap<String, LeaderboardConfig>,
 }
 
-/// Where the records come from: exactly one of `file`, `stdin` and `simulate`.
+/// Where the records come from: exactly one of `file`, `stdin`, `simulate` and `kinesis`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SourceConfig {
@@ -75,8 +84,19 @@ pub struct SourceConfig {
     pub stdin: bool,
     /// The simulator.
     pub simulate: Option<Race>,
-    /// The name of the shard, by which checkpoints and fences know it.
+    /// A stream of Kinesis.
+    pub kinesis: Option<KinesisConfig>,
+    /// The name of the shard or the stream, by which checkpoints and fences know it.
     pub name: Option<String>,
+}
+
+/// What a running consumer tells others.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ServeConfig {
+    /// The address and port of `/metrics`, `/healthz` and `/readyz`; without it there are none. Port 0 is one that is
+    /// free.
+    pub listen: Option<SocketAddr>,
 }
 
 /// How a record's race type is told.
@@ -155,6 +175,15 @@ impl Config {
                 dynamodb.dead_letters = Some(table);
             }
         }
+        if let Some(kinesis) = config.source.as_mut().and_then(|source| source.kinesis.as_mut())
+            && let Ok(stream) = std::env::var("PACELINE_STREAM")
+        {
+            kinesis.stream = stream;
+        }
+        if let Ok(listen) = std::env::var("PACELINE_LISTEN") {
+            let wrong = |_| format!("PACELINE_LISTEN is `{listen}`, which is no address such as 0.0.0.0:9464");
+            config.serve.listen = Some(listen.parse().map_err(wrong)?);
+        }
         config.check().map_err(|wrong| format!("{}: {wrong}", path.display()))?;
         Ok(config)
     }
@@ -162,18 +191,24 @@ impl Config {
     /// The source, for a program that reads one by itself.
     pub fn source(&self) -> Result<&SourceConfig, Failure> {
         self.source.as_ref().ok_or_else(|| {
-            "the configuration has no [source]: name `file`, `stdin = true` or `simulate` there, or give --input FILE"
+            "the configuration has no [source]: name `file`, `stdin = true`, `simulate` or `kinesis` there, or give \
+             --input FILE"
                 .to_owned()
         })
     }
 
     fn check(&self) -> Result<(), String> {
         if let Some(source) = &self.source {
-            let sources = [source.file.is_some(), source.stdin, source.simulate.is_some()];
+            let sources = [source.file.is_some(), source.stdin, source.simulate.is_some(), source.kinesis.is_some()];
             match sources.into_iter().filter(|set| *set).count() {
                 1 => {}
-                0 => return Err("[source] names none of `file`, `stdin = true` and `simulate`".to_owned()),
-                _ => return Err("[source] names more than one of `file`, `stdin` and `simulate`".to_owned()),
+                0 => return Err("[source] names none of `file`, `stdin = true`, `simulate` and `kinesis`".to_owned()),
+                _ => return Err("[source] names more than one of `file`, `stdin`, `simulate` and `kinesis`".to_owned()),
+            }
+            if let Some(kinesis) = &source.kinesis
+                && kinesis.stream.is_empty()
+            {
+                return Err("[source.kinesis] names no `stream`, and PACELINE_STREAM is not set".to_owned());
             }
             if let Some(race) = &source.simulate {
                 race.check().map_err(|wrong| format!("[source.simulate] {wrong}"))?;

@@ -24,8 +24,11 @@ use support::{Deployment, Fences, all_safe, answer, beat, block_on, dynamodb, ev
 use tempfile::TempDir;
 
 /// Variables that the program reads and the template leaves alone, and why.
-const OPTIONAL: [(&str, &str); 1] =
-    [("PACELINE_CACHE", "its default is in /tmp, the only folder that Lambda lets it write")];
+const OPTIONAL: [(&str, &str); 3] = [
+    ("PACELINE_CACHE", "its default is in /tmp, the only folder that Lambda lets it write"),
+    ("PACELINE_STREAM", "for `paceline run`: a function's stream is in its mapping"),
+    ("PACELINE_LISTEN", "for `paceline run`: nobody can reach a port of a function"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()

@@ -10,8 +10,7 @@ use aws_sdk_dynamodb::types::error::{
 };
 use paceline_pipeline::store::StoreError;
 
-/// Characters of a message of DynamoDB that are passed on. Its messages are shorter; this is against surprises.
-const MESSAGE_CHARS: usize = 400;
+use crate::sdk::{self, Failed, Remedy, Told};
 
 /// What the host has to be allowed to do.
 const PERMISSIONS: &str = "dynamodb:BatchGetItem, GetItem, Query, Scan, PutItem, UpdateItem, BatchWriteItem, \
@@ -57,11 +56,7 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn new(table: String, region: Option<&str>, endpoint: Option<&str>) -> Self {
-        let mut place = region.map(|region| format!(" in {region}")).unwrap_or_default();
-        if let Some(endpoint) = endpoint {
-            place.push_str(&format!(" at {endpoint}"));
-        }
-        Self { table, place }
+        Self { table, place: sdk::place(region, endpoint) }
     }
 
     /// A fault with the table in its message.
@@ -74,33 +69,12 @@ impl Named {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        match error {
-            SdkError::ServiceError(service) => {
-                let status = service.raw().status().as_u16();
-                self.sort_code(doing, service.err().code(), service.err().message(), status, &throttling(service.err()))
+        match sdk::sort(doing, "request-ms", error) {
+            Failed::Told(told) => {
+                let reasons = error.as_service_error().map(|error| throttling(error)).unwrap_or_default();
+                self.sort_told(doing, &told, &reasons)
             }
-            SdkError::TimeoutError(_) => {
-                self.fault(Kind::Unsure, format_args!("{doing} got no answer in time (`request-ms`)"))
-            }
-            SdkError::ResponseError(response) => {
-                let status = response.raw().status().as_u16();
-                self.fault(Kind::Unsure, format_args!("{doing} got an answer that can't be read (HTTP {status})"))
-            }
-            SdkError::DispatchFailure(failure) => {
-                let why = failure.as_connector_error().map_or_else(String::new, |error| chain(error));
-                if why.contains("redential") || why.contains("auth scheme") || why.contains("dentity") {
-                    return self.credentials(doing, &why);
-                }
-                self.fault(Kind::Unsure, format_args!("{doing} did not get through: {why}"))
-            }
-            other => {
-                let why = other.source().map_or_else(String::new, chain);
-                if why.contains("redential") {
-                    return self.credentials(doing, &why);
-                }
-                let text = format_args!("{doing} can't be sent: {why}. Are region and endpoint right?");
-                self.fault(Kind::Broken, text)
-            }
+            Failed::Sorted(remedy, text) => self.fault(remedy.into(), text),
         }
     }
 
@@ -114,15 +88,16 @@ impl Named {
         status: u16,
         reasons: &[ThrottlingReason],
     ) -> Fault {
-        let message: String = message.unwrap_or("no message").chars().take(MESSAGE_CHARS).collect();
-        let Some(code) = code else {
-            let text = format_args!("{doing} got an answer that can't be read (HTTP {status})");
-            return self.fault(Kind::Unsure, text);
-        };
-        let short = code.rsplit(['#', '.']).next().unwrap_or(code);
-        let short = short.strip_suffix("Exception").unwrap_or(short);
-        match short {
-            "ProvisionedThroughputExceeded" | "Throttling" | "ThrottlingError" | "RequestLimitExceeded" => {
+        match code {
+            Some(code) => self.sort_told(doing, &Told::new(code, message, status), reasons),
+            None => self.fault(Kind::Unsure, format_args!("{doing} got an answer that can't be read (HTTP {status})")),
+        }
+    }
+
+    fn sort_told(&self, doing: &str, told: &Told, reasons: &[ThrottlingReason]) -> Fault {
+        let Told { code, message, .. } = told;
+        match told.short() {
+            _ if !reasons.is_empty() => {
                 let reasons: Vec<String> = reasons
                     .iter()
                     .map(|reason| {
@@ -130,10 +105,10 @@ impl Named {
                         format!("{why} on {what}")
                     })
                     .collect();
-                let reasons = if reasons.is_empty() { message } else { reasons.join(", ") };
+                let reasons = reasons.join(", ");
                 self.fault(Kind::Refused, format_args!("{doing} is throttled ({code}): {reasons}"))
             }
-            "TransactionConflict" | "ReplicatedWriteConflict" | "LimitExceeded" => {
+            "TransactionConflict" | "ReplicatedWriteConflict" => {
                 self.fault(Kind::Refused, format_args!("{doing} was refused for now ({code}): {message}"))
             }
             "ResourceNotFound" => self.fault(
@@ -144,21 +119,6 @@ impl Named {
             "AccessDenied" => self.fault(
                 Kind::Broken,
                 format_args!("{doing} is not allowed: {message}. The host needs the permissions {PERMISSIONS}"),
-            ),
-            "UnrecognizedClient"
-            | "ExpiredToken"
-            | "InvalidSignature"
-            | "IncompleteSignature"
-            | "MissingAuthenticationToken"
-            | "InvalidClientTokenId"
-            | "SignatureDoesNotMatch"
-            | "NotAuthorized"
-            | "OptInRequired" => self.fault(
-                Kind::Broken,
-                format_args!(
-                    "the credentials are not accepted ({code}): {message}. Renew them or give others \
-                     (AWS_ACCESS_KEY_ID and so on, a profile, or a role), and look at the machine's clock"
-                ),
             ),
             "ItemCollectionSizeLimitExceeded" => self.fault(
                 Kind::Broken,
@@ -174,44 +134,22 @@ impl Named {
                      as it should be"
                 ),
             ),
-            "InternalServerError" | "InternalFailure" | "InternalServer" | "ServiceUnavailable" | "RequestTimeout" => {
-                self.fault(Kind::Unsure, format_args!("{doing} failed at the other end ({code}): {message}"))
+            _ => {
+                let (remedy, text) = sdk::common(doing, told);
+                self.fault(remedy.into(), text)
             }
-            _ if status >= 500 || status == 429 || status == 200 => {
-                self.fault(Kind::Unsure, format_args!("{doing} failed at the other end ({code}): {message}"))
-            }
-            _ => self.fault(Kind::Broken, format_args!("{doing} failed ({code}): {message}")),
         }
-    }
-
-    /// Credentials that can't be had for the moment, or at all.
-    fn credentials(&self, doing: &str, why: &str) -> Fault {
-        let for_now = why.contains("timed out") || why.contains("error occurred while loading");
-        let kind = if for_now { Kind::Refused } else { Kind::Broken };
-        self.fault(
-            kind,
-            format_args!(
-                "{doing} needs credentials, and there are none: {why}. Give them as the AWS tools take them: \
-                 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role of the machine; for DynamoDB Local \
-                 any will do"
-            ),
-        )
     }
 }
 
-/// An error and what caused it, each said once.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
+impl From<Remedy> for Kind {
+    fn from(remedy: Remedy) -> Self {
+        match remedy {
+            Remedy::Refused => Self::Refused,
+            Remedy::Unsure => Self::Unsure,
+            Remedy::Broken => Self::Broken,
         }
-        cause = error.source();
     }
-    text
 }
 
 /// Why and where an error says that it throttles.

@@ -7,12 +7,12 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use paceline_pipeline::batch::Checkpoint;
-use paceline_pipeline::store::{Key, Pin, PinKey, StoreError};
+use paceline_pipeline::store::{Key, Pin, PinKey, SORT_BYTES, StoreError};
 
 use super::DynamoDbStore;
 use super::error::{Fault, Kind};
 use super::flight::Flight;
-use super::item::{self, MAX_SORT_BYTES, Map, PARTITION};
+use super::item::{self, Map, PARTITION};
 
 /// Before the race type, in the partition key of pins.
 const PINS: &str = "@pin/";
@@ -23,6 +23,8 @@ const VERSION: &str = "@version";
 const DIGEST: &str = "@digest";
 const SEQUENCE: &str = "@sequence";
 const WITNESS: &str = "@witness";
+const ARRIVAL: &str = "@arrival";
+const ENDED: &str = "@ended";
 
 impl DynamoDbStore {
     pub(super) async fn put_pins(&self, pins: &[(PinKey, Pin)]) -> Result<Vec<Pin>, StoreError> {
@@ -110,6 +112,12 @@ impl DynamoDbStore {
         if let Some(witness) = checkpoint.witness {
             map.insert(WITNESS.to_owned(), AttributeValue::B(Blob::new(witness)));
         }
+        if let Some(arrival) = checkpoint.arrival_ms {
+            map.insert(ARRIVAL.to_owned(), AttributeValue::N(arrival.to_string()));
+        }
+        if checkpoint.ended {
+            map.insert(ENDED.to_owned(), AttributeValue::Bool(true));
+        }
         self.meter.request();
         let answer = self
             .client
@@ -138,7 +146,11 @@ impl DynamoDbStore {
                 Some(witness) => Some(witness.as_b().ok()?.as_ref().try_into().ok()?),
                 None => None,
             };
-            Some(Checkpoint { sequence, witness })
+            let arrival_ms = match map.get(ARRIVAL) {
+                Some(arrival) => Some(arrival.as_n().ok()?.parse().ok()?),
+                None => None,
+            };
+            Some(Checkpoint { sequence, witness, arrival_ms, ended: map.contains_key(ENDED) })
         };
         match read() {
             Some(checkpoint) => Ok(Some(checkpoint)),
@@ -152,11 +164,11 @@ impl DynamoDbStore {
 
 /// Where a pin stands.
 fn place(PinKey { race_type, value }: &PinKey) -> Key {
-    Key { partition: format!("{PINS}{race_type}"), sort: format!("={}", short(value, MAX_SORT_BYTES - 1)) }
+    Key { partition: format!("{PINS}{race_type}"), sort: format!("={}", short(value, SORT_BYTES - 1)) }
 }
 
 fn checkpoint_key(shard: &str) -> Key {
-    Key { partition: CHECKPOINTS.to_owned(), sort: short(shard, MAX_SORT_BYTES) }
+    Key { partition: CHECKPOINTS.to_owned(), sort: short(shard, SORT_BYTES) }
 }
 
 fn pin_map(key: &PinKey, pin: &Pin) -> Map {

@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(input) = arguments.input {
         let stdin = input.as_os_str() == "-";
         let name = config.source.take().and_then(|source| source.name);
-        config.source = Some(SourceConfig { file: (!stdin).then_some(input), stdin, simulate: None, name });
+        config.source = Some(SourceConfig { file: (!stdin).then_some(input), stdin, name, ..SourceConfig::default() });
     }
     // Looked at first: what is missing there takes no time to tell.
     config.source()?;
