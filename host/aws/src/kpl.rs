@@ -46,13 +46,19 @@ const DIGEST: usize = 16;
 /// records that nobody sends again among them. Lambda does not filter, and should be given no range: then explicit hash
 /// keys, which nothing else needs, are not looked at.
 pub fn unpack(batch: &mut Batch, range: Option<(u128, u128)>) -> usize {
-    if !batch.records.iter().any(|record| batch.slice(record.payload).starts_with(&MAGIC)) {
+    unpack_from(batch, 0, range)
+}
+
+/// [`unpack`] for the records from this index on: those before it are left as they are.
+pub fn unpack_from(batch: &mut Batch, from: usize, range: Option<(u128, u128)>) -> usize {
+    if !batch.records[from..].iter().any(|record| batch.slice(record.payload).starts_with(&MAGIC)) {
         return 0;
     }
     let Batch { bytes, records, undecodable, .. } = batch;
-    let mut known = std::mem::take(undecodable).into_iter().peekable();
+    let before = undecodable.partition_point(|(record, _)| (*record as usize) < from);
+    let mut known = undecodable.split_off(before).into_iter().peekable();
     let mut elsewhere = 0;
-    for (at, record) in std::mem::take(records).into_iter().enumerate() {
+    for (at, record) in (from..).zip(records.split_off(from)) {
         if let Some((_, why)) = known.next_if(|(undecodable, _)| *undecodable as usize == at) {
             undecodable.push((records.len() as u32, why));
             records.push(record);

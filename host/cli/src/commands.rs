@@ -34,6 +34,12 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
     runtime.map_err(|error| format!("the runtime can't start: {error}"))
 }
 
+/// As many workers as there are processors: shards are worked on side by side.
+pub(crate) fn parallel_runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| format!("the runtime can't start: {error}"))
+}
+
 /// Opens the store, for a command that looks at it.
 pub(crate) fn open_store(config: &Config, runtime: &Runtime) -> Result<AnyStore, Failure> {
     runtime.block_on(paceline_config::open_store(config))

@@ -4,11 +4,16 @@
 //!
 //! - `commands`: a file for each command.
 //! - `progress`, `report`: what a person sees while it runs and at the end.
+//! - `serve`: what others see while it runs: metrics, and whether all is well.
+//! - `watching`, `stop`: the folder of rulebooks, and the signals.
 #![forbid(unsafe_code)]
 
 mod commands;
 mod progress;
 mod report;
+mod serve;
+mod stop;
+mod watching;
 
 use std::process::ExitCode;
 
@@ -62,8 +67,13 @@ fn main() -> ExitCode {
 type Failure = String;
 
 /// Standard output is for results. `RUST_LOG` chooses what is logged; plugins log under the target `plugin`.
+/// `PACELINE_LOG=json` makes each line a JSON object, for programs that collect logs.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match std::env::var("PACELINE_LOG").as_deref() {
+        Ok("json") => log.json().flatten_event(true).with_span_list(false).init(),
+        _ => log.init(),
+    }
 }

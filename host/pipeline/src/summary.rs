@@ -79,4 +79,25 @@ impl Summary {
     pub fn dead_letters(&self) -> u64 {
         self.dead.values().sum()
     }
+
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.batches += other.batches;
+        self.groups += other.groups;
+        self.behind += other.behind;
+        self.conflicts += other.conflicts;
+        for (cause, count) in &other.dead {
+            *self.dead.entry(*cause).or_default() += count;
+        }
+        for (plugin, fuel) in &other.fuel {
+            *self.fuel.entry(*plugin).or_default() += fuel;
+        }
+        for (ruling, records) in &other.ruled {
+            *self.ruled.entry(ruling.clone()).or_default() += records;
+        }
+        for (time, more) in self.time.iter_mut().zip(other.time) {
+            *time += more;
+        }
+    }
 }

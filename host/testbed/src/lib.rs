@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - [`dynamodb`]: Amazon's DynamoDB Local, started by `scripts/local-aws`, and a client for it.
+//! - [`kinesis`]: kinesis-local, started likewise, a client for it, streams that a test splits and merges.
 //! - [`proxy`]: stands between DynamoDB and the one who calls it, and throttles, fails, cuts connections and answers
 //!   in part.
 //! - [`stream`]: a Kinesis stream as data: shards, their records, their splits and merges.
@@ -13,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dynamodb;
+pub mod kinesis;
 pub mod lambda;
 pub mod mapping;
 pub mod proxy;

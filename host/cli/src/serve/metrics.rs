@@ -1,0 +1,128 @@
+//! The numbers, in Prometheus's text format.
+//!
+//! | metric | labels | what it counts |
+//! |---|---|---|
+//! | `paceline_iterator_age_seconds` | `shard` | how old the oldest record is that is not done |
+//! | `paceline_shard_state` | `shard`, `state` | 1 for the state that the shard is in: waiting, starting, reading, failing, done |
+//! | `paceline_stream_records_total`, `paceline_stream_bytes_total` | `shard` | what was read |
+//! | `paceline_stream_throttles_total`, `paceline_stream_retries_total` | `shard` | requests that Kinesis throttled; that failed otherwise |
+//! | `paceline_store_waits_total` | `shard` | times that a batch waited for a busy store |
+//! | `paceline_foreign_records_total` | `shard` | records of aggregates that belong to other shards |
+//! | `paceline_expired_hours` | `shard` | hours of records that expired unread: **alert on any** |
+//! | `paceline_records_total`, `paceline_batches_total` | `shard` | what is done, dead letters included |
+//! | `paceline_dead_letters_total` | `reason` | records that could not go on |
+//! | `paceline_batch_seconds` | `shard` | from a batch to its checkpoint, as a histogram |
+//! | `paceline_stage_seconds` | `stage` | where that time goes |
+//! | `paceline_groups_total`, `paceline_folded_before_total`, `paceline_conflicts_total` | | writes of groups; records that were folded before; writes that others were ahead of |
+//! | `paceline_plugin_fuel_total` | `plugin` | fuel, by the first digits of the plugin's digest |
+//! | `paceline_rulebook_records_total` | `race_type`, `version` | records judged by each rulebook |
+//! | `paceline_store_requests_total`, `paceline_store_throttles_total`, `paceline_store_cache_hits_total` | | of DynamoDB |
+//! | `paceline_store_write_units`, `paceline_store_read_units` | | capacity consumed so far |
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use paceline_aws::kinesis::{Finished, ShardState, Status};
+use paceline_config::AnyStore;
+use paceline_pipeline::summary::Stage;
+
+use crate::Failure;
+
+/// Seconds of a batch: from the quickest to what a Lambda may take at most.
+const BATCH_SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+
+/// The numbers of this process.
+#[derive(Clone)]
+pub(crate) struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// To be called once in a process.
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let builder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full("paceline_batch_seconds".to_owned()), &BATCH_SECONDS);
+        let handle = builder.and_then(PrometheusBuilder::install_recorder);
+        let handle = handle.map_err(|error| format!("no metrics can be kept: {error}"))?;
+        describe_gauge!("paceline_iterator_age_seconds", "How old the oldest record is that is not done");
+        describe_gauge!("paceline_shard_state", "1 for the state that the shard is in");
+        describe_gauge!("paceline_expired_hours", "Hours of records that expired unread");
+        describe_gauge!("paceline_stage_seconds", "Where the batches' time goes");
+        describe_gauge!("paceline_store_write_units", "Write capacity consumed");
+        describe_gauge!("paceline_store_read_units", "Read capacity consumed");
+        describe_histogram!("paceline_batch_seconds", "From a batch to its checkpoint");
+        for (name, what) in [
+            ("paceline_stream_records_total", "Records of the stream that were read"),
+            ("paceline_stream_bytes_total", "Bytes of their data"),
+            ("paceline_stream_throttles_total", "Requests that Kinesis throttled"),
+            ("paceline_stream_retries_total", "Requests to Kinesis that failed otherwise"),
+            ("paceline_store_waits_total", "Times that a batch waited for a busy store"),
+            ("paceline_foreign_records_total", "Records of aggregates that belong to other shards"),
+            ("paceline_records_total", "Records that are done, dead letters included"),
+            ("paceline_batches_total", "Batches that are done"),
+            ("paceline_dead_letters_total", "Records that could not go on"),
+            ("paceline_groups_total", "Writes of groups"),
+            ("paceline_folded_before_total", "Records that were folded before"),
+            ("paceline_conflicts_total", "Writes that others were ahead of"),
+            ("paceline_plugin_fuel_total", "Fuel that a plugin used"),
+            ("paceline_rulebook_records_total", "Records judged by a rulebook"),
+            ("paceline_store_requests_total", "Requests to DynamoDB"),
+            ("paceline_store_throttles_total", "Requests and writes that DynamoDB throttled"),
+            ("paceline_store_cache_hits_total", "Items that need not be read"),
+        ] {
+            describe_counter!(name, what);
+        }
+        Ok(Self(handle))
+    }
+
+    /// A batch is done.
+    pub(crate) fn finished(&self, Finished { shard, summary, took, .. }: &Finished<'_>) {
+        let shard = (*shard).to_owned();
+        counter!("paceline_records_total", "shard" => shard.clone()).increment(summary.records);
+        counter!("paceline_batches_total", "shard" => shard.clone()).increment(1);
+        histogram!("paceline_batch_seconds", "shard" => shard).record(took.as_secs_f64());
+        for (cause, count) in &summary.dead {
+            counter!("paceline_dead_letters_total", "reason" => cause.as_str()).increment(*count);
+        }
+        counter!("paceline_groups_total").increment(summary.groups);
+        counter!("paceline_folded_before_total").increment(summary.behind);
+        counter!("paceline_conflicts_total").increment(summary.conflicts);
+        for (plugin, fuel) in &summary.fuel {
+            counter!("paceline_plugin_fuel_total", "plugin" => plugin.hex()[..12].to_owned()).increment(*fuel);
+        }
+        for ((race_type, version), records) in &summary.ruled {
+            let labels = [("race_type", race_type.clone()), ("version", version.to_string())];
+            counter!("paceline_rulebook_records_total", &labels).increment(*records);
+        }
+        for (stage, time) in Stage::ALL.iter().zip(&summary.time) {
+            // This library's counters are whole.
+            gauge!("paceline_stage_seconds", "stage" => stage.as_str()).increment(time.as_secs_f64());
+        }
+    }
+
+    /// All numbers as they are now.
+    pub(crate) fn render(&self, status: &Status, store: &AnyStore) -> String {
+        for (shard, now) in status.shards() {
+            let shard = || shard.to_string();
+            gauge!("paceline_iterator_age_seconds", "shard" => shard()).set(now.iterator_age.as_secs_f64());
+            for state in ShardState::ALL {
+                let is = if state == now.state { 1.0 } else { 0.0 };
+                gauge!("paceline_shard_state", "shard" => shard(), "state" => state.as_str()).set(is);
+            }
+            counter!("paceline_stream_records_total", "shard" => shard()).absolute(now.records);
+            counter!("paceline_stream_bytes_total", "shard" => shard()).absolute(now.bytes);
+            counter!("paceline_stream_throttles_total", "shard" => shard()).absolute(now.throttles);
+            counter!("paceline_stream_retries_total", "shard" => shard()).absolute(now.retries);
+            counter!("paceline_store_waits_total", "shard" => shard()).absolute(now.store_retries);
+            counter!("paceline_foreign_records_total", "shard" => shard()).absolute(now.foreign);
+            gauge!("paceline_expired_hours", "shard" => shard()).set(now.expired_hours);
+        }
+        if let AnyStore::DynamoDb(store) = store {
+            let usage = store.usage();
+            counter!("paceline_store_requests_total").absolute(usage.requests);
+            counter!("paceline_store_throttles_total").absolute(usage.throttles);
+            counter!("paceline_store_cache_hits_total").absolute(usage.cache_hits);
+            gauge!("paceline_store_write_units").set(usage.write_units);
+            gauge!("paceline_store_read_units").set(usage.read_units);
+        }
+        self.0.run_upkeep();
+        self.0.render()
+    }
+}
