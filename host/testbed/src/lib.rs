@@ -8,6 +8,7 @@
 //!   in part.
 //! - [`stream`]: a Kinesis stream as data: shards, their records, their splits and merges.
 //! - [`lambda`]: the Lambda service around a function: the runtime API, its instances, their end.
+//! - [`outcome`]: the races that tests run, and what should come of them.
 //! - [`mapping`]: an event source mapping, which feeds a function from a stream.
 //!
 //! Nothing here goes into a release. It panics where a program would give an error back: what fails is a test.
@@ -17,5 +18,6 @@ pub mod dynamodb;
 pub mod kinesis;
 pub mod lambda;
 pub mod mapping;
+pub mod outcome;
 pub mod proxy;
 pub mod stream;

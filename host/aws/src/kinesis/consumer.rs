@@ -264,7 +264,7 @@ impl<S: Store + 'static> Run<S> {
                 let checkpoint = self.checkpoint(parent).await?;
                 if checkpoint.as_ref().is_none_or(|checkpoint| !checkpoint.ended) {
                     let seen_ms = checkpoint.and_then(|checkpoint| checkpoint.arrival_ms);
-                    self.say_expired(parent, seen_ms.or(self.origin.from_ms()));
+                    self.say_expired(parent, seen_ms.or(self.origin.moment()));
                 }
             }
         }

@@ -81,7 +81,7 @@ impl Origin {
     }
 
     /// The moment that it is, where it is one.
-    pub(super) fn from_ms(self) -> Option<i64> {
+    pub(super) fn moment(self) -> Option<i64> {
         self.0
     }
 }

@@ -4,30 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use paceline_pipeline::Store;
 use paceline_pipeline::dead_letter::DeadLetter;
 use paceline_pipeline::store::{EmbeddedStore, Item, Key};
+pub use paceline_testbed::outcome::{Fences, block_on, plugin_lines, plugins};
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// Where the built plugins are.
-pub fn plugins() -> PathBuf {
-    let folder = std::env::var_os("PACELINE_PLUGINS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
-    assert!(folder.join("output.wasm").is_file(), "{} holds no plugins: `make plugins` builds them", folder.display());
-    folder.canonicalize().unwrap()
-}
-
-/// The sequence fence, or the ordinal fence with the field that each aggregate counts by.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fences {
-    Sequence,
-    Ordinal,
-}
 
 /// A rulebook of the races, with what a test wants to change.
 pub fn rulebook(race_type: u32, version: u64, fences: Fences) -> String {
@@ -82,11 +68,7 @@ impl Place {
 
     /// Writes the configuration: the source, and whatever else comes at the end.
     pub fn configure(&self, source: &str, more: &str) {
-        let plugins = plugins();
-        let plugin = |name: &str| format!("{name} = {:?}\n", plugins.join(format!("{name}.wasm")));
-        let names =
-            ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator", "evil-aggregator"];
-        let all: String = names.into_iter().map(plugin).collect();
+        let all = plugin_lines();
         self.write(
             "paceline.toml",
             format!(
@@ -172,10 +154,6 @@ show = ["racerId", "output", "raceId", "ts"]
         let store = EmbeddedStore::open(&self.path("store.redb")).unwrap();
         block_on(store.dead_letters()).unwrap()
     }
-}
-
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// The program.

@@ -2,7 +2,6 @@
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(unreachable_pub, reason = "shared by test files that are crates of their own")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,90 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use paceline_aws::DynamoDbStore;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
-use paceline_engine::{Engine, Limits};
-use paceline_pipeline::batch::{Batch, BatchLimits};
-use paceline_pipeline::dead_letter::DeadLetter;
-use paceline_pipeline::pointer::Pointer;
-use paceline_pipeline::registry::{Registry, Watch};
-use paceline_pipeline::store::{Attribute, Item, Key, MemoryStore};
-use paceline_pipeline::summary::Summary;
-use paceline_pipeline::{Pipeline, Retry, Rulebooks, Store};
-use paceline_simulator::{Messages, PartitionKey, Race};
+use paceline_pipeline::Store;
 use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::lambda::{Configuration, Function, Invocation};
+pub use paceline_testbed::outcome::{
+    self, Fences, Message, Outcome, block_on, plugin_lines, plugins, race, rulebook, tally,
+};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::stream::Stream;
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// Where the built plugins are.
-pub fn plugins() -> PathBuf {
-    let folder = std::env::var_os("PACELINE_PLUGINS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
-    assert!(folder.join("output.wasm").is_file(), "{} holds no plugins: `make plugins` builds them", folder.display());
-    folder.canonicalize().unwrap()
-}
-
-/// What keeps a record from being folded twice.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fences {
-    Sequence,
-    Ordinal,
-}
-
-/// The rulebook of class 3.
-pub fn rulebook(fences: Fences) -> String {
-    let fence = |field: &str| match fences {
-        Fences::Sequence => r#""sequence""#.to_owned(),
-        Fences::Ordinal => format!(r#"{{ ordinal = "{field}" }}"#),
-    };
-    format!(
-        r#"
-race-type = "3"
-version = 1
-pin = "/raceId"
-
-[[validate]]
-plugin = "telemetry"
-
-[score]
-plugin = "output"
-
-[[aggregate]]
-plugin = "last-output"
-key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
-outputs = {{ final = "GSI" }}
-attributes = {{ classId = "{{/classId}}", racerId = "{{/racerId}}" }}
-fence = {}
-
-[[aggregate]]
-plugin = "best-output"
-where = {{ "/event" = "final" }}
-key = {{ PK = "class-{{/classId}}", SK = "racer-{{/racerId}}" }}
-outputs = {{ output = "GSI" }}
-attributes = {{ racerId = "{{/racerId}}" }}
-fence = {}
-"#,
-        fence("/second"),
-        fence("/raceId")
-    )
-}
-
-/// An aggregate that counts the records of each racer.
-fn tally(fences: Fences) -> String {
-    let fence = match fences {
-        Fences::Sequence => r#""sequence""#,
-        Fences::Ordinal => r#"{ ordinal = "/second" }"#,
-    };
-    format!(
-        r#"
-[[aggregate]]
-plugin = "evil-aggregator"
-key = {{ PK = "tally-{{/raceId}}", SK = "racer-{{/racerId}}" }}
-fence = {fence}
-"#
-    )
-}
 
 /// A package and its tables.
 pub struct Deployment {
@@ -136,11 +61,7 @@ impl Deployment {
     }
 
     pub fn configure(&self, more: &str) {
-        let plugins = plugins();
-        let plugin = |name: &str| format!("{name} = {:?}\n", plugins.join(format!("{name}.wasm")));
-        let names =
-            ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator", "evil-aggregator"];
-        let all: String = names.into_iter().map(plugin).collect();
+        let all = plugin_lines();
         self.write(
             "paceline.toml",
             &format!(
@@ -191,102 +112,8 @@ impl Deployment {
 
     /// What one run of these messages on one machine comes to.
     pub fn local(&self, messages: &[Message]) -> Outcome {
-        let engine = Engine::new(Limits::default()).unwrap();
-        let registry = Registry::open(&self.path("oracle")).unwrap();
-        let rulebooks = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
-        let folder = plugins();
-        let names =
-            ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator", "evil-aggregator"];
-        let files = names.into_iter().map(|name| (name.to_owned(), folder.join(format!("{name}.wasm"))));
-        Watch::new(self.path("rulebooks"), files.collect(), Arc::clone(&rulebooks)).look().unwrap();
-        let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), Retry::default());
-        let mut summary = Summary::default();
-        for (at, chunk) in messages.chunks(10_000).enumerate() {
-            let mut batch = Batch::new("local".into());
-            for (nth, message) in chunk.iter().enumerate() {
-                batch.push(&message.payload, ((at * 10_000 + nth) as u64).into());
-            }
-            assert!(block_on(pipeline.process(&batch, None, &mut summary)).unwrap().not_safe.is_none());
-        }
-        let store = pipeline.store();
-        Outcome::of(block_on(store.items()).unwrap(), &block_on(store.dead_letters()).unwrap())
+        outcome::local(&self.path("rulebooks"), &self.path("oracle"), messages)
     }
-}
-
-/// What people see of a table: all of each item but its revision and its fence, which depend on how the records came;
-/// and the dead letters' payloads with their reasons.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    pub items: BTreeMap<Key, Item>,
-    pub dead: Vec<(String, String)>,
-}
-
-impl Outcome {
-    fn of(items: Vec<(Key, Item)>, letters: &[DeadLetter]) -> Self {
-        use paceline_pipeline::fence::{Fence, SequenceFence};
-        let plain = |(key, item): (Key, Item)| {
-            let mut attributes = item.attributes;
-            // DynamoDB has one sort of number.
-            for (_, value) in &mut attributes {
-                if let Attribute::Integer(integer) = value {
-                    *value = Attribute::Number(*integer as f64);
-                }
-            }
-            attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
-            let fence = match item.fence {
-                // Which shard a record came by is chance; which ordinals were folded is not.
-                Fence::Sequence(_) => Fence::Sequence(SequenceFence::default()),
-                ordinals => ordinals,
-            };
-            (key, Item { revision: 0, attributes, fence, ..item })
-        };
-        let mut dead: Vec<_> = letters
-            .iter()
-            // A table holds 400 KB of the longest ones.
-            .map(|letter| {
-                let start: String = String::from_utf8_lossy(&letter.payload).chars().take(200).collect();
-                (start, letter.reason.cause.to_string())
-            })
-            .collect();
-        dead.sort();
-        Self { items: items.into_iter().map(plain).collect(), dead }
-    }
-
-    /// Demands that two are the same, and says briefly where they are not.
-    pub fn must_be(&self, other: &Self, what: &str) {
-        for (key, item) in &other.items {
-            assert_eq!(self.items.get(key), Some(item), "{what}: {key}");
-        }
-        let more: Vec<_> = self.items.keys().filter(|key| !other.items.contains_key(key)).collect();
-        assert!(more.is_empty(), "{what}: items that should not be there: {more:?}");
-        for (ours, theirs) in self.dead.iter().zip(&other.dead) {
-            assert_eq!(ours, theirs, "{what}: dead letters");
-        }
-        assert_eq!(self.dead.len(), other.dead.len(), "{what}: dead letters");
-    }
-}
-
-/// A message and the key that its producer gives it.
-#[derive(Clone, Debug)]
-pub struct Message {
-    pub payload: Vec<u8>,
-    pub key: String,
-    /// When it is sent, in milliseconds since 1970.
-    pub sent_ms: i64,
-}
-
-/// The messages of a race.
-pub fn race(race: &Race) -> Vec<Message> {
-    let mut rng = fastrand::Rng::with_seed(u64::from(race.seed));
-    let messages = Messages::new(race).map(|(second, payload)| {
-        let racer = serde_json::from_slice::<Value>(&payload).ok().and_then(|value| value["racerId"].as_u64());
-        let key = match (race.key, racer) {
-            (PartitionKey::Racer, Some(racer)) => racer.to_string(),
-            _ => rng.u32(0..100_000_000).to_string(),
-        };
-        Message { payload, key, sent_ms: 1_620_566_842_000 + i64::from(second) * 1_000 }
-    });
-    messages.collect()
 }
 
 /// A stream with these messages.
@@ -348,10 +175,6 @@ pub fn error(outcome: Invocation) -> String {
         }
         other => panic!("{other:?}"),
     }
-}
-
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 /// A message of class 3 in race 131. Its output is 1.3 × (cadence + 35).

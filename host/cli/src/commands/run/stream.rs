@@ -1,5 +1,6 @@
 //! A stream of Kinesis as the source: reads it until the process is told to stop.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -23,10 +24,12 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> Resul
         // Listened for from the beginning: compiling the plugins may take a while.
         let stop = stop_signal(|| tracing::info!("stopping after the batches in hand"))?;
         let metrics = Metrics::new()?;
+        // Compiled plugins, for a start that is quick. There is none unless somebody names a folder of this user's own.
+        let cache = std::env::var_os("PACELINE_CACHE").map(PathBuf::from);
         let name = config.source()?.name.as_deref();
         let consumer = Consumer::connect(kinesis, name, config.batch.clone()).await;
         let consumer = consumer.map_err(|error| error.to_string())?;
-        let (pipeline, watch) = paceline_config::open(config, None).await?;
+        let (pipeline, watch) = paceline_config::open(config, cache.as_deref()).await?;
         let pipeline = Arc::new(pipeline);
         for (race_type, version) in pipeline.rulebooks().catalog().versions() {
             tracing::info!("{}", is_active(&race_type, version));

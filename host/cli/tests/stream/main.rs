@@ -1,0 +1,7 @@
+//! `paceline run` on a stream of Kinesis, into a table of DynamoDB.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod deployment;
+mod race;
