@@ -3,16 +3,21 @@
 //! One server serves all tests, side by side: each takes streams with names that no other has. It enforces no limit and
 //! never fails; what the real one refuses, [`crate::proxy`] refuses in front of it.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use aws_sdk_kinesis::config::{BehaviorVersion, Builder, Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_kinesis::config::{
+    BehaviorVersion, Builder, Credentials, HttpClient, Region, StalledStreamProtectionConfig,
+};
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{
     ConsumerStatus, PutRecordsRequestEntry, Record, ScalingType, Shard, ShardIteratorType, StreamStatus,
 };
 use aws_smithy_http_client::Builder as HttpBuilder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use tokio::time::sleep;
 
 /// The variable by which `scripts/local-aws` says where kinesis-local listens.
@@ -44,8 +49,25 @@ pub fn client(endpoint: &str) -> Client {
     client_through(endpoint, HttpBuilder::new().build_http())
 }
 
-/// Likewise, by an HTTP client of the caller's.
-pub(crate) fn client_through(endpoint: &str, http: impl aws_sdk_kinesis::config::HttpClient + 'static) -> Client {
+/// Likewise by TLS and HTTP/2, trusting nothing but a certificate: [`crate::proxy::FaultProxy::certificate_file`].
+///
+/// # Panics
+///
+/// If the file is no certificate.
+pub fn client_trusting(endpoint: &str, certificate: &Path) -> Client {
+    let certificate = std::fs::read(certificate).expect("a certificate that can be read");
+    let trusted = TrustStore::empty().with_pem_certificate(certificate);
+    let context = TlsContext::builder().with_trust_store(trusted).build().expect("a certificate in PEM");
+    let http = HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build_https();
+    client_through(endpoint, http)
+}
+
+/// Likewise, trusting what this machine trusts, or `SSL_CERT_FILE`: as a program does.
+pub fn client_native(endpoint: &str) -> Client {
+    client_through(endpoint, HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https())
+}
+
+fn client_through(endpoint: &str, http: impl HttpClient + 'static) -> Client {
     let config = Builder::new()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .endpoint_url(endpoint)

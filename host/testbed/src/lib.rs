@@ -6,6 +6,7 @@
 //! - [`kinesis`]: kinesis-local, started likewise, a client for it, streams that a test splits and merges.
 //! - [`proxy`]: stands between DynamoDB and the one who calls it, and throttles, fails, cuts connections and answers
 //!   in part.
+//! - [`scripted`]: a service that says what a test wants it to say.
 //! - [`stream`]: a Kinesis stream as data: shards, their records, their splits and merges.
 //! - [`lambda`]: the Lambda service around a function: the runtime API, its instances, their end.
 //! - [`outcome`]: the races that tests run, and what should come of them.
@@ -20,4 +21,5 @@ pub mod lambda;
 pub mod mapping;
 pub mod outcome;
 pub mod proxy;
+pub mod scripted;
 pub mod stream;

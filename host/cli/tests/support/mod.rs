@@ -1,5 +1,5 @@
 //! A folder with a configuration, rulebooks and a store, and the program to run on it.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 #![allow(unreachable_pub, reason = "shared by test files that are crates of their own")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! The function as it is deployed: a package, tables in DynamoDB Local, a proxy before them, a stream to feed it from.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 #![allow(unreachable_pub, reason = "shared by test files that are crates of their own")]
 
 use std::path::{Path, PathBuf};

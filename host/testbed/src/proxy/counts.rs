@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use hyper::Version;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,6 +14,8 @@ use super::faults::{Fate, Plan};
 pub struct Counts {
     /// Requests that came in, by operation.
     pub by_operation: BTreeMap<String, u64>,
+    /// Requests that came in, by the version of HTTP that they came by: `HTTP/1.1`, `HTTP/2.0`.
+    pub by_version: BTreeMap<String, u64>,
     /// What went wrong on purpose.
     pub injected: Injected,
     /// Write capacity that DynamoDB says it took, of requests that asked for `ReturnConsumedCapacity`. Those whose
@@ -40,14 +43,26 @@ pub struct Injected {
     pub delays: u64,
     /// Done in part.
     pub partials: u64,
-    /// The keys, puts, deletes and statements that were given back undone, over all the requests done in part.
+    /// The keys, puts, deletes, statements and records that were given back undone, over all the requests done in part.
     pub held_back: u64,
+    /// Requests, and records of a `PutRecords`, that a shard of Kinesis' had no room for.
+    pub over_limit: u64,
+    /// Told that their iterator is too old.
+    pub expired_iterators: u64,
+    /// Subscriptions cut in the middle.
+    pub cut_subscriptions: u64,
+    /// Subscriptions ended in good order, as Kinesis does after five minutes.
+    pub ended_subscriptions: u64,
+    /// Subscriptions ended because their shard did, with its children.
+    pub ended_shards: u64,
 }
 
 impl Injected {
-    /// All requests that were not answered as DynamoDB would have: each but those that just waited.
+    /// All requests that were not answered as the service would have on a good day: each but those that just waited,
+    /// and subscriptions, which got an answer first.
     pub fn total(&self) -> u64 {
-        self.throttles + self.errors_before + self.errors_after + self.resets_before + self.resets_after + self.partials
+        let errors = self.throttles + self.errors_before + self.errors_after + self.expired_iterators;
+        errors + self.resets_before + self.resets_after + self.partials
     }
 }
 
@@ -63,13 +78,9 @@ impl Counts {
     }
 
     /// Counts a request. The how many-th it is.
-    pub(super) fn arrived(&mut self, operation: &str) -> u64 {
-        match self.by_operation.get_mut(operation) {
-            Some(count) => *count += 1,
-            None => {
-                self.by_operation.insert(operation.to_owned(), 1);
-            }
-        }
+    pub(super) fn arrived(&mut self, operation: &str, version: Version) -> u64 {
+        count(&mut self.by_operation, operation);
+        count(&mut self.by_version, &format!("{version:?}"));
         self.total()
     }
 
@@ -109,6 +120,15 @@ impl Counts {
             self.write_units += units;
         } else {
             self.read_units += units;
+        }
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
+    match counts.get_mut(name) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(name.to_owned(), 1);
         }
     }
 }
