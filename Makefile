@@ -42,9 +42,16 @@ test: setup nextest ## Set up and run every test and check
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
 	scripts/cfn-lint examples/alleycat/template.yaml
+	scripts/hadolint examples/alleycat/Dockerfile
 	scripts/local-aws cargo nextest run --workspace
 	cargo test --doc --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+.PHONY: test-kcl
+test-kcl: setup nextest ## Test with Amazon's MultiLangDaemon, real: minutes, most of which it takes to start
+	cargo build --workspace --all-targets
+	@$(MAKE) --no-print-directory plugins
+	PACELINE_TEST_KCL=$$(scripts/kcl) scripts/local-aws cargo nextest run --workspace --profile kcl
 
 .PHONY: nextest
 nextest: setup

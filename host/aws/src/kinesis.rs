@@ -18,6 +18,7 @@
 //! - `budget`: how much may be read ahead.
 //! - `gather`: from records to batches.
 //! - `horizon`: whether records expired before they were read.
+//! - `producer`: records are put, and none is lost.
 //! - `status`: how the shards are, for others to see.
 
 mod budget;
@@ -33,6 +34,7 @@ mod lineage;
 mod origin;
 mod poll;
 mod position;
+mod producer;
 mod reader;
 mod shard;
 mod status;
@@ -41,4 +43,5 @@ pub use client::Stream;
 pub use config::{ConsumerKind, KinesisConfig, Start};
 pub use consumer::{Consumer, ConsumerError, Finished};
 pub use error::{Kind, StreamError};
+pub use producer::{Meter, Order, Producer, ProducerConfig, Sent, Unsent};
 pub use status::{ShardState, ShardStatus, Status};

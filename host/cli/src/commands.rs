@@ -1,6 +1,8 @@
 //! A file for each command.
 
 pub(crate) mod dead_letters;
+pub(crate) mod healthcheck;
+pub(crate) mod kcl;
 pub(crate) mod leaderboard;
 pub(crate) mod plugin;
 pub(crate) mod run;

@@ -15,6 +15,7 @@ mod serve;
 mod stop;
 mod watching;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -31,7 +32,7 @@ struct Arguments {
 enum Command {
     /// Take the source's records through the plugins into the store, until the source ends.
     Run(commands::run::Arguments),
-    /// Write the messages of a race, as the Alleycat simulator sends them.
+    /// Write the messages of a race, as the Alleycat simulator sends them, or put them into a Kinesis stream.
     Simulate(commands::simulate::Arguments),
     /// Show the standings of a race or of a class.
     Leaderboard(commands::leaderboard::Arguments),
@@ -39,6 +40,10 @@ enum Command {
     DeadLetters(commands::dead_letters::Arguments),
     /// Make or check the tables that the configuration names.
     Table(commands::table::Arguments),
+    /// Take the records of one shard, as a record processor of Amazon's MultiLangDaemon.
+    Kcl(commands::kcl::Arguments),
+    /// Ask a running consumer on this machine whether it is well.
+    Healthcheck(commands::healthcheck::Arguments),
     /// Build and check plugins.
     Plugin(commands::plugin::Arguments),
 }
@@ -52,6 +57,8 @@ fn main() -> ExitCode {
         Command::Leaderboard(arguments) => commands::leaderboard::leaderboard(&arguments),
         Command::DeadLetters(arguments) => commands::dead_letters::dead_letters(arguments),
         Command::Table(arguments) => commands::table::table(&arguments),
+        Command::Kcl(arguments) => commands::kcl::kcl(arguments),
+        Command::Healthcheck(arguments) => commands::healthcheck::healthcheck(&arguments),
         Command::Plugin(arguments) => commands::plugin::plugin(arguments),
     };
     match done {
@@ -71,7 +78,9 @@ type Failure = String;
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Whoever collects the log of a process, such as the MultiLangDaemon, has no use for colours.
+    let colours = std::io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match std::env::var("PACELINE_LOG").as_deref() {
         Ok("json") => log.json().flatten_event(true).with_span_list(false).init(),
         _ => log.init(),

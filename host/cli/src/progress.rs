@@ -21,7 +21,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// `extent` is how many bytes there are, where that is known.
+    /// `extent` is how far it goes, where that is known: bytes of a file, messages of a race.
     pub(crate) fn new(extent: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = extent.map_or_else(ProgressBar::no_length, ProgressBar::new);
@@ -38,17 +38,22 @@ impl Progress {
     /// A batch is done.
     pub(crate) fn advance(&self, batch: &Batch, summary: &Summary) {
         let rate = summary.records as f64 / self.started.elapsed().as_secs_f64().max(1e-9);
-        let message = || {
+        let at = batch.checkpoint.as_ref().and_then(|checkpoint| checkpoint.sequence.to_u64());
+        self.show(at, || {
             format!(
                 "{} records, {} dead letters, {} records a second",
                 thousands(summary.records),
                 thousands(summary.dead_letters()),
                 thousands(rate as u64)
             )
-        };
+        });
+    }
+
+    /// It has come so far, of its extent, and this is what there is to say.
+    pub(crate) fn show(&self, at: Option<u64>, message: impl FnOnce() -> String) {
         match &self.bar {
             Some(bar) => {
-                if let Some(at) = batch.checkpoint.as_ref().and_then(|checkpoint| checkpoint.sequence.to_u64()) {
+                if let Some(at) = at {
                     bar.set_position(at);
                 }
                 bar.set_message(message());

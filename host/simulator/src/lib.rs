@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod broken;
+mod keys;
 mod source;
 
 use std::collections::VecDeque;
@@ -14,6 +15,7 @@ use std::fmt::Write as _;
 use rand_mt::Mt;
 use serde::Deserialize;
 
+pub use keys::Keys;
 pub use source::Simulation;
 
 /// Racers that have bounds.

@@ -4,8 +4,8 @@
 //!
 //! - [`dynamodb`]: Amazon's DynamoDB Local, started by `scripts/local-aws`, and a client for it.
 //! - [`kinesis`]: kinesis-local, started likewise, a client for it, streams that a test splits and merges.
-//! - [`proxy`]: stands between DynamoDB and the one who calls it, and throttles, fails, cuts connections and answers
-//!   in part.
+//! - [`proxy`]: stands between DynamoDB or Kinesis and the one who calls it, and throttles, fails, cuts connections
+//!   and answers in part.
 //! - [`scripted`]: a service that says what a test wants it to say.
 //! - [`stream`]: a Kinesis stream as data: shards, their records, their splits and merges.
 //! - [`lambda`]: the Lambda service around a function: the runtime API, its instances, their end.

@@ -156,7 +156,7 @@ async fn a_subscription_ends_with_its_shard_and_names_the_children() {
     let named: Vec<_> = last.child_shards().iter().map(|child| child.shard_id().to_owned()).collect();
     assert_eq!(named, children);
     for child in last.child_shards() {
-        assert_eq!(child.parent_shards(), [bed.shard.clone()]);
+        assert_eq!(child.parent_shards(), std::slice::from_ref(&bed.shard));
         assert!(child.hash_key_range().is_some());
     }
     assert_eq!(bed.proxy.counts().injected.ended_shards, 1);

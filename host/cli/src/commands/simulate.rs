@@ -1,4 +1,11 @@
 //! `paceline simulate`.
+//!
+//! # Layout
+//!
+//! - this file: what it is told, and messages into a file.
+//! - `stream`: messages into a Kinesis stream.
+
+mod stream;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -18,8 +25,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "max")]
     speed: Speed,
     /// Where to: a file, or `-` for standard output.
-    #[arg(long, default_value = "-", value_name = "FILE")]
+    #[arg(long, default_value = "-", value_name = "FILE", conflicts_with = "stream")]
     out: PathBuf,
+    #[command(flatten)]
+    stream: stream::StreamArguments,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -31,9 +40,23 @@ enum Speed {
     TenTimes,
 }
 
-/// Writes the messages of a race, one a line.
+impl Speed {
+    /// How long a second of the race takes. Nothing, where it takes what it takes.
+    fn second_takes(self) -> Option<Duration> {
+        match self {
+            Self::Max => None,
+            Self::Real => Some(Duration::from_secs(1)),
+            Self::TenTimes => Some(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// Writes the messages of a race, one a line, or puts them into a stream.
 pub(crate) fn simulate(arguments: &Arguments) -> Result<(), Failure> {
     arguments.race.check().map_err(|wrong| format!("--{wrong}"))?;
+    if let Some(name) = &arguments.stream.stream {
+        return stream::simulate(&arguments.race, arguments.speed, name, &arguments.stream);
+    }
     let to_stdout = arguments.out.as_os_str() == "-";
     let name = if to_stdout { "standard output".to_owned() } else { arguments.out.display().to_string() };
     let out: Box<dyn Write> = if to_stdout {
@@ -49,11 +72,7 @@ pub(crate) fn simulate(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn write(arguments: &Arguments, mut out: impl Write) -> io::Result<()> {
-    let second_takes = match arguments.speed {
-        Speed::Max => None,
-        Speed::Real => Some(Duration::from_secs(1)),
-        Speed::TenTimes => Some(Duration::from_millis(100)),
-    };
+    let second_takes = arguments.speed.second_takes();
     let started = Instant::now();
     let mut now = 0;
     for (second, line) in Messages::new(&arguments.race) {

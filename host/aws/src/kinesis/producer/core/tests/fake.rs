@@ -1,0 +1,128 @@
+//! A stream that splits, and takes and refuses as a test says.
+
+use paceline_pipeline::batch::Batch;
+
+use super::super::{Fate, Request, ShardMap};
+use crate::kinesis::error::{Kind, StreamError};
+use crate::kinesis::producer::shard_map::Listed;
+use crate::kpl::{Packed, hash_key, unpack};
+
+/// A shard and what it has taken, in order.
+struct FakeShard {
+    listed: Listed,
+    taken: Vec<Packed>,
+}
+
+/// A stream that takes and refuses as it is told.
+pub(super) struct FakeStream {
+    shards: Vec<FakeShard>,
+}
+
+/// What happens to a request.
+#[derive(Clone, Debug)]
+pub(super) enum Happens {
+    Taken,
+    /// Entries whose number's bit is set fail: throttled, or at the other end, taken all the same or not.
+    Partly {
+        failed: u64,
+        how: u8,
+    },
+    Throttled,
+    /// No answer, and it was taken or not.
+    Lost {
+        taken: bool,
+    },
+}
+
+impl FakeStream {
+    pub(super) fn new(shards: u32) -> Self {
+        let width = u128::MAX / u128::from(shards);
+        let shard = |at: u32| {
+            let first = width * u128::from(at);
+            let last = if at + 1 == shards { u128::MAX } else { first + width - 1 };
+            FakeShard { listed: listed(at as usize, (first, last), &[]), taken: Vec::new() }
+        };
+        Self { shards: (0..shards).map(shard).collect() }
+    }
+
+    pub(super) fn map(&self) -> ShardMap {
+        ShardMap::new(self.shards.iter().map(|shard| shard.listed.clone()).collect()).unwrap()
+    }
+
+    /// Splits the widest shard.
+    pub(super) fn split(&mut self) {
+        let open = self.shards.iter_mut().filter(|shard| !shard.listed.ended);
+        let widest = open.max_by_key(|shard| shard.listed.range.1 - shard.listed.range.0).unwrap();
+        widest.listed.ended = true;
+        let (parent, (first, last)) = (widest.listed.id.clone(), widest.listed.range);
+        let middle = first + (last - first) / 2;
+        for range in [(first, middle), (middle + 1, last)] {
+            let listed = listed(self.shards.len(), range, &[&parent]);
+            self.shards.push(FakeShard { listed, taken: Vec::new() });
+        }
+    }
+
+    fn take(&mut self, packed: &Packed) -> Fate {
+        let hash = packed.explicit_hash_key.unwrap_or_else(|| hash_key(&packed.partition_key));
+        let within = |shard: &&mut FakeShard| (shard.listed.range.0..=shard.listed.range.1).contains(&hash);
+        let shard = self.shards.iter_mut().filter(|shard| !shard.listed.ended).find(within).unwrap();
+        shard.taken.push(packed.clone());
+        Fate::Taken(shard.listed.id.clone())
+    }
+
+    pub(super) fn answer(&mut self, request: &Request, happens: &Happens) -> Result<Vec<Fate>, StreamError> {
+        let mut take = |packed: &Packed| self.take(packed);
+        let error = |kind| Err(StreamError { kind, text: "as the test says".into() });
+        match happens {
+            Happens::Taken => Ok(request.entries.iter().map(take).collect()),
+            Happens::Throttled => error(Kind::Throttled),
+            Happens::Lost { taken } => {
+                if *taken {
+                    request.entries.iter().for_each(|packed| drop(take(packed)));
+                }
+                error(Kind::Unsure)
+            }
+            Happens::Partly { failed, how } => {
+                let entry = |(at, packed)| match (failed >> (at % 64) & 1, how) {
+                    (0, _) => take(packed),
+                    (_, 0) => Fate::Throttled("too much".into()),
+                    (_, 1) => Fate::Unsure("failed".into()),
+                    _ => {
+                        take(packed);
+                        Fate::Unsure("failed".into())
+                    }
+                };
+                Ok(request.entries.iter().enumerate().map(entry).collect())
+            }
+        }
+    }
+
+    /// How many records of the stream a shard has taken.
+    pub(super) fn taken_by(&self, shard: usize) -> usize {
+        self.shards[shard].taken.len()
+    }
+
+    /// The user records of each shard as a consumer that drops foreign ones sees them: key and data.
+    pub(super) fn read(&self) -> Vec<(String, Vec<u8>)> {
+        let mut seen = Vec::new();
+        for shard in &self.shards {
+            let mut batch = Batch::new("test".into());
+            for (at, packed) in (0u64..).zip(&shard.taken) {
+                batch.push(&packed.data, at.into());
+                let key = batch.push_bytes(packed.partition_key.as_bytes());
+                batch.records.last_mut().unwrap().partition_key = Some(key);
+            }
+            unpack(&mut batch, Some(shard.listed.range));
+            seen.extend(batch.records.iter().map(|record| {
+                let key = batch.slice(record.partition_key.unwrap());
+                (String::from_utf8(key.to_vec()).unwrap(), batch.slice(record.payload).to_vec())
+            }));
+        }
+        seen
+    }
+}
+
+fn listed(number: usize, range: (u128, u128), parents: &[&str]) -> Listed {
+    let parents = parents.iter().map(ToString::to_string).collect();
+    Listed { id: format!("shardId-{number:012}").into(), range, ended: false, parents }
+}

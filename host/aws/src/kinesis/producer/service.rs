@@ -1,0 +1,133 @@
+//! The requests: is the stream active, which shards has it, take these records.
+
+use std::time::Duration;
+
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, Shard, StreamStatus};
+use tokio::time::{Instant, sleep};
+
+use super::core::Fate;
+use super::shard_map::{Listed, ShardMap};
+use crate::kinesis::client::Stream;
+use crate::kinesis::error::{Kind, StreamError};
+use crate::kpl::Packed;
+
+/// The first and the longest wait between two looks at a stream that is not ready.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+
+/// The code of an entry that was too much for its shard.
+const THROTTLED: &str = "ProvisionedThroughputExceededException";
+
+/// The map to begin with, once the stream is active.
+pub(super) async fn first_map(stream: &Stream, patience: Duration) -> Result<ShardMap, StreamError> {
+    let deadline = Instant::now() + patience;
+    let mut wait = FIRST_WAIT;
+    let mut said = false;
+    loop {
+        let error = match is_active(stream).await {
+            Ok(()) => match list(stream).await {
+                Ok(map) => return Ok(map),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if !error.kind.passes() || Instant::now() + wait > deadline {
+            return Err(error);
+        }
+        if !said {
+            tracing::warn!("{error}; waiting for up to {} s", patience.as_secs());
+            said = true;
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Whether records can be put, or why not.
+async fn is_active(stream: &Stream) -> Result<(), StreamError> {
+    let named = &stream.named;
+    let described = stream.client.describe_stream_summary().stream_name(&named.stream).send().await;
+    let status = match described.map_err(|error| named.sort("describing it", &error)) {
+        Ok(described) => described.stream_description_summary.map(|summary| summary.stream_status),
+        // A producer need not be allowed to describe it. What else is broken, the next request tells as well.
+        Err(error) if error.kind == Kind::Broken => None,
+        Err(error) => return Err(error),
+    };
+    match status {
+        Some(StreamStatus::Creating) => Err(named.error(Kind::InUse, "it is being created and not active yet")),
+        Some(StreamStatus::Deleting) => {
+            Err(named
+                .error(Kind::Missing, "it is being deleted. Wait for that and create it anew, or name another one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Lists the shards.
+pub(super) async fn list(stream: &Stream) -> Result<ShardMap, StreamError> {
+    let named = &stream.named;
+    let mut listed = Vec::new();
+    let mut token: Option<String> = None;
+    loop {
+        let request = stream.client.list_shards();
+        // A token stands for the stream's name, too.
+        let request = match token.take() {
+            Some(token) => request.next_token(token),
+            None => request.stream_name(&named.stream),
+        };
+        let page = request.send().await.map_err(|error| named.sort("listing its shards", &error))?;
+        for shard in page.shards() {
+            let shard = shard_of(shard);
+            listed.push(shard.map_err(|wrong| named.error(Kind::Broken, format_args!("listing its shards: {wrong}")))?);
+        }
+        match page.next_token {
+            Some(next) => token = Some(next),
+            // While a stream is resharded, a listing may be neither before nor after.
+            None => return ShardMap::new(listed).map_err(|wrong| named.error(Kind::Unsure, wrong)),
+        }
+    }
+}
+
+fn shard_of(shard: &Shard) -> Result<Listed, String> {
+    let id = shard.shard_id();
+    let hash_key =
+        |text: &str| text.parse().map_err(|_| format!("the hash key `{text}` of {id} is no number of 128 bits"));
+    let range = shard.hash_key_range().ok_or_else(|| format!("{id} has no range of hash keys"))?;
+    let parents = shard.parent_shard_id().into_iter().chain(shard.adjacent_parent_shard_id());
+    Ok(Listed {
+        id: id.into(),
+        range: (hash_key(range.starting_hash_key())?, hash_key(range.ending_hash_key())?),
+        ended: shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_some()),
+        parents: parents.map(str::to_owned).collect(),
+    })
+}
+
+/// Puts records, and tells what became of each.
+pub(super) async fn put(stream: &Stream, entries: Vec<Packed>) -> Result<Vec<Fate>, StreamError> {
+    let named = &stream.named;
+    let entry = |packed: Packed| {
+        let entry = PutRecordsRequestEntry::builder()
+            .partition_key(packed.partition_key)
+            .set_explicit_hash_key(packed.explicit_hash_key.map(|key| key.to_string()))
+            .data(Blob::new(packed.data));
+        entry.build().expect("key and data are set")
+    };
+    let entries = entries.into_iter().map(entry).collect();
+    let request = stream.client.put_records().stream_name(&named.stream).set_records(Some(entries));
+    let answer = request.send().await.map_err(|error| named.sort("putting records", &error))?;
+    Ok(answer.records().iter().map(|entry| fate(stream, entry)).collect())
+}
+
+fn fate(stream: &Stream, entry: &PutRecordsResultEntry) -> Fate {
+    let said = |code: &str, what| {
+        let message = entry.error_message().unwrap_or("no message");
+        stream.named.error(Kind::Unsure, format_args!("a record {what} ({code}): {message}")).text
+    };
+    match (entry.error_code(), entry.shard_id()) {
+        (Some(THROTTLED), _) => Fate::Throttled(said(THROTTLED, "is too much for its shard")),
+        (Some(code), _) => Fate::Unsure(said(code, "failed at the other end")),
+        (None, Some(shard)) => Fate::Taken(shard.into()),
+        (None, None) => Fate::Unsure(said("no code", "has neither a shard nor an error")),
+    }
+}

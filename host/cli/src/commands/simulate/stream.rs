@@ -1,0 +1,211 @@
+//! A race's messages into a Kinesis stream: each is in it at the end, or the program says how many are not, and fails.
+
+use std::time::{Duration, Instant};
+
+use paceline_aws::kinesis::{KinesisConfig, Meter, Order, Producer, ProducerConfig, Sent, Stream, StreamError, Unsent};
+use paceline_simulator::{Keys, Messages, PartitionKey, Race};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Speed;
+use crate::Failure;
+use crate::commands::runtime;
+use crate::progress::Progress;
+use crate::report::{print_json, print_table, thousands};
+
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(200);
+
+/// What `simulate` is told of the stream.
+#[derive(clap::Args)]
+pub(super) struct StreamArguments {
+    /// Put the messages into this Kinesis stream: by the racer's id as the partition key, or with `--key random` by a
+    /// random number.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(super) stream: Option<String>,
+    /// The stream's region. Without it, what the environment or the profile says.
+    #[arg(long, requires = "stream")]
+    region: Option<String>,
+    /// The address of the service, for private endpoints and tests. Without it, the region's.
+    #[arg(long, value_name = "URL", requires = "stream")]
+    endpoint: Option<String>,
+    /// Pack messages into aggregates of the Kinesis Producer Library, many in one record of the stream.
+    #[arg(long, requires = "stream")]
+    aggregate: bool,
+    /// How many seconds to go on trying while the stream takes nothing at all.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "stream")]
+    patience: u32,
+    /// Print the summary as JSON.
+    #[arg(long, requires = "stream")]
+    json: bool,
+}
+
+/// How far the messages were put.
+struct Put {
+    messages: u64,
+    /// Whether a signal came before the last one.
+    stopped: bool,
+}
+
+/// Puts the messages of a race into the stream.
+pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &StreamArguments) -> Result<(), Failure> {
+    let StreamArguments { region, endpoint, aggregate, patience, .. } = arguments;
+    let stream = KinesisConfig {
+        stream: name.to_owned(),
+        region: region.clone(),
+        endpoint: endpoint.clone(),
+        ..KinesisConfig::default()
+    };
+    let producer = ProducerConfig {
+        order: match race.key {
+            PartitionKey::Racer => Order::ByKey,
+            PartitionKey::Random => Order::None,
+        },
+        aggregate: *aggregate,
+        patience: Duration::from_secs(u64::from(*patience)),
+        ..ProducerConfig::default()
+    };
+    runtime()?.block_on(async {
+        let stream = Stream::connect(&stream).await.map_err(text)?;
+        let producer = Producer::start(&stream, producer).await.map_err(text)?;
+        let progress = Progress::new(Some(u64::from(race.racers) * u64::from(race.seconds)));
+        let started = Instant::now();
+        let put = put_all(race, speed, &producer, &progress).await;
+        let finished = finish(producer, &progress).await;
+        progress.finish();
+        let sent = finished.as_ref().unwrap_or_else(|unsent| &unsent.sent);
+        print(sent, started.elapsed(), arguments.json)?;
+        // What ended the producer is told with how many it left.
+        finished.map_err(|unsent| unsent.to_string())?;
+        let Put { messages, stopped } = put.map_err(text)?;
+        match stopped {
+            false => Ok(()),
+            true => Err(format!(
+                "stopped by a signal before the race was over: the first {} messages were put, and all of them are in \
+                 the stream",
+                thousands(messages)
+            )),
+        }
+    })
+}
+
+/// Puts one message after another, each when it is due. Those that the stream does not take in time are late.
+async fn put_all(race: &Race, speed: Speed, producer: &Producer, progress: &Progress) -> Result<Put, StreamError> {
+    let stop = stop_signal();
+    tokio::pin!(stop);
+    let (started, meter) = (tokio::time::Instant::now(), producer.meter());
+    let (mut keys, mut now, mut messages, mut shown) = (Keys::new(race), 0, 0, Instant::now());
+    for (second, line) in Messages::new(race) {
+        let due = speed.second_takes().filter(|_| second > now).map(|takes| started + takes * (second - 1));
+        now = now.max(second);
+        let put = async {
+            if let Some(due) = due {
+                tokio::time::sleep_until(due).await;
+            }
+            producer.put(keys.next(&line), line).await
+        };
+        tokio::select! {
+            // A signal is looked at first: putting may be ready each time.
+            biased;
+            () = &mut stop => {
+                progress.note("stopping: what was put is sent; once more, and that is lost");
+                return Ok(Put { messages, stopped: true });
+            }
+            put = put => put?,
+        }
+        messages += 1;
+        if shown.elapsed() >= SHOW_EVERY {
+            shown = Instant::now();
+            show(&meter, progress);
+        }
+    }
+    Ok(Put { messages, stopped: false })
+}
+
+/// Sends what waits, which may be most of a race, and shows how far it is.
+async fn finish(producer: Producer, progress: &Progress) -> Result<Sent, Unsent> {
+    let meter = producer.meter();
+    let mut every = tokio::time::interval(SHOW_EVERY);
+    let finish = producer.finish();
+    tokio::pin!(finish);
+    loop {
+        tokio::select! {
+            finished = &mut finish => return finished,
+            _ = every.tick() => show(&meter, progress),
+        }
+    }
+}
+
+fn show(meter: &Meter, progress: &Progress) {
+    let sent = meter.sent();
+    progress.show(Some(sent.records), || {
+        format!(
+            "{} messages in the stream, {} throttled, {} retried",
+            thousands(sent.records),
+            thousands(sent.throttled),
+            thousands(sent.retried)
+        )
+    });
+}
+
+/// Ready at the first Ctrl-C or SIGTERM. The second ends the process at once.
+async fn stop_signal() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Then a signal does what it always does.
+        return std::future::pending().await;
+    };
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        next().await;
+        let _ = sender.send(());
+        next().await;
+        std::process::exit(130);
+    });
+    if receiver.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn text(error: StreamError) -> Failure {
+    error.to_string()
+}
+
+/// Prints what was sent.
+fn print(sent: &Sent, took: Duration, as_json: bool) -> Result<(), Failure> {
+    let seconds = took.as_secs_f64();
+    let rate = sent.records as f64 / seconds.max(1e-9);
+    if as_json {
+        return print_json(&json!({
+            "messages": sent.records,
+            "streamRecords": sent.stream_records,
+            "requests": sent.requests,
+            "bytes": sent.bytes,
+            "throttled": sent.throttled,
+            "retried": sent.retried,
+            "retriedUnsure": sent.unsure,
+            "resentByResharding": sent.resharded,
+            "seconds": seconds,
+            "messagesPerSecond": rate,
+        }));
+    }
+    let row = |name: &str, count: u64, more: String| vec![name.to_owned(), format!("{:>12}", thousands(count)), more];
+    print_table(&[
+        row("messages", sent.records, format!("in {seconds:.2} s: {} messages a second", thousands(rate as u64))),
+        row("stream records", sent.stream_records, format!("of {} bytes in all", thousands(sent.bytes))),
+        row("requests", sent.requests, String::new()),
+        row("throttled", sent.throttled, "records that were too much for their shard at first".to_owned()),
+        row(
+            "retried",
+            sent.retried,
+            format!("records sent again, {} of them without knowing whether they were taken", thousands(sent.unsure)),
+        ),
+        row("resharded", sent.resharded, "messages sent again because their shard was split or merged".to_owned()),
+    ])
+}
