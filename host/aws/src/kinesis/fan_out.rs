@@ -21,7 +21,7 @@ use crate::sdk::{Told, chain};
 /// The service sends something every five seconds, if only that there is nothing. After so long the connection is dead.
 const SILENCE: Duration = Duration::from_secs(30);
 /// Somebody else's subscription passes within seconds when its process ends. What takes longer is told.
-const IN_USE_PATIENCE: Duration = Duration::from_secs(30);
+const IN_USE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a consumer may take to become active, and how often that is looked at.
 const ACTIVE: (Duration, Duration) = (Duration::from_secs(120), Duration::from_millis(500));
 
@@ -98,8 +98,8 @@ impl FanOut {
             Ok(Ok(Some(_))) => Ok(Some(Chunk::new(Vec::new(), 0, asked_ms))),
             Ok(Ok(None)) => Ok(None),
             Ok(Err(SdkError::ServiceError(error))) => {
-                let (code, message) = (error.err().code().unwrap_or("no code"), error.err().message());
-                Err(named.sort_told(&self.doing(), &Told::new(code, message, 500)))
+                let error = error.err();
+                Err(named.sort_told(&self.doing(), &Told::new(code(error), error.message(), 500)))
             }
             Ok(Err(error)) => {
                 Err(named.error(Kind::Unsure, format_args!("{} broke off: {}", self.doing(), chain(&error))))
@@ -161,6 +161,23 @@ impl FanOut {
                 self.shard.id
             );
         }
+    }
+}
+
+/// The code of an error that came as an event. The SDK tells which it is, but leaves its code empty.
+fn code(error: &SubscribeToShardEventStreamError) -> &str {
+    use SubscribeToShardEventStreamError as Error;
+    match error {
+        Error::ResourceNotFoundException(_) => "ResourceNotFoundException",
+        Error::ResourceInUseException(_) => "ResourceInUseException",
+        Error::KmsDisabledException(_) => "KMSDisabledException",
+        Error::KmsInvalidStateException(_) => "KMSInvalidStateException",
+        Error::KmsAccessDeniedException(_) => "KMSAccessDeniedException",
+        Error::KmsNotFoundException(_) => "KMSNotFoundException",
+        Error::KmsOptInRequired(_) => "KMSOptInRequired",
+        Error::KmsThrottlingException(_) => "KMSThrottlingException",
+        Error::InternalFailureException(_) => "InternalFailureException",
+        other => other.code().unwrap_or("no code"),
     }
 }
 

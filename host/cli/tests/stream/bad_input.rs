@@ -318,6 +318,26 @@ fn md5(bytes: &[u8]) -> [u8; 16] {
 }
 
 #[test]
+fn a_consumer_name_that_another_uses_is_told_and_nothing_is_lost() {
+    let deployment = Deployment::new(Fences::Ordinal, 1);
+    deployment.configure("consumer = \"fan-out\"\nconsumer-name = \"shared\"", "");
+    let mut first = deployment.start_plainly();
+    first.until_ready();
+    let mut second = deployment.start_plainly();
+    let said = second.fed.wait_for("in use by another reader");
+    assert!(said.contains("`shared`") && said.contains("`consumer-name`"), "{said}");
+    let (status, why) = second.get("/readyz");
+    assert_eq!(status, 503, "{why}");
+    // When the first one ends, the second takes over.
+    first.stop();
+    let messages = crate::race::messages(paceline_simulator::PartitionKey::Racer, 8);
+    deployment.put(&messages[..100]);
+    deployment.until_done();
+    second.stop();
+    deployment.outcome().must_be(&deployment.local(&messages[..100]), "after the take-over");
+}
+
+#[test]
 fn a_process_that_is_told_to_stop_ends_in_time_though_the_store_hangs() {
     use paceline_testbed::proxy::{FaultProxy, Faults};
     let deployment = Deployment::new(Fences::Ordinal, 1);

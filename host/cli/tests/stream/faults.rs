@@ -58,14 +58,15 @@ async fn put_and_reshard(stream: &TestStream, messages: &[Message], rng: &mut fa
     for (at, piece) in messages.chunks(messages.len().div_ceil(5)).enumerate() {
         let open = stream.open_shards().await;
         match at {
-            1 => drop(stream.split(open[rng.usize(..open.len())].shard_id()).await),
+            // First, while the shards are of one width: kinesis-local does not get uneven ones right.
+            1 => stream.update_shard_count(4).await,
             2 => {
                 let mut open = open;
                 open.sort_by_key(|shard| kinesis::hashes(shard).0);
                 let at = rng.usize(..open.len() - 1);
                 stream.merge(open[at].shard_id(), open[at + 1].shard_id()).await;
             }
-            3 => stream.update_shard_count(2).await,
+            3 => drop(stream.split(open[rng.usize(..open.len())].shard_id()).await),
             _ => {}
         }
         stream.put(piece.iter().map(|message| (message.key.as_str(), message.payload.as_slice()))).await;
@@ -75,7 +76,7 @@ async fn put_and_reshard(stream: &TestStream, messages: &[Message], rng: &mut fa
 /// One race under one seed's faults and deaths.
 fn run(seed: u64, fences: Fences, by: By) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let deployment = Deployment::new(fences, 3);
+    let deployment = Deployment::new(fences, 2);
     let consumer = if by == By::FanOut { "consumer = \"fan-out\"" } else { "" };
     deployment.configure(&format!("{consumer}\nread-ahead-bytes = 65536"), "");
     let key = if fences == Fences::Ordinal { PartitionKey::Random } else { PartitionKey::Racer };
@@ -133,9 +134,11 @@ fn run(seed: u64, fences: Fences, by: By) {
     }
 }
 
-/// How many seeds: more for a soak.
+/// How many seeds: more for a soak. By fan-out one, for kinesis-local takes some ten seconds to notice that a subscriber
+/// has died.
 fn seeds(first: u64, fences: Fences, by: By) {
-    let seeds = std::env::var("PACELINE_SOAK_SEEDS").map_or(2, |seeds| seeds.parse().expect("a number of seeds"));
+    let few = if by == By::Polling { 2 } else { 1 };
+    let seeds = std::env::var("PACELINE_SOAK_SEEDS").map_or(few, |seeds| seeds.parse().expect("a number of seeds"));
     (first * seeds..(first + 1) * seeds).for_each(|seed| run(seed, fences, by));
 }
 

@@ -6,5 +6,6 @@ mod support;
 mod bad_input;
 mod deployment;
 mod faults;
+mod lag;
 mod metrics;
 mod race;

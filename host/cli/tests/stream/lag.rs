@@ -1,0 +1,83 @@
+//! A consumer keeps up with a race in real time; and one whose store was slow for a while catches up, without having
+//! taken more memory meanwhile.
+
+use std::time::{Duration, Instant};
+
+use paceline_simulator::{PartitionKey, Race};
+use paceline_testbed::outcome::{Fences, race};
+use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::{dynamodb, kinesis};
+
+use crate::deployment::{Deployment, PATIENCE, Running};
+use crate::race::producer;
+
+/// Between two looks at the numbers.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// How old the oldest record may get while the consumer keeps up.
+const KEEPS_UP: f64 = 2.0;
+
+/// What the process has of the machine's memory now, in MB.
+fn memory(running: &Running) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.fed.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+}
+
+/// Looks at age and memory until something holds; the greatest of both.
+fn watch(running: &mut Running, mut until: impl FnMut(f64) -> bool) -> (f64, f64) {
+    let (mut age, mut most) = (0.0_f64, 0.0_f64);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = running.metric("paceline_iterator_age_seconds");
+        (age, most) = (age.max(now), most.max(memory(running)));
+        if until(now) {
+            return (age, most);
+        }
+        assert!(Instant::now() < deadline, "the age is {now} s, and was {age} s at most");
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+#[test]
+fn a_thousand_messages_a_second_are_kept_up_with_and_a_slow_store_is_caught_up_with_in_flat_memory() {
+    let deployment = Deployment::new(Fences::Ordinal, 1);
+    deployment.configure("read-ahead-bytes = 1048576", "");
+    let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
+    let mut running = deployment.start(&kinesis::endpoint(), &store.endpoint());
+    running.until_ready();
+
+    // The article's load: 1,000 racers, a message a second each, one shard.
+    let race_of = Race {
+        racers: 1_000,
+        seconds: 40,
+        class: 3,
+        race: 131,
+        seed: 4,
+        key: PartitionKey::Racer,
+        errors: 0.0,
+        duplicates: 0.0,
+    };
+    let mut command = producer(&deployment, &kinesis::endpoint(), &race_of);
+    let mut producing =
+        command.args(["--speed", "1x", "--aggregate"]).stdout(std::process::Stdio::null()).spawn().unwrap();
+
+    let records = |running: &mut Running| running.metric("paceline_records_total");
+    let begun = Instant::now();
+    watch(&mut running, |_| begun.elapsed() > Duration::from_secs(3));
+    let (age, calm) = watch(&mut running, |_| begun.elapsed() > Duration::from_secs(12));
+    assert!(age < KEEPS_UP, "the oldest record was {age} s old");
+    assert!(records(&mut running) >= 9_000.0, "{} records", records(&mut running));
+
+    store.set_faults(Faults { delay: 1.0, delay_ms: (2_500, 2_500), ..Faults::default() });
+    let (_, slow) = watch(&mut running, |age| age > 6.0);
+    store.set_faults(Faults::default());
+    let (_, catching_up) = watch(&mut running, |age| age < KEEPS_UP);
+
+    assert!(producing.wait().unwrap().success());
+    deployment.until_done();
+    let (_, end) = watch(&mut running, |age| age < KEEPS_UP);
+    let most = calm.max(slow).max(catching_up).max(end);
+    assert!(most < calm + 40.0, "{calm} MB, {slow} MB while slow, {catching_up} MB after, {end} MB at the end");
+    running.stop();
+    deployment.outcome().must_be(&deployment.local(&race(&race_of)), "the race");
+}
