@@ -318,23 +318,27 @@ fn md5(bytes: &[u8]) -> [u8; 16] {
 }
 
 #[test]
-fn a_consumer_name_that_another_uses_is_told_and_nothing_is_lost() {
-    let deployment = Deployment::new(Fences::Ordinal, 1);
-    deployment.configure("consumer = \"fan-out\"\nconsumer-name = \"shared\"", "");
-    let mut first = deployment.start_plainly();
-    first.until_ready();
-    let mut second = deployment.start_plainly();
-    let said = second.fed.wait_for("in use by another reader");
-    assert!(said.contains("`shared`") && said.contains("`consumer-name`"), "{said}");
-    let (status, why) = second.get("/readyz");
-    assert_eq!(status, 503, "{why}");
-    // When the first one ends, the second takes over.
-    first.stop();
-    let messages = crate::race::messages(paceline_simulator::PartitionKey::Racer, 8);
-    deployment.put(&messages[..100]);
-    deployment.until_done();
-    second.stop();
-    deployment.outcome().must_be(&deployment.local(&messages[..100]), "after the take-over");
+fn a_consumer_name_that_another_uses_is_told_and_waited_for() {
+    let service = Scripted::start(None, |operation, _| match operation {
+        "DescribeStreamConsumer" => {
+            let arn = "arn:aws:kinesis:us-east-1:1:stream/alleycat/consumer/shared:1";
+            let consumer = json!({
+                "ConsumerName": "shared", "ConsumerARN": arn, "ConsumerStatus": "ACTIVE",
+                "ConsumerCreationTimestamp": 1_620_566_842, "StreamARN": "arn:aws:kinesis:us-east-1:1:stream/alleycat",
+            });
+            (200, json!({ "ConsumerDescription": consumer }))
+        }
+        "SubscribeToShard" => refused("ResourceInUseException", "Another active subscription exists for this consumer"),
+        other => quiet(other, &json!([shard(0, None)])),
+    });
+    let place = place("consumer = \"fan-out\"\nconsumer-name = \"shared\"");
+    let fed = start(&place, service.endpoint());
+    let said = fed.wait_for("in use by another reader");
+    assert!(
+        said.contains("`shared`") && said.contains("`consumer-name`") && said.contains("Nothing is lost"),
+        "{said}"
+    );
+    stop(fed);
 }
 
 #[test]
