@@ -65,14 +65,14 @@ impl Access {
 
 /// A reader of one shard.
 pub(super) enum Reader {
-    Poll(Poll),
+    Poll(Box<Poll>),
     FanOut(Box<FanOut>),
 }
 
 impl Reader {
     pub(super) fn new(access: Access, shard: Shard, position: Position) -> Self {
         match access.config.consumer {
-            ConsumerKind::Poll => Self::Poll(Poll::new(access, shard, position)),
+            ConsumerKind::Poll => Self::Poll(Box::new(Poll::new(access, shard, position))),
             ConsumerKind::FanOut => Self::FanOut(Box::new(FanOut::new(access, shard, position))),
         }
     }
