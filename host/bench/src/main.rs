@@ -13,9 +13,11 @@
 //! - `function`: what an invocation of the Lambda function costs, and its cold start.
 //! - `table`: what a race costs in DynamoDB.
 //! - `kpl`: aggregates of the Kinesis Producer Library to user records.
+//! - `consumer`: a race from a stream into the store in memory.
 //! - `race`: the whole program, from a file to the durable store.
 #![forbid(unsafe_code)]
 
+mod consumer;
 mod event;
 mod function;
 mod kpl;
@@ -90,6 +92,9 @@ fn main() {
     }
     if wanted("table") {
         table::run(&mut results);
+    }
+    if wanted("consumer") {
+        consumer::run(&mut results);
     }
     if wanted("race") {
         race::run(&mut results);
