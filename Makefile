@@ -68,7 +68,8 @@ soak: setup nextest ## Many seeds of faults, kills and repeats with longer races
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
 	PACELINE_SOAK_SEEDS=$${PACELINE_SOAK_SEEDS:-100} scripts/local-aws \
-	    cargo nextest run --workspace --profile soak -E 'package(paceline-lambda) and binary(faults)'
+	    cargo nextest run --workspace --profile soak \
+	    -E 'package(paceline-lambda) and binary(faults) or package(paceline) and test(/^faults::/)'
 
 .PHONY: bench
 bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.json
