@@ -11,8 +11,7 @@ use super::lineage::Shard;
 
 /// How often a stream that is being made, or that does not answer, is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How often a failure that may pass is tried before the first answer. After it, no more: what worked once may fail for
-/// long and come back.
+/// How often a failure that may pass is tried at the start: an address that is wrong looks like one that is out of reach.
 const FIRST_TRIES: u32 = 30;
 
 /// What a stream says of itself.
@@ -90,7 +89,10 @@ pub(super) async fn shards(stream: &Stream) -> Result<Vec<Shard>, StreamError> {
             None => request.stream_name(&stream.named.stream),
         };
         let answer = request.send().await.map_err(|error| stream.named.sort("listing the shards", &error))?;
-        shards.extend(answer.shards().iter().map(Shard::listed));
+        for shard in answer.shards() {
+            let wrong = |wrong| stream.named.error(Kind::Broken, format_args!("listing the shards: {wrong}"));
+            shards.push(Shard::listed(shard).map_err(wrong)?);
+        }
         next = answer.next_token;
         if next.is_none() {
             return Ok(shards);

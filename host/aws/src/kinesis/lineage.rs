@@ -5,9 +5,6 @@ use std::sync::Arc;
 
 use aws_sdk_kinesis::types::{ChildShard, HashKeyRange, Shard as Listed};
 
-/// The hashes that a shard takes when it does not say: all.
-const ALL_HASHES: (u128, u128) = (0, u128::MAX);
-
 /// A shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shard {
@@ -21,30 +18,33 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    pub(super) fn listed(listed: &Listed) -> Self {
+    /// A shard as `ListShards` tells of it, or what is wrong with that.
+    pub(super) fn listed(listed: &Listed) -> Result<Self, String> {
         let parents = [listed.parent_shard_id(), listed.adjacent_parent_shard_id()];
-        Self {
+        Ok(Self {
             id: listed.shard_id().into(),
             parents: parents.into_iter().flatten().map(Arc::from).collect(),
-            hashes: hashes(listed.hash_key_range()),
+            hashes: hashes(listed.shard_id(), listed.hash_key_range())?,
             closed: listed.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_some()),
-        }
+        })
     }
 
-    pub(super) fn child(child: &ChildShard) -> Self {
-        Self {
+    /// A shard as the end of its parent tells of it, likewise.
+    pub(super) fn child(child: &ChildShard) -> Result<Self, String> {
+        Ok(Self {
             id: child.shard_id().into(),
             parents: child.parent_shards().iter().map(|parent| parent.as_str().into()).collect(),
-            hashes: hashes(child.hash_key_range()),
+            hashes: hashes(child.shard_id(), child.hash_key_range())?,
             closed: false,
-        }
+        })
     }
 }
 
-fn hashes(range: Option<&HashKeyRange>) -> (u128, u128) {
-    let parse =
-        |range: &HashKeyRange| Some((range.starting_hash_key().parse().ok()?, range.ending_hash_key().parse().ok()?));
-    range.and_then(parse).unwrap_or(ALL_HASHES)
+fn hashes(shard: &str, range: Option<&HashKeyRange>) -> Result<(u128, u128), String> {
+    let range = range.ok_or_else(|| format!("{shard} has no range of hash keys"))?;
+    let hash =
+        |text: &str| text.parse().map_err(|_| format!("the hash key `{text}` of {shard} is no number of 128 bits"));
+    Ok((hash(range.starting_hash_key())?, hash(range.ending_hash_key())?))
 }
 
 /// How far a shard is.
@@ -115,7 +115,7 @@ mod tests {
 
     fn shard(id: usize, parents: &[usize]) -> Shard {
         let name = |id: &usize| Arc::from(format!("shardId-{id:012}"));
-        Shard { id: name(&id), parents: parents.iter().map(name).collect(), hashes: ALL_HASHES, closed: false }
+        Shard { id: name(&id), parents: parents.iter().map(name).collect(), hashes: (0, u128::MAX), closed: false }
     }
 
     #[test]

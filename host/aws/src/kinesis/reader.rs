@@ -36,7 +36,8 @@ impl Chunk {
 
     /// It is the shard's end.
     pub(super) fn ended(self, children: &[ChildShard]) -> Self {
-        Self { ended: Some(children.iter().map(Shard::child).collect()), ..self }
+        // A child that is not told rightly is found by listing the shards.
+        Self { ended: Some(children.iter().filter_map(|child| Shard::child(child).ok()).collect()), ..self }
     }
 }
 

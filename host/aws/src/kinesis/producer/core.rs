@@ -85,7 +85,7 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(config: ProducerConfig, named: Named, map: ShardMap, rng: Rng) -> Self {
-        let lane = |shard: &super::shard_map::Listed| Lane::new(shard.id.clone(), &config, Duration::ZERO);
+        let lane = |shard: &crate::kinesis::lineage::Shard| Lane::new(shard.id.clone(), &config, Duration::ZERO);
         Self {
             lanes: map.open().iter().map(lane).collect(),
             config,

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use aws_sdk_kinesis::primitives::Blob;
-use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, Shard, StreamStatus};
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, StreamStatus};
 use tokio::time::{Instant, sleep};
 
 use super::core::Fate;
-use super::shard_map::{Listed, ShardMap};
+use super::shard_map::ShardMap;
 use crate::kinesis::client::Stream;
+use crate::kinesis::describe;
 use crate::kinesis::error::{Kind, StreamError};
 use crate::kpl::Packed;
 
@@ -47,60 +48,23 @@ pub(super) async fn first_map(stream: &Stream, patience: Duration) -> Result<Sha
 /// Whether records can be put, or why not.
 async fn is_active(stream: &Stream) -> Result<(), StreamError> {
     let named = &stream.named;
-    let described = stream.client.describe_stream_summary().stream_name(&named.stream).send().await;
-    let status = match described.map_err(|error| named.sort("describing it", &error)) {
-        Ok(described) => described.stream_description_summary.map(|summary| summary.stream_status),
-        // A producer need not be allowed to describe it. What else is broken, the next request tells as well.
-        Err(error) if error.kind == Kind::Broken => None,
-        Err(error) => return Err(error),
-    };
-    match status {
-        Some(StreamStatus::Creating) => Err(named.error(Kind::InUse, "it is being created and not active yet")),
-        Some(StreamStatus::Deleting) => {
+    match describe::summary(stream).await.map(|described| described.status) {
+        Ok(StreamStatus::Creating) => Err(named.error(Kind::InUse, "it is being created and not active yet")),
+        Ok(StreamStatus::Deleting) => {
             Err(named
                 .error(Kind::Missing, "it is being deleted. Wait for that and create it anew, or name another one"))
         }
+        // A producer need not be allowed to describe it. What else is broken, the next request tells as well.
+        Err(error) if error.kind != Kind::Broken => Err(error),
         _ => Ok(()),
     }
 }
 
 /// Lists the shards.
 pub(super) async fn list(stream: &Stream) -> Result<ShardMap, StreamError> {
-    let named = &stream.named;
-    let mut listed = Vec::new();
-    let mut token: Option<String> = None;
-    loop {
-        let request = stream.client.list_shards();
-        // A token stands for the stream's name, too.
-        let request = match token.take() {
-            Some(token) => request.next_token(token),
-            None => request.stream_name(&named.stream),
-        };
-        let page = request.send().await.map_err(|error| named.sort("listing its shards", &error))?;
-        for shard in page.shards() {
-            let shard = shard_of(shard);
-            listed.push(shard.map_err(|wrong| named.error(Kind::Broken, format_args!("listing its shards: {wrong}")))?);
-        }
-        match page.next_token {
-            Some(next) => token = Some(next),
-            // While a stream is resharded, a listing may be neither before nor after.
-            None => return ShardMap::new(listed).map_err(|wrong| named.error(Kind::Unsure, wrong)),
-        }
-    }
-}
-
-fn shard_of(shard: &Shard) -> Result<Listed, String> {
-    let id = shard.shard_id();
-    let hash_key =
-        |text: &str| text.parse().map_err(|_| format!("the hash key `{text}` of {id} is no number of 128 bits"));
-    let range = shard.hash_key_range().ok_or_else(|| format!("{id} has no range of hash keys"))?;
-    let parents = shard.parent_shard_id().into_iter().chain(shard.adjacent_parent_shard_id());
-    Ok(Listed {
-        id: id.into(),
-        range: (hash_key(range.starting_hash_key())?, hash_key(range.ending_hash_key())?),
-        ended: shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_some()),
-        parents: parents.map(str::to_owned).collect(),
-    })
+    // While a stream is resharded, a listing may be neither before nor after.
+    let wrong = |wrong| stream.named.error(Kind::Unsure, wrong);
+    ShardMap::new(describe::shards(stream).await?).map_err(wrong)
 }
 
 /// Puts records, and tells what became of each.

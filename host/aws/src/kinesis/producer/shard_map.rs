@@ -3,23 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// A shard, as `ListShards` tells of it.
-#[derive(Clone, Debug)]
-pub(super) struct Listed {
-    pub(super) id: Arc<str>,
-    /// The first and the last hash key that it takes.
-    pub(super) range: (u128, u128),
-    /// Whether it takes no more records.
-    pub(super) ended: bool,
-    /// What it was split from or merged of.
-    pub(super) parents: Vec<String>,
-}
+use crate::kinesis::lineage::Shard;
 
 /// The shards of a stream.
 #[derive(Clone, Debug)]
 pub(super) struct ShardMap {
     /// Those that take records, by their first hash keys. Together they take every hash key once.
-    open: Vec<Listed>,
+    open: Vec<Shard>,
     /// The ranges of all, the closed ones among them. A shard's range never changes.
     ranges: HashMap<Arc<str>, (u128, u128)>,
 }
@@ -27,14 +17,14 @@ pub(super) struct ShardMap {
 impl ShardMap {
     /// The map that a listing makes, or what is wrong with the listing. While a stream is resharded, a listing may be
     /// neither before nor after.
-    pub(super) fn new(listed: Vec<Listed>) -> Result<Self, String> {
-        let ranges = listed.iter().map(|shard| (Arc::clone(&shard.id), shard.range)).collect();
-        let parents: HashSet<String> = listed.iter().flat_map(|shard| shard.parents.iter().cloned()).collect();
-        let is_open = |shard: &Listed| !shard.ended && !parents.contains(&*shard.id);
+    pub(super) fn new(listed: Vec<Shard>) -> Result<Self, String> {
+        let ranges = listed.iter().map(|shard| (Arc::clone(&shard.id), shard.hashes)).collect();
+        let parents: HashSet<Arc<str>> = listed.iter().flat_map(|shard| shard.parents.iter().cloned()).collect();
+        let is_open = |shard: &Shard| !shard.closed && !parents.contains(&shard.id);
         let mut open: Vec<_> = listed.into_iter().filter(is_open).collect();
-        open.sort_by_key(|shard| shard.range.0);
+        open.sort_by_key(|shard| shard.hashes.0);
         let mut expected = Some(0);
-        for Listed { id, range: (first, last), .. } in &open {
+        for Shard { id, hashes: (first, last), .. } in &open {
             if expected != Some(*first) || last < first {
                 return Err(format!("its open shards leave a gap or overlap before the hash key {first} of {id}"));
             }
@@ -48,13 +38,13 @@ impl ShardMap {
     }
 
     /// The open shards, in the order of their ranges.
-    pub(super) fn open(&self) -> &[Listed] {
+    pub(super) fn open(&self) -> &[Shard] {
         &self.open
     }
 
     /// Which of the open shards takes this hash key.
     pub(super) fn locate(&self, hash: u128) -> usize {
-        self.open.partition_point(|shard| shard.range.1 < hash)
+        self.open.partition_point(|shard| shard.hashes.1 < hash)
     }
 
     /// The range of a shard, open or closed, if it is known.
@@ -74,8 +64,8 @@ mod tests {
 
     const HALF: u128 = 1 << 127;
 
-    fn shard(id: &str, range: (u128, u128), ended: bool, parents: &[&str]) -> Listed {
-        Listed { id: id.into(), range, ended, parents: parents.iter().map(ToString::to_string).collect() }
+    fn shard(id: &str, hashes: (u128, u128), closed: bool, parents: &[&str]) -> Shard {
+        Shard { id: id.into(), hashes, closed, parents: parents.iter().map(|parent| (*parent).into()).collect() }
     }
 
     #[test]
@@ -93,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_listing_that_leaves_a_gap_is_no_map() {
-        let error = |listed: &[Listed]| ShardMap::new(listed.to_vec()).unwrap_err();
+        let error = |listed: &[Shard]| ShardMap::new(listed.to_vec()).unwrap_err();
         assert!(error(&[]).contains("no open shard"));
         assert!(error(&[shard("1", (0, HALF - 1), false, &[])]).contains(&HALF.to_string()));
         assert!(error(&[shard("2", (HALF, u128::MAX), false, &[])]).contains("before the hash key"));

@@ -4,12 +4,12 @@ use paceline_pipeline::batch::Batch;
 
 use super::super::{Fate, Request, ShardMap};
 use crate::kinesis::error::{Kind, StreamError};
-use crate::kinesis::producer::shard_map::Listed;
+use crate::kinesis::lineage::Shard;
 use crate::kpl::{Packed, hash_key, unpack};
 
 /// A shard and what it has taken, in order.
 struct FakeShard {
-    listed: Listed,
+    listed: Shard,
     taken: Vec<Packed>,
 }
 
@@ -51,10 +51,10 @@ impl FakeStream {
 
     /// Splits the widest shard.
     pub(super) fn split(&mut self) {
-        let open = self.shards.iter_mut().filter(|shard| !shard.listed.ended);
-        let widest = open.max_by_key(|shard| shard.listed.range.1 - shard.listed.range.0).unwrap();
-        widest.listed.ended = true;
-        let (parent, (first, last)) = (widest.listed.id.clone(), widest.listed.range);
+        let open = self.shards.iter_mut().filter(|shard| !shard.listed.closed);
+        let widest = open.max_by_key(|shard| shard.listed.hashes.1 - shard.listed.hashes.0).unwrap();
+        widest.listed.closed = true;
+        let (parent, (first, last)) = (widest.listed.id.clone(), widest.listed.hashes);
         let middle = first + (last - first) / 2;
         for range in [(first, middle), (middle + 1, last)] {
             let listed = listed(self.shards.len(), range, &[&parent]);
@@ -64,8 +64,8 @@ impl FakeStream {
 
     fn take(&mut self, packed: &Packed) -> Fate {
         let hash = packed.explicit_hash_key.unwrap_or_else(|| hash_key(&packed.partition_key));
-        let within = |shard: &&mut FakeShard| (shard.listed.range.0..=shard.listed.range.1).contains(&hash);
-        let shard = self.shards.iter_mut().filter(|shard| !shard.listed.ended).find(within).unwrap();
+        let within = |shard: &&mut FakeShard| (shard.listed.hashes.0..=shard.listed.hashes.1).contains(&hash);
+        let shard = self.shards.iter_mut().filter(|shard| !shard.listed.closed).find(within).unwrap();
         shard.taken.push(packed.clone());
         Fate::Taken(shard.listed.id.clone())
     }
@@ -112,7 +112,7 @@ impl FakeStream {
                 let key = batch.push_bytes(packed.partition_key.as_bytes());
                 batch.records.last_mut().unwrap().partition_key = Some(key);
             }
-            unpack(&mut batch, Some(shard.listed.range));
+            unpack(&mut batch, Some(shard.listed.hashes));
             seen.extend(batch.records.iter().map(|record| {
                 let key = batch.slice(record.partition_key.unwrap());
                 (String::from_utf8(key.to_vec()).unwrap(), batch.slice(record.payload).to_vec())
@@ -122,7 +122,7 @@ impl FakeStream {
     }
 }
 
-fn listed(number: usize, range: (u128, u128), parents: &[&str]) -> Listed {
-    let parents = parents.iter().map(ToString::to_string).collect();
-    Listed { id: format!("shardId-{number:012}").into(), range, ended: false, parents }
+fn listed(number: usize, hashes: (u128, u128), parents: &[&str]) -> Shard {
+    let parents = parents.iter().map(|parent| (*parent).into()).collect();
+    Shard { id: format!("shardId-{number:012}").into(), hashes, closed: false, parents }
 }
