@@ -6,8 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Failure;
 
-/// Ready at the first Ctrl-C or SIGTERM, of which `note` hears. The second ends the process at once: nothing is lost by
-/// that either.
+/// Ready at the first Ctrl-C or SIGTERM, of which `note` hears. The second ends the process at once.
 pub(crate) fn stop_signal(note: impl FnOnce() + Send + 'static) -> Result<impl Future<Output = ()>, Failure> {
     let listen = |kind| signal(kind).map_err(|error| format!("no signal can be listened for: {error}"));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);

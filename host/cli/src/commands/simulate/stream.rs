@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use paceline_aws::kinesis::{KinesisConfig, Meter, Order, Producer, ProducerConfig, Sent, Stream, StreamError, Unsent};
 use paceline_simulator::{Keys, Messages, PartitionKey, Race};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Speed;
 use crate::Failure;
 use crate::commands::runtime;
 use crate::progress::Progress;
 use crate::report::{print_json, print_table, thousands};
+use crate::stop::stop_signal;
 
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
@@ -69,8 +69,9 @@ pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &Stream
         let stream = Stream::connect(&stream).await.map_err(text)?;
         let producer = Producer::start(&stream, producer).await.map_err(text)?;
         let progress = Progress::new(Some(u64::from(race.racers) * u64::from(race.seconds)));
+        let stop = stop_signal(|| {})?;
         let started = Instant::now();
-        let put = put_all(race, speed, &producer, &progress).await;
+        let put = put_all(race, speed, &producer, stop, &progress).await;
         let finished = finish(producer, &progress).await;
         progress.finish();
         let sent = finished.as_ref().unwrap_or_else(|unsent| &unsent.sent);
@@ -90,8 +91,13 @@ pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &Stream
 }
 
 /// Puts one message after another, each when it is due. Those that the stream does not take in time are late.
-async fn put_all(race: &Race, speed: Speed, producer: &Producer, progress: &Progress) -> Result<Put, StreamError> {
-    let stop = stop_signal();
+async fn put_all(
+    race: &Race,
+    speed: Speed,
+    producer: &Producer,
+    stop: impl Future<Output = ()>,
+    progress: &Progress,
+) -> Result<Put, StreamError> {
     tokio::pin!(stop);
     let (started, meter) = (tokio::time::Instant::now(), producer.meter());
     let (mut keys, mut now, mut messages, mut shown) = (Keys::new(race), 0, 0, Instant::now());
@@ -146,31 +152,6 @@ fn show(meter: &Meter, progress: &Progress) {
             thousands(sent.retried)
         )
     });
-}
-
-/// Ready at the first Ctrl-C or SIGTERM. The second ends the process at once.
-async fn stop_signal() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Then a signal does what it always does.
-        return std::future::pending().await;
-    };
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let mut next = async || {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        };
-        next().await;
-        let _ = sender.send(());
-        next().await;
-        std::process::exit(130);
-    });
-    if receiver.await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 fn text(error: StreamError) -> Failure {
