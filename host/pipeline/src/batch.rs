@@ -128,3 +128,18 @@ impl Default for BatchLimits {
         Self { max_records: 10_000, max_bytes: 6 << 20, max_wait_ms: 1_000, max_payload_bytes: 256 << 10 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_is_left_out() {
+        let mut batch = Batch::new("s".into());
+        (0..5_u64).for_each(|number| batch.push(b"x", number.into()));
+        batch.undecodable = vec![(1, "a".to_owned()), (3, "b".to_owned())];
+        batch.skip(2);
+        assert_eq!(batch.records[0].place.sequence, 2.into());
+        assert_eq!(batch.undecodable, [(1, "b".to_owned())]);
+    }
+}

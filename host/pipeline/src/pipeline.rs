@@ -65,6 +65,14 @@ pub enum PipelineError {
     },
 }
 
+impl PipelineError {
+    /// Whether it passes by itself, so that the batch may be tried again: the store is busy, or another host is at work
+    /// on the same groups, as while one deployment or worker takes over from another.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Busy(_)) | Self::Contended { .. })
+    }
+}
+
 /// Races whose pin is remembered, so that it need not be read again. A pin never changes.
 const REMEMBERED_PINS: usize = 100_000;
 

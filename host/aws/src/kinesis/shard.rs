@@ -7,11 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use paceline_pipeline::Pipeline;
 use paceline_pipeline::batch::{Batch, BatchLimits, Checkpoint};
 use paceline_pipeline::position::SequenceNumber;
 use paceline_pipeline::store::{Store, StoreError};
 use paceline_pipeline::summary::Summary;
-use paceline_pipeline::{Pipeline, PipelineError};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -241,7 +241,7 @@ impl<S: Store + 'static> Desk<S> {
                 },
                 Err(why) => (0, why),
             };
-            if !passes(&why) {
+            if !why.passes() {
                 return Err(why.into());
             }
             tracing::warn!(
@@ -290,10 +290,4 @@ impl<S: Store + 'static> Desk<S> {
             }
         }
     }
-}
-
-/// Whether what a batch failed with passes by itself: the store is busy, or another host is at work on the same groups,
-/// as while one deployment takes over from another.
-fn passes(error: &PipelineError) -> bool {
-    matches!(error, PipelineError::Store(StoreError::Busy(_)) | PipelineError::Contended { .. })
 }

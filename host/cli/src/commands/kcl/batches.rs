@@ -54,16 +54,6 @@ pub(crate) fn of_shard(stream: &str, shard: &str) -> Batch {
     Batch::new(Arc::from(format!("{stream}/{shard}")))
 }
 
-/// Leaves out the first records, which are safe.
-pub(crate) fn leave_out(batch: &mut Batch, safe: u32) {
-    batch.records.drain(..safe as usize);
-    batch.undecodable.retain_mut(|(record, _)| {
-        let rest = record.checked_sub(safe);
-        *record = rest.unwrap_or_default();
-        rest.is_some()
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::protocol::{Message, read};
@@ -100,15 +90,5 @@ mod tests {
             payloads(small),
             [("AAA".to_owned(), 0), ("not base64".to_owned(), 1), ("BBB,A".to_owned(), 0), ("CCC".to_owned(), 0)]
         );
-    }
-
-    #[test]
-    fn what_is_safe_is_left_out() {
-        let mut batch = of_shard("s", "shardId-0");
-        (0..5).for_each(|number: u64| batch.push(b"x", number.into()));
-        batch.undecodable = vec![(1, "a".to_owned()), (3, "b".to_owned())];
-        leave_out(&mut batch, 2);
-        assert_eq!(batch.records[0].place.sequence, 2.into());
-        assert_eq!(batch.undecodable, [(1, "b".to_owned())]);
     }
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 use paceline_config::{AnyStore, Config};
 use paceline_pipeline::Pipeline;
 use paceline_pipeline::batch::{Batch, BatchLimits};
-use paceline_pipeline::pipeline::{Done, PipelineError};
-use paceline_pipeline::store::StoreError;
+use paceline_pipeline::pipeline::Done;
 use paceline_pipeline::summary::Summary;
 
 use super::batches;
@@ -146,8 +145,8 @@ impl<W: std::io::Write> Processor<W> {
             let (safe, why) = match self.pipeline.process(batch, None, &mut self.summary).await {
                 Ok(Done { not_safe: None }) => return Ok(()),
                 Ok(Done { not_safe: Some((record, why)) }) => (record, why),
-                // Nothing could be begun. Others write the same groups where a lease has just changed hands.
-                Err(why @ (PipelineError::Store(StoreError::Busy(_)) | PipelineError::Contended { .. })) => (0, why),
+                // Nothing could be begun.
+                Err(why) if why.passes() => (0, why),
                 Err(error) => return Err(Stop::Failed(format!("{}: {error}", batch.shard))),
             };
             if self.input.is_over() {
@@ -159,7 +158,7 @@ impl<W: std::io::Write> Processor<W> {
             }
             let of = batch.records.len();
             tracing::warn!(shard = &*batch.shard, safe, of, "the batch is not safe yet, trying again: {why}");
-            batches::leave_out(batch, safe);
+            batch.skip(safe as usize);
             tokio::time::sleep(WAIT).await;
         }
     }
