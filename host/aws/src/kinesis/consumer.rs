@@ -55,7 +55,7 @@ pub struct Finished<'a> {
     pub batch: &'a Batch,
     /// What it came to.
     pub summary: &'a Summary,
-    /// From its last record's reading to its checkpoint.
+    /// From its being full, or due, to its checkpoint.
     pub took: Duration,
 }
 

@@ -56,8 +56,8 @@ pub struct ShardStatus {
     pub foreign: u64,
     /// Hours of records that had expired before they were read.
     pub expired_hours: f64,
-    /// How old the oldest record is that is not done: 0 where all is. Where the reader is late, what it may have missed
-    /// since counts as old.
+    /// How old the oldest record is that is not done: 0 where all is. While requests fail, what they would have brought
+    /// counts from the first that failed.
     pub iterator_age: Duration,
 }
 
@@ -81,11 +81,9 @@ struct Kept {
     oldest: Option<i64>,
     /// How far the reader was behind the newest record when it last read.
     behind_ms: i64,
-    read: Instant,
+    /// Since when its requests have failed. What has come since then, nobody knows.
+    failing: Option<Instant>,
 }
-
-/// A reader that has heard nothing for longer is late. Calm readers ask at least that often.
-const LATE: Duration = Duration::from_secs(2);
 
 impl Status {
     pub(super) fn new(clock: ServiceClock) -> Self {
@@ -103,7 +101,7 @@ impl Status {
             let milliseconds = match (kept.oldest, kept.status.state) {
                 (_, ShardState::Done | ShardState::Waiting) => 0,
                 (Some(arrival), _) => now - arrival,
-                (None, _) => kept.behind_ms + kept.read.elapsed().saturating_sub(LATE).as_millis() as i64,
+                (None, _) => kept.behind_ms + kept.failing.map_or(0, |since| since.elapsed().as_millis() as i64),
             };
             Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0))
         };
@@ -150,15 +148,12 @@ impl Status {
             },
             oldest: None,
             behind_ms: 0,
-            read: Instant::now(),
+            failing: None,
         }));
     }
 
     pub(super) fn set(&self, shard: &Arc<str>, state: ShardState) {
-        self.with(shard, |kept| {
-            kept.status.state = state;
-            kept.read = Instant::now();
-        });
+        self.with(shard, |kept| kept.status.state = state);
     }
 
     /// Something was read, or the stream said that there is nothing.
@@ -168,17 +163,20 @@ impl Status {
             kept.status.records += records as u64;
             kept.status.bytes += bytes as u64;
             kept.behind_ms = behind_ms;
-            kept.read = Instant::now();
+            kept.failing = None;
         });
     }
 
     /// A request failed, and will be tried again.
     pub(super) fn failed(&self, shard: &Arc<str>, throttled: bool) {
-        self.with(shard, |kept| match throttled {
-            true => kept.status.throttles += 1,
-            false => {
-                kept.status.retries += 1;
-                kept.status.state = ShardState::Failing;
+        self.with(shard, |kept| {
+            kept.failing.get_or_insert_with(Instant::now);
+            match throttled {
+                true => kept.status.throttles += 1,
+                false => {
+                    kept.status.retries += 1;
+                    kept.status.state = ShardState::Failing;
+                }
             }
         });
     }
