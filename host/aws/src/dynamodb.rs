@@ -4,14 +4,14 @@
 //! condition that its revision is the one that was read. Pins and checkpoints stand in the same table, in partitions
 //! that begin with `@`; dead letters have a table of their own, so that they can expire.
 //!
-//! Every method makes one attempt of each request. What passes by itself is [`StoreError::Busy`], and the caller tries
+//! Every method makes one attempt of each request. What passes by itself is [`StoreError::Transient`], and the caller tries
 //! again; a future that is dropped leaves nothing behind that a further attempt would not put right.
 //!
 //! # Layout
 //! - `config`: the settings.
 //! - `item`: what an item looks like in the table, and whether it fits.
 //! - `cache`: items that need not be read again.
-//! - `flight`: several requests at once.
+//! - `requests`: several requests at once.
 //! - `load`, `write`: items of groups.
 //! - `pins`: pins and checkpoints.
 //! - `letters`: dead letters.
@@ -22,7 +22,7 @@
 mod cache;
 mod config;
 mod error;
-mod flight;
+mod requests;
 mod item;
 mod letters;
 mod load;
@@ -49,7 +49,7 @@ pub use usage::Usage;
 use crate::sdk;
 
 use cache::Cache;
-use error::Named;
+use error::TableRef;
 use usage::Meter;
 
 /// How long connecting may take. Within a region it takes a millisecond; a lost packet is sent again after one second.
@@ -61,18 +61,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// It makes one attempt a call, because the pipeline tries again by a deadline of its own.
 pub async fn client(config: &DynamoDbConfig) -> Result<Client, StoreError> {
     if config.table.is_empty() {
-        return Err(StoreError::Broken("no DynamoDB table is named: set `table`".to_owned()));
+        return Err(StoreError::Fatal("no DynamoDB table is named: set `table`".to_owned()));
     }
     if config.dead_letter_table() == config.table {
         let text = "`dead-letters` names the table of items: dead letters need a table of their own";
-        return Err(StoreError::Broken(text.to_owned()));
+        return Err(StoreError::Fatal(text.to_owned()));
     }
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(Duration::from_millis(config.request_ms.max(1)))
         .build();
     let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "table").await;
-    let shared = loaded.map_err(StoreError::Broken)?;
+    let shared = loaded.map_err(StoreError::Fatal)?;
     // Only DynamoDB's calls get these limits: credentials come from elsewhere, and may take longer.
     let settings = aws_sdk_dynamodb::config::Builder::from(&shared)
         .retry_config(RetryConfig::disabled())
@@ -84,8 +84,8 @@ pub async fn client(config: &DynamoDbConfig) -> Result<Client, StoreError> {
 /// DynamoDB as the store.
 pub struct DynamoDbStore {
     client: Client,
-    table: Arc<Named>,
-    letters: Arc<Named>,
+    table: Arc<TableRef>,
+    letters: Arc<TableRef>,
     dead_letter_days: u32,
     write: WriteWith,
     concurrency: usize,
@@ -133,9 +133,9 @@ impl DynamoDbStore {
 }
 
 /// The two tables, as messages name them.
-fn names(client: &Client, config: &DynamoDbConfig) -> (Named, Named) {
+fn names(client: &Client, config: &DynamoDbConfig) -> (TableRef, TableRef) {
     let region = client.config().region().map(ToString::to_string);
-    let named = |table: String| Named::new(table, region.as_deref(), config.endpoint.as_deref());
+    let named = |table: String| TableRef::new(table, region.as_deref(), config.endpoint.as_deref());
     (named(config.table.clone()), named(config.dead_letter_table()))
 }
 
@@ -160,11 +160,11 @@ impl Store for DynamoDbStore {
         self.get_pins(keys).await
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+    async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         self.put_letters(letters).await
     }
 
-    async fn exhume(&self, ids: &[String]) -> Result<(), StoreError> {
+    async fn delete_dead_letters(&self, ids: &[String]) -> Result<(), StoreError> {
         self.delete_letters(ids).await
     }
 
@@ -196,7 +196,7 @@ impl Store for DynamoDbStore {
         self.scan_letters().await
     }
 
-    async fn ticket(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+    async fn redrive_sequence(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         self.ticket_letters(ids).await
     }
 }

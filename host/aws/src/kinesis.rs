@@ -12,12 +12,12 @@
 //! - `describe`: what a stream says of itself.
 //! - `consumer`: all shards of a stream, and how they follow each other.
 //! - `lineage`: which shards may be read by now.
-//! - `origin`, `position`: where reading begins, and where it goes on.
+//! - `initial_position`, `position`: where reading begins, and where it goes on.
 //! - `shard`: one shard, from its records to its checkpoint.
 //! - `reader`, `poll`, `fan_out`: the two ways to its records.
 //! - `budget`: how much may be read ahead.
-//! - `gather`: from records to batches.
-//! - `horizon`: whether records expired before they were read.
+//! - `batcher`: from records to batches.
+//! - `retention`: whether records expired before they were read.
 //! - `producer`: records are put, and none is lost.
 //! - `status`: how the shards are, for others to see.
 
@@ -28,10 +28,10 @@ mod consumer;
 mod describe;
 mod error;
 mod fan_out;
-mod gather;
-mod horizon;
+mod batcher;
+mod retention;
 mod lineage;
-mod origin;
+mod initial_position;
 mod poll;
 mod position;
 mod producer;
@@ -42,6 +42,6 @@ mod status;
 pub use client::Stream;
 pub use config::{ConsumerKind, KinesisConfig, Start};
 pub use consumer::{Consumer, ConsumerError, Finished};
-pub use error::{Kind, StreamError};
+pub use error::{StreamErrorKind, StreamError};
 pub use producer::{Meter, Order, Producer, ProducerConfig, Sent, Unsent};
 pub use status::{ShardState, ShardStatus, Status};

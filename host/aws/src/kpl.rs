@@ -13,7 +13,7 @@ mod wire;
 
 use md5::{Digest, Md5};
 use paceline_pipeline::batch::{Batch, Record, Span};
-use paceline_pipeline::position::Place;
+use paceline_pipeline::position::RecordPosition;
 
 pub use pack::{AGGREGATE_BYTES, Aggregator, Packed};
 use wire::{Aggregate, UserRecord};
@@ -85,7 +85,7 @@ pub fn unpack_from(batch: &mut Batch, from: usize, range: Option<(u128, u128)>) 
             undecodable.extend(wrong.map(|why| (records.len() as u32, why)));
             records.push(Record {
                 payload: user_record.data,
-                place: Place { sub_sequence, ..record.place },
+                position: RecordPosition { sub_sequence, ..record.position },
                 partition_key: partition_key.ok(),
                 ..record.clone()
             });

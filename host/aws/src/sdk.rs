@@ -34,27 +34,27 @@ pub(crate) async fn load(region: Option<&str>, endpoint: Option<&str>, beside: &
 
 /// What is to be done about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remedy {
+pub(crate) enum RetryClass {
     /// Try again: it was throttled or refused for a moment. Nothing was done.
-    Refused,
+    Throttled,
     /// Try again: it may have been done or not.
-    Unsure,
+    Ambiguous,
     /// Don't try again: somebody has to do something first.
-    Broken,
+    Fatal,
 }
 
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
     /// The service says why. What its code means is the service's own, or [`common`].
-    Told(Told),
+    ServiceError(ServiceError),
     /// It did not come to an answer, and this is why.
-    Sorted(Remedy, String),
+    Sorted(RetryClass, String),
 }
 
 /// What a service says about a request that it did not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct ServiceError {
     /// The error's code as it came.
     pub(crate) code: String,
     /// What it says to a person.
@@ -63,7 +63,7 @@ pub(crate) struct Told {
     pub(crate) status: u16,
 }
 
-impl Told {
+impl ServiceError {
     pub(crate) fn new(code: &str, message: Option<&str>, status: u16) -> Self {
         let message = message.unwrap_or("no message").chars().take(MESSAGE_CHARS).collect();
         Self { code: code.to_owned(), message, status }
@@ -82,42 +82,42 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let unreadable = |status: u16| {
-        Failed::Sorted(Remedy::Unsure, format!("{doing} got an answer that can't be read (HTTP {status})"))
+        Failed::Sorted(RetryClass::Ambiguous, format!("{doing} got an answer that can't be read (HTTP {status})"))
     };
     match error {
         SdkError::ServiceError(service) => match service.err().code() {
-            Some(code) => Failed::Told(Told::new(code, service.err().message(), service.raw().status().as_u16())),
+            Some(code) => Failed::ServiceError(ServiceError::new(code, service.err().message(), service.raw().status().as_u16())),
             None => unreadable(service.raw().status().as_u16()),
         },
         SdkError::ResponseError(response) => unreadable(response.raw().status().as_u16()),
         SdkError::TimeoutError(_) => {
-            Failed::Sorted(Remedy::Unsure, format!("{doing} got no answer in time (`{patience}`)"))
+            Failed::Sorted(RetryClass::Ambiguous, format!("{doing} got no answer in time (`{patience}`)"))
         }
         SdkError::DispatchFailure(failure) => {
             let why = failure.as_connector_error().map_or_else(String::new, |error| chain(error));
             if why.contains("redential") || why.contains("auth scheme") || why.contains("dentity") {
                 return no_credentials(doing, &why);
             }
-            Failed::Sorted(Remedy::Unsure, format!("{doing} did not get through: {why}"))
+            Failed::Sorted(RetryClass::Ambiguous, format!("{doing} did not get through: {why}"))
         }
         other => {
             let why = other.source().map_or_else(String::new, chain);
             if why.contains("redential") {
                 return no_credentials(doing, &why);
             }
-            Failed::Sorted(Remedy::Broken, format!("{doing} can't be sent: {why}. Are region and endpoint right?"))
+            Failed::Sorted(RetryClass::Fatal, format!("{doing} can't be sent: {why}. Are region and endpoint right?"))
         }
     }
 }
 
 /// What codes mean that are the same in every service.
-pub(crate) fn common(doing: &str, told: &Told) -> (Remedy, String) {
-    let Told { code, message, status } = told;
+pub(crate) fn common(doing: &str, told: &ServiceError) -> (RetryClass, String) {
+    let ServiceError { code, message, status } = told;
     match told.short() {
         "ProvisionedThroughputExceeded" | "Throttling" | "ThrottlingError" | "RequestLimitExceeded" => {
-            (Remedy::Refused, format!("{doing} is throttled ({code}): {message}"))
+            (RetryClass::Throttled, format!("{doing} is throttled ({code}): {message}"))
         }
-        "LimitExceeded" => (Remedy::Refused, format!("{doing} was refused for now ({code}): {message}")),
+        "LimitExceeded" => (RetryClass::Throttled, format!("{doing} was refused for now ({code}): {message}")),
         "UnrecognizedClient"
         | "ExpiredToken"
         | "InvalidSignature"
@@ -127,31 +127,31 @@ pub(crate) fn common(doing: &str, told: &Told) -> (Remedy, String) {
         | "SignatureDoesNotMatch"
         | "NotAuthorized"
         | "OptInRequired" => (
-            Remedy::Broken,
+            RetryClass::Fatal,
             format!(
                 "the credentials are not accepted ({code}): {message}. Renew them or give others (AWS_ACCESS_KEY_ID \
                  and so on, a profile, or a role), and look at the machine's clock"
             ),
         ),
         "InternalServerError" | "InternalFailure" | "InternalServer" | "ServiceUnavailable" | "RequestTimeout" => {
-            (Remedy::Unsure, format!("{doing} failed at the other end ({code}): {message}"))
+            (RetryClass::Ambiguous, format!("{doing} failed at the other end ({code}): {message}"))
         }
         _ if *status >= 500 || *status == 429 || *status == 200 => {
-            (Remedy::Unsure, format!("{doing} failed at the other end ({code}): {message}"))
+            (RetryClass::Ambiguous, format!("{doing} failed at the other end ({code}): {message}"))
         }
-        _ => (Remedy::Broken, format!("{doing} failed ({code}): {message}")),
+        _ => (RetryClass::Fatal, format!("{doing} failed ({code}): {message}")),
     }
 }
 
 /// Credentials that can't be had for the moment, or at all.
 fn no_credentials(doing: &str, why: &str) -> Failed {
     let for_now = why.contains("timed out") || why.contains("error occurred while loading");
-    let remedy = if for_now { Remedy::Refused } else { Remedy::Broken };
+    let class = if for_now { RetryClass::Throttled } else { RetryClass::Fatal };
     let text = format!(
         "{doing} needs credentials, and there are none: {why}. Give them as the AWS tools take them: AWS_ACCESS_KEY_ID \
          and AWS_SECRET_ACCESS_KEY, a profile, or a role of the machine; for a service on this machine any will do"
     );
-    Failed::Sorted(remedy, text)
+    Failed::Sorted(class, text)
 }
 
 /// ` in eu-west-1`, ` at http://localhost:8000`, or both: where something is, for messages.

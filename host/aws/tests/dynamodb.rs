@@ -18,8 +18,8 @@ use paceline_aws::dynamodb::{self, DynamoDbConfig, DynamoDbStore, WriteWith};
 use paceline_pipeline::Store;
 use paceline_pipeline::batch::Checkpoint;
 use paceline_pipeline::dead_letter::{self, Cause, DeadLetter, Reason};
-use paceline_pipeline::fence::{Fence, OrdinalSet};
-use paceline_pipeline::position::Place;
+use paceline_pipeline::dedup::{DedupState, OrdinalSet};
+use paceline_pipeline::position::RecordPosition;
 use paceline_pipeline::store::{Attribute, Item, Key, Pin, PinKey, Provenance, StoreError, Write, Written};
 
 const MODES: [WriteWith; 2] = [WriteWith::Statements, WriteWith::Items];
@@ -103,7 +103,7 @@ fn item(revision: u64, attributes: &[(&str, Attribute)]) -> Item {
     }
     let attributes = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
     let provenance = Arc::new(Provenance { race_type: "3".into(), version: 7, plugins: vec![[1; 32], [2; 32]] });
-    Item { revision, state: vec![revision as u8; 24], fence: Fence::Ordinal(folded), attributes, provenance }
+    Item { revision, state: vec![revision as u8; 24], dedup: DedupState::Ordinal(folded), attributes, provenance }
 }
 
 fn write(key: &Key, expected: Option<u64>, item: Item) -> Write {
@@ -121,7 +121,7 @@ async fn load_one(store: &DynamoDbStore, key: &Key) -> Option<Item> {
 
 fn broken<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
     match result {
-        Err(StoreError::Broken(text)) => text,
+        Err(StoreError::Fatal(text)) => text,
         other => panic!("{other:?}"),
     }
 }
@@ -199,8 +199,8 @@ async fn the_table_of_alleycat_itself_serves_and_its_costs_are_told() {
     says(&found[1].text, &["GSI_PK_Index", "10 GB"]);
 
     let store = DynamoDbStore::new(client, &config);
-    let place = key("race-1", "racer-1");
-    assert_eq!(store.write(&[step(&place, None, 1)]).await.unwrap(), [Written::Done]);
+    let position = key("race-1", "racer-1");
+    assert_eq!(store.write(&[step(&position, None, 1)]).await.unwrap(), [Written::Done]);
 }
 
 #[tokio::test]
@@ -227,23 +227,23 @@ async fn a_table_with_other_keys_is_told_apart() {
     assert!(found.iter().all(|difference| !difference.note));
 
     let store = DynamoDbStore::new(client, &config);
-    let place = key("race-1", "racer-1");
+    let position = key("race-1", "racer-1");
     let says_so = |text: &str| says(text, &[&config.table, "eu-west-1", "paceline table check"]);
-    says_so(&broken(store.load(std::slice::from_ref(&place)).await));
-    says_so(&broken(store.write(&[step(&place, None, 1)]).await));
+    says_so(&broken(store.load(std::slice::from_ref(&position)).await));
+    says_so(&broken(store.write(&[step(&position, None, 1)]).await));
 }
 
 #[tokio::test]
 async fn a_missing_table_is_told_with_what_to_do() {
     let config = config();
     let client = client(&config).await;
-    let place = key("race-1", "racer-1");
+    let position = key("race-1", "racer-1");
     for write in MODES {
         let store = DynamoDbStore::new(client.clone(), &DynamoDbConfig { write, ..config.clone() });
         let says_so = |text: &str| says(text, &[&config.table, "eu-west-1", &endpoint(), "paceline table create"]);
-        says_so(&broken(store.load(std::slice::from_ref(&place)).await));
-        says_so(&broken(store.write(&[step(&place, None, 1)]).await));
-        says_so(&broken(store.bury(&[letter(1)]).await));
+        says_so(&broken(store.load(std::slice::from_ref(&position)).await));
+        says_so(&broken(store.write(&[step(&position, None, 1)]).await));
+        says_so(&broken(store.put_dead_letters(&[letter(1)]).await));
         says_so(&broken(store.dead_letters().await));
         says_so(&broken(store.items().await));
         says_so(&broken(store.partition("race-1").await));
@@ -273,14 +273,14 @@ async fn what_does_not_answer_is_busy() {
     // Nothing listens at port 1.
     let config = DynamoDbConfig { endpoint: Some("http://127.0.0.1:1".into()), ..config() };
     let client = client(&config).await;
-    let place = key("race-1", "racer-1");
+    let position = key("race-1", "racer-1");
     for write in MODES {
         let store = DynamoDbStore::new(client.clone(), &DynamoDbConfig { write, ..config.clone() });
-        let busy = |error: StoreError| matches!(error, StoreError::Busy(_));
-        assert!(busy(store.load(std::slice::from_ref(&place)).await.unwrap_err()));
-        let written = store.write(&[step(&place, None, 1)]).await.unwrap();
-        assert!(matches!(&written[..], [Written::Busy(_)]), "{written:?}");
-        assert!(busy(store.bury(&[letter(1)]).await.unwrap_err()));
+        let busy = |error: StoreError| matches!(error, StoreError::Transient(_));
+        assert!(busy(store.load(std::slice::from_ref(&position)).await.unwrap_err()));
+        let written = store.write(&[step(&position, None, 1)]).await.unwrap();
+        assert!(matches!(&written[..], [Written::Transient(_)]), "{written:?}");
+        assert!(busy(store.put_dead_letters(&[letter(1)]).await.unwrap_err()));
         assert!(busy(store.pin(&[(race("1"), pin(1))]).await.unwrap_err()));
         assert!(busy(store.items().await.unwrap_err()));
     }
@@ -321,21 +321,21 @@ async fn both_ways_of_writing_leave_the_same_items() {
     let mut left: Vec<Vec<BTreeMap<String, AttributeValue>>> = Vec::new();
     for mode in MODES {
         let store = bed.store(mode);
-        let place = key("race-1", &format!("{mode:?}"));
+        let position = key("race-1", &format!("{mode:?}"));
         let mut stood = Vec::new();
         for (at, attributes) in steps.iter().enumerate() {
             let expected = (at > 0).then_some(at as u64);
             let next = item(at as u64 + 1, attributes);
-            assert_eq!(store.fits(&place, &next), Ok(()));
-            let written = store.write(&[write(&place, expected, next.clone())]).await.unwrap();
+            assert_eq!(store.fits(&position, &next), Ok(()));
+            let written = store.write(&[write(&position, expected, next.clone())]).await.unwrap();
             assert_eq!(written, [Written::Done], "{mode:?}, step {at}");
             // What the cache says is what the table says.
-            let (cached, read) = (load_one(&store, &place).await, load_one(&bed.uncached(mode), &place).await);
+            let (cached, read) = (load_one(&store, &position).await, load_one(&bed.uncached(mode), &position).await);
             assert_eq!(cached, read);
             let read = read.unwrap();
-            assert_eq!((&read.state, &read.fence, &read.provenance), (&next.state, &next.fence, &next.provenance));
+            assert_eq!((&read.state, &read.dedup, &read.provenance), (&next.state, &next.dedup, &next.provenance));
             assert_eq!(read.attributes.len(), attributes.len());
-            let mut raw = bed.raw(&place).await.unwrap();
+            let mut raw = bed.raw(&position).await.unwrap();
             raw.remove("SK");
             stood.push(raw);
         }
@@ -350,15 +350,15 @@ async fn both_ways_of_writing_leave_the_same_items() {
 async fn what_others_add_to_an_item_is_taken_away_by_the_next_write() {
     let bed = Bed::new().await;
     for mode in MODES {
-        let place = key("race-1", &format!("{mode:?}"));
-        bed.store(mode).write(&[step(&place, None, 1)]).await.unwrap();
+        let position = key("race-1", &format!("{mode:?}"));
+        bed.store(mode).write(&[step(&position, None, 1)]).await.unwrap();
         let (tags, note) = (AttributeValue::Ss(vec!["x".into()]), AttributeValue::S("by hand".into()));
-        bed.put_raw(&place, &[("tags", tags), ("note", note)]).await;
+        bed.put_raw(&position, &[("tags", tags), ("note", note)]).await;
         let store = bed.store(mode);
-        let found = load_one(&store, &place).await.unwrap();
+        let found = load_one(&store, &position).await.unwrap();
         assert_eq!((found.attribute("note").is_some(), found.attribute("tags")), (true, None));
-        assert_eq!(store.write(&[step(&place, Some(1), 2)]).await.unwrap(), [Written::Done]);
-        let raw = bed.raw(&place).await.unwrap();
+        assert_eq!(store.write(&[step(&position, Some(1), 2)]).await.unwrap(), [Written::Done]);
+        let raw = bed.raw(&position).await.unwrap();
         assert!(!raw.contains_key("tags") && !raw.contains_key("note") && raw.contains_key("GSI"), "{raw:?}");
     }
 }
@@ -367,9 +367,9 @@ async fn what_others_add_to_an_item_is_taken_away_by_the_next_write() {
 async fn numbers_and_texts_come_back() {
     let bed = Bed::new().await;
     let store = bed.store(WriteWith::Statements);
-    let place = key("race-1", "racer-1");
-    store.write(&[write(&place, None, item(1, &odd()))]).await.unwrap();
-    let read = load_one(&bed.uncached(WriteWith::Items), &place).await.unwrap();
+    let position = key("race-1", "racer-1");
+    store.write(&[write(&position, None, item(1, &odd()))]).await.unwrap();
+    let read = load_one(&bed.uncached(WriteWith::Items), &position).await.unwrap();
     for (name, value) in odd() {
         let wanted = match value {
             Attribute::Number(3.0) => Attribute::Integer(3),
@@ -409,19 +409,19 @@ async fn a_write_on_what_has_changed_is_a_conflict_and_the_reload_is_free() {
 async fn a_write_whose_answer_was_lost_is_known_again() {
     let bed = Bed::new().await;
     for mode in MODES {
-        let place = key("race-1", &format!("{mode:?}"));
+        let position = key("race-1", &format!("{mode:?}"));
         let (first, again) = (bed.store(mode), bed.store(mode));
-        again.load(std::slice::from_ref(&place)).await.unwrap();
+        again.load(std::slice::from_ref(&position)).await.unwrap();
         for expected in [None, Some(1), Some(2)] {
-            let write = write(&place, expected, item(expected.unwrap_or(0) + 1, &odd()));
+            let write = write(&position, expected, item(expected.unwrap_or(0) + 1, &odd()));
             assert_eq!(first.write(std::slice::from_ref(&write)).await.unwrap(), [Written::Done]);
             assert_eq!(again.write(std::slice::from_ref(&write)).await.unwrap(), [Written::Done], "{mode:?}");
             let before = again.usage();
-            assert_eq!(load_one(&again, &place).await.unwrap().revision, write.item.revision);
+            assert_eq!(load_one(&again, &position).await.unwrap().revision, write.item.revision);
             assert_eq!(again.usage().since(before).requests, 0);
         }
         // The same revision with something else in it is a conflict.
-        assert_eq!(again.write(&[step(&place, Some(2), 1)]).await.unwrap(), [Written::Conflict]);
+        assert_eq!(again.write(&[step(&position, Some(2), 1)]).await.unwrap(), [Written::Conflict]);
     }
 }
 
@@ -430,16 +430,16 @@ async fn a_write_that_is_given_up_is_not_remembered() {
     let bed = Bed::new().await;
     for mode in MODES {
         let store = bed.store(mode);
-        let place = key("race-1", &format!("{mode:?}"));
-        store.write(&[step(&place, None, 1)]).await.unwrap();
-        let write = step(&place, Some(1), 2);
+        let position = key("race-1", &format!("{mode:?}"));
+        store.write(&[step(&position, None, 1)]).await.unwrap();
+        let write = step(&position, Some(1), 2);
         assert!(tokio::time::timeout(Duration::ZERO, store.write(std::slice::from_ref(&write))).await.is_err());
         let before = store.usage();
-        let found = load_one(&store, &place).await.unwrap().revision;
+        let found = load_one(&store, &position).await.unwrap().revision;
         assert_eq!(store.usage().since(before).cache_misses, 1);
         assert!([1, 2].contains(&found), "{found}");
         assert_eq!(store.write(std::slice::from_ref(&write)).await.unwrap(), [Written::Done]);
-        assert_eq!(load_one(&bed.uncached(mode), &place).await.unwrap().revision, 2);
+        assert_eq!(load_one(&bed.uncached(mode), &position).await.unwrap().revision, 2);
     }
 }
 
@@ -484,10 +484,10 @@ async fn large_items_go_through_in_pages() {
         let store = bed.store(mode);
         let partition = format!("{mode:?}");
         let full = |sort: usize| {
-            let place = key(&partition, &format!("{sort:03}"));
+            let position = key(&partition, &format!("{sort:03}"));
             let mut item = item(1, &[]);
             item.state = vec![7; 407_900];
-            write(&place, None, item)
+            write(&position, None, item)
         };
         let writes: Vec<Write> = (0..45).map(full).collect();
         assert_eq!(store.fits(&writes[0].key, &writes[0].item), Ok(()));
@@ -512,9 +512,9 @@ async fn the_largest_item_that_fits_is_taken() {
     let bed = Bed::new().await;
     for mode in MODES {
         let store = bed.store(mode);
-        let place = key(&"p".repeat(2048), &format!("{mode:?}{}", "s".repeat(1000)));
+        let position = key(&"p".repeat(2048), &format!("{mode:?}{}", "s".repeat(1000)));
         let mut largest = item(1, &odd());
-        let fits = |item: &Item| store.fits(&place, item).is_ok();
+        let fits = |item: &Item| store.fits(&position, item).is_ok();
         for more in (0..20).rev().map(|bit| 1 << bit) {
             let mut larger = largest.clone();
             larger.state.resize(larger.state.len() + more, 1);
@@ -523,25 +523,25 @@ async fn the_largest_item_that_fits_is_taken() {
             }
         }
         assert!(largest.state.len() > 400_000, "{}", largest.state.len());
-        assert_eq!(store.write(&[write(&place, None, largest)]).await.unwrap(), [Written::Done]);
+        assert_eq!(store.write(&[write(&position, None, largest)]).await.unwrap(), [Written::Done]);
     }
 }
 
 #[tokio::test]
 async fn an_item_of_somebody_else_is_not_overwritten() {
     let bed = Bed::new().await;
-    let place = key("race-1", "racer-1");
-    bed.put_raw(&place, &[("GSI", AttributeValue::N("70".into())), ("ts", AttributeValue::N("1".into()))]).await;
-    let stood = bed.raw(&place).await;
+    let position = key("race-1", "racer-1");
+    bed.put_raw(&position, &[("GSI", AttributeValue::N("70".into())), ("ts", AttributeValue::N("1".into()))]).await;
+    let stood = bed.raw(&position).await;
     for mode in MODES {
         let store = bed.store(mode);
         let told = |text: &str| says(text, &["race-1 / racer-1", "not written by paceline", &bed.config.table]);
-        told(&broken(store.load(std::slice::from_ref(&place)).await));
-        told(&broken(store.write(&[step(&place, None, 1)]).await));
+        told(&broken(store.load(std::slice::from_ref(&position)).await));
+        told(&broken(store.write(&[step(&position, None, 1)]).await));
         assert_eq!(store.partition("race-1").await.unwrap(), []);
         assert_eq!(store.items().await.unwrap(), []);
     }
-    assert_eq!(bed.raw(&place).await, stood);
+    assert_eq!(bed.raw(&position).await, stood);
 }
 
 #[tokio::test]
@@ -565,11 +565,11 @@ async fn keys_that_dynamodb_does_not_hold_do_not_stop_their_neighbours() {
 async fn two_hosts_lose_nothing_between_them() {
     let bed = Bed::new().await;
     for mode in MODES {
-        let place = key("race-1", &format!("{mode:?}"));
-        let count = |store: DynamoDbStore, place: Key| async move {
+        let position = key("race-1", &format!("{mode:?}"));
+        let count = |store: DynamoDbStore, position: Key| async move {
             for _ in 0..20 {
                 loop {
-                    let before = load_one(&store, &place).await;
+                    let before = load_one(&store, &position).await;
                     let (revision, sum) = match &before {
                         Some(item) => match item.attribute("GSI") {
                             Some(Attribute::Integer(sum)) => (Some(item.revision), *sum),
@@ -578,7 +578,7 @@ async fn two_hosts_lose_nothing_between_them() {
                         None => (None, 0),
                     };
                     // Each host's write is told apart by its state.
-                    let mut write = step(&place, revision, sum + 1);
+                    let mut write = step(&position, revision, sum + 1);
                     write.item.state = fastrand::u64(..).to_be_bytes().to_vec();
                     if store.write(&[write]).await.unwrap() == [Written::Done] {
                         break;
@@ -586,9 +586,9 @@ async fn two_hosts_lose_nothing_between_them() {
                 }
             }
         };
-        let (a, b) = (count(bed.store(mode), place.clone()), count(bed.store(mode), place.clone()));
+        let (a, b) = (count(bed.store(mode), position.clone()), count(bed.store(mode), position.clone()));
         tokio::join!(a, b);
-        let found = load_one(&bed.uncached(mode), &place).await.unwrap();
+        let found = load_one(&bed.uncached(mode), &position).await.unwrap();
         assert_eq!((found.revision, found.attribute("GSI")), (40, Some(&Attribute::Integer(40))));
     }
 }
@@ -633,7 +633,7 @@ async fn a_checkpoint_stands_by_shard() {
     store.acknowledge(None).await.unwrap();
     let first = Checkpoint { sequence: 7.into(), ..Checkpoint::default() };
     let sequence = "49590338271490256608559692538361571095921575989136588898".parse().unwrap();
-    let second = Checkpoint { sequence, witness: Some([3; 32]), arrival_ms: Some(1_620_240_660_250), ended: true };
+    let second = Checkpoint { sequence, fingerprint: Some([3; 32]), arrival_ms: Some(1_620_240_660_250), ended: true };
     store.acknowledge(Some(("shard-1", &first))).await.unwrap();
     assert_eq!(store.checkpoint("shard-1").await.unwrap(), Some(first.clone()));
     store.acknowledge(Some(("shard-1", &second))).await.unwrap();
@@ -644,17 +644,17 @@ async fn a_checkpoint_stands_by_shard() {
 }
 
 fn letter(number: u64) -> DeadLetter {
-    let place = Place { sequence: number.into(), sub_sequence: number % 3 };
+    let position = RecordPosition { sequence: number.into(), sub_sequence: number % 3 };
     DeadLetter {
-        id: dead_letter::id("shard-1", place),
+        id: dead_letter::id("shard-1", position),
         shard: "shard-1".into(),
-        place,
+        position,
         partition_key: Some("k".into()),
         arrival_ms: Some(1_620_566_842_971),
         payload: format!("{{\"cadence\":{number}}}").into_bytes(),
         cut_from: None,
         reason: Reason::new(Cause::Rejected, "cadence").at("/cadence").under("3", 7),
-        ticket: None,
+        redrive_sequence: None,
         folded: (0..number % 2).map(|at| key("race-1", &format!("racer-{at}"))).collect(),
     }
 }
@@ -665,18 +665,18 @@ async fn dead_letters_are_kept_once_and_removed() {
     let store = bed.store(WriteWith::Statements);
     let mut letters: Vec<DeadLetter> = (0..60).map(letter).collect();
     let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
-    store.bury(&[]).await.unwrap();
-    store.bury(&letters).await.unwrap();
+    store.put_dead_letters(&[]).await.unwrap();
+    store.put_dead_letters(&letters).await.unwrap();
     // Again, with another reason for one, and that one twice.
     let before = letters[7].clone();
     letters[7].reason = Reason::new(Cause::BadScore, "NaN");
-    store.bury(&[&[before], &letters[..30], &letters[7..8]].concat()).await.unwrap();
+    store.put_dead_letters(&[&[before], &letters[..30], &letters[7..8]].concat()).await.unwrap();
     assert_eq!(store.dead_letters().await.unwrap(), letters);
     assert_eq!(store.dead_letter(&ids[7]).await.unwrap().as_ref(), Some(&letters[7]));
     assert_eq!(store.dead_letter("shard-1:999").await.unwrap(), None);
     assert_eq!(store.dead_letter("").await.unwrap(), None);
-    store.exhume(&[&ids[..40], &ids[..1]].concat()).await.unwrap();
-    store.exhume(&ids[..40]).await.unwrap();
+    store.delete_dead_letters(&[&ids[..40], &ids[..1]].concat()).await.unwrap();
+    store.delete_dead_letters(&ids[..40]).await.unwrap();
     assert_eq!(store.dead_letters().await.unwrap(), letters[40..]);
 }
 
@@ -687,7 +687,7 @@ async fn a_dead_letter_that_is_too_large_is_cut_and_the_others_kept() {
     let mut letters: Vec<DeadLetter> = (0..4).map(letter).collect();
     letters[1].payload = vec![b'x'; 3 << 20];
     letters[2].payload = vec![b'x'; 256 << 10];
-    store.bury(&letters).await.unwrap();
+    store.put_dead_letters(&letters).await.unwrap();
     let found = store.dead_letters().await.unwrap();
     assert_eq!((&found[0], &found[2], &found[3]), (&letters[0], &letters[2], &letters[3]));
     assert_eq!((found[1].cut_from, found[1].payload.len() > 400_000), (Some(3 << 20), true));
@@ -699,7 +699,7 @@ async fn a_ticket_is_given_once_and_keeps_the_letter() {
     let store = bed.store(WriteWith::Statements);
     let letters: Vec<DeadLetter> = (0..5).map(letter).collect();
     let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
-    store.bury(&letters).await.unwrap();
+    store.put_dead_letters(&letters).await.unwrap();
     let raw = async |id: &String| {
         let key = AttributeValue::S(id.clone());
         let answer = bed.client.get_item().table_name(bed.config.dead_letter_table()).key("id", key).send().await;
@@ -709,26 +709,26 @@ async fn a_ticket_is_given_once_and_keeps_the_letter() {
     let expires: u64 = raw(&ids[0]).await["expires"].as_n().unwrap().parse().unwrap();
     assert!((now + 14 * 86_400 - 3600..=now + 14 * 86_400 + 60).contains(&expires), "{expires}");
 
-    let tickets = |letters: &[DeadLetter]| -> Vec<(String, u64)> {
-        letters.iter().map(|letter| (letter.id.clone(), letter.ticket.unwrap())).collect()
+    let redrive_sequences = |letters: &[DeadLetter]| -> Vec<(String, u64)> {
+        letters.iter().map(|letter| (letter.id.clone(), letter.redrive_sequence.unwrap())).collect()
     };
-    let pair = |at: usize, ticket: u64| (ids[at].clone(), ticket);
+    let pair = |at: usize, redrive_sequence: u64| (ids[at].clone(), redrive_sequence);
     let asked = [ids[3].clone(), ids[1].clone(), "shard-1:999".into(), ids[3].clone()];
-    assert_eq!(tickets(&store.ticket(&asked).await.unwrap()), [pair(3, 1), pair(1, 2)]);
+    assert_eq!(redrive_sequences(&store.redrive_sequence(&asked).await.unwrap()), [pair(3, 1), pair(1, 2)]);
     assert!(!raw(&ids[3]).await.contains_key("expires"));
     let other = bed.store(WriteWith::Items);
     assert_eq!(
-        tickets(&other.ticket(&ids).await.unwrap()),
+        redrive_sequences(&other.redrive_sequence(&ids).await.unwrap()),
         [(3, 1), (1, 2), (0, 3), (2, 4), (4, 5)].map(|(a, t)| pair(a, t))
     );
-    assert_eq!(tickets(&store.ticket(&ids[..2]).await.unwrap()), [pair(1, 2), pair(0, 3)]);
-    assert_eq!(store.ticket(&[]).await.unwrap(), []);
+    assert_eq!(redrive_sequences(&store.redrive_sequence(&ids[..2]).await.unwrap()), [pair(1, 2), pair(0, 3)]);
+    assert_eq!(store.redrive_sequence(&[]).await.unwrap(), []);
     assert_eq!(store.dead_letters().await.unwrap().len(), 5, "the counter is no letter");
 
     // One that fails again is buried anew: no ticket, and it expires. The next ticket is greater than any before.
-    store.bury(&letters[3..4]).await.unwrap();
+    store.put_dead_letters(&letters[3..4]).await.unwrap();
     assert!(raw(&ids[3]).await.contains_key("expires"));
-    assert_eq!(tickets(&store.ticket(&ids[3..4]).await.unwrap()), [pair(3, 6)]);
+    assert_eq!(redrive_sequences(&store.redrive_sequence(&ids[3..4]).await.unwrap()), [pair(3, 6)]);
 }
 
 #[tokio::test]
@@ -737,12 +737,12 @@ async fn two_hosts_never_give_the_same_ticket() {
     let letters: Vec<DeadLetter> = (0..40).map(letter).collect();
     let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
     let (a, b) = (bed.store(WriteWith::Statements), bed.store(WriteWith::Statements));
-    a.bury(&letters).await.unwrap();
-    let (a, b) = tokio::join!(a.ticket(&ids), b.ticket(&ids));
+    a.put_dead_letters(&letters).await.unwrap();
+    let (a, b) = tokio::join!(a.redrive_sequence(&ids), b.redrive_sequence(&ids));
     let (a, b) = (a.unwrap(), b.unwrap());
     assert_eq!(a, b);
-    let tickets: std::collections::BTreeSet<_> = a.iter().map(|letter| letter.ticket.unwrap()).collect();
-    assert_eq!(tickets.len(), 40);
+    let redrive_sequences: std::collections::BTreeSet<_> = a.iter().map(|letter| letter.redrive_sequence.unwrap()).collect();
+    assert_eq!(redrive_sequences.len(), 40);
 }
 
 /// Not a benchmark, since DynamoDB Local is none; but the number of requests is what it is.

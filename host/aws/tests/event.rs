@@ -14,9 +14,9 @@ type Plain = (Vec<u8>, Option<String>, String, Option<i64>);
 fn plain(event: &Event) -> Vec<Plain> {
     let batch = &event.batch;
     let records = batch.records.iter().map(|record| {
-        assert_eq!((record.place.sub_sequence, record.cut_from), (0, None));
+        assert_eq!((record.position.sub_sequence, record.cut_from), (0, None));
         let key = record.partition_key.map(|key| str::from_utf8(batch.slice(key)).unwrap().to_owned());
-        let sequence = event.sequences.text(record.place.sequence).into_owned();
+        let sequence = event.sequences.text(record.position.sequence).into_owned();
         (batch.slice(record.payload).to_vec(), key, sequence, record.arrival_ms)
     });
     records.collect()
@@ -136,7 +136,7 @@ fn what_is_not_base64_does_not_stop_the_others() {
             let payloads: Vec<_> = (0..before + 2).map(|record| event.batch.payload(record)).collect();
             let expected: Vec<&[u8]> = (0..before + 2).map(|at| if at == before { &b""[..] } else { b"hi" }).collect();
             assert_eq!(payloads, expected);
-            assert_eq!(event.batch.records[before].place.sequence, (before as u64 + 1).into());
+            assert_eq!(event.batch.records[before].position.sequence, (before as u64 + 1).into());
         }
     }
 }
@@ -222,8 +222,8 @@ fn what_every_record_must_have_is_asked_for() {
         let stream = "what the stream knows of the record is in it";
         assert_eq!(without("\"kinesis"), message(record, "kinesis", stream));
         assert_eq!(without("\"data"), message(record, "kinesis.data", "it is the payload; an empty one is \"\""));
-        let place = "it is the record's place";
-        assert_eq!(without("\"sequenceNumber"), message(record, "kinesis.sequenceNumber", place));
+        let position = "it is the record's place";
+        assert_eq!(without("\"sequenceNumber"), message(record, "kinesis.sequenceNumber", position));
     }
     let without = |field| error(&event(1, field, "\"other"));
     let shard = "it names the shard, by which records are told apart";
@@ -408,11 +408,11 @@ proptest! {
             // Texts that nobody uses are not looked into: they need not be UTF-8.
             let value = serde_json::from_str(&String::from_utf8_lossy(&event));
             prop_assert!(value.is_ok(), "{:?}", value);
-            let place = |(payload, key, sequence, arrival_ms): Plain| {
+            let position = |(payload, key, sequence, arrival_ms): Plain| {
                 (payload, key, sequence.parse::<SequenceNumber>().unwrap(), arrival_ms)
             };
-            let found: Vec<_> = plain(&found).into_iter().map(place).collect();
-            let expected: Vec<_> = plainly(&value.unwrap()).into_iter().map(place).collect();
+            let found: Vec<_> = plain(&found).into_iter().map(position).collect();
+            let expected: Vec<_> = plainly(&value.unwrap()).into_iter().map(position).collect();
             prop_assert_eq!(found, expected);
         }
     }

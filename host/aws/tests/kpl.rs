@@ -86,11 +86,11 @@ fn batch<P: AsRef<[u8]>>(payloads: &[P]) -> Batch {
 fn seen(batch: &Batch) -> Vec<Seen> {
     assert!(batch.undecodable.is_sorted_by(|(a, _), (b, _)| a < b), "{:?}", batch.undecodable);
     let see = |(at, record): (usize, &Record)| {
-        let number = record.place.sequence.to_u64().unwrap() - SEQUENCE;
+        let number = record.position.sequence.to_u64().unwrap() - SEQUENCE;
         assert_eq!(record.arrival_ms, Some(ARRIVAL_MS + number as i64));
         let key = record.partition_key.map(|key| String::from_utf8(batch.slice(key).to_vec()).unwrap());
         let why = batch.undecodable.iter().find(|(record, _)| *record as usize == at).map(|(_, why)| why.clone());
-        (number, record.place.sub_sequence, key, batch.payload(at).to_vec(), why)
+        (number, record.position.sub_sequence, key, batch.payload(at).to_vec(), why)
     };
     batch.records.iter().enumerate().map(see).collect()
 }
@@ -335,8 +335,8 @@ fn a_user_record_whose_key_is_not_in_the_table_is_undecodable_and_the_others_go_
     assert_eq!(rest, [inner(0, 0, &user("k", "a")), inner(0, 2, &user("l", "c")), outer(1, b"{}")]);
     // Whatever comes with it when it comes again, each has the place that it had.
     let again = unpacked(&[&b"before"[..], &aggregate]);
-    let places = |seen: &[Seen]| seen.iter().map(|seen| (seen.1, seen.3.clone(), seen.4.clone())).collect::<Vec<_>>();
-    assert_eq!(places(&again[1..]), places(&seen[..4]));
+    let positions = |seen: &[Seen]| seen.iter().map(|seen| (seen.1, seen.3.clone(), seen.4.clone())).collect::<Vec<_>>();
+    assert_eq!(positions(&again[1..]), positions(&seen[..4]));
 }
 
 #[test]
@@ -504,11 +504,11 @@ proptest! {
         let payloads: Vec<_> = packed.iter().map(|packed| &packed.data).collect();
         let seen = unpacked(&payloads);
         prop_assert_eq!(seen.len(), users.len());
-        let mut place = (0, 0);
+        let mut position = (0, 0);
         for (seen, user) in seen.into_iter().zip(&users) {
             let at = (seen.0, seen.1);
-            prop_assert!(at == place || at == (place.0 + 1, 0), "{at:?} comes after {place:?}");
-            place = (at.0, at.1 + 1);
+            prop_assert!(at == position || at == (position.0 + 1, 0), "{at:?} comes after {position:?}");
+            position = (at.0, at.1 + 1);
             let packed = &packed[at.0 as usize];
             let alone = packed.data == user.data;
             let key = if alone { format!("outer-{}", at.0) } else { user.key.clone() };

@@ -19,7 +19,7 @@ use paceline_pipeline::batch::BatchLimits;
 use paceline_pipeline::pointer::Pointer;
 use paceline_pipeline::registry::{Registry, Watch};
 use paceline_pipeline::store::MemoryStore;
-use paceline_pipeline::{Pipeline, Retry, Rulebooks};
+use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use tokio::sync::Notify;
 
 use self::service::Service;
@@ -79,12 +79,12 @@ async fn race(endpoint: &str, consumer: ConsumerKind, rulebooks: &Arc<Rulebooks>
     };
     let limits = BatchLimits { max_records: RECORDS_A_CALL, ..BatchLimits::default() };
     let store = MemoryStore::default();
-    let pipeline = Arc::new(Pipeline::new(store, Arc::clone(rulebooks), limits.clone(), Retry::default()));
+    let pipeline = Arc::new(Pipeline::new(store, Arc::clone(rulebooks), limits.clone(), RetryPolicy::default()));
     let consumer = Consumer::connect(&config, None, limits).await.expect("it has a region and credentials");
     let (done, all) = (AtomicU64::new(0), Arc::new(Notify::new()));
     let told = Arc::clone(&all);
     let finished = move |finished: &paceline_aws::kinesis::Finished<'_>| {
-        assert_eq!((finished.summary.behind, finished.summary.dead_letters()), (0, 0), "every message counts");
+        assert_eq!((finished.summary.duplicates, finished.summary.dead_letters()), (0, 0), "every message counts");
         if done.fetch_add(finished.summary.records, Ordering::Relaxed) + finished.summary.records == records {
             told.notify_one();
         }
@@ -101,7 +101,7 @@ fn rulebooks() -> Arc<Rulebooks> {
     let plugins = ["telemetry", "output", "last-output", "best-output"];
     let plugins = plugins.map(|name| (name.to_owned(), root().join(format!("target/plugins/{name}.wasm"))));
     let alleycat = root().join("examples/alleycat/rulebooks");
-    Watch::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks)).look().expect("they can be read");
+    Watch::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks)).poll().expect("they can be read");
     rulebooks
 }
 

@@ -46,7 +46,7 @@ fn compare(theirs: &KinesisEvent, ours: &event::Event) {
         let theirs = &theirs.kinesis;
         assert_eq!(batch.payload(at), &theirs.data[..]);
         assert_eq!(ours.partition_key.map(|key| batch.slice(key)), Some(theirs.partition_key.as_bytes()));
-        assert_eq!(ours.place.sequence.to_string(), theirs.sequence_number);
+        assert_eq!(ours.position.sequence.to_string(), theirs.sequence_number);
         // Theirs is no yardstick: they drop the fraction's last zeros and then take `.01` for one millisecond.
         assert_eq!(ours.arrival_ms, Some(ARRIVAL_MS + at as i64));
     }

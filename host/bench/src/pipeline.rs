@@ -10,7 +10,7 @@ use paceline_pipeline::batch::{Batch, BatchLimits};
 use paceline_pipeline::pointer::Pointer;
 use paceline_pipeline::registry::{Event, Registry, Watch};
 use paceline_pipeline::store::MemoryStore;
-use paceline_pipeline::{Pipeline, Retry, Rulebooks};
+use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use serde::Deserialize;
 
 use crate::timing::in_turns;
@@ -83,23 +83,23 @@ pub(crate) fn run(results: &mut Results) {
     let plugins = ["telemetry", "output", "last-output", "best-output"];
     let plugins = plugins.map(|name| (name.to_owned(), root().join(format!("target/plugins/{name}.wasm"))));
     let alleycat = root().join("examples/alleycat/rulebooks");
-    let events = Watch::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks)).look();
+    let events = Watch::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks)).poll();
     let events = events.expect("the rulebooks can be read");
     assert!(events.iter().all(|event| matches!(event, Event::Activated { .. })), "{events:?}");
-    let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), Retry::default());
+    let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), RetryPolicy::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("it starts");
 
     for rows in [10_000, 1_000, 100_usize] {
         let name = if rows >= 1_000 { format!("{}k", rows / 1_000) } else { rows.to_string() };
         let batch = batch(rows);
-        let judged = runtime.block_on(pipeline.judge(&batch)).expect("it is judged");
+        let judged = runtime.block_on(pipeline.evaluate(&batch)).expect("it is judged");
         let standings = plain(&batch);
         assert_eq!(judged.writes.len(), standings.races.len() + standings.classes.len(), "both find the same groups");
         assert!(judged.dead.is_empty(), "every message is sound");
         let [native, again, ours] = in_turns([
             &mut || drop(black_box(plain(black_box(&batch)))),
             &mut || drop(black_box(plain(black_box(&batch)))),
-            &mut || drop(black_box(runtime.block_on(pipeline.judge(black_box(&batch))))),
+            &mut || drop(black_box(runtime.block_on(pipeline.evaluate(black_box(&batch))))),
         ]);
         let bar = if rows == 10_000 { "at most 2.0" } else { "" };
         results.add(&format!("pipeline_native_ns_per_record_{name}"), native / rows as f64, "ns", "");

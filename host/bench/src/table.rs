@@ -17,7 +17,7 @@ use paceline_pipeline::pointer::Pointer;
 use paceline_pipeline::registry::{Registry, Watch};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
-use paceline_pipeline::{Pipeline, Retry, Rulebooks};
+use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use paceline_testbed::dynamodb::unique;
 
 use crate::timing::median;
@@ -58,7 +58,7 @@ impl Host {
         let names = ["telemetry", "output", "last-output", "best-output"];
         let plugins: BTreeMap<_, _> =
             names.iter().map(|name| ((*name).to_owned(), root().join(format!("target/plugins/{name}.wasm")))).collect();
-        let events = Watch::new(root().join("examples/alleycat/rulebooks"), plugins, Arc::clone(&rulebooks)).look();
+        let events = Watch::new(root().join("examples/alleycat/rulebooks"), plugins, Arc::clone(&rulebooks)).poll();
         assert_eq!(events.expect("they can be read").len(), 6);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime can start");
@@ -68,7 +68,7 @@ impl Host {
             create(&client, &config, Billing::OnDemand).await.expect("a new table");
             DynamoDbStore::new(client, &config)
         });
-        let pipeline = Pipeline::new(store, rulebooks, BatchLimits::default(), Retry::default());
+        let pipeline = Pipeline::new(store, rulebooks, BatchLimits::default(), RetryPolicy::default());
         Self { pipeline, runtime, _folder: folder }
     }
 
@@ -78,7 +78,7 @@ impl Host {
 
     fn process(&self, batch: &Batch) {
         let done = self.runtime.block_on(self.pipeline.process(batch, None, &mut Summary::default()));
-        assert!(done.expect("the table takes it").not_safe.is_none());
+        assert!(done.expect("the table takes it").first_uncommitted.is_none());
     }
 }
 
@@ -129,10 +129,10 @@ pub(crate) fn run(results: &mut Results) {
         let mut window = Window::new(windowful[0].shard.clone());
         let mut summary = Summary::default();
         for batch in windowful {
-            let gathered = host.pipeline.gather(batch, &mut window, None, &mut summary);
-            host.runtime.block_on(gathered).expect("a sound batch");
+            let accumulated = host.pipeline.accumulate(batch, &mut window, None, &mut summary);
+            host.runtime.block_on(accumulated).expect("a sound batch");
         }
-        host.runtime.block_on(host.pipeline.close(&window, None, &mut summary)).expect("the table takes it");
+        host.runtime.block_on(host.pipeline.flush(&window, None, &mut summary)).expect("the table takes it");
     }
     cost(results, "window15", host.usage());
     let original = ORIGINAL_WRITE_UNITS / 300.0;

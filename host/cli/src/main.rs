@@ -5,7 +5,7 @@
 //! - `commands`: a file for each command.
 //! - `progress`, `report`: what a person sees while it runs and at the end.
 //! - `serve`: what others see while it runs: metrics, and whether all is well.
-//! - `watching`, `stop`: the folder of rulebooks, and the signals.
+//! - `watcher`, `stop`: the folder of rulebooks, and the signals.
 #![forbid(unsafe_code)]
 
 mod commands;
@@ -13,7 +13,7 @@ mod progress;
 mod report;
 mod serve;
 mod stop;
-mod watching;
+mod watcher;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

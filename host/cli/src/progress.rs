@@ -21,11 +21,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// `extent` is how far it goes, where that is known: bytes of a file, messages of a race.
-    pub(crate) fn new(extent: Option<u64>) -> Self {
+    /// `len_hint` is how far it goes, where that is known: bytes of a file, messages of a race.
+    pub(crate) fn new(len_hint: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = extent.map_or_else(ProgressBar::no_length, ProgressBar::new);
-            let template = match extent {
+            let bar = len_hint.map_or_else(ProgressBar::no_length, ProgressBar::new);
+            let template = match len_hint {
                 Some(_) => "{wide_bar} {percent}% {msg}",
                 None => "{spinner} {bytes} {msg}",
             };

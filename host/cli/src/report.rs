@@ -99,7 +99,7 @@ pub(crate) fn print(summary: &Summary, took: Duration, as_json: bool) -> Result<
             "deadLetters": summary.dead_letters(),
             "deadLettersByReason": dead,
             "groupsWritten": summary.groups,
-            "foldedBefore": summary.behind,
+            "foldedBefore": summary.duplicates,
             "conflicts": summary.conflicts,
             "seconds": took.as_secs_f64(),
             "recordsPerSecond": rate,
@@ -126,7 +126,7 @@ pub(crate) fn print(summary: &Summary, took: Duration, as_json: bool) -> Result<
         ),
         row("dead letters", summary.dead_letters(), list(dead)),
         row("groups written", summary.groups, String::new()),
-        row("folded before", summary.behind, "rows behind their group's fence".to_owned()),
+        row("folded before", summary.duplicates, "rows behind their group's fence".to_owned()),
         row("conflicts", summary.conflicts, "groups that others wrote meanwhile".to_owned()),
         vec!["seconds by stage".to_owned(), String::new(), list(stages)],
     ])

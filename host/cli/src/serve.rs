@@ -42,7 +42,7 @@ struct Shared {
     status: Arc<Status>,
     pipeline: Arc<Pipeline<AnyStore>>,
     /// A checkpoint that is asked for to learn whether the store is there.
-    origin: String,
+    initial_position: String,
     metrics: Metrics,
 }
 
@@ -58,7 +58,7 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         tracing::info!(%address, "serving /metrics, /healthz and /readyz");
-        let shared = Arc::new(Shared { status: consumer.status(), pipeline, origin: consumer.origin(), metrics });
+        let shared = Arc::new(Shared { status: consumer.status(), pipeline, initial_position: consumer.initial_position(), metrics });
         let serving = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
@@ -107,7 +107,7 @@ impl Shared {
         if let Some(trouble) = self.status.trouble() {
             return Some(trouble);
         }
-        match timeout(STORE_PATIENCE, self.pipeline.store().checkpoint(&self.origin)).await {
+        match timeout(STORE_PATIENCE, self.pipeline.store().checkpoint(&self.initial_position)).await {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(format!("the store did not answer in {} s", STORE_PATIENCE.as_secs())),

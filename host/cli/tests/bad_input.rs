@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{Fences, Place, joined, oracle, simulate};
+use support::{DedupMode, RecordPosition, joined, oracle, simulate};
 
 /// A sound message with something in the place of its values.
 fn message(changes: &[(&str, &str)]) -> Vec<u8> {
@@ -117,7 +117,7 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
         lines.extend(broken.next());
     }
     assert!(broken.next().is_none());
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.write("messages.ndjson", joined(&lines));
     place.run();
 
@@ -139,7 +139,7 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
 
 #[test]
 fn of_a_key_that_comes_twice_the_last_counts() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.write("messages.ndjson", message(&[("\"cadence\":62", "\"cadence\":\"x\",\"cadence\":62")]));
     assert_eq!(place.run()["deadLetters"], 0);
     assert_eq!(place.json(&["leaderboard", "--race", "131"])[0]["output"], 129.592);
@@ -147,7 +147,7 @@ fn of_a_key_that_comes_twice_the_last_counts() {
 
 #[test]
 fn a_line_longer_than_memory_should_hold_is_cut_in_the_dead_letter_alone() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     let sound = simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 1");
     let long = vec![b'x'; 30 << 20];
     place.write("messages.ndjson", joined(&[sound[0].clone(), long, sound[1].clone(), sound[2].clone()]));
@@ -166,12 +166,12 @@ fn a_line_longer_than_memory_should_hold_is_cut_in_the_dead_letter_alone() {
 
 #[test]
 fn a_plugin_that_traps_on_one_row_costs_that_row_alone() {
-    let place = Place::new(Fences::Sequence);
+    let place = RecordPosition::new(DedupMode::Sequence);
     let trap = r#"plugin = "evil-scorer"
 settings = { deed = "trap-on-row", victim = 66 }"#;
     place.write(
         "rulebooks/class-3.toml",
-        support::rulebook(3, 1, Fences::Sequence).replace("plugin = \"output\"", trap),
+        support::rulebook(3, 1, DedupMode::Sequence).replace("plugin = \"output\"", trap),
     );
     let lines: Vec<_> = (1..=600)
         .map(|second: u32| {

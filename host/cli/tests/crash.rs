@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Fed, Fences, Place, joined, rulebook, simulate};
+use support::{Fed, DedupMode, RecordPosition, joined, rulebook, simulate};
 
 /// A generator that needs no crate: the moments should differ from each other, no more.
 struct Moments(u64);
@@ -15,37 +15,37 @@ impl Moments {
 }
 
 /// A place that also counts every racer's records: the races' own aggregators would not show that one was folded twice.
-fn counting(fences: Fences) -> Place {
-    let fence = match fences {
-        Fences::Sequence => r#""sequence""#,
-        Fences::Ordinal => r#"{ ordinal = "/second" }"#,
+fn counting(dedup: DedupMode) -> RecordPosition {
+    let dedup = match dedup {
+        DedupMode::Sequence => r#""sequence""#,
+        DedupMode::Ordinal => r#"{ ordinal = "/second" }"#,
     };
     let tally = format!(
         r#"
 [[aggregate]]
 plugin = "evil-aggregator"
 key = {{ PK = "tally-{{/raceId}}", SK = "racer-{{/racerId}}" }}
-fence = {fence}
+dedup = {dedup}
 "#
     );
-    let place = Place::new(fences);
-    place.write("rulebooks/class-3.toml", format!("{}{tally}", rulebook(3, 1, fences)));
+    let place = RecordPosition::new(dedup);
+    place.write("rulebooks/class-3.toml", format!("{}{tally}", rulebook(3, 1, dedup)));
     place
 }
 
-fn twenty_kills_change_nothing(fences: Fences, key: &str, seed: u64) {
+fn twenty_kills_change_nothing(dedup: DedupMode, key: &str, seed: u64) {
     let race = "--racers 200 --seconds 100 --class 3 --race 131 --seed 9 --errors 5 --duplicates 5";
     let input = joined(&simulate(&format!("{race} --key {key}")));
     let source = "[source]\nstdin = true\n";
     let small_batches = "[batch]\nmax-records = 250\n";
 
-    let undisturbed = counting(fences);
+    let undisturbed = counting(dedup);
     undisturbed.configure(source, small_batches);
     let mut fed = Fed::start(undisturbed.command(&["run", "--json"]));
     fed.feed(&input);
     let all: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
 
-    let killed = counting(fences);
+    let killed = counting(dedup);
     killed.configure(source, small_batches);
     let mut moments = Moments(seed);
     for _ in 0..20 {
@@ -67,17 +67,17 @@ fn twenty_kills_change_nothing(fences: Fences, key: &str, seed: u64) {
 
 #[test]
 fn twenty_kills_change_nothing_by_the_sequence_fence() {
-    twenty_kills_change_nothing(Fences::Sequence, "racer", 1);
+    twenty_kills_change_nothing(DedupMode::Sequence, "racer", 1);
 }
 
 #[test]
 fn twenty_kills_change_nothing_by_the_ordinal_fence() {
-    twenty_kills_change_nothing(Fences::Ordinal, "random", 2);
+    twenty_kills_change_nothing(DedupMode::Ordinal, "random", 2);
 }
 
 #[test]
 fn a_terminated_run_ends_the_batch_in_hand_and_goes_on_later() {
-    let place = Place::new(Fences::Sequence);
+    let place = RecordPosition::new(DedupMode::Sequence);
     place.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
     let lines = simulate("--racers 100 --seconds 20 --class 3 --race 131 --seed 9");
     let mut fed = Fed::start(place.command(&["run", "--json"]));
@@ -101,7 +101,7 @@ fn a_terminated_run_ends_the_batch_in_hand_and_goes_on_later() {
 
 #[test]
 fn a_file_that_grows_is_read_on_from_where_it_was_left() {
-    let place = Place::new(Fences::Sequence);
+    let place = RecordPosition::new(DedupMode::Sequence);
     let lines = simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 9");
     for (end, fresh) in [(90, 90), (90, 0), (200, 110)] {
         place.write("messages.ndjson", joined(&lines[..end]));
@@ -112,7 +112,7 @@ fn a_file_that_grows_is_read_on_from_where_it_was_left() {
 
 #[test]
 fn another_file_of_the_same_name_is_not_taken_for_the_old_one() {
-    let place = Place::new(Fences::Sequence);
+    let place = RecordPosition::new(DedupMode::Sequence);
     place.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 1")));
     place.run();
     place.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 25 --class 3 --race 132 --seed 2")));

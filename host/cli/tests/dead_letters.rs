@@ -2,10 +2,10 @@
 
 mod support;
 
-use support::{Fences, Place, joined, oracle, rulebook, simulate};
+use support::{DedupMode, RecordPosition, joined, oracle, rulebook, simulate};
 
-fn place_with_two_classes(fences: Fences) -> (Place, Vec<Vec<u8>>) {
-    let place = Place::new(fences);
+fn place_with_two_classes(dedup: DedupMode) -> (RecordPosition, Vec<Vec<u8>>) {
+    let place = RecordPosition::new(dedup);
     let mut lines = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1 --errors 10");
     // A racer of class 3 whose messages name a class that has no rulebook yet, among those of the others.
     lines.iter_mut().for_each(|line| {
@@ -20,8 +20,8 @@ fn place_with_two_classes(fences: Fences) -> (Place, Vec<Vec<u8>>) {
     (place, lines)
 }
 
-fn redriven(fences: Fences) {
-    let (place, _) = place_with_two_classes(fences);
+fn redriven(dedup: DedupMode) {
+    let (place, _) = place_with_two_classes(dedup);
     let before = place.dead_letters();
     let lost = before.iter().filter(|letter| letter.reason.text.contains("race type `4`")).count();
     assert_eq!(lost, 10);
@@ -30,7 +30,7 @@ fn redriven(fences: Fences) {
     assert_eq!(done["through"], 0);
     assert_eq!(place.dead_letters(), before);
 
-    place.write("rulebooks/class-4.toml", rulebook(4, 1, fences));
+    place.write("rulebooks/class-4.toml", rulebook(4, 1, dedup));
     let done = place.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
     assert_eq!(done["through"], 10);
     assert_eq!(place.dead_letters().len(), before.len() - 10);
@@ -47,17 +47,17 @@ fn redriven(fences: Fences) {
 
 #[test]
 fn redriven_letters_are_folded_once_behind_a_sequence_fence() {
-    redriven(Fences::Sequence);
+    redriven(DedupMode::Sequence);
 }
 
 #[test]
 fn redriven_letters_are_folded_once_behind_an_ordinal_fence() {
-    redriven(Fences::Ordinal);
+    redriven(DedupMode::Ordinal);
 }
 
 #[test]
 fn letters_are_listed_in_the_order_of_their_records_and_shown_whole() {
-    let (place, lines) = place_with_two_classes(Fences::Ordinal);
+    let (place, lines) = place_with_two_classes(DedupMode::Ordinal);
     let list = place.json(&["dead-letters", "list"]);
     let list = list.as_array().unwrap();
     let at: Vec<u64> = list.iter().map(|letter| letter["sequence"].as_str().unwrap().parse().unwrap()).collect();

@@ -5,15 +5,15 @@ mod support;
 use std::path::Path;
 
 use serde_json::json;
-use support::{Fences, Place};
+use support::{DedupMode, RecordPosition};
 
 fn alleycat() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/alleycat")
 }
 
 /// A place with the example's rulebooks and its configuration, `changed`.
-fn example(changed: impl Fn(String) -> String) -> Place {
-    let place = Place::new(Fences::Ordinal);
+fn example(changed: impl Fn(String) -> String) -> RecordPosition {
+    let place = RecordPosition::new(DedupMode::Ordinal);
     std::fs::remove_file(place.path("rulebooks/class-3.toml")).unwrap();
     for class in 1..=6 {
         let name = format!("rulebooks/class-{class}.toml");
@@ -26,7 +26,7 @@ fn example(changed: impl Fn(String) -> String) -> Place {
     place
 }
 
-fn races_as_it_should(place: &Place) {
+fn races_as_it_should(place: &RecordPosition) {
     let summary = place.run();
     assert_eq!((&summary["records"], &summary["deadLetters"]), (&json!(6), &json!(1)));
     let race = place.json(&["leaderboard", "--race", "131"]);
@@ -49,12 +49,12 @@ fn what_is_commented_out_are_keys_that_there_are() {
         let (before, after) = config.split_at(tables);
         let (tables, after) = after.split_at(after.find("# paceline leaderboard").unwrap());
         let uncommented: String = tables.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
-        let before = before.replace("# look-every-ms", "look-every-ms");
+        let before = before.replace("# poll-interval-ms", "poll-interval-ms");
         format!("{before}{uncommented}{after}")
     };
     let place = example(with_defaults);
     let config = std::fs::read_to_string(place.path("paceline.toml")).unwrap();
-    for key in ["\nmax-payload-bytes = 262144", "\nlog-line-bytes = 1024", "\nconflicts = 20", "\nlook-every-ms = 200"]
+    for key in ["\nmax-payload-bytes = 262144", "\nlog-line-bytes = 1024", "\nconflicts = 20", "\npoll-interval-ms = 200"]
     {
         assert!(config.contains(key), "{key}");
     }

@@ -210,7 +210,7 @@ fn what_is_commented_out_are_keys_that_there_are() {
         }
         None => format!("{line}\n"),
     });
-    let place = support::Place::new(support::Fences::Ordinal);
+    let place = support::RecordPosition::new(support::DedupMode::Ordinal);
     place.write("kinesis.toml", uncommented.collect::<String>());
     let config = Config::load(&place.path("kinesis.toml")).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(keys, 36);

@@ -415,7 +415,7 @@ fn memory_does_not_grow_with_what_has_passed() {
 
 #[test]
 fn a_store_of_one_machine_and_a_configuration_without_a_stream_are_refused() {
-    let place = support::Place::new(support::Fences::Ordinal);
+    let place = support::RecordPosition::new(support::DedupMode::Ordinal);
     assert!(place.fails(&["kcl"]).contains("[source.kinesis]"));
     place.configure("[source.kinesis]\nstream = \"alleycat\"\n", "");
     assert!(place.fails(&["kcl"]).contains("[store.dynamodb]"));

@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use support::{Fences, Place, fail, joined, paceline, plugins, simulate, succeed};
+use support::{DedupMode, RecordPosition, fail, joined, paceline, plugins, simulate, succeed};
 
 fn check(name: &str) -> std::process::Command {
     let mut command = paceline(&["plugin", "check"]);
@@ -37,7 +37,7 @@ fn check_says_why_a_plugin_would_be_refused() {
 
 #[test]
 fn a_rule_of_ten_lines_is_built_checked_and_raced_with() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/sdk").canonicalize().unwrap();
     std::fs::create_dir_all(place.path("my-rule/src")).unwrap();
     place.write(
@@ -79,7 +79,7 @@ scorer!(power);
 
     let config = std::fs::read_to_string(place.path("paceline.toml")).unwrap();
     place.write("paceline.toml", config.replace("[plugins]\n", "[plugins]\nmy-rule = \"my-rule.wasm\"\n"));
-    let book = support::rulebook(3, 1, Fences::Ordinal);
+    let book = support::rulebook(3, 1, DedupMode::Ordinal);
     place.write("rulebooks/class-3.toml", book.replace("\"output\"", "\"my-rule\""));
     let lines = simulate("--racers 1 --seconds 1 --class 3 --race 131 --seed 1");
     place.write("messages.ndjson", joined(&lines));
@@ -91,7 +91,7 @@ scorer!(power);
 
 #[test]
 fn what_is_no_plugin_is_not_built() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     let error = fail(paceline(&["plugin", "build"]).arg(place.path("rulebooks")));
     assert!(error.contains("there is no Cargo.toml"), "{error}");
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use fake_kinesis::{Act, FakeKinesis};
-use paceline_aws::kinesis::{Kind, KinesisConfig, Producer, ProducerConfig, Stream};
+use paceline_aws::kinesis::{StreamErrorKind, KinesisConfig, Producer, ProducerConfig, Stream};
 use paceline_aws::kpl::unpack;
 use paceline_pipeline::batch::Batch;
 use paceline_simulator::{Keys, PartitionKey, Race};
@@ -346,7 +346,7 @@ fn what_a_stream_would_not_take_is_refused_when_it_is_put() {
         let largest = || vec![b'x'; (1 << 20) - 3];
         for (key, data) in [("", vec![]), (&*"é".repeat(257), vec![]), ("four", largest())] {
             let error = producer.put(key, data).await.unwrap_err();
-            assert!(error.kind == Kind::Invalid && error.text.contains(stream.name()), "{error}");
+            assert!(error.kind == StreamErrorKind::Invalid && error.text.contains(stream.name()), "{error}");
         }
         producer.put("é".repeat(256), "").await.unwrap();
         for _ in 0..3 {

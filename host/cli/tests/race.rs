@@ -4,7 +4,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use support::{Fences, Place, joined, oracle, simulate};
+use support::{DedupMode, RecordPosition, joined, oracle, simulate};
 
 fn counted(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
     let mut counts = BTreeMap::new();
@@ -14,7 +14,7 @@ fn counted(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
 
 /// Two races of a class, with what is broken and repeated, by these fences: the leaderboards are the oracle's, and the
 /// broken messages are exactly the dead letters.
-fn the_numbers_are_right(fences: Fences, key: &str) {
+fn the_numbers_are_right(dedup: DedupMode, key: &str) {
     let races = [
         "--racers 1000 --seconds 60 --class 3 --race 131 --seed 1",
         "--racers 1000 --seconds 60 --class 3 --race 132 --seed 2",
@@ -22,7 +22,7 @@ fn the_numbers_are_right(fences: Fences, key: &str) {
     let sound: Vec<_> = races.iter().flat_map(|race| simulate(race)).collect();
     let mixed: Vec<_> =
         races.iter().flat_map(|race| simulate(&format!("{race} --errors 5 --duplicates 5 --key {key}"))).collect();
-    let place = Place::new(fences);
+    let place = RecordPosition::new(dedup);
     place.write("messages.ndjson", joined(&mixed));
     let summary = place.run();
 
@@ -40,18 +40,18 @@ fn the_numbers_are_right(fences: Fences, key: &str) {
 
 #[test]
 fn the_numbers_are_right_by_the_sequence_fence() {
-    the_numbers_are_right(Fences::Sequence, "racer");
+    the_numbers_are_right(DedupMode::Sequence, "racer");
 }
 
 #[test]
 fn the_numbers_are_right_by_the_ordinal_fence_in_any_order() {
-    the_numbers_are_right(Fences::Ordinal, "random");
+    the_numbers_are_right(DedupMode::Ordinal, "random");
 }
 
 #[test]
 fn an_ordinal_fence_drops_what_is_sent_twice() {
     let race = "--racers 100 --seconds 30 --class 3 --race 131 --seed 1 --duplicates 20";
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     let lines = simulate(race);
     place.write("messages.ndjson", joined(&lines));
     let summary = place.run();
@@ -66,9 +66,9 @@ fn an_ordinal_fence_drops_what_is_sent_twice() {
 fn states_are_the_same_bytes_whatever_the_batch_size() {
     let mixed =
         simulate("--racers 20 --seconds 50 --class 3 --race 131 --seed 5 --errors 5 --duplicates 5 --key random");
-    for fences in [Fences::Sequence, Fences::Ordinal] {
+    for dedup in [DedupMode::Sequence, DedupMode::Ordinal] {
         let outcomes = [1, 7, 1_000, 10_000].map(|size| {
-            let place = Place::new(fences);
+            let place = RecordPosition::new(dedup);
             place.configure("[source]\nfile = \"messages.ndjson\"\n", &format!("[batch]\nmax-records = {size}\n"));
             place.write("messages.ndjson", joined(&mixed));
             let summary = place.run();
@@ -82,7 +82,7 @@ fn states_are_the_same_bytes_whatever_the_batch_size() {
 
 #[test]
 fn the_simulator_is_a_source_too() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.configure(
         "[source]\nsimulate = { racers = 50, seconds = 20, class = 3, race = 131, seed = 3, errors = 10 }\n",
         "",
@@ -96,7 +96,7 @@ fn the_simulator_is_a_source_too() {
 
 #[test]
 fn a_limit_shows_the_first() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     let sound = simulate("--racers 30 --seconds 5 --class 3 --race 131 --seed 3");
     place.write("messages.ndjson", joined(&sound));
     place.run();
@@ -110,7 +110,7 @@ fn a_limit_shows_the_first() {
 
 #[test]
 fn every_item_names_its_rulebook_and_its_plugins() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 3")));
     place.run();
     let digest = |name: &str| {

@@ -4,11 +4,11 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 
-use support::{Fed, Fences, Place, joined, oracle, paceline, rulebook, simulate};
+use support::{Fed, DedupMode, RecordPosition, joined, oracle, paceline, rulebook, simulate};
 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.configure("[source]\nfile = \"messages.ndjson\"\n", "[batch]\nmax-record = 5\n");
     let error = place.fails(&["run"]);
     assert!(error.contains("paceline.toml: TOML parse error at line "), "{error}");
@@ -33,7 +33,7 @@ fn a_wrong_configuration_stops_the_start() {
         ("[source]\nfile = \"rulebooks\"\n", "", "is a folder, not a file of messages"),
     ];
     for (source, more, message) in cases {
-        let place = Place::new(Fences::Ordinal);
+        let place = RecordPosition::new(DedupMode::Ordinal);
         place.configure(source, more);
         let error = place.fails(&["run"]);
         assert!(error.starts_with("paceline: ") && error.contains(message), "{message}: {error}");
@@ -44,7 +44,7 @@ fn a_wrong_configuration_stops_the_start() {
 
 #[test]
 fn a_wrong_rulebook_stops_the_start() {
-    let book = rulebook(3, 1, Fences::Ordinal);
+    let book = rulebook(3, 1, DedupMode::Ordinal);
     let cases = [
         (book.replace("version = 1", "versoin = 1"), "Did you mean `version`?"),
         (
@@ -70,26 +70,26 @@ fn a_wrong_rulebook_stops_the_start() {
         (book.replace("\"output\"", &format!("\"sha256:{}\"", "0".repeat(64))), "No such file or directory"),
     ];
     for (text, message) in cases {
-        let place = Place::new(Fences::Ordinal);
+        let place = RecordPosition::new(DedupMode::Ordinal);
         place.write("messages.ndjson", "");
         place.write("rulebooks/class-3.toml", text);
         let error = place.fails(&["run"]);
         assert!(error.contains("rulebooks/class-3.toml: ") && error.contains(message), "{message}: {error}");
         assert!(!place.path("store.redb").exists(), "nothing is half done");
     }
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     std::fs::remove_file(place.path("rulebooks/class-3.toml")).unwrap();
     let error = place.fails(&["run"]);
     assert!(error.contains("there is no rulebook (*.toml) in"), "{error}");
-    place.write("rulebooks/a.toml", rulebook(3, 1, Fences::Ordinal));
-    place.write("rulebooks/b.toml", rulebook(3, 1, Fences::Sequence));
+    place.write("rulebooks/a.toml", rulebook(3, 1, DedupMode::Ordinal));
+    place.write("rulebooks/b.toml", rulebook(3, 1, DedupMode::Sequence));
     let error = place.fails(&["run"]);
     assert!(error.contains("b.toml: race type 3 has version 1 in") && error.contains("a.toml already"), "{error}");
 }
 
 #[test]
 fn a_store_that_is_open_elsewhere_is_left_alone() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.configure("[source]\nstdin = true\n", "");
     let first = Fed::start(place.command(&["run"]));
     first.wait_for("rulebook 3 version 1 is active");
@@ -101,7 +101,7 @@ fn a_store_that_is_open_elsewhere_is_left_alone() {
 }
 
 /// Runs the program as somebody whom file permissions bind; root they do not bind.
-fn unprivileged(place: &Place) -> std::process::Command {
+fn unprivileged(place: &RecordPosition) -> std::process::Command {
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     let is_root = std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap() == 0;
@@ -121,7 +121,7 @@ fn unprivileged(place: &Place) -> std::process::Command {
 
 #[test]
 fn a_folder_that_can_not_be_written_is_a_clear_error() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 5 --class 3 --race 131 --seed 1")));
     // Plugins where anybody can read them.
     let config = std::fs::read_to_string(place.path("paceline.toml")).unwrap();
@@ -149,7 +149,7 @@ fn a_folder_that_can_not_be_written_is_a_clear_error() {
 
 #[test]
 fn a_full_disk_stops_the_run_and_with_room_it_goes_on() {
-    let place = Place::new(Fences::Sequence);
+    let place = RecordPosition::new(DedupMode::Sequence);
     place.configure("[source]\nfile = \"messages.ndjson\"\n", "[batch]\nmax-records = 1000\n");
     let lines = simulate("--racers 1000 --seconds 30 --class 3 --race 131 --seed 1 --errors 20");
     place.write("messages.ndjson", joined(&lines));
@@ -180,7 +180,7 @@ fn a_full_disk_stops_the_run_and_with_room_it_goes_on() {
 
 #[test]
 fn with_little_address_space_there_is_no_pool_and_the_outcome_is_the_same() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 1");
     place.write("messages.ndjson", joined(&sound));
     let mut command = std::process::Command::new("sh");

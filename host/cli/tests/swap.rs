@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use paceline_pipeline::store::Attribute;
-use support::{Fed, Fences, Place, joined, oracle, rulebook, simulate};
+use support::{Fed, DedupMode, RecordPosition, joined, oracle, rulebook, simulate};
 
 const SWAPS: u64 = 50;
 const RACERS: usize = 20;
@@ -21,7 +21,7 @@ fn race(id: u64) -> Vec<Vec<Vec<u8>>> {
 
 #[test]
 fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_one_version() {
-    let place = Place::new(Fences::Sequence);
+    let place = RecordPosition::new(DedupMode::Sequence);
     place.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
     let mut fed = Fed::start(place.command(&["run", "--json"]));
     let mut stdin = fed.stdin.take().unwrap();
@@ -62,7 +62,7 @@ fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_
             place.replace("rulebooks/class-3.toml", "race-type = \"3\"\nversion = 9999\nthis is not TOML\n");
             fed.wait_for("refused: ");
         }
-        place.replace("rulebooks/class-3.toml", rulebook(3, version, Fences::Sequence));
+        place.replace("rulebooks/class-3.toml", rulebook(3, version, DedupMode::Sequence));
         fed.wait_for(&format!("rulebook 3 version {version} is active"));
     }
     done.store(true, Ordering::Relaxed);
@@ -90,11 +90,11 @@ fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_
 
 #[test]
 fn a_race_keeps_its_rulebook_over_a_restart_and_new_ones_begin_with_the_new_one() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     let first = race(131);
     place.write("messages.ndjson", joined(&first[..6].concat()));
     place.run();
-    place.write("rulebooks/class-3.toml", rulebook(3, 2, Fences::Ordinal));
+    place.write("rulebooks/class-3.toml", rulebook(3, 2, DedupMode::Ordinal));
     place.write("messages.ndjson", joined(&[first.concat(), race(132).concat()].concat()));
     assert_eq!(place.run()["deadLetters"], 0);
     for (key, item) in place.items().iter().filter(|(key, _)| key.partition.starts_with("race-")) {
@@ -105,10 +105,10 @@ fn a_race_keeps_its_rulebook_over_a_restart_and_new_ones_begin_with_the_new_one(
 
 #[test]
 fn a_rulebook_in_use_can_not_be_changed_under_its_version() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.write("messages.ndjson", joined(&race(131).concat()));
     place.run();
-    let changed = rulebook(3, 1, Fences::Ordinal).replace("by version", "otherwise by version");
+    let changed = rulebook(3, 1, DedupMode::Ordinal).replace("by version", "otherwise by version");
     place.write("rulebooks/class-3.toml", changed);
     let error = place.fails(&["run"]);
     assert!(error.contains("race type 3, version 1 was in use with other content"), "{error}");
@@ -117,30 +117,30 @@ fn a_rulebook_in_use_can_not_be_changed_under_its_version() {
 
 #[test]
 fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.configure("[source]\nstdin = true\n", "");
     let fed = Fed::start(place.command(&["run"]));
     fed.wait_for("rulebook 3 version 1 is active");
-    place.replace("rulebooks/class-3.toml", rulebook(3, 2, Fences::Ordinal));
+    place.replace("rulebooks/class-3.toml", rulebook(3, 2, DedupMode::Ordinal));
     fed.wait_for("rulebook 3 version 2 is active");
-    place.replace("rulebooks/class-3.toml", rulebook(3, 3, Fences::Sequence));
+    place.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Sequence));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("have another fence than in version 2"), "{line}");
-    place.replace("rulebooks/class-3.toml", rulebook(3, 3, Fences::Ordinal).replace("pin = \"/raceId\"\n", ""));
+    place.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Ordinal).replace("pin = \"/raceId\"\n", ""));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("it pins by nothing, version 2 by `/raceId`"), "{line}");
-    place.replace("rulebooks/class-3.toml", rulebook(3, 4, Fences::Ordinal).replace("\"output\"", "\"evil-scorer\""));
+    place.replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("setting `deed` is missing"), "{line}");
     // Versions may go back to one that was in use.
-    place.replace("rulebooks/class-3.toml", rulebook(3, 1, Fences::Ordinal));
+    place.replace("rulebooks/class-3.toml", rulebook(3, 1, DedupMode::Ordinal));
     fed.wait_for("rulebook 3 version 1 is active");
     std::fs::remove_file(place.path("rulebooks/class-3.toml")).unwrap();
     fed.wait_for("rulebook 3 is gone");
     // A folder that is gone is said once, not at every look; when it is back, so are its rulebooks.
     std::fs::rename(place.path("rulebooks"), place.path("elsewhere")).unwrap();
     fed.wait_for("No such file or directory");
-    std::fs::write(place.path("elsewhere/class-3.toml"), rulebook(3, 4, Fences::Ordinal)).unwrap();
+    std::fs::write(place.path("elsewhere/class-3.toml"), rulebook(3, 4, DedupMode::Ordinal)).unwrap();
     std::fs::rename(place.path("elsewhere"), place.path("rulebooks")).unwrap();
     let next = fed.says.recv().unwrap();
     assert!(next.contains("rulebook 3 version 4 is active"), "{next}");

@@ -4,11 +4,11 @@ mod support;
 
 use paceline_testbed::dynamodb::{endpoint, unique};
 use serde_json::json;
-use support::{Fences, Place, fail, joined, oracle, rulebook, simulate, succeed};
+use support::{DedupMode, RecordPosition, fail, joined, oracle, rulebook, simulate, succeed};
 
 /// A place whose store is a table that is not there yet.
-fn place() -> (Place, String) {
-    let place = Place::new(Fences::Ordinal);
+fn place() -> (RecordPosition, String) {
+    let place = RecordPosition::new(DedupMode::Ordinal);
     let config = std::fs::read_to_string(place.path("paceline.toml")).unwrap();
     let table = unique("races");
     let store =
@@ -47,7 +47,7 @@ fn a_race_runs_into_a_table_and_is_read_from_it() {
     assert_eq!(place.json(&["dead-letters", "show", lost["id"].as_str().unwrap()]), *lost);
 
     // The class that was missing gets its rulebook, and its records go through.
-    place.write("rulebooks/class-99.toml", rulebook(99, 1, Fences::Ordinal));
+    place.write("rulebooks/class-99.toml", rulebook(99, 1, DedupMode::Ordinal));
     let done = place.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
     assert!(done["through"].as_u64().unwrap() > 0 && done["left"] == 0, "{done}");
     let left = place.json(&["dead-letters", "list"]);
@@ -95,7 +95,7 @@ async fn other_keys(client: &aws_sdk_dynamodb::Client, table: &str) {
 
 #[test]
 fn only_a_configuration_with_a_table_has_one_to_make() {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     let error = fail(&mut place.command(&["table", "create"]));
     assert!(error.contains("there is no [store.dynamodb]"), "{error}");
 }

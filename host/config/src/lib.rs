@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use paceline_engine::Limits;
-use paceline_pipeline::Retry;
+use paceline_pipeline::RetryPolicy;
 use paceline_pipeline::batch::BatchLimits;
 use paceline_pipeline::pointer::Pointer;
 use paceline_pipeline::toml_error;
@@ -67,7 +67,7 @@ pub struct Config {
     pub limits: Limits,
     /// How long and how often the store is tried.
     #[serde(default)]
-    pub retry: Retry,
+    pub retry: RetryPolicy,
     /// How leaderboards are read, by name.
     #[serde(default)]
     pub leaderboard: BTreeMap<String, LeaderboardConfig>,
@@ -118,14 +118,14 @@ pub struct RulebooksConfig {
     pub registry: PathBuf,
     /// How often the folder is looked at, in milliseconds.
     #[serde(default = "look_every_ms")]
-    pub look_every_ms: u64,
+    pub poll_interval_ms: u64,
 }
 
 fn registry() -> PathBuf {
     "registry".into()
 }
 
-fn look_every_ms() -> u64 {
+fn poll_interval_ms() -> u64 {
     200
 }
 

@@ -34,7 +34,7 @@ pub fn open_rulebooks(config: &Config, cache: Option<&Path>) -> Result<(Arc<Rule
         .map_err(|error| format!("the registry {}: {error}", config.rulebooks.registry.display()))?;
     let rulebooks = Arc::new(Rulebooks::new(engine, registry, config.route.race_type.clone()));
     let mut watch = Watch::new(config.rulebooks.folder.clone(), config.plugins.clone(), Arc::clone(&rulebooks));
-    for event in watch.look()? {
+    for event in watch.poll()? {
         if let Event::Refused { file, reason } = event {
             return Err(format!("the rulebook {}: {reason}", file.display()));
         }

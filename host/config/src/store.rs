@@ -48,12 +48,12 @@ impl Store for AnyStore {
         either!(self, store => store.pins(keys).await)
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        either!(self, store => store.bury(letters).await)
+    async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        either!(self, store => store.put_dead_letters(letters).await)
     }
 
-    async fn exhume(&self, ids: &[String]) -> Result<(), StoreError> {
-        either!(self, store => store.exhume(ids).await)
+    async fn delete_dead_letters(&self, ids: &[String]) -> Result<(), StoreError> {
+        either!(self, store => store.delete_dead_letters(ids).await)
     }
 
     async fn acknowledge(&self, checkpoint: Option<(&str, &Checkpoint)>) -> Result<(), StoreError> {
@@ -80,7 +80,7 @@ impl Store for AnyStore {
         either!(self, store => store.dead_letters().await)
     }
 
-    async fn ticket(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
-        either!(self, store => store.ticket(ids).await)
+    async fn redrive_sequence(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+        either!(self, store => store.redrive_sequence(ids).await)
     }
 }

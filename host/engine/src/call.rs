@@ -13,7 +13,7 @@ use crate::watchdog::Watchdog;
 use crate::{CONTRACT, CONTRACT_VERSION, Digest};
 
 /// What the host keeps beside an instance.
-pub(crate) struct Host {
+pub(crate) struct HostState {
     settings: Arc<BTreeMap<String, String>>,
     digest: Digest,
     limits: Limits,
@@ -22,7 +22,7 @@ pub(crate) struct Host {
     denied: Option<usize>,
 }
 
-impl ResourceLimiter for Host {
+impl ResourceLimiter for HostState {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let granted = desired <= self.limits.memory_bytes;
         if !granted {
@@ -53,16 +53,16 @@ enum Level {
 }
 
 /// Gives plugins what they may import.
-pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     let interface = |name: &str| format!("{CONTRACT}/{name}@{CONTRACT_VERSION}");
     linker
         .instance(&interface("settings"))?
-        .func_wrap("get", |store: StoreContextMut<'_, Host>, (name,): (String,)| {
+        .func_wrap("get", |store: StoreContextMut<'_, HostState>, (name,): (String,)| {
             Ok((store.data().settings.get(&name).cloned(),))
         })?;
     linker.instance(&interface("log"))?.func_wrap(
         "write",
-        |mut store: StoreContextMut<'_, Host>, (level, message): (Level, String)| {
+        |mut store: StoreContextMut<'_, HostState>, (level, message): (Level, String)| {
             let left = store.get_fuel()?;
             store.set_fuel(left.saturating_sub(LOG_FUEL))?;
             store.data_mut().log(level, &message);
@@ -71,7 +71,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     )
 }
 
-impl Host {
+impl HostState {
     fn log(&mut self, level: Level, message: &str) {
         self.lines = self.lines.saturating_add(1);
         if self.lines > self.limits.log_lines {
@@ -89,17 +89,17 @@ impl Host {
 }
 
 /// An instance. After a call that fails it can't be called again.
-pub(crate) struct Live {
-    store: Store<Host>,
+pub(crate) struct PluginInstance {
+    store: Store<HostState>,
     instance: Instance,
 }
 
-impl Live {
+impl PluginInstance {
     pub(crate) fn new(component: &Component, settings: &Arc<BTreeMap<String, String>>) -> Result<Self, CallError> {
         let limits = component.engine.limits();
         let mut store = Store::new(
             &component.engine.0.wasmtime,
-            Host {
+            HostState {
                 settings: Arc::clone(settings),
                 digest: component.digest(),
                 limits: limits.clone(),
@@ -111,12 +111,12 @@ impl Live {
         store.set_hostcall_fuel(limits.returned_bytes);
         // A component may run code to start; it is bounded as a call without rows is.
         let fuel = limits.fuel(0);
-        store.set_fuel(fuel).map_err(CallError::Host)?;
+        store.set_fuel(fuel).map_err(CallError::HostState)?;
         store.set_epoch_deadline(Watchdog::ticks(limits.call_time()));
         let _watched = component.engine.0.watchdog.guard();
         match component.pre.instantiate(&mut store) {
             Ok(instance) => Ok(Self { store, instance }),
-            Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(CallError::Host(error)),
+            Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(CallError::HostState(error)),
             Err(error) => Err(classify(&error, store.data().denied, fuel, limits).into()),
         }
     }
@@ -140,7 +140,7 @@ impl Live {
             .get_typed_func::<P, (Result<T, String>,)>(&mut self.store, export)
             .map_err(|error| Fault::BadAnswer(format!("{error:#}")))?;
         let fuel = limits.fuel(rows);
-        self.store.set_fuel(fuel).map_err(CallError::Host)?;
+        self.store.set_fuel(fuel).map_err(CallError::HostState)?;
         self.store.set_epoch_deadline(Watchdog::ticks(limits.call_time()));
         self.store.data_mut().lines = 0;
         self.store.data_mut().denied = None;

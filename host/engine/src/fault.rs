@@ -45,7 +45,7 @@ pub(crate) enum CallError {
     /// The plugin is.
     Fault(Fault),
     /// The host is: for one, no slot for an instance is free. Nothing is to be concluded about any row.
-    Host(wasmtime::Error),
+    HostState(wasmtime::Error),
 }
 
 impl From<Fault> for CallError {

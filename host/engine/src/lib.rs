@@ -11,10 +11,10 @@
 //!
 //! - [`limits`]: what a plugin may use; each bound a named constant with its reason.
 //! - [`columns`]: what crosses into the sandbox and back.
-//! - [`load`]: from bytes to a [`Component`], or a [`Refusal`] that names the cause.
+//! - [`load`]: from bytes to a [`Component`], or a [`LoadError`] that names the cause.
 //! - [`plugin`]: a component in a role, with settings; its sessions.
 //! - `cache`: compiled components on disk.
-//! - `call`: one instance and one bounded call. `watchdog`: the bound on time. `halve`: which rows are to blame.
+//! - `call`: one instance and one bounded call. `watchdog`: the bound on time. `bisect`: which rows are to blame.
 //! - [`fault`]: how a call fails.
 
 mod cache;
@@ -22,7 +22,7 @@ mod call;
 pub mod columns;
 mod digest;
 pub mod fault;
-mod halve;
+mod bisect;
 pub mod limits;
 pub mod load;
 pub mod plugin;
@@ -32,7 +32,7 @@ pub use columns::{Column, ColumnBuf, Field, Kind, Output, Packed, PackedBuf, Val
 pub use digest::Digest;
 pub use fault::Fault;
 pub use limits::Limits;
-pub use load::{Component, Engine, EngineError, Refusal, Role};
+pub use load::{Component, Engine, EngineError, LoadError, Role};
 pub use plugin::{Aggregator, Plugin, Scorer, Settings, Validator};
 
 /// The package of the contract, without its version.

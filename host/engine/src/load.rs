@@ -9,7 +9,7 @@ use wasmtime::component::{self, ComponentExportIndex, InstancePre, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::Cache;
-use crate::call::{Host, add_to_linker};
+use crate::call::{HostState, add_to_linker};
 use crate::limits::{self, Limits};
 use crate::watchdog::Watchdog;
 use crate::{CONTRACT, CONTRACT_VERSION, Digest};
@@ -32,7 +32,7 @@ pub struct Engine(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) wasmtime: wasmtime::Engine,
-    linker: Linker<Host>,
+    linker: Linker<HostState>,
     pub(crate) watchdog: Watchdog,
     pub(crate) limits: Limits,
     cache: Option<Cache>,
@@ -84,13 +84,13 @@ impl Engine {
     }
 
     /// Compiles a component and checks that it keeps to the contract.
-    pub fn load(&self, wasm: &[u8]) -> Result<Component, Refusal> {
+    pub fn load(&self, wasm: &[u8]) -> Result<Component, LoadError> {
         if !wasm.starts_with(b"\0asm") {
-            return Err(Refusal::NotWebAssembly);
+            return Err(LoadError::NotWebAssembly);
         }
         // The version field of the binary format: 1 is a core module, 13 in layer 1 a component.
         if wasm.get(4..8) == Some(&[1, 0, 0, 0]) {
-            return Err(Refusal::CoreModule);
+            return Err(LoadError::CoreModule);
         }
         let digest = Digest::of(wasm);
         let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&self.0.wasmtime, digest));
@@ -98,7 +98,7 @@ impl Engine {
             Some(compiled) => compiled,
             None => {
                 let compiled = component::Component::from_binary(&self.0.wasmtime, wasm)
-                    .map_err(|error| Refusal::Invalid(format!("{error:#}")))?;
+                    .map_err(|error| LoadError::Invalid(format!("{error:#}")))?;
                 if let Some(cache) = &self.0.cache {
                     cache.put(&self.0.wasmtime, digest, &compiled);
                 }
@@ -115,11 +115,11 @@ impl Engine {
             aggregation: find(&compiled, Role::Aggregator, ["describe", "fold", "merge", "finish"]),
         };
         if roles.validation.is_none() && roles.scoring.is_none() && roles.aggregation.is_none() {
-            return Err(Refusal::no_role(&exports));
+            return Err(LoadError::no_role(&exports));
         }
         let pre =
             self.0.linker.instantiate_pre(&compiled).map_err(|error| {
-                Refusal::Invalid(format!("an import has another type than the contract: {error:#}"))
+                LoadError::Invalid(format!("an import has another type than the contract: {error:#}"))
             })?;
         Ok(Component {
             engine: self.clone(),
@@ -189,13 +189,13 @@ fn names(engine: &wasmtime::Engine, component: &component::Component) -> (Vec<Na
 }
 
 /// Nothing but the contract's `settings` and `log` may be called, and of the contract only this version.
-fn check_import(import: &str, only_types: bool) -> Result<(), Refusal> {
+fn check_import(import: &str, only_types: bool) -> Result<(), LoadError> {
     let allowed = ["columns", "settings", "log"];
     match split_contract(import) {
         Some((interface, version)) if allowed.contains(&interface) && version == CONTRACT_VERSION => Ok(()),
-        Some((interface, _)) if allowed.contains(&interface) => Err(Refusal::Version(import.to_owned())),
+        Some((interface, _)) if allowed.contains(&interface) => Err(LoadError::Version(import.to_owned())),
         _ if only_types => Ok(()),
-        _ => Err(Refusal::Import(import.to_owned())),
+        _ => Err(LoadError::Import(import.to_owned())),
     }
 }
 
@@ -257,7 +257,7 @@ fn find(component: &component::Component, role: Role, functions: [&str; 4]) -> O
 #[derive(Clone)]
 pub struct Component {
     pub(crate) engine: Engine,
-    pub(crate) pre: InstancePre<Host>,
+    pub(crate) pre: InstancePre<HostState>,
     roles: Roles,
     digest: Digest,
     imports: Vec<String>,
@@ -305,7 +305,7 @@ impl Component {
 
 /// Why the host will not run a component. Each names what offends and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum LoadError {
     /// Some other file.
     #[error("this is not WebAssembly")]
     NotWebAssembly,
@@ -352,7 +352,7 @@ pub enum Refusal {
     BadDescription(String),
 }
 
-impl Refusal {
+impl LoadError {
     fn no_role(exports: &[String]) -> Self {
         let roles = [Role::Validator, Role::Scorer, Role::Aggregator];
         let other_version = exports.iter().find(|export| {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, Lift, Lower};
 
-use crate::call::Live;
+use crate::call::PluginInstance;
 use crate::columns::{Batch, Column, ColumnBuf, Field, Kind, Output, Packed, PackedBuf};
 use crate::fault::{CallError, Fault};
-use crate::halve::halve;
-use crate::load::{Component, EngineError, Functions, Refusal, Role};
+use crate::bisect::bisect;
+use crate::load::{Component, EngineError, Functions, LoadError, Role};
 use crate::{CONTRACT, Digest, limits};
 
 /// What the rulebook says to a plugin.
@@ -39,8 +39,8 @@ impl Plugin {
         &self.fields
     }
 
-    fn new(component: &Component, settings: &Settings, role: Role) -> Result<Self, Refusal> {
-        let functions = *component.functions(role).ok_or(Refusal::WrongRole { wanted: role })?;
+    fn new(component: &Component, settings: &Settings, role: Role) -> Result<Self, LoadError> {
+        let functions = *component.functions(role).ok_or(LoadError::WrongRole { wanted: role })?;
         Ok(Self { component: component.clone(), settings: Arc::new(settings.clone()), functions, fields: Vec::new() })
     }
 
@@ -52,36 +52,36 @@ impl Plugin {
     fn describe<T>(
         &self,
         role: Role,
-        check: impl FnOnce(&mut Live) -> Result<(), (&'static str, String)>,
-    ) -> Result<T, Refusal>
+        check: impl FnOnce(&mut PluginInstance) -> Result<(), (&'static str, String)>,
+    ) -> Result<T, LoadError>
     where
         T: ComponentType + Lift + 'static,
         (Result<T, String>,): ComponentNamedList + Lift,
     {
-        let in_interface = |(function, reason): (&str, String)| Refusal::Type {
+        let in_interface = |(function, reason): (&str, String)| LoadError::Type {
             export: format!("{CONTRACT}/{}.{function}", role.interface()),
             reason,
         };
         let failed = |error| match error {
-            CallError::Fault(Fault::Failed(message)) => Refusal::Describe(message),
-            CallError::Fault(fault) => Refusal::Describe(fault.to_string()),
-            CallError::Host(error) => Refusal::Describe(format!("{error:#}")),
+            CallError::Fault(Fault::Failed(message)) => LoadError::Describe(message),
+            CallError::Fault(fault) => LoadError::Describe(fault.to_string()),
+            CallError::HostState(error) => LoadError::Describe(format!("{error:#}")),
         };
-        let mut live = Live::new(&self.component, &self.settings).map_err(failed)?;
+        let mut instance = PluginInstance::new(&self.component, &self.settings).map_err(failed)?;
         let describe = self.function(0).map_err(|reason| in_interface(("describe", reason)))?;
-        live.check::<(), T>(describe).map_err(|reason| in_interface(("describe", reason)))?;
-        check(&mut live).map_err(in_interface)?;
-        Ok(live.call::<(), T>(&self.component, describe, 0, ()).map_err(failed)?.0)
+        instance.check::<(), T>(describe).map_err(|reason| in_interface(("describe", reason)))?;
+        check(&mut instance).map_err(in_interface)?;
+        Ok(instance.call::<(), T>(&self.component, describe, 0, ()).map_err(failed)?.0)
     }
 
     fn session(&self) -> Session<'_> {
-        Session { plugin: self, live: None, fuel: 0 }
+        Session { plugin: self, instance: None, fuel: 0 }
     }
 }
 
-fn check_fields(fields: &[Field]) -> Result<(), Refusal> {
+fn check_fields(fields: &[Field]) -> Result<(), LoadError> {
     if fields.len() > limits::FIELDS {
-        return Err(Refusal::BadDescription(format!("{} fields, {} are allowed", fields.len(), limits::FIELDS)));
+        return Err(LoadError::BadDescription(format!("{} fields, {} are allowed", fields.len(), limits::FIELDS)));
     }
     for Field { path, kind, default } in fields {
         let wanted = match path.as_str() {
@@ -90,7 +90,7 @@ fn check_fields(fields: &[Field]) -> Result<(), Refusal> {
             "@arrival-ms" => Some(Kind::Integer),
             pointer if pointer.starts_with('/') && pointer.len() <= 1024 => None,
             _ => {
-                return Err(Refusal::BadDescription(format!(
+                return Err(LoadError::BadDescription(format!(
                     "a field `{}`: a path is a JSON Pointer such as `/cadence`, or `@payload`, `@partition-key` or \
                      `@arrival-ms`",
                     path.chars().take(100).collect::<String>()
@@ -99,17 +99,17 @@ fn check_fields(fields: &[Field]) -> Result<(), Refusal> {
         };
         match wanted {
             Some(wanted) if wanted != *kind => {
-                return Err(Refusal::BadDescription(format!("the field `{path}` as {kind}: it is a {wanted}")));
+                return Err(LoadError::BadDescription(format!("the field `{path}` as {kind}: it is a {wanted}")));
             }
             None if *kind == Kind::Blob => {
-                return Err(Refusal::BadDescription(format!("the field `{path}` as blob: only `@payload` is one")));
+                return Err(LoadError::BadDescription(format!("the field `{path}` as blob: only `@payload` is one")));
             }
             _ => {}
         }
         if let Some(default) = default
             && default.kind() != *kind
         {
-            return Err(Refusal::BadDescription(format!(
+            return Err(LoadError::BadDescription(format!(
                 "the field `{path}` as {kind} with a default that is of kind {}",
                 default.kind()
             )));
@@ -135,37 +135,37 @@ pub struct Aggregator {
 
 impl Component {
     /// The component as a validator with these settings.
-    pub fn validator(&self, settings: &Settings) -> Result<Validator, Refusal> {
+    pub fn validator(&self, settings: &Settings) -> Result<Validator, LoadError> {
         let mut plugin = Plugin::new(self, settings, Role::Validator)?;
-        plugin.fields = plugin.describe::<Vec<Field>>(Role::Validator, |live| {
+        plugin.fields = plugin.describe::<Vec<Field>>(Role::Validator, |instance| {
             let named = |reason| ("validate", reason);
-            live.check::<(Batch<'_>,), Vec<Rejection>>(plugin.function(1).map_err(named)?).map_err(named)
+            instance.check::<(Batch<'_>,), Vec<Rejection>>(plugin.function(1).map_err(named)?).map_err(named)
         })?;
         check_fields(&plugin.fields)?;
         Ok(Validator(plugin))
     }
 
     /// The component as a scorer with these settings.
-    pub fn scorer(&self, settings: &Settings) -> Result<Scorer, Refusal> {
+    pub fn scorer(&self, settings: &Settings) -> Result<Scorer, LoadError> {
         let mut plugin = Plugin::new(self, settings, Role::Scorer)?;
-        plugin.fields = plugin.describe::<Vec<Field>>(Role::Scorer, |live| {
+        plugin.fields = plugin.describe::<Vec<Field>>(Role::Scorer, |instance| {
             let named = |reason| ("score", reason);
-            live.check::<(Batch<'_>,), Vec<f64>>(plugin.function(1).map_err(named)?).map_err(named)
+            instance.check::<(Batch<'_>,), Vec<f64>>(plugin.function(1).map_err(named)?).map_err(named)
         })?;
         check_fields(&plugin.fields)?;
         Ok(Scorer(plugin))
     }
 
     /// The component as an aggregator with these settings.
-    pub fn aggregator(&self, settings: &Settings) -> Result<Aggregator, Refusal> {
+    pub fn aggregator(&self, settings: &Settings) -> Result<Aggregator, LoadError> {
         let mut plugin = Plugin::new(self, settings, Role::Aggregator)?;
-        let shape = plugin.describe::<Shape>(Role::Aggregator, |live| {
+        let shape = plugin.describe::<Shape>(Role::Aggregator, |instance| {
             let named = |reason| ("fold", reason);
-            live.check::<FoldParameters<'_>, PackedBuf>(plugin.function(1).map_err(named)?).map_err(named)?;
+            instance.check::<FoldParameters<'_>, PackedBuf>(plugin.function(1).map_err(named)?).map_err(named)?;
             let named = |reason| ("merge", reason);
-            live.check::<(Packed<'_>, Packed<'_>), PackedBuf>(plugin.function(2).map_err(named)?).map_err(named)?;
+            instance.check::<(Packed<'_>, Packed<'_>), PackedBuf>(plugin.function(2).map_err(named)?).map_err(named)?;
             let named = |reason| ("finish", reason);
-            live.check::<(Packed<'_>,), Vec<ColumnBuf>>(plugin.function(3).map_err(named)?).map_err(named)
+            instance.check::<(Packed<'_>,), Vec<ColumnBuf>>(plugin.function(3).map_err(named)?).map_err(named)
         })?;
         check_fields(&shape.fields)?;
         check_outputs(&shape.outputs)?;
@@ -174,19 +174,19 @@ impl Component {
     }
 }
 
-fn check_outputs(outputs: &[Output]) -> Result<(), Refusal> {
+fn check_outputs(outputs: &[Output]) -> Result<(), LoadError> {
     if outputs.len() > limits::OUTPUTS {
-        return Err(Refusal::BadDescription(format!("{} outputs, {} are allowed", outputs.len(), limits::OUTPUTS)));
+        return Err(LoadError::BadDescription(format!("{} outputs, {} are allowed", outputs.len(), limits::OUTPUTS)));
     }
     for (at, Output { name, .. }) in outputs.iter().enumerate() {
         if name.is_empty() || name.len() > 255 {
-            return Err(Refusal::BadDescription(format!(
+            return Err(LoadError::BadDescription(format!(
                 "an output whose name has {} bytes: a name has 1 to 255",
                 name.len()
             )));
         }
         if outputs[..at].iter().any(|other| other.name == *name) {
-            return Err(Refusal::BadDescription(format!("two outputs named `{name}`")));
+            return Err(LoadError::BadDescription(format!("two outputs named `{name}`")));
         }
     }
     Ok(())
@@ -211,7 +211,7 @@ type FoldParameters<'a> = (Batch<'a>, &'a [f64], &'a [u32], Packed<'a>);
 /// The instance of one batch; a fresh one after each call that fails.
 struct Session<'p> {
     plugin: &'p Plugin,
-    live: Option<Live>,
+    instance: Option<PluginInstance>,
     fuel: u64,
 }
 
@@ -232,15 +232,15 @@ impl<'p> Session<'p> {
     {
         let component = &self.plugin.component;
         // Taken out, and put back only if the call succeeds.
-        let mut live = match self.live.take() {
-            Some(live) => live,
-            None => Live::new(component, &self.plugin.settings)?,
+        let mut instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => PluginInstance::new(component, &self.plugin.settings)?,
         };
         let export = self.plugin.functions[function].as_ref().expect("`describe` checked that it is there");
-        let (answer, fuel) = live.call(component, export, rows, parameters)?;
+        let (answer, fuel) = instance.call(component, export, rows, parameters)?;
         self.fuel += fuel;
         check(&answer)?;
-        self.live = Some(live);
+        self.instance = Some(instance);
         Ok(answer)
     }
 
@@ -294,7 +294,7 @@ impl ValidatorSession<'_> {
     pub fn validate(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Validated> {
         let mut rejected = Vec::new();
         let reason_bytes = self.0.limits().reason_bytes;
-        let failed = halve(0..rows, &mut |range| {
+        let failed = bisect(0..rows, &mut |range| {
             let check = |found: &Vec<_>| check_rejections(found, range.len(), reason_bytes);
             let found = with_rows(columns, &range, rows, |batch| self.0.call(1, range.len(), (batch,), check))?;
             rejected.extend(found.into_iter().map(|Rejection { row, reason }| (row + range.start as u32, reason)));
@@ -359,7 +359,7 @@ impl ScorerSession<'_> {
     /// Asks for the score of each row. `columns` are those of the plugin's fields, each with `rows` values.
     pub fn score(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Scored> {
         let mut all = Vec::new();
-        let failed = halve(0..rows, &mut |range| {
+        let failed = bisect(0..rows, &mut |range| {
             let check = |scores: &Vec<f64>| match scores.len() == range.len() {
                 true => Ok(()),
                 false => Err(Fault::BadAnswer(format!("{} scores for {} rows", scores.len(), range.len()))),
@@ -445,7 +445,7 @@ impl AggregatorSession<'_> {
         let (rows, wanted) = (scores.len(), states.len());
         let state_bytes = self.session.limits().state_bytes;
         let mut folded: Option<PackedBuf> = None;
-        let failed = halve(0..rows, &mut |range| {
+        let failed = bisect(0..rows, &mut |range| {
             let before = folded.as_ref().map_or(states, PackedBuf::as_packed);
             let check = |after: &PackedBuf| check_states(after, wanted, state_bytes);
             let after = with_rows(columns, &range, rows, |batch| {
@@ -466,7 +466,7 @@ impl AggregatorSession<'_> {
         match self.session.call(2, left.len(), (left, right), |joined| check_states(joined, left.len(), state_bytes)) {
             Ok(joined) => Ok(Ok(joined)),
             Err(CallError::Fault(fault)) => Ok(Err(fault)),
-            Err(CallError::Host(error)) => Err(EngineError(error)),
+            Err(CallError::HostState(error)) => Err(EngineError(error)),
         }
     }
 
@@ -474,7 +474,7 @@ impl AggregatorSession<'_> {
     pub fn finish(&mut self, states: Packed<'_>) -> Called<Finished> {
         let mut columns: Vec<_> = self.outputs.iter().map(|output| ColumnBuf::new(output.kind)).collect();
         let mut failed = Vec::new();
-        let blamed = halve(0..states.len(), &mut |range| {
+        let blamed = bisect(0..states.len(), &mut |range| {
             let some = (range.len() != states.len()).then(|| states.slice(range.clone()));
             let some = some.as_ref().map_or(states, PackedBuf::as_packed);
             let check = |found: &Vec<_>| check_finished(found, self.outputs, range.len());

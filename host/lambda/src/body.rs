@@ -23,21 +23,21 @@ impl Body {
 }
 
 impl<S> Layer<S> for Body {
-    type Service = Aside<S>;
+    type Service = TakeBody<S>;
 
-    fn layer(&self, inner: S) -> Aside<S> {
-        Aside { inner, body: self.clone() }
+    fn layer(&self, inner: S) -> TakeBody<S> {
+        TakeBody { inner, body: self.clone() }
     }
 }
 
 /// Takes each body aside.
 #[derive(Clone, Debug)]
-pub(crate) struct Aside<S> {
+pub(crate) struct TakeBody<S> {
     inner: S,
     body: Body,
 }
 
-impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for Aside<S> {
+impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for TakeBody<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;

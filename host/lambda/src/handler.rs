@@ -85,16 +85,16 @@ impl Handler {
         deadline: Option<Instant>,
         summary: &mut Summary,
     ) -> Result<Answer, Failure> {
-        let not_safe = match self.pipeline.process(&event.batch, deadline, summary).await {
-            Ok(Done { not_safe }) => not_safe,
+        let first_uncommitted = match self.pipeline.process(&event.batch, deadline, summary).await {
+            Ok(Done { first_uncommitted }) => first_uncommitted,
             // Nothing could be begun; it is the store's mood, not the batch's fault.
-            Err(busy @ PipelineError::Store(StoreError::Busy(_))) => Some((0, busy)),
+            Err(busy @ PipelineError::Store(StoreError::Transient(_))) => Some((0, busy)),
             Err(error) => return Err(error.to_string()),
         };
         let mut answer = Answer::default();
-        if let Some((record, why)) = not_safe {
+        if let Some((record, why)) = first_uncommitted {
             // Lambda knows records of the stream, not what is packed in them: all of the outer record comes again.
-            let failure = event.sequences.failure(event.batch.records[record as usize].place.sequence);
+            let failure = event.sequences.failure(event.batch.records[record as usize].position.sequence);
             tracing::warn!(
                 shard = &*event.batch.shard,
                 from = failure.item_identifier,
@@ -119,7 +119,7 @@ impl Handler {
         let batch = &event.batch;
         let mut window = window::read(&carried.state, &batch.shard)?;
         if !batch.records.is_empty() {
-            self.pipeline.gather(batch, &mut window, deadline, summary).await.map_err(|error| error.to_string())?;
+            self.pipeline.accumulate(batch, &mut window, deadline, summary).await.map_err(|error| error.to_string())?;
         }
         let mut state = window::write(&window);
         let closes = carried.is_final || carried.terminated_early;
@@ -135,7 +135,7 @@ impl Handler {
                 );
                 self.metrics.window_committed_early();
             }
-            self.pipeline.close(&window, deadline, summary).await.map_err(|error| error.to_string())?;
+            self.pipeline.flush(&window, deadline, summary).await.map_err(|error| error.to_string())?;
             window = paceline_pipeline::window::Window::new(batch.shard.clone());
             state = window::write(&window);
         }

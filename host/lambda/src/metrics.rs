@@ -9,7 +9,7 @@
 //! | `DeadLetters` | none, and `reason` | count | records that could not go on |
 //! | `IteratorAge` | | milliseconds | from a record's arrival in the stream to now: least, greatest, and between |
 //! | `StageTime` | `stage` | milliseconds | where an event's time went |
-//! | `Groups`, `FoldedBefore`, `Conflicts` | | count | writes of groups; records that were folded before; writes that others were ahead of |
+//! | `Groups`, `Duplicates`, `Conflicts` | | count | writes of groups; records that were folded before; writes that others were ahead of |
 //! | `Requests`, `Throttles`, `CacheHits` | | count | of the table |
 //! | `WriteUnits`, `ReadUnits` | | count | consumed capacity |
 //! | `Fuel` | `plugin` | count | fuel that a plugin used, by the first digits of its digest |
@@ -46,7 +46,7 @@ impl Metrics {
             "Records",
             "DeadLetters",
             "Groups",
-            "FoldedBefore",
+            "Duplicates",
             "Conflicts",
             "Requests",
             "Throttles",
@@ -83,7 +83,7 @@ impl Metrics {
             counter!("DeadLetters", "reason" => cause.as_str()).increment(*count);
         }
         counter!("Groups").increment(summary.groups);
-        counter!("FoldedBefore").increment(summary.behind);
+        counter!("Duplicates").increment(summary.duplicates);
         counter!("Conflicts").increment(summary.conflicts);
         counter!("Requests").increment(usage.requests);
         counter!("Throttles").increment(usage.throttles);
@@ -100,7 +100,7 @@ impl Metrics {
             counter!("Fuel", "plugin" => plugin.hex()[..12].to_owned()).increment(*fuel);
         }
         let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
-        for (race_type, version) in summary.ruled.keys() {
+        for (race_type, version) in summary.by_rulebook.keys() {
             versions.entry(race_type).and_modify(|greatest| *greatest = (*greatest).max(*version)).or_insert(*version);
         }
         for (race_type, version) in versions {

@@ -54,7 +54,7 @@ pub(crate) async fn start() -> Result<Handler, Failure> {
 fn warnings(rulebooks: &Rulebooks, factor: u32, window: u32) -> Vec<String> {
     let mut warnings = Vec::new();
     if factor > 1 {
-        for (race_type, version, key) in rulebooks.catalog().sequence_fences() {
+        for (race_type, version, key) in rulebooks.catalog().sequence_dedups() {
             warnings.push(format!(
                 "the parallelization factor is {factor}, and race type {race_type}, version {version} fences its groups \
                  {key} by sequence: that is right only if all records of a group have one partition key; with other keys \

@@ -15,7 +15,7 @@ use paceline_testbed::mapping::Mapping;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::stream::Stream;
 use support::{
-    Deployment, Fences, Message, all_safe, answer, beat, block_on, event_of, messages, proxy, race, safe_before,
+    Deployment, DedupMode, Message, all_safe, answer, beat, block_on, event_of, messages, proxy, race, safe_before,
     sequence,
 };
 
@@ -51,11 +51,11 @@ fn aggregate(payloads: &[&[u8]]) -> Vec<u8> {
 #[test]
 fn an_aggregated_race_gives_the_table_of_the_plain_one() {
     let ways = [
-        (Fences::Sequence, 1, PartitionKey::Racer, None),
-        (Fences::Ordinal, 4, PartitionKey::Random, None),
-        (Fences::Sequence, 1, PartitionKey::Racer, Some(15)),
+        (DedupMode::Sequence, 1, PartitionKey::Racer, None),
+        (DedupMode::Ordinal, 4, PartitionKey::Random, None),
+        (DedupMode::Sequence, 1, PartitionKey::Racer, Some(15)),
     ];
-    for (fences, shards, key, tumbling_window) in ways {
+    for (dedup, shards, key, tumbling_window) in ways {
         let all = race(&Race {
             racers: 100,
             seconds: 60,
@@ -64,10 +64,10 @@ fn an_aggregated_race_gives_the_table_of_the_plain_one() {
             seed: 7,
             key,
             errors: 1.0,
-            duplicates: if fences == Fences::Ordinal { 1.0 } else { 0.0 },
+            duplicates: if dedup == DedupMode::Ordinal { 1.0 } else { 0.0 },
         });
         let (stream, contents) = packed(&all, shards, 20_000);
-        let deployment = Deployment::new(fences);
+        let deployment = Deployment::new(dedup);
         let proxy = proxy();
         let function = deployment.function(&proxy.endpoint());
         let mapping = Mapping {
@@ -81,7 +81,7 @@ fn an_aggregated_race_gives_the_table_of_the_plain_one() {
         let report = mapping.run(&stream, &function);
         assert_eq!((report.retries, report.function_errors), (0, 0), "{}", function.logs());
         assert!(report.batches < all.len() as u64 / 100, "{report:?}");
-        let what = format!("{fences:?}, window {tumbling_window:?}");
+        let what = format!("{dedup:?}, window {tumbling_window:?}");
         deployment.outcome().must_be(&deployment.local(&all), &what);
 
         // Each dead letter is named for its own message, not for the aggregate that it came in.
@@ -104,7 +104,7 @@ fn an_aggregated_race_gives_the_table_of_the_plain_one() {
 
 #[test]
 fn what_can_not_be_written_within_an_aggregate_is_named_by_the_record_of_the_stream() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
     let function = deployment.function(&proxy.endpoint());
     let beats: Vec<Vec<u8>> = (0..6).map(|racer| beat(racer, 1, 60).to_string().into_bytes()).collect();
@@ -138,7 +138,7 @@ fn an_aggregate_of_nothing_is_acknowledged() {
     let message = b"\n\x01k";
     let digest = paceline_aws::kpl::hash_key("\n\x01k").to_be_bytes();
     let nothing = [&[0xf3, 0x89, 0x9a, 0xc2], &message[..], &digest].concat();
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     assert_eq!(answer(function.invoke(event_of([&nothing[..]]), TIMEOUT)), all_safe());
     let outcome = deployment.outcome();

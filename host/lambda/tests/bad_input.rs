@@ -18,7 +18,7 @@ use paceline_testbed::lambda::{Configuration, Function, Invocation};
 use paceline_testbed::mapping::Mapping;
 use serde_json::{Value, json};
 use support::{
-    Deployment, Fences, all_safe, answer, beat, block_on, dynamodb, error, event, event_of, messages, race, record,
+    Deployment, DedupMode, all_safe, answer, beat, block_on, dynamodb, error, event, event_of, messages, race, record,
     sequence, stream,
 };
 
@@ -92,7 +92,7 @@ fn an_event_of_something_else_is_refused_and_the_next_batch_is_done() {
         (json!("hello"), &["no `Records`", "it is a text", no_records]),
         (Value::Null, &["no `Records`", "it is null", no_records]),
     ];
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     for (event, tells) in cases {
         fails(&function, event.to_string().into_bytes(), tells);
@@ -103,7 +103,7 @@ fn an_event_of_something_else_is_refused_and_the_next_batch_is_done() {
 
 #[test]
 fn data_that_is_not_base64_is_a_dead_letter_and_its_neighbours_are_done() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     let payloads = sound();
     let mut records: Vec<Value> = payloads.iter().enumerate().map(|(at, payload)| record(at, payload)).collect();
@@ -121,7 +121,7 @@ fn data_that_is_not_base64_is_a_dead_letter_and_its_neighbours_are_done() {
 
 #[test]
 fn a_sequence_number_that_is_no_number_fails_the_event_and_names_the_record() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     let payloads = sound();
     for (wrong, shown) in [
@@ -140,7 +140,7 @@ fn a_sequence_number_that_is_no_number_fails_the_event_and_names_the_record() {
 
 #[test]
 fn an_empty_batch_succeeds_with_an_empty_list() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     assert_eq!(answer(function.invoke(event(&[]), TIMEOUT)), all_safe());
     completes(&deployment, &function, &sound());
@@ -159,7 +159,7 @@ fn a_batch_of_6_megabytes_is_done_in_one_go() {
         errors: 0.0,
         duplicates: 0.0,
     });
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     let sizes = Mutex::new(Vec::new());
     let measured = |event: Vec<u8>, timeout: Duration| -> Invocation {
@@ -181,7 +181,7 @@ fn a_payload_of_300_kibibytes_is_a_dead_letter_with_all_its_bytes() {
     let long = long.to_string().into_bytes();
     let mut payloads = sound();
     payloads.insert(1, long.clone());
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     completes(&deployment, &function, &payloads);
     let letters = letters(&deployment);
@@ -193,7 +193,7 @@ fn a_payload_of_300_kibibytes_is_a_dead_letter_with_all_its_bytes() {
 
 #[test]
 fn a_windows_state_of_somebody_else_fails_the_event_and_says_what_to_do() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     let payloads = sound();
     let window = |state: Value, is_final: bool| {
@@ -224,7 +224,7 @@ fn a_windows_state_of_somebody_else_fails_the_event_and_says_what_to_do() {
 
 #[test]
 fn a_table_that_is_missing_is_named_and_its_creation_repairs_it() {
-    let deployment = Deployment::without_tables(Fences::Ordinal);
+    let deployment = Deployment::without_tables(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     let named = format!("the DynamoDB table `{}`", deployment.table.table);
     let tells = [named.as_str(), "there is no such table", "paceline table create --config"];
@@ -235,7 +235,7 @@ fn a_table_that_is_missing_is_named_and_its_creation_repairs_it() {
 
 #[test]
 fn a_table_with_other_keys_is_named_and_the_right_one_repairs_it() {
-    let deployment = Deployment::without_tables(Fences::Ordinal);
+    let deployment = Deployment::without_tables(DedupMode::Ordinal);
     let table = &deployment.table.table;
     let keys = json!({
         "TableName": table, "BillingMode": "PAY_PER_REQUEST",
@@ -253,7 +253,7 @@ fn a_table_with_other_keys_is_named_and_the_right_one_repairs_it() {
 
 #[test]
 fn a_table_of_dead_letters_that_is_missing_is_told_when_it_is_needed() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let table = deployment.table.dead_letter_table();
     dynamodb("DeleteTable", &json!({ "TableName": table }));
     let function = deployment.function(&endpoint());
@@ -289,7 +289,7 @@ fn without_credentials(deployment: &Deployment) -> Configuration {
 
 #[test]
 fn credentials_that_are_missing_are_told_with_where_they_are_looked_for() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = Function::new(without_credentials(&deployment)).unwrap();
     let tells = ["needs credentials, and there are none", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"];
     fails(&function, event_with(&sound()), &tells);
@@ -329,7 +329,7 @@ fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
 
 #[test]
 fn credentials_that_are_refused_are_told_with_what_dynamodb_says() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&refusing());
     let named = format!("the DynamoDB table `{}`", deployment.table.table);
     let tells = [
@@ -360,7 +360,7 @@ fn does_not_start(deployment: &Deployment, tells: &[&str], repair: impl FnOnce(&
 
 #[test]
 fn a_configuration_that_is_missing_is_told_with_its_path() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let path = deployment.path("paceline.toml").canonicalize().unwrap();
     std::fs::remove_file(&path).unwrap();
     does_not_start(
@@ -372,7 +372,7 @@ fn a_configuration_that_is_missing_is_told_with_its_path() {
 
 #[test]
 fn a_configuration_that_is_broken_is_told_with_its_line() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let whole = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
     for (broken, tells) in [
         (whole.replace("[plugins]", "[plugins"), &["paceline.toml: ", "line 8", "[plugins"][..]),
@@ -406,16 +406,16 @@ fn a_configuration_that_is_broken_is_told_with_its_line() {
 
 #[test]
 fn a_plugin_that_nobody_names_is_told_with_the_rulebook() {
-    let deployment = Deployment::new(Fences::Ordinal);
-    deployment.rulebook(&support::rulebook(Fences::Ordinal).replace("\"output\"", "\"outptu\""));
+    let deployment = Deployment::new(DedupMode::Ordinal);
+    deployment.rulebook(&support::rulebook(DedupMode::Ordinal).replace("\"output\"", "\"outptu\""));
     does_not_start(&deployment, &["rulebooks/class-3.toml", "`outptu`"], |deployment| {
-        deployment.rulebook(&support::rulebook(Fences::Ordinal));
+        deployment.rulebook(&support::rulebook(DedupMode::Ordinal));
     });
 }
 
 #[test]
 fn a_plugin_whose_file_is_missing_is_told_with_its_path() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let whole = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
     deployment.write("paceline.toml", &whole.replace("best-output.wasm", "gone.wasm"));
     does_not_start(&deployment, &["best-output", "gone.wasm", "No such file"], |deployment| deployment.configure(""));
@@ -423,14 +423,14 @@ fn a_plugin_whose_file_is_missing_is_told_with_its_path() {
 
 #[test]
 fn a_rulebook_that_is_broken_is_told_with_its_file_and_line() {
-    let book = support::rulebook(Fences::Ordinal);
+    let book = support::rulebook(DedupMode::Ordinal);
     for (broken, tells) in [
         (book.replace("version = 1", "version = one"), &["class-3.toml", "line 3"][..]),
         (book.replace("[score]", "[scores]"), &["class-3.toml", "unknown field `scores`", "Did you mean `score`?"]),
         (book.split("[[aggregate]]").next().unwrap().to_owned(), &["class-3.toml", "aggregate"]),
     ] {
         assert_ne!(broken, book);
-        let deployment = Deployment::new(Fences::Ordinal);
+        let deployment = Deployment::new(DedupMode::Ordinal);
         deployment.rulebook(&broken);
         does_not_start(&deployment, tells, |deployment| deployment.rulebook(&book));
     }
@@ -438,24 +438,24 @@ fn a_rulebook_that_is_broken_is_told_with_its_file_and_line() {
 
 #[test]
 fn a_package_without_a_rulebook_does_not_start() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     std::fs::remove_file(deployment.path("rulebooks/class-3.toml")).unwrap();
     does_not_start(&deployment, &["there is no rulebook (*.toml) in", "rulebooks"], |deployment| {
-        deployment.rulebook(&support::rulebook(Fences::Ordinal));
+        deployment.rulebook(&support::rulebook(DedupMode::Ordinal));
     });
 }
 
 #[test]
 fn a_factor_that_does_not_go_with_the_fences_is_warned_of_at_the_start() {
     let told = "the parallelization factor is 10, and race type 3, version 1 fences its groups";
-    let started = |fences: Fences, factor: &str| {
-        let deployment = Deployment::new(fences);
+    let started = |dedup: DedupMode, factor: &str| {
+        let deployment = Deployment::new(dedup);
         let configuration = deployment.configuration(&endpoint()).env("PACELINE_PARALLELIZATION_FACTOR", factor);
         let function = Function::new(configuration).unwrap();
         completes(&deployment, &function, &sound());
         function
     };
-    let function = started(Fences::Sequence, "10");
+    let function = started(DedupMode::Sequence, "10");
     assert!(function.wait_for_log(told, TIMEOUT), "{}", function.logs());
     let line = function.logs().lines().find(|line| line.contains(told)).map(str::to_owned).unwrap();
     let line: Value = serde_json::from_str(&line).unwrap();
@@ -463,8 +463,8 @@ fn a_factor_that_does_not_go_with_the_fences_is_warned_of_at_the_start() {
     let message = line["message"].as_str().unwrap();
     assert!(message.contains("fence by an ordinal, or set the factor to 1"), "{message}");
     // It was waited for what comes after the start, so a warning would have come before.
-    for (fences, factor) in [(Fences::Sequence, "1"), (Fences::Ordinal, "10")] {
-        let function = started(fences, factor);
+    for (dedup, factor) in [(DedupMode::Sequence, "1"), (DedupMode::Ordinal, "10")] {
+        let function = started(dedup, factor);
         assert!(function.wait_for_log("\"_aws\"", TIMEOUT));
         assert!(!function.logs().contains("the parallelization factor is"), "{}", function.logs());
     }
@@ -472,7 +472,7 @@ fn a_factor_that_does_not_go_with_the_fences_is_warned_of_at_the_start() {
 
 #[test]
 fn a_factor_that_is_no_number_is_told_with_its_variable() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let configuration = deployment.configuration(&endpoint()).env("PACELINE_PARALLELIZATION_FACTOR", "ten");
     let function = Function::new(configuration).unwrap();
     fails(&function, event_with(&sound()), &["PACELINE_PARALLELIZATION_FACTOR is `ten`, which is no number"]);

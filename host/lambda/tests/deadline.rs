@@ -14,7 +14,7 @@ use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Function, Invocation};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::Value;
-use support::{Deployment, Fences, all_safe, answer, beat, block_on, event_of, messages, safe_before, sequence};
+use support::{Deployment, DedupMode, all_safe, answer, beat, block_on, event_of, messages, safe_before, sequence};
 
 /// More than any invocation here takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ fn stands(written: &BTreeMap<Key, u64>, racer: usize) -> bool {
 
 /// A deployment that has one write in flight at a time, so that a commit has a middle.
 fn one_at_a_time() -> Deployment {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     deployment.configure("concurrency = 1\n\n[retry]\nfirst-wait-ms = 2\nlongest-wait-ms = 100\n");
     deployment
 }
@@ -115,7 +115,7 @@ fn writes_that_nobody_answers_get_an_answer_in_time() {
 
 #[test]
 fn reads_that_nobody_answers_get_an_answer_in_time() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
     let before = [beat(1_000, 1, 60).to_string().into_bytes()];
     let function = warm(&deployment, &proxy, &before);

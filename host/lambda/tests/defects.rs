@@ -17,7 +17,7 @@ use paceline_testbed::mapping::Mapping;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Value, json};
 use support::{
-    Deployment, Fences, Message, all_safe, answer, beat, block_on, dynamodb, event, event_of, messages, race, record,
+    Deployment, DedupMode, Message, all_safe, answer, beat, block_on, dynamodb, event, event_of, messages, race, record,
     safe_before, sequence, stream,
 };
 
@@ -80,7 +80,7 @@ fn bad_records_do_not_block_their_shard() {
     for (at, (payload, _)) in bad.iter().enumerate() {
         messages.insert(at * 6 + 5, Message { payload: payload.clone(), key: "17".into(), sent_ms: 1_620_566_843_500 });
     }
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     let mapping = Mapping { batch_size: 23, report_batch_item_failures: true, ..Mapping::default() };
     let stream = stream(&messages, 1);
@@ -113,7 +113,7 @@ fn bad_records_do_not_block_their_shard() {
 
 #[test]
 fn the_last_batch_does_not_win() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     // A batch each, out of order; the outputs don't rise with the seconds, so that a greatest one would be wrong too.
     let beats = [beat(7, 3, 90), beat(7, 1, 80), beat(7, 5, 40), beat(7, 2, 70), beat(7, 4, 60)];
@@ -145,7 +145,7 @@ fn the_last_batch_does_not_win() {
 #[test]
 fn updates_of_one_race_are_not_lost_under_parallelization() {
     let messages = sound(150, 8, PartitionKey::Random);
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let stream = stream(&messages, 3);
     // Two functions at once, as after a blunder in deploying, each fed with everything by up to three instances.
     let functions = [deployment.function(&endpoint()), deployment.function(&endpoint())];
@@ -185,7 +185,7 @@ fn counted(function: &Function, metric: &str) -> f64 {
 fn a_write_that_is_throttled_at_first_is_tried_until_it_stands() {
     const REFUSED: u64 = 7;
     let messages = sound(40, 2, PartitionKey::Racer);
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let throttled = Faults { throttle: 1.0, only: writes(), ..Faults::default() };
     let proxy = Arc::new(FaultProxy::start(&endpoint(), throttled, 1));
     // Weak, because the hook belongs to the proxy.
@@ -211,7 +211,7 @@ fn what_stays_throttled_is_named_and_a_later_delivery_completes_it() {
     let mut payloads: Vec<Vec<u8>> = vec![b"no JSON".to_vec(), b"nor this".to_vec()];
     payloads.extend((0..30).map(|racer| text(&beat(racer, 1, 60))));
     let payloads: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let proxy = FaultProxy::start(&endpoint(), Faults { throttle: 1.0, only: writes(), ..Faults::default() }, 1);
     let function = deployment.function(&proxy.endpoint());
     // The two bad ones are safe in their own table, so what has to come again begins with the third.
@@ -237,11 +237,11 @@ fn raw(table: &str) -> BTreeMap<String, Value> {
 
 #[test]
 fn no_clock_is_in_the_result() {
-    for fences in [Fences::Ordinal, Fences::Sequence] {
+    for dedup in [DedupMode::Ordinal, DedupMode::Sequence] {
         let run = |later_ms: i64| {
             let mut messages = sound(15, 6, PartitionKey::Racer);
             messages.iter_mut().for_each(|message| message.sent_ms += later_ms);
-            let deployment = Deployment::new(fences);
+            let deployment = Deployment::new(dedup);
             let function = deployment.function(&endpoint());
             let mapping = Mapping { batch_size: 25, ..Mapping::default() };
             let report = mapping.run(&stream(&messages, 1), &function);
@@ -253,16 +253,16 @@ fn no_clock_is_in_the_result() {
         let (items_later, table_later) = run(31_536_000_000);
         assert_eq!(items.len(), 30, "15 standings and 15 finals");
         // Revision, state, fence, attributes and provenance.
-        assert_eq!(items, items_later, "{fences:?}");
+        assert_eq!(items, items_later, "{dedup:?}");
         // And nothing else beside them, pins included.
-        assert_eq!(table, table_later, "{fences:?}");
+        assert_eq!(table, table_later, "{dedup:?}");
     }
 }
 
 #[test]
 fn a_race_has_its_class_though_a_fresh_container_closes_the_window() {
     let messages = sound(6, 20, PartitionKey::Racer);
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     // No invocation finds anything that an earlier one left in memory.
     let fresh = |event: Vec<u8>, timeout: Duration| -> Invocation {

@@ -10,7 +10,7 @@ use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Function;
 use paceline_testbed::mapping::{Mapping, Report};
 use paceline_testbed::proxy::{FaultProxy, Faults, Injected};
-use support::{Deployment, Fences, Killer, Message, put, race, stream};
+use support::{Deployment, DedupMode, Killer, Message, put, race, stream};
 
 /// A tenth of all calls.
 fn faults() -> Faults {
@@ -25,11 +25,11 @@ fn faults() -> Faults {
 }
 
 /// One race under one seed's faults.
-fn run(seed: u64, fences: Fences, factor: usize, window: Option<u32>, size: (u32, u32)) -> (Report, Injected) {
+fn run(seed: u64, dedup: DedupMode, factor: usize, window: Option<u32>, size: (u32, u32)) -> (Report, Injected) {
     let (racers, seconds) = size;
-    let key = if fences == Fences::Ordinal { PartitionKey::Random } else { PartitionKey::Racer };
+    let key = if dedup == DedupMode::Ordinal { PartitionKey::Random } else { PartitionKey::Racer };
     // Producers that send twice are for the ordinal fence alone.
-    let duplicates = if fences == Fences::Ordinal { 3.0 } else { 0.0 };
+    let duplicates = if dedup == DedupMode::Ordinal { 3.0 } else { 0.0 };
     let race_of = Race { racers, seconds, class: 3, race: 131, seed: seed as u32, key, errors: 2.0, duplicates };
     let messages: Vec<Message> = race(&race_of);
 
@@ -41,7 +41,7 @@ fn run(seed: u64, fences: Fences, factor: usize, window: Option<u32>, size: (u32
     stream.merge(2, 3);
     put(&mut stream, &messages[middle..]);
 
-    let deployment = Deployment::new(fences).count(fences);
+    let deployment = Deployment::new(dedup).count(dedup);
     let proxy = FaultProxy::start(&endpoint(), faults(), seed);
     let function = Arc::new(deployment.function(&proxy.endpoint()));
     let killer = Killer::new(&proxy, &function);
@@ -74,11 +74,11 @@ fn soak() -> Option<u64> {
     Some(std::env::var("PACELINE_SOAK_SEEDS").ok()?.parse().expect("PACELINE_SOAK_SEEDS is a number"))
 }
 
-fn seeds(first: u64, fences: Fences, factor: usize, window: Option<u32>) {
+fn seeds(first: u64, dedup: DedupMode, factor: usize, window: Option<u32>) {
     let (seeds, size) = soak().map_or((10, (8, 30)), |seeds| (seeds, (50, 120)));
     let (mut deaths, mut duplicates, mut retries, mut faults, mut after) = (0, 0, 0, 0, 0);
     for seed in first * seeds..(first + 1) * seeds {
-        let (report, injected) = run(seed, fences, factor, window, size);
+        let (report, injected) = run(seed, dedup, factor, window, size);
         deaths += report.deaths;
         duplicates += report.duplicates;
         retries += report.retries;
@@ -94,10 +94,10 @@ fn seeds(first: u64, fences: Fences, factor: usize, window: Option<u32>) {
 }
 
 macro_rules! fifty_seeds {
-    ($($name:ident: $first:literal, $fences:ident, $factor:literal, $window:expr;)*) => {
+    ($($name:ident: $first:literal, $dedup:ident, $factor:literal, $window:expr;)*) => {
         $(#[test]
         fn $name() {
-            seeds($first, Fences::$fences, $factor, $window);
+            seeds($first, DedupMode::$dedup, $factor, $window);
         })*
     };
 }

@@ -9,7 +9,7 @@ use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Function;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Map, Value, json};
-use support::{Deployment, Fences, all_safe, answer, beat, error, event_of, safe_before, sequence};
+use support::{Deployment, DedupMode, all_safe, answer, beat, error, event_of, safe_before, sequence};
 
 /// More than any invocation here takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -144,7 +144,7 @@ fn spread(all: &[Metrics], metric: &str, dimension: &str) -> BTreeSet<String> {
 
 #[test]
 fn metrics_are_lines_that_cloudwatch_reads_and_say_what_the_batch_came_to() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let mut configuration = deployment.configuration(&endpoint()).env("PACELINE_METRICS_NAMESPACE", "races");
     configuration.name = "alleycat-function".to_owned();
     let function = Function::new(configuration).unwrap();
@@ -197,24 +197,24 @@ fn metrics_are_lines_that_cloudwatch_reads_and_say_what_the_batch_came_to() {
 
 #[test]
 fn a_second_batch_counts_for_itself() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     for _ in 0..2 {
         assert_eq!(answer(function.invoke(event_with(&payloads()), TIMEOUT)), all_safe());
     }
-    assert!(function.wait_for_log("\"FoldedBefore\":", TIMEOUT), "{}", function.logs());
+    assert!(function.wait_for_log("\"Duplicates\":", TIMEOUT), "{}", function.logs());
     let all = all_metrics(&function);
     assert_eq!(values(&all, "Records", &[]), [11.0, 11.0]);
     // The same records, so there is nothing new to write.
     assert_eq!(values(&all, "Groups", &[]), [3.0]);
-    assert_eq!(values(&all, "FoldedBefore", &[]), [3.0]);
+    assert_eq!(values(&all, "Duplicates", &[]), [3.0]);
     let requests: BTreeSet<&String> = all.iter().map(|line| &line.request_id).collect();
     assert_eq!(requests.len(), 2);
 }
 
 #[test]
 fn what_the_log_says_of_a_batch_names_its_request() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let only = Some(vec!["BatchExecuteStatement".to_owned()]);
     let proxy = FaultProxy::start(&endpoint(), Faults { throttle: 1.0, only, ..Faults::default() }, 1);
     let function = deployment.function(&proxy.endpoint());
@@ -257,7 +257,7 @@ fn no_payload_is_in_the_logs_however_much_is_logged() {
         "debug",
         "info,bootstrap=trace,paceline_pipeline=trace,paceline_aws=trace,paceline_engine=trace,paceline_config=trace,plugin=trace",
     ] {
-        let deployment = Deployment::new(Fences::Ordinal);
+        let deployment = Deployment::new(DedupMode::Ordinal);
         // Throttled once in a while, so that there is something to tell.
         let faults = Faults { throttle: 0.3, partial: 0.3, ..Faults::default() };
         let proxy = FaultProxy::start(&endpoint(), faults, 5);

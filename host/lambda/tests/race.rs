@@ -7,7 +7,7 @@ use std::time::Duration;
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::mapping::Mapping;
-use support::{Deployment, Fences, proxy, race, stream};
+use support::{Deployment, DedupMode, proxy, race, stream};
 
 #[test]
 fn a_race_of_1000_racers_gives_the_table_that_the_local_run_gives() {
@@ -21,7 +21,7 @@ fn a_race_of_1000_racers_gives_the_table_that_the_local_run_gives() {
         errors: 0.1,
         duplicates: 0.1,
     });
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let proxy = proxy();
     let function = deployment.function(&proxy.endpoint());
     let mapping = Mapping { batch_size: 10_000, report_batch_item_failures: true, ..Mapping::default() };
@@ -48,8 +48,8 @@ fn windows_write_a_group_once_for_all_their_batches() {
         errors: 1.0,
         duplicates: 0.0,
     });
-    for fences in [Fences::Sequence, Fences::Ordinal] {
-        let deployment = Deployment::new(fences).count(fences);
+    for dedup in [DedupMode::Sequence, DedupMode::Ordinal] {
+        let deployment = Deployment::new(dedup).count(dedup);
         deployment.configure("");
         let proxy = proxy();
         let function = deployment.function(&proxy.endpoint());
@@ -81,7 +81,7 @@ fn a_window_whose_state_grows_too_large_is_committed_before_its_end() {
         errors: 0.0,
         duplicates: 0.0,
     });
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     let mapping = Mapping { batch_size: 7_000, tumbling_window: Some(900), ..Mapping::default() };
     let report = mapping.run(&stream(&messages, 1), &function);

@@ -20,7 +20,7 @@ use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::lambda::{Configuration, Function};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Value, json};
-use support::{Deployment, Fences, all_safe, answer, beat, block_on, dynamodb, event_of, plugins};
+use support::{Deployment, DedupMode, all_safe, answer, beat, block_on, dynamodb, event_of, plugins};
 use tempfile::TempDir;
 
 /// Variables that the program reads and the template leaves alone, and why.
@@ -217,7 +217,7 @@ fn alarms_on_the_functions_own_metrics_go_by_what_it_prints() {
     assert!(!own.is_empty(), "no alarm is on the function's own metrics");
     assert_eq!(template.variables()["PACELINE_METRICS_NAMESPACE"], "!Ref MetricsNamespace");
 
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let namespace = template.default_of("MetricsNamespace");
     let mut configuration = deployment.configuration(&endpoint()).env("PACELINE_METRICS_NAMESPACE", &namespace);
     configuration.name = "the-function".to_owned();
@@ -258,7 +258,7 @@ fn alarms_on_the_functions_own_metrics_go_by_what_it_prints() {
 #[test]
 fn the_role_may_do_what_the_function_asks_of_the_tables_and_no_more() {
     // Groups, a pin, dead letters.
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
     let function = deployment.function(&proxy.endpoint());
     let first: [&[u8]; 2] = [&beat(1, 1, 60).to_string().into_bytes(), b"no JSON"];
@@ -380,7 +380,7 @@ fn the_package_works_with_the_templates_variables() {
     std::fs::write(folder.join("paceline.toml"), own).unwrap();
 
     // What the template refers to, as it is when nobody gives other parameters; but other tables.
-    let tables = Deployment::new(Fences::Ordinal);
+    let tables = Deployment::new(DedupMode::Ordinal);
     let template = Lines::template();
     let mut configuration = Configuration::new(env!("CARGO_BIN_EXE_bootstrap"));
     configuration.task_root = folder.to_owned();

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Configuration;
 use serde_json::Value;
-use support::{Deployment, Fences, Message, all_safe, beat, event_of, messages, post};
+use support::{Deployment, DedupMode, Message, all_safe, beat, event_of, messages, post};
 use tempfile::TempDir;
 
 /// A process that ends with this value, and with the test's process.
@@ -107,7 +107,7 @@ fn function(emulator: &Emulator, deployment: &Deployment) -> Running {
 
 #[test]
 fn the_function_works_behind_cargo_lambda_watch() {
-    let deployment = Deployment::new(Fences::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     let emulator = Emulator::start();
     let _function = function(&emulator, &deployment);
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::dead_letter::DeadLetter;
-use crate::position::{Place, SequenceNumber};
+use crate::position::{RecordPosition, SequenceNumber};
 
 /// A stretch of [`Batch::bytes`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Record {
     /// The payload, in the batch's bytes.
     pub payload: Span,
     /// Where it stands in its shard.
-    pub place: Place,
+    pub position: RecordPosition,
     /// The partition key, in the batch's bytes; files have none.
     pub partition_key: Option<Span>,
     /// When the stream took it, in milliseconds since 1970; files don't know.
@@ -40,7 +40,7 @@ pub struct Checkpoint {
     pub sequence: SequenceNumber,
     /// By what another file or stream of the same name is told apart: a SHA-256 of a file's bytes before the checkpoint,
     /// of what a stream is.
-    pub witness: Option<[u8; 32]>,
+    pub fingerprint: Option<[u8; 32]>,
     /// Streams: all that arrived before is done, in milliseconds since 1970 by the stream's clock.
     pub arrival_ms: Option<i64>,
     /// Streams: the shard is read to its end.
@@ -100,7 +100,7 @@ impl Batch {
         let payload = self.push_bytes(payload);
         self.records.push(Record {
             payload,
-            place: Place { sequence, sub_sequence: 0 },
+            position: RecordPosition { sequence, sub_sequence: 0 },
             partition_key: None,
             arrival_ms: None,
             cut_from: None,
@@ -139,7 +139,7 @@ mod tests {
         (0..5_u64).for_each(|number| batch.push(b"x", number.into()));
         batch.undecodable = vec![(1, "a".to_owned()), (3, "b".to_owned())];
         batch.skip(2);
-        assert_eq!(batch.records[0].place.sequence, 2.into());
+        assert_eq!(batch.records[0].position.sequence, 2.into());
         assert_eq!(batch.undecodable, [(1, "b".to_owned())]);
     }
 }

@@ -10,15 +10,15 @@ use tokio::time::Instant;
 use crate::batch::Batch;
 use crate::fold::{self, Fold, Groups};
 use crate::pipeline::{Clock, Pipeline, PipelineError};
-use crate::project::Cells;
+use crate::project::ProjectedRows;
 use crate::store::{Item, Key, Store, StoreError, Write, Written};
 use crate::summary::{Stage, Summary};
-use crate::table::{Dead, Table};
+use crate::record_batch::{Rejected, RecordBatch};
 
 /// How long and how often a store is tried.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Retry {
+pub struct RetryPolicy {
     /// How long a busy store is tried, in milliseconds.
     pub deadline_ms: u64,
     /// The first wait, in milliseconds. Each further one is up to twice as long.
@@ -29,13 +29,13 @@ pub struct Retry {
     pub conflicts: u32,
 }
 
-impl Default for Retry {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self { deadline_ms: 30_000, first_wait_ms: 20, longest_wait_ms: 2_000, conflicts: 20 }
     }
 }
 
-impl Retry {
+impl RetryPolicy {
     /// The wait before another attempt: anything up to twice the last one's bound, so that hosts that met once do not
     /// meet again.
     fn wait(&self, attempt: u32) -> Duration {
@@ -46,8 +46,8 @@ impl Retry {
 
 /// How long a store is tried: by the policy, and not beyond the caller's own deadline.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience<'a> {
-    pub(crate) policy: &'a Retry,
+pub(crate) struct RetryBudget<'a> {
+    pub(crate) policy: &'a RetryPolicy,
     /// When the caller must be done: a Lambda's time-out, less what an answer takes.
     pub(crate) deadline: Option<Instant>,
 }
@@ -67,7 +67,7 @@ fn telling(before: Option<String>, why: String) -> String {
     }
 }
 
-impl Patience<'_> {
+impl RetryBudget<'_> {
     /// The same, but with time left for dead letters: if the groups took all of it, letters that could be kept would
     /// have to come again with them.
     pub(crate) fn leaving_time_for_letters(self) -> Self {
@@ -96,7 +96,7 @@ impl Patience<'_> {
 
     /// Why it was given up.
     fn exhausted(&self, why: &str) -> StoreError {
-        StoreError::Busy(match self.deadline {
+        StoreError::Transient(match self.deadline {
             Some(deadline) if deadline <= Instant::now() + Duration::from_millis(self.policy.longest_wait_ms) => {
                 format!("{why}; there was no time left to try again")
             }
@@ -112,7 +112,7 @@ impl Patience<'_> {
     ) -> Result<T, StoreError> {
         match tokio::time::timeout_at(limit, attempt).await {
             Ok(done) => done,
-            Err(_) => Err(StoreError::Busy(UNANSWERED.to_owned())),
+            Err(_) => Err(StoreError::Transient(UNANSWERED.to_owned())),
         }
     }
 
@@ -125,7 +125,7 @@ impl Patience<'_> {
         let mut before = None;
         for tries in 0.. {
             match self.attempt(limit, attempt()).await {
-                Err(StoreError::Busy(why)) => {
+                Err(StoreError::Transient(why)) => {
                     let why = telling(before.take(), why);
                     if !self.wait(tries, limit).await {
                         return Err(self.exhausted(&why));
@@ -138,7 +138,7 @@ impl Patience<'_> {
         unreachable!("the limit comes")
     }
 
-    /// Makes writes until each is either done or has met a conflict, or the time is over. How each ended; `Busy` for
+    /// Makes writes until each is either done or has met a conflict, or the time is over. How each ended; `Transient` for
     /// those that are still open then.
     pub(crate) async fn write<S: Store>(&self, store: &S, writes: Vec<Write>) -> Result<Vec<Written>, StoreError> {
         let limit = self.limit();
@@ -153,7 +153,7 @@ impl Patience<'_> {
                     let mut still = Vec::new();
                     for (at, written) in written.into_iter().enumerate() {
                         match written {
-                            Written::Busy(why) => {
+                            Written::Transient(why) => {
                                 still.push(at);
                                 reason = why;
                             }
@@ -162,7 +162,7 @@ impl Patience<'_> {
                     }
                     (reason, still)
                 }
-                Err(StoreError::Busy(why)) => (why, (0..writes.len()).collect()),
+                Err(StoreError::Transient(why)) => (why, (0..writes.len()).collect()),
                 Err(error) => return Err(error),
             };
             if again.is_empty() {
@@ -179,7 +179,7 @@ impl Patience<'_> {
             open = again.into_iter().map(|at| open[at]).collect();
             if !self.wait(tries, limit).await {
                 let why = self.exhausted(&why).to_string();
-                open.iter().for_each(|&at| ended[at] = Some(Written::Busy(why.clone())));
+                open.iter().for_each(|&at| ended[at] = Some(Written::Transient(why.clone())));
                 break;
             }
             before = Some(why);
@@ -194,12 +194,12 @@ impl Patience<'_> {
 }
 
 /// What was not committed: the first record that is not safe, and why.
-pub(crate) type NotSafe = Option<(u32, PipelineError)>;
+pub(crate) type FirstUncommitted = Option<(u32, PipelineError)>;
 
 /// What committing came to.
 #[derive(Debug, Default)]
 pub(crate) struct Committed {
-    pub(crate) not_safe: NotSafe,
+    pub(crate) first_uncommitted: FirstUncommitted,
     /// For records that failed in one group when others held them already: those others.
     pub(crate) folded: HashMap<u32, Vec<Key>>,
 }
@@ -212,19 +212,19 @@ impl<S: Store> Pipeline<S> {
     pub(crate) async fn commit(
         &self,
         batch: &Batch,
-        cells: &Cells,
-        tables: &[Table<'_>],
+        rows_of_fields: &ProjectedRows,
+        record_batches: &[RecordBatch<'_>],
         groups: &Groups<'_>,
-        patience: Patience<'_>,
-        dead: &mut Dead,
+        budget: RetryBudget<'_>,
+        dead: &mut Rejected,
         summary: &mut Summary,
         clock: &mut Clock,
     ) -> Result<Committed, PipelineError> {
         let mut committed = Committed::default();
-        let mut loaded: Vec<Option<Item>> = match patience.retry(|| self.store.load(&groups.keys)).await {
+        let mut loaded: Vec<Option<Item>> = match budget.retry(|| self.store.load(&groups.keys)).await {
             Ok(loaded) => loaded,
-            Err(busy @ StoreError::Busy(_)) => {
-                committed.not_safe = groups.first_record().map(|record| (record, busy.into()));
+            Err(busy @ StoreError::Transient(_)) => {
+                committed.first_uncommitted = groups.first_record().map(|record| (record, busy.into()));
                 return Ok(committed);
             }
             Err(error) => return Err(error.into()),
@@ -234,7 +234,7 @@ impl<S: Store> Pipeline<S> {
         let mut open: Option<HashSet<u32>> = None;
         for attempt in 0.. {
             let wanted = |group: u32| open.as_ref().is_none_or(|open| open.contains(&group));
-            let fold = Fold { tables, groups, batch, cells, loaded: &loaded };
+            let fold = Fold { record_batches, groups, batch, rows_of_fields, loaded: &loaded };
             let died = dead.len();
             let outcome = fold::fold(&fold, &self.store, wanted, dead, &mut summary.fuel)?;
             for (record, _) in &dead[died..] {
@@ -246,23 +246,23 @@ impl<S: Store> Pipeline<S> {
             }
             clock.lap(summary, Stage::Fold);
             if attempt == 0 {
-                summary.behind += outcome.behind;
+                summary.duplicates += outcome.duplicates;
             }
             if outcome.writes.is_empty() {
                 return Ok(committed);
             }
-            let (places, writes): (Vec<(u32, u32)>, Vec<Write>) =
+            let (positions, writes): (Vec<(u32, u32)>, Vec<Write>) =
                 outcome.writes.into_iter().map(|pending| ((pending.group, pending.first), pending.write)).unzip();
-            let written = patience.write(&self.store, writes).await?;
+            let written = budget.write(&self.store, writes).await?;
             let (mut lost, mut first_lost) = (Vec::new(), u32::MAX);
-            for (&(group, first), written) in places.iter().zip(written) {
+            for (&(group, first), written) in positions.iter().zip(written) {
                 match written {
                     Written::Done => summary.groups += 1,
                     Written::Conflict => {
                         lost.push(group);
                         first_lost = first_lost.min(first);
                     }
-                    Written::Busy(why) => note(&mut committed.not_safe, first, || StoreError::Busy(why).into()),
+                    Written::Transient(why) => record_first_failure(&mut committed.first_uncommitted, first, || StoreError::Transient(why).into()),
                 }
             }
             summary.conflicts += lost.len() as u64;
@@ -275,15 +275,15 @@ impl<S: Store> Pipeline<S> {
                 key: groups.keys[lost[0] as usize].to_string(),
                 attempts: attempt + 1,
             };
-            if attempt >= self.retry.conflicts || !patience.wait_for_others(attempt).await {
-                note(&mut committed.not_safe, first_lost, contended);
+            if attempt >= self.retry.conflicts || !budget.wait_for_others(attempt).await {
+                record_first_failure(&mut committed.first_uncommitted, first_lost, contended);
                 return Ok(committed);
             }
             let keys: Vec<Key> = lost.iter().map(|&group| groups.keys[group as usize].clone()).collect();
-            match patience.retry(|| self.store.load(&keys)).await {
+            match budget.retry(|| self.store.load(&keys)).await {
                 Ok(again) => lost.iter().zip(again).for_each(|(&group, item)| loaded[group as usize] = item),
-                Err(busy @ StoreError::Busy(_)) => {
-                    note(&mut committed.not_safe, first_lost, || busy.into());
+                Err(busy @ StoreError::Transient(_)) => {
+                    record_first_failure(&mut committed.first_uncommitted, first_lost, || busy.into());
                     return Ok(committed);
                 }
                 Err(error) => return Err(error.into()),
@@ -296,8 +296,8 @@ impl<S: Store> Pipeline<S> {
 }
 
 /// Notes a record that is not safe, if it is the first.
-pub(crate) fn note(not_safe: &mut NotSafe, record: u32, why: impl FnOnce() -> PipelineError) {
-    if not_safe.as_ref().is_none_or(|(first, _)| record < *first) {
-        *not_safe = Some((record, why()));
+pub(crate) fn record_first_failure(first_uncommitted: &mut FirstUncommitted, record: u32, why: impl FnOnce() -> PipelineError) {
+    if first_uncommitted.as_ref().is_none_or(|(first, _)| record < *first) {
+        *first_uncommitted = Some((record, why()));
     }
 }

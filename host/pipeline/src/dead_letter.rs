@@ -7,7 +7,7 @@ use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
-use crate::position::Place;
+use crate::position::RecordPosition;
 use crate::store::Key;
 
 macro_rules! causes {
@@ -120,7 +120,7 @@ pub struct DeadLetter {
     /// The shard that it came from.
     pub shard: String,
     /// Its place there.
-    pub place: Place,
+    pub position: RecordPosition,
     /// Its partition key, where the stream has them.
     pub partition_key: Option<String>,
     /// When the stream took it, in milliseconds since 1970, where the stream says so.
@@ -133,17 +133,17 @@ pub struct DeadLetter {
     pub reason: Reason,
     /// The number under which it is being driven through again. Given once, so that a redrive that dies and is started
     /// anew meets the fences with the same positions.
-    pub ticket: Option<u64>,
+    pub redrive_sequence: Option<u64>,
     /// Groups that hold the record already: it failed in another group after these were written. A redrive leaves them
     /// alone.
     pub folded: Vec<Key>,
 }
 
 /// The name of a dead letter.
-pub fn id(shard: &str, place: Place) -> String {
-    match place.sub_sequence {
-        0 => format!("{shard}:{}", place.sequence),
-        sub_sequence => format!("{shard}:{}.{sub_sequence}", place.sequence),
+pub fn id(shard: &str, position: RecordPosition) -> String {
+    match position.sub_sequence {
+        0 => format!("{shard}:{}", position.sequence),
+        sub_sequence => format!("{shard}:{}.{sub_sequence}", position.sequence),
     }
 }
 
@@ -153,18 +153,18 @@ impl DeadLetter {
         let found = &batch.records[record as usize];
         // One that fails again is the same letter with another reason; the next redrive gives it a new ticket.
         if let Some(before) = &found.redriven {
-            return Self { reason, ticket: None, ..DeadLetter::clone(before) };
+            return Self { reason, redrive_sequence: None, ..DeadLetter::clone(before) };
         }
         Self {
-            id: id(&batch.shard, found.place),
+            id: id(&batch.shard, found.position),
             shard: batch.shard.to_string(),
-            place: found.place,
+            position: found.position,
             partition_key: found.partition_key.map(|key| String::from_utf8_lossy(batch.slice(key)).into_owned()),
             arrival_ms: found.arrival_ms,
             payload: batch.slice(found.payload).to_vec(),
             cut_from: found.cut_from,
             reason,
-            ticket: None,
+            redrive_sequence: None,
             folded: Vec::new(),
         }
     }

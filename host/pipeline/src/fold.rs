@@ -9,15 +9,15 @@ use paceline_engine::{Column, ColumnBuf, PackedBuf};
 
 use crate::batch::Batch;
 use crate::dead_letter::{Cause, Reason};
-use crate::fence::{Fence, OrdinalSet, SequenceFence};
+use crate::dedup::{DedupState, OrdinalSet, LastPositions};
 use crate::pipeline::PipelineError;
-use crate::project::{Cell, Cells};
+use crate::project::{FieldValue, ProjectedRows};
 use crate::route::write_word;
-use crate::rulebook::{FenceRule, KeyTemplate, Literal};
-use crate::ruling::{Aggregate, AggregatePlan, AttributePlan, PartPlan};
+use crate::rulebook::{DedupRule, KeyTemplate, Literal};
+use crate::rulebook::{LoadedAggregate, BoundAggregate, BoundAttribute, BoundPart};
 use crate::store::{Attribute, Item, Key, Store, Write, check_key};
 use crate::summary::Fuel;
-use crate::table::{Dead, Table};
+use crate::record_batch::{Rejected, RecordBatch};
 
 /// The groups that the records of a batch belong to.
 pub(crate) struct Groups<'c> {
@@ -27,14 +27,14 @@ pub(crate) struct Groups<'c> {
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     /// What each aggregate of each table folds, in stream order.
-    touches: Vec<Vec<Touch>>,
-    /// Of which table and which of its aggregates each entry of `touches` is.
+    group_rows: Vec<Vec<GroupRow>>,
+    /// Of which table and which of its aggregates each entry of `group_rows` is.
     calls: Vec<(usize, usize)>,
 }
 
 /// A row that belongs to a group.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Touch {
+pub(crate) struct GroupRow {
     pub(crate) record: u32,
     pub(crate) row: u32,
     pub(crate) group: u32,
@@ -43,51 +43,51 @@ pub(crate) struct Touch {
 
 impl<'c> Groups<'c> {
     /// Finds the groups of each table's rows.
-    pub(crate) fn find(tables: &[Table<'c>], batch: &Batch, cells: &Cells, dead: &mut Dead) -> Self {
+    pub(crate) fn find(record_batches: &[RecordBatch<'c>], batch: &Batch, rows_of_fields: &ProjectedRows, dead: &mut Rejected) -> Self {
         let mut groups = Self {
             keys: Vec::new(),
             templates: Vec::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            touches: Vec::new(),
+            group_rows: Vec::new(),
             calls: Vec::new(),
         };
         let (mut partition, mut sort) = (String::new(), String::new());
-        for (at, table) in tables.iter().enumerate() {
-            let ruling = &table.plan.ruling;
-            for (nth, (aggregate, plan)) in ruling.aggregates.iter().zip(&table.plan.aggregates).enumerate() {
-                let mut touches = Vec::with_capacity(table.records.len());
+        for (at, record_batch) in record_batches.iter().enumerate() {
+            let rulebook = &record_batch.plan.rulebook;
+            for (nth, (aggregate, plan)) in rulebook.aggregates.iter().zip(&record_batch.plan.aggregates).enumerate() {
+                let mut group_rows = Vec::with_capacity(record_batch.records.len());
                 let mut rendered: Option<u32> = None;
-                for (row, &record) in table.records.iter().enumerate() {
-                    if !plan.only.iter().all(|(slot, literal)| equals(batch, cells, cells.get(record, *slot), literal))
+                for (row, &record) in record_batch.records.iter().enumerate() {
+                    if !plan.only.iter().all(|(index, literal)| equals(batch, rows_of_fields, rows_of_fields.get(record, *index), literal))
                     {
                         continue;
                     }
                     // Neighbours are mostly of one partition: the same race.
-                    if !rendered.is_some_and(|last| same_integers(&plan.partition, cells, last, record)) {
-                        render(&mut partition, &plan.partition, batch, cells, record);
+                    if !rendered.is_some_and(|last| same_integers(&plan.partition, rows_of_fields, last, record)) {
+                        render(&mut partition, &plan.partition, batch, rows_of_fields, record);
                         rendered = Some(record);
                     }
-                    render(&mut sort, &plan.sort, batch, cells, record);
+                    render(&mut sort, &plan.sort, batch, rows_of_fields, record);
                     if let Err(text) = check_key(&partition, &sort) {
                         let reason = Reason::new(Cause::BadGroup, text);
-                        dead.push((record, reason.under(&ruling.book.race_type, ruling.book.version)));
+                        dead.push((record, reason.under(&rulebook.book.race_type, rulebook.book.version)));
                         continue;
                     }
                     let group = groups.intern(&partition, &sort, &aggregate.rule.key);
                     if *groups.templates[group as usize] != aggregate.rule.key {
                         let text = format!("the item {partition} / {sort} is another aggregator's");
                         let reason = Reason::new(Cause::BadGroup, text).by(aggregate.aggregator.plugin().digest());
-                        dead.push((record, reason.under(&ruling.book.race_type, ruling.book.version)));
+                        dead.push((record, reason.under(&rulebook.book.race_type, rulebook.book.version)));
                         continue;
                     }
-                    let ordinal = match plan.ordinal.map(|slot| cells.get(record, slot)) {
-                        Some(Cell::Integer(ordinal)) => ordinal,
+                    let ordinal = match plan.ordinal.map(|index| rows_of_fields.get(record, index)) {
+                        Some(FieldValue::Integer(ordinal)) => ordinal,
                         _ => 0,
                     };
-                    touches.push(Touch { record, row: row as u32, group, ordinal });
+                    group_rows.push(GroupRow { record, row: row as u32, group, ordinal });
                 }
-                groups.touches.push(touches);
+                groups.group_rows.push(group_rows);
                 groups.calls.push((at, nth));
             }
         }
@@ -95,23 +95,23 @@ impl<'c> Groups<'c> {
     }
 
     /// What each aggregate of each table folds: table, aggregate, and its rows in stream order.
-    pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, usize, &[Touch])> {
-        let touches = self.touches.iter().map(Vec::as_slice);
-        self.calls.iter().zip(touches).map(|(&(table, nth), touches)| (table, nth, touches))
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (usize, usize, &[GroupRow])> {
+        let group_rows = self.group_rows.iter().map(Vec::as_slice);
+        self.calls.iter().zip(group_rows).map(|(&(record_batch, nth), group_rows)| (record_batch, nth, group_rows))
     }
 
     /// The keys of a record's groups for which `holds` is true.
     pub(crate) fn of_record(&self, record: u32, holds: impl Fn(u32, i64) -> bool) -> Vec<Key> {
-        let touches = self.touches.iter().filter_map(|touches| {
-            let from = touches.partition_point(|touch| touch.record < record);
-            touches.get(from).filter(|touch| touch.record == record && holds(touch.group, touch.ordinal))
+        let group_rows = self.group_rows.iter().filter_map(|group_rows| {
+            let from = group_rows.partition_point(|group_row| group_row.record < record);
+            group_rows.get(from).filter(|group_row| group_row.record == record && holds(group_row.group, group_row.ordinal))
         });
-        touches.map(|touch| self.keys[touch.group as usize].clone()).collect()
+        group_rows.map(|group_row| self.keys[group_row.group as usize].clone()).collect()
     }
 
     /// The first record that belongs to any group.
     pub(crate) fn first_record(&self) -> Option<u32> {
-        self.touches.iter().filter_map(|touches| touches.first()).map(|touch| touch.record).min()
+        self.group_rows.iter().filter_map(|group_rows| group_rows.first()).map(|group_row| group_row.record).min()
     }
 
     fn intern(&mut self, partition: &str, sort: &str, template: &'c KeyTemplate) -> u32 {
@@ -136,34 +136,34 @@ impl<'c> Groups<'c> {
     }
 }
 
-fn render(into: &mut String, parts: &[PartPlan], batch: &Batch, cells: &Cells, record: u32) {
+fn render(into: &mut String, parts: &[BoundPart], batch: &Batch, rows_of_fields: &ProjectedRows, record: u32) {
     into.clear();
     for part in parts {
         match part {
-            PartPlan::Literal(literal) => into.push_str(literal),
-            PartPlan::Cell(slot) => {
-                write_word(into, batch, cells, cells.get(record, *slot));
+            BoundPart::Literal(literal) => into.push_str(literal),
+            BoundPart::FieldValue(index) => {
+                write_word(into, batch, rows_of_fields, rows_of_fields.get(record, *index));
             }
         }
     }
 }
 
 /// Whether a template gives the same text for two records, as far as integers tell.
-fn same_integers(parts: &[PartPlan], cells: &Cells, one: u32, other: u32) -> bool {
+fn same_integers(parts: &[BoundPart], rows_of_fields: &ProjectedRows, one: u32, other: u32) -> bool {
     parts.iter().all(|part| match part {
-        PartPlan::Literal(_) => true,
-        PartPlan::Cell(slot) => {
-            let cell = cells.get(one, *slot);
-            matches!(cell, Cell::Integer(_)) && cell == cells.get(other, *slot)
+        BoundPart::Literal(_) => true,
+        BoundPart::FieldValue(index) => {
+            let value = rows_of_fields.get(one, *index);
+            matches!(value, FieldValue::Integer(_)) && value == rows_of_fields.get(other, *index)
         }
     })
 }
 
-fn equals(batch: &Batch, cells: &Cells, cell: Cell, literal: &Literal) -> bool {
+fn equals(batch: &Batch, rows_of_fields: &ProjectedRows, value: FieldValue, literal: &Literal) -> bool {
     match literal {
-        Literal::Boolean(wanted) => cell == Cell::Boolean(*wanted),
-        Literal::Integer(wanted) => cell == Cell::Integer(*wanted),
-        Literal::Text(wanted) => cells.text(batch, cell) == Some(wanted.as_bytes()),
+        Literal::Boolean(wanted) => value == FieldValue::Boolean(*wanted),
+        Literal::Integer(wanted) => value == FieldValue::Integer(*wanted),
+        Literal::Text(wanted) => rows_of_fields.text(batch, value) == Some(wanted.as_bytes()),
     }
 }
 
@@ -173,7 +173,7 @@ pub(crate) struct Outcome {
     /// What is to be written.
     pub(crate) writes: Vec<Pending>,
     /// Rows that were behind their group's fence: folded before.
-    pub(crate) behind: u64,
+    pub(crate) duplicates: u64,
 }
 
 /// A write that waits to be made.
@@ -187,7 +187,7 @@ pub(crate) struct Pending {
 
 /// A group while it is being folded.
 struct Group {
-    fence: Option<Fence>,
+    dedup: Option<DedupState>,
     state: Option<Vec<u8>>,
     /// Of the last row folded: which call, and which record.
     last: Option<(usize, u32)>,
@@ -205,7 +205,7 @@ pub(crate) fn fold<S: Store>(
     fold: &Fold<'_, '_>,
     store: &S,
     wanted: impl Fn(u32) -> bool,
-    dead: &mut Dead,
+    dead: &mut Rejected,
     fuel: &mut Fuel,
 ) -> Result<Outcome, PipelineError> {
     let mut gone: HashSet<u32> = dead.iter().map(|(record, _)| *record).collect();
@@ -226,10 +226,10 @@ pub(crate) fn fold<S: Store>(
 
 /// What is folded into what.
 pub(crate) struct Fold<'a, 'c> {
-    pub(crate) tables: &'a [Table<'c>],
+    pub(crate) record_batches: &'a [RecordBatch<'c>],
     pub(crate) groups: &'a Groups<'c>,
     pub(crate) batch: &'a Batch,
-    pub(crate) cells: &'a Cells,
+    pub(crate) rows_of_fields: &'a ProjectedRows,
     /// The groups' items as they were read.
     pub(crate) loaded: &'a [Option<Item>],
 }
@@ -241,54 +241,54 @@ impl Fold<'_, '_> {
         fits: &impl Fn(&Key, &Item) -> Result<(), String>,
         gone: &HashSet<u32>,
         fuel: &mut Fuel,
-    ) -> Result<Result<Outcome, Dead>, PipelineError> {
+    ) -> Result<Result<Outcome, Rejected>, PipelineError> {
         let mut groups: Vec<Group> = Vec::with_capacity(self.loaded.len());
-        groups.resize_with(self.loaded.len(), || Group { fence: None, state: None, last: None, first: 0, segment: 0 });
+        groups.resize_with(self.loaded.len(), || Group { dedup: None, state: None, last: None, first: 0, segment: 0 });
         let mut outcome = Outcome::default();
-        let mut bad = Dead::new();
+        let mut bad = Rejected::new();
 
         // Which rows each call folds. Calls are made segment by segment, so that a group whose rows go by several
         // rulings is handed from one to the other in stream order.
-        let mut calls: BTreeMap<(u32, usize), Vec<Touch>> = BTreeMap::new();
+        let mut calls: BTreeMap<(u32, usize), Vec<GroupRow>> = BTreeMap::new();
         // Nearly all rows are of the first segment, which is found without a search.
-        let mut firsts: Vec<Vec<Touch>> =
-            self.groups.touches.iter().map(|touches| Vec::with_capacity(touches.len())).collect();
-        for (call, touch) in self.in_order() {
-            if !gone.is_empty() && gone.contains(&touch.record) || !wanted(touch.group) {
+        let mut firsts: Vec<Vec<GroupRow>> =
+            self.groups.group_rows.iter().map(|group_rows| Vec::with_capacity(group_rows.len())).collect();
+        for (call, group_row) in self.in_order() {
+            if !gone.is_empty() && gone.contains(&group_row.record) || !wanted(group_row.group) {
                 continue;
             }
-            let group = &mut groups[touch.group as usize];
-            match self.admit(group, call, touch) {
+            let group = &mut groups[group_row.group as usize];
+            match self.admit(group, call, group_row) {
                 Ok(true) => {}
                 Ok(false) => {
-                    outcome.behind += 1;
+                    outcome.duplicates += 1;
                     continue;
                 }
                 Err(reason) => {
-                    bad.push((touch.record, reason));
+                    bad.push((group_row.record, reason));
                     continue;
                 }
             }
             match group.last {
-                None => group.first = touch.record,
+                None => group.first = group_row.record,
                 Some((last, _)) if last != call => group.segment += 1,
                 Some(_) => {}
             }
-            group.last = Some((call, touch.record));
+            group.last = Some((call, group_row.record));
             match group.segment {
-                0 => firsts[call].push(touch),
-                segment => calls.entry((segment, call)).or_default().push(touch),
+                0 => firsts[call].push(group_row),
+                segment => calls.entry((segment, call)).or_default().push(group_row),
             }
         }
         if !bad.is_empty() {
             return Ok(Err(bad));
         }
-        let firsts = firsts.into_iter().enumerate().filter(|(_, touches)| !touches.is_empty());
-        calls.extend(firsts.map(|(call, touches)| ((0, call), touches)));
+        let firsts = firsts.into_iter().enumerate().filter(|(_, group_rows)| !group_rows.is_empty());
+        calls.extend(firsts.map(|(call, group_rows)| ((0, call), group_rows)));
 
         let mut local = vec![u32::MAX; groups.len()];
-        for ((_, call), touches) in &calls {
-            self.call(*call, touches, &mut groups, &mut local, &mut bad, fuel)?;
+        for ((_, call), group_rows) in &calls {
+            self.call(*call, group_rows, &mut groups, &mut local, &mut bad, fuel)?;
         }
         if !bad.is_empty() {
             return Ok(Err(bad));
@@ -301,72 +301,72 @@ impl Fold<'_, '_> {
     }
 
     /// Every row of every call. The order matters within a group only, so one table's calls may come one after another.
-    fn in_order(&self) -> Vec<(usize, Touch)> {
-        let touches = self.groups.touches.iter().enumerate();
+    fn in_order(&self) -> Vec<(usize, GroupRow)> {
+        let group_rows = self.groups.group_rows.iter().enumerate();
         let mut all: Vec<_> =
-            touches.flat_map(|(call, touches)| touches.iter().map(move |touch| (call, *touch))).collect();
-        if self.tables.len() > 1 {
-            all.sort_by_key(|(_, touch)| touch.record);
+            group_rows.flat_map(|(call, group_rows)| group_rows.iter().map(move |group_row| (call, *group_row))).collect();
+        if self.record_batches.len() > 1 {
+            all.sort_by_key(|(_, group_row)| group_row.record);
         }
         all
     }
 
     /// Whether a group's item, as it was read, holds a record already.
     pub(crate) fn holds(&self, group: u32, record: u32, ordinal: i64) -> bool {
-        match self.loaded[group as usize].as_ref().map(|item| &item.fence) {
-            Some(Fence::Sequence(fence)) => !fence.admits(&self.batch.shard, self.batch.records[record as usize].place),
-            Some(Fence::Ordinal(fence)) => fence.contains(ordinal),
+        match self.loaded[group as usize].as_ref().map(|item| &item.dedup) {
+            Some(DedupState::Sequence(dedup)) => !dedup.is_new(&self.batch.shard, self.batch.records[record as usize].position),
+            Some(DedupState::Ordinal(dedup)) => dedup.contains(ordinal),
             None => false,
         }
     }
 
-    fn aggregate(&self, call: usize) -> (&Aggregate, &AggregatePlan) {
-        let (table, nth) = self.groups.calls[call];
-        let plan = self.tables[table].plan;
-        (&plan.ruling.aggregates[nth], &plan.aggregates[nth])
+    fn aggregate(&self, call: usize) -> (&LoadedAggregate, &BoundAggregate) {
+        let (record_batch, nth) = self.groups.calls[call];
+        let plan = self.record_batches[record_batch].plan;
+        (&plan.rulebook.aggregates[nth], &plan.aggregates[nth])
     }
 
     fn reason(&self, call: usize, cause: Cause, text: String) -> Reason {
-        let book = &self.tables[self.groups.calls[call].0].plan.ruling.book;
+        let book = &self.record_batches[self.groups.calls[call].0].plan.rulebook.book;
         let plugin = self.aggregate(call).0.aggregator.plugin().digest();
         Reason::new(cause, text).by(plugin).under(&book.race_type, book.version)
     }
 
     /// Whether a row has not been folded into its group yet. Rows are asked about once each, in stream order.
-    fn admit(&self, group: &mut Group, call: usize, touch: Touch) -> Result<bool, Reason> {
-        if let Some(before) = &self.batch.records[touch.record as usize].redriven
-            && before.folded.contains(&self.groups.keys[touch.group as usize])
+    fn admit(&self, group: &mut Group, call: usize, group_row: GroupRow) -> Result<bool, Reason> {
+        if let Some(before) = &self.batch.records[group_row.record as usize].redriven
+            && before.folded.contains(&self.groups.keys[group_row.group as usize])
         {
             return Ok(false);
         }
-        let loaded = self.loaded[touch.group as usize].as_ref();
-        let rule = &self.aggregate(call).0.rule.fence;
-        let fence = group.fence.get_or_insert_with(|| match (loaded, rule) {
-            (Some(item), _) => item.fence.clone(),
-            (None, FenceRule::Sequence) => Fence::Sequence(SequenceFence::default()),
-            (None, FenceRule::Ordinal(_)) => Fence::Ordinal(OrdinalSet::default()),
+        let loaded = self.loaded[group_row.group as usize].as_ref();
+        let rule = &self.aggregate(call).0.rule.dedup;
+        let dedup = group.dedup.get_or_insert_with(|| match (loaded, rule) {
+            (Some(item), _) => item.dedup.clone(),
+            (None, DedupRule::Sequence) => DedupState::Sequence(LastPositions::default()),
+            (None, DedupRule::Ordinal(_)) => DedupState::Ordinal(OrdinalSet::default()),
         });
-        match (fence, rule) {
-            (Fence::Sequence(fence), FenceRule::Sequence) => {
+        match (dedup, rule) {
+            (DedupState::Sequence(dedup), DedupRule::Sequence) => {
                 // Against what was loaded: within a batch every record is new, whichever aggregator had the last one.
-                let place = self.batch.records[touch.record as usize].place;
-                let before = loaded.and_then(|item| match &item.fence {
-                    Fence::Sequence(before) => Some(before),
-                    Fence::Ordinal(_) => None,
+                let position = self.batch.records[group_row.record as usize].position;
+                let before = loaded.and_then(|item| match &item.dedup {
+                    DedupState::Sequence(before) => Some(before),
+                    DedupState::Ordinal(_) => None,
                 });
-                if before.is_some_and(|before| !before.admits(&self.batch.shard, place)) {
+                if before.is_some_and(|before| !before.is_new(&self.batch.shard, position)) {
                     return Ok(false);
                 }
-                fence.advance(&self.batch.shard, place);
+                dedup.record(&self.batch.shard, position);
                 Ok(true)
             }
-            (Fence::Ordinal(fence), FenceRule::Ordinal(_)) => Ok(fence.insert(touch.ordinal)),
+            (DedupState::Ordinal(dedup), DedupRule::Ordinal(_)) => Ok(dedup.insert(group_row.ordinal)),
             _ => Err(self.reason(
                 call,
                 Cause::BadGroup,
                 format!(
                     "the item {} has another sort of fence than the rulebook says",
-                    self.groups.keys[touch.group as usize]
+                    self.groups.keys[group_row.group as usize]
                 ),
             )),
         }
@@ -384,22 +384,22 @@ impl Fold<'_, '_> {
     fn call(
         &self,
         call: usize,
-        touches: &[Touch],
+        group_rows: &[GroupRow],
         groups: &mut [Group],
         local: &mut [u32],
-        bad: &mut Dead,
+        bad: &mut Rejected,
         fuel: &mut Fuel,
     ) -> Result<(), PipelineError> {
-        let table = &self.tables[self.groups.calls[call].0];
+        let record_batch = &self.record_batches[self.groups.calls[call].0];
         let aggregate = self.aggregate(call).0;
         let mut touched = Vec::new();
-        let indexes: Vec<u32> = touches
+        let indexes: Vec<u32> = group_rows
             .iter()
-            .map(|touch| {
-                let index = &mut local[touch.group as usize];
+            .map(|group_row| {
+                let index = &mut local[group_row.group as usize];
                 if *index == u32::MAX {
                     *index = touched.len() as u32;
-                    touched.push(touch.group);
+                    touched.push(group_row.group);
                 }
                 *index
             })
@@ -407,20 +407,20 @@ impl Fold<'_, '_> {
         touched.iter().for_each(|&group| local[group as usize] = u32::MAX);
 
         let states: PackedBuf = touched.iter().map(|&at| self.state(&groups[at as usize], at)).collect();
-        let columns = table.columns(&aggregate.needs);
+        let columns = record_batch.columns(&aggregate.inputs);
         let mut session = aggregate.aggregator.session();
-        let folded = if touches.len() == table.records.len() {
-            session.fold(&columns, &table.scores, &indexes, states.as_packed())?
+        let folded = if group_rows.len() == record_batch.records.len() {
+            session.fold(&columns, &record_batch.scores, &indexes, states.as_packed())?
         } else {
-            let rows: Vec<u32> = touches.iter().map(|touch| touch.row).collect();
+            let rows: Vec<u32> = group_rows.iter().map(|group_row| group_row.row).collect();
             let taken: Vec<ColumnBuf> = columns.iter().map(|column| column.take(&rows)).collect();
             let taken: Vec<Column<'_>> = taken.iter().map(ColumnBuf::as_column).collect();
-            let scores: Vec<f64> = rows.iter().map(|&row| table.scores[row as usize]).collect();
+            let scores: Vec<f64> = rows.iter().map(|&row| record_batch.scores[row as usize]).collect();
             session.fold(&taken, &scores, &indexes, states.as_packed())?
         };
         *fuel.entry(aggregate.aggregator.plugin().digest()).or_default() += session.fuel();
         for (row, fault) in folded.failed {
-            bad.push((touches[row as usize].record, self.reason(call, Cause::PluginFailed, fault.to_string())));
+            bad.push((group_rows[row as usize].record, self.reason(call, Cause::PluginFailed, fault.to_string())));
         }
         for (&group, state) in touched.iter().zip(folded.states.as_packed().iter()) {
             groups[group as usize].state = Some(state.to_vec());
@@ -435,9 +435,9 @@ impl Fold<'_, '_> {
         call: usize,
         groups: &mut [Group],
         outcome: &mut Outcome,
-        calls: &BTreeMap<(u32, usize), Vec<Touch>>,
+        calls: &BTreeMap<(u32, usize), Vec<GroupRow>>,
         fits: &impl Fn(&Key, &Item) -> Result<(), String>,
-        bad: &mut Dead,
+        bad: &mut Rejected,
         fuel: &mut Fuel,
     ) -> Result<(), PipelineError> {
         let (aggregate, plan) = self.aggregate(call);
@@ -452,7 +452,7 @@ impl Fold<'_, '_> {
         *fuel.entry(aggregate.aggregator.plugin().digest()).or_default() += session.fuel();
         // Without outputs, or without room for it, the group can't be written: all that this batch has for it goes back.
         let mut go_back = |group: u32, reason: Reason| {
-            let records = calls.values().flatten().filter(|touch| touch.group == group).map(|touch| touch.record);
+            let records = calls.values().flatten().filter(|group_row| group_row.group == group).map(|group_row| group_row.record);
             bad.extend(records.map(|record| (record, reason.clone())));
         };
         for (index, fault) in finished.failed {
@@ -463,13 +463,13 @@ impl Fold<'_, '_> {
             let (_, record) = group.last.expect("it was touched");
             let mut attributes = outputs(aggregate, &finished.columns, index);
             for (name, plan) in &plan.attributes {
-                attributes.push((Arc::clone(name), attribute(plan, self.batch, self.cells, record)));
+                attributes.push((Arc::clone(name), attribute(plan, self.batch, self.rows_of_fields, record)));
             }
             let expected = self.loaded[at as usize].as_ref().map(|item| item.revision);
             let item = Item {
                 revision: expected.unwrap_or(0) + 1,
                 state: group.state.take().expect("it was folded"),
-                fence: group.fence.take().expect("it was asked"),
+                dedup: group.dedup.take().expect("it was asked"),
                 attributes,
                 provenance: Arc::clone(&aggregate.provenance),
             };
@@ -487,27 +487,27 @@ impl Fold<'_, '_> {
 }
 
 /// A record's value of an attribute that the rulebook adds.
-pub(crate) fn attribute(plan: &AttributePlan, batch: &Batch, cells: &Cells, record: u32) -> Attribute {
+pub(crate) fn attribute(plan: &BoundAttribute, batch: &Batch, rows_of_fields: &ProjectedRows, record: u32) -> Attribute {
     match plan {
-        AttributePlan::Value(slot) => match cells.get(record, *slot) {
-            Cell::Boolean(value) => Attribute::Boolean(value),
-            Cell::Integer(value) => Attribute::Integer(value),
-            Cell::Number(value) => Attribute::Number(value),
-            cell => {
-                let text = cells.text(batch, cell).unwrap_or_default();
+        BoundAttribute::Value(index) => match rows_of_fields.get(record, *index) {
+            FieldValue::Boolean(value) => Attribute::Boolean(value),
+            FieldValue::Integer(value) => Attribute::Integer(value),
+            FieldValue::Number(value) => Attribute::Number(value),
+            value => {
+                let text = rows_of_fields.text(batch, value).unwrap_or_default();
                 Attribute::Text(String::from_utf8_lossy(text).into_owned())
             }
         },
-        AttributePlan::Text(parts) => {
+        BoundAttribute::Text(parts) => {
             let mut text = String::new();
-            render(&mut text, parts, batch, cells, record);
+            render(&mut text, parts, batch, rows_of_fields, record);
             Attribute::Text(text)
         }
     }
 }
 
 /// What is written of a group, by the names that the rulebook gives the outputs.
-pub(crate) fn outputs(aggregate: &Aggregate, columns: &[ColumnBuf], group: usize) -> Vec<(Arc<str>, Attribute)> {
+pub(crate) fn outputs(aggregate: &LoadedAggregate, columns: &[ColumnBuf], group: usize) -> Vec<(Arc<str>, Attribute)> {
     let named = aggregate.outputs.iter().zip(columns);
     named.filter_map(|(name, column)| output(column, group).map(|value| (Arc::clone(name), value))).collect()
 }

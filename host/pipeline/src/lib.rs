@@ -22,7 +22,7 @@
 //! - [`batch`], [`position`]: records and where they stand.
 //! - [`rulebook`], [`registry`]: what records are judged by, and its change while the stream flows.
 //! - [`mod@pointer`], [`template`]: fields, and texts with fields in them.
-//! - [`fence`]: what has been folded already.
+//! - [`dedup`]: what has been folded already.
 //! - [`store`]: where the outcome stands.
 //! - [`dead_letter`], [`summary`]: what could not go on, and what a run came to.
 #![forbid(unsafe_code)]
@@ -31,7 +31,7 @@ mod acknowledge;
 pub mod batch;
 mod commit;
 pub mod dead_letter;
-pub mod fence;
+pub mod dedup;
 mod fold;
 pub mod pipeline;
 pub mod pointer;
@@ -41,7 +41,7 @@ pub mod receive;
 pub mod registry;
 mod route;
 pub mod rulebook;
-mod ruling;
+mod rulebook;
 pub mod run;
 mod score;
 pub mod store;
@@ -52,7 +52,7 @@ pub mod toml_error;
 mod validate;
 pub mod window;
 
-pub use commit::Retry;
+pub use commit::RetryPolicy;
 pub use pipeline::{Pipeline, PipelineError};
 pub use registry::Rulebooks;
 pub use store::Store;

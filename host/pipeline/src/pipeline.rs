@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use paceline_engine::EngineError;
 
 use crate::batch::{Batch, BatchLimits};
-use crate::commit::{Patience, Retry};
+use crate::commit::{RetryBudget, RetryPolicy};
 use crate::dead_letter::DeadLetter;
 use crate::fold::{self, Fold, Groups};
-use crate::project::Cells;
+use crate::project::ProjectedRows;
 use crate::registry::{Catalog, Rulebooks};
 use crate::route::{Route, route};
 use crate::score::score;
 use crate::store::{Item, Key, Pin, PinKey, Store, StoreError, Write};
 use crate::summary::{Stage, Summary};
-use crate::table::{Dead, Table};
+use crate::record_batch::{Rejected, RecordBatch};
 use crate::validate::validate;
 
 /// Why a batch can't be done. Nothing of it is acknowledged; what was written of it stands behind the fences.
@@ -68,8 +68,8 @@ pub enum PipelineError {
 impl PipelineError {
     /// Whether it passes by itself, so that the batch may be tried again: the store is busy, or another host is at work
     /// on the same groups, as while one deployment or worker takes over from another.
-    pub fn passes(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Busy(_)) | Self::Contended { .. })
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Transient(_)) | Self::Contended { .. })
     }
 }
 
@@ -82,7 +82,7 @@ pub struct Pipeline<S> {
     pub(crate) store: S,
     rulebooks: Arc<Rulebooks>,
     limits: BatchLimits,
-    pub(crate) retry: Retry,
+    pub(crate) retry: RetryPolicy,
     pins: Mutex<HashMap<PinKey, Pin>>,
 }
 
@@ -92,23 +92,23 @@ pub struct Pipeline<S> {
 pub struct Done {
     /// The first record that is not safe, by its index, and why: it and all after it have to come again. Nothing where
     /// all of the batch is safe.
-    pub not_safe: Option<(u32, PipelineError)>,
+    pub first_uncommitted: Option<(u32, PipelineError)>,
 }
 
 /// A batch that is judged: what is to be written of it.
 #[derive(Debug)]
-pub struct Judged {
+pub struct Evaluation {
     /// The groups' writes, in no order.
     pub writes: Vec<Write>,
     /// The records that could not go on, in the order of the batch.
     pub dead: Vec<DeadLetter>,
     /// Rows that were folded before.
-    pub behind: u64,
+    pub duplicates: u64,
 }
 
 impl<S: Store> Pipeline<S> {
     /// A pipeline into this store, by these rulebooks.
-    pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: Retry) -> Self {
+    pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
         Self { store, rulebooks, limits, retry, pins: Mutex::default() }
     }
 
@@ -133,44 +133,44 @@ impl<S: Store> Pipeline<S> {
         summary: &mut Summary,
     ) -> Result<Done, PipelineError> {
         let mut clock = Clock(Instant::now());
-        let patience = self.patience(deadline);
-        let (catalog, cells, mut dead, routes) = self.prepare(batch, patience, summary, &mut clock).await?;
-        let tables = judge(&catalog, batch, &cells, routes, &mut dead, summary, &mut clock)?;
-        let groups = Groups::find(&tables, batch, &cells, &mut dead);
+        let budget = self.budget(deadline);
+        let (catalog, rows_of_fields, mut dead, routes) = self.prepare(batch, budget, summary, &mut clock).await?;
+        let record_batches = evaluate(&catalog, batch, &rows_of_fields, routes, &mut dead, summary, &mut clock)?;
+        let groups = Groups::find(&record_batches, batch, &rows_of_fields, &mut dead);
         clock.lap(summary, Stage::Fold);
 
-        let committing = if dead.is_empty() { patience } else { patience.leaving_time_for_letters() };
+        let committing = if dead.is_empty() { budget } else { budget.leaving_time_for_letters() };
         let mut committed =
-            self.commit(batch, &cells, &tables, &groups, committing, &mut dead, summary, &mut clock).await?;
+            self.commit(batch, &rows_of_fields, &record_batches, &groups, committing, &mut dead, summary, &mut clock).await?;
 
-        let letters = letters(batch, dead, &mut committed.folded);
-        let mut not_safe = committed.not_safe;
-        self.acknowledge(batch, &letters, &mut not_safe, patience, summary).await?;
+        let dead_letters = dead_letters(batch, dead, &mut committed.folded);
+        let mut first_uncommitted = committed.first_uncommitted;
+        self.acknowledge(batch, &dead_letters, &mut first_uncommitted, budget, summary).await?;
         clock.lap(summary, Stage::Acknowledge);
-        summary.records += not_safe.as_ref().map_or(batch.records.len() as u64, |(record, _)| u64::from(*record));
+        summary.records += first_uncommitted.as_ref().map_or(batch.records.len() as u64, |(record, _)| u64::from(*record));
         summary.batches += 1;
-        Ok(Done { not_safe })
+        Ok(Done { first_uncommitted })
     }
 
-    pub(crate) fn patience(&self, deadline: Option<Instant>) -> Patience<'_> {
-        Patience { policy: &self.retry, deadline: deadline.map(Into::into) }
+    pub(crate) fn budget(&self, deadline: Option<Instant>) -> RetryBudget<'_> {
+        RetryBudget { policy: &self.retry, deadline: deadline.map(Into::into) }
     }
 
     /// Takes a batch up to the point where it would be written, and no further.
-    pub async fn judge(&self, batch: &Batch) -> Result<Judged, PipelineError> {
+    pub async fn evaluate(&self, batch: &Batch) -> Result<Evaluation, PipelineError> {
         let (mut summary, mut clock) = (Summary::default(), Clock(Instant::now()));
-        let patience = self.patience(None);
-        let (catalog, cells, mut dead, routes) = self.prepare(batch, patience, &mut summary, &mut clock).await?;
-        let tables = judge(&catalog, batch, &cells, routes, &mut dead, &mut summary, &mut clock)?;
-        let groups = Groups::find(&tables, batch, &cells, &mut dead);
-        let loaded: Vec<Option<Item>> = patience.retry(|| self.store.load(&groups.keys)).await?;
-        let fold = Fold { tables: &tables, groups: &groups, batch, cells: &cells, loaded: &loaded };
+        let budget = self.budget(None);
+        let (catalog, rows_of_fields, mut dead, routes) = self.prepare(batch, budget, &mut summary, &mut clock).await?;
+        let record_batches = evaluate(&catalog, batch, &rows_of_fields, routes, &mut dead, &mut summary, &mut clock)?;
+        let groups = Groups::find(&record_batches, batch, &rows_of_fields, &mut dead);
+        let loaded: Vec<Option<Item>> = budget.retry(|| self.store.load(&groups.keys)).await?;
+        let fold = Fold { record_batches: &record_batches, groups: &groups, batch, rows_of_fields: &rows_of_fields, loaded: &loaded };
         let outcome = fold::fold(&fold, &self.store, |_| true, &mut dead, &mut summary.fuel)?;
-        let letters = letters(batch, dead, &mut HashMap::new());
-        Ok(Judged {
+        let dead_letters = dead_letters(batch, dead, &mut HashMap::new());
+        Ok(Evaluation {
             writes: outcome.writes.into_iter().map(|pending| pending.write).collect(),
-            dead: letters.into_iter().map(|(_, letter)| letter).collect(),
-            behind: outcome.behind,
+            dead: dead_letters.into_iter().map(|(_, letter)| letter).collect(),
+            duplicates: outcome.duplicates,
         })
     }
 
@@ -178,19 +178,19 @@ impl<S: Store> Pipeline<S> {
     pub(crate) async fn prepare(
         &self,
         batch: &Batch,
-        patience: Patience<'_>,
+        budget: RetryBudget<'_>,
         summary: &mut Summary,
         clock: &mut Clock,
     ) -> Result<Prepared, PipelineError> {
         loop {
             let catalog = self.rulebooks.catalog();
-            let (cells, mut dead) = catalog.projection.project(batch, self.limits.max_payload_bytes);
+            let (rows_of_fields, mut dead) = catalog.projection.project(batch, self.limits.max_payload_bytes);
             clock.lap(summary, Stage::Project);
-            let routes = route(&catalog, batch, &cells, &mut dead);
-            let routes = self.rule(&catalog, patience, routes).await?;
+            let routes = route(&catalog, batch, &rows_of_fields, &mut dead);
+            let routes = self.rule(&catalog, budget, routes).await?;
             clock.lap(summary, Stage::Route);
             if let Some(routes) = routes {
-                return Ok((catalog, cells, dead, routes));
+                return Ok((catalog, rows_of_fields, dead, routes));
             }
             // A rulebook came in from the registry. It may read other fields, so the payloads are read once more.
         }
@@ -200,22 +200,22 @@ impl<S: Store> Pipeline<S> {
     async fn rule(
         &self,
         catalog: &Catalog,
-        patience: Patience<'_>,
+        budget: RetryBudget<'_>,
         routes: Vec<(Route, Vec<u32>)>,
     ) -> Result<Option<Vec<Ruled>>, PipelineError> {
         let keys: Vec<PinKey> = routes.iter().filter_map(|(route, _)| route.pin_key()).collect();
-        let pins = self.pins(catalog, patience, &keys).await?;
+        let pins = self.pins(catalog, budget, &keys).await?;
         let mut pins = pins.into_iter();
         let mut complete = true;
-        let mut ruled: Vec<Ruled> = Vec::new();
+        let mut by_rulebook: Vec<Ruled> = Vec::new();
         for (route, records) in routes {
-            let active = catalog.active(&route.race_type).expect("routed by it").ruling.book.version;
+            let active = catalog.active(&route.race_type).expect("routed by it").rulebook.book.version;
             let version = match &route.pinned {
                 None => active,
                 Some(value) => {
                     let pin = pins.next().expect("a pin for each key");
                     let known = catalog.plan(&route.race_type, pin.version);
-                    if known.is_none_or(|plan| *plan.ruling.digest.as_bytes() != pin.rulebook) {
+                    if known.is_none_or(|plan| *plan.rulebook.digest.as_bytes() != pin.rulebook) {
                         self.rulebooks.recall(&route.race_type, pin).map_err(|reason| PipelineError::Pin {
                             race_type: route.race_type.clone(),
                             value: value.clone(),
@@ -227,24 +227,24 @@ impl<S: Store> Pipeline<S> {
                     pin.version
                 }
             };
-            match ruled.iter_mut().find(|(race_type, other, _)| *race_type == route.race_type && *other == version) {
+            match by_rulebook.iter_mut().find(|(race_type, other, _)| *race_type == route.race_type && *other == version) {
                 Some((_, _, all)) => all.extend(records),
-                None => ruled.push((route.race_type, version, records)),
+                None => by_rulebook.push((route.race_type, version, records)),
             }
         }
-        for (_, _, records) in &mut ruled {
+        for (_, _, records) in &mut by_rulebook {
             if !records.is_sorted() {
                 records.sort_unstable();
             }
         }
-        Ok(complete.then_some(ruled))
+        Ok(complete.then_some(by_rulebook))
     }
 
     /// The pins of races; those that have none are pinned to what is active.
     async fn pins(
         &self,
         catalog: &Catalog,
-        patience: Patience<'_>,
+        budget: RetryBudget<'_>,
         keys: &[PinKey],
     ) -> Result<Vec<Pin>, PipelineError> {
         let remembered = |key: &PinKey| self.pins.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied();
@@ -252,19 +252,19 @@ impl<S: Store> Pipeline<S> {
         let unknown: Vec<PinKey> =
             keys.iter().zip(&pins).filter(|(_, pin)| pin.is_none()).map(|(key, _)| key.clone()).collect();
         if !unknown.is_empty() {
-            let mut found = patience.retry(|| self.store.pins(&unknown)).await?;
+            let mut found = budget.retry(|| self.store.pins(&unknown)).await?;
             let fresh: Vec<(PinKey, Pin)> = unknown
                 .iter()
                 .zip(&found)
                 .filter(|(_, pin)| pin.is_none())
                 .map(|(key, _)| {
-                    let ruling = &catalog.active(&key.race_type).expect("routed by it").ruling;
-                    let pin = Pin { version: ruling.book.version, rulebook: *ruling.digest.as_bytes() };
+                    let rulebook = &catalog.active(&key.race_type).expect("routed by it").rulebook;
+                    let pin = Pin { version: rulebook.book.version, rulebook: *rulebook.digest.as_bytes() };
                     (key.clone(), pin)
                 })
                 .collect();
             if !fresh.is_empty() {
-                let mut stand = patience.retry(|| self.store.pin(&fresh)).await?.into_iter();
+                let mut stand = budget.retry(|| self.store.pin(&fresh)).await?.into_iter();
                 found.iter_mut().filter(|pin| pin.is_none()).for_each(|pin| *pin = stand.next());
             }
             let mut memory = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
@@ -279,38 +279,38 @@ impl<S: Store> Pipeline<S> {
     }
 }
 
-pub(crate) type Prepared = (Arc<Catalog>, Cells, Dead, Vec<Ruled>);
+pub(crate) type Prepared = (Arc<Catalog>, ProjectedRows, Rejected, Vec<Ruled>);
 
 /// Race type, version, and the records that go by them, ascending.
 pub(crate) type Ruled = (String, u64, Vec<u32>);
 
 /// Gathers, validates and scores the records of each ruling.
-pub(crate) fn judge<'c>(
+pub(crate) fn evaluate<'c>(
     catalog: &'c Catalog,
     batch: &Batch,
-    cells: &Cells,
+    rows_of_fields: &ProjectedRows,
     routes: Vec<Ruled>,
-    dead: &mut Dead,
+    dead: &mut Rejected,
     summary: &mut Summary,
     clock: &mut Clock,
-) -> Result<Vec<Table<'c>>, PipelineError> {
-    let mut tables = Vec::new();
+) -> Result<Vec<RecordBatch<'c>>, PipelineError> {
+    let mut record_batches = Vec::new();
     for (race_type, version, records) in routes {
         let plan = catalog.plan(&race_type, version).expect("the catalog holds it");
-        *summary.ruled.entry((race_type, version)).or_default() += records.len() as u64;
-        let mut table = Table::gather(plan, &catalog.projection, batch, cells, records, dead);
+        *summary.by_rulebook.entry((race_type, version)).or_default() += records.len() as u64;
+        let mut record_batch = RecordBatch::gather(plan, &catalog.projection, batch, rows_of_fields, records, dead);
         clock.lap(summary, Stage::Gather);
-        validate(&mut table, dead, &mut summary.fuel)?;
+        validate(&mut record_batch, dead, &mut summary.fuel)?;
         clock.lap(summary, Stage::Validate);
-        score(&mut table, dead, &mut summary.fuel)?;
+        score(&mut record_batch, dead, &mut summary.fuel)?;
         clock.lap(summary, Stage::Score);
-        tables.push(table);
+        record_batches.push(record_batch);
     }
-    Ok(tables)
+    Ok(record_batches)
 }
 
 /// The dead letters of a batch, in its order.
-pub(crate) fn letters(batch: &Batch, mut dead: Dead, folded: &mut HashMap<u32, Vec<Key>>) -> Vec<(u32, DeadLetter)> {
+pub(crate) fn dead_letters(batch: &Batch, mut dead: Rejected, folded: &mut HashMap<u32, Vec<Key>>) -> Vec<(u32, DeadLetter)> {
     dead.sort_by_key(|(record, _)| *record);
     let letter = |(record, reason)| {
         let mut letter = DeadLetter::of(batch, record, reason);

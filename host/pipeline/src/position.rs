@@ -34,7 +34,7 @@ impl SequenceNumber {
     }
 
     /// How far it lies after another one; nothing where it lies before it.
-    pub fn after(self, base: Self) -> Option<Self> {
+    pub fn checked_sub(self, base: Self) -> Option<Self> {
         let mut limbs = self.0;
         let mut borrow = false;
         for (limb, less) in limbs.iter_mut().zip(base.0).rev() {
@@ -46,7 +46,7 @@ impl SequenceNumber {
     }
 
     /// The number that lies this far after it; nothing where that overflows.
-    pub fn plus(self, distance: Self) -> Option<Self> {
+    pub fn checked_add(self, distance: Self) -> Option<Self> {
         let mut limbs = self.0;
         let mut carry = false;
         for (limb, more) in limbs.iter_mut().zip(distance.0).rev() {
@@ -118,7 +118,7 @@ impl fmt::Display for SequenceNumber {
 
 /// The order within a shard: the sequence number, then the place within an aggregated record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place {
+pub struct RecordPosition {
     /// The record of the stream.
     pub sequence: SequenceNumber,
     /// Which of the user records that it aggregates; 0 for a plain record.
@@ -161,7 +161,7 @@ mod tests {
         fn order_is_by_length_then_digits(a in "[1-9][0-9]{0,55}", b in "[1-9][0-9]{0,55}") {
             let by_text = a.len().cmp(&b.len()).then(a.cmp(&b));
             prop_assert_eq!(number(&a).cmp(&number(&b)), by_text);
-            prop_assert_eq!(number(&a).after(number(&b)).map(|d| number(&b).plus(d)), (number(&a) >= number(&b)).then_some(Some(number(&a))));
+            prop_assert_eq!(number(&a).checked_sub(number(&b)).map(|d| number(&b).checked_add(d)), (number(&a) >= number(&b)).then_some(Some(number(&a))));
             prop_assert_eq!(number(&a).to_string(), a);
         }
     }

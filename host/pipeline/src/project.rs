@@ -19,7 +19,7 @@ pub(crate) use explain::locate;
 
 /// What a payload has at a pointer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Cell {
+pub(crate) enum FieldValue {
     /// No such member.
     Missing,
     /// `null`.
@@ -38,22 +38,22 @@ pub(crate) enum Cell {
 
 /// The cells of a batch: a row a record, in each a cell for every pointer.
 #[derive(Debug)]
-pub(crate) struct Cells {
-    cells: Vec<Cell>,
+pub(crate) struct ProjectedRows {
+    rows_of_fields: Vec<FieldValue>,
     width: usize,
     unescaped: Vec<u8>,
 }
 
-impl Cells {
-    pub(crate) fn get(&self, record: u32, slot: Slot) -> Cell {
-        self.cells[record as usize * self.width + slot.0 as usize]
+impl ProjectedRows {
+    pub(crate) fn get(&self, record: u32, index: FieldIndex) -> FieldValue {
+        self.rows_of_fields[record as usize * self.width + index.0 as usize]
     }
 
     /// The bytes of a text.
-    pub(crate) fn text<'a>(&'a self, batch: &'a Batch, cell: Cell) -> Option<&'a [u8]> {
-        match cell {
-            Cell::Text(span) => Some(batch.slice(span)),
-            Cell::Unescaped(span) => Some(&self.unescaped[span.start as usize..span.end as usize]),
+    pub(crate) fn text<'a>(&'a self, batch: &'a Batch, value: FieldValue) -> Option<&'a [u8]> {
+        match value {
+            FieldValue::Text(span) => Some(batch.slice(span)),
+            FieldValue::Unescaped(span) => Some(&self.unescaped[span.start as usize..span.end as usize]),
             _ => None,
         }
     }
@@ -61,7 +61,7 @@ impl Cells {
 
 /// Where a pointer's cell stands in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Slot(u16);
+pub(crate) struct FieldIndex(u16);
 
 /// The pointers that are wanted, as a tree of members.
 #[derive(Debug, Default)]
@@ -80,11 +80,11 @@ struct Node {
 struct Member {
     name: Box<str>,
     /// Its own cell.
-    slot: Option<Slot>,
+    index: Option<FieldIndex>,
     /// Where the tree goes on.
     node: Option<usize>,
     /// Every cell in the tree below it.
-    below: Vec<Slot>,
+    below: Vec<FieldIndex>,
 }
 
 impl Projection {
@@ -100,19 +100,19 @@ impl Projection {
     }
 
     fn add(&mut self, pointer: &Pointer) {
-        let slot = Slot(u16::try_from(self.pointers.len()).expect("fields are bounded far below"));
+        let index = FieldIndex(u16::try_from(self.pointers.len()).expect("fields are bounded far below"));
         self.pointers.push(pointer.clone());
         let mut at = 0;
         for (depth, name) in pointer.members().iter().enumerate() {
             let members = &mut self.nodes[at].members;
             let index = members.iter().position(|member| member.name == *name).unwrap_or_else(|| {
-                members.push(Member { name: name.clone(), slot: None, node: None, below: Vec::new() });
+                members.push(Member { name: name.clone(), index: None, node: None, below: Vec::new() });
                 members.len() - 1
             });
             if depth + 1 == pointer.members().len() {
-                self.nodes[at].members[index].slot = Some(slot);
+                self.nodes[at].members[index].index = Some(index);
             } else {
-                self.nodes[at].members[index].below.push(slot);
+                self.nodes[at].members[index].below.push(index);
                 let next = self.nodes[at].members[index].node.unwrap_or(self.nodes.len());
                 if next == self.nodes.len() {
                     self.nodes[at].members[index].node = Some(next);
@@ -124,20 +124,20 @@ impl Projection {
     }
 
     /// Where a pointer's cell stands. Panics where the projection was not made with it.
-    pub(crate) fn slot(&self, pointer: &Pointer) -> Slot {
+    pub(crate) fn index(&self, pointer: &Pointer) -> FieldIndex {
         let at = self.pointers.iter().position(|other| other == pointer);
-        Slot(at.unwrap_or_else(|| panic!("{pointer} is not projected")) as u16)
+        FieldIndex(at.unwrap_or_else(|| panic!("{pointer} is not projected")) as u16)
     }
 
     /// The pointer of a cell.
-    pub(crate) fn pointer(&self, slot: Slot) -> &Pointer {
-        &self.pointers[slot.0 as usize]
+    pub(crate) fn pointer(&self, index: FieldIndex) -> &Pointer {
+        &self.pointers[index.0 as usize]
     }
 
     /// Reads the payloads of a batch. Records that can't be read come back with their reasons, in order.
-    pub(crate) fn project(&self, batch: &Batch, max_payload_bytes: usize) -> (Cells, Vec<(u32, Reason)>) {
+    pub(crate) fn project(&self, batch: &Batch, max_payload_bytes: usize) -> (ProjectedRows, Vec<(u32, Reason)>) {
         let width = self.pointers.len();
-        let mut cells = Cells { cells: vec![Cell::Missing; width * batch.records.len()], width, unescaped: Vec::new() };
+        let mut rows_of_fields = ProjectedRows { rows_of_fields: vec![FieldValue::Missing; width * batch.records.len()], width, unescaped: Vec::new() };
         let mut dead = Vec::new();
         // Looked at as a whole: where all is UTF-8, so is whatever begins and ends between two characters.
         let whole = std::str::from_utf8(&batch.bytes).ok();
@@ -158,10 +158,10 @@ impl Projection {
             } else {
                 let mut reader = Reader {
                     projection: self,
-                    cells: &mut cells.cells[row * width..(row + 1) * width],
+                    rows_of_fields: &mut rows_of_fields.rows_of_fields[row * width..(row + 1) * width],
                     payload: payload.as_ptr() as usize,
                     offset: record.payload.start,
-                    unescaped: &mut cells.unescaped,
+                    unescaped: &mut rows_of_fields.unescaped,
                 };
                 reader.read(payload, text)
             };
@@ -169,14 +169,14 @@ impl Projection {
                 dead.push((row as u32, reason));
             }
         }
-        (cells, dead)
+        (rows_of_fields, dead)
     }
 }
 
 /// Reads one payload into one row.
 struct Reader<'a> {
     projection: &'a Projection,
-    cells: &'a mut [Cell],
+    rows_of_fields: &'a mut [FieldValue],
     /// The address of the payload's first byte, by which a borrowed text is found in it again.
     payload: usize,
     /// Where the payload begins in the batch's bytes.
@@ -274,13 +274,13 @@ struct Value<'r, 'a> {
 }
 
 impl Value<'_, '_> {
-    fn set(self, cell: Cell) {
+    fn set(self, value: FieldValue) {
         // A member that comes twice: the last counts, with all that was below the first.
         for below in &self.member.below {
-            self.reader.cells[below.0 as usize] = Cell::Missing;
+            self.reader.rows_of_fields[below.0 as usize] = FieldValue::Missing;
         }
-        if let Some(slot) = self.member.slot {
-            self.reader.cells[slot.0 as usize] = cell;
+        if let Some(index) = self.member.index {
+            self.reader.rows_of_fields[index.0 as usize] = value;
         }
     }
 }
@@ -301,52 +301,52 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.set(Cell::Null);
+        self.set(FieldValue::Null);
         Ok(())
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.set(Cell::Boolean(value));
+        self.set(FieldValue::Boolean(value));
         Ok(())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.set(Cell::Integer(value));
+        self.set(FieldValue::Integer(value));
         Ok(())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.set(i64::try_from(value).map_or(Cell::Number(value as f64), Cell::Integer));
+        self.set(i64::try_from(value).map_or(FieldValue::Number(value as f64), FieldValue::Integer));
         Ok(())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.set(Cell::Number(value));
+        self.set(FieldValue::Number(value));
         Ok(())
     }
 
     fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<(), E> {
         let start = (value.as_ptr() as usize - self.reader.payload) as u32 + self.reader.offset;
-        self.set(Cell::Text(Span { start, end: start + value.len() as u32 }));
+        self.set(FieldValue::Text(Span { start, end: start + value.len() as u32 }));
         Ok(())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
         let start = self.reader.unescaped.len() as u32;
         self.reader.unescaped.extend_from_slice(value.as_bytes());
-        self.set(Cell::Unescaped(Span { start, end: start + value.len() as u32 }));
+        self.set(FieldValue::Unescaped(Span { start, end: start + value.len() as u32 }));
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while seq.next_element_seed(Drop)?.is_some() {}
-        self.set(Cell::Array);
+        self.set(FieldValue::Array);
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
         let Value { reader, member } = self;
-        Value { reader: &mut *reader, member }.set(Cell::Object);
+        Value { reader: &mut *reader, member }.set(FieldValue::Object);
         match member.node {
             Some(node) => Object { reader, node }.visit_map(map),
             None => Drop.visit_map(map),
@@ -411,24 +411,24 @@ impl<'de> Visitor<'de> for Drop {
 }
 
 /// The reason for a cell that is not of the kind that is wanted, with the place where it stands.
-pub(crate) fn mismatch(batch: &Batch, record: u32, pointer: &Pointer, cell: Cell, wanted: &str) -> Reason {
-    let found = match cell {
-        Cell::Missing => {
+pub(crate) fn mismatch(batch: &Batch, record: u32, pointer: &Pointer, value: FieldValue, wanted: &str) -> Reason {
+    let found = match value {
+        FieldValue::Missing => {
             return Reason::new(Cause::MissingField, format!("the field `{pointer}` is missing")).at(pointer);
         }
-        Cell::Null => "null",
-        Cell::Boolean(_) => "a boolean",
-        Cell::Integer(_) => "an integer",
-        Cell::Number(value) if value.abs() >= 9.2e18 => "a number beyond 64 bits",
-        Cell::Number(_) => "a number with a fraction or an exponent",
-        Cell::Text(_) | Cell::Unescaped(_) => "a text",
-        Cell::Array => "an array",
-        Cell::Object => "an object",
+        FieldValue::Null => "null",
+        FieldValue::Boolean(_) => "a boolean",
+        FieldValue::Integer(_) => "an integer",
+        FieldValue::Number(value) if value.abs() >= 9.2e18 => "a number beyond 64 bits",
+        FieldValue::Number(_) => "a number with a fraction or an exponent",
+        FieldValue::Text(_) | FieldValue::Unescaped(_) => "a text",
+        FieldValue::Array => "an array",
+        FieldValue::Object => "an object",
     };
     // `null` says that there is no value, which is what a missing member says.
-    let cause = if cell == Cell::Null { Cause::MissingField } else { Cause::WrongType };
-    let place = locate(batch.payload(record as usize), pointer).map_or(String::new(), |at| format!(" at byte {at}"));
-    Reason::new(cause, format!("the field `{pointer}` is {found}{place}, not {wanted}")).at(pointer)
+    let cause = if value == FieldValue::Null { Cause::MissingField } else { Cause::WrongType };
+    let position = locate(batch.payload(record as usize), pointer).map_or(String::new(), |at| format!(" at byte {at}"));
+    Reason::new(cause, format!("the field `{pointer}` is {found}{position}, not {wanted}")).at(pointer)
 }
 
 /// A kind with its article.
@@ -455,15 +455,15 @@ mod tests {
         let mut batch = Batch::new("test".into());
         batch.push(br#"{"a":"a neighbour","x":1}"#, 0.into());
         batch.push(payload, 1.into());
-        let (cells, dead) = projection.project(&batch, 1 << 20);
+        let (rows_of_fields, dead) = projection.project(&batch, 1 << 20);
         match dead.as_slice() {
             [] => Ok(pointers
                 .iter()
                 .map(|pointer| {
-                    let cell = cells.get(1, projection.slot(pointer));
-                    match cells.text(&batch, cell) {
+                    let value = rows_of_fields.get(1, projection.index(pointer));
+                    match rows_of_fields.text(&batch, value) {
                         Some(text) => format!("{:?}", std::str::from_utf8(text).unwrap()),
-                        None => format!("{cell:?}"),
+                        None => format!("{value:?}"),
                     }
                 })
                 .collect()),
@@ -476,7 +476,7 @@ mod tests {
     fn wanted_members_land_in_their_cells() {
         let payload = r#"{"b":{"c":-7,"d":[1]},"e":"x\ty","name":"Zoë","f":1e2,"g":true,"h":null,"i":{}}"#;
         let pointers = ["/b/c", "/b", "/e", "/f", "/g", "/h", "/i", "/b/d", "/b/d/e", "/none", "/name"];
-        let cells = read(payload.as_bytes(), &pointers).unwrap();
+        let rows_of_fields = read(payload.as_bytes(), &pointers).unwrap();
         let expected = [
             "Integer(-7)",
             "Object",
@@ -490,7 +490,7 @@ mod tests {
             "Missing",
             r#""Zoë""#,
         ];
-        assert_eq!(cells, expected);
+        assert_eq!(rows_of_fields, expected);
     }
 
     #[test]
@@ -503,14 +503,14 @@ mod tests {
     #[test]
     fn numbers_keep_their_bits() {
         let payload = br#"{"a":45.233333333333334,"b":9223372036854775807,"c":9223372036854775808,"d":-0.0}"#;
-        let cells = read(payload, &["/a", "/b", "/c", "/d"]).unwrap();
+        let rows_of_fields = read(payload, &["/a", "/b", "/c", "/d"]).unwrap();
         let expected = [
             "Number(45.233333333333334)",
             "Integer(9223372036854775807)",
             "Number(9.223372036854776e18)",
             "Number(-0.0)",
         ];
-        assert_eq!(cells, expected);
+        assert_eq!(rows_of_fields, expected);
     }
 
     #[test]

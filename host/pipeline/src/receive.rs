@@ -6,7 +6,7 @@ mod redrive;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use lines::{Lines, MAX_LINE_BYTES};
+pub use lines::{NdjsonSource, MAX_LINE_BYTES};
 pub use redrive::Redrive;
 
 use crate::batch::{Batch, BatchLimits, Checkpoint};
@@ -25,7 +25,7 @@ pub trait Source: Send {
     fn next(&mut self, limits: &BatchLimits) -> Result<Option<Batch>, SourceError>;
 
     /// The sequence number at its end, where that is known: a file's length.
-    fn extent(&self) -> Option<u64> {
+    fn len_hint(&self) -> Option<u64> {
         None
     }
 }
@@ -54,7 +54,7 @@ impl<S: Source + ?Sized> Source for Box<S> {
         (**self).next(limits)
     }
 
-    fn extent(&self) -> Option<u64> {
-        (**self).extent()
+    fn len_hint(&self) -> Option<u64> {
+        (**self).len_hint()
     }
 }

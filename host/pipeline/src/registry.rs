@@ -15,9 +15,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use paceline_engine::{Component, Digest, Engine};
 
 use crate::pointer::Pointer;
-use crate::project::{Projection, Slot};
-use crate::rulebook::{AggregateUse, FenceRule, Rulebook};
-use crate::ruling::{Plan, Ruling};
+use crate::project::{Projection, FieldIndex};
+use crate::rulebook::{AggregateUse, DedupRule, Rulebook};
+use crate::rulebook::{BoundRulebook, LoadedRulebook};
 use crate::store::Pin;
 
 pub use watch::{Event, Watch};
@@ -110,40 +110,40 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Catalog {
     /// By race type and version.
-    plans: HashMap<String, BTreeMap<u64, Plan>>,
+    plans: HashMap<String, BTreeMap<u64, BoundRulebook>>,
     /// The version that new races of each race type begin with.
     active: HashMap<String, u64>,
     pub(crate) projection: Projection,
-    pub(crate) route: Slot,
+    pub(crate) route: FieldIndex,
 }
 
 impl Catalog {
-    fn new(route: &Pointer, rulings: &[Arc<Ruling>], active: HashMap<String, u64>) -> Self {
-        let pointers = rulings.iter().flat_map(|ruling| ruling.pointers());
+    fn new(route: &Pointer, rulebooks: &[Arc<LoadedRulebook>], active: HashMap<String, u64>) -> Self {
+        let pointers = rulebooks.iter().flat_map(|rulebook| rulebook.pointers());
         let projection = Projection::new([route].into_iter().chain(pointers));
-        let mut plans: HashMap<String, BTreeMap<u64, Plan>> = HashMap::new();
-        for ruling in rulings {
-            let plan = Plan::new(ruling, &projection);
-            plans.entry(ruling.book.race_type.clone()).or_default().insert(ruling.book.version, plan);
+        let mut plans: HashMap<String, BTreeMap<u64, BoundRulebook>> = HashMap::new();
+        for rulebook in rulebooks {
+            let plan = BoundRulebook::new(rulebook, &projection);
+            plans.entry(rulebook.book.race_type.clone()).or_default().insert(rulebook.book.version, plan);
         }
-        Self { plans, active, route: projection.slot(route), projection }
+        Self { plans, active, route: projection.index(route), projection }
     }
 
-    pub(crate) fn plan(&self, race_type: &str, version: u64) -> Option<&Plan> {
+    pub(crate) fn plan(&self, race_type: &str, version: u64) -> Option<&BoundRulebook> {
         self.plans.get(race_type)?.get(&version)
     }
 
-    pub(crate) fn active(&self, race_type: &str) -> Option<&Plan> {
+    pub(crate) fn active(&self, race_type: &str) -> Option<&BoundRulebook> {
         self.plan(race_type, *self.active.get(race_type)?)
     }
 
-    /// Race type, version and key of the groups that are fenced by sequence.
-    pub fn sequence_fences(&self) -> Vec<(String, u64, String)> {
-        let books = self.active.keys().filter_map(|race_type| Some(&self.active(race_type)?.ruling.book));
+    /// Race type, version and key of the groups that are sequential by sequence.
+    pub fn sequence_dedups(&self) -> Vec<(String, u64, String)> {
+        let books = self.active.keys().filter_map(|race_type| Some(&self.active(race_type)?.rulebook.book));
         let mut found: Vec<_> = books
             .flat_map(|book| {
-                let fenced = book.aggregate.iter().filter(|rule| rule.fence == FenceRule::Sequence);
-                fenced.map(|AggregateUse { key, .. }| {
+                let sequential = book.aggregate.iter().filter(|rule| rule.dedup == DedupRule::Sequence);
+                sequential.map(|AggregateUse { key, .. }| {
                     let key = format!("PK = {:?}, SK = {:?}", key.partition, key.sort);
                     (book.race_type.clone(), book.version, key)
                 })
@@ -173,13 +173,13 @@ pub struct Rulebooks {
 #[derive(Debug, Default)]
 struct Loaded {
     components: HashMap<Digest, Component>,
-    rulings: Vec<Arc<Ruling>>,
+    rulebooks: Vec<Arc<LoadedRulebook>>,
     active: HashMap<String, u64>,
 }
 
 impl Loaded {
-    fn find(&self, race_type: &str, version: u64) -> Option<&Arc<Ruling>> {
-        self.rulings.iter().find(|ruling| ruling.book.race_type == race_type && ruling.book.version == version)
+    fn find(&self, race_type: &str, version: u64) -> Option<&Arc<LoadedRulebook>> {
+        self.rulebooks.iter().find(|rulebook| rulebook.book.race_type == race_type && rulebook.book.version == version)
     }
 }
 
@@ -204,15 +204,15 @@ impl Rulebooks {
     /// with it. A rulebook that is refused changes nothing.
     pub fn activate(&self, book: &Rulebook) -> Result<(), String> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let ruling = self.load(&mut loaded, book)?;
+        let rulebook = self.load(&mut loaded, book)?;
         let (race_type, version) = (&book.race_type, book.version);
         if let Some(before) = loaded.active.get(race_type).and_then(|version| loaded.find(race_type, *version)) {
-            before.may_become(&ruling)?;
+            before.may_become(&rulebook)?;
         }
         // Kept before it judges anything: a race that is pinned to it finds it again.
         self.registry.add_rulebook(book)?;
         if loaded.find(race_type, version).is_none() {
-            loaded.rulings.push(ruling);
+            loaded.rulebooks.push(rulebook);
         }
         loaded.active.insert(race_type.clone(), version);
         self.publish(&loaded);
@@ -238,21 +238,21 @@ impl Rulebooks {
                     self.registry.rulebook_path(race_type, version).display()
                 )
             })?;
-            let ruling = self.load(&mut loaded, &book)?;
-            loaded.rulings.push(ruling);
+            let rulebook = self.load(&mut loaded, &book)?;
+            loaded.rulebooks.push(rulebook);
             self.publish(&loaded);
         }
         match loaded.find(race_type, version) {
-            Some(ruling) if *ruling.digest.as_bytes() == pin.rulebook => Ok(()),
+            Some(rulebook) if *rulebook.digest.as_bytes() == pin.rulebook => Ok(()),
             _ => Err(format!("the rulebook of that version has another digest than {}", Digest::from(pin.rulebook))),
         }
     }
 
-    fn load(&self, loaded: &mut Loaded, book: &Rulebook) -> Result<Arc<Ruling>, String> {
-        if let Some(ruling) = loaded.find(&book.race_type, book.version)
-            && ruling.book == *book
+    fn load(&self, loaded: &mut Loaded, book: &Rulebook) -> Result<Arc<LoadedRulebook>, String> {
+        if let Some(rulebook) = loaded.find(&book.race_type, book.version)
+            && rulebook.book == *book
         {
-            return Ok(Arc::clone(ruling));
+            return Ok(Arc::clone(rulebook));
         }
         let plugins = book.validate.iter().chain(&book.score).map(|plugin| &plugin.plugin);
         let mut missing: Vec<Digest> = Vec::new();
@@ -278,11 +278,11 @@ impl Rulebooks {
             loaded.components.insert(digest, component);
         }
         let components = &loaded.components;
-        Ruling::new(book.clone(), |digest| components.get(&digest).cloned()).map(Arc::new)
+        LoadedRulebook::new(book.clone(), |digest| components.get(&digest).cloned()).map(Arc::new)
     }
 
     fn publish(&self, loaded: &Loaded) {
-        let catalog = Catalog::new(&self.route, &loaded.rulings, loaded.active.clone());
+        let catalog = Catalog::new(&self.route, &loaded.rulebooks, loaded.active.clone());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
     }
 }

@@ -51,7 +51,7 @@ pub struct AggregateUse {
     /// A digest, or a name that is resolved to one when the rulebook is taken into use.
     pub plugin: String,
     /// What keeps a record from being folded twice.
-    pub fence: FenceRule,
+    pub dedup: DedupRule,
     /// What the plugin's `settings` import gives it.
     #[serde(default, deserialize_with = "settings", skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: Settings,
@@ -84,7 +84,7 @@ pub struct KeyTemplate {
 /// What keeps a record from being folded twice.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum FenceRule {
+pub enum DedupRule {
     /// Its place in its shard: for groups whose records come from each shard in order.
     Sequence,
     /// The number that this field has, once for each group: under any order and any repetition.
@@ -228,12 +228,12 @@ plugin = "output"
 plugin = "last-output"
 key = { PK = "race-{/raceId}", SK = "racer-{/racerId}" }
 attributes = { classId = "{/classId}" }
-fence = "sequence"
+dedup = "sequence"
 
 [[aggregate]]
 plugin = "best-output"
 key = { PK = "class-{/classId}", SK = "racer-{/racerId}" }
-fence = { ordinal = "/raceId" }
+dedup = { ordinal = "/raceId" }
 where = { "/event" = "final" }
 "#;
 
@@ -242,8 +242,8 @@ where = { "/event" = "final" }
         let book = Rulebook::parse(BOOK).unwrap();
         assert_eq!((book.race_type.as_str(), book.version), ("3", 7));
         assert_eq!(book.validate[0].settings["min-second"], "1");
-        assert_eq!(book.aggregate[0].fence, FenceRule::Sequence);
-        assert_eq!(book.aggregate[1].fence, FenceRule::Ordinal(Pointer::parse("/raceId").unwrap()));
+        assert_eq!(book.aggregate[0].dedup, DedupRule::Sequence);
+        assert_eq!(book.aggregate[1].dedup, DedupRule::Ordinal(Pointer::parse("/raceId").unwrap()));
         assert_eq!(Rulebook::parse(&book.to_toml()).unwrap(), book);
     }
 
@@ -255,7 +255,7 @@ where = { "/event" = "final" }
             ("pin = \"/raceId\"", "pin = \"raceId\"", "`raceId` is not a JSON Pointer"),
             ("plugin = \"output\"", "plugn = \"output\"", "Did you mean `plugin`?"),
             ("{/racerId}\" }\nattributes", "{/racerId\" }\nattributes", "a `{` that is never closed"),
-            ("fence = \"sequence\"", "fence = \"seqence\"", "Did you mean `sequence`?"),
+            ("dedup = \"sequence\"", "dedup = \"seqence\"", "Did you mean `sequence`?"),
             ("PK = \"class-{/classId}\"", "PK = \"race-{/raceId}\"", "two [[aggregate]] have the key"),
             ("SK = \"racer-{/racerId}\" }\nfence", "SKU = \"x\" }\nfence", "unknown field `SKU`"),
         ];

@@ -3,39 +3,39 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use paceline_engine::{Aggregator, Component, Digest, Field, Kind, Refusal, Role, Scorer, Validator, Value};
+use paceline_engine::{Aggregator, Component, Digest, Field, Kind, LoadError, Role, Scorer, Validator, Value};
 
 use crate::pointer::Pointer;
-use crate::project::{Projection, Slot};
-use crate::rulebook::{AggregateUse, FenceRule, KeyTemplate, Literal, PluginUse, Rulebook};
-use crate::store::{OWN, Provenance};
+use crate::project::{Projection, FieldIndex};
+use crate::rulebook::{AggregateUse, DedupRule, KeyTemplate, Literal, PluginUse, Rulebook};
+use crate::store::{RESERVED_PREFIX, Provenance};
 use crate::template::{Part, Template};
 
 /// A rulebook whose plugins are loaded.
 #[derive(Debug)]
-pub(crate) struct Ruling {
+pub(crate) struct LoadedRulebook {
     /// The rulebook, every plugin named by its digest.
     pub(crate) book: Rulebook,
     /// The digest of the rulebook's text.
     pub(crate) digest: Digest,
     /// The columns that the plugins read, each once.
-    needs: Vec<Need>,
+    inputs: Vec<InputColumn>,
     pub(crate) validators: Vec<(Validator, Vec<usize>)>,
     pub(crate) scorer: Option<(Scorer, Vec<usize>)>,
-    pub(crate) aggregates: Vec<Aggregate>,
+    pub(crate) aggregates: Vec<LoadedAggregate>,
 }
 
 /// A column that plugins read.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Need {
-    pub(crate) source: Source,
+pub(crate) struct InputColumn {
+    pub(crate) source: InputSource,
     pub(crate) kind: Kind,
     pub(crate) default: Option<Value>,
 }
 
 /// Where a column's values come from.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Source {
+pub(crate) enum InputSource {
     Field(Pointer),
     Payload,
     PartitionKey,
@@ -44,9 +44,9 @@ pub(crate) enum Source {
 
 /// An aggregator and its groups.
 #[derive(Debug)]
-pub(crate) struct Aggregate {
+pub(crate) struct LoadedAggregate {
     pub(crate) aggregator: Aggregator,
-    pub(crate) needs: Vec<usize>,
+    pub(crate) inputs: Vec<usize>,
     pub(crate) rule: AggregateUse,
     pub(crate) provenance: Arc<Provenance>,
     pub(crate) outputs: Vec<Arc<str>>,
@@ -55,21 +55,21 @@ pub(crate) struct Aggregate {
 /// Names of attributes that a store keeps for itself.
 const RESERVED: [&str; 2] = ["PK", "SK"];
 
-impl Ruling {
+impl LoadedRulebook {
     /// Gives each plugin its role and settings. An error says which plugin will not do, and why.
     pub(crate) fn new(book: Rulebook, component: impl Fn(Digest) -> Option<Component>) -> Result<Self, String> {
         let find = |plugin: &str| -> Result<Component, String> {
             let digest: Digest = plugin.parse().map_err(|error| format!("plugin `{plugin}`: {error}"))?;
             component(digest).ok_or_else(|| format!("plugin {digest} is not in the registry"))
         };
-        let refused = |role: Role, plugin: &str, refusal: Refusal| format!("{role} {plugin} is refused: {refusal}");
-        let mut needs = Vec::new();
+        let refused = |role: Role, plugin: &str, refusal: LoadError| format!("{role} {plugin} is refused: {refusal}");
+        let mut inputs = Vec::new();
 
         let mut validators = Vec::new();
         for PluginUse { plugin, settings } in &book.validate {
             let validator =
                 find(plugin)?.validator(settings).map_err(|refusal| refused(Role::Validator, plugin, refusal))?;
-            let columns = columns(&mut needs, validator.plugin().fields())
+            let columns = columns(&mut inputs, validator.plugin().fields())
                 .map_err(|wrong| format!("{} {plugin}: {wrong}", Role::Validator))?;
             validators.push((validator, columns));
         }
@@ -78,7 +78,7 @@ impl Ruling {
             Some(PluginUse { plugin, settings }) => {
                 let scorer =
                     find(plugin)?.scorer(settings).map_err(|refusal| refused(Role::Scorer, plugin, refusal))?;
-                let columns = columns(&mut needs, scorer.plugin().fields())
+                let columns = columns(&mut inputs, scorer.plugin().fields())
                     .map_err(|wrong| format!("{} {plugin}: {wrong}", Role::Scorer))?;
                 Some((scorer, columns))
             }
@@ -93,7 +93,7 @@ impl Ruling {
             let aggregator = find(plugin)?
                 .aggregator(&rule.settings)
                 .map_err(|refusal| refused(Role::Aggregator, plugin, refusal))?;
-            let columns = columns(&mut needs, aggregator.plugin().fields())
+            let columns = columns(&mut inputs, aggregator.plugin().fields())
                 .map_err(|wrong| format!("{} {plugin}: {wrong}", Role::Aggregator))?;
             let offered: Vec<&str> = aggregator.outputs().iter().map(|output| output.name.as_str()).collect();
             if let Some(unknown) = rule.outputs.keys().find(|name| !offered.contains(&name.as_str())) {
@@ -110,7 +110,7 @@ impl Ruling {
                 if RESERVED.contains(&name) {
                     return Err(format!("{} {plugin}: the attribute `{name}` is the key's", Role::Aggregator));
                 }
-                if name.starts_with(OWN) {
+                if name.starts_with(RESERVED_PREFIX) {
                     return Err(format!(
                         "{} {plugin}: the attribute `{name}`: names that begin with `{OWN}` are the host's own",
                         Role::Aggregator
@@ -129,28 +129,28 @@ impl Ruling {
                 version: book.version,
                 plugins: plugins.collect(),
             });
-            aggregates.push(Aggregate { aggregator, needs: columns, rule: rule.clone(), provenance, outputs });
+            aggregates.push(LoadedAggregate { aggregator, inputs: columns, rule: rule.clone(), provenance, outputs });
         }
         let digest = Digest::of(book.to_toml().as_bytes());
-        Ok(Self { book, digest, needs, validators, scorer, aggregates })
+        Ok(Self { book, digest, inputs, validators, scorer, aggregates })
     }
 
     /// Every pointer that it reads.
     pub(crate) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
-        let needs = self.needs.iter().filter_map(|need| match &need.source {
-            Source::Field(pointer) => Some(pointer),
+        let inputs = self.inputs.iter().filter_map(|input| match &input.source {
+            InputSource::Field(pointer) => Some(pointer),
             _ => None,
         });
         let rules = self.book.aggregate.iter().flat_map(|rule| {
             let key = rule.key.partition.fields().chain(rule.key.sort.fields());
             let attributes = rule.attributes.values().flat_map(Template::fields);
-            let ordinal = match &rule.fence {
-                FenceRule::Ordinal(pointer) => Some(pointer),
-                FenceRule::Sequence => None,
+            let ordinal = match &rule.dedup {
+                DedupRule::Ordinal(pointer) => Some(pointer),
+                DedupRule::Sequence => None,
             };
             key.chain(attributes).chain(rule.only.keys()).chain(ordinal)
         });
-        needs.chain(rules).chain(&self.book.pin)
+        inputs.chain(rules).chain(&self.book.pin)
     }
 
     /// Whether a race type may go over from this rulebook to another one while its stream flows, or why not.
@@ -166,7 +166,7 @@ impl Ruling {
         }
         for rule in &self.book.aggregate {
             if let Some(other) = next.book.aggregate.iter().find(|other| other.key == rule.key)
-                && other.fence != rule.fence
+                && other.dedup != rule.dedup
             {
                 return Err(format!(
                     "its groups PK = {:?}, SK = {:?} have another fence than in version {}: what is folded already could \
@@ -180,20 +180,20 @@ impl Ruling {
 }
 
 /// The indexes of a plugin's fields among the needs.
-fn columns(needs: &mut Vec<Need>, fields: &[Field]) -> Result<Vec<usize>, String> {
+fn columns(inputs: &mut Vec<InputColumn>, fields: &[Field]) -> Result<Vec<usize>, String> {
     fields
         .iter()
         .map(|field| {
             let source = match field.path.as_str() {
-                "@payload" => Source::Payload,
-                "@partition-key" => Source::PartitionKey,
-                "@arrival-ms" => Source::ArrivalMs,
-                path => Source::Field(Pointer::parse(path).map_err(|error| error.to_string())?),
+                "@payload" => InputSource::Payload,
+                "@partition-key" => InputSource::PartitionKey,
+                "@arrival-ms" => InputSource::ArrivalMs,
+                path => InputSource::Field(Pointer::parse(path).map_err(|error| error.to_string())?),
             };
-            let need = Need { source, kind: field.kind, default: field.default.clone() };
-            Ok(needs.iter().position(|other| *other == need).unwrap_or_else(|| {
-                needs.push(need);
-                needs.len() - 1
+            let input = InputColumn { source, kind: field.kind, default: field.default.clone() };
+            Ok(inputs.iter().position(|other| *other == input).unwrap_or_else(|| {
+                inputs.push(input);
+                inputs.len() - 1
             }))
         })
         .collect()
@@ -201,19 +201,19 @@ fn columns(needs: &mut Vec<Need>, fields: &[Field]) -> Result<Vec<usize>, String
 
 /// A ruling, and where the cells that it reads stand in a projection.
 #[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) ruling: Arc<Ruling>,
-    pub(crate) pin: Option<Slot>,
+pub(crate) struct BoundRulebook {
+    pub(crate) rulebook: Arc<LoadedRulebook>,
+    pub(crate) pin: Option<FieldIndex>,
     /// For each need its cell; nothing for the record's own values.
-    pub(crate) needs: Vec<(Need, Option<Slot>)>,
-    pub(crate) aggregates: Vec<AggregatePlan>,
+    pub(crate) inputs: Vec<(InputColumn, Option<FieldIndex>)>,
+    pub(crate) aggregates: Vec<BoundAggregate>,
     /// Cells that keys, fences, attributes and conditions want.
-    pub(crate) wanted: Vec<(Slot, Wanted)>,
+    pub(crate) wanted: Vec<(FieldIndex, FieldConstraint)>,
 }
 
 /// What a cell must hold for the rulebook's own purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum FieldConstraint {
     /// Part of a text: a boolean, an integer or a text. A number could be written in more than one way.
     Word,
     /// An ordinal.
@@ -223,80 +223,80 @@ pub(crate) enum Wanted {
 }
 
 #[derive(Debug)]
-pub(crate) struct AggregatePlan {
-    pub(crate) partition: Vec<PartPlan>,
-    pub(crate) sort: Vec<PartPlan>,
-    pub(crate) only: Vec<(Slot, Literal)>,
-    pub(crate) ordinal: Option<Slot>,
-    pub(crate) attributes: Vec<(Arc<str>, AttributePlan)>,
+pub(crate) struct BoundAggregate {
+    pub(crate) partition: Vec<BoundPart>,
+    pub(crate) sort: Vec<BoundPart>,
+    pub(crate) only: Vec<(FieldIndex, Literal)>,
+    pub(crate) ordinal: Option<FieldIndex>,
+    pub(crate) attributes: Vec<(Arc<str>, BoundAttribute)>,
 }
 
 #[derive(Debug)]
-pub(crate) enum PartPlan {
+pub(crate) enum BoundPart {
     Literal(String),
-    Cell(Slot),
+    FieldValue(FieldIndex),
 }
 
 #[derive(Debug)]
-pub(crate) enum AttributePlan {
-    Value(Slot),
-    Text(Vec<PartPlan>),
+pub(crate) enum BoundAttribute {
+    Value(FieldIndex),
+    Text(Vec<BoundPart>),
 }
 
-impl Plan {
-    pub(crate) fn new(ruling: &Arc<Ruling>, projection: &Projection) -> Self {
-        let needs = ruling.needs.iter().map(|need| {
-            let slot = match &need.source {
-                Source::Field(pointer) => Some(projection.slot(pointer)),
+impl BoundRulebook {
+    pub(crate) fn new(rulebook: &Arc<LoadedRulebook>, projection: &Projection) -> Self {
+        let inputs = rulebook.inputs.iter().map(|input| {
+            let index = match &input.source {
+                InputSource::Field(pointer) => Some(projection.index(pointer)),
                 _ => None,
             };
-            (need.clone(), slot)
+            (input.clone(), index)
         });
-        let mut wanted: Vec<(Slot, Wanted)> = Vec::new();
-        let mut want = |slot: Slot, what: Wanted| {
-            if !wanted.contains(&(slot, what)) {
-                wanted.push((slot, what));
+        let mut wanted: Vec<(FieldIndex, FieldConstraint)> = Vec::new();
+        let mut want = |index: FieldIndex, what: FieldConstraint| {
+            if !wanted.contains(&(index, what)) {
+                wanted.push((index, what));
             }
-            slot
+            index
         };
         let mut aggregates = Vec::new();
-        for rule in &ruling.book.aggregate {
+        for rule in &rulebook.book.aggregate {
             let KeyTemplate { partition, sort } = &rule.key;
-            let mut words = |template: &Template| parts(template, |field| want(projection.slot(field), Wanted::Word));
+            let mut words = |template: &Template| parts(template, |field| want(projection.index(field), FieldConstraint::Word));
             let (partition, sort) = (words(partition), words(sort));
             let mut attributes = Vec::new();
             for (name, template) in &rule.attributes {
                 let plan = match template.sole_field() {
-                    Some(pointer) => AttributePlan::Value(want(projection.slot(pointer), Wanted::Scalar)),
-                    None => AttributePlan::Text(parts(template, |field| want(projection.slot(field), Wanted::Word))),
+                    Some(pointer) => BoundAttribute::Value(want(projection.index(pointer), FieldConstraint::Scalar)),
+                    None => BoundAttribute::Text(parts(template, |field| want(projection.index(field), FieldConstraint::Word))),
                 };
                 attributes.push((Arc::from(name.as_str()), plan));
             }
-            let ordinal = match &rule.fence {
-                FenceRule::Ordinal(pointer) => Some(want(projection.slot(pointer), Wanted::Integer)),
-                FenceRule::Sequence => None,
+            let ordinal = match &rule.dedup {
+                DedupRule::Ordinal(pointer) => Some(want(projection.index(pointer), FieldConstraint::Integer)),
+                DedupRule::Sequence => None,
             };
             let only = rule
                 .only
                 .iter()
-                .map(|(pointer, literal)| (want(projection.slot(pointer), Wanted::Scalar), literal.clone()));
+                .map(|(pointer, literal)| (want(projection.index(pointer), FieldConstraint::Scalar), literal.clone()));
             let only = only.collect();
-            aggregates.push(AggregatePlan { partition, sort, only, ordinal, attributes });
+            aggregates.push(BoundAggregate { partition, sort, only, ordinal, attributes });
         }
         Self {
-            pin: ruling.book.pin.as_ref().map(|pin| projection.slot(pin)),
-            needs: needs.collect(),
-            ruling: Arc::clone(ruling),
+            pin: rulebook.book.pin.as_ref().map(|pin| projection.index(pin)),
+            inputs: inputs.collect(),
+            rulebook: Arc::clone(rulebook),
             aggregates,
             wanted,
         }
     }
 }
 
-fn parts(template: &Template, mut slot: impl FnMut(&Pointer) -> Slot) -> Vec<PartPlan> {
+fn parts(template: &Template, mut index: impl FnMut(&Pointer) -> FieldIndex) -> Vec<BoundPart> {
     let part = |part: &Part| match part {
-        Part::Literal(literal) => PartPlan::Literal(literal.clone()),
-        Part::Field(field) => PartPlan::Cell(slot(field)),
+        Part::Literal(literal) => BoundPart::Literal(literal.clone()),
+        Part::Field(field) => BoundPart::FieldValue(index(field)),
     };
     template.parts().iter().map(part).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::batch::{Batch, BatchLimits};
-use crate::commit::Patience;
+use crate::commit::RetryBudget;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::receive::{Source, SourceError};
 use crate::store::Store;
@@ -36,8 +36,8 @@ pub async fn run<S: Store>(
     mut progress: impl FnMut(&Batch, &Summary),
 ) -> Result<Summary, RunError> {
     let shard = Arc::clone(source.shard());
-    let patience = Patience { policy: &pipeline.retry, deadline: None };
-    let checkpoint = patience.retry(|| pipeline.store().checkpoint(&shard)).await.map_err(PipelineError::from)?;
+    let budget = RetryBudget { policy: &pipeline.retry, deadline: None };
+    let checkpoint = budget.retry(|| pipeline.store().checkpoint(&shard)).await.map_err(PipelineError::from)?;
     source.resume(checkpoint.as_ref())?;
 
     let (sender, mut batches) = tokio::sync::mpsc::channel::<Result<Batch, SourceError>>(READ_AHEAD);
@@ -64,7 +64,7 @@ pub async fn run<S: Store>(
         };
         summary.time[Stage::Receive as usize] += waiting.elapsed();
         let Some(batch) = batch.transpose()? else { return Ok(summary) };
-        if let Some((_, why)) = pipeline.process(&batch, None, &mut summary).await?.not_safe {
+        if let Some((_, why)) = pipeline.process(&batch, None, &mut summary).await?.first_uncommitted {
             return Err(why.into());
         }
         progress(&batch, &summary);

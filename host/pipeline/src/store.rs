@@ -18,7 +18,7 @@ pub use memory::MemoryStore;
 
 use crate::batch::Checkpoint;
 use crate::dead_letter::DeadLetter;
-use crate::fence::Fence;
+use crate::dedup::DedupState;
 
 /// The key of a group's item.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,7 +36,7 @@ pub const PARTITION_BYTES: usize = 2048;
 pub const SORT_BYTES: usize = 1024;
 
 /// What begins with this is the host's own: attributes, and the partitions of pins and checkpoints.
-pub const OWN: char = '@';
+pub const RESERVED_PREFIX: char = '@';
 
 /// Whether a group can have this key, or why not.
 pub fn check_key(partition: &str, sort: &str) -> Result<(), String> {
@@ -45,7 +45,7 @@ pub fn check_key(partition: &str, sort: &str) -> Result<(), String> {
             return Err(format!("the group's {name} would have {} bytes: 1 to {most} are allowed", key.len()));
         }
     }
-    match partition.starts_with(OWN) {
+    match partition.starts_with(RESERVED_PREFIX) {
         true => Err(format!("the group's PK would be `{partition}`: names that begin with `{OWN}` are the host's own")),
         false => Ok(()),
     }
@@ -91,7 +91,7 @@ pub struct Item {
     /// What the aggregator remembers.
     pub state: Vec<u8>,
     /// What has been folded into the state.
-    pub fence: Fence,
+    pub dedup: DedupState,
     /// What people read: the aggregator's outputs and the rulebook's attributes, by name.
     pub attributes: Vec<(Arc<str>, Attribute)>,
     /// By what it was made.
@@ -125,7 +125,7 @@ pub enum Written {
     Conflict,
     /// The store is throttled or did not answer: this one may stand or not. The same write may be tried again; one that
     /// stands already is then either told as done or as a conflict with itself, which the fence absorbs.
-    Busy(String),
+    Transient(String),
 }
 
 /// Which race a pin is for: race type, and the value of the pinned field.
@@ -151,10 +151,10 @@ pub struct Pin {
 pub enum StoreError {
     /// Try again later: the store is throttled or out of reach.
     #[error("{0}")]
-    Busy(String),
+    Transient(String),
     /// Stop: it would be no better next time.
     #[error("{0}")]
-    Broken(String),
+    Fatal(String),
 }
 
 /// Where the outcome stands.
@@ -181,10 +181,10 @@ pub trait Store: Send + Sync {
     fn pins(&self, keys: &[PinKey]) -> impl Future<Output = Result<Vec<Option<Pin>>, StoreError>> + Send;
 
     /// Keeps dead letters. One that is there already is replaced.
-    fn bury(&self, letters: &[DeadLetter]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn put_dead_letters(&self, dead_letters: &[DeadLetter]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Removes dead letters that have gone through.
-    fn exhume(&self, ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn delete_dead_letters(&self, ids: &[String]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Makes everything written before survive a crash, and with it, but not before it, the checkpoint of a shard.
     fn acknowledge(
@@ -209,15 +209,15 @@ pub trait Store: Send + Sync {
 
     /// Gives each of these dead letters a ticket greater than any before, unless it has one, and makes them survive a
     /// crash. The letters, by ticket.
-    fn ticket(&self, ids: &[String]) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;
+    fn redrive_sequence(&self, ids: &[String]) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;
 }
 
-fn sort_letters(letters: &mut [DeadLetter]) {
-    letters.sort_by(|a, b| a.shard.cmp(&b.shard).then(a.place.cmp(&b.place)));
+fn sort_letters(dead_letters: &mut [DeadLetter]) {
+    dead_letters.sort_by(|a, b| a.shard.cmp(&b.shard).then(a.position.cmp(&b.position)));
 }
 
-fn give_ticket(letter: &mut DeadLetter, last: &mut u64) {
-    letter.ticket.get_or_insert_with(|| {
+fn give_redrive_sequence(letter: &mut DeadLetter, last: &mut u64) {
+    letter.redrive_sequence.get_or_insert_with(|| {
         *last += 1;
         *last
     });

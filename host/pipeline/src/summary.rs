@@ -63,13 +63,13 @@ pub struct Summary {
     /// Writes of groups.
     pub groups: u64,
     /// Rows that were folded before, by their group's fence: a record counts once for each of its groups.
-    pub behind: u64,
+    pub duplicates: u64,
     /// Writes that others were ahead of.
     pub conflicts: u64,
     /// Fuel that each plugin used.
     pub fuel: Fuel,
     /// Records judged by each rulebook: race type and version.
-    pub ruled: BTreeMap<(String, u64), u64>,
+    pub by_rulebook: BTreeMap<(String, u64), u64>,
     /// Time by stage; see [`Stage`].
     pub time: [Duration; Stage::ALL.len()],
 }
@@ -85,7 +85,7 @@ impl Summary {
         self.records += other.records;
         self.batches += other.batches;
         self.groups += other.groups;
-        self.behind += other.behind;
+        self.duplicates += other.duplicates;
         self.conflicts += other.conflicts;
         for (cause, count) in &other.dead {
             *self.dead.entry(*cause).or_default() += count;
@@ -93,8 +93,8 @@ impl Summary {
         for (plugin, fuel) in &other.fuel {
             *self.fuel.entry(*plugin).or_default() += fuel;
         }
-        for (ruling, records) in &other.ruled {
-            *self.ruled.entry(ruling.clone()).or_default() += records;
+        for (rulebook, records) in &other.by_rulebook {
+            *self.by_rulebook.entry(rulebook.clone()).or_default() += records;
         }
         for (time, more) in self.time.iter_mut().zip(other.time) {
             *time += more;

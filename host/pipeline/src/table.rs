@@ -4,15 +4,15 @@ use paceline_engine::{Column, ColumnBuf, Digest, Kind, PackedBuf, Value};
 
 use crate::batch::Batch;
 use crate::dead_letter::{Cause, Reason};
-use crate::project::{Cell, Cells, Projection, a, mismatch};
-use crate::ruling::{Need, Plan, Source, Wanted};
+use crate::project::{FieldValue, ProjectedRows, Projection, a, mismatch};
+use crate::rulebook::{InputColumn, BoundRulebook, InputSource, FieldConstraint};
 
 /// Records that become dead letters, with their reasons.
-pub(crate) type Dead = Vec<(u32, Reason)>;
+pub(crate) type Rejected = Vec<(u32, Reason)>;
 
 /// The records of a batch that go by one ruling, as columns. Records that can't go on are taken out on the way.
-pub(crate) struct Table<'c> {
-    pub(crate) plan: &'c Plan,
+pub(crate) struct RecordBatch<'c> {
+    pub(crate) plan: &'c BoundRulebook,
     /// The records, by their index in the batch, ascending.
     pub(crate) records: Vec<u32>,
     /// A column for each need of the plan.
@@ -21,68 +21,68 @@ pub(crate) struct Table<'c> {
     pub(crate) scores: Vec<f64>,
 }
 
-impl<'c> Table<'c> {
+impl<'c> RecordBatch<'c> {
     /// Gathers what the plugins declared. A record that lacks something becomes a dead letter before any plugin sees it.
-    pub(crate) fn gather(
-        plan: &'c Plan,
+    pub(crate) fn build(
+        plan: &'c BoundRulebook,
         projection: &Projection,
         batch: &Batch,
-        cells: &Cells,
+        rows_of_fields: &ProjectedRows,
         records: Vec<u32>,
-        dead: &mut Dead,
+        dead: &mut Rejected,
     ) -> Self {
-        let mut gather = Gather { batch, cells, records: &records, bad: Vec::new() };
-        for &(slot, wanted) in &plan.wanted {
+        let mut build = ColumnBuilder { batch, rows_of_fields, records: &records, bad: Vec::new() };
+        for &(index, wanted) in &plan.wanted {
             for (row, &record) in records.iter().enumerate() {
-                let cell = cells.get(record, slot);
+                let value = rows_of_fields.get(record, index);
                 let fits = match wanted {
-                    Wanted::Integer => matches!(cell, Cell::Integer(_)),
-                    Wanted::Word => {
-                        matches!(cell, Cell::Integer(_) | Cell::Boolean(_) | Cell::Text(_) | Cell::Unescaped(_))
+                    FieldConstraint::Integer => matches!(value, FieldValue::Integer(_)),
+                    FieldConstraint::Word => {
+                        matches!(value, FieldValue::Integer(_) | FieldValue::Boolean(_) | FieldValue::Text(_) | FieldValue::Unescaped(_))
                     }
-                    Wanted::Scalar => !matches!(cell, Cell::Missing | Cell::Null | Cell::Array | Cell::Object),
+                    FieldConstraint::Scalar => !matches!(value, FieldValue::Missing | FieldValue::Null | FieldValue::Array | FieldValue::Object),
                 };
                 if !fits {
                     let wanted = match wanted {
-                        Wanted::Integer => "an integer",
-                        Wanted::Word => "a text or an integer",
-                        Wanted::Scalar => "a single value",
+                        FieldConstraint::Integer => "an integer",
+                        FieldConstraint::Word => "a text or an integer",
+                        FieldConstraint::Scalar => "a single value",
                     };
-                    let reason = mismatch(batch, record, projection.pointer(slot), cell, wanted);
-                    gather.bad.push((row, reason));
+                    let reason = mismatch(batch, record, projection.pointer(index), value, wanted);
+                    build.bad.push((row, reason));
                 }
             }
         }
-        let columns = plan.needs.iter().map(|(need, slot)| match &need.source {
-            Source::Field(_) => {
-                let slot = slot.expect("a field has a cell");
-                gather.field(need, |record| cells.get(record, slot))
+        let columns = plan.inputs.iter().map(|(input, index)| match &input.source {
+            InputSource::Field(_) => {
+                let index = index.expect("a field has a cell");
+                build.field(input, |record| rows_of_fields.get(record, index))
             }
-            Source::Payload => ColumnBuf::Blobs(records.iter().map(|&record| batch.payload(record as usize)).collect()),
-            Source::PartitionKey => gather
-                .field(need, |record| batch.records[record as usize].partition_key.map_or(Cell::Missing, Cell::Text)),
-            Source::ArrivalMs => gather
-                .field(need, |record| batch.records[record as usize].arrival_ms.map_or(Cell::Missing, Cell::Integer)),
+            InputSource::Payload => ColumnBuf::Blobs(records.iter().map(|&record| batch.payload(record as usize)).collect()),
+            InputSource::PartitionKey => build
+                .field(input, |record| batch.records[record as usize].partition_key.map_or(FieldValue::Missing, FieldValue::Text)),
+            InputSource::ArrivalMs => build
+                .field(input, |record| batch.records[record as usize].arrival_ms.map_or(FieldValue::Missing, FieldValue::Integer)),
         });
         let columns = columns.collect();
-        let bad = gather.bad;
-        let mut table = Self { plan, records, columns, scores: Vec::new() };
-        table.remove(bad, dead);
-        table
+        let bad = build.bad;
+        let mut record_batch = Self { plan, records, columns, scores: Vec::new() };
+        record_batch.remove(bad, dead);
+        record_batch
     }
 
     /// The columns of some needs.
-    pub(crate) fn columns(&self, needs: &[usize]) -> Vec<Column<'_>> {
-        needs.iter().map(|&need| self.columns[need].as_column()).collect()
+    pub(crate) fn columns(&self, inputs: &[usize]) -> Vec<Column<'_>> {
+        inputs.iter().map(|&input| self.columns[input].as_column()).collect()
     }
 
     /// Takes rows out. They may come in any order, and more than once: the first reason counts.
-    pub(crate) fn remove(&mut self, bad: Vec<(usize, Reason)>, dead: &mut Dead) {
+    pub(crate) fn remove(&mut self, bad: Vec<(usize, Reason)>, dead: &mut Rejected) {
         if bad.is_empty() {
             return;
         }
         let mut keep = vec![true; self.records.len()];
-        let book = &self.plan.ruling.book;
+        let book = &self.plan.rulebook.book;
         for (row, reason) in bad {
             if std::mem::replace(&mut keep[row], false) {
                 dead.push((self.records[row], reason.under(&book.race_type, book.version)));
@@ -101,46 +101,46 @@ impl<'c> Table<'c> {
 }
 
 /// A plugin's reasons, as a table takes them.
-pub(crate) fn blame<R: ToString>(rows: Vec<(u32, R)>, cause: Cause, plugin: Digest) -> Vec<(usize, Reason)> {
+pub(crate) fn into_rejections<R: ToString>(rows: Vec<(u32, R)>, cause: Cause, plugin: Digest) -> Vec<(usize, Reason)> {
     rows.into_iter().map(|(row, why)| (row as usize, Reason::new(cause, why.to_string()).by(plugin))).collect()
 }
 
-struct Gather<'a> {
+struct ColumnBuilder<'a> {
     batch: &'a Batch,
-    cells: &'a Cells,
+    rows_of_fields: &'a ProjectedRows,
     records: &'a [u32],
     bad: Vec<(usize, Reason)>,
 }
 
-impl Gather<'_> {
-    fn field(&mut self, need: &Need, cell: impl Fn(u32) -> Cell) -> ColumnBuf {
-        match need.kind {
-            Kind::Boolean => ColumnBuf::Booleans(self.plain(need, cell, |cell| match cell {
-                Cell::Boolean(value) => Some(value),
+impl ColumnBuilder<'_> {
+    fn field(&mut self, input: &InputColumn, value: impl Fn(u32) -> FieldValue) -> ColumnBuf {
+        match input.kind {
+            Kind::Boolean => ColumnBuf::Booleans(self.plain(input, value, |value| match value {
+                FieldValue::Boolean(value) => Some(value),
                 _ => None,
             })),
-            Kind::Integer => ColumnBuf::Integers(self.plain(need, cell, |cell| match cell {
-                Cell::Integer(value) => Some(value),
+            Kind::Integer => ColumnBuf::Integers(self.plain(input, value, |value| match value {
+                FieldValue::Integer(value) => Some(value),
                 _ => None,
             })),
-            Kind::Number => ColumnBuf::Numbers(self.plain(need, cell, |cell| match cell {
-                Cell::Number(value) => Some(value),
-                Cell::Integer(value) => Some(value as f64),
+            Kind::Number => ColumnBuf::Numbers(self.plain(input, value, |value| match value {
+                FieldValue::Number(value) => Some(value),
+                FieldValue::Integer(value) => Some(value as f64),
                 _ => None,
             })),
             Kind::Text | Kind::Blob => {
                 let mut texts = PackedBuf::default();
                 texts.ends.reserve(self.records.len());
                 for (row, &record) in self.records.iter().enumerate() {
-                    let found = cell(record);
-                    match (self.cells.text(self.batch, found), &need.default) {
+                    let found = value(record);
+                    match (self.rows_of_fields.text(self.batch, found), &input.default) {
                         (Some(text), _) => texts.push(text),
-                        (None, Some(Value::Text(default))) if matches!(found, Cell::Missing | Cell::Null) => {
+                        (None, Some(Value::Text(default))) if matches!(found, FieldValue::Missing | FieldValue::Null) => {
                             texts.push(default.as_bytes());
                         }
                         _ => {
                             texts.push(b"");
-                            self.bad(need, row, record, found);
+                            self.bad(input, row, record, found);
                         }
                     }
                 }
@@ -151,19 +151,19 @@ impl Gather<'_> {
 
     fn plain<T: Copy + Default + FromValue>(
         &mut self,
-        need: &Need,
-        cell: impl Fn(u32) -> Cell,
-        value: impl Fn(Cell) -> Option<T>,
+        input: &InputColumn,
+        value: impl Fn(u32) -> FieldValue,
+        value: impl Fn(FieldValue) -> Option<T>,
     ) -> Vec<T> {
-        let default = need.default.as_ref().and_then(T::from_value);
+        let default = input.default.as_ref().and_then(T::from_value);
         let mut values = Vec::with_capacity(self.records.len());
         for (row, &record) in self.records.iter().enumerate() {
-            let found = cell(record);
+            let found = value(record);
             values.push(match (value(found), default) {
                 (Some(value), _) => value,
-                (None, Some(default)) if matches!(found, Cell::Missing | Cell::Null) => default,
+                (None, Some(default)) if matches!(found, FieldValue::Missing | FieldValue::Null) => default,
                 _ => {
-                    self.bad(need, row, record, found);
+                    self.bad(input, row, record, found);
                     T::default()
                 }
             });
@@ -171,13 +171,13 @@ impl Gather<'_> {
         values
     }
 
-    fn bad(&mut self, need: &Need, row: usize, record: u32, found: Cell) {
+    fn bad(&mut self, input: &InputColumn, row: usize, record: u32, found: FieldValue) {
         let own = |name: &str| Reason::new(Cause::MissingField, format!("the record has no `{name}`")).at(name);
-        let reason = match &need.source {
-            Source::Field(pointer) => mismatch(self.batch, record, pointer, found, a(need.kind)),
-            Source::PartitionKey => own("@partition-key"),
-            Source::ArrivalMs => own("@arrival-ms"),
-            Source::Payload => own("@payload"),
+        let reason = match &input.source {
+            InputSource::Field(pointer) => mismatch(self.batch, record, pointer, found, a(input.kind)),
+            InputSource::PartitionKey => own("@partition-key"),
+            InputSource::ArrivalMs => own("@arrival-ms"),
+            InputSource::Payload => own("@payload"),
         };
         self.bad.push((row, reason));
     }

@@ -9,19 +9,19 @@
 //! # Layout
 //!
 //! - this file: what is carried, and how it is written down.
-//! - `gather`: from a batch to its records' states.
-//! - `close`: from the states to the table.
+//! - `accumulate`: from a batch to its records' states.
+//! - `flush`: from the states to the table.
 
-mod close;
-mod gather;
+mod flush;
+mod accumulate;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::position::{Place, SequenceNumber};
-use crate::ruling::Plan;
+use crate::position::{RecordPosition, SequenceNumber};
+use crate::rulebook::BoundRulebook;
 use crate::store::{Attribute, Key};
 
 /// The format of what [`Window::to_bytes`] writes.
@@ -32,14 +32,14 @@ const FORMAT: u8 = 1;
 pub struct Window {
     shard: Arc<str>,
     /// The rulebooks by which the records were judged.
-    rulings: Vec<RulingName>,
-    groups: Vec<Partial>,
+    rulebooks: Vec<RulebookRef>,
+    groups: Vec<GroupDelta>,
     index: HashMap<(Key, u32, u32), usize>,
 }
 
 /// A rulebook by race type, version and digest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct RulingName {
+struct RulebookRef {
     race_type: String,
     version: u64,
     digest: [u8; 32],
@@ -47,30 +47,30 @@ struct RulingName {
 
 /// The records of a group, by one aggregate of one rulebook.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Partial {
+struct GroupDelta {
     key: Key,
     /// The index of the rulebook.
-    ruling: u32,
+    rulebook: u32,
     /// Which of its aggregates.
     aggregate: u32,
     /// The values of the rulebook's attributes, from the last record, in the rulebook's order.
     attributes: Vec<Attribute>,
-    rows: Rows,
+    rows: Deltas,
 }
 
 /// Each record's mark, by which its group's fence knows it, and its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-enum Rows {
+enum Deltas {
     /// In the order of the shard.
-    Places(Vec<(Place, Vec<u8>)>),
+    Positions(Vec<(RecordPosition, Vec<u8>)>),
     /// Each ordinal once, in the order in which they came.
     Ordinals(Vec<(i64, Vec<u8>)>),
 }
 
-impl Rows {
+impl Deltas {
     fn len(&self) -> usize {
         match self {
-            Self::Places(rows) => rows.len(),
+            Self::Positions(rows) => rows.len(),
             Self::Ordinals(rows) => rows.len(),
         }
     }
@@ -83,8 +83,8 @@ struct Encoded {
     shard: String,
     /// What every place's sequence number is written as a distance from: those of one shard differ in their last digits.
     base: SequenceNumber,
-    rulings: Vec<RulingName>,
-    groups: Vec<Partial>,
+    rulebooks: Vec<RulebookRef>,
+    groups: Vec<GroupDelta>,
 }
 
 /// The bytes are no window of this shard.
@@ -95,7 +95,7 @@ pub struct NotAWindow(String);
 impl Window {
     /// An empty window of a shard.
     pub fn new(shard: Arc<str>) -> Self {
-        Self { shard, rulings: Vec::new(), groups: Vec::new(), index: HashMap::new() }
+        Self { shard, rulebooks: Vec::new(), groups: Vec::new(), index: HashMap::new() }
     }
 
     /// Whether there is nothing in it.
@@ -115,15 +115,15 @@ impl Window {
 
     /// The window as bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let places = self.groups.iter().filter_map(|group| match &group.rows {
-            Rows::Places(rows) => rows.first().map(|(place, _)| place.sequence),
-            Rows::Ordinals(_) => None,
+        let positions = self.groups.iter().filter_map(|group| match &group.rows {
+            Deltas::Positions(rows) => rows.first().map(|(position, _)| position.sequence),
+            Deltas::Ordinals(_) => None,
         });
-        let base = places.min().unwrap_or_default();
+        let base = positions.min().unwrap_or_default();
         let mut groups = self.groups.clone();
-        move_places(&mut groups, |sequence| sequence.after(base)).expect("the base is the least of them");
+        move_positions(&mut groups, |sequence| sequence.checked_sub(base)).expect("the base is the least of them");
         let written =
-            Encoded { format: FORMAT, shard: self.shard.to_string(), base, rulings: self.rulings.clone(), groups };
+            Encoded { format: FORMAT, shard: self.shard.to_string(), base, rulebooks: self.rulebooks.clone(), groups };
         postcard::to_allocvec(&written).expect("a window can always be written")
     }
 
@@ -140,36 +140,36 @@ impl Window {
         if *written.shard != **shard {
             return Err(NotAWindow(format!("is of shard {}, the records are of {shard}", written.shard)));
         }
-        let Encoded { base, rulings, mut groups, .. } = written;
+        let Encoded { base, rulebooks, mut groups, .. } = written;
         let bad = || NotAWindow("can't be read: a place is out of range".to_owned());
-        move_places(&mut groups, |sequence| base.plus(sequence)).ok_or_else(bad)?;
-        if groups.iter().any(|group| group.ruling as usize >= rulings.len()) {
+        move_positions(&mut groups, |sequence| base.checked_add(sequence)).ok_or_else(bad)?;
+        if groups.iter().any(|group| group.rulebook as usize >= rulebooks.len()) {
             return Err(NotAWindow("can't be read: it names a rulebook that it does not list".to_owned()));
         }
         let at = groups.iter().enumerate();
-        let index = at.map(|(at, group)| ((group.key.clone(), group.ruling, group.aggregate), at)).collect();
-        Ok(Self { shard: Arc::clone(shard), rulings, groups, index })
+        let index = at.map(|(at, group)| ((group.key.clone(), group.rulebook, group.aggregate), at)).collect();
+        Ok(Self { shard: Arc::clone(shard), rulebooks, groups, index })
     }
 
-    fn ruling(&mut self, plan: &Plan) -> u32 {
-        let book = &plan.ruling.book;
-        let digest = *plan.ruling.digest.as_bytes();
-        let same = |name: &RulingName| {
+    fn rulebook(&mut self, plan: &BoundRulebook) -> u32 {
+        let book = &plan.rulebook.book;
+        let digest = *plan.rulebook.digest.as_bytes();
+        let same = |name: &RulebookRef| {
             name.race_type == book.race_type && name.version == book.version && name.digest == digest
         };
-        let at = self.rulings.iter().position(same).unwrap_or_else(|| {
-            self.rulings.push(RulingName { race_type: book.race_type.clone(), version: book.version, digest });
-            self.rulings.len() - 1
+        let at = self.rulebooks.iter().position(same).unwrap_or_else(|| {
+            self.rulebooks.push(RulebookRef { race_type: book.race_type.clone(), version: book.version, digest });
+            self.rulebooks.len() - 1
         });
         at as u32
     }
 }
 
-fn move_places(groups: &mut [Partial], to: impl Fn(SequenceNumber) -> Option<SequenceNumber>) -> Option<()> {
+fn move_positions(groups: &mut [GroupDelta], to: impl Fn(SequenceNumber) -> Option<SequenceNumber>) -> Option<()> {
     for group in groups {
-        if let Rows::Places(rows) = &mut group.rows {
-            for (place, _) in rows {
-                place.sequence = to(place.sequence)?;
+        if let Deltas::Positions(rows) = &mut group.rows {
+            for (position, _) in rows {
+                position.sequence = to(position.sequence)?;
             }
         }
     }

@@ -9,7 +9,7 @@ use paceline_pipeline::batch::{Batch, BatchLimits};
 use paceline_pipeline::dead_letter::DeadLetter;
 use paceline_pipeline::store::{Item, Key};
 use paceline_pipeline::summary::Summary;
-use paceline_pipeline::{Pipeline, PipelineError, Retry, Rulebooks};
+use paceline_pipeline::{Pipeline, PipelineError, RetryPolicy, Rulebooks};
 use support::{Shared, batch, block_on, host, outcome, rulebooks, safe};
 
 /// What one host alone makes of these batches.
@@ -20,16 +20,16 @@ fn alone(batches: &[Batch], rulebooks: &Arc<Rulebooks>) -> (Vec<(Key, Item)>, Ve
     for batch in batches {
         safe(host.process(batch, None, &mut summary));
     }
-    assert_eq!((summary.conflicts, summary.behind), (0, 0));
+    assert_eq!((summary.conflicts, summary.duplicates), (0, 0));
     outcome(&store.store)
 }
 
 #[test]
 fn a_busy_store_is_tried_again_and_nothing_counts_twice() {
     let folder = tempfile::tempdir().unwrap();
-    for fence in [r#""sequence""#, r#"{ ordinal = "/second" }"#] {
-        let folder = folder.path().join(fence.len().to_string());
-        let rulebooks = rulebooks(&folder, fence);
+    for dedup in [r#""sequence""#, r#"{ ordinal = "/second" }"#] {
+        let folder = folder.path().join(dedup.len().to_string());
+        let rulebooks = rulebooks(&folder, dedup);
         let batches: Vec<_> = (1..=20).map(|second| batch("shard", second, 0..30)).collect();
         for busy_every in [2, 3, 5] {
             let store = Shared { busy_every, ..Shared::default() };
@@ -38,7 +38,7 @@ fn a_busy_store_is_tried_again_and_nothing_counts_twice() {
             for batch in &batches {
                 safe(host.process(batch, None, &mut summary));
             }
-            assert_eq!(outcome(&store.store), alone(&batches, &rulebooks), "{fence}, every {busy_every}th call");
+            assert_eq!(outcome(&store.store), alone(&batches, &rulebooks), "{dedup}, every {busy_every}th call");
         }
     }
 }
@@ -61,7 +61,7 @@ fn a_rival_that_is_ahead_costs_a_conflict_and_no_record() {
     let store = Shared { rival: Some(Arc::new(meddle)), ..shared.clone() };
     let mut summary = Summary::default();
     safe(host(store, &rulebooks).process(&ours, None, &mut summary));
-    assert_eq!((summary.conflicts, summary.groups, summary.behind), (10, 30, 0));
+    assert_eq!((summary.conflicts, summary.groups, summary.duplicates), (10, 30, 0));
     let (items, letters) = outcome(&shared.store);
     assert_eq!((items, letters.len()), (alone(&[ours, theirs], &rulebooks).0, 2));
 }
@@ -69,8 +69,8 @@ fn a_rival_that_is_ahead_costs_a_conflict_and_no_record() {
 #[test]
 fn a_rival_that_read_the_same_records_leaves_nothing_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    for fence in [r#""sequence""#, r#"{ ordinal = "/second" }"#] {
-        let rulebooks = rulebooks(&folder.path().join(fence.len().to_string()), fence);
+    for dedup in [r#""sequence""#, r#"{ ordinal = "/second" }"#] {
+        let rulebooks = rulebooks(&folder.path().join(dedup.len().to_string()), dedup);
         let shared = Shared::default();
         let rival = host(shared.clone(), &rulebooks);
         let same = batch("shard", 1, 0..30);
@@ -95,7 +95,7 @@ fn endless_conflicts_end_in_an_error_that_names_a_group() {
     let rulebooks = rulebooks(folder.path(), r#""sequence""#);
     let store = Shared { contended: true, ..Shared::default() };
     let error = block_on(host(store, &rulebooks).process(&batch("shard", 1, 7..8), None, &mut Summary::default()));
-    let (record, error) = error.unwrap().not_safe.unwrap();
+    let (record, error) = error.unwrap().first_uncommitted.unwrap();
     assert_eq!(record, 0);
     assert!(matches!(error, PipelineError::Contended { groups: 1, attempts: 21, .. }), "{error:?}");
     assert!(error.to_string().contains("race-131 / racer-7"), "{error}");
@@ -106,7 +106,7 @@ fn a_store_that_stays_busy_is_given_up_at_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let rulebooks = rulebooks(folder.path(), r#""sequence""#);
     let store = Shared { busy_every: 1, calls: Arc::new(AtomicU32::new(1)), ..Shared::default() };
-    let retry = Retry { deadline_ms: 50, first_wait_ms: 1, longest_wait_ms: 2, ..Retry::default() };
+    let retry = RetryPolicy { deadline_ms: 50, first_wait_ms: 1, longest_wait_ms: 2, ..RetryPolicy::default() };
     let host = Pipeline::new(store.clone(), rulebooks, BatchLimits::default(), retry);
     let error = block_on(host.process(&batch("shard", 1, 0..3), None, &mut Summary::default())).unwrap_err();
     assert!(error.to_string().contains("throttled; it stayed so for 50 ms (`retry.deadline-ms`)"), "{error}");

@@ -38,14 +38,14 @@ struct Step {
     /// How many records come.
     records: usize,
     /// The window is closed afterwards.
-    close: bool,
+    flush: bool,
     /// The answer is not heard: the same state comes again, and the records, perhaps cut otherwise.
     unheard: bool,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = (1..12_usize, prop::bool::weighted(0.3), prop::bool::weighted(0.3))
-        .prop_map(|(records, close, unheard)| Step { records, close, unheard });
+        .prop_map(|(records, flush, unheard)| Step { records, flush, unheard });
     prop::collection::vec(step, 1..40)
 }
 
@@ -56,7 +56,7 @@ const ORDINAL: &str = r#"{ ordinal = "/second" }"#;
 fn compiled(ordinal: bool) -> &'static Arc<Rulebooks> {
     static COMPILED: LazyLock<[Arc<Rulebooks>; 2]> = LazyLock::new(|| {
         let folder = tempfile::tempdir().unwrap();
-        [SEQUENCE, ORDINAL].map(|fence| rulebooks(&folder.path().join(fence.len().to_string()), fence))
+        [SEQUENCE, ORDINAL].map(|dedup| rulebooks(&folder.path().join(dedup.len().to_string()), dedup))
     });
     &COMPILED[usize::from(ordinal)]
 }
@@ -80,14 +80,14 @@ proptest! {
         let host = host(store.clone(), rulebooks);
         let (mut at, mut state) = (0, Window::new(Arc::clone(&shard)).to_bytes());
         // After the drawn steps the rest comes at once, and the window closes.
-        let rest = Step { records: messages.len(), close: true, unheard: false };
-        for Step { records, close, unheard } in steps.into_iter().chain([rest]) {
+        let rest = Step { records: messages.len(), flush: true, unheard: false };
+        for Step { records, flush, unheard } in steps.into_iter().chain([rest]) {
             let end = (at + records).min(messages.len());
             let mut window = Window::from_bytes(&state, &shard).unwrap();
             let mut summary = Summary::default();
-            block_on(host.gather(&batch(SHARD, &messages[at..end], at as u64), &mut window, None, &mut summary)).unwrap();
-            if close {
-                block_on(host.close(&window, None, &mut summary)).unwrap();
+            block_on(host.accumulate(&batch(SHARD, &messages[at..end], at as u64), &mut window, None, &mut summary)).unwrap();
+            if flush {
+                block_on(host.flush(&window, None, &mut summary)).unwrap();
                 window = Window::new(Arc::clone(&shard));
             }
             if !unheard {
@@ -111,13 +111,13 @@ fn records_that_a_producer_sent_twice_to_two_shards_count_once() {
     let mut windows = Vec::new();
     for (shard, messages) in [("alleycat/left", &left), ("alleycat/right", &right)] {
         let mut window = Window::new(shard.into());
-        block_on(host.gather(&batch(shard, messages, 0), &mut window, None, &mut summary)).unwrap();
+        block_on(host.accumulate(&batch(shard, messages, 0), &mut window, None, &mut summary)).unwrap();
         windows.push(window);
     }
     for window in &windows {
-        block_on(host.close(window, None, &mut summary)).unwrap();
+        block_on(host.flush(window, None, &mut summary)).unwrap();
     }
-    assert_eq!((summary.behind, summary.groups), (4, 2));
+    assert_eq!((summary.duplicates, summary.groups), (4, 2));
     let alone = Shared::default();
     let all: Vec<Message> = (1..9).map(|second| (second, 1)).collect();
     safe(support::host(alone.clone(), &rulebooks).process(&batch("alleycat/left", &all, 0), None, &mut summary));
@@ -133,14 +133,14 @@ fn a_window_is_one_write_a_group_however_many_batches() {
     let mut summary = Summary::default();
     for second in 1..=15 {
         let messages: Vec<Message> = (0..10).map(|racer| (second, racer)).collect();
-        block_on(host.gather(&batch(SHARD, &messages, second * 10), &mut window, None, &mut summary)).unwrap();
+        block_on(host.accumulate(&batch(SHARD, &messages, second * 10), &mut window, None, &mut summary)).unwrap();
     }
     assert_eq!((summary.groups, window.groups(), window.rows()), (0, 10, 150));
-    block_on(host.close(&window, None, &mut summary)).unwrap();
+    block_on(host.flush(&window, None, &mut summary)).unwrap();
     assert_eq!((summary.groups, summary.records, summary.batches), (10, 150, 15));
     // A second call, as after a time-out, finds all of it there.
-    block_on(host.close(&window, None, &mut summary)).unwrap();
-    assert_eq!((summary.groups, summary.behind), (10, 150));
+    block_on(host.flush(&window, None, &mut summary)).unwrap();
+    assert_eq!((summary.groups, summary.duplicates), (10, 150));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn bytes_that_are_no_window_are_refused() {
     let host = host(Shared::default(), &rulebooks(folder.path(), SEQUENCE));
     let mut window = Window::new(Arc::clone(&shard));
     let records = batch(SHARD, &[(1, 1), (2, 1)], 0);
-    block_on(host.gather(&records, &mut window, None, &mut Summary::default())).unwrap();
+    block_on(host.accumulate(&records, &mut window, None, &mut Summary::default())).unwrap();
     let bytes = window.to_bytes();
     assert_eq!(Window::from_bytes(&bytes, &shard).unwrap(), window);
     for cut in 0..bytes.len() {

@@ -12,7 +12,7 @@ use paceline_pipeline::pointer::Pointer;
 use paceline_pipeline::registry::{Registry, Watch};
 use paceline_pipeline::store::{Attribute, Item, Key, MemoryStore};
 use paceline_pipeline::summary::Summary;
-use paceline_pipeline::{Pipeline, Retry, Rulebooks, Store};
+use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks, Store};
 use paceline_simulator::{Messages, PartitionKey, Race};
 use serde_json::Value;
 
@@ -41,7 +41,7 @@ pub fn plugin_lines() -> String {
 
 /// What keeps a record from being folded twice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fences {
+pub enum DedupMode {
     /// The last position folded, by shard.
     Sequence,
     /// Each value of a field once.
@@ -49,10 +49,10 @@ pub enum Fences {
 }
 
 /// The rulebook of class 3.
-pub fn rulebook(fences: Fences) -> String {
-    let fence = |field: &str| match fences {
-        Fences::Sequence => r#""sequence""#.to_owned(),
-        Fences::Ordinal => format!(r#"{{ ordinal = "{field}" }}"#),
+pub fn rulebook(dedup: DedupMode) -> String {
+    let dedup = |field: &str| match dedup {
+        DedupMode::Sequence => r#""sequence""#.to_owned(),
+        DedupMode::Ordinal => format!(r#"{{ ordinal = "{field}" }}"#),
     };
     format!(
         r#"
@@ -71,7 +71,7 @@ plugin = "last-output"
 key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
 outputs = {{ final = "GSI" }}
 attributes = {{ classId = "{{/classId}}", racerId = "{{/racerId}}" }}
-fence = {}
+dedup = {}
 
 [[aggregate]]
 plugin = "best-output"
@@ -79,25 +79,25 @@ where = {{ "/event" = "final" }}
 key = {{ PK = "class-{{/classId}}", SK = "racer-{{/racerId}}" }}
 outputs = {{ output = "GSI" }}
 attributes = {{ racerId = "{{/racerId}}" }}
-fence = {}
+dedup = {}
 "#,
-        fence("/second"),
-        fence("/raceId")
+        dedup("/second"),
+        dedup("/raceId")
     )
 }
 
 /// An aggregate that counts the records of each racer.
-pub fn tally(fences: Fences) -> String {
-    let fence = match fences {
-        Fences::Sequence => r#""sequence""#,
-        Fences::Ordinal => r#"{ ordinal = "/second" }"#,
+pub fn tally(dedup: DedupMode) -> String {
+    let dedup = match dedup {
+        DedupMode::Sequence => r#""sequence""#,
+        DedupMode::Ordinal => r#"{ ordinal = "/second" }"#,
     };
     format!(
         r#"
 [[aggregate]]
 plugin = "evil-aggregator"
 key = {{ PK = "tally-{{/raceId}}", SK = "racer-{{/racerId}}" }}
-fence = {fence}
+dedup = {dedup}
 "#
     )
 }
@@ -108,15 +108,15 @@ pub fn local(rulebooks: &Path, scratch: &Path, messages: &[Message]) -> Outcome 
     let engine = Engine::new(Limits::default()).unwrap();
     let registry = Registry::open(scratch).unwrap();
     let ruling = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
-    Watch::new(rulebooks.to_owned(), plugin_files(), Arc::clone(&ruling)).look().unwrap();
-    let pipeline = Pipeline::new(MemoryStore::default(), ruling, BatchLimits::default(), Retry::default());
+    Watch::new(rulebooks.to_owned(), plugin_files(), Arc::clone(&ruling)).poll().unwrap();
+    let pipeline = Pipeline::new(MemoryStore::default(), ruling, BatchLimits::default(), RetryPolicy::default());
     let mut summary = Summary::default();
     for (at, chunk) in messages.chunks(10_000).enumerate() {
         let mut batch = Batch::new("local".into());
         for (nth, message) in chunk.iter().enumerate() {
             batch.push(&message.payload, ((at * 10_000 + nth) as u64).into());
         }
-        assert!(block_on(pipeline.process(&batch, None, &mut summary)).unwrap().not_safe.is_none());
+        assert!(block_on(pipeline.process(&batch, None, &mut summary)).unwrap().first_uncommitted.is_none());
     }
     let store = pipeline.store();
     Outcome::of(block_on(store.items()).unwrap(), &block_on(store.dead_letters()).unwrap())
@@ -140,7 +140,7 @@ pub struct Outcome {
 impl Outcome {
     /// What these come to.
     pub fn of(items: Vec<(Key, Item)>, letters: &[DeadLetter]) -> Self {
-        use paceline_pipeline::fence::{Fence, SequenceFence};
+        use paceline_pipeline::dedup::{Fence, LastPositions};
         let plain = |(key, item): (Key, Item)| {
             let mut attributes = item.attributes;
             // DynamoDB has one sort of number.
@@ -150,12 +150,12 @@ impl Outcome {
                 }
             }
             attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
-            let fence = match item.fence {
+            let dedup = match item.dedup {
                 // Which shard a record came by is chance; which ordinals were folded is not.
-                Fence::Sequence(_) => Fence::Sequence(SequenceFence::default()),
+                Fence::Sequence(_) => Fence::Sequence(LastPositions::default()),
                 ordinals => ordinals,
             };
-            (key, Item { revision: 0, attributes, fence, ..item })
+            (key, Item { revision: 0, attributes, dedup, ..item })
         };
         let mut dead: Vec<_> = letters
             .iter()

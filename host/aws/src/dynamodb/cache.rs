@@ -11,14 +11,14 @@ use paceline_pipeline::store::{Item, Key};
 
 /// What stands at a key.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Standing {
+pub(super) struct CachedItem {
     /// The item; nothing where there is none.
     pub(super) item: Option<Item>,
     /// Attributes of types that are not ours, which somebody else put there. A write takes them away.
     pub(super) foreign: Vec<String>,
 }
 
-impl Standing {
+impl CachedItem {
     pub(super) fn of(item: Item) -> Self {
         Self { item: Some(item), foreign: Vec::new() }
     }
@@ -34,14 +34,14 @@ impl Standing {
 
 /// The items used last.
 #[derive(Debug)]
-pub(super) struct Cache(Option<Mutex<LruCache<Key, Standing>>>);
+pub(super) struct Cache(Option<Mutex<LruCache<Key, CachedItem>>>);
 
 impl Cache {
     pub(super) fn new(capacity: usize) -> Self {
         Self(NonZeroUsize::new(capacity).map(|capacity| Mutex::new(LruCache::new(capacity))))
     }
 
-    fn entries(&self) -> Option<MutexGuard<'_, LruCache<Key, Standing>>> {
+    fn entries(&self) -> Option<MutexGuard<'_, LruCache<Key, CachedItem>>> {
         self.0.as_ref().map(|entries| entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -54,7 +54,7 @@ impl Cache {
     }
 
     /// Takes many keys out under one lock.
-    pub(super) fn take<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Vec<Option<Standing>> {
+    pub(super) fn take<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Vec<Option<CachedItem>> {
         match self.entries() {
             Some(mut entries) => keys.map(|key| entries.pop(key)).collect(),
             None => keys.map(|_| None).collect(),
@@ -63,7 +63,7 @@ impl Cache {
 
     /// Remembers what stands at a key, unless something later is known by now: two of the process's shards may be at
     /// the same item, and an answer may come late.
-    pub(super) fn learn(&self, key: &Key, standing: Standing) {
+    pub(super) fn learn(&self, key: &Key, standing: CachedItem) {
         if let Some(mut entries) = self.entries()
             && entries.peek(key).is_none_or(|known| known.revision() <= standing.revision())
         {
@@ -72,7 +72,7 @@ impl Cache {
     }
 
     /// Remembers what stands at a key, after a condition has failed: whatever was known before was wrong.
-    pub(super) fn correct(&self, key: &Key, standing: Standing) {
+    pub(super) fn correct(&self, key: &Key, standing: CachedItem) {
         if let Some(mut entries) = self.entries() {
             entries.put(key.clone(), standing);
         }
@@ -83,7 +83,7 @@ impl Cache {
 mod tests {
     use std::sync::Arc;
 
-    use paceline_pipeline::fence::{Fence, OrdinalSet};
+    use paceline_pipeline::dedup::{DedupState, OrdinalSet};
     use paceline_pipeline::store::Provenance;
 
     use super::*;
@@ -92,10 +92,10 @@ mod tests {
         Key { partition: "p".into(), sort: sort.into() }
     }
 
-    fn at(revision: u64) -> Standing {
+    fn at(revision: u64) -> CachedItem {
         let provenance = Arc::new(Provenance { race_type: "3".into(), version: 1, plugins: vec![] });
-        let fence = Fence::Ordinal(OrdinalSet::default());
-        Standing::of(Item { revision, state: vec![], fence, attributes: vec![], provenance })
+        let dedup = DedupState::Ordinal(OrdinalSet::default());
+        CachedItem::of(Item { revision, state: vec![], dedup, attributes: vec![], provenance })
     }
 
     fn revision(cache: &Cache, sort: &str) -> Option<Option<u64>> {
@@ -107,9 +107,9 @@ mod tests {
         let cache = Cache::new(10);
         cache.learn(&key("a"), at(2));
         cache.learn(&key("a"), at(1));
-        cache.learn(&key("a"), Standing::nothing());
+        cache.learn(&key("a"), CachedItem::nothing());
         assert_eq!(revision(&cache, "a"), Some(Some(2)));
-        cache.correct(&key("a"), Standing::nothing());
+        cache.correct(&key("a"), CachedItem::nothing());
         assert_eq!(revision(&cache, "a"), Some(None), "that there is no item is known too");
     }
 

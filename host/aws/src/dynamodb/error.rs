@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::error::{
 };
 use paceline_pipeline::store::StoreError;
 
-use crate::sdk::{self, Failed, Remedy, Told};
+use crate::sdk::{self, Failed, RetryClass, ServiceError};
 
 /// What the host has to be allowed to do.
 const PERMISSIONS: &str = "dynamodb:BatchGetItem, GetItem, Query, Scan, PutItem, UpdateItem, BatchWriteItem, \
@@ -18,84 +18,84 @@ const PERMISSIONS: &str = "dynamodb:BatchGetItem, GetItem, Query, Scan, PutItem,
 
 /// What is to be done about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TableErrorKind {
     /// Try again: it was throttled or refused for a moment. Nothing was written.
-    Refused,
+    Throttled,
     /// Try again: it may have been done or not.
-    Unsure,
+    Ambiguous,
     /// DynamoDB does not understand the request, or does not take the item.
     Invalid,
     /// Don't try again: somebody has to do something first.
-    Broken,
+    Fatal,
 }
 
 /// A failed request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) kind: Kind,
+pub(super) struct TableError {
+    pub(super) kind: TableErrorKind,
     /// What happened, where, and what to do.
     pub(super) text: String,
 }
 
-impl From<Fault> for StoreError {
-    fn from(fault: Fault) -> Self {
-        match fault.kind {
-            Kind::Refused | Kind::Unsure => Self::Busy(fault.text),
-            Kind::Invalid | Kind::Broken => Self::Broken(fault.text),
+impl From<TableError> for StoreError {
+    fn from(error: TableError) -> Self {
+        match error.kind {
+            TableErrorKind::Throttled | TableErrorKind::Ambiguous => Self::Transient(error.text),
+            TableErrorKind::Invalid | TableErrorKind::Fatal => Self::Fatal(error.text),
         }
     }
 }
 
 /// A table, as messages name it.
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(super) struct TableRef {
     pub(super) table: String,
     /// ` in eu-west-1`, ` at http://localhost:8000`, or both.
     pub(super) place: String,
 }
 
-impl Named {
+impl TableRef {
     pub(super) fn new(table: String, region: Option<&str>, endpoint: Option<&str>) -> Self {
         Self { table, place: sdk::place(region, endpoint) }
     }
 
     /// A fault with the table in its message.
-    pub(super) fn fault(&self, kind: Kind, what: impl std::fmt::Display) -> Fault {
-        Fault { kind, text: format!("the DynamoDB table `{}`{}: {what}", self.table, self.place) }
+    pub(super) fn error(&self, kind: TableErrorKind, what: impl std::fmt::Display) -> TableError {
+        TableError { kind, text: format!("the DynamoDB table `{}`{}: {what}", self.table, self.place) }
     }
 
     /// Sorts what the SDK says.
-    pub(super) fn sort<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> Fault
+    pub(super) fn sort<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> TableError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
         match sdk::sort(doing, "request-ms", error) {
-            Failed::Told(told) => {
+            Failed::ServiceError(told) => {
                 let reasons = error.as_service_error().map(|error| throttling(error)).unwrap_or_default();
-                self.sort_told(doing, &told, &reasons)
+                self.classify_service_error(doing, &told, &reasons)
             }
-            Failed::Sorted(remedy, text) => self.fault(remedy.into(), text),
+            Failed::Sorted(class, text) => self.error(class.into(), text),
         }
     }
 
     /// Sorts an error code. Those of whole requests and of single statements are the same but for `Exception` at the
     /// end.
-    pub(super) fn sort_code(
+    pub(super) fn classify_code(
         &self,
         doing: &str,
         code: Option<&str>,
         message: Option<&str>,
         status: u16,
         reasons: &[ThrottlingReason],
-    ) -> Fault {
+    ) -> TableError {
         match code {
-            Some(code) => self.sort_told(doing, &Told::new(code, message, status), reasons),
-            None => self.fault(Kind::Unsure, format_args!("{doing} got an answer that can't be read (HTTP {status})")),
+            Some(code) => self.classify_service_error(doing, &ServiceError::new(code, message, status), reasons),
+            None => self.error(TableErrorKind::Ambiguous, format_args!("{doing} got an answer that can't be read (HTTP {status})")),
         }
     }
 
-    fn sort_told(&self, doing: &str, told: &Told, reasons: &[ThrottlingReason]) -> Fault {
-        let Told { code, message, .. } = told;
+    fn classify_service_error(&self, doing: &str, told: &ServiceError, reasons: &[ThrottlingReason]) -> TableError {
+        let ServiceError { code, message, .. } = told;
         match told.short() {
             _ if !reasons.is_empty() => {
                 let reasons: Vec<String> = reasons
@@ -106,48 +106,48 @@ impl Named {
                     })
                     .collect();
                 let reasons = reasons.join(", ");
-                self.fault(Kind::Refused, format_args!("{doing} is throttled ({code}): {reasons}"))
+                self.error(TableErrorKind::Throttled, format_args!("{doing} is throttled ({code}): {reasons}"))
             }
             "TransactionConflict" | "ReplicatedWriteConflict" => {
-                self.fault(Kind::Refused, format_args!("{doing} was refused for now ({code}): {message}"))
+                self.error(TableErrorKind::Throttled, format_args!("{doing} was refused for now ({code}): {message}"))
             }
-            "ResourceNotFound" => self.fault(
-                Kind::Broken,
+            "ResourceNotFound" => self.error(
+                TableErrorKind::Fatal,
                 "there is no such table. Create it with `paceline table create --config …`, or correct its name, the \
                  region or the endpoint",
             ),
-            "AccessDenied" => self.fault(
-                Kind::Broken,
+            "AccessDenied" => self.error(
+                TableErrorKind::Fatal,
                 format_args!("{doing} is not allowed: {message}. The host needs the permissions {PERMISSIONS}"),
             ),
-            "ItemCollectionSizeLimitExceeded" => self.fault(
-                Kind::Broken,
+            "ItemCollectionSizeLimitExceeded" => self.error(
+                TableErrorKind::Fatal,
                 format_args!(
                     "a partition has reached 10 GB, which a table with a local index can't exceed: {message}. Use a \
                      table without local indexes"
                 ),
             ),
-            "Validation" | "ValidationError" | "Serialization" => self.fault(
-                Kind::Invalid,
+            "Validation" | "ValidationError" | "Serialization" => self.error(
+                TableErrorKind::Invalid,
                 format_args!(
                     "{doing} is not accepted: {message}. `paceline table check --config …` tells whether the table is \
                      as it should be"
                 ),
             ),
             _ => {
-                let (remedy, text) = sdk::common(doing, told);
-                self.fault(remedy.into(), text)
+                let (class, text) = sdk::common(doing, told);
+                self.error(class.into(), text)
             }
         }
     }
 }
 
-impl From<Remedy> for Kind {
-    fn from(remedy: Remedy) -> Self {
-        match remedy {
-            Remedy::Refused => Self::Refused,
-            Remedy::Unsure => Self::Unsure,
-            Remedy::Broken => Self::Broken,
+impl From<RetryClass> for TableErrorKind {
+    fn from(class: RetryClass) -> Self {
+        match class {
+            RetryClass::Throttled => Self::Throttled,
+            RetryClass::Ambiguous => Self::Ambiguous,
+            RetryClass::Fatal => Self::Fatal,
         }
     }
 }
@@ -174,33 +174,33 @@ mod tests {
 
     use super::*;
 
-    fn named() -> Named {
-        Named::new("races".into(), Some("eu-west-1"), Some("http://127.0.0.1:8000"))
+    fn named() -> TableRef {
+        TableRef::new("races".into(), Some("eu-west-1"), Some("http://127.0.0.1:8000"))
     }
 
-    fn kind(code: &str, status: u16) -> Kind {
-        named().sort_code("a write", Some(code), Some("why"), status, &[]).kind
+    fn kind(code: &str, status: u16) -> TableErrorKind {
+        named().classify_code("a write", Some(code), Some("why"), status, &[]).kind
     }
 
     #[test]
     fn what_passes_is_tried_again_and_what_does_not_is_told() {
         for code in ["ProvisionedThroughputExceededException", "ThrottlingError", "RequestLimitExceeded"] {
-            assert_eq!(kind(code, 400), Kind::Refused, "{code}");
+            assert_eq!(kind(code, 400), TableErrorKind::Throttled, "{code}");
         }
-        assert_eq!(kind("com.amazonaws.dynamodb.v20120810#TransactionConflictException", 400), Kind::Refused);
+        assert_eq!(kind("com.amazonaws.dynamodb.v20120810#TransactionConflictException", 400), TableErrorKind::Throttled);
         for (code, status) in [("InternalServerError", 500), ("SomethingNew", 503), ("Unheard", 429)] {
-            assert_eq!(kind(code, status), Kind::Unsure, "{code}");
+            assert_eq!(kind(code, status), TableErrorKind::Ambiguous, "{code}");
         }
-        assert_eq!(named().sort_code("a write", None, None, 200, &[]).kind, Kind::Unsure);
+        assert_eq!(named().classify_code("a write", None, None, 200, &[]).kind, TableErrorKind::Ambiguous);
         for code in ["ResourceNotFoundException", "AccessDeniedException", "ExpiredTokenException", "SomethingNew"] {
-            assert_eq!(kind(code, 400), Kind::Broken, "{code}");
+            assert_eq!(kind(code, 400), TableErrorKind::Fatal, "{code}");
         }
-        assert_eq!(kind("ValidationException", 400), Kind::Invalid);
+        assert_eq!(kind("ValidationException", 400), TableErrorKind::Invalid);
     }
 
     #[test]
     fn a_message_says_which_table_where_and_what_to_do() {
-        let text = named().sort_code("a read", Some("ResourceNotFoundException"), None, 400, &[]).text;
+        let text = named().classify_code("a read", Some("ResourceNotFoundException"), None, 400, &[]).text;
         for part in ["`races`", "in eu-west-1", "at http://127.0.0.1:8000", "paceline table create"] {
             assert!(text.contains(part), "{text}");
         }
@@ -215,7 +215,7 @@ mod tests {
         let error = ProvisionedThroughputExceededException::builder().throttling_reasons(reason).build();
         let reasons = throttling(&PutItemError::ProvisionedThroughputExceededException(error));
         let code = Some("ProvisionedThroughputExceededException");
-        let text = named().sort_code("a write", code, Some("slow down"), 400, &reasons).text;
+        let text = named().classify_code("a write", code, Some("slow down"), 400, &reasons).text;
         assert!(text.contains("TableWriteProvisionedThroughputExceeded on arn:aws:dynamodb"), "{text}");
     }
 }

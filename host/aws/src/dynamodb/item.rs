@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use paceline_pipeline::store::{Attribute, Item, Key, OWN, Provenance, check_key};
+use paceline_pipeline::store::{Attribute, Item, Key, RESERVED_PREFIX, Provenance, check_key};
 
-use super::cache::Standing;
+use super::cache::CachedItem;
 
 /// Attributes by name.
 pub(super) type Map = HashMap<String, AttributeValue>;
@@ -22,7 +22,7 @@ pub(super) const SORT: &str = "SK";
 /// What a conditional write compares.
 pub(super) const REVISION: &str = "@revision";
 const STATE: &str = "@state";
-const FENCE: &str = "@fence";
+const DEDUP: &str = "@dedup";
 const RULEBOOK: &str = "@rulebook";
 const PLUGINS: &str = "@plugins";
 
@@ -61,7 +61,7 @@ pub(super) fn fits(key: &Key, item: &Item, index: &str) -> Result<(), String> {
             let length = name.len();
             return Err(format!("an attribute's name has {length} bytes, DynamoDB takes 1 to {MAX_NAME_BYTES}"));
         }
-        if name.starts_with(OWN) || [PARTITION, SORT].contains(&&**name) {
+        if name.starts_with(RESERVED_PREFIX) || [PARTITION, SORT].contains(&&**name) {
             return Err(format!("an attribute can't be named `{name}`: that name is taken"));
         }
         let numeric = match value {
@@ -93,8 +93,8 @@ pub(super) fn fits(key: &Key, item: &Item, index: &str) -> Result<(), String> {
 /// The bytes of an item as DynamoDB counts them: names and values. Never fewer than the real ones.
 pub(super) fn size(key: &Key, item: &Item) -> usize {
     let ours =
-        [PARTITION, SORT, REVISION, STATE, FENCE, RULEBOOK, PLUGINS].iter().map(|name| name.len()).sum::<usize>();
-    let fence = fence_bytes(item).len();
+        [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, PLUGINS].iter().map(|name| name.len()).sum::<usize>();
+    let dedup = dedup_bytes(item).len();
     let rulebook = item.provenance.race_type.len() + 1 + 20;
     let values: usize = item
         .attributes
@@ -110,22 +110,22 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
         })
         .sum();
     let keys = key.partition.len() + key.sort.len();
-    ours + keys + NUMBER_BYTES + item.state.len() + fence + rulebook + 32 * item.provenance.plugins.len() + values
+    ours + keys + NUMBER_BYTES + item.state.len() + dedup + rulebook + 32 * item.provenance.plugins.len() + values
 }
 
-fn fence_bytes(item: &Item) -> Vec<u8> {
-    postcard::to_allocvec(&item.fence).expect("a fence has no part that can't be encoded")
+fn dedup_bytes(item: &Item) -> Vec<u8> {
+    postcard::to_allocvec(&item.dedup).expect("a dedup state can always be encoded")
 }
 
 /// All attributes of an item but the key's, ours first.
 pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
     let blob = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
     let Provenance { race_type, version, plugins } = &*item.provenance;
-    let fence = fence_bytes(item);
+    let dedup = dedup_bytes(item);
     let mut all = vec![
         (REVISION, AttributeValue::N(item.revision.to_string())),
         (STATE, blob(&item.state)),
-        (FENCE, AttributeValue::B(Blob::new(fence))),
+        (DEDUP, AttributeValue::B(Blob::new(dedup))),
         (RULEBOOK, AttributeValue::S(format!("{race_type}/{version}"))),
         (PLUGINS, AttributeValue::B(Blob::new(plugins.concat()))),
     ];
@@ -155,7 +155,7 @@ pub(super) fn is_ours(map: &Map) -> bool {
 }
 
 /// Reads an item. Attributes come out by name.
-pub(super) fn decode(mut map: Map) -> Result<Standing, String> {
+pub(super) fn decode(mut map: Map) -> Result<CachedItem, String> {
     fn take<T>(map: &mut Map, name: &str, read: impl FnOnce(AttributeValue) -> Option<T>) -> Result<T, String> {
         map.remove(name).and_then(read).ok_or_else(|| format!("its `{name}` is missing or is not what paceline writes"))
     }
@@ -167,7 +167,7 @@ pub(super) fn decode(mut map: Map) -> Result<Standing, String> {
     }
     let revision = take(&mut map, REVISION, |value| value.as_n().ok()?.parse().ok())?;
     let state = take(&mut map, STATE, bytes)?;
-    let fence = take(&mut map, FENCE, |value| postcard::from_bytes(&bytes(value)?).ok())?;
+    let dedup = take(&mut map, DEDUP, |value| postcard::from_bytes(&bytes(value)?).ok())?;
     let (race_type, version) = take(&mut map, RULEBOOK, |value| {
         let (race_type, version) = value.as_s().ok()?.rsplit_once('/')?;
         Some((race_type.to_owned(), version.parse().ok()?))
@@ -191,13 +191,13 @@ pub(super) fn decode(mut map: Map) -> Result<Standing, String> {
             _ => None,
         };
         match value {
-            Some(value) if !name.starts_with(OWN) => attributes.push((name.into(), value)),
+            Some(value) if !name.starts_with(RESERVED_PREFIX) => attributes.push((name.into(), value)),
             _ => foreign.push(name),
         }
     }
     attributes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let provenance = Arc::new(Provenance { race_type, version, plugins });
-    Ok(Standing { item: Some(Item { revision, state, fence, attributes, provenance }), foreign })
+    Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance }), foreign })
 }
 
 /// An item as it would be read back.
@@ -265,8 +265,8 @@ fn integer(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use paceline_pipeline::fence::{Fence, OrdinalSet, SequenceFence};
-    use paceline_pipeline::position::Place;
+    use paceline_pipeline::dedup::{DedupState, OrdinalSet, LastPositions};
+    use paceline_pipeline::position::RecordPosition;
     use proptest::prelude::*;
 
     use super::*;
@@ -276,9 +276,9 @@ mod tests {
     }
 
     fn item(attributes: Vec<(Arc<str>, Attribute)>) -> Item {
-        let fence = Fence::Ordinal(OrdinalSet::default());
+        let dedup = DedupState::Ordinal(OrdinalSet::default());
         let provenance = Arc::new(Provenance { race_type: "3".into(), version: 1, plugins: vec![[7; 32]] });
-        Item { revision: 1, state: vec![], fence, attributes, provenance }
+        Item { revision: 1, state: vec![], dedup, attributes, provenance }
     }
 
     fn value() -> impl Strategy<Value = Attribute> {
@@ -306,16 +306,16 @@ mod tests {
             version in any::<u64>(),
             plugins in prop::collection::vec(any::<[u8; 32]>(), 0..4),
         ) -> Item {
-            let fence = if by_ordinal {
+            let dedup = if by_ordinal {
                 let mut set = OrdinalSet::default();
                 ordinals.iter().for_each(|ordinal| { set.insert(*ordinal); });
-                Fence::Ordinal(set)
+                DedupState::Ordinal(set)
             } else {
-                let mut fence = SequenceFence::default();
+                let mut dedup = LastPositions::default();
                 for (shard, sequence) in shards {
-                    fence.advance(&shard.into(), Place { sequence: sequence.into(), sub_sequence: 3 });
+                    dedup.advance(&shard.into(), RecordPosition { sequence: sequence.into(), sub_sequence: 3 });
                 }
-                Fence::Sequence(fence)
+                DedupState::Sequence(dedup)
             };
             let attributes = attributes
                 .into_iter()
@@ -323,7 +323,7 @@ mod tests {
                 .map(|(name, value)| (name.into(), value))
                 .collect();
             let provenance = Arc::new(Provenance { race_type, version, plugins });
-            Item { revision, state, fence, attributes, provenance }
+            Item { revision, state, dedup, attributes, provenance }
         }
     }
 

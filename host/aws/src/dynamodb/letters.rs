@@ -12,12 +12,12 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
 use paceline_pipeline::dead_letter::{Cause, DeadLetter, Reason};
-use paceline_pipeline::position::Place;
-use paceline_pipeline::store::{OWN, PARTITION_BYTES, StoreError};
+use paceline_pipeline::position::RecordPosition;
+use paceline_pipeline::store::{RESERVED_PREFIX, PARTITION_BYTES, StoreError};
 
 use super::DynamoDbStore;
-use super::error::{Fault, Kind};
-use super::flight::Flight;
+use super::error::{TableError, TableErrorKind};
+use super::requests::ConcurrentRequests;
 use super::item::{MAX_ITEM_BYTES, Map};
 use super::pins::short;
 
@@ -43,7 +43,7 @@ const TICKET: &str = "ticket";
 const FOLDED: &str = "folded";
 
 /// The item that counts the tickets, and the attribute with the last one.
-const TICKETS: &str = "@tickets";
+const REDRIVE_SEQUENCE: &str = "@redrive-sequence";
 const LAST: &str = "last";
 
 /// DynamoDB's limit for the requests of a `BatchWriteItem`.
@@ -115,23 +115,23 @@ impl DynamoDbStore {
                     if open.len() >= before {
                         meter.throttle();
                         let text = format_args!("{doing} is throttled: {before} were left over");
-                        return Err(table.fault(Kind::Refused, text));
+                        return Err(table.error(TableErrorKind::Throttled, text));
                     }
                 }
                 Ok(())
             }
         });
-        let mut flight = Flight::new(self.concurrency, requests);
-        let mut fault: Option<Fault> = None;
-        while let Some(answer) = flight.next().await {
+        let mut requests = ConcurrentRequests::new(self.concurrency, requests);
+        let mut error: Option<TableError> = None;
+        while let Some(answer) = requests.next().await {
             if let Err(this) = answer {
                 match this.kind {
-                    Kind::Refused | Kind::Unsure => fault = Some(this),
-                    Kind::Invalid | Kind::Broken => return Err(this.into()),
+                    TableErrorKind::Throttled | TableErrorKind::Ambiguous => error = Some(this),
+                    TableErrorKind::Invalid | TableErrorKind::Fatal => return Err(this.into()),
                 }
             }
         }
-        fault.map_or(Ok(()), |fault| Err(fault.into()))
+        error.map_or(Ok(()), |error| Err(error.into()))
     }
 
     pub(super) async fn get_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
@@ -144,8 +144,8 @@ impl DynamoDbStore {
         let ids: Vec<&String> = ids.iter().filter(|id| !id.is_empty() && seen.insert(*id)).collect();
         let mut maps = Vec::new();
         let keys = ids.iter().map(|id| key_map(id));
-        if let Some(fault) = self.get(&self.letters, keys, |got| maps.extend(got.found)).await {
-            return Err(fault.into());
+        if let Some(error) = self.get(&self.letters, keys, |got| maps.extend(got.found)).await {
+            return Err(error.into());
         }
         let mut found: HashMap<String, DeadLetter> = HashMap::new();
         for map in maps {
@@ -165,7 +165,7 @@ impl DynamoDbStore {
             }
             from = next;
             if from.is_none() {
-                letters.sort_unstable_by(|a, b| a.shard.cmp(&b.shard).then(a.place.cmp(&b.place)));
+                letters.sort_unstable_by(|a, b| a.shard.cmp(&b.shard).then(a.position.cmp(&b.position)));
                 return Ok(letters);
             }
         }
@@ -173,33 +173,33 @@ impl DynamoDbStore {
 
     pub(super) async fn ticket_letters(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         let mut letters = self.get_letters(ids).await?;
-        let without: Vec<usize> = (0..letters.len()).filter(|&at| letters[at].ticket.is_none()).collect();
+        let without: Vec<usize> = (0..letters.len()).filter(|&at| letters[at].redrive_sequence.is_none()).collect();
         if !without.is_empty() {
             let last = self.count_tickets(without.len() as u64).await?;
             let first = last - without.len() as u64 + 1;
-            let requests = without.iter().zip(first..).map(|(&at, ticket)| {
-                let request = self.set_ticket(letters[at].id.clone(), ticket);
+            let requests = without.iter().zip(first..).map(|(&at, redrive_sequence)| {
+                let request = self.set_ticket(letters[at].id.clone(), redrive_sequence);
                 async move { (at, request.await) }
             });
             let requests: Vec<_> = requests.collect();
-            let mut flight = Flight::new(self.concurrency, requests);
+            let mut requests = ConcurrentRequests::new(self.concurrency, requests);
             let mut gone = HashSet::new();
-            let mut fault = None;
-            while let Some((at, answer)) = flight.next().await {
+            let mut error = None;
+            while let Some((at, answer)) = requests.next().await {
                 match answer {
-                    Ok(Some(ticket)) => letters[at].ticket = Some(ticket),
+                    Ok(Some(redrive_sequence)) => letters[at].redrive_sequence = Some(redrive_sequence),
                     Ok(None) => drop(gone.insert(at)),
-                    Err(this) => fault = Some(this),
+                    Err(this) => error = Some(this),
                 }
             }
             // Those that have a ticket by now keep it, and are found at the next attempt.
-            if let Some(fault) = fault {
-                return Err(StoreError::from(fault));
+            if let Some(error) = error {
+                return Err(StoreError::from(error));
             }
             let mut at = 0..;
             letters.retain(|_| !at.next().is_some_and(|at| gone.contains(&at)));
         }
-        letters.sort_by_key(|letter| letter.ticket);
+        letters.sort_by_key(|letter| letter.redrive_sequence);
         Ok(letters)
     }
 
@@ -211,7 +211,7 @@ impl DynamoDbStore {
             .client
             .update_item()
             .table_name(&self.letters.table)
-            .key(ID, AttributeValue::S(TICKETS.to_owned()))
+            .key(ID, AttributeValue::S(REDRIVE_SEQUENCE.to_owned()))
             .update_expression("ADD #last :more")
             .expression_attribute_names("#last", LAST)
             .expression_attribute_values(":more", AttributeValue::N(more.to_string()))
@@ -223,12 +223,12 @@ impl DynamoDbStore {
         self.meter.writes(answer.consumed_capacity());
         let last = answer.attributes().and_then(|all| all.get(LAST)?.as_n().ok()?.parse().ok());
         let unclear = format_args!("the counter `{TICKETS}` holds no number in `{LAST}`");
-        last.filter(|last| *last >= more).ok_or_else(|| self.letters.fault(Kind::Broken, unclear).into())
+        last.filter(|last| *last >= more).ok_or_else(|| self.letters.error(TableErrorKind::Fatal, unclear).into())
     }
 
     /// Gives a letter this ticket, unless it has one; the one that it has then. Nothing where the letter is gone. A
     /// letter that is being driven through again does not expire.
-    fn set_ticket(&self, id: String, ticket: u64) -> impl Future<Output = Result<Option<u64>, Fault>> + Send + 'static {
+    fn set_ticket(&self, id: String, redrive_sequence: u64) -> impl Future<Output = Result<Option<u64>, TableError>> + Send + 'static {
         let (table, meter) = (Arc::clone(&self.letters), Arc::clone(&self.meter));
         let request = self
             .client
@@ -240,7 +240,7 @@ impl DynamoDbStore {
             .expression_attribute_names("#id", ID)
             .expression_attribute_names("#ticket", TICKET)
             .expression_attribute_names("#expires", EXPIRES)
-            .expression_attribute_values(":ticket", AttributeValue::N(ticket.to_string()))
+            .expression_attribute_values(":ticket", AttributeValue::N(redrive_sequence.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         async move {
@@ -248,7 +248,7 @@ impl DynamoDbStore {
             match request.send().await {
                 Ok(answer) => {
                     meter.writes(answer.consumed_capacity());
-                    Ok(Some(ticket))
+                    Ok(Some(redrive_sequence))
                 }
                 Err(error) => match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
@@ -264,18 +264,18 @@ impl DynamoDbStore {
         decode(map).ok_or_else(|| {
             let id: String = text(map, ID).unwrap_or_default().chars().take(100).collect();
             let what = format_args!("the item `{id}` is not a dead letter as paceline writes them; delete it");
-            self.letters.fault(Kind::Broken, what).into()
+            self.letters.error(TableErrorKind::Fatal, what).into()
         })
     }
 }
 
 fn is_counter(map: &Map) -> bool {
-    text(map, ID).is_some_and(|id| id.starts_with(OWN))
+    text(map, ID).is_some_and(|id| id.starts_with(RESERVED_PREFIX))
 }
 
 /// The key of a letter: its id, but for one that is too long, or that would be taken for an item of ours.
 fn key(id: &str) -> String {
-    match id.starts_with([OWN, '~']) {
+    match id.starts_with([RESERVED_PREFIX, '~']) {
         true => short(&format!("~{id}"), PARTITION_BYTES),
         false => short(id, PARTITION_BYTES),
     }
@@ -311,8 +311,8 @@ fn encode(letter: &DeadLetter, expires: Option<u64>) -> Map {
         set(NAME, AttributeValue::S(letter.id.clone()));
     }
     set(SHARD, AttributeValue::S(letter.shard.clone()));
-    set(SEQUENCE, AttributeValue::S(letter.place.sequence.to_string()));
-    set(SUB, AttributeValue::N(letter.place.sub_sequence.to_string()));
+    set(SEQUENCE, AttributeValue::S(letter.position.sequence.to_string()));
+    set(SUB, AttributeValue::N(letter.position.sub_sequence.to_string()));
     if let Some(key) = &letter.partition_key {
         set(KEY, AttributeValue::S(cut(key)));
     }
@@ -331,8 +331,8 @@ fn encode(letter: &DeadLetter, expires: Option<u64>) -> Map {
     if let Some((race_type, version)) = rulebook {
         set(RULEBOOK, AttributeValue::S(format!("{race_type}/{version}")));
     }
-    if let Some(ticket) = letter.ticket {
-        set(TICKET, AttributeValue::N(ticket.to_string()));
+    if let Some(redrive_sequence) = letter.redrive_sequence {
+        set(TICKET, AttributeValue::N(redrive_sequence.to_string()));
     }
     if !letter.folded.is_empty() {
         let folded = postcard::to_allocvec(&letter.folded).expect("a key has no part that can't be encoded");
@@ -340,7 +340,7 @@ fn encode(letter: &DeadLetter, expires: Option<u64>) -> Map {
     }
     // A letter that is being driven through again does not expire.
     if let Some(expires) = expires
-        && letter.ticket.is_none()
+        && letter.redrive_sequence.is_none()
     {
         set(EXPIRES, AttributeValue::N(expires.to_string()));
     }
@@ -372,7 +372,7 @@ fn decode(map: &Map) -> Option<DeadLetter> {
     Some(DeadLetter {
         id: text(map, NAME).or_else(|| text(map, ID))?,
         shard: text(map, SHARD)?,
-        place: Place { sequence: text(map, SEQUENCE)?.parse().ok()?, sub_sequence: number(map.get(SUB)?)? },
+        position: RecordPosition { sequence: text(map, SEQUENCE)?.parse().ok()?, sub_sequence: number(map.get(SUB)?)? },
         partition_key: maybe(map, KEY, string)?,
         arrival_ms: maybe(map, ARRIVAL, number)?,
         payload: map.get(PAYLOAD)?.as_b().ok()?.as_ref().to_vec(),
@@ -387,7 +387,7 @@ fn decode(map: &Map) -> Option<DeadLetter> {
                 Some((race_type.to_owned(), version.parse().ok()?))
             })?,
         },
-        ticket: maybe(map, TICKET, number)?,
+        redrive_sequence: maybe(map, TICKET, number)?,
         folded: maybe(map, FOLDED, |value| postcard::from_bytes(value.as_b().ok()?.as_ref()).ok())?.unwrap_or_default(),
     })
 }
@@ -412,13 +412,13 @@ mod tests {
             field in prop::option::of(".{0,9}"),
             plugin in any::<Option<[u8; 32]>>(),
             rulebook in prop::option::of((".{0,5}", any::<u64>())),
-            ticket in any::<Option<u64>>(),
+            redrive_sequence in any::<Option<u64>>(),
             folded in prop::collection::vec((".{0,9}", ".{0,9}"), 0..3),
         ) -> DeadLetter {
             let folded = folded.into_iter().map(|(partition, sort)| Key { partition, sort }).collect();
-            let place = Place { sequence: sequence.into(), sub_sequence };
+            let position = RecordPosition { sequence: sequence.into(), sub_sequence };
             let reason = Reason { cause, text, field, plugin, rulebook };
-            DeadLetter { id, shard, place, partition_key, arrival_ms, payload, cut_from, reason, ticket, folded }
+            DeadLetter { id, shard, position, partition_key, arrival_ms, payload, cut_from, reason, redrive_sequence, folded }
         }
     }
 
@@ -435,13 +435,13 @@ mod tests {
         let letter = DeadLetter {
             id: "@".repeat(5000),
             shard: "s".into(),
-            place: Place { sequence: 7.into(), sub_sequence: 0 },
+            position: RecordPosition { sequence: 7.into(), sub_sequence: 0 },
             partition_key: Some("k".repeat(100_000)),
             arrival_ms: None,
             payload: vec![7; 500_000],
             cut_from: None,
             reason,
-            ticket: None,
+            redrive_sequence: None,
             folded: vec![],
         };
         let map = encode(&letter, Some(1));
@@ -461,20 +461,20 @@ mod tests {
     #[test]
     fn what_is_under_redrive_does_not_expire() {
         let reason = Reason::new(Cause::Empty, "empty");
-        let place = Place::default();
+        let position = RecordPosition::default();
         let letter = DeadLetter {
             id: "s:0".into(),
             shard: "s".into(),
-            place,
+            position,
             partition_key: None,
             arrival_ms: None,
             payload: vec![],
             cut_from: None,
             reason,
-            ticket: Some(3),
+            redrive_sequence: Some(3),
             folded: vec![],
         };
         assert!(!encode(&letter, Some(1)).contains_key(EXPIRES));
-        assert!(encode(&DeadLetter { ticket: None, ..letter }, Some(1)).contains_key(EXPIRES));
+        assert!(encode(&DeadLetter { redrive_sequence: None, ..letter }, Some(1)).contains_key(EXPIRES));
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
-use paceline_pipeline::store::{Item, Key, OWN, PARTITION_BYTES, StoreError, check_key};
+use paceline_pipeline::store::{Item, Key, RESERVED_PREFIX, PARTITION_BYTES, StoreError, check_key};
 
 use super::DynamoDbStore;
-use super::cache::Standing;
-use super::error::{Fault, Kind, Named};
-use super::flight::Flight;
+use super::cache::CachedItem;
+use super::error::{TableError, TableErrorKind, TableRef};
+use super::requests::ConcurrentRequests;
 use super::item::{self, Map, PARTITION};
 use super::usage::Meter;
 
@@ -24,7 +24,7 @@ pub(super) struct Got {
     /// The keys at which there is none.
     pub(super) absent: Vec<Map>,
     /// Why there is no answer for the others.
-    pub(super) fault: Option<Fault>,
+    pub(super) error: Option<TableError>,
 }
 
 impl DynamoDbStore {
@@ -50,16 +50,16 @@ impl DynamoDbStore {
     }
 
     /// What stands at these keys, past the cache, but into it. No key may occur twice.
-    pub(super) async fn fetch(&self, keys: &[&Key]) -> Result<Vec<(Key, Standing)>, StoreError> {
+    pub(super) async fn fetch(&self, keys: &[&Key]) -> Result<Vec<(Key, CachedItem)>, StoreError> {
         let mut all = Vec::with_capacity(keys.len());
         let mut broken = None;
         let maps = keys.iter().map(|key| item::key_map(key));
-        let fault = self
+        let error = self
             .get(&self.table, maps, |got| {
                 for map in got.absent {
                     if let Some(key) = item::key_of(&map) {
-                        self.cache.learn(&key, Standing::nothing());
-                        all.push((key, Standing::nothing()));
+                        self.cache.learn(&key, CachedItem::nothing());
+                        all.push((key, CachedItem::nothing()));
                     }
                 }
                 for map in got.found {
@@ -73,9 +73,9 @@ impl DynamoDbStore {
                 }
             })
             .await;
-        match (broken, fault) {
+        match (broken, error) {
             (Some(error), _) => Err(error),
-            (None, Some(fault)) => Err(fault.into()),
+            (None, Some(error)) => Err(error.into()),
             (None, None) => Ok(all),
         }
     }
@@ -84,22 +84,22 @@ impl DynamoDbStore {
     /// loses nothing of the others. The worst fault is what is left.
     pub(super) async fn get(
         &self,
-        table: &Arc<Named>,
+        table: &Arc<TableRef>,
         keys: impl Iterator<Item = Map>,
         mut take: impl FnMut(Got),
-    ) -> Option<Fault> {
+    ) -> Option<TableError> {
         let keys: Vec<Map> = keys.collect();
         let requests = keys.chunks(KEYS_A_REQUEST).map(|keys| {
             let (client, table, meter) = (self.client.clone(), Arc::clone(table), Arc::clone(&self.meter));
             get_batch(client, table, meter, keys.to_vec())
         });
-        let mut flight = Flight::new(self.concurrency, requests);
-        let mut worst: Option<Fault> = None;
-        while let Some(mut got) = flight.next().await {
-            if let Some(fault) = got.fault.take()
-                && worst.as_ref().is_none_or(|worst| matches!(worst.kind, Kind::Refused | Kind::Unsure))
+        let mut requests = ConcurrentRequests::new(self.concurrency, requests);
+        let mut worst: Option<TableError> = None;
+        while let Some(mut got) = requests.next().await {
+            if let Some(error) = got.error.take()
+                && worst.as_ref().is_none_or(|worst| matches!(worst.kind, TableErrorKind::Throttled | TableErrorKind::Ambiguous))
             {
-                worst = Some(fault);
+                worst = Some(error);
             }
             take(got);
         }
@@ -107,13 +107,13 @@ impl DynamoDbStore {
     }
 
     /// Reads an item of a group, or says what is wrong with it.
-    pub(super) fn read(&self, map: Map) -> Result<(Key, Standing), StoreError> {
+    pub(super) fn read(&self, map: Map) -> Result<(Key, CachedItem), StoreError> {
         let broken = |key: &dyn std::fmt::Display, what: &str| {
             let text = format_args!(
                 "the item {key} {what}. Nothing of its shard goes on before it is moved out of the way or the \
                  rulebook's key is changed"
             );
-            StoreError::from(self.table.fault(Kind::Broken, text))
+            StoreError::from(self.table.error(TableErrorKind::Fatal, text))
         };
         let Some(key) = item::key_of(&map) else { return Err(broken(&"without texts for keys", "can't be ours")) };
         if !item::is_ours(&map) {
@@ -130,7 +130,7 @@ impl DynamoDbStore {
 
     pub(super) async fn query_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
         // At such keys stands nothing of a group, and an empty one would be refused.
-        if partition.is_empty() || partition.len() > PARTITION_BYTES || partition.starts_with(OWN) {
+        if partition.is_empty() || partition.len() > PARTITION_BYTES || partition.starts_with(RESERVED_PREFIX) {
             return Ok(Vec::new());
         }
         let mut found = Vec::new();
@@ -176,7 +176,7 @@ impl DynamoDbStore {
     /// A page of a whole table, and where the next one begins.
     pub(super) async fn scan_page(
         &self,
-        table: &Named,
+        table: &TableRef,
         from: Option<Map>,
     ) -> Result<(Vec<Map>, Option<Map>), StoreError> {
         self.meter.request();
@@ -199,7 +199,7 @@ impl DynamoDbStore {
         for map in maps.into_iter().filter(item::is_ours) {
             let (key, standing) = self.read(map)?;
             if let Some(item) = standing.item
-                && !key.partition.starts_with(OWN)
+                && !key.partition.starts_with(RESERVED_PREFIX)
             {
                 into.push((key, item));
             }
@@ -210,8 +210,8 @@ impl DynamoDbStore {
 
 /// Gets up to 100 items. What DynamoDB leaves over (it answers with 16 MB at most, and with less when it throttles) is
 /// asked for again as long as that gets anywhere.
-async fn get_batch(client: Client, table: Arc<Named>, meter: Arc<Meter>, keys: Vec<Map>) -> Got {
-    let mut got = Got { found: Vec::new(), absent: Vec::new(), fault: None };
+async fn get_batch(client: Client, table: Arc<TableRef>, meter: Arc<Meter>, keys: Vec<Map>) -> Got {
+    let mut got = Got { found: Vec::new(), absent: Vec::new(), error: None };
     let mut open = keys;
     while !open.is_empty() {
         let request = KeysAndAttributes::builder().set_keys(Some(open.clone())).consistent_read(true).build();
@@ -226,7 +226,7 @@ async fn get_batch(client: Client, table: Arc<Named>, meter: Arc<Meter>, keys: V
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                got.fault = Some(meter.sort(&table, "a batch of reads", &error));
+                got.error = Some(meter.sort(&table, "a batch of reads", &error));
                 return got;
             }
         };
@@ -248,7 +248,7 @@ async fn get_batch(client: Client, table: Arc<Named>, meter: Arc<Meter>, keys: V
         if open.len() == before {
             meter.throttle();
             let text = format_args!("a batch of reads is throttled: {before} keys were left over");
-            got.fault = Some(table.fault(Kind::Refused, text));
+            got.error = Some(table.error(TableErrorKind::Throttled, text));
             return got;
         }
     }

@@ -10,8 +10,8 @@ use paceline_pipeline::batch::Checkpoint;
 use paceline_pipeline::store::{Key, Pin, PinKey, SORT_BYTES, StoreError};
 
 use super::DynamoDbStore;
-use super::error::{Fault, Kind};
-use super::flight::Flight;
+use super::error::{TableError, TableErrorKind};
+use super::requests::ConcurrentRequests;
 use super::item::{self, Map, PARTITION};
 
 /// Before the race type, in the partition key of pins.
@@ -22,7 +22,7 @@ const CHECKPOINTS: &str = "@checkpoint";
 const VERSION: &str = "@version";
 const DIGEST: &str = "@digest";
 const SEQUENCE: &str = "@sequence";
-const WITNESS: &str = "@witness";
+const FINGERPRINT: &str = "@fingerprint";
 const ARRIVAL: &str = "@arrival";
 const ENDED: &str = "@ended";
 
@@ -58,50 +58,50 @@ impl DynamoDbStore {
                 match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
                         Some(map) => {
-                            let found = pin_of(map).ok_or_else(|| table.fault(Kind::Broken, unreadable(&key)))?;
+                            let found = pin_of(map).ok_or_else(|| table.error(TableErrorKind::Fatal, unreadable(&key)))?;
                             Ok((key, found))
                         }
-                        None => Err(table.fault(Kind::Unsure, "a pin stands, but what it says was not answered")),
+                        None => Err(table.error(TableErrorKind::Ambiguous, "a pin stands, but what it says was not answered")),
                     },
                     _ => Err(meter.sort(&table, "pinning a race", &error)),
                 }
             });
         }
-        let mut flight = Flight::new(self.concurrency, requests);
+        let mut requests = ConcurrentRequests::new(self.concurrency, requests);
         let mut found: HashMap<PinKey, Pin> = HashMap::new();
-        let mut fault: Option<Fault> = None;
-        while let Some(answer) = flight.next().await {
+        let mut error: Option<TableError> = None;
+        while let Some(answer) = requests.next().await {
             match answer {
                 Ok((key, pin)) => drop(found.insert(key, pin)),
-                Err(this) => fault = Some(this),
+                Err(this) => error = Some(this),
             }
         }
-        match fault {
+        match error {
             // What is pinned by now stays so, and is found at the next attempt.
-            Some(fault) => Err(fault.into()),
+            Some(error) => Err(error.into()),
             None => Ok(pins.iter().map(|(key, _)| found[key]).collect()),
         }
     }
 
     pub(super) async fn get_pins(&self, keys: &[PinKey]) -> Result<Vec<Option<Pin>>, StoreError> {
         let mut wanted: HashMap<Key, &PinKey> = HashMap::new();
-        wanted.extend(keys.iter().map(|key| (place(key), key)));
+        wanted.extend(keys.iter().map(|key| (position(key), key)));
         let mut found: HashMap<&PinKey, Pin> = HashMap::new();
         let mut broken = None;
         let maps = wanted.keys().map(item::key_map);
-        let fault = self
+        let error = self
             .get(&self.table, maps, |got| {
                 for map in got.found {
                     let Some(key) = item::key_of(&map).and_then(|key| wanted.get(&key)) else { continue };
                     match pin_of(&map) {
                         Some(pin) => drop(found.insert(key, pin)),
-                        None => broken = Some(self.table.fault(Kind::Broken, unreadable(key))),
+                        None => broken = Some(self.table.error(TableErrorKind::Fatal, unreadable(key))),
                     }
                 }
             })
             .await;
-        match broken.or(fault) {
-            Some(fault) => Err(fault.into()),
+        match broken.or(error) {
+            Some(error) => Err(error.into()),
             None => Ok(keys.iter().map(|key| found.get(key).copied()).collect()),
         }
     }
@@ -109,8 +109,8 @@ impl DynamoDbStore {
     pub(super) async fn put_checkpoint(&self, shard: &str, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         let mut map = item::key_map(&checkpoint_key(shard));
         map.insert(SEQUENCE.to_owned(), AttributeValue::S(checkpoint.sequence.to_string()));
-        if let Some(witness) = checkpoint.witness {
-            map.insert(WITNESS.to_owned(), AttributeValue::B(Blob::new(witness)));
+        if let Some(fingerprint) = checkpoint.fingerprint {
+            map.insert(FINGERPRINT.to_owned(), AttributeValue::B(Blob::new(fingerprint)));
         }
         if let Some(arrival) = checkpoint.arrival_ms {
             map.insert(ARRIVAL.to_owned(), AttributeValue::N(arrival.to_string()));
@@ -135,35 +135,35 @@ impl DynamoDbStore {
     pub(super) async fn get_checkpoint(&self, shard: &str) -> Result<Option<Checkpoint>, StoreError> {
         let mut found = None;
         let key = item::key_map(&checkpoint_key(shard));
-        let fault = self.get(&self.table, [key].into_iter(), |got| found = got.found.into_iter().next()).await;
-        if let Some(fault) = fault {
-            return Err(fault.into());
+        let error = self.get(&self.table, [key].into_iter(), |got| found = got.found.into_iter().next()).await;
+        if let Some(error) = error {
+            return Err(error.into());
         }
         let Some(map) = found else { return Ok(None) };
         let read = || {
             let sequence = map.get(SEQUENCE)?.as_s().ok()?.parse().ok()?;
-            let witness = match map.get(WITNESS) {
-                Some(witness) => Some(witness.as_b().ok()?.as_ref().try_into().ok()?),
+            let fingerprint = match map.get(FINGERPRINT) {
+                Some(fingerprint) => Some(fingerprint.as_b().ok()?.as_ref().try_into().ok()?),
                 None => None,
             };
             let arrival_ms = match map.get(ARRIVAL) {
                 Some(arrival) => Some(arrival.as_n().ok()?.parse().ok()?),
                 None => None,
             };
-            Some(Checkpoint { sequence, witness, arrival_ms, ended: map.contains_key(ENDED) })
+            Some(Checkpoint { sequence, fingerprint, arrival_ms, ended: map.contains_key(ENDED) })
         };
         match read() {
             Some(checkpoint) => Ok(Some(checkpoint)),
             None => {
                 let text = format_args!("the checkpoint of shard `{shard}` (partition `{CHECKPOINTS}`) can't be read");
-                Err(self.table.fault(Kind::Broken, text).into())
+                Err(self.table.error(TableErrorKind::Fatal, text).into())
             }
         }
     }
 }
 
 /// Where a pin stands.
-fn place(PinKey { race_type, value }: &PinKey) -> Key {
+fn position(PinKey { race_type, value }: &PinKey) -> Key {
     Key { partition: format!("{PINS}{race_type}"), sort: format!("={}", short(value, SORT_BYTES - 1)) }
 }
 
@@ -172,7 +172,7 @@ fn checkpoint_key(shard: &str) -> Key {
 }
 
 fn pin_map(key: &PinKey, pin: &Pin) -> Map {
-    let mut map = item::key_map(&place(key));
+    let mut map = item::key_map(&position(key));
     map.insert(VERSION.to_owned(), AttributeValue::N(pin.version.to_string()));
     map.insert(DIGEST.to_owned(), AttributeValue::B(Blob::new(pin.rulebook)));
     map

@@ -16,7 +16,7 @@ use paceline_pipeline::store::StoreError;
 use tokio::time::{Instant, sleep};
 
 use super::config::DynamoDbConfig;
-use super::error::{Kind, Named};
+use super::error::{TableErrorKind, TableRef};
 use super::item::{PARTITION, SORT};
 use super::letters::{EXPIRES, ID};
 use super::names;
@@ -84,7 +84,7 @@ pub async fn create(client: &Client, config: &DynamoDbConfig, billing: Billing) 
 
 type CreateTable = aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 
-fn items_table(client: &Client, table: &Named, config: &DynamoDbConfig, billing: Billing) -> CreateTable {
+fn items_table(client: &Client, table: &TableRef, config: &DynamoDbConfig, billing: Billing) -> CreateTable {
     let index = GlobalSecondaryIndex::builder()
         .index_name(&config.index.name)
         .key_schema(key(&config.index.attribute, KeyType::Hash))
@@ -104,7 +104,7 @@ fn items_table(client: &Client, table: &Named, config: &DynamoDbConfig, billing:
         .set_provisioned_throughput(throughput(billing))
 }
 
-fn letters_table(client: &Client, table: &Named, billing: Billing) -> CreateTable {
+fn letters_table(client: &Client, table: &TableRef, billing: Billing) -> CreateTable {
     // Dead letters are to be few.
     let billing = match billing {
         Billing::OnDemand => Billing::OnDemand,
@@ -145,7 +145,7 @@ fn throughput(billing: Billing) -> Option<ProvisionedThroughput> {
 }
 
 /// Creates a table; whether it was not there.
-async fn create_one(client: &Client, table: &Named, request: CreateTable) -> Result<bool, StoreError> {
+async fn create_one(client: &Client, table: &TableRef, request: CreateTable) -> Result<bool, StoreError> {
     if describe(client, table).await?.is_some() {
         return Ok(false);
     }
@@ -160,13 +160,13 @@ async fn create_one(client: &Client, table: &Named, request: CreateTable) -> Res
 }
 
 /// Waits until a table and its indexes are active.
-async fn wait(client: &Client, table: &Named) -> Result<(), StoreError> {
+async fn wait(client: &Client, table: &TableRef) -> Result<(), StoreError> {
     let deadline = Instant::now() + CREATION_DEADLINE;
     let mut pause = FIRST_WAIT;
     loop {
         let found = match describe(client, table).await {
             // What passes by itself passes within the deadline.
-            Err(StoreError::Busy(_)) => None,
+            Err(StoreError::Transient(_)) => None,
             found => found?,
         };
         let active = found.is_some_and(|found| {
@@ -180,7 +180,7 @@ async fn wait(client: &Client, table: &Named) -> Result<(), StoreError> {
         if Instant::now() + pause > deadline {
             let text =
                 format_args!("it is not active after {} s; look at it in the console", CREATION_DEADLINE.as_secs());
-            return Err(table.fault(Kind::Broken, text).into());
+            return Err(table.error(TableErrorKind::Fatal, text).into());
         }
         sleep(pause).await;
         pause = (pause * 2).min(LONGEST_WAIT);
@@ -188,7 +188,7 @@ async fn wait(client: &Client, table: &Named) -> Result<(), StoreError> {
 }
 
 /// Has DynamoDB delete what has expired, unless it does so already.
-async fn expire(client: &Client, table: &Named) -> Result<(), StoreError> {
+async fn expire(client: &Client, table: &TableRef) -> Result<(), StoreError> {
     if expires(client, table).await?.as_deref() == Some(EXPIRES) {
         return Ok(());
     }
@@ -204,7 +204,7 @@ async fn expire(client: &Client, table: &Named) -> Result<(), StoreError> {
 }
 
 /// By which attribute the items of a table expire.
-async fn expires(client: &Client, table: &Named) -> Result<Option<String>, StoreError> {
+async fn expires(client: &Client, table: &TableRef) -> Result<Option<String>, StoreError> {
     let answer = client
         .describe_time_to_live()
         .table_name(&table.table)
@@ -220,7 +220,7 @@ async fn expires(client: &Client, table: &Named) -> Result<Option<String>, Store
         .and_then(|found| found.attribute_name))
 }
 
-async fn describe(client: &Client, table: &Named) -> Result<Option<TableDescription>, StoreError> {
+async fn describe(client: &Client, table: &TableRef) -> Result<Option<TableDescription>, StoreError> {
     match client.describe_table().table_name(&table.table).send().await {
         Ok(answer) => Ok(answer.table),
         Err(SdkError::ServiceError(error))

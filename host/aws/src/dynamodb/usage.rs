@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 
-use super::error::{Fault, Kind, Named};
+use super::error::{TableError, TableErrorKind, TableRef};
 
 /// What has been asked of DynamoDB since the store was opened, and what that cost, as DynamoDB counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -63,15 +63,15 @@ impl Meter {
     }
 
     /// Sorts a failed request, and counts it where it was throttled.
-    pub(super) fn sort<E>(&self, table: &Named, doing: &str, error: &SdkError<E, HttpResponse>) -> Fault
+    pub(super) fn sort<E>(&self, table: &TableRef, doing: &str, error: &SdkError<E, HttpResponse>) -> TableError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let fault = table.sort(doing, error);
-        if fault.kind == Kind::Refused {
+        let error = table.sort(doing, error);
+        if error.kind == TableErrorKind::Throttled {
             self.throttle();
         }
-        fault
+        error
     }
 
     pub(super) fn lookups(&self, hits: u64, misses: u64) {

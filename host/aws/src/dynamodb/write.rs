@@ -13,9 +13,9 @@ use aws_sdk_dynamodb::types::{
 };
 use paceline_pipeline::store::{StoreError, Write, Written};
 
-use super::cache::Standing;
-use super::error::{Fault, Kind, Named};
-use super::flight::Flight;
+use super::cache::CachedItem;
+use super::error::{TableError, TableErrorKind, TableRef};
+use super::requests::ConcurrentRequests;
 use super::item::{self, Map, PARTITION, REVISION, SORT};
 use super::usage::Meter;
 use super::{DynamoDbStore, WriteWith};
@@ -37,8 +37,8 @@ enum Ended {
     /// The condition failed. What stands there, if anything, was not said.
     Unmet,
     /// The statement is not accepted.
-    Odd,
-    Failed(Fault),
+    Unsupported,
+    Failed(TableError),
 }
 
 type Answers = Vec<(usize, Ended)>;
@@ -48,7 +48,7 @@ type Request = Pin<Box<dyn Future<Output = Answers> + Send>>;
 #[derive(Clone)]
 struct Sender {
     client: Client,
-    table: Arc<Named>,
+    table: Arc<TableRef>,
     meter: Arc<Meter>,
 }
 
@@ -75,41 +75,41 @@ impl DynamoDbStore {
     ) -> Result<(), StoreError> {
         // Out of the cache until the fate of the write is known, also if this future is dropped meanwhile.
         let taken = self.cache.take(round.iter().map(|&at| &writes[at].key));
-        let mut before: Vec<Option<Standing>> = vec![None; writes.len()];
+        let mut before: Vec<Option<CachedItem>> = vec![None; writes.len()];
         round.iter().zip(taken).for_each(|(&at, standing)| before[at] = standing);
 
         let sender =
             Sender { client: self.client.clone(), table: Arc::clone(&self.table), meter: Arc::clone(&self.meter) };
         let statements = self.write == WriteWith::Statements && is_plain(&self.table.table, "_-.");
-        let mut flight = Flight::new(self.concurrency, sender.requests(writes, round, &before, statements));
+        let mut requests = ConcurrentRequests::new(self.concurrency, sender.requests(writes, round, &before, statements));
         let mut unmet = Vec::new();
-        while let Some(answers) = flight.next().await {
+        while let Some(answers) = requests.next().await {
             for (at, end) in answers {
                 let Write { key, item, .. } = &writes[at];
                 ended[at] = Some(match end {
                     Ended::Done => {
-                        self.cache.learn(key, Standing::of(item::as_read(item)));
+                        self.cache.learn(key, CachedItem::of(item::as_read(item)));
                         Written::Done
                     }
-                    Ended::Met(map) => self.meet(&writes[at], self.read(map)?.1),
+                    Ended::Met(map) => self.resolve_conflict(&writes[at], self.read(map)?.1),
                     Ended::Unmet => {
                         unmet.push(at);
                         continue;
                     }
                     // `PutItem` needs no name in a statement, so only its word counts.
-                    Ended::Odd => {
-                        flight.push(sender.put(at, &writes[at]));
+                    Ended::Unsupported => {
+                        requests.push(sender.put(at, &writes[at]));
                         continue;
                     }
-                    Ended::Failed(fault) => {
+                    Ended::Failed(error) => {
                         // Where nothing was written, what stood there still does.
-                        if fault.kind == Kind::Refused
+                        if error.kind == TableErrorKind::Throttled
                             && let Some(standing) = before[at].take()
                         {
                             self.cache.learn(key, standing);
                         }
-                        match StoreError::from(fault) {
-                            StoreError::Busy(why) => Written::Busy(why),
+                        match StoreError::from(error) {
+                            StoreError::Transient(why) => Written::Transient(why),
                             broken => return Err(broken),
                         }
                     }
@@ -129,13 +129,13 @@ impl DynamoDbStore {
             Ok(found) => {
                 let mut found: std::collections::HashMap<_, _> = found.into_iter().collect();
                 for at in unmet {
-                    let standing = found.remove(&writes[at].key).unwrap_or_else(Standing::nothing);
-                    ended[at] = Some(self.meet(&writes[at], standing));
+                    let standing = found.remove(&writes[at].key).unwrap_or_else(CachedItem::nothing);
+                    ended[at] = Some(self.resolve_conflict(&writes[at], standing));
                 }
                 Ok(())
             }
-            Err(StoreError::Busy(why)) => {
-                unmet.into_iter().for_each(|at| ended[at] = Some(Written::Busy(why.clone())));
+            Err(StoreError::Transient(why)) => {
+                unmet.into_iter().for_each(|at| ended[at] = Some(Written::Transient(why.clone())));
                 Ok(())
             }
             Err(broken) => Err(broken),
@@ -144,7 +144,7 @@ impl DynamoDbStore {
 
     /// The condition failed, and it is known what stands there. If that is what was to be written, an earlier attempt
     /// has come through whose answer was lost.
-    fn meet(&self, write: &Write, standing: Standing) -> Written {
+    fn resolve_conflict(&self, write: &Write, standing: CachedItem) -> Written {
         let ours = standing.item.as_ref().is_some_and(|found| *found == item::as_read(&write.item));
         self.cache.correct(&write.key, standing);
         if ours { Written::Done } else { Written::Conflict }
@@ -157,7 +157,7 @@ impl Sender {
         &self,
         writes: &[Write],
         round: &[usize],
-        before: &[Option<Standing>],
+        before: &[Option<CachedItem>],
         statements: bool,
     ) -> Vec<Request> {
         let mut requests: Vec<Request> = Vec::new();
@@ -234,10 +234,10 @@ impl Sender {
             let answer = match request.send().await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    let fault = meter.sort(&table, "a batch of writes", &error);
-                    let end = || match fault.kind {
-                        Kind::Invalid => Ended::Odd,
-                        _ => Ended::Failed(fault.clone()),
+                    let error = meter.sort(&table, "a batch of writes", &error);
+                    let end = || match error.kind {
+                        TableErrorKind::Invalid => Ended::Unsupported,
+                        _ => Ended::Failed(error.clone()),
                     };
                     return places.into_iter().map(|at| (at, end())).collect();
                 }
@@ -246,14 +246,14 @@ impl Sender {
             let mut answers = answer.responses.unwrap_or_default().into_iter();
             let end = |answer: Option<BatchStatementResponse>| match answer {
                 Some(answer) => statement_end(&table, &meter, answer),
-                None => Ended::Failed(table.fault(Kind::Unsure, "a batch of writes got an answer for only some")),
+                None => Ended::Failed(table.error(TableErrorKind::Ambiguous, "a batch of writes got an answer for only some")),
             };
             places.into_iter().map(|at| (at, end(answers.next()))).collect()
         })
     }
 }
 
-fn statement_end(table: &Named, meter: &Meter, answer: BatchStatementResponse) -> Ended {
+fn statement_end(table: &TableRef, meter: &Meter, answer: BatchStatementResponse) -> Ended {
     let Some(error) = answer.error else { return Ended::Done };
     match error.code {
         // An update fails as well where there is no item, so without one it has to be looked at.
@@ -261,13 +261,13 @@ fn statement_end(table: &Named, meter: &Meter, answer: BatchStatementResponse) -
         code => {
             // The status is that of the whole answer, so codes that are not known count as passing.
             let code = code.as_ref().map(Code::as_str);
-            let fault = table.sort_code("a write in a batch", code, error.message.as_deref(), 200, &[]);
-            if fault.kind == Kind::Refused {
+            let error = table.classify_code("a write in a batch", code, error.message.as_deref(), 200, &[]);
+            if error.kind == TableErrorKind::Throttled {
                 meter.throttle();
             }
-            match fault.kind {
-                Kind::Invalid => Ended::Odd,
-                _ => Ended::Failed(fault),
+            match error.kind {
+                TableErrorKind::Invalid => Ended::Unsupported,
+                _ => Ended::Failed(error),
             }
         }
     }
@@ -275,7 +275,7 @@ fn statement_end(table: &Named, meter: &Meter, answer: BatchStatementResponse) -
 
 /// A write as a PartiQL statement; nothing where only `PutItem` can do it. It leaves what `PutItem` would leave: what
 /// the item had before and has no longer is removed by name, so what it had must be known.
-fn statement(table: &str, write: &Write, before: Option<&Standing>) -> Option<BatchStatementRequest> {
+fn statement(table: &str, write: &Write, before: Option<&CachedItem>) -> Option<BatchStatementRequest> {
     let Write { key, expected, item } = write;
     let attributes = item::attributes(item);
     // What else a quoted name may hold is not documented.
@@ -333,7 +333,7 @@ fn is_plain(name: &str, others: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use paceline_pipeline::fence::{Fence, OrdinalSet};
+    use paceline_pipeline::dedup::{DedupState, OrdinalSet};
     use paceline_pipeline::store::{Attribute, Item, Key, Provenance};
 
     use super::*;
@@ -341,10 +341,10 @@ mod tests {
     fn item(revision: u64, names: &[&str]) -> Item {
         let provenance = Arc::new(Provenance { race_type: "3".into(), version: 1, plugins: vec![] });
         let attributes = names.iter().map(|name| ((*name).into(), Attribute::Integer(1))).collect();
-        Item { revision, state: vec![], fence: Fence::Ordinal(OrdinalSet::default()), attributes, provenance }
+        Item { revision, state: vec![], dedup: DedupState::Ordinal(OrdinalSet::default()), attributes, provenance }
     }
 
-    fn text(expected: Option<u64>, names: &[&str], before: Option<Standing>) -> Option<String> {
+    fn text(expected: Option<u64>, names: &[&str], before: Option<CachedItem>) -> Option<String> {
         let key = Key { partition: "p".into(), sort: "s".into() };
         let write = Write { key, expected, item: item(expected.unwrap_or(0) + 1, names) };
         statement("races", &write, before.as_ref()).map(|statement| statement.statement)
@@ -354,14 +354,14 @@ mod tests {
     fn a_new_item_is_inserted_and_an_old_one_updated() {
         assert_eq!(
             text(None, &["GSI"], None).unwrap(),
-            "INSERT INTO \"races\" VALUE {'PK':?,'SK':?,'@revision':?,'@state':?,'@fence':?,'@rulebook':?,\
+            "INSERT INTO \"races\" VALUE {'PK':?,'SK':?,'@revision':?,'@state':?,'@dedup':?,'@rulebook':?,\
              '@plugins':?,'GSI':?}"
         );
-        let mut before = Standing::of(item(4, &["GSI", "old"]));
+        let mut before = CachedItem::of(item(4, &["GSI", "old"]));
         before.foreign.push("tags".into());
         assert_eq!(
             text(Some(4), &["GSI", "new one"], Some(before)).unwrap(),
-            "UPDATE \"races\" SET \"@revision\"=? SET \"@state\"=? SET \"@fence\"=? SET \"@rulebook\"=? \
+            "UPDATE \"races\" SET \"@revision\"=? SET \"@state\"=? SET \"@dedup\"=? SET \"@rulebook\"=? \
              SET \"@plugins\"=? SET \"GSI\"=? SET \"new one\"=? REMOVE \"old\" REMOVE \"tags\" WHERE \"PK\"=? AND \
              \"SK\"=? AND \"@revision\"=?"
         );
@@ -371,13 +371,13 @@ mod tests {
     fn what_a_statement_can_not_say_is_left_to_put_item() {
         for name in ["it's", "say \"so\"", "#1", "a.b", "naïve", ""] {
             assert_eq!(text(None, &[name], None), None, "{name}");
-            let before = Some(Standing::of(item(4, &[name])));
+            let before = Some(CachedItem::of(item(4, &[name])));
             assert_eq!(text(Some(4), &["GSI"], before), None, "{name}");
         }
         let many: Vec<String> = (0..100).map(|number| format!("{number:0100}")).collect();
         assert_eq!(text(None, &many.iter().map(String::as_str).collect::<Vec<_>>(), None), None);
         // Without what stood there before, nobody knows what to remove.
         assert_eq!(text(Some(4), &["GSI"], None), None);
-        assert_eq!(text(Some(4), &["GSI"], Some(Standing::of(item(3, &["GSI"])))), None);
+        assert_eq!(text(Some(4), &["GSI"], Some(CachedItem::of(item(3, &["GSI"])))), None);
     }
 }

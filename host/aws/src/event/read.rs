@@ -1,7 +1,7 @@
 //! The event as a whole, and its records one by one into the batch.
 
 use paceline_pipeline::batch::{Batch, Record, Span};
-use paceline_pipeline::position::Place;
+use paceline_pipeline::position::RecordPosition;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -244,8 +244,8 @@ impl<'a> Reader<'a> {
             self.unreadable.push(Unreadable { record, text, why: why_not_base64(data) });
         }
         let partition_key = partition_key.map(|key| self.batch.push_bytes(key.as_bytes()));
-        let place = Place { sequence, sub_sequence: 0 };
-        self.batch.records.push(Record { payload, place, partition_key, arrival_ms, cut_from: None, redriven: None });
+        let position = RecordPosition { sequence, sub_sequence: 0 };
+        self.batch.records.push(Record { payload, position, partition_key, arrival_ms, cut_from: None, redriven: None });
         Ok(())
     }
 }

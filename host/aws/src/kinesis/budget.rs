@@ -16,7 +16,7 @@ pub(super) struct Budget {
 
 /// Bytes taken out of a budget. They are free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Taken {
+pub(super) struct Permit {
     of: Budget,
     permit: OwnedSemaphorePermit,
 }
@@ -33,13 +33,13 @@ impl Budget {
     }
 
     /// Waits until so much is free, or all of the budget, where more is expected.
-    pub(super) async fn take(&self, expected: usize) -> Taken {
+    pub(super) async fn take(&self, expected: usize) -> Permit {
         let permit = Arc::clone(&self.free).acquire_many_owned(units(expected).min(self.total)).await;
-        Taken { of: self.clone(), permit: permit.expect("it is never closed") }
+        Permit { of: self.clone(), permit: permit.expect("it is never closed") }
     }
 }
 
-impl Taken {
+impl Permit {
     /// Corrects it to what there is. What is more than was expected is taken only as far as it is free: it is there
     /// already, and waiting for room would not make it smaller.
     pub(super) fn correct(&mut self, bytes: usize) {

@@ -13,7 +13,7 @@ use aws_sdk_kinesis::error::BoxError;
 use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 
 use super::config::KinesisConfig;
-use super::error::{Kind, Named, StreamError};
+use super::error::{StreamErrorKind, StreamRef, StreamError};
 use crate::sdk;
 
 /// How long connecting may take. Within a region it takes a millisecond; a lost packet is sent again after one second.
@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Stream {
     pub(super) client: Client,
-    pub(super) named: Named,
+    pub(super) named: StreamRef,
     pub(super) clock: ServiceClock,
 }
 
@@ -32,7 +32,7 @@ impl Stream {
     ///
     /// Its client makes one attempt a call: whoever calls knows what a failure means, and when to try again.
     pub async fn connect(config: &KinesisConfig) -> Result<Self, StreamError> {
-        let broken = |text: String| StreamError { kind: Kind::Broken, text };
+        let broken = |text: String| StreamError { kind: StreamErrorKind::Fatal, text };
         if config.stream.is_empty() {
             return Err(broken("no stream is named: set `stream` in [source.kinesis]".to_owned()));
         }
@@ -52,7 +52,7 @@ impl Stream {
         let client = Client::from_conf(settings.build());
         let region = client.config().region().map(ToString::to_string);
         let place = sdk::place(region.as_deref(), config.endpoint.as_deref());
-        Ok(Self { client, named: Named { stream: config.stream.clone(), place }, clock })
+        Ok(Self { client, named: StreamRef { stream: config.stream.clone(), place }, clock })
     }
 }
 

@@ -19,14 +19,14 @@ use super::budget::Budget;
 use super::client::Stream;
 use super::config::{ConsumerKind, KinesisConfig, timestamp};
 use super::describe::{self, Described};
-use super::error::{Kind, StreamError};
+use super::error::{StreamErrorKind, StreamError};
 use super::fan_out;
-use super::horizon::Horizon;
+use super::retention::RetentionWindow;
 use super::lineage::{Lineage, Shard};
-use super::origin::Origin;
-use super::position::Position;
-use super::reader::Access;
-use super::shard::{self, Ending, STORE_WAIT, Shared};
+use super::initial_position::InitialPosition;
+use super::position::IteratorPosition;
+use super::reader::ReaderContext;
+use super::shard::{self, ShardEnd, STORE_WAIT, Shared};
 use super::status::{ShardState, Status};
 
 /// A clock that differs by more is told: requests are refused from five minutes on.
@@ -86,8 +86,8 @@ impl Consumer {
 
     /// The name of a checkpoint that stands as soon as the stream is read: by asking for it one learns whether the store
     /// is there.
-    pub fn origin(&self) -> String {
-        Origin::name(&self.name)
+    pub fn initial_position(&self) -> String {
+        InitialPosition::name(&self.name)
     }
 
     /// Reads the stream until `stop` is ready; then the batches in hand end, for at most the time that the configuration
@@ -114,9 +114,9 @@ impl Consumer {
 /// A consumer at work.
 struct Run<S> {
     shared: Arc<Shared<S>>,
-    origin: Origin,
+    initial_position: InitialPosition,
     lineage: Lineage,
-    readers: JoinSet<(Shard, Result<Ending, ConsumerError>)>,
+    readers: JoinSet<(Shard, Result<ShardEnd, ConsumerError>)>,
     stopping: CancellationToken,
 }
 
@@ -137,45 +137,45 @@ impl<S: Store + 'static> Run<S> {
                 if ahead > 0 { "behind" } else { "ahead of" }
             );
         }
-        let (origin, first) = Origin::find(&name, &described, &config, &stream, pipeline.store()).await?;
+        let (initial_position, first) = InitialPosition::find(&name, &described, &config, &stream, pipeline.store()).await?;
         let consumer_arn = match config.consumer {
             ConsumerKind::Poll => None,
             ConsumerKind::FanOut => Some(fan_out::register(&stream, &described.arn, &config.consumer_name).await?),
         };
-        let horizon = Horizon::default();
-        horizon.set_hours(described.retention_hours);
+        let retention = RetentionWindow::default();
+        retention.set_hours(described.retention_hours);
         let budget = Budget::new(config.read_ahead_bytes);
-        let access = Access { stream, config, status, consumer_arn };
-        let shared = Arc::new(Shared { access, pipeline, limits, budget, horizon, name, finished });
+        let context = ReaderContext { stream, config, status, consumer_arn };
+        let shared = Arc::new(Shared { context, pipeline, limits, budget, retention, name, finished });
         let (readers, stopping) = (JoinSet::new(), CancellationToken::new());
-        let mut run = Self { shared, origin, lineage: Lineage::default(), readers, stopping };
+        let mut run = Self { shared, initial_position, lineage: Lineage::default(), readers, stopping };
         while let Err(error) = run.discover(first).await {
             match error {
-                ConsumerError::Stream(error) if error.kind.passes() => tracing::warn!("{error}; it is tried again"),
+                ConsumerError::Stream(error) if error.kind.is_transient() => tracing::warn!("{error}; it is tried again"),
                 error => return Err(error),
             }
             sleep(STORE_WAIT).await;
         }
-        run.shared.access.status.discovered();
+        run.shared.context.status.discovered();
         run.begin().await?;
         Ok(run)
     }
 
     /// Reads until it is told to stop, or can't go on.
     async fn until(&mut self, mut stop: impl Future<Output = ()> + Unpin) -> Result<(), ConsumerError> {
-        let every = Duration::from_millis(self.shared.access.config.discover_every_ms.max(100));
-        let mut look = interval_at(Instant::now() + every, every);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let every = Duration::from_millis(self.shared.context.config.discover_every_ms.max(100));
+        let mut discover_and_start = interval_at(Instant::now() + every, every);
+        discover_and_start.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 () = &mut stop => return Ok(()),
                 ended = self.readers.join_next(), if !self.readers.is_empty() => {
                     let ended = ended.expect("there is one");
-                    let (shard, ending) = ended.map_err(|error| ConsumerError::Reader(error.to_string()))?;
-                    self.ended(&shard, ending?).await?;
+                    let (shard, end) = ended.map_err(|error| ConsumerError::Reader(error.to_string()))?;
+                    self.ended(&shard, end?).await?;
                 }
-                _ = look.tick() => self.look().await?,
+                _ = discover_and_start.tick() => self.discover_and_start().await?,
             }
         }
     }
@@ -183,7 +183,7 @@ impl<S: Store + 'static> Run<S> {
     /// Ends all readers: those that are in the middle of a batch have some time for it.
     async fn end(&mut self) {
         self.stopping.cancel();
-        let bound = Duration::from_millis(self.shared.access.config.stop_ms);
+        let bound = Duration::from_millis(self.shared.context.config.stop_ms);
         let all = async {
             while let Some(ended) = self.readers.join_next().await {
                 if let Ok((shard, Err(error))) = ended {
@@ -202,13 +202,13 @@ impl<S: Store + 'static> Run<S> {
     }
 
     /// A shard is at its end.
-    async fn ended(&mut self, shard: &Shard, ending: Ending) -> Result<(), ConsumerError> {
-        let children = match ending {
-            Ending::Stopped => return Ok(()),
-            Ending::Done(children) => children,
-            Ending::Gone { error, seen_ms } => {
+    async fn ended(&mut self, shard: &Shard, end: ShardEnd) -> Result<(), ConsumerError> {
+        let children = match end {
+            ShardEnd::Stopped => return Ok(()),
+            ShardEnd::Done(children) => children,
+            ShardEnd::Gone { error, seen_ms } => {
                 // Is it the shard or the stream?
-                describe::active(&self.shared.access.stream).await?;
+                describe::active(&self.shared.context.stream).await?;
                 self.say_expired(&shard.id, seen_ms);
                 tracing::error!(shard = &*shard.id, "{error}");
                 Vec::new()
@@ -216,17 +216,17 @@ impl<S: Store + 'static> Run<S> {
         };
         tracing::info!(shard = &*shard.id, children = children.len(), "the shard is read to its end");
         self.lineage.done(&shard.id);
-        self.shared.access.status.set(&shard.id, ShardState::Done);
+        self.shared.context.status.set(&shard.id, ShardState::Done);
         for child in children {
             self.learn(child).await?;
         }
-        self.look().await
+        self.discover_and_start().await
     }
 
     /// Looks for new shards. A failure that passes is no reason to stop: those that are known are read.
-    async fn look(&mut self) -> Result<(), ConsumerError> {
+    async fn discover_and_start(&mut self) -> Result<(), ConsumerError> {
         match self.discover(false).await {
-            Err(ConsumerError::Stream(error)) if error.kind.passes() => {
+            Err(ConsumerError::Stream(error)) if error.kind.is_transient() => {
                 tracing::warn!("looking for new shards: {error}");
             }
             done => done?,
@@ -236,10 +236,10 @@ impl<S: Store + 'static> Run<S> {
 
     /// Asks the stream for its shards.
     async fn discover(&mut self, first: bool) -> Result<(), ConsumerError> {
-        let stream = &self.shared.access.stream;
+        let stream = &self.shared.context.stream;
         let listed = describe::shards(stream).await?;
         let Described { retention_hours, .. } = describe::summary(stream).await?;
-        self.shared.horizon.set_hours(retention_hours);
+        self.shared.retention.set_hours(retention_hours);
         let ids: HashSet<Arc<str>> = listed.iter().map(|shard| Arc::clone(&shard.id)).collect();
         if !first {
             self.look_for_unread(&listed, &ids).await?;
@@ -248,7 +248,7 @@ impl<S: Store + 'static> Run<S> {
             self.learn(shard).await?;
         }
         self.lineage.keep(|id| ids.contains(id));
-        self.shared.access.status.forget(|id| !ids.contains(id));
+        self.shared.context.status.forget(|id| !ids.contains(id));
         Ok(())
     }
 
@@ -264,7 +264,7 @@ impl<S: Store + 'static> Run<S> {
                 let checkpoint = self.checkpoint(parent).await?;
                 if checkpoint.as_ref().is_none_or(|checkpoint| !checkpoint.ended) {
                     let seen_ms = checkpoint.and_then(|checkpoint| checkpoint.arrival_ms);
-                    self.say_expired(parent, seen_ms.or(self.origin.moment()));
+                    self.say_expired(parent, seen_ms.or(self.initial_position.moment()));
                 }
             }
         }
@@ -273,10 +273,10 @@ impl<S: Store + 'static> Run<S> {
 
     /// Says that a shard has expired with records that were not read.
     fn say_expired(&self, shard: &Arc<str>, seen_ms: Option<i64>) {
-        let now = self.shared.access.stream.clock.now_ms();
-        let horizon = self.shared.horizon.at(now);
-        let hours = seen_ms.map(|seen| (horizon - seen).max(0) as f64 / 3_600_000.0);
-        self.shared.access.status.expired(shard, hours.unwrap_or(0.0));
+        let now = self.shared.context.stream.clock.now_ms();
+        let retention = self.shared.retention.at(now);
+        let hours = seen_ms.map(|seen| (retention - seen).max(0) as f64 / 3_600_000.0);
+        self.shared.context.status.expired(shard, hours.unwrap_or(0.0));
         let (read, missing) = match (seen_ms, hours) {
             (Some(seen), Some(hours)) => {
                 (format!("it was read up to {}", timestamp(seen)), format!("up to {hours:.2} hours are missing"))
@@ -288,7 +288,7 @@ impl<S: Store + 'static> Run<S> {
             hours,
             "RECORDS ARE LOST: the stream does not have {shard} any more, and {read}: {missing}. The stream keeps records \
              for {} hours; let it keep them longer than this host may be down or behind (IncreaseStreamRetentionPeriod)",
-            self.shared.horizon.hours()
+            self.shared.retention.hours()
         );
     }
 
@@ -298,7 +298,7 @@ impl<S: Store + 'static> Run<S> {
             return Ok(());
         }
         let done = self.checkpoint(&shard.id).await?.is_some_and(|checkpoint| checkpoint.ended);
-        self.shared.access.status.set(&shard.id, if done { ShardState::Done } else { ShardState::Waiting });
+        self.shared.context.status.set(&shard.id, if done { ShardState::Done } else { ShardState::Waiting });
         self.lineage.learn(shard, done);
         Ok(())
     }
@@ -308,14 +308,14 @@ impl<S: Store + 'static> Run<S> {
         for shard in self.lineage.ready() {
             let checkpoint = self.checkpoint(&shard.id).await?;
             let position = match &checkpoint {
-                Some(Checkpoint { sequence, .. }) if *sequence != 0.into() => Position::After(sequence.to_string()),
-                _ => self.origin.position(),
+                Some(Checkpoint { sequence, .. }) if *sequence != 0.into() => IteratorPosition::After(sequence.to_string()),
+                _ => self.initial_position.position(),
             };
             tracing::info!(shard = &*shard.id, closed = shard.closed, "reading {}", said(&position));
             let (shared, stopping) = (Arc::clone(&self.shared), self.stopping.clone());
             self.readers.spawn(async move {
-                let ending = shard::read(shared, shard.clone(), checkpoint, position, stopping).await;
-                (shard, ending)
+                let end = shard::read(shared, shard.clone(), checkpoint, position, stopping).await;
+                (shard, end)
             });
         }
         Ok(())
@@ -331,24 +331,24 @@ impl<S: Store + 'static> Run<S> {
 pub(super) async fn checkpoint<S: Store>(store: &S, name: &str) -> Result<Option<Checkpoint>, ConsumerError> {
     loop {
         match store.checkpoint(name).await {
-            Err(StoreError::Busy(why)) => tracing::warn!("reading a checkpoint waits for the store: {why}"),
+            Err(StoreError::Transient(why)) => tracing::warn!("reading a checkpoint waits for the store: {why}"),
             found => return found.map_err(|error| ConsumerError::Pipeline(error.into())),
         }
         sleep(STORE_WAIT).await;
     }
 }
 
-fn said(position: &Position) -> String {
+fn said(position: &IteratorPosition) -> String {
     match position {
-        Position::TrimHorizon => "from its oldest record".to_owned(),
-        Position::At(time) => format!("from {}", timestamp(*time)),
-        Position::After(sequence) => format!("after {sequence}"),
+        IteratorPosition::TrimHorizon => "from its oldest record".to_owned(),
+        IteratorPosition::At(time) => format!("from {}", timestamp(*time)),
+        IteratorPosition::After(sequence) => format!("after {sequence}"),
     }
 }
 
 impl ConsumerError {
     /// An error of the configuration, found when it met the stream.
     pub(super) fn wrong(stream: &Stream, what: impl std::fmt::Display) -> Self {
-        stream.named.error(Kind::Broken, what).into()
+        stream.named.error(StreamErrorKind::Fatal, what).into()
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::StreamStatus;
 use tokio::time::sleep;
 
 use super::client::Stream;
-use super::error::{Kind, StreamError};
+use super::error::{StreamErrorKind, StreamError};
 use super::lineage::Shard;
 
 /// How often a stream that is being made, or that does not answer, is asked again.
@@ -29,9 +29,9 @@ pub(super) struct Described {
 pub(super) async fn summary(stream: &Stream) -> Result<Described, StreamError> {
     let named = &stream.named;
     let answer = stream.client.describe_stream_summary().stream_name(&named.stream).send().await;
-    let answer = answer.map_err(|error| match named.sort("asking for the stream", &error) {
-        StreamError { kind: Kind::Missing, .. } => named.error(
-            Kind::Missing,
+    let answer = answer.map_err(|error| match named.classify("asking for the stream", &error) {
+        StreamError { kind: StreamErrorKind::Missing, .. } => named.error(
+            StreamErrorKind::Missing,
             "there is no such stream. Create it, or correct its name (`stream` in [source.kinesis], or \
              PACELINE_STREAM), the region or the endpoint",
         ),
@@ -39,7 +39,7 @@ pub(super) async fn summary(stream: &Stream) -> Result<Described, StreamError> {
     })?;
     let summary = answer
         .stream_description_summary
-        .ok_or_else(|| named.error(Kind::Unsure, "it was asked for, and nothing was said of it"))?;
+        .ok_or_else(|| named.error(StreamErrorKind::Ambiguous, "it was asked for, and nothing was said of it"))?;
     Ok(Described {
         arn: summary.stream_arn,
         status: summary.stream_status,
@@ -63,11 +63,11 @@ pub(super) async fn active(stream: &Stream) -> Result<Described, StreamError> {
                 StreamStatus::Deleting => {
                     let text = "it is being deleted: nothing of it can be read any more. Name another stream, or \
                                 create it anew when it is gone";
-                    return Err(stream.named.error(Kind::Broken, text));
+                    return Err(stream.named.error(StreamErrorKind::Fatal, text));
                 }
                 _ => return Ok(described),
             },
-            Err(error) if error.kind.passes() && tries < FIRST_TRIES => {
+            Err(error) if error.kind.is_transient() && tries < FIRST_TRIES => {
                 tries += 1;
                 tracing::warn!("{error}; it is tried again");
             }
@@ -88,9 +88,9 @@ pub(super) async fn shards(stream: &Stream) -> Result<Vec<Shard>, StreamError> {
             Some(token) => request.next_token(token),
             None => request.stream_name(&stream.named.stream),
         };
-        let answer = request.send().await.map_err(|error| stream.named.sort("listing the shards", &error))?;
+        let answer = request.send().await.map_err(|error| stream.named.classify("listing the shards", &error))?;
         for shard in answer.shards() {
-            let wrong = |wrong| stream.named.error(Kind::Broken, format_args!("listing the shards: {wrong}"));
+            let wrong = |wrong| stream.named.error(StreamErrorKind::Fatal, format_args!("listing the shards: {wrong}"));
             shards.push(Shard::listed(shard).map_err(wrong)?);
         }
         next = answer.next_token;

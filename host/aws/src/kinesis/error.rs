@@ -6,7 +6,7 @@ use std::fmt;
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-use crate::sdk::{self, Failed, Remedy, Told};
+use crate::sdk::{self, Failed, RetryClass, ServiceError};
 
 /// What a reader has to be allowed to do.
 const PERMISSIONS: &str = "kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords; for \
@@ -16,11 +16,11 @@ const PERMISSIONS: &str = "kinesis:DescribeStreamSummary, ListShards, GetShardIt
 
 /// What is to be done about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum StreamErrorKind {
     /// Try again later: too much is asked of the shard or the stream. Nothing was done.
     Throttled,
     /// Try again: it may have been done or not.
-    Unsure,
+    Ambiguous,
     /// The iterator is too old. Get another one.
     ExpiredIterator,
     /// Something or somebody else has it in use; later it may be free.
@@ -30,13 +30,13 @@ pub enum Kind {
     /// Kinesis does not take what the request says, a sequence number for instance.
     Invalid,
     /// Don't try again: somebody has to do something first.
-    Broken,
+    Fatal,
 }
 
-impl Kind {
+impl StreamErrorKind {
     /// Whether it may pass by itself.
-    pub fn passes(self) -> bool {
-        matches!(self, Self::Throttled | Self::Unsure | Self::ExpiredIterator | Self::InUse)
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::Throttled | Self::Ambiguous | Self::ExpiredIterator | Self::InUse)
     }
 }
 
@@ -45,62 +45,62 @@ impl Kind {
 #[error("{text}")]
 pub struct StreamError {
     /// What is to be done about it.
-    pub kind: Kind,
+    pub kind: StreamErrorKind,
     /// What happened, where, and what to do.
     pub text: String,
 }
 
 /// A stream, as messages name it.
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(super) struct StreamRef {
     pub(super) stream: String,
     /// ` in eu-west-1`, ` at http://localhost:4567`, or both.
     pub(super) place: String,
 }
 
-impl fmt::Display for Named {
+impl fmt::Display for StreamRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the stream `{}`{}", self.stream, self.place)
     }
 }
 
-impl Named {
+impl StreamRef {
     /// An error with the stream in its message.
-    pub(super) fn error(&self, kind: Kind, what: impl fmt::Display) -> StreamError {
+    pub(super) fn error(&self, kind: StreamErrorKind, what: impl fmt::Display) -> StreamError {
         StreamError { kind, text: format!("{self}: {what}") }
     }
 
     /// Sorts what the SDK says.
-    pub(super) fn sort<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> StreamError
+    pub(super) fn classify<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> StreamError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        match sdk::sort(doing, "request-ms", error) {
-            Failed::Told(told) => self.sort_told(doing, &told),
-            Failed::Sorted(remedy, text) => self.error(remedy.into(), text),
+        match sdk::classify(doing, "request-ms", error) {
+            Failed::ServiceError(told) => self.classify_service_error(doing, &told),
+            Failed::Sorted(class, text) => self.error(class.into(), text),
         }
     }
 
     /// Sorts what Kinesis says: of a request, or as an event of a subscription.
-    pub(super) fn sort_told(&self, doing: &str, told: &Told) -> StreamError {
-        let Told { code, message, .. } = told;
+    pub(super) fn classify_service_error(&self, doing: &str, told: &ServiceError) -> StreamError {
+        let ServiceError { code, message, .. } = told;
         match told.short() {
             "ExpiredIterator" => {
-                self.error(Kind::ExpiredIterator, format_args!("{doing} came too late for its iterator: {message}"))
+                self.error(StreamErrorKind::ExpiredIterator, format_args!("{doing} came too late for its iterator: {message}"))
             }
             "KMSThrottling" => self.error(
-                Kind::Throttled,
+                StreamErrorKind::Throttled,
                 format_args!("{doing} is throttled by the service that keeps the stream's key ({code}): {message}"),
             ),
-            "ResourceInUse" => self.error(Kind::InUse, format_args!("{doing} has to wait ({code}): {message}")),
+            "ResourceInUse" => self.error(StreamErrorKind::InUse, format_args!("{doing} has to wait ({code}): {message}")),
             "ResourceNotFound" => self.error(
-                Kind::Missing,
+                StreamErrorKind::Missing,
                 format_args!("{doing} finds nothing: {message}. Are its name, the region and the endpoint right?"),
             ),
             "AccessDenied" => self
-                .error(Kind::Broken, format_args!("{doing} is not allowed: {message}. What is needed: {PERMISSIONS}")),
+                .error(StreamErrorKind::Fatal, format_args!("{doing} is not allowed: {message}. What is needed: {PERMISSIONS}")),
             kms if kms.starts_with("KMS") => self.error(
-                Kind::Broken,
+                StreamErrorKind::Fatal,
                 format_args!(
                     "{doing} is refused by the key that the stream is encrypted with ({code}): {message}. The key has \
                      to be enabled, and its policy and this role's have to allow kms:Decrypt (and kms:GenerateDataKey \
@@ -108,22 +108,22 @@ impl Named {
                 ),
             ),
             "InvalidArgument" | "Validation" | "ValidationError" | "Serialization" => {
-                self.error(Kind::Invalid, format_args!("{doing} is not accepted ({code}): {message}"))
+                self.error(StreamErrorKind::Invalid, format_args!("{doing} is not accepted ({code}): {message}"))
             }
             _ => {
-                let (remedy, text) = sdk::common(doing, told);
-                self.error(remedy.into(), text)
+                let (class, text) = sdk::common(doing, told);
+                self.error(class.into(), text)
             }
         }
     }
 }
 
-impl From<Remedy> for Kind {
-    fn from(remedy: Remedy) -> Self {
-        match remedy {
-            Remedy::Refused => Self::Throttled,
-            Remedy::Unsure => Self::Unsure,
-            Remedy::Broken => Self::Broken,
+impl From<RetryClass> for StreamErrorKind {
+    fn from(class: RetryClass) -> Self {
+        match class {
+            RetryClass::Throttled => Self::Throttled,
+            RetryClass::Ambiguous => Self::Ambiguous,
+            RetryClass::Fatal => Self::Fatal,
         }
     }
 }
@@ -132,28 +132,28 @@ impl From<Remedy> for Kind {
 mod tests {
     use super::*;
 
-    fn sort(code: &str, status: u16) -> StreamError {
-        let stream = Named { stream: "alleycat".into(), place: " in eu-west-1".into() };
-        stream.sort_told("reading a shard", &Told::new(code, Some("why"), status))
+    fn classify(code: &str, status: u16) -> StreamError {
+        let stream = StreamRef { stream: "alleycat".into(), place: " in eu-west-1".into() };
+        stream.classify_service_error("reading a shard", &ServiceError::new(code, Some("why"), status))
     }
 
     #[test]
     fn what_passes_is_tried_again_and_what_does_not_is_told() {
         for (code, status, kind) in [
-            ("ProvisionedThroughputExceededException", 400, Kind::Throttled),
-            ("LimitExceededException", 400, Kind::Throttled),
-            ("KMSThrottlingException", 400, Kind::Throttled),
-            ("InternalFailure", 500, Kind::Unsure),
-            ("Unheard", 503, Kind::Unsure),
-            ("ExpiredIteratorException", 400, Kind::ExpiredIterator),
-            ("ResourceInUseException", 400, Kind::InUse),
-            ("ResourceNotFoundException", 400, Kind::Missing),
-            ("InvalidArgumentException", 400, Kind::Invalid),
-            ("AccessDeniedException", 400, Kind::Broken),
-            ("KMSDisabledException", 400, Kind::Broken),
-            ("ExpiredTokenException", 400, Kind::Broken),
+            ("ProvisionedThroughputExceededException", 400, StreamErrorKind::Throttled),
+            ("LimitExceededException", 400, StreamErrorKind::Throttled),
+            ("KMSThrottlingException", 400, StreamErrorKind::Throttled),
+            ("InternalFailure", 500, StreamErrorKind::Ambiguous),
+            ("Unheard", 503, StreamErrorKind::Ambiguous),
+            ("ExpiredIteratorException", 400, StreamErrorKind::ExpiredIterator),
+            ("ResourceInUseException", 400, StreamErrorKind::InUse),
+            ("ResourceNotFoundException", 400, StreamErrorKind::Missing),
+            ("InvalidArgumentException", 400, StreamErrorKind::Invalid),
+            ("AccessDeniedException", 400, StreamErrorKind::Fatal),
+            ("KMSDisabledException", 400, StreamErrorKind::Fatal),
+            ("ExpiredTokenException", 400, StreamErrorKind::Fatal),
         ] {
-            assert_eq!(sort(code, status).kind, kind, "{code}");
+            assert_eq!(classify(code, status).kind, kind, "{code}");
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
             ("ResourceNotFoundException", "region"),
             ("ExpiredTokenException", "clock"),
         ] {
-            let text = sort(code, 400).text;
+            let text = classify(code, 400).text;
             for part in ["`alleycat` in eu-west-1", "reading a shard", part]
                 .iter()
                 .filter(|part| code != "ExpiredTokenException" || !part.starts_with("reading"))

@@ -12,11 +12,11 @@ use aws_sdk_kinesis::types::{ConsumerStatus, SubscribeToShardEvent, SubscribeToS
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::client::Stream;
-use super::error::{Kind, StreamError};
+use super::error::{StreamErrorKind, StreamError};
 use super::lineage::Shard;
-use super::position::Position;
-use super::reader::{Access, Backoff, Chunk};
-use crate::sdk::{Told, chain};
+use super::position::IteratorPosition;
+use super::reader::{ReaderContext, Backoff, RecordChunk};
+use crate::sdk::{ServiceError, chain};
 
 /// The service sends something every five seconds, if only that there is nothing. After so long the connection is dead.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -29,10 +29,10 @@ type Receiver = EventReceiver<Event, SubscribeToShardEventStreamError>;
 
 /// Reads a shard by subscribing to it.
 pub(super) struct FanOut {
-    access: Access,
+    context: ReaderContext,
     shard: Shard,
     /// After what was read last.
-    position: Position,
+    position: IteratorPosition,
     subscription: Option<Subscription>,
     not_before: Instant,
     backoff: Backoff,
@@ -46,9 +46,9 @@ struct Subscription {
 }
 
 impl FanOut {
-    pub(super) fn new(access: Access, shard: Shard, position: Position) -> Self {
+    pub(super) fn new(context: ReaderContext, shard: Shard, position: IteratorPosition) -> Self {
         Self {
-            access,
+            context,
             shard,
             position,
             subscription: None,
@@ -58,7 +58,7 @@ impl FanOut {
         }
     }
 
-    pub(super) async fn next(&mut self) -> Result<Chunk, StreamError> {
+    pub(super) async fn next(&mut self) -> Result<RecordChunk, StreamError> {
         loop {
             match self.attempt().await {
                 Ok(Some(chunk)) => {
@@ -68,9 +68,9 @@ impl FanOut {
                 }
                 // Its time was up.
                 Ok(None) => self.subscription = None,
-                Err(error) if error.kind.passes() => {
+                Err(error) if error.kind.is_transient() => {
                     self.subscription = None;
-                    self.access.note(&self.shard, &error);
+                    self.context.note(&self.shard, &error);
                     self.complain(&error);
                     self.not_before = Instant::now() + self.backoff.next();
                 }
@@ -80,39 +80,39 @@ impl FanOut {
     }
 
     /// What comes next of the subscription; nothing where it is over.
-    async fn attempt(&mut self) -> Result<Option<Chunk>, StreamError> {
+    async fn attempt(&mut self) -> Result<Option<RecordChunk>, StreamError> {
         if self.subscription.is_none() {
             sleep_until(self.not_before).await;
             self.subscription = Some(self.subscribe().await?);
         }
         let subscription = self.subscription.as_mut().expect("it is there by now");
-        let asked_ms = self.access.stream.clock.now_ms();
+        let asked_ms = self.context.stream.clock.now_ms();
         let event = tokio::select! {
             event = timeout(SILENCE, subscription.events.recv()) => event,
             () = sleep_until(subscription.until) => return Ok(None),
         };
-        let named = &self.access.stream.named;
+        let named = &self.context.stream.named;
         match event {
             Ok(Ok(Some(Event::SubscribeToShardEvent(event)))) => Ok(Some(self.chunk(event, asked_ms))),
             // What this version of the SDK does not know brings no records.
-            Ok(Ok(Some(_))) => Ok(Some(Chunk::new(Vec::new(), 0, asked_ms))),
+            Ok(Ok(Some(_))) => Ok(Some(RecordChunk::new(Vec::new(), 0, asked_ms))),
             Ok(Ok(None)) => Ok(None),
             Ok(Err(SdkError::ServiceError(error))) => {
                 let error = error.err();
-                Err(named.sort_told(&self.doing(), &Told::new(code(error), error.message(), 500)))
+                Err(named.classify_service_error(&self.doing(), &ServiceError::new(code(error), error.message(), 500)))
             }
             Ok(Err(error)) => {
-                Err(named.error(Kind::Unsure, format_args!("{} broke off: {}", self.doing(), chain(&error))))
+                Err(named.error(StreamErrorKind::Ambiguous, format_args!("{} broke off: {}", self.doing(), chain(&error))))
             }
             Err(_) => {
                 let text = format_args!("{} brought nothing for {} s", self.doing(), SILENCE.as_secs());
-                Err(named.error(Kind::Unsure, text))
+                Err(named.error(StreamErrorKind::Ambiguous, text))
             }
         }
     }
 
     async fn subscribe(&self) -> Result<Subscription, StreamError> {
-        let Access { stream, config, consumer_arn, .. } = &self.access;
+        let ReaderContext { stream, config, consumer_arn, .. } = &self.context;
         let answer = stream
             .client
             .subscribe_to_shard()
@@ -121,19 +121,19 @@ impl FanOut {
             .starting_position(self.position.subscription())
             .send()
             .await
-            .map_err(|error| stream.named.sort(&self.doing(), &error))?;
+            .map_err(|error| stream.named.classify(&self.doing(), &error))?;
         let until = Instant::now() + Duration::from_millis(config.resubscribe_ms);
         Ok(Subscription { events: answer.event_stream, until })
     }
 
-    fn chunk(&mut self, event: SubscribeToShardEvent, asked_ms: i64) -> Chunk {
+    fn chunk(&mut self, event: SubscribeToShardEvent, asked_ms: i64) -> RecordChunk {
         // The service may be further than its last record, where it looked at stretches without any.
         let last = event.records.last().map(|record| &record.sequence_number);
         let continuation = Some(&event.continuation_sequence_number).filter(|sequence| !sequence.is_empty());
         if let Some(sequence) = continuation.or(last) {
-            self.position = Position::After(sequence.clone());
+            self.position = IteratorPosition::After(sequence.clone());
         }
-        let chunk = Chunk::new(event.records, event.millis_behind_latest, asked_ms);
+        let chunk = RecordChunk::new(event.records, event.millis_behind_latest, asked_ms);
         match event.child_shards {
             Some(children) if !children.is_empty() => chunk.ended(&children),
             _ => chunk,
@@ -146,7 +146,7 @@ impl FanOut {
 
     /// Somebody else has the subscription, and does not let go.
     fn complain(&mut self, error: &StreamError) {
-        if error.kind != Kind::InUse {
+        if error.kind != StreamErrorKind::InUse {
             self.in_use = None;
             return;
         }
@@ -157,7 +157,7 @@ impl FanOut {
                 shard = &*self.shard.id,
                 "the fan-out consumer `{}` is in use by another reader, which does not let go of {}: give this one \
                  another `consumer-name`, or end the other one. Nothing is lost meanwhile, but nothing is read. {error}",
-                self.access.config.consumer_name,
+                self.context.config.consumer_name,
                 self.shard.id
             );
         }
@@ -194,25 +194,25 @@ pub(super) async fn register(stream: &Stream, stream_arn: &str, name: &str) -> R
                     said = true;
                 }
             }
-            Err(error) if error.kind == Kind::Missing => {
+            Err(error) if error.kind == StreamErrorKind::Missing => {
                 let request = stream.client.register_stream_consumer().stream_arn(stream_arn).consumer_name(name);
                 match request.send().await {
                     Ok(_) => tracing::info!("registered the fan-out consumer `{name}`"),
                     Err(error) => {
-                        let error = sort(stream, &format!("registering the fan-out consumer `{name}`"), &error);
-                        if !error.kind.passes() || waited.elapsed() >= ACTIVE.0 {
+                        let error = classify(stream, &format!("registering the fan-out consumer `{name}`"), &error);
+                        if !error.kind.is_transient() || waited.elapsed() >= ACTIVE.0 {
                             return Err(error);
                         }
                         tracing::warn!("{error}; it is tried again");
                     }
                 }
             }
-            Err(error) if error.kind.passes() && waited.elapsed() < ACTIVE.0 => tracing::warn!("{error}"),
+            Err(error) if error.kind.is_transient() && waited.elapsed() < ACTIVE.0 => tracing::warn!("{error}"),
             Err(error) => return Err(error),
         }
         if waited.elapsed() >= ACTIVE.0 {
             let text = format_args!("the fan-out consumer `{name}` did not become active in {} s", ACTIVE.0.as_secs());
-            return Err(stream.named.error(Kind::Broken, text));
+            return Err(stream.named.error(StreamErrorKind::Fatal, text));
         }
         sleep(ACTIVE.1).await;
     }
@@ -221,14 +221,14 @@ pub(super) async fn register(stream: &Stream, stream_arn: &str, name: &str) -> R
 async fn find(stream: &Stream, stream_arn: &str, name: &str) -> Result<(String, ConsumerStatus), StreamError> {
     let request = stream.client.describe_stream_consumer().stream_arn(stream_arn).consumer_name(name);
     let answer = request.send().await;
-    let answer = answer.map_err(|error| sort(stream, &format!("asking for the fan-out consumer `{name}`"), &error))?;
+    let answer = answer.map_err(|error| classify(stream, &format!("asking for the fan-out consumer `{name}`"), &error))?;
     let found = answer.consumer_description.map(|found| (found.consumer_arn, found.consumer_status));
-    found.ok_or_else(|| stream.named.error(Kind::Unsure, format_args!("nothing was said of the consumer `{name}`")))
+    found.ok_or_else(|| stream.named.error(StreamErrorKind::Ambiguous, format_args!("nothing was said of the consumer `{name}`")))
 }
 
-fn sort<E>(stream: &Stream, doing: &str, error: &SdkError<E, HttpResponse>) -> StreamError
+fn classify<E>(stream: &Stream, doing: &str, error: &SdkError<E, HttpResponse>) -> StreamError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
-    stream.named.sort(doing, error)
+    stream.named.classify(doing, error)
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use aws_sdk_kinesis::types::Record;
 use paceline_pipeline::batch::{self, Batch, BatchLimits, Checkpoint, Span};
-use paceline_pipeline::position::Place;
+use paceline_pipeline::position::RecordPosition;
 use tokio::time::Instant;
 
 use crate::kpl;
 
 /// A batch that is being gathered.
 #[derive(Debug)]
-pub(super) struct Gather {
+pub(super) struct Batcher {
     limits: BatchLimits,
     /// The hashes that the shard takes.
     hashes: (u128, u128),
@@ -21,7 +21,7 @@ pub(super) struct Gather {
     due: Option<Instant>,
 }
 
-impl Gather {
+impl Batcher {
     pub(super) fn new(shard: Arc<str>, hashes: (u128, u128), limits: BatchLimits) -> Self {
         Self { limits, hashes, batch: Batch::new(shard), due: None }
     }
@@ -37,7 +37,7 @@ impl Gather {
         let from = batch.records.len();
         batch.records.push(batch::Record {
             payload,
-            place: Place { sequence, sub_sequence: 0 },
+            position: RecordPosition { sequence, sub_sequence: 0 },
             partition_key: partition_key.filter(|key: &Span| key.start < key.end),
             arrival_ms,
             cut_from: None,

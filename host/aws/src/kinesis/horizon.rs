@@ -12,9 +12,9 @@ const LEAST_GAP_MS: i64 = 60_000;
 
 /// How long the stream keeps its records. It may change while it is read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Horizon(Arc<AtomicI64>);
+pub(super) struct RetentionWindow(Arc<AtomicI64>);
 
-impl Horizon {
+impl RetentionWindow {
     pub(super) fn set_hours(&self, hours: i32) {
         self.0.store(i64::from(hours), Ordering::Relaxed);
     }
@@ -30,12 +30,12 @@ impl Horizon {
     }
 }
 
-/// From when to when records are missing. `seen` is up to when all was read before, `horizon` since when the stream has
+/// From when to when records are missing. `seen` is up to when all was read before, `retention` since when the stream has
 /// all records, `first` the arrival of the first record that was read now. The service removes what has expired when it
 /// likes: what it still gave is not missing.
-pub(super) fn gap(seen: Option<i64>, horizon: i64, first: Option<i64>) -> Option<(i64, i64)> {
+pub(super) fn gap(seen: Option<i64>, retention: i64, first: Option<i64>) -> Option<(i64, i64)> {
     let seen = seen?;
-    let end = first.map_or(horizon, |first| first.min(horizon));
+    let end = first.map_or(retention, |first| first.min(retention));
     (end - seen >= LEAST_GAP_MS).then_some((seen, end))
 }
 
@@ -46,10 +46,10 @@ mod tests {
     #[test]
     fn what_expired_unread_is_a_gap() {
         const HOUR: i64 = 3_600_000;
-        let horizon = Horizon::default();
-        horizon.set_hours(24);
+        let retention = RetentionWindow::default();
+        retention.set_hours(24);
         let now = 100 * HOUR;
-        let kept_since = horizon.at(now);
+        let kept_since = retention.at(now);
         assert_eq!(kept_since, 76 * HOUR);
         assert_eq!(gap(None, kept_since, Some(80 * HOUR)), None, "a first start misses nothing");
         assert_eq!(gap(Some(77 * HOUR), kept_since, Some(80 * HOUR)), None, "three quiet hours");

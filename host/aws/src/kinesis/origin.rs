@@ -14,16 +14,16 @@ use super::client::Stream;
 use super::config::{KinesisConfig, Start, timestamp};
 use super::consumer::{self, ConsumerError};
 use super::describe::Described;
-use super::position::Position;
+use super::position::IteratorPosition;
 
 /// Where a stream was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Origin(Option<i64>);
+pub(super) struct InitialPosition(Option<i64>);
 
-impl Origin {
+impl InitialPosition {
     /// The name of the checkpoint that remembers it. No shard has such a name.
     pub(super) fn name(stream: &str) -> String {
-        format!("{stream}/@origin")
+        format!("{stream}/@initial-position")
     }
 
     /// Where the stream was begun, or is begun now; and whether that is now.
@@ -34,10 +34,10 @@ impl Origin {
         stream: &Stream,
         store: &S,
     ) -> Result<(Self, bool), ConsumerError> {
-        let witness: [u8; 32] = Sha256::digest(format!("{}@{}", described.arn, described.created_ms)).into();
+        let fingerprint: [u8; 32] = Sha256::digest(format!("{}@{}", described.arn, described.created_ms)).into();
         let key = Self::name(name);
         if let Some(kept) = consumer::checkpoint(store, &key).await? {
-            if kept.witness != Some(witness) {
+            if kept.fingerprint != Some(fingerprint) {
                 return Err(ConsumerError::wrong(
                     stream,
                     format_args!(
@@ -52,7 +52,7 @@ impl Origin {
             return Ok((Self(kept.arrival_ms), false));
         }
         let now = stream.clock.now_ms();
-        let origin = match config.start {
+        let initial_position = match config.start {
             Start::TrimHorizon => None,
             Start::Latest => Some(now),
             Start::At(time) if time > now => {
@@ -64,20 +64,20 @@ impl Origin {
             Start::At(time) => Some(time),
         };
         tracing::info!("there are no checkpoints under the name `{name}`: beginning at {}", config.start);
-        let checkpoint = Checkpoint { witness: Some(witness), arrival_ms: origin, ..Checkpoint::default() };
+        let checkpoint = Checkpoint { fingerprint: Some(fingerprint), arrival_ms: initial_position, ..Checkpoint::default() };
         while let Err(error) = store.acknowledge(Some((&key, &checkpoint))).await {
             match error {
-                StoreError::Busy(why) => tracing::warn!("beginning waits for the store: {why}"),
+                StoreError::Transient(why) => tracing::warn!("beginning waits for the store: {why}"),
                 error => return Err(ConsumerError::Pipeline(error.into())),
             }
             sleep(super::shard::STORE_WAIT).await;
         }
-        Ok((Self(origin), true))
+        Ok((Self(initial_position), true))
     }
 
     /// Where a shard without a checkpoint is read from.
-    pub(super) fn position(self) -> Position {
-        self.0.map_or(Position::TrimHorizon, Position::At)
+    pub(super) fn position(self) -> IteratorPosition {
+        self.0.map_or(IteratorPosition::TrimHorizon, IteratorPosition::At)
     }
 
     /// The moment that it is, where it is one.

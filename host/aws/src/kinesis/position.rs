@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition};
 
 /// Where in a shard to go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Position {
+pub(super) enum IteratorPosition {
     /// At its oldest record.
     TrimHorizon,
     /// At the first record that arrived then or later, in milliseconds since 1970.
@@ -15,7 +15,7 @@ pub(super) enum Position {
     After(String),
 }
 
-impl Position {
+impl IteratorPosition {
     fn kind(&self) -> ShardIteratorType {
         match self {
             Self::TrimHorizon => ShardIteratorType::TrimHorizon,

@@ -9,7 +9,7 @@
 //!
 //! - this file: the face.
 //! - `core`: what is sent when; without input and output.
-//! - `lane`: what waits for one shard, and what of it goes into a request.
+//! - `queue`: what waits for one shard, and what of it goes into a request.
 //! - `bucket`: how much a shard may be given.
 //! - `shard_map`: which shard takes which hash keys.
 //! - `drive`: the task that does what `core` says.
@@ -18,7 +18,7 @@
 mod bucket;
 mod core;
 mod drive;
-mod lane;
+mod queue;
 mod service;
 mod shard_map;
 
@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use self::core::Core;
 use self::drive::Shared;
 use super::client::Stream;
-use super::error::{Kind, StreamError};
+use super::error::{StreamErrorKind, StreamError};
 
 /// Kinesis's limit for the characters of a partition key.
 const KEY_CHARS: usize = 256;
@@ -161,7 +161,7 @@ impl Producer {
 
     /// Takes a record, once there is room. The partition key decides its shard.
     ///
-    /// An error says that this record was not taken: it is not one that the stream takes ([`Kind::Invalid`]), or the
+    /// An error says that this record was not taken: it is not one that the stream takes ([`StreamErrorKind::Invalid`]), or the
     /// producer has given up, for the reason that the error tells. Dropped while it waits, it has taken nothing.
     pub async fn put(&self, partition_key: impl Into<String>, data: impl Into<Vec<u8>>) -> Result<(), StreamError> {
         let (key, data) = (partition_key.into(), data.into());
@@ -193,6 +193,6 @@ impl Producer {
         } else {
             return Ok(());
         };
-        Err(self.stream.named.error(Kind::Invalid, wrong))
+        Err(self.stream.named.error(StreamErrorKind::Invalid, wrong))
     }
 }

@@ -7,16 +7,16 @@ use aws_sdk_kinesis::types::{ChildShard, Record};
 
 use super::client::Stream;
 use super::config::{ConsumerKind, KinesisConfig};
-use super::error::{Kind, StreamError};
+use super::error::{StreamErrorKind, StreamError};
 use super::fan_out::FanOut;
 use super::lineage::Shard;
 use super::poll::Poll;
-use super::position::Position;
+use super::position::IteratorPosition;
 use super::status::Status;
 
 /// Some records of a shard, in order.
 #[derive(Debug)]
-pub(super) struct Chunk {
+pub(super) struct RecordChunk {
     pub(super) records: Vec<Record>,
     /// Bytes of their data.
     pub(super) bytes: usize,
@@ -28,7 +28,7 @@ pub(super) struct Chunk {
     pub(super) ended: Option<Vec<Shard>>,
 }
 
-impl Chunk {
+impl RecordChunk {
     pub(super) fn new(records: Vec<Record>, behind_ms: i64, asked_ms: i64) -> Self {
         let bytes = records.iter().map(|record| record.data().as_ref().len()).sum();
         Self { records, bytes, behind_ms, asked_ms, ended: None }
@@ -43,7 +43,7 @@ impl Chunk {
 
 /// What all readers share.
 #[derive(Clone, Debug)]
-pub(super) struct Access {
+pub(super) struct ReaderContext {
     pub(super) stream: Stream,
     pub(super) config: Arc<KinesisConfig>,
     pub(super) status: Arc<Status>,
@@ -51,14 +51,14 @@ pub(super) struct Access {
     pub(super) consumer_arn: Option<Arc<str>>,
 }
 
-impl Access {
+impl ReaderContext {
     /// A request failed for now: counts it, and says so.
     pub(super) fn note(&self, shard: &Shard, error: &StreamError) {
-        let throttled = error.kind == Kind::Throttled;
+        let throttled = error.kind == StreamErrorKind::Throttled;
         self.status.failed(&shard.id, throttled);
         match error.kind {
             // They are part of the day's work.
-            Kind::Throttled | Kind::ExpiredIterator => tracing::debug!(shard = &*shard.id, "{error}"),
+            StreamErrorKind::Throttled | StreamErrorKind::ExpiredIterator => tracing::debug!(shard = &*shard.id, "{error}"),
             _ => tracing::warn!(shard = &*shard.id, "{error}; it is tried again"),
         }
     }
@@ -71,15 +71,15 @@ pub(super) enum Reader {
 }
 
 impl Reader {
-    pub(super) fn new(access: Access, shard: Shard, position: Position) -> Self {
-        match access.config.consumer {
-            ConsumerKind::Poll => Self::Poll(Box::new(Poll::new(access, shard, position))),
-            ConsumerKind::FanOut => Self::FanOut(Box::new(FanOut::new(access, shard, position))),
+    pub(super) fn new(context: ReaderContext, shard: Shard, position: IteratorPosition) -> Self {
+        match context.config.consumer {
+            ConsumerKind::Poll => Self::Poll(Box::new(Poll::new(context, shard, position))),
+            ConsumerKind::FanOut => Self::FanOut(Box::new(FanOut::new(context, shard, position))),
         }
     }
 
     /// The next records, which may be none. What passes by itself is waited for and tried again here.
-    pub(super) async fn next(&mut self) -> Result<Chunk, StreamError> {
+    pub(super) async fn next(&mut self) -> Result<RecordChunk, StreamError> {
         match self {
             Self::Poll(poll) => poll.next().await,
             Self::FanOut(fan_out) => fan_out.next().await,

@@ -17,15 +17,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::budget::{Budget, Taken};
+use super::budget::{Budget, Permit};
 use super::config::timestamp;
 use super::consumer::{ConsumerError, Finished};
-use super::error::{Kind, StreamError};
-use super::gather::Gather;
-use super::horizon::{self, Horizon};
+use super::error::{StreamErrorKind, StreamError};
+use super::batcher::Batcher;
+use super::retention::{self, RetentionWindow};
 use super::lineage::Shard;
-use super::position::Position;
-use super::reader::{Access, Chunk, Reader};
+use super::position::IteratorPosition;
+use super::reader::{ReaderContext, RecordChunk, Reader};
 use super::status::ShardState;
 
 /// How long a busy store is left alone before a batch is tried again as a whole; the pipeline has tried for its own
@@ -38,11 +38,11 @@ const EXPECTED_BYTES: usize = 64 << 10;
 
 /// What all shards share.
 pub(super) struct Shared<S> {
-    pub(super) access: Access,
+    pub(super) context: ReaderContext,
     pub(super) pipeline: Arc<Pipeline<S>>,
     pub(super) limits: BatchLimits,
     pub(super) budget: Budget,
-    pub(super) horizon: Horizon,
+    pub(super) retention: RetentionWindow,
     /// The name by which checkpoints and fences know the stream.
     pub(super) name: String,
     /// Hears of each batch that is done.
@@ -58,7 +58,7 @@ impl<S> Shared<S> {
 
 /// How reading a shard came to an end.
 #[derive(Debug)]
-pub(super) enum Ending {
+pub(super) enum ShardEnd {
     /// The process was told to stop. What was done has its checkpoint.
     Stopped,
     /// All of it is done; these are its children, as far as the service told.
@@ -71,53 +71,53 @@ pub(super) enum Ending {
     },
 }
 
-type Fetched = Result<(Chunk, Taken), StreamError>;
+type Fetched = Result<(RecordChunk, Permit), StreamError>;
 
 /// Reads a shard from `position` on. `checkpoint` is where it stood before.
 pub(super) async fn read<S: Store + 'static>(
     shared: Arc<Shared<S>>,
     shard: Shard,
     checkpoint: Option<Checkpoint>,
-    position: Position,
+    position: IteratorPosition,
     stop: CancellationToken,
-) -> Result<Ending, ConsumerError> {
+) -> Result<ShardEnd, ConsumerError> {
     let (sender, mut fetched) = mpsc::channel::<Fetched>(1);
-    let reader = Reader::new(shared.access.clone(), shard.clone(), position);
+    let reader = Reader::new(shared.context.clone(), shard.clone(), position);
     let _fetching = AbortOnDropHandle::new(tokio::spawn(fetch(reader, shared.budget.clone(), sender)));
-    shared.access.status.set(&shard.id, ShardState::Starting);
+    shared.context.status.set(&shard.id, ShardState::Starting);
 
     let name = shared.name_of(&shard.id);
-    let gather = Gather::new(Arc::clone(&name), shard.hashes, shared.limits.clone());
+    let batcher = Batcher::new(Arc::clone(&name), shard.hashes, shared.limits.clone());
     let last = checkpoint.as_ref().map(|checkpoint| checkpoint.sequence).unwrap_or_default();
     let seen_ms = checkpoint.and_then(|checkpoint| checkpoint.arrival_ms);
     let renewed = Instant::now();
-    let mut desk = Desk { shared, shard, name, gather, held: Vec::new(), last, seen_ms, renewed };
+    let mut processor = ShardProcessor { shared, shard, name, batcher, held: Vec::new(), last, seen_ms, renewed };
     loop {
-        let due = desk.gather.due();
+        let due = processor.batcher.due();
         tokio::select! {
             biased;
             () = stop.cancelled() => {
-                desk.commit().await?;
-                return Ok(Ending::Stopped);
+                processor.commit().await?;
+                return Ok(ShardEnd::Stopped);
             }
             () = async { sleep_until(due.expect("it is looked at only then")).await }, if due.is_some() => {
-                desk.commit().await?;
+                processor.commit().await?;
             }
             chunk = fetched.recv() => match chunk {
                 Some(Ok((chunk, taken))) => {
-                    if let Some(children) = desk.take(chunk, taken, &stop).await? {
+                    if let Some(children) = processor.take(chunk, taken, &stop).await? {
                         return Ok(children);
                     }
                 }
                 Some(Err(error)) => {
-                    desk.commit().await?;
+                    processor.commit().await?;
                     return match error.kind {
-                        Kind::Missing => Ok(Ending::Gone { error, seen_ms: desk.seen_ms }),
+                        StreamErrorKind::Missing => Ok(ShardEnd::Gone { error, seen_ms: processor.seen_ms }),
                         _ => Err(error.into()),
                     };
                 }
                 // Its task has come to a panic, which is printed.
-                None => return Err(ConsumerError::Reader(desk.shard.id.to_string())),
+                None => return Err(ConsumerError::Reader(processor.shard.id.to_string())),
             },
         }
     }
@@ -143,13 +143,13 @@ async fn fetch(mut reader: Reader, budget: Budget, sender: mpsc::Sender<Fetched>
 }
 
 /// Where a shard's records lie while they are worked on.
-struct Desk<S> {
+struct ShardProcessor<S> {
     shared: Arc<Shared<S>>,
     shard: Shard,
     name: Arc<str>,
-    gather: Gather,
-    /// The budget of what lies in `gather`.
-    held: Vec<Taken>,
+    batcher: Batcher,
+    /// The budget of what lies in `batcher`.
+    held: Vec<Permit>,
     /// The last record that is done.
     last: SequenceNumber,
     /// All that arrived before has been read.
@@ -158,43 +158,43 @@ struct Desk<S> {
     renewed: Instant,
 }
 
-impl<S: Store + 'static> Desk<S> {
+impl<S: Store + 'static> ShardProcessor<S> {
     /// Takes in what was read. Something, where it was the shard's end or the process is to stop.
     async fn take(
         &mut self,
-        chunk: Chunk,
-        taken: Taken,
+        chunk: RecordChunk,
+        taken: Permit,
         stop: &CancellationToken,
-    ) -> Result<Option<Ending>, ConsumerError> {
-        let status = &self.shared.access.status;
+    ) -> Result<Option<ShardEnd>, ConsumerError> {
+        let status = &self.shared.context.status;
         status.read(&self.shard.id, chunk.records.len(), chunk.bytes, chunk.behind_ms);
         self.look_for_gap(&chunk);
         for record in &chunk.records {
-            let foreign = self.gather.push(record).map_err(|why| {
+            let misrouted = self.batcher.push(record).map_err(|why| {
                 let text = format_args!("{} has a record without a place: {why}", self.shard.id);
-                self.shared.access.stream.named.error(Kind::Broken, text)
+                self.shared.context.stream.named.error(StreamErrorKind::Fatal, text)
             })?;
-            self.shared.access.status.foreign(&self.shard.id, foreign);
-            if self.gather.is_full() {
+            self.shared.context.status.misrouted(&self.shard.id, misrouted);
+            if self.batcher.is_full() {
                 self.commit().await?;
                 if stop.is_cancelled() {
-                    return Ok(Some(Ending::Stopped));
+                    return Ok(Some(ShardEnd::Stopped));
                 }
             }
         }
-        if self.gather.due().is_some() {
+        if self.batcher.due().is_some() {
             self.held.push(taken);
         }
-        self.shared.access.status.oldest(&self.shard.id, self.gather.oldest());
+        self.shared.context.status.oldest(&self.shard.id, self.batcher.oldest());
         if let Some(children) = chunk.ended {
             self.commit().await?;
-            let ended = Checkpoint { sequence: self.last, arrival_ms: self.seen_ms, ended: true, witness: None };
+            let ended = Checkpoint { sequence: self.last, arrival_ms: self.seen_ms, ended: true, fingerprint: None };
             if !self.write_checkpoint(&ended, stop).await? {
-                return Ok(Some(Ending::Stopped));
+                return Ok(Some(ShardEnd::Stopped));
             }
-            return Ok(Some(Ending::Done(children)));
+            return Ok(Some(ShardEnd::Done(children)));
         }
-        if chunk.behind_ms == 0 && self.gather.due().is_none() && self.renewed.elapsed() >= IDLE_CHECKPOINT {
+        if chunk.behind_ms == 0 && self.batcher.due().is_none() && self.renewed.elapsed() >= IDLE_CHECKPOINT {
             let caught_up = Checkpoint { sequence: self.last, arrival_ms: self.seen_ms, ..Checkpoint::default() };
             self.write_checkpoint(&caught_up, stop).await?;
         }
@@ -202,14 +202,14 @@ impl<S: Store + 'static> Desk<S> {
     }
 
     /// Whether records had expired before they were read; and how far the reader has come.
-    fn look_for_gap(&mut self, chunk: &Chunk) {
+    fn look_for_gap(&mut self, chunk: &RecordChunk) {
         let arrival =
             |record: &aws_sdk_kinesis::types::Record| record.approximate_arrival_timestamp()?.to_millis().ok();
         let first = chunk.records.first().and_then(arrival);
-        let horizon = self.shared.horizon.at(chunk.asked_ms);
-        if let Some((from, to)) = horizon::gap(self.seen_ms, horizon, first) {
+        let retention = self.shared.retention.at(chunk.asked_ms);
+        if let Some((from, to)) = retention::gap(self.seen_ms, retention, first) {
             let hours = (to - from) as f64 / 3_600_000.0;
-            self.shared.access.status.expired(&self.shard.id, hours);
+            self.shared.context.status.expired(&self.shard.id, hours);
             tracing::error!(
                 shard = &*self.shard.id,
                 hours,
@@ -219,29 +219,29 @@ impl<S: Store + 'static> Desk<S> {
                 self.shard.id,
                 timestamp(from),
                 timestamp(to),
-                self.shared.horizon.hours(),
+                self.shared.retention.hours(),
             );
         }
         let last = chunk.records.last().and_then(arrival);
-        let seen = if chunk.behind_ms == 0 { Some(chunk.asked_ms - horizon::MARGIN_MS) } else { None };
+        let seen = if chunk.behind_ms == 0 { Some(chunk.asked_ms - retention::MARGIN_MS) } else { None };
         self.seen_ms = [self.seen_ms, last, seen].into_iter().flatten().max();
     }
 
     /// Takes what was gathered through the pipeline, and tries until it is safe. A process that is told to stop bounds
     /// how long that may take from outside: a future that is dropped here leaves nothing that the fences don't absorb.
     async fn commit(&mut self) -> Result<(), ConsumerError> {
-        let Some(mut batch) = self.gather.take() else { return Ok(()) };
+        let Some(mut batch) = self.batcher.take() else { return Ok(()) };
         let began = Instant::now();
         let mut summary = Summary::default();
         loop {
             let (safe, why) = match self.shared.pipeline.process(&batch, None, &mut summary).await {
-                Ok(done) => match done.not_safe {
+                Ok(done) => match done.first_uncommitted {
                     None => break,
                     Some((safe, why)) => (safe as usize, why),
                 },
                 Err(why) => (0, why),
             };
-            if !why.passes() {
+            if !why.is_transient() {
                 return Err(why.into());
             }
             tracing::warn!(
@@ -250,7 +250,7 @@ impl<S: Store + 'static> Desk<S> {
                 of = batch.records.len(),
                 "a batch waits for the store: {why}"
             );
-            self.shared.access.status.store_retry(&self.shard.id);
+            self.shared.context.status.store_retry(&self.shard.id);
             batch.skip(safe);
             sleep(STORE_WAIT).await;
         }
@@ -258,7 +258,7 @@ impl<S: Store + 'static> Desk<S> {
         self.renewed = Instant::now();
         self.report(&batch, &summary, began.elapsed());
         self.held.clear();
-        self.shared.access.status.oldest(&self.shard.id, None);
+        self.shared.context.status.oldest(&self.shard.id, None);
         Ok(())
     }
 
@@ -278,9 +278,9 @@ impl<S: Store + 'static> Desk<S> {
                     self.renewed = Instant::now();
                     return Ok(true);
                 }
-                Err(StoreError::Busy(why)) => {
+                Err(StoreError::Transient(why)) => {
                     tracing::warn!(shard = &*self.shard.id, "a checkpoint waits for the store: {why}");
-                    self.shared.access.status.store_retry(&self.shard.id);
+                    self.shared.context.status.store_retry(&self.shard.id);
                 }
                 Err(error) => return Err(ConsumerError::Pipeline(error.into())),
             }

@@ -53,7 +53,7 @@ pub struct ShardStatus {
     /// Times that a batch had to wait for a busy store.
     pub store_retries: u64,
     /// User records of aggregates that belong to other shards, where their producer has sent them again.
-    pub foreign: u64,
+    pub misrouted: u64,
     /// Hours of records that had expired before they were read.
     pub expired_hours: f64,
     /// How old the oldest record is that is not done: 0 where all is. While requests fail, what they would have brought
@@ -142,7 +142,7 @@ impl Status {
                 throttles: 0,
                 retries: 0,
                 store_retries: 0,
-                foreign: 0,
+                misrouted: 0,
                 expired_hours: 0.0,
                 iterator_age: Duration::ZERO,
             },
@@ -186,9 +186,9 @@ impl Status {
         self.with(shard, |kept| kept.oldest = arrival_ms);
     }
 
-    pub(super) fn foreign(&self, shard: &Arc<str>, records: usize) {
+    pub(super) fn misrouted(&self, shard: &Arc<str>, records: usize) {
         if records > 0 {
-            self.with(shard, |kept| kept.status.foreign += records as u64);
+            self.with(shard, |kept| kept.status.misrouted += records as u64);
         }
     }
 

@@ -77,7 +77,7 @@ pub(crate) fn dead_letters(arguments: Arguments) -> Result<(), Failure> {
                 let letters = pipeline.store().dead_letters().await.map_err(failed)?;
                 let wanted = |letter: &DeadLetter| reason.is_none_or(|reason| letter.reason.cause == reason);
                 let ids: Vec<String> = letters.into_iter().filter(wanted).map(|letter| letter.id).collect();
-                let letters = pipeline.store().ticket(&ids).await.map_err(failed)?;
+                let letters = pipeline.store().redrive_sequence(&ids).await.map_err(failed)?;
                 let all = letters.len() as u64;
                 let done = run(Redrive::new(letters), &pipeline, config.batch.clone(), pending(), |_, _| {});
                 let summary = done.await.map_err(|error| error.to_string())?;
@@ -95,8 +95,8 @@ fn as_json(letter: &DeadLetter) -> Value {
     let mut value = json!({
         "id": letter.id,
         "shard": letter.shard,
-        "sequence": letter.place.sequence.to_string(),
-        "subSequence": letter.place.sub_sequence,
+        "sequence": letter.position.sequence.to_string(),
+        "subSequence": letter.position.sub_sequence,
         "reason": letter.reason.cause.as_str(),
         "text": letter.reason.text,
         "field": letter.reason.field,

@@ -32,7 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{ConfigArgument, runtime};
 use crate::Failure;
-use crate::watching::{Watching, is_active};
+use crate::watcher::{RulebookWatcher, is_active};
 use input::Input;
 use processor::Processor;
 
@@ -92,14 +92,14 @@ fn process(config: &Config, stream: String, checkpoint_every: Duration) -> Resul
     for (race_type, version) in pipeline.rulebooks().catalog().versions() {
         tracing::info!("{}", is_active(&race_type, version));
     }
-    let watching = Watching::start(watch, &config.rulebooks, |line| tracing::info!("{line}"))?;
+    let watcher = RulebookWatcher::start(watch, &config.rulebooks, |line| tracing::info!("{line}"))?;
     let done = runtime.block_on(async {
         hold_signals()?;
         let input = Input::start(std::io::stdin())?;
         let processor = Processor::new(pipeline, config, stream, checkpoint_every, input, std::io::stdout());
         processor.run().await
     });
-    watching.end();
+    watcher.end();
     // The reader may still wait for the daemon.
     runtime.shutdown_background();
     done

@@ -5,7 +5,7 @@ mod build;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use paceline_engine::{Component, Engine, Field, Limits, Output, Refusal, Role, Settings, Value};
+use paceline_engine::{Component, Engine, Field, Limits, Output, LoadError, Role, Settings, Value};
 
 use crate::{Failure, report};
 
@@ -41,7 +41,7 @@ pub(crate) fn plugin(arguments: Arguments) -> Result<(), Failure> {
         Action::Build(arguments) => build::build(&arguments),
         Action::Check { file, settings } => {
             let wasm = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            let refused = |refusal: Refusal| format!("{} is refused: {refusal}", file.display());
+            let refused = |refusal: LoadError| format!("{} is refused: {refusal}", file.display());
             let engine = Engine::new(Limits::default()).map_err(|error| error.to_string())?;
             let component = engine.load(&wasm).map_err(refused)?;
             describe(&component, &settings.into_iter().collect()).map_err(refused)
@@ -49,7 +49,7 @@ pub(crate) fn plugin(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn describe(component: &Component, settings: &Settings) -> Result<(), Refusal> {
+fn describe(component: &Component, settings: &Settings) -> Result<(), LoadError> {
     let mut rows = vec![
         vec!["digest".to_owned(), component.digest().to_string()],
         vec!["size".to_owned(), format!("{} bytes", report::thousands(component.bytes() as u64))],
@@ -79,7 +79,7 @@ fn describe(component: &Component, settings: &Settings) -> Result<(), Refusal> {
             rows.push(vec!["writes".to_owned(), format!("{name} ({kind})")]);
         }
     }
-    report::print_table(&rows).map_err(Refusal::Invalid)
+    report::print_table(&rows).map_err(LoadError::Invalid)
 }
 
 fn value(value: &Value) -> String {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use paceline_config::{Config, SourceConfig};
-use paceline_pipeline::receive::{Lines, Source};
+use paceline_pipeline::receive::{NdjsonSource, Source};
 use paceline_pipeline::run::run as run_source;
 use paceline_simulator::Simulation;
 
@@ -16,7 +16,7 @@ use crate::Failure;
 use crate::progress::Progress;
 use crate::report;
 use crate::stop::stop_signal;
-use crate::watching::{Watching, is_active};
+use crate::watcher::{RulebookWatcher, is_active};
 
 /// What `run` is told.
 #[derive(clap::Args)]
@@ -47,12 +47,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (pipeline, watch) = runtime.block_on(paceline_config::open(&config, None))?;
     let source = source(&config)?;
 
-    let progress = Arc::new(Progress::new(source.extent()));
+    let progress = Arc::new(Progress::new(source.len_hint()));
     for (race_type, version) in pipeline.rulebooks().catalog().versions() {
         progress.note(&is_active(&race_type, version));
     }
     let noting = Arc::clone(&progress);
-    let watching = Watching::start(watch, &config.rulebooks, move |line| noting.note(line))?;
+    let watcher = RulebookWatcher::start(watch, &config.rulebooks, move |line| noting.note(line))?;
     let started = Instant::now();
     let limits = config.batch.clone();
     let summary = runtime.block_on(async {
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         let done = |batch: &_, summary: &_| progress.advance(batch, summary);
         run_source(source, &pipeline, limits, stop, done).await.map_err(|error| error.to_string())
     });
-    watching.end();
+    watcher.end();
     progress.finish();
     let summary = summary?;
     // A reader of standard input may still wait for a line that never comes.
@@ -76,8 +76,8 @@ fn source(config: &Config) -> Result<Box<dyn Source>, Failure> {
         return Ok(Box::new(Simulation::new(race, name)));
     }
     let lines = match &source.file {
-        Some(path) => Lines::file(path, name),
-        None => Lines::reader(std::io::stdin(), name.unwrap_or("stdin")),
+        Some(path) => NdjsonSource::file(path, name),
+        None => NdjsonSource::reader(std::io::stdin(), name.unwrap_or("stdin")),
     };
     Ok(Box::new(lines.map_err(|error| error.to_string())?))
 }

@@ -7,13 +7,13 @@
 //! | `paceline_stream_records_total`, `paceline_stream_bytes_total` | `shard` | what was read |
 //! | `paceline_stream_throttles_total`, `paceline_stream_retries_total` | `shard` | requests that Kinesis throttled; that failed otherwise |
 //! | `paceline_store_waits_total` | `shard` | times that a batch waited for a busy store |
-//! | `paceline_foreign_records_total` | `shard` | records of aggregates that belong to other shards |
+//! | `paceline_misrouted_records_total` | `shard` | records of aggregates that belong to other shards |
 //! | `paceline_expired_hours` | `shard` | hours of records that expired unread: **alert on any** |
 //! | `paceline_records_total`, `paceline_batches_total` | `shard` | what is done, dead letters included |
 //! | `paceline_dead_letters_total` | `reason` | records that could not go on |
 //! | `paceline_batch_seconds` | `shard` | from a batch to its checkpoint, as a histogram |
 //! | `paceline_stage_seconds` | `stage` | where that time goes |
-//! | `paceline_groups_total`, `paceline_folded_before_total`, `paceline_conflicts_total` | | writes of groups; records that were folded before; writes that others were ahead of |
+//! | `paceline_groups_total`, `paceline_duplicates_total`, `paceline_conflicts_total` | | writes of groups; records that were folded before; writes that others were ahead of |
 //! | `paceline_plugin_fuel_total` | `plugin` | fuel, by the first digits of the plugin's digest |
 //! | `paceline_rulebook_records_total` | `race_type`, `version` | records judged by each rulebook |
 //! | `paceline_store_requests_total`, `paceline_store_throttles_total`, `paceline_store_cache_hits_total` | | of DynamoDB |
@@ -54,12 +54,12 @@ impl Metrics {
             ("paceline_stream_throttles_total", "Requests that Kinesis throttled"),
             ("paceline_stream_retries_total", "Requests to Kinesis that failed otherwise"),
             ("paceline_store_waits_total", "Times that a batch waited for a busy store"),
-            ("paceline_foreign_records_total", "Records of aggregates that belong to other shards"),
+            ("paceline_misrouted_records_total", "Records of aggregates that belong to other shards"),
             ("paceline_records_total", "Records that are done, dead letters included"),
             ("paceline_batches_total", "Batches that are done"),
             ("paceline_dead_letters_total", "Records that could not go on"),
             ("paceline_groups_total", "Writes of groups"),
-            ("paceline_folded_before_total", "Records that were folded before"),
+            ("paceline_duplicates_total", "Records that were folded before"),
             ("paceline_conflicts_total", "Writes that others were ahead of"),
             ("paceline_plugin_fuel_total", "Fuel that a plugin used"),
             ("paceline_rulebook_records_total", "Records judged by a rulebook"),
@@ -82,12 +82,12 @@ impl Metrics {
             counter!("paceline_dead_letters_total", "reason" => cause.as_str()).increment(*count);
         }
         counter!("paceline_groups_total").increment(summary.groups);
-        counter!("paceline_folded_before_total").increment(summary.behind);
+        counter!("paceline_duplicates_total").increment(summary.duplicates);
         counter!("paceline_conflicts_total").increment(summary.conflicts);
         for (plugin, fuel) in &summary.fuel {
             counter!("paceline_plugin_fuel_total", "plugin" => plugin.hex()[..12].to_owned()).increment(*fuel);
         }
-        for ((race_type, version), records) in &summary.ruled {
+        for ((race_type, version), records) in &summary.by_rulebook {
             let labels = [("race_type", race_type.clone()), ("version", version.to_string())];
             counter!("paceline_rulebook_records_total", &labels).increment(*records);
         }
@@ -111,7 +111,7 @@ impl Metrics {
             counter!("paceline_stream_throttles_total", "shard" => shard()).absolute(now.throttles);
             counter!("paceline_stream_retries_total", "shard" => shard()).absolute(now.retries);
             counter!("paceline_store_waits_total", "shard" => shard()).absolute(now.store_retries);
-            counter!("paceline_foreign_records_total", "shard" => shard()).absolute(now.foreign);
+            counter!("paceline_misrouted_records_total", "shard" => shard()).absolute(now.misrouted);
             gauge!("paceline_expired_hours", "shard" => shard()).set(now.expired_hours);
         }
         if let AnyStore::DynamoDb(store) = store {

@@ -11,15 +11,15 @@ use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
 use paceline_pipeline::Store;
 use paceline_pipeline::dead_letter::DeadLetter;
-use paceline_pipeline::fence::{Fence, SequenceFence};
+use paceline_pipeline::dedup::{Fence, LastPositions};
 use paceline_pipeline::store::{Attribute, EmbeddedStore, Item, Key};
 use paceline_testbed::dynamodb::{endpoint, unique};
 
-use crate::support::{Fences, Place, block_on, joined, rulebook};
+use crate::support::{DedupMode, RecordPosition, block_on, joined, rulebook};
 
 /// A place, and the table that its configuration names.
 pub struct Deployment {
-    pub place: Place,
+    pub place: RecordPosition,
     pub table: DynamoDbConfig,
 }
 
@@ -36,7 +36,7 @@ impl Deployment {
     }
 
     pub fn without_tables() -> Self {
-        let place = Place::new(Fences::Ordinal);
+        let place = RecordPosition::new(DedupMode::Ordinal);
         place.write("rulebooks/class-3.toml", counting());
         let table = serde_json::json!({ "table": unique("races"), "endpoint": endpoint(), "region": "us-east-1" });
         let deployment = Self { place, table: serde_json::from_value(table).unwrap() };
@@ -88,19 +88,19 @@ pub fn environment(command: &mut Command, endpoint: &str) {
 
 /// The races' rulebook, with counts.
 fn counting() -> String {
-    let count = |name: &str, fence: &str| {
+    let count = |name: &str, dedup: &str| {
         format!(
-            "\n[[aggregate]]\nplugin = \"evil-aggregator\"\nfence = {fence}\n\
+            "\n[[aggregate]]\nplugin = \"evil-aggregator\"\nfence = {dedup}\n\
              key = {{ PK = \"{name}-{{/raceId}}\", SK = \"racer-{{/racerId}}\" }}\n"
         )
     };
     let ordinal = count("by-ordinal", r#"{ ordinal = "/second" }"#);
-    format!("{}{ordinal}{}", rulebook(3, 1, Fences::Ordinal), count("by-sequence", r#""sequence""#))
+    format!("{}{ordinal}{}", rulebook(3, 1, DedupMode::Ordinal), count("by-sequence", r#""sequence""#))
 }
 
 /// What one run of these messages on one machine comes to.
 pub fn on_one_machine(messages: &[Vec<u8>]) -> Outcome {
-    let place = Place::new(Fences::Ordinal);
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.write("rulebooks/class-3.toml", counting());
     place.write("messages.ndjson", joined(messages));
     place.run();
@@ -127,12 +127,12 @@ impl Outcome {
                 }
             }
             attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
-            let fence = match item.fence {
+            let dedup = match item.dedup {
                 // Which shard a record came by is chance; which ordinals were folded is not.
-                Fence::Sequence(_) => Fence::Sequence(SequenceFence::default()),
+                Fence::Sequence(_) => Fence::Sequence(LastPositions::default()),
                 ordinals => ordinals,
             };
-            (key, Item { revision: 0, attributes, fence, ..item })
+            (key, Item { revision: 0, attributes, dedup, ..item })
         };
         // A table holds no more than 400 KB of the longest payloads.
         let letter = |letter: &DeadLetter| {

@@ -8,13 +8,13 @@ use paceline_aws::kpl::Aggregator;
 use paceline_pipeline::Store;
 use paceline_pipeline::batch::Checkpoint;
 use paceline_pipeline::store::EmbeddedStore;
-use paceline_testbed::outcome::{Fences, Message, block_on};
+use paceline_testbed::outcome::{DedupMode, Message, block_on};
 use paceline_testbed::scripted::{Said, Scripted};
 use paceline_testbed::{dynamodb, kinesis};
 use serde_json::{Value, json};
 
 use crate::deployment::{Deployment, signal};
-use crate::support::{Fed, Place};
+use crate::support::{Fed, RecordPosition};
 
 /// An error in Kinesis's words.
 fn refused(code: &str, message: &str) -> Said {
@@ -58,14 +58,14 @@ fn quiet(operation: &str, shards: &Value) -> Said {
 }
 
 /// A place with an embedded store whose source is a stream.
-fn place(more: &str) -> Place {
-    let place = Place::new(Fences::Ordinal);
+fn place(more: &str) -> RecordPosition {
+    let place = RecordPosition::new(DedupMode::Ordinal);
     place.configure(&format!("[source.kinesis]\nstream = \"alleycat\"\nidle-ms = 200\n{more}\n"), "");
     place
 }
 
 /// Starts the program on a service.
-fn start(place: &Place, endpoint: &str) -> Fed {
+fn start(place: &RecordPosition, endpoint: &str) -> Fed {
     let mut command = place.command(&["run"]);
     command.env("AWS_ENDPOINT_URL_KINESIS", endpoint).env("NO_COLOR", "1");
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
@@ -78,7 +78,7 @@ fn stop(fed: Fed) {
 }
 
 /// What it says when it gives up.
-fn gives_up(place: &Place, endpoint: &str) -> String {
+fn gives_up(place: &RecordPosition, endpoint: &str) -> String {
     let mut fed = start(place, endpoint);
     let status = fed.child.wait().unwrap();
     let said: Vec<String> = fed.says.iter().collect();
@@ -208,7 +208,7 @@ fn records_that_expired_while_the_host_was_away_are_told_with_their_hours() {
 }
 
 /// Writes a checkpoint into the embedded store.
-fn plant(place: &Place, shard: &str, checkpoint: &Checkpoint) {
+fn plant(place: &RecordPosition, shard: &str, checkpoint: &Checkpoint) {
     let store = EmbeddedStore::open(&place.path("store.redb")).unwrap();
     block_on(store.acknowledge(Some((shard, checkpoint)))).unwrap();
 }
@@ -239,7 +239,7 @@ fn another_stream_of_the_same_name_needs_another_name() {
 
 #[test]
 fn latest_is_the_moment_of_the_first_start_however_often_the_process_dies() {
-    let deployment = Deployment::new(Fences::Ordinal, 1);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
     deployment.configure("start = \"LATEST\"", "");
     let message = |racer: u32| Message {
         payload: json!({
@@ -265,7 +265,7 @@ fn latest_is_the_moment_of_the_first_start_however_often_the_process_dies() {
 
 #[test]
 fn what_looks_like_an_aggregate_and_is_none_is_a_dead_letter_and_its_neighbours_go_on() {
-    let deployment = Deployment::new(Fences::Ordinal, 1);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let message = |second: u32| {
         json!({
             "event": "update", "deviceTimestamp": 1_620_566_842_000_u64, "second": second, "raceId": 131,
@@ -344,7 +344,7 @@ fn a_consumer_name_that_another_uses_is_told_and_waited_for() {
 #[test]
 fn a_process_that_is_told_to_stop_ends_in_time_though_the_store_hangs() {
     use paceline_testbed::proxy::{FaultProxy, Faults};
-    let deployment = Deployment::new(Fences::Ordinal, 1);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
     deployment.configure("stop-ms = 300", "");
     let proxy = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
     let mut running = deployment.start(&kinesis::endpoint(), &proxy.endpoint());

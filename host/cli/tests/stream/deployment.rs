@@ -11,7 +11,7 @@ use paceline_pipeline::Store;
 use paceline_pipeline::batch::Checkpoint;
 use paceline_pipeline::position::SequenceNumber;
 use paceline_testbed::kinesis::{TestStream, is_closed};
-use paceline_testbed::outcome::{self, Fences, Message, Outcome, block_on, plugin_lines, rulebook, tally};
+use paceline_testbed::outcome::{self, DedupMode, Message, Outcome, block_on, plugin_lines, rulebook, tally};
 use paceline_testbed::{dynamodb, kinesis};
 use tempfile::TempDir;
 
@@ -32,7 +32,7 @@ pub(crate) struct Deployment {
 impl Deployment {
     /// A stream of so many shards, and a rulebook that counts every racer's records, too: the races' own aggregators
     /// would not show that one was folded twice.
-    pub(crate) fn new(fences: Fences, shards: i32) -> Self {
+    pub(crate) fn new(dedup: DedupMode, shards: i32) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("rulebooks")).unwrap();
         let stream = block_on(TestStream::new("races", shards));
@@ -45,7 +45,7 @@ impl Deployment {
             create(&client, &table, Billing::OnDemand).await.unwrap();
         });
         let deployment = Self { folder, stream, table };
-        deployment.write("rulebooks/class-3.toml", &format!("{}{}", rulebook(fences), tally(fences)));
+        deployment.write("rulebooks/class-3.toml", &format!("{}{}", rulebook(dedup), tally(dedup)));
         deployment.configure("", "");
         deployment
     }

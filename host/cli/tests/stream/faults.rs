@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use paceline_simulator::PartitionKey;
 use paceline_testbed::kinesis::TestStream;
-use paceline_testbed::outcome::{Fences, Message, block_on};
+use paceline_testbed::outcome::{DedupMode, Message, block_on};
 use paceline_testbed::proxy::{FaultProxy, Faults, KinesisFaults, KinesisLimits};
 use paceline_testbed::{dynamodb, kinesis};
 
@@ -74,12 +74,12 @@ async fn put_and_reshard(stream: &TestStream, messages: &[Message], rng: &mut fa
 }
 
 /// One race under one seed's faults and deaths.
-fn run(seed: u64, fences: Fences, by: By) {
+fn run(seed: u64, dedup: DedupMode, by: By) {
     let mut rng = fastrand::Rng::with_seed(seed);
-    let deployment = Deployment::new(fences, 2);
+    let deployment = Deployment::new(dedup, 2);
     let consumer = if by == By::FanOut { "consumer = \"fan-out\"" } else { "" };
     deployment.configure(&format!("{consumer}\nread-ahead-bytes = 65536"), "");
-    let key = if fences == Fences::Ordinal { PartitionKey::Random } else { PartitionKey::Racer };
+    let key = if dedup == DedupMode::Ordinal { PartitionKey::Random } else { PartitionKey::Racer };
     let messages = messages(key, seed as u32);
 
     let stream = match by {
@@ -136,17 +136,17 @@ fn run(seed: u64, fences: Fences, by: By) {
 
 /// How many seeds: more for a soak. By fan-out one, for kinesis-local takes some ten seconds to notice that a subscriber
 /// has died.
-fn seeds(first: u64, fences: Fences, by: By) {
+fn seeds(first: u64, dedup: DedupMode, by: By) {
     let few = if by == By::Polling { 2 } else { 1 };
     let seeds = std::env::var("PACELINE_SOAK_SEEDS").map_or(few, |seeds| seeds.parse().expect("a number of seeds"));
-    (first * seeds..(first + 1) * seeds).for_each(|seed| run(seed, fences, by));
+    (first * seeds..(first + 1) * seeds).for_each(|seed| run(seed, dedup, by));
 }
 
 macro_rules! seeds {
-    ($($name:ident: $first:literal, $fences:ident, $by:ident;)*) => {
+    ($($name:ident: $first:literal, $dedup:ident, $by:ident;)*) => {
         $(#[test]
         fn $name() {
-            seeds($first, Fences::$fences, By::$by);
+            seeds($first, DedupMode::$dedup, By::$by);
         })*
     };
 }

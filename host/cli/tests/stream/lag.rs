@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use paceline_simulator::{PartitionKey, Race};
-use paceline_testbed::outcome::{Fences, race};
+use paceline_testbed::outcome::{DedupMode, race};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::{dynamodb, kinesis};
 
@@ -53,7 +53,7 @@ fn race_of(racers: u32, seconds: u32) -> Race {
 /// some 700 writes a second, and each racer is one.
 #[test]
 fn a_thousand_racers_are_kept_up_with() {
-    let deployment = Deployment::new(Fences::Ordinal, 1);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let config = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
     let table = format!("[store.dynamodb]\ntable = \"{}\"\n", deployment.table.table);
     assert!(config.contains(&table));
@@ -82,7 +82,7 @@ fn watch_records(running: &mut Running, records: f64) {
 /// A thousand messages a second into DynamoDB, which is slow for a while.
 #[test]
 fn a_slow_store_is_caught_up_with_in_flat_memory() {
-    let deployment = Deployment::new(Fences::Ordinal, 1);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
     deployment.configure("read-ahead-bytes = 1048576", "");
     let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
     let mut running = deployment.start(&kinesis::endpoint(), &store.endpoint());

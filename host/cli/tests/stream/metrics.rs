@@ -1,7 +1,7 @@
 //! What a running consumer tells others: `/metrics`, `/healthz`, `/readyz`, logs, and its end.
 
 use paceline_simulator::PartitionKey;
-use paceline_testbed::outcome::Fences;
+use paceline_testbed::outcome::DedupMode;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::{dynamodb, kinesis};
 
@@ -10,7 +10,7 @@ use crate::race::messages;
 
 #[test]
 fn the_numbers_are_those_of_the_race() {
-    let deployment = Deployment::new(Fences::Ordinal, 2);
+    let deployment = Deployment::new(DedupMode::Ordinal, 2);
     let messages = messages(PartitionKey::Racer, 5);
     let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
     let mut running = deployment.start_plainly();
@@ -53,7 +53,7 @@ fn the_numbers_are_those_of_the_race() {
 
 #[test]
 fn who_has_no_store_or_no_shards_is_alive_and_not_ready() {
-    let deployment = Deployment::new(Fences::Ordinal, 1);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
     let stream = FaultProxy::start(&kinesis::endpoint(), Faults::default(), 0);
     let mut running = deployment.start(&stream.endpoint(), &store.endpoint());
@@ -77,7 +77,7 @@ fn who_has_no_store_or_no_shards_is_alive_and_not_ready() {
 
 #[test]
 fn logs_are_json_where_programs_collect_them() {
-    let deployment = Deployment::new(Fences::Ordinal, 1);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
     let running = deployment.start_with(&endpoints.0, &endpoints.1, &[("PACELINE_LOG", "json")]);
     let line = running.fed.wait_for("from its oldest record");
@@ -88,7 +88,7 @@ fn logs_are_json_where_programs_collect_them() {
 
 #[test]
 fn a_port_that_is_taken_is_told() {
-    let deployment = Deployment::new(Fences::Ordinal, 1);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let endpoints = (kinesis::endpoint(), dynamodb::endpoint());

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::kinesis;
-use paceline_testbed::outcome::{Fences, Message, race};
+use paceline_testbed::outcome::{DedupMode, Message, race};
 use paceline_testbed::proxy::{FaultProxy, Faults, KinesisFaults, KinesisLimits};
 
 use crate::deployment::Deployment;
@@ -44,8 +44,8 @@ pub(crate) fn producer(deployment: &Deployment, endpoint: &str, race: &Race) -> 
 
 /// One race from the simulator to the table, through a stream with a shard's real limits. Subscriptions go over TLS and
 /// HTTP/2, as they do on AWS.
-fn run(consumer: &str, shards: i32, aggregate: bool, key: PartitionKey, fences: Fences) {
-    let deployment = Deployment::new(fences, shards);
+fn run(consumer: &str, shards: i32, aggregate: bool, key: PartitionKey, dedup: DedupMode) {
+    let deployment = Deployment::new(dedup, shards);
     deployment.configure(&format!("consumer = \"{consumer}\""), "");
     let limits = KinesisFaults { limits: Some(KinesisLimits::default()), ..KinesisFaults::default() };
     let stream = FaultProxy::start_tls(
@@ -74,10 +74,10 @@ fn run(consumer: &str, shards: i32, aggregate: bool, key: PartitionKey, fences: 
 }
 
 macro_rules! races {
-    ($($name:ident: $consumer:literal, $shards:literal, $aggregate:literal, $key:ident, $fences:ident;)*) => {
+    ($($name:ident: $consumer:literal, $shards:literal, $aggregate:literal, $key:ident, $dedup:ident;)*) => {
         $(#[test]
         fn $name() {
-            run($consumer, $shards, $aggregate, PartitionKey::$key, Fences::$fences);
+            run($consumer, $shards, $aggregate, PartitionKey::$key, DedupMode::$dedup);
         })*
     };
 }

@@ -11,15 +11,15 @@ use std::sync::mpsc::{Receiver, channel};
 use paceline_pipeline::Store;
 use paceline_pipeline::dead_letter::DeadLetter;
 use paceline_pipeline::store::{EmbeddedStore, Item, Key};
-pub use paceline_testbed::outcome::{Fences, block_on, plugin_lines, plugins};
+pub use paceline_testbed::outcome::{DedupMode, block_on, plugin_lines, plugins};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A rulebook of the races, with what a test wants to change.
-pub fn rulebook(race_type: u32, version: u64, fences: Fences) -> String {
-    let fence = |field: &str| match fences {
-        Fences::Sequence => r#""sequence""#.to_owned(),
-        Fences::Ordinal => format!(r#"{{ ordinal = "{field}" }}"#),
+pub fn rulebook(race_type: u32, version: u64, dedup: DedupMode) -> String {
+    let dedup = |field: &str| match dedup {
+        DedupMode::Sequence => r#""sequence""#.to_owned(),
+        DedupMode::Ordinal => format!(r#"{{ ordinal = "{field}" }}"#),
     };
     format!(
         r#"
@@ -37,31 +37,31 @@ plugin = "output"
 plugin = "last-output"
 key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
 attributes = {{ classId = "{{/classId}}", racerId = "{{/racerId}}", ruled = "by version {version}" }}
-fence = {}
+dedup = {}
 
 [[aggregate]]
 plugin = "best-output"
 where = {{ "/event" = "final" }}
 key = {{ PK = "class-{{/classId}}", SK = "racer-{{/racerId}}" }}
 attributes = {{ racerId = "{{/racerId}}" }}
-fence = {}
+dedup = {}
 "#,
-        fence("/second"),
-        fence("/raceId")
+        dedup("/second"),
+        dedup("/raceId")
     )
 }
 
 /// A folder with a configuration, rulebooks and a store.
-pub struct Place {
+pub struct RecordPosition {
     folder: TempDir,
 }
 
-impl Place {
+impl RecordPosition {
     /// A place whose class 3 has a rulebook, and whose source is `messages.ndjson`.
-    pub fn new(fences: Fences) -> Self {
+    pub fn new(dedup: DedupMode) -> Self {
         let place = Self { folder: TempDir::new().unwrap() };
         std::fs::create_dir(place.path("rulebooks")).unwrap();
-        place.write("rulebooks/class-3.toml", rulebook(3, 1, fences));
+        place.write("rulebooks/class-3.toml", rulebook(3, 1, dedup));
         place.configure("[source]\nfile = \"messages.ndjson\"\n", "");
         place
     }
@@ -78,7 +78,7 @@ race-type = "/classId"
 
 [rulebooks]
 folder = "rulebooks"
-look-every-ms = 1
+poll-interval-ms = 1
 
 [plugins]
 {all}

@@ -13,7 +13,7 @@ use paceline_pipeline::Store;
 use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::lambda::{Configuration, Function, Invocation};
 pub use paceline_testbed::outcome::{
-    self, Fences, Message, Outcome, block_on, plugin_lines, plugins, race, rulebook, tally,
+    self, DedupMode, Message, Outcome, block_on, plugin_lines, plugins, race, rulebook, tally,
 };
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::stream::Stream;
@@ -28,8 +28,8 @@ pub struct Deployment {
 
 impl Deployment {
     /// A package whose class 3 has a rulebook, with tables of its own.
-    pub fn new(fences: Fences) -> Self {
-        let deployment = Self::without_tables(fences);
+    pub fn new(dedup: DedupMode) -> Self {
+        let deployment = Self::without_tables(dedup);
         block_on(async {
             let client = client(&deployment.table).await.unwrap();
             create(&client, &deployment.table, Billing::OnDemand).await.unwrap();
@@ -37,7 +37,7 @@ impl Deployment {
         deployment
     }
 
-    pub fn without_tables(fences: Fences) -> Self {
+    pub fn without_tables(dedup: DedupMode) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("rulebooks")).unwrap();
         let table: DynamoDbConfig = serde_json::from_value(serde_json::json!({
@@ -45,14 +45,14 @@ impl Deployment {
         }))
         .unwrap();
         let deployment = Self { folder, table };
-        deployment.rulebook(&rulebook(fences));
+        deployment.rulebook(&rulebook(dedup));
         deployment.configure("[retry]\nfirst-wait-ms = 2\nlongest-wait-ms = 100\n");
         deployment
     }
 
     /// Has every racer's records counted, too: the races' own aggregators would not show that one was folded twice.
-    pub fn count(self, fences: Fences) -> Self {
-        self.rulebook(&format!("{}{}", rulebook(fences), tally(fences)));
+    pub fn count(self, dedup: DedupMode) -> Self {
+        self.rulebook(&format!("{}{}", rulebook(dedup), tally(dedup)));
         self
     }
 

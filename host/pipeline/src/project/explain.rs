@@ -1,7 +1,7 @@
 //! Why a payload can't be read and where: the slow second look that only dead letters take.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::value::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 

@@ -20,12 +20,12 @@ pub const MAX_LINE_BYTES: usize = 10 << 20;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Bytes before a checkpoint by which another file of the same name is told apart.
-const WITNESS_BYTES: usize = 4096;
+const FINGERPRINT_BYTES: usize = 4096;
 
 /// Newline-delimited JSON. Each line is a record, empty ones too, and so is a last one without an end; its sequence
 /// number is the byte at which it begins.
 #[derive(Debug)]
-pub struct Lines {
+pub struct NdjsonSource {
     shard: Arc<str>,
     input: Input,
     /// Bytes that were read and not taken yet.
@@ -38,7 +38,7 @@ pub struct Lines {
     before: Vec<u8>,
     /// Nothing comes after `rest`.
     ended: bool,
-    extent: Option<u64>,
+    len_hint: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -48,7 +48,7 @@ enum Input {
     Pipe(Receiver<io::Result<Vec<u8>>>),
 }
 
-impl Lines {
+impl NdjsonSource {
     /// The lines of a file. The file is the shard; unless another name is given it has the file's, without the folder, so
     /// that it is the same shard wherever the program runs.
     pub fn file(path: &Path, name: Option<&str>) -> Result<Self, SourceError> {
@@ -78,8 +78,8 @@ impl Lines {
         Ok(Self::new(name.into(), Input::Pipe(receiver), None))
     }
 
-    fn new(shard: Arc<str>, input: Input, extent: Option<u64>) -> Self {
-        Self { shard, input, rest: Vec::new(), taken: 0, at: 0, before: Vec::new(), ended: false, extent }
+    fn new(shard: Arc<str>, input: Input, len_hint: Option<u64>) -> Self {
+        Self { shard, input, rest: Vec::new(), taken: 0, at: 0, before: Vec::new(), ended: false, len_hint }
     }
 
     /// Reads more into `rest`. Whether there was more, or nothing came until `until`.
@@ -117,24 +117,24 @@ impl Lines {
     fn take(&mut self, bytes: usize) {
         let end = self.taken + bytes;
         // Only the last bytes before `at` matter, and they are all in `rest` unless little was taken.
-        let from = self.taken.max(end.saturating_sub(WITNESS_BYTES));
+        let from = self.taken.max(end.saturating_sub(FINGERPRINT_BYTES));
         self.before.extend_from_slice(&self.rest[from..end]);
         self.at += bytes as u64;
         self.taken = end;
-        if self.before.len() > 16 * WITNESS_BYTES {
+        if self.before.len() > 16 * FINGERPRINT_BYTES {
             self.trim_before();
         }
     }
 
     fn trim_before(&mut self) {
-        self.before.drain(..self.before.len().saturating_sub(WITNESS_BYTES));
+        self.before.drain(..self.before.len().saturating_sub(FINGERPRINT_BYTES));
     }
 
     fn checkpoint(&mut self) -> Checkpoint {
         self.trim_before();
         Checkpoint {
             sequence: self.at.into(),
-            witness: Some(Sha256::digest(&self.before).into()),
+            fingerprint: Some(Sha256::digest(&self.before).into()),
             ..Checkpoint::default()
         }
     }
@@ -148,11 +148,11 @@ impl Lines {
             ))
         };
         if let Input::File(file) = &mut self.input {
-            let have = self.extent.unwrap_or(0);
+            let have = self.len_hint.unwrap_or(0);
             if have < at {
                 return Err(another(&format!("it has {have} bytes, of which {at} were read")));
             }
-            let from = at.saturating_sub(WITNESS_BYTES as u64);
+            let from = at.saturating_sub(FINGERPRINT_BYTES as u64);
             file.seek(SeekFrom::Start(from)).map_err(|error| SourceError(format!("{}: {error}", self.shard)))?;
             self.at = from;
         }
@@ -185,13 +185,13 @@ enum Filled {
     Ended,
 }
 
-impl Source for Lines {
+impl Source for NdjsonSource {
     fn shard(&self) -> &Arc<str> {
         &self.shard
     }
 
-    fn extent(&self) -> Option<u64> {
-        self.extent
+    fn len_hint(&self) -> Option<u64> {
+        self.len_hint
     }
 
     fn resume(&mut self, checkpoint: Option<&Checkpoint>) -> Result<(), SourceError> {
@@ -225,10 +225,10 @@ impl Source for Lines {
                     searched = open.len();
                     if searched > 2 * MAX_LINE_BYTES {
                         // Keep the beginning, and as much of the end as tells this input from another.
-                        let (from, to) = (self.taken + MAX_LINE_BYTES, self.rest.len() - WITNESS_BYTES);
+                        let (from, to) = (self.taken + MAX_LINE_BYTES, self.rest.len() - FINGERPRINT_BYTES);
                         passed_over += (to - from) as u64;
                         self.rest.drain(from..to);
-                        searched = MAX_LINE_BYTES + WITNESS_BYTES;
+                        searched = MAX_LINE_BYTES + FINGERPRINT_BYTES;
                     }
                     match self.fill(until)? {
                         Filled::More => {}
@@ -253,7 +253,7 @@ impl Source for Lines {
     }
 }
 
-impl Lines {
+impl NdjsonSource {
     /// Adds the line that ends `end` bytes after what was taken, of which `passed_over` bytes are gone.
     fn push(&mut self, batch: &mut Batch, end: usize, passed_over: u64) {
         let line = &self.rest[self.taken..self.taken + end];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Source, SourceError};
 use crate::batch::{Batch, BatchLimits, Checkpoint, Record};
 use crate::dead_letter::DeadLetter;
-use crate::position::Place;
+use crate::position::RecordPosition;
 
 /// Dead letters, as a shard of their own whose sequence numbers are their tickets.
 ///
@@ -14,13 +14,13 @@ use crate::position::Place;
 #[derive(Debug)]
 pub struct Redrive {
     shard: Arc<str>,
-    letters: std::vec::IntoIter<DeadLetter>,
+    dead_letters: std::vec::IntoIter<DeadLetter>,
 }
 
 impl Redrive {
     /// Drives these letters through, which have tickets and come in their order.
-    pub fn new(letters: Vec<DeadLetter>) -> Self {
-        Self { shard: "redrive".into(), letters: letters.into_iter() }
+    pub fn new(dead_letters: Vec<DeadLetter>) -> Self {
+        Self { shard: "redrive".into(), dead_letters: dead_letters.into_iter() }
     }
 }
 
@@ -36,14 +36,14 @@ impl Source for Redrive {
     fn next(&mut self, limits: &BatchLimits) -> Result<Option<Batch>, SourceError> {
         let mut batch = Batch::new(Arc::clone(&self.shard));
         while batch.records.len() < limits.max_records && batch.bytes.len() < limits.max_bytes {
-            let Some(letter) = self.letters.next() else { break };
-            let ticket =
-                letter.ticket.ok_or_else(|| SourceError(format!("the dead letter {} has no ticket", letter.id)))?;
+            let Some(letter) = self.dead_letters.next() else { break };
+            let redrive_sequence =
+                letter.redrive_sequence.ok_or_else(|| SourceError(format!("the dead letter {} has no ticket", letter.id)))?;
             let payload = batch.push_bytes(&letter.payload);
             let partition_key = letter.partition_key.as_ref().map(|key| batch.push_bytes(key.as_bytes()));
             batch.records.push(Record {
                 payload,
-                place: Place { sequence: ticket.into(), sub_sequence: 0 },
+                position: RecordPosition { sequence: redrive_sequence.into(), sub_sequence: 0 },
                 partition_key,
                 arrival_ms: letter.arrival_ms,
                 cut_from: letter.cut_from,

@@ -74,7 +74,7 @@ impl Watch {
     }
 
     /// Looks at the folder and takes over what is new. An error means that the folder itself can't be read.
-    pub fn look(&mut self) -> Result<Vec<Event>, String> {
+    pub fn poll(&mut self) -> Result<Vec<Event>, String> {
         let mut events = Vec::new();
         let files = files(&self.folder)?;
         let mut changed = self.seen.keys().any(|file| !files.contains(file));

@@ -6,7 +6,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Item, Key, Pin, PinKey, Store, StoreError, Write, Written, give_ticket, sort_letters};
+use super::{Item, Key, Pin, PinKey, Store, StoreError, Write, Written, give_redrive_sequence, sort_letters};
 use crate::batch::Checkpoint;
 use crate::dead_letter::DeadLetter;
 
@@ -35,7 +35,7 @@ pub struct EmbeddedStore {
 impl EmbeddedStore {
     /// Opens a store, or makes it where there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let broken = |what: &str| StoreError::Broken(format!("the store {} {what}", path.display()));
+        let broken = |what: &str| StoreError::Fatal(format!("the store {} {what}", path.display()));
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| match error {
             redb::DatabaseError::DatabaseAlreadyOpen => {
                 broken("is open in another process: end that one, or name another `store.path`")
@@ -63,7 +63,7 @@ impl EmbeddedStore {
     }
 
     fn broken(&self, error: impl std::fmt::Display) -> StoreError {
-        StoreError::Broken(format!("the store {}: {error}", self.path.display()))
+        StoreError::Fatal(format!("the store {}: {error}", self.path.display()))
     }
 
     fn transact<T>(
@@ -157,7 +157,7 @@ impl Store for EmbeddedStore {
         })
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+    async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         self.transact(Durability::None, |transaction| {
             let mut table = transaction.open_table(LETTERS)?;
             for letter in letters {
@@ -167,7 +167,7 @@ impl Store for EmbeddedStore {
         })
     }
 
-    async fn exhume(&self, ids: &[String]) -> Result<(), StoreError> {
+    async fn delete_dead_letters(&self, ids: &[String]) -> Result<(), StoreError> {
         self.transact(Durability::None, |transaction| {
             let mut table = transaction.open_table(LETTERS)?;
             for id in ids {
@@ -244,7 +244,7 @@ impl Store for EmbeddedStore {
         })
     }
 
-    async fn ticket(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+    async fn redrive_sequence(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         self.transact(Durability::Immediate, |transaction| {
             let mut table = transaction.open_table(LETTERS)?;
             let mut meta = transaction.open_table(META)?;
@@ -253,12 +253,12 @@ impl Store for EmbeddedStore {
             for id in ids {
                 let found = table.get(id.as_str())?.map(|found| Self::decode::<DeadLetter>(found.value()));
                 let Some(mut letter) = found.transpose()? else { continue };
-                give_ticket(&mut letter, &mut last);
+                give_redrive_sequence(&mut letter, &mut last);
                 table.insert(id.as_str(), encode(&letter).as_slice())?;
                 letters.push(letter);
             }
             meta.insert("tickets", last)?;
-            letters.sort_by_key(|letter| letter.ticket);
+            letters.sort_by_key(|letter| letter.redrive_sequence);
             Ok(letters)
         })
     }

@@ -17,7 +17,7 @@ struct Tables {
     pins: BTreeMap<PinKey, Pin>,
     letters: BTreeMap<String, DeadLetter>,
     checkpoints: BTreeMap<String, Checkpoint>,
-    tickets: u64,
+    redrive_sequences: u64,
 }
 
 impl MemoryStore {
@@ -54,13 +54,13 @@ impl Store for MemoryStore {
         Ok(keys.iter().map(|key| tables.pins.get(key).copied()).collect())
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+    async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         let mut tables = self.tables();
         tables.letters.extend(letters.iter().map(|letter| (letter.id.clone(), letter.clone())));
         Ok(())
     }
 
-    async fn exhume(&self, ids: &[String]) -> Result<(), StoreError> {
+    async fn delete_dead_letters(&self, ids: &[String]) -> Result<(), StoreError> {
         let mut tables = self.tables();
         ids.iter().for_each(|id| drop(tables.letters.remove(id)));
         Ok(())
@@ -96,17 +96,17 @@ impl Store for MemoryStore {
         Ok(letters)
     }
 
-    async fn ticket(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+    async fn redrive_sequence(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         let mut guard = self.tables();
         let tables = &mut *guard;
         let mut letters = Vec::new();
         for id in ids {
             if let Some(letter) = tables.letters.get_mut(id) {
-                super::give_ticket(letter, &mut tables.tickets);
+                super::give_redrive_sequence(letter, &mut tables.redrive_sequences);
                 letters.push(letter.clone());
             }
         }
-        letters.sort_by_key(|letter| letter.ticket);
+        letters.sort_by_key(|letter| letter.redrive_sequence);
         Ok(letters)
     }
 }

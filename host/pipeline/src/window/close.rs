@@ -6,60 +6,60 @@ use std::time::Instant;
 
 use paceline_engine::{Aggregator, Digest, Fault, PackedBuf};
 
-use super::{Partial, Rows, RulingName, Window};
-use crate::commit::Patience;
+use super::{GroupDelta, Deltas, RulebookRef, Window};
+use crate::commit::RetryBudget;
 use crate::dead_letter::{Cause, DeadLetter, Reason};
-use crate::fence::{Fence, OrdinalSet, SequenceFence};
+use crate::dedup::{DedupState, OrdinalSet, LastPositions};
 use crate::fold::outputs;
 use crate::pipeline::{Clock, Pipeline, PipelineError};
-use crate::position::Place;
+use crate::position::RecordPosition;
 use crate::registry::Catalog;
-use crate::ruling::{Aggregate, Plan};
+use crate::rulebook::{LoadedAggregate, BoundRulebook};
 use crate::store::{Item, Key, Pin, Store, StoreError, Write, Written};
 use crate::summary::{Fuel, Stage, Summary};
 
 impl<S: Store> Pipeline<S> {
     /// Commits a window. When this returns, all of it is in the table; after an error the same window can be closed
     /// again, and what stands by then stays behind the fences.
-    pub async fn close(
+    pub async fn flush(
         &self,
         window: &Window,
         deadline: Option<Instant>,
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
         let mut clock = Clock(Instant::now());
-        let patience = self.patience(deadline);
+        let budget = self.budget(deadline);
         let catalog = self.recall(window)?;
         // A group whose records went by several rulebooks is handed from one aggregator to the next.
-        let mut rounds: Vec<Vec<&Partial>> = Vec::new();
+        let mut rounds: Vec<Vec<&GroupDelta>> = Vec::new();
         let mut seen: HashMap<&Key, usize> = HashMap::new();
-        for partial in &window.groups {
-            let round = seen.entry(&partial.key).and_modify(|round| *round += 1).or_default();
+        for delta in &window.groups {
+            let round = seen.entry(&delta.key).and_modify(|round| *round += 1).or_default();
             if rounds.len() == *round {
                 rounds.push(Vec::new());
             }
-            rounds[*round].push(partial);
+            rounds[*round].push(delta);
         }
         for round in rounds {
-            Closing {
+            WindowFlush {
                 catalog: &catalog,
                 window,
                 store: &self.store,
-                patience,
+                budget,
                 summary: &mut *summary,
                 clock: &mut clock,
             }
             .run(round, self.retry.conflicts)
             .await?;
         }
-        patience.retry(|| self.store.acknowledge(None)).await?;
+        budget.retry(|| self.store.acknowledge(None)).await?;
         clock.lap(summary, Stage::Acknowledge);
         Ok(())
     }
 
     /// A catalog that holds every rulebook of a window.
     fn recall(&self, window: &Window) -> Result<Arc<Catalog>, PipelineError> {
-        for RulingName { race_type, version, digest } in &window.rulings {
+        for RulebookRef { race_type, version, digest } in &window.rulebooks {
             let pin = Pin { version: *version, rulebook: *digest };
             self.rulebooks().recall(race_type, pin).map_err(|reason| PipelineError::Window {
                 race_type: race_type.clone(),
@@ -72,35 +72,35 @@ impl<S: Store> Pipeline<S> {
 }
 
 /// A round of closing: each group at most once.
-struct Closing<'a, S> {
+struct WindowFlush<'a, S> {
     catalog: &'a Catalog,
     window: &'a Window,
     store: &'a S,
-    patience: Patience<'a>,
+    budget: RetryBudget<'a>,
     summary: &'a mut Summary,
     clock: &'a mut Clock,
 }
 
 /// A group's records that its item does not hold yet, being joined.
-struct Joining<'a> {
-    partial: &'a Partial,
+struct GroupMerge<'a> {
+    delta: &'a GroupDelta,
     item: Option<Item>,
-    fence: Fence,
+    dedup: DedupState,
     /// The item's state, where there is an item, and the records' states; one in the end.
     states: Vec<Vec<u8>>,
 }
 
-impl<'a, S: Store> Closing<'a, S> {
-    async fn run(mut self, round: Vec<&'a Partial>, conflicts: u32) -> Result<(), PipelineError> {
+impl<'a, S: Store> WindowFlush<'a, S> {
+    async fn run(mut self, round: Vec<&'a GroupDelta>, conflicts: u32) -> Result<(), PipelineError> {
         let mut open = round;
         for attempt in 0.. {
-            let keys: Vec<Key> = open.iter().map(|partial| partial.key.clone()).collect();
-            let loaded = self.patience.retry(|| self.store.load(&keys)).await?;
+            let keys: Vec<Key> = open.iter().map(|delta| delta.key.clone()).collect();
+            let loaded = self.budget.retry(|| self.store.load(&keys)).await?;
             self.clock.lap(self.summary, Stage::Load);
             let (writes, failed) = self.join(&open, loaded)?;
             self.clock.lap(self.summary, Stage::Fold);
             if !failed.is_empty() {
-                self.patience.retry(|| self.store.bury(&failed)).await?;
+                self.budget.retry(|| self.store.put_dead_letters(&failed)).await?;
                 for letter in &failed {
                     *self.summary.dead.entry(letter.reason.cause).or_default() += 1;
                 }
@@ -108,23 +108,23 @@ impl<'a, S: Store> Closing<'a, S> {
             if writes.is_empty() {
                 return Ok(());
             }
-            let (partials, writes): (Vec<&Partial>, Vec<Write>) = writes.into_iter().unzip();
-            let written = self.patience.write(self.store, writes).await?;
+            let (deltas, writes): (Vec<&GroupDelta>, Vec<Write>) = writes.into_iter().unzip();
+            let written = self.budget.write(self.store, writes).await?;
             let (mut lost, mut busy) = (Vec::new(), None);
-            for (partial, written) in partials.into_iter().zip(written) {
+            for (delta, written) in deltas.into_iter().zip(written) {
                 match written {
                     Written::Done => self.summary.groups += 1,
-                    Written::Conflict => lost.push(partial),
-                    Written::Busy(why) => busy = Some(why),
+                    Written::Conflict => lost.push(delta),
+                    Written::Transient(why) => busy = Some(why),
                 }
             }
             self.summary.conflicts += lost.len() as u64;
             self.clock.lap(self.summary, Stage::Commit);
             if let Some(why) = busy {
-                return Err(StoreError::Busy(why).into());
+                return Err(StoreError::Transient(why).into());
             }
             let Some(first) = lost.first() else { return Ok(()) };
-            if attempt >= conflicts || !self.patience.wait_for_others(attempt).await {
+            if attempt >= conflicts || !self.budget.wait_for_others(attempt).await {
                 let (groups, key) = (lost.len(), first.key.to_string());
                 return Err(PipelineError::Contended { groups, key, attempts: attempt + 1 });
             }
@@ -133,42 +133,42 @@ impl<'a, S: Store> Closing<'a, S> {
         unreachable!("the attempts are counted")
     }
 
-    fn aggregate(&self, partial: &Partial) -> (&'a Plan, &'a Aggregate) {
-        let name = &self.window.rulings[partial.ruling as usize];
+    fn aggregate(&self, delta: &GroupDelta) -> (&'a BoundRulebook, &'a LoadedAggregate) {
+        let name = &self.window.rulebooks[delta.rulebook as usize];
         let plan = self.catalog.plan(&name.race_type, name.version).expect("it was recalled");
-        (plan, &plan.ruling.aggregates[partial.aggregate as usize])
+        (plan, &plan.rulebook.aggregates[delta.aggregate as usize])
     }
 
     /// Joins the records that the items do not hold yet with the items' states.
     #[expect(clippy::type_complexity, reason = "what is to be written, and what can't be")]
     fn join(
         &mut self,
-        open: &[&'a Partial],
+        open: &[&'a GroupDelta],
         loaded: Vec<Option<Item>>,
-    ) -> Result<(Vec<(&'a Partial, Write)>, Vec<DeadLetter>), PipelineError> {
-        let mut calls: BTreeMap<(u32, u32), Vec<Joining<'a>>> = BTreeMap::new();
+    ) -> Result<(Vec<(&'a GroupDelta, Write)>, Vec<DeadLetter>), PipelineError> {
+        let mut calls: BTreeMap<(u32, u32), Vec<GroupMerge<'a>>> = BTreeMap::new();
         let mut failed = Vec::new();
-        for (&partial, item) in open.iter().zip(loaded) {
-            match admit(&self.window.shard, partial, item) {
-                Ok((joining, behind)) => {
-                    self.summary.behind += behind;
-                    if let Some(joining) = joining {
-                        calls.entry((partial.ruling, partial.aggregate)).or_default().push(joining);
+        for (&delta, item) in open.iter().zip(loaded) {
+            match admit(&self.window.shard, delta, item) {
+                Ok((merging, duplicates)) => {
+                    self.summary.duplicates += duplicates;
+                    if let Some(merging) = merging {
+                        calls.entry((delta.rulebook, delta.aggregate)).or_default().push(merging);
                     }
                 }
-                Err(wrong) => failed.push(self.letter(partial, Cause::BadGroup, wrong)),
+                Err(wrong) => failed.push(self.letter(delta, Cause::BadGroup, wrong)),
             }
         }
         let mut writes = Vec::new();
         for mut groups in calls.into_values() {
-            let (plan, aggregate) = self.aggregate(groups[0].partial);
+            let (plan, aggregate) = self.aggregate(groups[0].delta);
             let mut faults = merge(&aggregate.aggregator, &mut groups, &mut self.summary.fuel)?;
             let mut at = 0;
             groups.retain(|group| {
                 let fault = faults.remove(&at);
                 at += 1;
                 let Some(fault) = fault else { return true };
-                failed.push(self.letter(group.partial, Cause::PluginFailed, fault.to_string()));
+                failed.push(self.letter(group.delta, Cause::PluginFailed, fault.to_string()));
                 false
             });
             let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
@@ -176,27 +176,27 @@ impl<'a, S: Store> Closing<'a, S> {
             let finished = session.finish(states.as_packed())?;
             *self.summary.fuel.entry(aggregate.aggregator.plugin().digest()).or_default() += session.fuel();
             let faults: HashMap<u32, Fault> = finished.failed.into_iter().collect();
-            for (at, Joining { partial, item, fence, mut states }) in groups.into_iter().enumerate() {
+            for (at, GroupMerge { delta, item, dedup, mut states }) in groups.into_iter().enumerate() {
                 if let Some(fault) = faults.get(&(at as u32)) {
-                    failed.push(self.letter(partial, Cause::PluginFailed, fault.to_string()));
+                    failed.push(self.letter(delta, Cause::PluginFailed, fault.to_string()));
                     continue;
                 }
                 let mut attributes = outputs(aggregate, &finished.columns, at);
-                let named = plan.aggregates[partial.aggregate as usize].attributes.iter().zip(&partial.attributes);
+                let named = plan.aggregates[delta.aggregate as usize].attributes.iter().zip(&delta.attributes);
                 attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
                 let expected = item.map(|item| item.revision);
                 let item = Item {
                     revision: expected.unwrap_or(0) + 1,
                     state: states.swap_remove(0),
-                    fence,
+                    dedup,
                     attributes,
                     provenance: Arc::clone(&aggregate.provenance),
                 };
-                match self.store.fits(&partial.key, &item) {
-                    Ok(()) => writes.push((partial, Write { key: partial.key.clone(), expected, item })),
+                match self.store.fits(&delta.key, &item) {
+                    Ok(()) => writes.push((delta, Write { key: delta.key.clone(), expected, item })),
                     Err(wrong) => {
-                        let wrong = format!("the item {} {wrong}", partial.key);
-                        failed.push(self.letter(partial, Cause::BadGroup, wrong));
+                        let wrong = format!("the item {} {wrong}", delta.key);
+                        failed.push(self.letter(delta, Cause::BadGroup, wrong));
                     }
                 }
             }
@@ -206,91 +206,91 @@ impl<'a, S: Store> Closing<'a, S> {
 
     /// The dead letter of a group's part of the window. The records' payloads are no longer at hand: it names their
     /// places, and the stream holds them.
-    fn letter(&self, partial: &Partial, cause: Cause, wrong: String) -> DeadLetter {
-        let (plan, aggregate) = self.aggregate(partial);
+    fn letter(&self, delta: &GroupDelta, cause: Cause, wrong: String) -> DeadLetter {
+        let (plan, aggregate) = self.aggregate(delta);
         let hex = |state: &[u8]| state.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let (place, rows): (Place, Vec<_>) = match &partial.rows {
-            Rows::Places(rows) => (
-                rows.first().map(|(place, _)| *place).unwrap_or_default(),
+        let (position, rows): (RecordPosition, Vec<_>) = match &delta.rows {
+            Deltas::Positions(rows) => (
+                rows.first().map(|(position, _)| *position).unwrap_or_default(),
                 rows.iter()
-                    .map(|(place, state)| serde_json::json!({ "sequence": place.sequence.to_string(), "state": hex(state) }))
+                    .map(|(position, state)| serde_json::json!({ "sequence": position.sequence.to_string(), "state": hex(state) }))
                     .collect(),
             ),
-            Rows::Ordinals(rows) => (
-                Place::default(),
+            Deltas::Ordinals(rows) => (
+                RecordPosition::default(),
                 rows.iter()
                     .map(|(ordinal, state)| serde_json::json!({ "ordinal": ordinal, "state": hex(state) }))
                     .collect(),
             ),
         };
-        let Key { partition, sort } = &partial.key;
+        let Key { partition, sort } = &delta.key;
         let text = format!(
             "{} records of a window could not be joined into the item {}: {wrong}; their states are the payload, their \
              payloads are in the stream",
             rows.len(),
-            partial.key
+            delta.key
         );
         let payload = serde_json::json!({ "window": { "PK": partition, "SK": sort, "records": rows } }).to_string();
         let digest = Digest::of(payload.as_bytes()).hex();
-        let book = &plan.ruling.book;
+        let book = &plan.rulebook.book;
         let reason =
             Reason::new(cause, text).by(aggregate.aggregator.plugin().digest()).under(&book.race_type, book.version);
         DeadLetter {
             id: format!("{}:window.{}", self.window.shard, &digest[..16]),
             shard: self.window.shard.to_string(),
-            place,
+            position,
             partition_key: None,
             arrival_ms: None,
             payload: payload.into_bytes(),
             cut_from: None,
             reason,
-            ticket: None,
+            redrive_sequence: None,
             folded: Vec::new(),
         }
     }
 }
 
 /// The records of a group that its item does not hold yet; nothing where it holds them all. With how many it holds.
-fn admit<'a>(shard: &Arc<str>, partial: &'a Partial, item: Option<Item>) -> Result<(Option<Joining<'a>>, u64), String> {
+fn admit<'a>(shard: &Arc<str>, delta: &'a GroupDelta, item: Option<Item>) -> Result<(Option<GroupMerge<'a>>, u64), String> {
     let mut states: Vec<Vec<u8>> = item.iter().map(|item| item.state.clone()).collect();
     let before = states.len();
-    let (fence, all) = match (&partial.rows, item.as_ref().map(|item| &item.fence)) {
-        (Rows::Places(rows), None | Some(Fence::Sequence(_))) => {
-            let held = match item.as_ref().map(|item| &item.fence) {
-                Some(Fence::Sequence(fence)) => fence.clone(),
-                _ => SequenceFence::default(),
+    let (dedup, all) = match (&delta.rows, item.as_ref().map(|item| &item.dedup)) {
+        (Deltas::Positions(rows), None | Some(DedupState::Sequence(_))) => {
+            let held = match item.as_ref().map(|item| &item.dedup) {
+                Some(DedupState::Sequence(dedup)) => dedup.clone(),
+                _ => LastPositions::default(),
             };
-            let mut fence = held.clone();
-            for (place, state) in rows.iter().filter(|(place, _)| held.admits(shard, *place)) {
-                fence.advance(shard, *place);
+            let mut dedup = held.clone();
+            for (position, state) in rows.iter().filter(|(position, _)| held.is_new(shard, *position)) {
+                dedup.record(shard, *position);
                 states.push(state.clone());
             }
-            (Fence::Sequence(fence), rows.len())
+            (DedupState::Sequence(dedup), rows.len())
         }
-        (Rows::Ordinals(rows), None | Some(Fence::Ordinal(_))) => {
-            let mut fence = match item.as_ref().map(|item| &item.fence) {
-                Some(Fence::Ordinal(fence)) => fence.clone(),
+        (Deltas::Ordinals(rows), None | Some(DedupState::Ordinal(_))) => {
+            let mut dedup = match item.as_ref().map(|item| &item.dedup) {
+                Some(DedupState::Ordinal(dedup)) => dedup.clone(),
                 _ => OrdinalSet::default(),
             };
             for (ordinal, state) in rows {
-                if fence.insert(*ordinal) {
+                if dedup.insert(*ordinal) {
                     states.push(state.clone());
                 }
             }
-            (Fence::Ordinal(fence), rows.len())
+            (DedupState::Ordinal(dedup), rows.len())
         }
         _ => return Err("it has another sort of fence than the rulebook says".to_owned()),
     };
     let new = states.len() - before;
-    let joining = (new > 0).then_some(Joining { partial, item, fence, states });
-    Ok((joining, (all - new) as u64))
+    let merging = (new > 0).then_some(GroupMerge { delta, item, dedup, states });
+    Ok((merging, (all - new) as u64))
 }
 
 /// Joins each group's states into one, in as few calls as possible: all groups' neighbours two by two, then again. The
 /// groups that could not be joined, by index.
 fn merge(
     aggregator: &Aggregator,
-    groups: &mut [Joining<'_>],
+    groups: &mut [GroupMerge<'_>],
     fuel: &mut Fuel,
 ) -> Result<HashMap<usize, Fault>, PipelineError> {
     let mut faults = HashMap::new();

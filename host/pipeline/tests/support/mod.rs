@@ -14,7 +14,7 @@ use paceline_pipeline::pipeline::Done;
 use paceline_pipeline::pointer::Pointer;
 use paceline_pipeline::registry::{Event, Registry, Watch};
 use paceline_pipeline::store::{Item, Key, MemoryStore, Pin, PinKey, StoreError, Write, Written};
-use paceline_pipeline::{Pipeline, PipelineError, Retry, Rulebooks, Store};
+use paceline_pipeline::{Pipeline, PipelineError, RetryPolicy, Rulebooks, Store};
 
 /// A store that several hosts share, and that misbehaves as one in the cloud does.
 #[derive(Clone, Default)]
@@ -39,7 +39,7 @@ impl Shared {
     }
 
     async fn call<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        let busy = || StoreError::Busy("throttled".to_owned());
+        let busy = || StoreError::Transient("throttled".to_owned());
         let (before, after) = self.mood();
         if before {
             return Err(busy());
@@ -74,12 +74,12 @@ impl Store for Shared {
         self.call(self.store.pins(keys)).await
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        self.call(self.store.bury(letters)).await
+    async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        self.call(self.store.put_dead_letters(letters)).await
     }
 
-    async fn exhume(&self, ids: &[String]) -> Result<(), StoreError> {
-        self.call(self.store.exhume(ids)).await
+    async fn delete_dead_letters(&self, ids: &[String]) -> Result<(), StoreError> {
+        self.call(self.store.delete_dead_letters(ids)).await
     }
 
     async fn acknowledge(&self, checkpoint: Option<(&str, &Checkpoint)>) -> Result<(), StoreError> {
@@ -106,15 +106,15 @@ impl Store for Shared {
         self.store.dead_letters().await
     }
 
-    async fn ticket(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
-        self.call(self.store.ticket(ids)).await
+    async fn redrive_sequence(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+        self.call(self.store.redrive_sequence(ids)).await
     }
 }
 
 /// Rulebooks of class 3, with this fence for a racer in a race.
 ///
 /// Its aggregator, which without a `deed` does nothing wrong, counts rows: what is folded twice shows.
-pub fn rulebooks(folder: &Path, fence: &str) -> Arc<Rulebooks> {
+pub fn rulebooks(folder: &Path, dedup: &str) -> Arc<Rulebooks> {
     let plugins = std::env::var_os("PACELINE_PLUGINS")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), std::path::PathBuf::from);
     let names = ["telemetry", "output", "evil-aggregator"];
@@ -134,20 +134,20 @@ plugin = "output"
 [[aggregate]]
 plugin = "evil-aggregator"
 key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
-fence = {fence}
+dedup = {dedup}
 "#
     );
     std::fs::write(folder.join("rulebooks/class-3.toml"), book).unwrap();
     let engine = Engine::new(Limits::default()).unwrap();
     let registry = Registry::open(&folder.join("registry")).unwrap();
     let rulebooks = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
-    let events = Watch::new(folder.join("rulebooks"), files, Arc::clone(&rulebooks)).look().unwrap();
+    let events = Watch::new(folder.join("rulebooks"), files, Arc::clone(&rulebooks)).poll().unwrap();
     assert_eq!(events, [Event::Activated { race_type: "3".to_owned(), version: 1 }]);
     rulebooks
 }
 
 pub fn host(store: Shared, rulebooks: &Arc<Rulebooks>) -> Pipeline<Shared> {
-    let retry = Retry { first_wait_ms: 1, longest_wait_ms: 2, ..Retry::default() };
+    let retry = RetryPolicy { first_wait_ms: 1, longest_wait_ms: 2, ..RetryPolicy::default() };
     Pipeline::new(store, Arc::clone(rulebooks), BatchLimits::default(), retry)
 }
 
@@ -172,7 +172,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 /// Waits for a batch all of which must be safe.
 pub fn safe(process: impl Future<Output = Result<Done, PipelineError>>) {
-    assert!(block_on(process).unwrap().not_safe.is_none());
+    assert!(block_on(process).unwrap().first_uncommitted.is_none());
 }
 
 /// Items without their revisions, which count writes; and dead letters.

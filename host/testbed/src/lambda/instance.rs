@@ -43,7 +43,7 @@ pub(super) struct Job {
 pub(super) struct Instance {
     arn: String,
     pid: Option<u32>,
-    desk: Mutex<Desk>,
+    api: Mutex<RuntimeApi>,
     /// There is a job on the desk.
     assigned: Notify,
     /// The process shall be killed.
@@ -54,7 +54,7 @@ pub(super) struct Instance {
 
 /// What the instance is doing.
 #[derive(Debug, Default)]
-struct Desk {
+struct RuntimeApi {
     /// It belongs to a caller.
     reserved: bool,
     /// It could not be set up and is about to be killed.
@@ -62,11 +62,11 @@ struct Desk {
     /// The function has not asked for it yet.
     waiting: Option<Job>,
     /// The function is at work on it.
-    in_flight: Option<Flight>,
+    in_flight: Option<PendingInvocation>,
 }
 
 #[derive(Debug)]
-struct Flight {
+struct PendingInvocation {
     request_id: String,
     since: Instant,
     outcome: oneshot::Sender<Invocation>,
@@ -85,7 +85,7 @@ impl Instance {
         let instance = Arc::new(Self {
             arn: format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", configuration.name),
             pid: child.id(),
-            desk: Mutex::new(Desk { reserved: true, ..Desk::default() }),
+            api: Mutex::new(RuntimeApi { reserved: true, ..RuntimeApi::default() }),
             assigned: Notify::new(),
             kill: Notify::new(),
             dead,
@@ -101,27 +101,27 @@ impl Instance {
         Ok(instance)
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn api(&self) -> MutexGuard<'_, RuntimeApi> {
+        self.api.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reserves it, if it is idle and alive.
     pub(super) fn reserve(&self) -> bool {
-        let mut desk = self.desk();
-        let free = !desk.reserved && !self.is_dead();
-        desk.reserved |= free;
+        let mut api = self.api();
+        let free = !api.reserved && !self.is_dead();
+        api.reserved |= free;
         free
     }
 
     /// Makes it idle, unless it failed.
     pub(super) fn free(&self) {
-        let mut desk = self.desk();
-        desk.reserved = desk.failed;
+        let mut api = self.api();
+        api.reserved = api.failed;
     }
 
     /// Gives it a job: the function gets it when it next asks.
     pub(super) fn assign(&self, job: Job) {
-        self.desk().waiting = Some(job);
+        self.api().waiting = Some(job);
         self.assigned.notify_one();
     }
 
@@ -137,7 +137,7 @@ impl Instance {
 
     /// Since when the function has been at work.
     pub(super) fn busy_since(&self) -> Option<Instant> {
-        self.desk().in_flight.as_ref().filter(|_| !self.is_dead()).map(|flight| flight.since)
+        self.api().in_flight.as_ref().filter(|_| !self.is_dead()).map(|pending| pending.since)
     }
 
     /// Whether the process has ended.
@@ -205,7 +205,7 @@ impl Instance {
     async fn next(&self) -> Response<Full<Bytes>> {
         let job = loop {
             let assigned = self.assigned.notified();
-            let waiting = self.desk().waiting.take();
+            let waiting = self.api().waiting.take();
             match waiting {
                 Some(job) => break job,
                 None => assigned.await,
@@ -214,8 +214,8 @@ impl Instance {
         let id = request_id();
         let deadline = SystemTime::now() + job.timeout;
         let deadline = deadline.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let flight = Flight { request_id: id.clone(), since: Instant::now(), outcome: job.outcome };
-        self.desk().in_flight = Some(flight);
+        let pending = PendingInvocation { request_id: id.clone(), since: Instant::now(), outcome: job.outcome };
+        self.api().in_flight = Some(pending);
         // The caller is gone only where its thread has panicked.
         let _ = job.begun.send(());
         let trace = format!("Root=1-{:08x}-{:024x};Sampled=0", deadline / 1_000, fastrand::u128(..1 << 96));
@@ -231,20 +231,20 @@ impl Instance {
 
     /// Ends the job in flight; whether it had that id.
     fn finish(&self, request_id: &str, outcome: Invocation) -> bool {
-        let flight = self.desk().in_flight.take_if(|flight| flight.request_id == request_id);
-        let known = flight.is_some();
-        if let Some(flight) = flight {
+        let pending = self.api().in_flight.take_if(|pending| pending.request_id == request_id);
+        let known = pending.is_some();
+        if let Some(pending) = pending {
             // The caller is gone only where its thread has panicked.
-            let _ = flight.outcome.send(outcome);
+            let _ = pending.outcome.send(outcome);
         }
         known
     }
 
     /// The function could not be set up: the job that it was started for fails, and the instance is of no more use.
     fn fail_init(&self, body: &[u8]) -> Response<Full<Bytes>> {
-        let mut desk = self.desk();
-        desk.failed = true;
-        if let Some(job) = desk.waiting.take() {
+        let mut api = self.api();
+        api.failed = true;
+        if let Some(job) = api.waiting.take() {
             // The caller is gone only where its thread has panicked.
             let _ = job.outcome.send(Invocation::FunctionError(read_error(body)));
         }

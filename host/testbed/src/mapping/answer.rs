@@ -16,7 +16,7 @@ pub(super) enum Verdict {
 }
 
 /// Judges the answer to a batch. `windows`: there must be a state. `partial`: batch item failures are heeded.
-pub(super) fn judge(answer: Value, records: &[&StreamRecord], windows: bool, partial: bool) -> Verdict {
+pub(super) fn evaluate(answer: Value, records: &[&StreamRecord], windows: bool, partial: bool) -> Verdict {
     let mut answer = match answer {
         Value::Object(fields) => fields,
         Value::Null => Map::new(),
@@ -80,7 +80,7 @@ mod tests {
 
     fn verdict(answer: Value) -> Verdict {
         let records = records();
-        judge(answer, &records.iter().collect::<Vec<_>>(), false, true)
+        evaluate(answer, &records.iter().collect::<Vec<_>>(), false, true)
     }
 
     #[test]
@@ -118,8 +118,8 @@ mod tests {
         let records = records();
         let records: Vec<_> = records.iter().collect();
         let answer = json!({"batchItemFailures": [{"itemIdentifier": ""}], "state": {}});
-        assert_eq!(judge(answer.clone(), &records, false, false), Verdict::Done(None));
-        assert_eq!(judge(answer, &records, true, false), Verdict::Done(Some(json!({}))));
-        assert_eq!(judge(json!("fine"), &records, false, false), Verdict::Done(None));
+        assert_eq!(evaluate(answer.clone(), &records, false, false), Verdict::Done(None));
+        assert_eq!(evaluate(answer, &records, true, false), Verdict::Done(Some(json!({}))));
+        assert_eq!(evaluate(json!("fine"), &records, false, false), Verdict::Done(None));
     }
 }

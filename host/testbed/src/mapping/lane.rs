@@ -124,7 +124,7 @@ impl<'a> Lane<'a> {
                 chaos(driver.function, rng);
             }
         });
-        let verdict = self.judge(outcome, &piece, mapping);
+        let verdict = self.evaluate(outcome, &piece, mapping);
         self.settle(driver, piece, verdict)
     }
 
@@ -155,12 +155,12 @@ impl<'a> Lane<'a> {
         Some(Piece::new(self.next..end))
     }
 
-    fn judge<F>(&mut self, outcome: Invocation, piece: &Piece, mapping: &Mapping<F>) -> Verdict {
+    fn evaluate<F>(&mut self, outcome: Invocation, piece: &Piece, mapping: &Mapping<F>) -> Verdict {
         let (counter, reason) = match outcome {
             Invocation::Ok(answer) => {
                 let records = &self.records[piece.records.clone()];
                 let partial = mapping.report_batch_item_failures;
-                let verdict = answer::judge(answer, records, mapping.tumbling_window.is_some(), partial);
+                let verdict = answer::evaluate(answer, records, mapping.tumbling_window.is_some(), partial);
                 self.report.partial_failures += u64::from(matches!(verdict, Verdict::DoneBefore(..)));
                 self.report.failing_answers += u64::from(matches!(verdict, Verdict::Failed(_)));
                 return verdict;

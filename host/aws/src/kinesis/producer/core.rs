@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::lane::{Lane, Load, Parcel, User};
+use super::queue::{ShardQueue, Load, Entry, UserRecord};
 use super::shard_map::ShardMap;
 use super::{ProducerConfig, Sent};
-use crate::kinesis::error::{Kind, Named, StreamError};
+use crate::kinesis::error::{StreamErrorKind, StreamRef, StreamError};
 use crate::kpl::{Packed, hash_key};
-pub(super) use answer::Fate;
-use reshard::{Listing, Stray};
+pub(super) use answer::PutResult;
+use reshard::{Listing, Misplaced};
 
 /// The first and the longest wait before something is tried again. Each is drawn from the upper half of what it may be,
 /// so that producers that failed together don't come back together.
@@ -55,14 +55,14 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Core {
     config: ProducerConfig,
-    named: Named,
+    named: StreamRef,
     map: ShardMap,
     /// One for each open shard of the map, in its order.
-    lanes: Vec<Lane>,
+    queues: Vec<ShardQueue>,
     /// Requests under way, by their numbers.
-    flights: HashMap<u64, Vec<Parcel>>,
+    flights: HashMap<u64, Vec<Entry>>,
     /// Aggregates that landed elsewhere. While there are any, nothing is sent: newer ones would stray, too.
-    strays: Vec<Stray>,
+    misplaced: Vec<Misplaced>,
     /// The map that is next, as soon as no request is under way: so records of a key can't overtake each other on the
     /// way to an old and to a new shard.
     next_map: Option<ShardMap>,
@@ -84,15 +84,15 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(config: ProducerConfig, named: Named, map: ShardMap, rng: Rng) -> Self {
-        let lane = |shard: &crate::kinesis::lineage::Shard| Lane::new(shard.id.clone(), &config, Duration::ZERO);
+    pub(super) fn new(config: ProducerConfig, named: StreamRef, map: ShardMap, rng: Rng) -> Self {
+        let queue = |shard: &crate::kinesis::lineage::Shard| ShardQueue::new(shard.id.clone(), &config, Duration::ZERO);
         Self {
-            lanes: map.open().iter().map(lane).collect(),
+            queues: map.open().iter().map(queue).collect(),
             config,
             named,
             map,
             flights: HashMap::new(),
-            strays: Vec::new(),
+            misplaced: Vec::new(),
             next_map: None,
             listing: Listing::default(),
             flushing: false,
@@ -116,10 +116,10 @@ impl Core {
             self.progress = now;
         }
         let hash = hash_key(&key);
-        let user = User { number: self.numbers, at: now, hash, key, data };
+        let user = UserRecord { number: self.numbers, at: now, hash, key, data };
         self.numbers += 1;
         self.outstanding += 1;
-        self.lanes[self.map.locate(hash)].push(user);
+        self.queues[self.map.locate(hash)].push(user);
         Ok(())
     }
 
@@ -175,17 +175,17 @@ impl Core {
     }
 
     fn sends(&self) -> bool {
-        self.strays.is_empty() && self.next_map.is_none() && self.flights.len() < self.config.requests.max(1)
+        self.misplaced.is_empty() && self.next_map.is_none() && self.flights.len() < self.config.requests.max(1)
     }
 
     /// A request with what may go: of the shard whose oldest has waited longest as much as there is, then of the next.
     fn fill(&mut self, now: Duration) -> Option<Request> {
-        let ready = |lane: &Lane| lane.ready_at(&self.config, self.flushing).is_some_and(|at| at <= now);
-        let mut lanes: Vec<usize> = (0..self.lanes.len()).filter(|&at| ready(&self.lanes[at])).collect();
-        lanes.sort_by_key(|&at| self.lanes[at].oldest());
+        let ready = |queue: &ShardQueue| queue.ready_at(&self.config, self.flushing).is_some_and(|at| at <= now);
+        let mut queues: Vec<usize> = (0..self.queues.len()).filter(|&at| ready(&self.queues[at])).collect();
+        queues.sort_by_key(|&at| self.queues[at].oldest());
         let mut load = Load::default();
-        for at in lanes {
-            self.lanes[at].load(at, &self.config, self.flushing, now, &mut load);
+        for at in queues {
+            self.queues[at].load(at, &self.config, self.flushing, now, &mut load);
             if load.full {
                 break;
             }
@@ -195,7 +195,7 @@ impl Core {
         }
         let number = self.sent.requests;
         self.sent.requests += 1;
-        self.flights.insert(number, load.parcels);
+        self.flights.insert(number, load.entries);
         Some(Request { number, entries: load.entries })
     }
 
@@ -204,8 +204,8 @@ impl Core {
         if self.outstanding == 0 {
             return None;
         }
-        let ready = |lane: &Lane| lane.ready_at(&self.config, self.flushing);
-        let sends = self.sends().then(|| self.lanes.iter().filter_map(ready).min()).flatten();
+        let ready = |queue: &ShardQueue| queue.ready_at(&self.config, self.flushing);
+        let sends = self.sends().then(|| self.queues.iter().filter_map(ready).min()).flatten();
         [Some(self.patience_ends()), self.listing.due(), sends].into_iter().flatten().min()
     }
 
@@ -217,7 +217,7 @@ impl Core {
         let said = self.said.as_deref().unwrap_or("no answer has come");
         let seconds = self.config.patience.as_secs();
         self.named
-            .error(Kind::Unsure, format_args!("nothing was taken for {seconds} s; the last that was heard: {said}"))
+            .error(StreamErrorKind::Ambiguous, format_args!("nothing was taken for {seconds} s; the last that was heard: {said}"))
     }
 
     fn end(&mut self, why: StreamError) {
@@ -225,11 +225,11 @@ impl Core {
     }
 
     /// All that a record of the stream is made of is where it belongs.
-    fn confirm(&mut self, users: &[User], now: Duration) {
+    fn confirm(&mut self, users: &[UserRecord], now: Duration) {
         self.progress = now;
         self.sent.records += users.len() as u64;
         self.outstanding -= users.len() as u64;
-        self.freed += users.iter().map(User::room).sum::<usize>();
+        self.freed += users.iter().map(UserRecord::room).sum::<usize>();
     }
 }
 

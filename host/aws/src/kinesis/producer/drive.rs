@@ -7,9 +7,9 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::core::{Core, Fate, Next};
+use super::core::{Core, PutResult, Next};
 use super::shard_map::ShardMap;
-use super::{Sent, Unsent, lane, service};
+use super::{Sent, Unsent, queue, service};
 use crate::kinesis::client::Stream;
 use crate::kinesis::error::StreamError;
 
@@ -29,7 +29,7 @@ pub(super) struct Shared {
 
 /// What came of an errand.
 enum Report {
-    Answer(u64, Result<Vec<Fate>, StreamError>),
+    Answer(u64, Result<Vec<PutResult>, StreamError>),
     Listed(Result<ShardMap, StreamError>),
 }
 
@@ -50,7 +50,7 @@ impl Shared {
     /// Takes a record once there is room.
     pub(super) async fn put(&self, key: String, data: Vec<u8>) -> Result<(), StreamError> {
         // Closed means that the core has ended, which it says itself.
-        if let Ok(room) = self.room.acquire_many(lane::room(&key, &data) as u32).await {
+        if let Ok(room) = self.room.acquire_many(queue::room(&key, &data) as u32).await {
             room.forget();
         }
         self.core().put(self.started.elapsed(), key, data)?;
@@ -115,7 +115,7 @@ pub(super) async fn drive(stream: Stream, shared: Arc<Shared>) -> Result<Sent, U
             Some(report) = errands.join_next() => {
                 let report = report.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
                 if let Report::Answer(_, Err(error)) | Report::Listed(Err(error)) = &report
-                    && error.kind.passes()
+                    && error.kind.is_transient()
                     && said.is_none_or(|said| said.elapsed() >= SAY_EVERY)
                 {
                     tracing::warn!("{error}; it is tried again");

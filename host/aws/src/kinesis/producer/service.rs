@@ -6,11 +6,11 @@ use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, PutRecordsResultEntry, StreamStatus};
 use tokio::time::{Instant, sleep};
 
-use super::core::Fate;
+use super::core::PutResult;
 use super::shard_map::ShardMap;
 use crate::kinesis::client::Stream;
 use crate::kinesis::describe;
-use crate::kinesis::error::{Kind, StreamError};
+use crate::kinesis::error::{StreamErrorKind, StreamError};
 use crate::kpl::Packed;
 
 /// The first and the longest wait between two looks at a stream that is not ready.
@@ -33,7 +33,7 @@ pub(super) async fn first_map(stream: &Stream, patience: Duration) -> Result<Sha
             },
             Err(error) => error,
         };
-        if !error.kind.passes() || Instant::now() + wait > deadline {
+        if !error.kind.is_transient() || Instant::now() + wait > deadline {
             return Err(error);
         }
         if !said {
@@ -49,13 +49,13 @@ pub(super) async fn first_map(stream: &Stream, patience: Duration) -> Result<Sha
 async fn is_active(stream: &Stream) -> Result<(), StreamError> {
     let named = &stream.named;
     match describe::summary(stream).await.map(|described| described.status) {
-        Ok(StreamStatus::Creating) => Err(named.error(Kind::InUse, "it is being created and not active yet")),
+        Ok(StreamStatus::Creating) => Err(named.error(StreamErrorKind::InUse, "it is being created and not active yet")),
         Ok(StreamStatus::Deleting) => {
             Err(named
-                .error(Kind::Missing, "it is being deleted. Wait for that and create it anew, or name another one"))
+                .error(StreamErrorKind::Missing, "it is being deleted. Wait for that and create it anew, or name another one"))
         }
         // A producer need not be allowed to describe it. What else is broken, the next request tells as well.
-        Err(error) if error.kind != Kind::Broken => Err(error),
+        Err(error) if error.kind != StreamErrorKind::Fatal => Err(error),
         _ => Ok(()),
     }
 }
@@ -63,12 +63,12 @@ async fn is_active(stream: &Stream) -> Result<(), StreamError> {
 /// Lists the shards.
 pub(super) async fn list(stream: &Stream) -> Result<ShardMap, StreamError> {
     // While a stream is resharded, a listing may be neither before nor after.
-    let wrong = |wrong| stream.named.error(Kind::Unsure, wrong);
+    let wrong = |wrong| stream.named.error(StreamErrorKind::Ambiguous, wrong);
     ShardMap::new(describe::shards(stream).await?).map_err(wrong)
 }
 
 /// Puts records, and tells what became of each.
-pub(super) async fn put(stream: &Stream, entries: Vec<Packed>) -> Result<Vec<Fate>, StreamError> {
+pub(super) async fn put(stream: &Stream, entries: Vec<Packed>) -> Result<Vec<PutResult>, StreamError> {
     let named = &stream.named;
     let entry = |packed: Packed| {
         let entry = PutRecordsRequestEntry::builder()
@@ -79,19 +79,19 @@ pub(super) async fn put(stream: &Stream, entries: Vec<Packed>) -> Result<Vec<Fat
     };
     let entries = entries.into_iter().map(entry).collect();
     let request = stream.client.put_records().stream_name(&named.stream).set_records(Some(entries));
-    let answer = request.send().await.map_err(|error| named.sort("putting records", &error))?;
-    Ok(answer.records().iter().map(|entry| fate(stream, entry)).collect())
+    let answer = request.send().await.map_err(|error| named.classify("putting records", &error))?;
+    Ok(answer.records().iter().map(|entry| result(stream, entry)).collect())
 }
 
-fn fate(stream: &Stream, entry: &PutRecordsResultEntry) -> Fate {
+fn result(stream: &Stream, entry: &PutRecordsResultEntry) -> PutResult {
     let said = |code: &str, what| {
         let message = entry.error_message().unwrap_or("no message");
-        stream.named.error(Kind::Unsure, format_args!("a record {what} ({code}): {message}")).text
+        stream.named.error(StreamErrorKind::Ambiguous, format_args!("a record {what} ({code}): {message}")).text
     };
     match (entry.error_code(), entry.shard_id()) {
-        (Some(THROTTLED), _) => Fate::Throttled(said(THROTTLED, "is too much for its shard")),
-        (Some(code), _) => Fate::Unsure(said(code, "failed at the other end")),
-        (None, Some(shard)) => Fate::Taken(shard.into()),
-        (None, None) => Fate::Unsure(said("no code", "has neither a shard nor an error")),
+        (Some(THROTTLED), _) => PutResult::Throttled(said(THROTTLED, "is too much for its shard")),
+        (Some(code), _) => PutResult::Ambiguous(said(code, "failed at the other end")),
+        (None, Some(shard)) => PutResult::Permit(shard.into()),
+        (None, None) => PutResult::Ambiguous(said("no code", "has neither a shard nor an error")),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64_simd::STANDARD;
 use paceline_pipeline::batch::{self, Batch, BatchLimits, Span};
-use paceline_pipeline::position::Place;
+use paceline_pipeline::position::RecordPosition;
 
 use super::protocol::Record;
 use crate::Failure;
@@ -43,9 +43,9 @@ fn push(batch: &mut Batch, record: &Record<'_>, data: &str) -> Result<(), Failur
         }
     };
     let partition_key = record.partition_key.as_ref().map(|key| batch.push_bytes(key.as_bytes()));
-    let place = Place { sequence, sub_sequence: record.sub_sequence_number.unwrap_or(0) };
+    let position = RecordPosition { sequence, sub_sequence: record.sub_sequence_number.unwrap_or(0) };
     let arrival_ms = record.approximate_arrival_timestamp;
-    batch.records.push(batch::Record { payload, place, partition_key, arrival_ms, cut_from: None, redriven: None });
+    batch.records.push(batch::Record { payload, position, partition_key, arrival_ms, cut_from: None, redriven: None });
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use paceline_pipeline::position::Place;
+use paceline_pipeline::position::RecordPosition;
 
 use super::processor::{Processor, Stop};
 use super::protocol::{self, Answer, Message};
@@ -22,30 +22,30 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     every: Duration,
-    told: Option<Instant>,
+    sent: Option<Instant>,
     /// What is done and the daemon does not know.
-    pending: Option<Place>,
+    pending: Option<RecordPosition>,
     /// Somebody else has the lease: the daemon takes no more.
     lost: bool,
 }
 
 impl Checkpoints {
     pub(super) fn new(every: Duration) -> Self {
-        Self { every, told: None, pending: None, lost: false }
+        Self { every, sent: None, pending: None, lost: false }
     }
 
     /// The shard is done up to here.
-    pub(super) fn reached(&mut self, place: Place) {
-        self.pending = Some(place);
+    pub(super) fn reached(&mut self, position: RecordPosition) {
+        self.pending = Some(position);
     }
 
     /// What the daemon should be told now.
-    pub(super) fn due(&self) -> Option<Place> {
-        self.pending.filter(|_| self.told.is_none_or(|told| told.elapsed() >= self.every))
+    pub(super) fn due(&self) -> Option<RecordPosition> {
+        self.pending.filter(|_| self.sent.is_none_or(|sent| sent.elapsed() >= self.every))
     }
 
     /// What the daemon should be told before it gives the lease up.
-    pub(super) fn pending(&self) -> Option<Place> {
+    pub(super) fn pending(&self) -> Option<RecordPosition> {
         self.pending
     }
 }
@@ -60,37 +60,37 @@ enum Verdict {
     /// Somebody else has the lease.
     Lost,
     /// It would be no better next time, here.
-    Broken,
+    Fatal,
     /// Unknown: a later one may stand.
     GoOn,
 }
 
 /// The daemon names the class of the exception.
-fn judge(error: Option<&str>) -> Verdict {
+fn classify(error: Option<&str>) -> Verdict {
     match error {
         None => Verdict::Done,
         Some("ThrottlingException" | "KinesisClientLibDependencyException") => Verdict::Again,
         Some("ShutdownException") => Verdict::Lost,
-        Some("InvalidStateException") => Verdict::Broken,
+        Some("InvalidStateException") => Verdict::Fatal,
         Some(_) => Verdict::GoOn,
     }
 }
 
 impl<W: std::io::Write> Processor<W> {
     /// Has the daemon note that the shard is done up to a place, or to its end.
-    pub(super) async fn checkpoint(&mut self, place: Option<Place>) -> Result<(), Stop> {
+    pub(super) async fn checkpoint(&mut self, position: Option<RecordPosition>) -> Result<(), Stop> {
         if self.checkpoints.lost {
             return Ok(());
         }
         let mut wait = WAITS.0;
         for attempt in 1..=ATTEMPTS {
-            self.say(&Answer::checkpoint(place))?;
+            self.say(&Answer::checkpoint(position))?;
             let error = self.answer_to_checkpoint().await?;
             let error = error.as_deref();
-            match judge(error) {
+            match classify(error) {
                 Verdict::Done => {
                     self.checkpoints.pending = None;
-                    self.checkpoints.told = Some(Instant::now());
+                    self.checkpoints.sent = Some(Instant::now());
                     return Ok(());
                 }
                 Verdict::Again if attempt < ATTEMPTS => {
@@ -98,7 +98,7 @@ impl<W: std::io::Write> Processor<W> {
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(WAITS.1);
                 }
-                Verdict::Again if place.is_none() => {
+                Verdict::Again if position.is_none() => {
                     let error = error.unwrap_or_default();
                     return Err(Stop::Failed(format!(
                         "the daemon can't note the shard's end after {ATTEMPTS} attempts: {error}"
@@ -109,7 +109,7 @@ impl<W: std::io::Write> Processor<W> {
                     self.checkpoints.lost = true;
                     return Ok(());
                 }
-                Verdict::Broken => {
+                Verdict::Fatal => {
                     let error = error.unwrap_or_default();
                     return Err(Stop::Failed(format!(
                         "the daemon can't write a checkpoint: {error}; is its lease table there, and may it write it?"
@@ -145,8 +145,8 @@ impl<W: std::io::Write> Processor<W> {
 mod tests {
     use super::*;
 
-    fn at(sequence: u64) -> Place {
-        Place { sequence: sequence.into(), sub_sequence: 0 }
+    fn at(sequence: u64) -> RecordPosition {
+        RecordPosition { sequence: sequence.into(), sub_sequence: 0 }
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(checkpoints.due(), None);
         checkpoints.reached(at(1));
         assert_eq!(checkpoints.due(), Some(at(1)));
-        checkpoints.told = Some(Instant::now());
+        checkpoints.sent = Some(Instant::now());
         checkpoints.reached(at(2));
         assert_eq!((checkpoints.due(), checkpoints.pending()), (None, Some(at(2))));
         checkpoints.every = Duration::ZERO;
@@ -164,10 +164,10 @@ mod tests {
 
     #[test]
     fn answers_are_told_apart() {
-        assert_eq!(judge(None), Verdict::Done);
-        assert_eq!(judge(Some("ThrottlingException")), Verdict::Again);
-        assert_eq!(judge(Some("ShutdownException")), Verdict::Lost);
-        assert_eq!(judge(Some("InvalidStateException")), Verdict::Broken);
-        assert_eq!(judge(Some("IllegalArgumentException")), Verdict::GoOn);
+        assert_eq!(classify(None), Verdict::Done);
+        assert_eq!(classify(Some("ThrottlingException")), Verdict::Again);
+        assert_eq!(classify(Some("ShutdownException")), Verdict::Lost);
+        assert_eq!(classify(Some("InvalidStateException")), Verdict::Fatal);
+        assert_eq!(classify(Some("IllegalArgumentException")), Verdict::GoOn);
     }
 }

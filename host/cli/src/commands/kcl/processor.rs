@@ -73,8 +73,8 @@ impl<W: std::io::Write> Processor<W> {
                 Err(Stop::Failed(why)) => return Err(why),
             }
         }
-        let (records, dead, behind) = (self.summary.records, self.summary.dead_letters(), self.summary.behind);
-        tracing::info!(shard = self.shard(), records, dead_letters = dead, folded_before = behind, "the input is over");
+        let (records, dead, duplicates) = (self.summary.records, self.summary.dead_letters(), self.summary.duplicates);
+        tracing::info!(shard = self.shard(), records, dead_letters = dead, folded_before = duplicates, "the input is over");
         Ok(())
     }
 
@@ -93,8 +93,8 @@ impl<W: std::io::Write> Processor<W> {
             Message::ProcessRecords { records, behind_ms } => {
                 self.process(&records).await?;
                 tracing::debug!(shard = self.shard(), records = records.len(), behind_ms, "done");
-                if let Some(place) = self.checkpoints.due() {
-                    self.checkpoint(Some(place)).await?;
+                if let Some(position) = self.checkpoints.due() {
+                    self.checkpoint(Some(position)).await?;
                 }
                 "processRecords"
             }
@@ -105,8 +105,8 @@ impl<W: std::io::Write> Processor<W> {
             }
             Message::ShutdownRequested => {
                 tracing::info!(shard = self.shard(), "the daemon is about to give the shard up");
-                if let Some(place) = self.checkpoints.pending() {
-                    self.checkpoint(Some(place)).await?;
+                if let Some(position) = self.checkpoints.pending() {
+                    self.checkpoint(Some(position)).await?;
                 }
                 "shutdownRequested"
             }
@@ -130,7 +130,7 @@ impl<W: std::io::Write> Processor<W> {
         })?;
         while !records.is_empty() {
             let taken = batches::fill(&mut batch, records, &self.limits)?;
-            let last = batch.records[taken - 1].place;
+            let last = batch.records[taken - 1].position;
             self.commit(&mut batch).await?;
             self.checkpoints.reached(last);
             records = &records[taken..];
@@ -143,10 +143,10 @@ impl<W: std::io::Write> Processor<W> {
     async fn commit(&mut self, batch: &mut Batch) -> Result<(), Stop> {
         loop {
             let (safe, why) = match self.pipeline.process(batch, None, &mut self.summary).await {
-                Ok(Done { not_safe: None }) => return Ok(()),
-                Ok(Done { not_safe: Some((record, why)) }) => (record, why),
+                Ok(Done { first_uncommitted: None }) => return Ok(()),
+                Ok(Done { first_uncommitted: Some((record, why)) }) => (record, why),
                 // Nothing could be begun.
-                Err(why) if why.passes() => (0, why),
+                Err(why) if why.is_transient() => (0, why),
                 Err(error) => return Err(Stop::Failed(format!("{}: {error}", batch.shard))),
             };
             if self.input.is_over() {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use paceline_pipeline::position::Place;
+use paceline_pipeline::position::RecordPosition;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;
@@ -123,10 +123,10 @@ pub(crate) enum Answer {
 
 impl Answer {
     /// The shard is done up to this place, or to its end.
-    pub(crate) fn checkpoint(place: Option<Place>) -> Self {
+    pub(crate) fn checkpoint(position: Option<RecordPosition>) -> Self {
         Self::Checkpoint {
-            sequence_number: place.map(|place| place.sequence.to_string()),
-            sub_sequence_number: place.map(|place| place.sub_sequence),
+            sequence_number: position.map(|position| position.sequence.to_string()),
+            sub_sequence_number: position.map(|position| position.sub_sequence),
         }
     }
 }
@@ -142,9 +142,9 @@ mod tests {
             text(&Answer::Status { response_for: "processRecords" }),
             r#"{"action":"status","responseFor":"processRecords"}"#
         );
-        let place = Place { sequence: 42.into(), sub_sequence: 7 };
+        let position = RecordPosition { sequence: 42.into(), sub_sequence: 7 };
         assert_eq!(
-            text(&Answer::checkpoint(Some(place))),
+            text(&Answer::checkpoint(Some(position))),
             r#"{"action":"checkpoint","sequenceNumber":"42","subSequenceNumber":7}"#
         );
         assert_eq!(

@@ -13,7 +13,7 @@ use crate::commands::parallel_runtime;
 use crate::report;
 use crate::serve::{Metrics, Server};
 use crate::stop::stop_signal;
-use crate::watching::{Watching, is_active};
+use crate::watcher::{RulebookWatcher, is_active};
 
 /// Reads the stream into the store. What a person should know is logged; the summary comes at the end.
 pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> Result<(), Failure> {
@@ -34,7 +34,7 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> Resul
         for (race_type, version) in pipeline.rulebooks().catalog().versions() {
             tracing::info!("{}", is_active(&race_type, version));
         }
-        let watching = Watching::start(watch, &config.rulebooks, |line| tracing::info!("{line}"))?;
+        let watcher = RulebookWatcher::start(watch, &config.rulebooks, |line| tracing::info!("{line}"))?;
         let server = match config.serve.listen {
             Some(address) => Some(Server::start(address, &consumer, Arc::clone(&pipeline), metrics.clone()).await?),
             None => None,
@@ -45,7 +45,7 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> Resul
             counted.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
         };
         let ended = consumer.run(pipeline, stop, finished).await.map_err(|error| error.to_string());
-        watching.end();
+        watcher.end();
         drop(server);
         ended
     });

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Core, LONGEST_BACKOFF, Lane, Parcel, ShardMap, User, again};
-use crate::kinesis::error::{Kind, StreamError};
+use super::{Core, LONGEST_BACKOFF, ShardQueue, Entry, ShardMap, UserRecord, again};
+use crate::kinesis::error::{StreamErrorKind, StreamError};
 
 /// How often the shards are listed while all goes well.
 const LIST_EVERY: Duration = Duration::from_secs(60);
@@ -51,8 +51,8 @@ impl Listing {
 
 /// An aggregate that landed in another shard than predicted.
 #[derive(Debug)]
-pub(super) struct Stray {
-    users: Vec<User>,
+pub(super) struct Misplaced {
+    users: Vec<UserRecord>,
     hash: u128,
     predicted: Arc<str>,
     /// Where it landed.
@@ -74,16 +74,16 @@ impl Core {
                     true => (self.listing.pause * 2).min(LONGEST_BACKOFF),
                     false => LIST_PAUSE,
                 };
-                if new || !self.strays.is_empty() {
+                if new || !self.misplaced.is_empty() {
                     self.next_map = Some(map);
                 }
             }
             Err(error) => {
                 self.said = Some(error.text.clone());
-                if error.kind.passes() {
+                if error.kind.is_transient() {
                     self.listing.failures += 1;
                     self.listing.at = again(now, self.listing.failures, &mut self.rng);
-                } else if !self.strays.is_empty() {
+                } else if !self.misplaced.is_empty() {
                     // Without strays the old map still serves: Kinesis finds the shard of each record itself.
                     self.end(error);
                 }
@@ -92,51 +92,51 @@ impl Core {
     }
 
     /// Keeps an aggregate until it is known which hash keys its shard takes.
-    pub(super) fn stray(&mut self, parcel: Parcel, shard: Arc<str>) {
-        let Parcel { users, hash, predicted, .. } = parcel;
-        self.strays.push(Stray { users, hash, predicted, shard });
+    pub(super) fn misplaced(&mut self, entry: Entry, shard: Arc<str>) {
+        let Entry { users, hash, predicted, .. } = entry;
+        self.misplaced.push(Misplaced { users, hash, predicted, shard });
     }
 
     /// Goes on under this map. No request is under way.
     pub(super) fn apply(&mut self, map: ShardMap, now: Duration) {
         self.map = map;
         let mut users = self.settle_strays(now);
-        let mut old: HashMap<Arc<str>, Lane> = HashMap::new();
-        for mut lane in self.lanes.drain(..) {
-            users.extend(lane.drain());
-            old.insert(Arc::clone(lane.shard()), lane);
+        let mut old: HashMap<Arc<str>, ShardQueue> = HashMap::new();
+        for mut queue in self.queues.drain(..) {
+            users.extend(queue.drain());
+            old.insert(Arc::clone(queue.shard()), queue);
         }
         let open = self.map.open().iter();
-        let lane = |id: &Arc<str>| old.remove(id).unwrap_or_else(|| Lane::new(Arc::clone(id), &self.config, now));
-        self.lanes = open.map(|shard| &shard.id).map(lane).collect();
+        let queue = |id: &Arc<str>| old.remove(id).unwrap_or_else(|| ShardQueue::new(Arc::clone(id), &self.config, now));
+        self.queues = open.map(|shard| &shard.id).map(queue).collect();
         users.sort_by_key(|user| user.number);
-        users.into_iter().for_each(|user| self.lanes[self.map.locate(user.hash)].push(user));
+        users.into_iter().for_each(|user| self.queues[self.map.locate(user.hash)].push(user));
     }
 
     /// What has to be sent again of the strays: all of an aggregate, unless all of it belongs where it is. Those of
     /// which this can't be told yet stay.
-    fn settle_strays(&mut self, now: Duration) -> Vec<User> {
+    fn settle_strays(&mut self, now: Duration) -> Vec<UserRecord> {
         let mut again = Vec::new();
-        for stray in std::mem::take(&mut self.strays) {
+        for misplaced in std::mem::take(&mut self.misplaced) {
             let within = |hash: u128, (first, last): (u128, u128)| (first..=last).contains(&hash);
-            match self.map.range(&stray.shard) {
-                Some(range) if !within(stray.hash, range) => {
-                    self.end(self.distributes_itself(&stray));
-                    again.extend(stray.users);
+            match self.map.range(&misplaced.shard) {
+                Some(range) if !within(misplaced.hash, range) => {
+                    self.end(self.distributes_itself(&misplaced));
+                    again.extend(misplaced.users);
                 }
-                Some(range) if stray.users.iter().all(|user| within(user.hash, range)) => {
-                    self.confirm(&stray.users, now);
+                Some(range) if misplaced.users.iter().all(|user| within(user.hash, range)) => {
+                    self.confirm(&misplaced.users, now);
                 }
                 // A map that would make it stray again is no newer than the one that did.
-                Some(_) if self.map.open()[self.map.locate(stray.hash)].id != stray.predicted => {
-                    self.sent.resharded += stray.users.len() as u64;
-                    again.extend(stray.users);
+                Some(_) if self.map.open()[self.map.locate(misplaced.hash)].id != misplaced.predicted => {
+                    self.sent.resharded += misplaced.users.len() as u64;
+                    again.extend(misplaced.users);
                 }
                 _ => {
-                    let Stray { shard, .. } = &stray;
+                    let Misplaced { shard, .. } = &misplaced;
                     let text = format!("the list of shards does not account for {shard} yet, which took a record");
-                    self.said = Some(self.named.error(Kind::Unsure, text).text);
-                    self.strays.push(stray);
+                    self.said = Some(self.named.error(StreamErrorKind::Ambiguous, text).text);
+                    self.misplaced.push(misplaced);
                     self.listing.hurry(now);
                 }
             }
@@ -144,9 +144,9 @@ impl Core {
         again
     }
 
-    fn distributes_itself(&self, Stray { hash, shard, .. }: &Stray) -> StreamError {
+    fn distributes_itself(&self, Misplaced { hash, shard, .. }: &Misplaced) -> StreamError {
         self.named.error(
-            Kind::Broken,
+            StreamErrorKind::Fatal,
             format_args!(
                 "it put an aggregate with the hash key {hash} into {shard}, which takes others: it seems to distribute \
                  records without regard to their keys (its record distribution strategy is AUTO). Aggregates can't be \

@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 
-use super::super::lane::{BYTES_A_REQUEST, ENTRIES_A_REQUEST, room};
+use super::super::queue::{BYTES_A_REQUEST, ENTRIES_A_REQUEST, room};
 use super::super::{Order, ProducerConfig};
 use super::*;
 use fake::{FakeStream, Happens};
 
 fn core(config: ProducerConfig, stream: &FakeStream) -> Core {
-    let named = Named { stream: "races".into(), place: String::new() };
+    let named = StreamRef { stream: "races".into(), position: String::new() };
     Core::new(config, named, stream.map(), fastrand::Rng::with_seed(7))
 }
 
@@ -79,7 +79,7 @@ fn drive(config: ProducerConfig, steps: Vec<Step>, shards: u32) -> (FakeStream, 
                 core.flush();
                 if !flying.is_empty() {
                     let request = flying.remove(0);
-                    let answer = stream.answer(&request, &Happens::Taken);
+                    let answer = stream.answer(&request, &Happens::Permit);
                     core.answer(now, request.number, answer);
                 }
             }
@@ -92,7 +92,7 @@ fn drive(config: ProducerConfig, steps: Vec<Step>, shards: u32) -> (FakeStream, 
                     flying.push(request);
                 }
                 Next::List => {
-                    let error = || StreamError { kind: Kind::Unsure, text: "as the test says".into() };
+                    let error = || StreamError { kind: StreamErrorKind::Ambiguous, text: "as the test says".into() };
                     let listed = lags.take().map_or_else(
                         || Ok(stream.map()),
                         |fails: bool| if fails { Err(error()) } else { Ok(before.clone()) },
@@ -130,7 +130,7 @@ fn look(config: &ProducerConfig, request: &Request) {
     assert!((1..=ENTRIES_A_REQUEST).contains(&entries.len()) && bytes <= BYTES_A_REQUEST);
     if config.order == Order::ByKey && !config.aggregate {
         let mut keys: Vec<_> = entries.iter().map(|packed| &packed.partition_key).collect();
-        keys.sort();
+        keys.classify();
         keys.dedup();
         assert_eq!(keys.len(), entries.len(), "a key comes twice in a request");
     }
@@ -165,7 +165,7 @@ fn in_order(stream: &FakeStream) {
 
 fn happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
-        4 => Just(Happens::Taken),
+        4 => Just(Happens::Permit),
         4 => (any::<u64>(), 0..3u8).prop_map(|(failed, how)| Happens::Partly { failed, how }),
         1 => Just(Happens::Throttled),
         1 => any::<bool>().prop_map(|taken| Happens::Lost { taken }),
@@ -229,7 +229,7 @@ fn a_shard_gets_no_more_than_its_rate() {
                 let map = stream.map();
                 let shard = |packed: &Packed| map.locate(hash_key(&packed.partition_key));
                 request.entries.iter().for_each(|packed| sent.entry(shard(packed)).or_default().push(now));
-                let fates = request.entries.iter().map(|packed| Fate::Taken(map.open()[shard(packed)].id.clone()));
+                let fates = request.entries.iter().map(|packed| PutResult::Permit(map.open()[shard(packed)].id.clone()));
                 core.answer(now, request.number, Ok(fates.collect()));
             }
             Next::List => core.listed(now, Ok(stream.map())),
@@ -262,7 +262,7 @@ fn an_aggregate_waits_until_it_is_full_or_old() {
 #[test]
 fn aggregates_that_stray_are_sent_again_whole_under_the_new_map() {
     let config = ProducerConfig { aggregate: true, ..Default::default() };
-    let ends = || Step::Ends { which: 0, happens: Happens::Taken };
+    let ends = || Step::Ends { which: 0, happens: Happens::Permit };
     let (stream, sent, all) = drive(config, vec![put(100, 50), Step::Later { ms: 150 }, Step::Split, ends()], 1);
     assert_eq!((sent.resharded, sent.records), (100, 100));
     // Into one child as a whole, then into both.
@@ -276,7 +276,7 @@ fn aggregates_that_stray_are_sent_again_whole_under_the_new_map() {
 fn a_stray_waits_for_a_listing_that_accounts_for_it() {
     let config = ProducerConfig { aggregate: true, ..Default::default() };
     for fails in [true, false] {
-        let ends = Step::Ends { which: 0, happens: Happens::Taken };
+        let ends = Step::Ends { which: 0, happens: Happens::Permit };
         let steps = vec![put(100, 50), Step::Later { ms: 150 }, Step::Split, Step::Lags { fails }, ends];
         let (stream, sent, all) = drive(config.clone(), steps, 1);
         // Were it sent again under a listing that lags, it would stray once more.
@@ -294,7 +294,7 @@ fn a_stream_that_distributes_by_itself_is_told_from_one_that_is_resharded() {
     let Next::Send(request) = core.next(Duration::ZERO) else { panic!("it waits") };
     let other = |packed: &Packed| {
         let map = stream.map();
-        Fate::Taken(map.open()[1 - map.locate(packed.explicit_hash_key.unwrap())].id.clone())
+        PutResult::Permit(map.open()[1 - map.locate(packed.explicit_hash_key.unwrap())].id.clone())
     };
     core.answer(Duration::ZERO, request.number, Ok(request.entries.iter().map(other).collect()));
     let mut now = Duration::ZERO;
@@ -307,7 +307,7 @@ fn a_stream_that_distributes_by_itself_is_told_from_one_that_is_resharded() {
         }
     }
     let why = core.ended().unwrap();
-    assert!(why.kind == Kind::Broken && why.text.contains("AUTO"), "{why}");
+    assert!(why.kind == StreamErrorKind::Fatal && why.text.contains("AUTO"), "{why}");
     assert_eq!(core.outstanding(), 50);
 }
 
@@ -323,8 +323,8 @@ fn patience_ends_after_so_long_without_progress_and_says_what_was_heard_last() {
                 let why = "a record is too much for its shard".to_owned();
                 // One of five comes through, after two seconds.
                 let taken = now >= Duration::from_secs(3) && core.sent().records == 0;
-                let fate = if taken { Fate::Taken("shardId-000000000000".into()) } else { Fate::Throttled(why) };
-                core.answer(now, request.number, Ok(vec![fate]));
+                let result = if taken { PutResult::Permit("shardId-000000000000".into()) } else { PutResult::Throttled(why) };
+                core.answer(now, request.number, Ok(vec![result]));
                 requests += 1;
             }
             Next::Wait(until) => now = until.unwrap(),
@@ -346,7 +346,7 @@ fn what_does_not_pass_ends_it_at_once() {
     let mut core = core(ProducerConfig::default(), &stream);
     core.put(Duration::ZERO, "a".into(), vec![]).unwrap();
     let Next::Send(request) = core.next(Duration::ZERO) else { panic!("it waits") };
-    let error = StreamError { kind: Kind::Missing, text: "no such stream".into() };
+    let error = StreamError { kind: StreamErrorKind::Missing, text: "no such stream".into() };
     core.answer(Duration::ZERO, request.number, Err(error.clone()));
     assert!(matches!(core.next(Duration::ZERO), Next::Done));
     assert_eq!((core.ended(), core.outstanding()), (Some(&error), 1));

@@ -2,8 +2,8 @@
 
 use paceline_pipeline::batch::Batch;
 
-use super::super::{Fate, Request, ShardMap};
-use crate::kinesis::error::{Kind, StreamError};
+use super::super::{PutResult, Request, ShardMap};
+use crate::kinesis::error::{StreamErrorKind, StreamError};
 use crate::kinesis::lineage::Shard;
 use crate::kpl::{Packed, hash_key, unpack};
 
@@ -21,7 +21,7 @@ pub(super) struct FakeStream {
 /// What happens to a request.
 #[derive(Clone, Debug)]
 pub(super) enum Happens {
-    Taken,
+    Permit,
     /// Entries whose number's bit is set fail: throttled, or at the other end, taken all the same or not.
     Partly {
         failed: u64,
@@ -62,34 +62,34 @@ impl FakeStream {
         }
     }
 
-    fn take(&mut self, packed: &Packed) -> Fate {
+    fn take(&mut self, packed: &Packed) -> PutResult {
         let hash = packed.explicit_hash_key.unwrap_or_else(|| hash_key(&packed.partition_key));
         let within = |shard: &&mut FakeShard| (shard.listed.hashes.0..=shard.listed.hashes.1).contains(&hash);
         let shard = self.shards.iter_mut().filter(|shard| !shard.listed.closed).find(within).unwrap();
         shard.taken.push(packed.clone());
-        Fate::Taken(shard.listed.id.clone())
+        PutResult::Permit(shard.listed.id.clone())
     }
 
-    pub(super) fn answer(&mut self, request: &Request, happens: &Happens) -> Result<Vec<Fate>, StreamError> {
+    pub(super) fn answer(&mut self, request: &Request, happens: &Happens) -> Result<Vec<PutResult>, StreamError> {
         let mut take = |packed: &Packed| self.take(packed);
         let error = |kind| Err(StreamError { kind, text: "as the test says".into() });
         match happens {
-            Happens::Taken => Ok(request.entries.iter().map(take).collect()),
-            Happens::Throttled => error(Kind::Throttled),
+            Happens::Permit => Ok(request.entries.iter().map(take).collect()),
+            Happens::Throttled => error(StreamErrorKind::Throttled),
             Happens::Lost { taken } => {
                 if *taken {
                     request.entries.iter().for_each(|packed| drop(take(packed)));
                 }
-                error(Kind::Unsure)
+                error(StreamErrorKind::Ambiguous)
             }
             Happens::Partly { failed, how } => {
                 let entry = |(at, packed)| match (failed >> (at % 64) & 1, how) {
                     (0, _) => take(packed),
-                    (_, 0) => Fate::Throttled("too much".into()),
-                    (_, 1) => Fate::Unsure("failed".into()),
+                    (_, 0) => PutResult::Throttled("too much".into()),
+                    (_, 1) => PutResult::Ambiguous("failed".into()),
                     _ => {
                         take(packed);
-                        Fate::Unsure("failed".into())
+                        PutResult::Ambiguous("failed".into())
                     }
                 };
                 Ok(request.entries.iter().enumerate().map(entry).collect())

@@ -10,7 +10,7 @@ use paceline_pipeline::registry::{Event, Watch};
 use crate::Failure;
 
 /// The thread that looks after the folder of rulebooks.
-pub(crate) struct Watching {
+pub(crate) struct RulebookWatcher {
     ended: Arc<AtomicBool>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -20,14 +20,14 @@ pub(crate) fn is_active(race_type: &str, version: u64) -> String {
     format!("rulebook {race_type} version {version} is active")
 }
 
-impl Watching {
+impl RulebookWatcher {
     /// Starts it. `note` hears what a person should know.
     pub(crate) fn start(
         mut watch: Watch,
         config: &RulebooksConfig,
         note: impl Fn(&str) + Send + 'static,
     ) -> Result<Self, Failure> {
-        let (folder, every) = (config.folder.clone(), Duration::from_millis(config.look_every_ms));
+        let (folder, every) = (config.folder.clone(), Duration::from_millis(config.poll_interval_ms));
         let ended = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&ended);
         let thread = std::thread::Builder::new().name("paceline-watch".to_owned()).spawn(move || {
@@ -38,7 +38,7 @@ impl Watching {
                     return;
                 }
                 let events =
-                    watch.look().unwrap_or_else(|reason| vec![Event::Refused { file: folder.clone(), reason }]);
+                    watch.poll().unwrap_or_else(|reason| vec![Event::Refused { file: folder.clone(), reason }]);
                 // What can't be read stays so for many looks, and is said once.
                 for event in events.iter().filter(|event| !said.contains(event)) {
                     note(&match event {

@@ -17,7 +17,7 @@ const KEEPING_BYTES: usize = 128;
 
 /// A record as it was put: a user record, where aggregates are made.
 #[derive(Debug)]
-pub(super) struct User {
+pub(super) struct UserRecord {
     /// How many were put before. Those of one shard are sent in this order.
     pub(super) number: u64,
     /// When it was put.
@@ -28,7 +28,7 @@ pub(super) struct User {
     pub(super) data: Vec<u8>,
 }
 
-impl User {
+impl UserRecord {
     /// Its bytes as Kinesis counts them.
     fn bytes(&self) -> usize {
         self.key.len() + self.data.len()
@@ -47,9 +47,9 @@ pub(super) fn room(key: &str, data: &[u8]) -> usize {
 
 /// A record of the stream that is under way.
 #[derive(Debug)]
-pub(super) struct Parcel {
+pub(super) struct Entry {
     /// The lane that it came from.
-    pub(super) lane: usize,
+    pub(super) queue: usize,
     /// The shard that it should land in.
     pub(super) predicted: Arc<str>,
     /// What decides where it does.
@@ -57,14 +57,14 @@ pub(super) struct Parcel {
     /// Its bytes as Kinesis counts them.
     pub(super) bytes: usize,
     /// What it is made of. One, unless it is an aggregate.
-    pub(super) users: Vec<User>,
+    pub(super) users: Vec<UserRecord>,
 }
 
 /// A request that is being filled.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     pub(super) entries: Vec<Packed>,
-    pub(super) parcels: Vec<Parcel>,
+    pub(super) entries: Vec<Entry>,
     bytes: usize,
     /// The hashes of the partition keys in it, where each may be there but once.
     keys: HashSet<u128>,
@@ -73,9 +73,9 @@ pub(super) struct Load {
 
 /// What waits for one shard.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct ShardQueue {
     shard: Arc<str>,
-    queue: VecDeque<User>,
+    queue: VecDeque<UserRecord>,
     /// Of all that wait.
     bytes: usize,
     records: Bucket,
@@ -88,7 +88,7 @@ pub(super) struct Lane {
     not_before: Duration,
 }
 
-impl Lane {
+impl ShardQueue {
     pub(super) fn new(shard: Arc<str>, config: &ProducerConfig, now: Duration) -> Self {
         Self {
             shard,
@@ -107,19 +107,19 @@ impl Lane {
     }
 
     /// Adds the newest.
-    pub(super) fn push(&mut self, user: User) {
+    pub(super) fn push(&mut self, user: UserRecord) {
         self.bytes += user.bytes();
         self.queue.push_back(user);
     }
 
     /// Gives back what has to be sent again, before all newer ones.
-    pub(super) fn push_front(&mut self, user: User) {
+    pub(super) fn push_front(&mut self, user: UserRecord) {
         self.bytes += user.bytes();
         self.queue.push_front(user);
     }
 
     /// Takes everything out.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = User> + '_ {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = UserRecord> + '_ {
         self.bytes = 0;
         self.queue.drain(..)
     }
@@ -193,7 +193,7 @@ impl Lane {
             self.volume.take(now, bytes);
             load.bytes += bytes;
             load.entries.push(packed);
-            load.parcels.push(Parcel { lane: at, predicted: Arc::clone(&self.shard), hash, bytes, users });
+            load.entries.push(Entry { queue: at, predicted: Arc::clone(&self.shard), hash, bytes, users });
         }
         if !first {
             self.in_flight += 1;
@@ -201,14 +201,14 @@ impl Lane {
     }
 
     /// The next as a record of its own.
-    fn take_one(&mut self) -> (Packed, Vec<User>) {
+    fn take_one(&mut self) -> (Packed, Vec<UserRecord>) {
         let user = self.pop();
         let packed = Packed { partition_key: user.key.clone(), explicit_hash_key: None, data: user.data.clone() };
         (packed, vec![user])
     }
 
     /// As many of the next as an aggregate takes.
-    fn pack(&mut self) -> (Packed, Vec<User>) {
+    fn pack(&mut self) -> (Packed, Vec<UserRecord>) {
         let mut aggregator = Aggregator::default();
         let mut users = Vec::new();
         while let Some(next) = self.queue.front() {
@@ -221,7 +221,7 @@ impl Lane {
         (aggregator.finish().expect("there was one at least"), users)
     }
 
-    fn pop(&mut self) -> User {
+    fn pop(&mut self) -> UserRecord {
         let user = self.queue.pop_front().expect("there is one");
         self.bytes -= user.bytes();
         user

@@ -7,32 +7,32 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::position::Place;
+use crate::position::RecordPosition;
 
 /// What has been folded into a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fence {
+pub enum DedupState {
     /// The last place folded, by shard. Right where a group's records come from each shard in order.
-    Sequence(SequenceFence),
+    Sequence(LastPositions),
     /// The set of ordinals folded. Right under anything: records out of order, sent twice, or spread over shards.
     Ordinal(OrdinalSet),
 }
 
 /// The last place folded, by shard, in the order of the shards' names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SequenceFence(Vec<(Arc<str>, Place)>);
+pub struct LastPositions(Vec<(Arc<str>, RecordPosition)>);
 
-impl SequenceFence {
+impl LastPositions {
     /// Whether a record at this place has not been folded yet.
-    pub fn admits(&self, shard: &str, place: Place) -> bool {
-        self.find(shard).map_or(true, |at| self.0[at].1 < place)
+    pub fn is_new(&self, shard: &str, position: RecordPosition) -> bool {
+        self.find(shard).map_or(true, |at| self.0[at].1 < position)
     }
 
     /// Notes that a record at this place has been folded. A place behind the fence does not move it back.
-    pub fn advance(&mut self, shard: &Arc<str>, place: Place) {
+    pub fn record(&mut self, shard: &Arc<str>, position: RecordPosition) {
         match self.find(shard) {
-            Ok(at) => self.0[at].1 = self.0[at].1.max(place),
-            Err(at) => self.0.insert(at, (Arc::clone(shard), place)),
+            Ok(at) => self.0[at].1 = self.0[at].1.max(position),
+            Err(at) => self.0.insert(at, (Arc::clone(shard), position)),
         }
     }
 
@@ -106,22 +106,22 @@ mod tests {
 
     use super::*;
 
-    fn place(sequence: u64) -> Place {
-        Place { sequence: sequence.into(), sub_sequence: 0 }
+    fn position(sequence: u64) -> RecordPosition {
+        RecordPosition { sequence: sequence.into(), sub_sequence: 0 }
     }
 
     #[test]
     fn a_sequence_fence_stands_for_each_shard_alone() {
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let mut fence = SequenceFence::default();
-        assert!(fence.admits("a", place(0)));
-        fence.advance(&b, place(7));
-        fence.advance(&a, place(5));
-        fence.advance(&a, place(3));
-        assert!(!fence.admits("a", place(5)));
-        assert!(fence.admits("a", Place { sub_sequence: 1, ..place(5) }));
-        assert!(fence.admits("a", place(6)));
-        assert!(!fence.admits("b", place(7)));
+        let mut dedup = LastPositions::default();
+        assert!(dedup.is_new("a", position(0)));
+        dedup.record(&b, position(7));
+        dedup.record(&a, position(5));
+        dedup.record(&a, position(3));
+        assert!(!dedup.is_new("a", position(5)));
+        assert!(dedup.is_new("a", RecordPosition { sub_sequence: 1, ..position(5) }));
+        assert!(dedup.is_new("a", position(6)));
+        assert!(!dedup.is_new("b", position(7)));
     }
 
     #[test]
@@ -168,15 +168,15 @@ mod tests {
             let mut next = [0_u64; 3];
             let stream: Vec<_> = records.iter().map(|&(shard, gap)| {
                 next[shard] += gap + 1;
-                (shard, place(next[shard]))
+                (shard, position(next[shard]))
             }).collect();
-            let (mut fence, mut folded) = (SequenceFence::default(), Vec::new());
+            let (mut dedup, mut folded) = (LastPositions::default(), Vec::new());
             // A crash loses what came after some moment; then everything comes again from the start.
             for end in crashes.into_iter().map(|end| end.min(stream.len())).chain([stream.len()]) {
-                for &(shard, place) in &stream[..end] {
-                    if fence.admits(&shards[shard], place) {
-                        fence.advance(&shards[shard], place);
-                        folded.push((shard, place));
+                for &(shard, position) in &stream[..end] {
+                    if dedup.is_new(&shards[shard], position) {
+                        dedup.record(&shards[shard], position);
+                        folded.push((shard, position));
                     }
                 }
             }

@@ -6,13 +6,13 @@ use std::panic::resume_unwind;
 use tokio::task::JoinSet;
 
 /// Requests of which so many are in flight at once. Dropping it gives up those that are.
-pub(super) struct Flight<T, F> {
+pub(super) struct ConcurrentRequests<T, F> {
     waiting: VecDeque<F>,
     flying: JoinSet<T>,
     most: usize,
 }
 
-impl<T: Send + 'static, F: Future<Output = T> + Send + 'static> Flight<T, F> {
+impl<T: Send + 'static, F: Future<Output = T> + Send + 'static> ConcurrentRequests<T, F> {
     pub(super) fn new(most: usize, requests: impl IntoIterator<Item = F>) -> Self {
         Self { waiting: requests.into_iter().collect(), flying: JoinSet::new(), most: most.max(1) }
     }

@@ -8,7 +8,7 @@ use crate::fault::{CallError, Fault};
 /// a row or failed for that row alone. `attempt` keeps the answers; the rows to blame come back, each with its fault.
 ///
 /// One bad row in n costs about 2·log₂ n further calls.
-pub(crate) fn halve(
+pub(crate) fn bisect(
     rows: Range<usize>,
     attempt: &mut impl FnMut(Range<usize>) -> Result<(), CallError>,
 ) -> Result<Vec<(u32, Fault)>, wasmtime::Error> {
@@ -21,7 +21,7 @@ pub(crate) fn halve(
         }
         match attempt(rows.clone()) {
             Ok(()) => {}
-            Err(CallError::Host(error)) => return Err(error),
+            Err(CallError::HostState(error)) => return Err(error),
             Err(CallError::Fault(fault)) if rows.len() == 1 => blamed.push((rows.start as u32, fault)),
             Err(CallError::Fault(_)) => {
                 let middle = rows.start + rows.len() / 2;
@@ -37,11 +37,11 @@ pub(crate) fn halve(
 mod tests {
     use super::*;
 
-    /// Runs `halve` over `rows` rows of which `bad` fail; returns the good ones in the order of success, the blamed
+    /// Runs `bisect` over `rows` rows of which `bad` fail; returns the good ones in the order of success, the blamed
     /// ones, and the number of calls.
     fn run(rows: usize, bad: &[usize]) -> (Vec<usize>, Vec<u32>, usize) {
         let (mut good, mut calls) = (Vec::new(), 0);
-        let blamed = halve(0..rows, &mut |range| {
+        let blamed = bisect(0..rows, &mut |range| {
             calls += 1;
             if range.clone().any(|row| bad.contains(&row)) {
                 return Err(Fault::Trap(String::new()).into());
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn the_hosts_own_trouble_blames_no_row() {
-        let error = halve(0..4, &mut |_| Err(CallError::Host(wasmtime::Error::msg("no room")))).unwrap_err();
+        let error = bisect(0..4, &mut |_| Err(CallError::HostState(wasmtime::Error::msg("no room")))).unwrap_err();
         assert_eq!(error.to_string(), "no room");
     }
 }
