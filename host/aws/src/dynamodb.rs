@@ -39,9 +39,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use paceline_pipeline::batch::Checkpoint;
-use paceline_pipeline::dead_letter::DeadLetter;
-use paceline_pipeline::store::{Item, Key, Pin, PinKey, Store, StoreError, Write, Written};
+use paceline_pipeline::model::Checkpoint;
+use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::model::{Item, Key};
+use paceline_pipeline::store::{Pin, PinKey, Store, StoreError, Write, WriteOutcome};
 
 pub use config::{DynamoDbConfig, IndexConfig, WriteWith};
 pub use usage::Usage;
@@ -148,7 +149,7 @@ impl Store for DynamoDbStore {
         self.load_items(keys).await
     }
 
-    async fn write(&self, writes: &[Write]) -> Result<Vec<Written>, StoreError> {
+    async fn write(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
         self.write_items(writes).await
     }
 

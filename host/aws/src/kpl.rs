@@ -12,8 +12,8 @@ mod pack;
 mod wire;
 
 use md5::{Digest, Md5};
-use paceline_pipeline::batch::{Batch, Record, Span};
-use paceline_pipeline::position::RecordPosition;
+use paceline_pipeline::model::{Batch, Record, Span};
+use paceline_pipeline::model::RecordPosition;
 
 pub use pack::{AGGREGATE_BYTES, Aggregator, Packed};
 use wire::{Aggregate, UserRecord};

@@ -16,11 +16,12 @@ use aws_sdk_dynamodb::types::{
 use paceline_aws::dynamodb::table::{self, Billing, Created};
 use paceline_aws::dynamodb::{self, DynamoDbConfig, DynamoDbStore, WriteWith};
 use paceline_pipeline::Store;
-use paceline_pipeline::batch::Checkpoint;
-use paceline_pipeline::dead_letter::{self, Cause, DeadLetter, Reason};
+use paceline_pipeline::model::Checkpoint;
+use paceline_pipeline::model::{Cause, DeadLetter, Reason};
 use paceline_pipeline::dedup::{DedupState, OrdinalSet};
-use paceline_pipeline::position::RecordPosition;
-use paceline_pipeline::store::{Attribute, Item, Key, Pin, PinKey, Provenance, StoreError, Write, Written};
+use paceline_pipeline::model::RecordPosition;
+use paceline_pipeline::model::{Attribute, Item, Key, Provenance};
+use paceline_pipeline::store::{Pin, PinKey, StoreError, Write, WriteOutcome};
 
 const MODES: [WriteWith; 2] = [WriteWith::Statements, WriteWith::Items];
 
@@ -200,7 +201,7 @@ async fn the_table_of_alleycat_itself_serves_and_its_costs_are_told() {
 
     let store = DynamoDbStore::new(client, &config);
     let position = key("race-1", "racer-1");
-    assert_eq!(store.write(&[step(&position, None, 1)]).await.unwrap(), [Written::Done]);
+    assert_eq!(store.write(&[step(&position, None, 1)]).await.unwrap(), [WriteOutcome::Done]);
 }
 
 #[tokio::test]
@@ -279,7 +280,7 @@ async fn what_does_not_answer_is_busy() {
         let busy = |error: StoreError| matches!(error, StoreError::Transient(_));
         assert!(busy(store.load(std::slice::from_ref(&position)).await.unwrap_err()));
         let written = store.write(&[step(&position, None, 1)]).await.unwrap();
-        assert!(matches!(&written[..], [Written::Transient(_)]), "{written:?}");
+        assert!(matches!(&written[..], [WriteOutcome::Transient(_)]), "{written:?}");
         assert!(busy(store.put_dead_letters(&[letter(1)]).await.unwrap_err()));
         assert!(busy(store.pin(&[(race("1"), pin(1))]).await.unwrap_err()));
         assert!(busy(store.items().await.unwrap_err()));
@@ -328,7 +329,7 @@ async fn both_ways_of_writing_leave_the_same_items() {
             let next = item(at as u64 + 1, attributes);
             assert_eq!(store.fits(&position, &next), Ok(()));
             let written = store.write(&[write(&position, expected, next.clone())]).await.unwrap();
-            assert_eq!(written, [Written::Done], "{mode:?}, step {at}");
+            assert_eq!(written, [WriteOutcome::Done], "{mode:?}, step {at}");
             // What the cache says is what the table says.
             let (cached, read) = (load_one(&store, &position).await, load_one(&bed.uncached(mode), &position).await);
             assert_eq!(cached, read);
@@ -357,7 +358,7 @@ async fn what_others_add_to_an_item_is_taken_away_by_the_next_write() {
         let store = bed.store(mode);
         let found = load_one(&store, &position).await.unwrap();
         assert_eq!((found.attribute("note").is_some(), found.attribute("tags")), (true, None));
-        assert_eq!(store.write(&[step(&position, Some(1), 2)]).await.unwrap(), [Written::Done]);
+        assert_eq!(store.write(&[step(&position, Some(1), 2)]).await.unwrap(), [WriteOutcome::Done]);
         let raw = bed.raw(&position).await.unwrap();
         assert!(!raw.contains_key("tags") && !raw.contains_key("note") && raw.contains_key("GSI"), "{raw:?}");
     }
@@ -394,14 +395,14 @@ async fn a_write_on_what_has_changed_is_a_conflict_and_the_reload_is_free() {
         bed.client.delete_item().table_name(&bed.config.table).set_key(Some(key_map(gone))).send().await.unwrap();
 
         let writes = [step(new, None, 11), step(old, Some(1), 21), step(gone, Some(1), 31)];
-        assert_eq!(ours.write(&writes).await.unwrap(), vec![Written::Conflict; 3], "{mode:?}");
+        assert_eq!(ours.write(&writes).await.unwrap(), vec![WriteOutcome::Conflict; 3], "{mode:?}");
         let before = ours.usage();
         let found = ours.load(&keys).await.unwrap();
         let revisions: Vec<Option<u64>> = found.iter().map(|item| item.as_ref().map(|item| item.revision)).collect();
         assert_eq!(revisions, [Some(1), Some(2), None]);
         assert_eq!((ours.usage().since(before).requests, ours.usage().since(before).cache_hits), (0, 3));
         let writes = [step(new, Some(1), 11), step(old, Some(2), 21), step(gone, None, 31)];
-        assert_eq!(ours.write(&writes).await.unwrap(), vec![Written::Done; 3], "{mode:?}");
+        assert_eq!(ours.write(&writes).await.unwrap(), vec![WriteOutcome::Done; 3], "{mode:?}");
     }
 }
 
@@ -414,14 +415,14 @@ async fn a_write_whose_answer_was_lost_is_known_again() {
         again.load(std::slice::from_ref(&position)).await.unwrap();
         for expected in [None, Some(1), Some(2)] {
             let write = write(&position, expected, item(expected.unwrap_or(0) + 1, &odd()));
-            assert_eq!(first.write(std::slice::from_ref(&write)).await.unwrap(), [Written::Done]);
-            assert_eq!(again.write(std::slice::from_ref(&write)).await.unwrap(), [Written::Done], "{mode:?}");
+            assert_eq!(first.write(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done]);
+            assert_eq!(again.write(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done], "{mode:?}");
             let before = again.usage();
             assert_eq!(load_one(&again, &position).await.unwrap().revision, write.item.revision);
             assert_eq!(again.usage().since(before).requests, 0);
         }
         // The same revision with something else in it is a conflict.
-        assert_eq!(again.write(&[step(&position, Some(2), 1)]).await.unwrap(), [Written::Conflict]);
+        assert_eq!(again.write(&[step(&position, Some(2), 1)]).await.unwrap(), [WriteOutcome::Conflict]);
     }
 }
 
@@ -438,7 +439,7 @@ async fn a_write_that_is_given_up_is_not_remembered() {
         let found = load_one(&store, &position).await.unwrap().revision;
         assert_eq!(store.usage().since(before).cache_misses, 1);
         assert!([1, 2].contains(&found), "{found}");
-        assert_eq!(store.write(std::slice::from_ref(&write)).await.unwrap(), [Written::Done]);
+        assert_eq!(store.write(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done]);
         assert_eq!(load_one(&bed.uncached(mode), &position).await.unwrap().revision, 2);
     }
 }
@@ -458,8 +459,8 @@ async fn many_items_and_the_same_ones_twice() {
         let mut writes: Vec<Write> = keys.iter().map(|key| step(key, None, 1)).collect();
         // The first of one key is written, the second fails, the third goes on from the first.
         writes.extend([step(&keys[0], None, 2), step(&keys[0], Some(1), 3)]);
-        let mut wanted = vec![Written::Done; 232];
-        wanted[230] = Written::Conflict;
+        let mut wanted = vec![WriteOutcome::Done; 232];
+        wanted[230] = WriteOutcome::Conflict;
         assert_eq!(store.write(&writes).await.unwrap(), wanted);
 
         let uncached = bed.uncached(mode);
@@ -491,7 +492,7 @@ async fn large_items_go_through_in_pages() {
         };
         let writes: Vec<Write> = (0..45).map(full).collect();
         assert_eq!(store.fits(&writes[0].key, &writes[0].item), Ok(()));
-        assert_eq!(store.write(&writes).await.unwrap(), vec![Written::Done; 45]);
+        assert_eq!(store.write(&writes).await.unwrap(), vec![WriteOutcome::Done; 45]);
         let keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
         // 18 MB: more than one answer holds.
         let uncached = bed.uncached(mode);
@@ -523,7 +524,7 @@ async fn the_largest_item_that_fits_is_taken() {
             }
         }
         assert!(largest.state.len() > 400_000, "{}", largest.state.len());
-        assert_eq!(store.write(&[write(&position, None, largest)]).await.unwrap(), [Written::Done]);
+        assert_eq!(store.write(&[write(&position, None, largest)]).await.unwrap(), [WriteOutcome::Done]);
     }
 }
 
@@ -580,7 +581,7 @@ async fn two_hosts_lose_nothing_between_them() {
                     // Each host's write is told apart by its state.
                     let mut write = step(&position, revision, sum + 1);
                     write.item.state = fastrand::u64(..).to_be_bytes().to_vec();
-                    if store.write(&[write]).await.unwrap() == [Written::Done] {
+                    if store.write(&[write]).await.unwrap() == [WriteOutcome::Done] {
                         break;
                     }
                 }
@@ -756,7 +757,7 @@ async fn statements_take_a_request_for_25_items() {
             let expected = (round > 0).then_some(round);
             let writes: Vec<Write> = keys.iter().map(|key| step(key, expected, round as i64)).collect();
             let (before, start) = (store.usage(), Instant::now());
-            assert_eq!(store.write(&writes).await.unwrap(), vec![Written::Done; 1000]);
+            assert_eq!(store.write(&writes).await.unwrap(), vec![WriteOutcome::Done; 1000]);
             let (used, took) = (store.usage().since(before), start.elapsed());
             println!("{mode:?}, round {round}: {} requests, {} units, {took:?}", used.requests, used.write_units);
             assert_eq!(used.requests, if mode == WriteWith::Statements { 40 } else { 1000 });

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use paceline_aws::event::{Answer, Event, Unreadable, read};
-use paceline_pipeline::position::SequenceNumber;
+use paceline_pipeline::model::SequenceNumber;
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;

@@ -15,9 +15,9 @@ use std::time::Instant;
 
 use paceline_aws::kinesis::{Consumer, ConsumerKind, KinesisConfig};
 use paceline_engine::{Engine, Limits};
-use paceline_pipeline::batch::BatchLimits;
-use paceline_pipeline::pointer::Pointer;
-use paceline_pipeline::registry::{Registry, Watch};
+use paceline_pipeline::model::BatchLimits;
+use paceline_pipeline::model::Pointer;
+use paceline_pipeline::rules::{Registry, RulebookFolder};
 use paceline_pipeline::store::MemoryStore;
 use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use tokio::sync::Notify;

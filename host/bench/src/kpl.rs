@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use paceline_aws::kpl::{Aggregator, unpack};
-use paceline_pipeline::batch::{Batch, Record};
+use paceline_pipeline::model::{Batch, Record};
 
 use crate::timing::in_turns;
 use crate::{Results, simulated};

@@ -6,9 +6,9 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use paceline_engine::{Engine, Limits};
-use paceline_pipeline::batch::{Batch, BatchLimits};
-use paceline_pipeline::pointer::Pointer;
-use paceline_pipeline::registry::{Event, Registry, Watch};
+use paceline_pipeline::model::{Batch, BatchLimits};
+use paceline_pipeline::model::Pointer;
+use paceline_pipeline::rules::{Registry, RulebookEvent, RulebookFolder};
 use paceline_pipeline::store::MemoryStore;
 use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use serde::Deserialize;

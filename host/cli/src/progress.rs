@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use paceline_pipeline::batch::Batch;
+use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::Summary;
 
 use crate::report::thousands;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use paceline_pipeline::store::Attribute;
+use paceline_pipeline::model::Attribute;
 use paceline_pipeline::summary::{Stage, Summary};
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use paceline_config::RulebooksConfig;
-use paceline_pipeline::registry::{Event, Watch};
+use paceline_pipeline::rules::{RulebookEvent, RulebookFolder};
 
 use crate::Failure;
 

@@ -192,6 +192,6 @@ settings = { deed = "trap-on-row", victim = 66 }"#;
     assert!(text.contains("in `<evil_scorer::"), "{text}");
     let items = place.items();
     let racer = items.values().next().unwrap();
-    let integer = paceline_pipeline::store::Attribute::Integer;
+    let integer = paceline_pipeline::model::Attribute::Integer;
     assert_eq!(racer.attribute("seconds"), Some(&integer(599)));
 }

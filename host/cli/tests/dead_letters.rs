@@ -37,7 +37,7 @@ fn redriven(dedup: DedupMode) {
     let sound = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1");
     assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
     let seconds = place.items().into_values().filter_map(|item| item.attribute("seconds").cloned());
-    assert!(seconds.into_iter().all(|seconds| seconds == paceline_pipeline::store::Attribute::Integer(10)));
+    assert!(seconds.into_iter().all(|seconds| seconds == paceline_pipeline::model::Attribute::Integer(10)));
 
     // Once more changes nothing.
     let items = place.items();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use fake_kinesis::{Act, FakeKinesis};
 use paceline_aws::kinesis::{StreamErrorKind, KinesisConfig, Producer, ProducerConfig, Stream};
 use paceline_aws::kpl::unpack;
-use paceline_pipeline::batch::Batch;
+use paceline_pipeline::model::Batch;
 use paceline_simulator::{Keys, PartitionKey, Race};
 use paceline_testbed::kinesis::{TestStream, endpoint, hashes};
 use serde_json::Value;
@@ -53,7 +53,7 @@ async fn read(stream: &TestStream) -> (Vec<Vec<Seen>>, usize) {
         }
         elsewhere += unpack(&mut batch, Some(hashes(&shard)));
         assert!(batch.undecodable.is_empty());
-        let seen = |record: &paceline_pipeline::batch::Record| {
+        let seen = |record: &paceline_pipeline::model::Record| {
             let key = batch.slice(record.partition_key.unwrap()).to_vec();
             (String::from_utf8(key).unwrap(), batch.slice(record.payload).to_vec())
         };

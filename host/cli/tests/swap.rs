@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use paceline_pipeline::store::Attribute;
+use paceline_pipeline::model::Attribute;
 use support::{Fed, DedupMode, RecordPosition, joined, oracle, rulebook, simulate};
 
 const SWAPS: u64 = 50;

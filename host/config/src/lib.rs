@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 use paceline_engine::Limits;
 use paceline_pipeline::RetryPolicy;
-use paceline_pipeline::batch::BatchLimits;
-use paceline_pipeline::pointer::Pointer;
-use paceline_pipeline::toml_error;
+use paceline_pipeline::model::BatchLimits;
+use paceline_pipeline::model::Pointer;
+use paceline_pipeline::rules::parse_toml;
 use serde::Deserialize;
 
 use paceline_aws::dynamodb::DynamoDbConfig;
@@ -160,7 +160,7 @@ impl Config {
     /// Reads the configuration and makes its paths absolute or relative to where the program runs.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let mut config: Self = toml_error::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut config: Self = parse_toml(&text).map_err(|error| format!("{}: {error}", path.display()))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let paths = [&mut config.rulebooks.folder, &mut config.rulebooks.registry].into_iter();
         let file = config.source.iter_mut().filter_map(|source| source.file.as_mut());

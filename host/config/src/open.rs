@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use paceline_aws::DynamoDbStore;
 use paceline_engine::Engine;
-use paceline_pipeline::registry::{Event, Registry, Watch};
+use paceline_pipeline::rules::{Registry, RulebookEvent, RulebookFolder};
 use paceline_pipeline::store::{EmbeddedStore, MemoryStore};
 use paceline_pipeline::{Pipeline, Rulebooks};
 

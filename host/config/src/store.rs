@@ -2,9 +2,10 @@
 
 use paceline_aws::DynamoDbStore;
 use paceline_pipeline::Store;
-use paceline_pipeline::batch::Checkpoint;
-use paceline_pipeline::dead_letter::DeadLetter;
-use paceline_pipeline::store::{EmbeddedStore, Item, Key, MemoryStore, Pin, PinKey, StoreError, Write, Written};
+use paceline_pipeline::model::Checkpoint;
+use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::store::{EmbeddedStore, MemoryStore, Pin, PinKey, StoreError, Write, WriteOutcome};
+use paceline_pipeline::model::{Item, Key};
 
 /// One of the stores.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Store for AnyStore {
         either!(self, store => store.load(keys).await)
     }
 
-    async fn write(&self, writes: &[Write]) -> Result<Vec<Written>, StoreError> {
+    async fn write(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
         either!(self, store => store.write(writes).await)
     }
 

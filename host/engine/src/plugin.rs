@@ -400,6 +400,15 @@ pub struct Folded {
     pub failed: Vec<(u32, Fault)>,
 }
 
+/// Pairs of states, merged.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// The merged state of each pair; empty for a pair that failed.
+    pub states: PackedBuf,
+    /// The pairs that could not be merged, in ascending order.
+    pub failed: Vec<(u32, Fault)>,
+}
+
 /// What an aggregator writes of groups.
 #[derive(Debug, Default, PartialEq)]
 pub struct Finished {
@@ -460,14 +469,26 @@ impl AggregatorSession<'_> {
         Ok(Folded { states, failed })
     }
 
-    /// Joins states of the same groups that were folded apart. A fault means that none were joined.
-    pub fn merge(&mut self, left: Packed<'_>, right: Packed<'_>) -> Called<Result<PackedBuf, Fault>> {
+    /// Merges pairs of states of the same groups that were folded apart.
+    pub fn merge(&mut self, left: Packed<'_>, right: Packed<'_>) -> Called<Merged> {
         let state_bytes = self.session.limits().state_bytes;
-        match self.session.call(2, left.len(), (left, right), |joined| check_states(joined, left.len(), state_bytes)) {
-            Ok(joined) => Ok(Ok(joined)),
-            Err(CallError::Fault(fault)) => Ok(Err(fault)),
-            Err(CallError::HostState(error)) => Err(EngineError(error)),
-        }
+        let mut states = PackedBuf::default();
+        let mut failed = Vec::new();
+        let blamed = bisect(0..left.len(), &mut |range| {
+            let (some_left, some_right) = (left.slice(range.clone()), right.slice(range.clone()));
+            let check = |merged: &PackedBuf| check_states(merged, range.len(), state_bytes);
+            match self.session.call(2, range.len(), (some_left.as_packed(), some_right.as_packed()), check) {
+                Ok(merged) => merged.as_packed().iter().for_each(|state| states.push(state)),
+                Err(CallError::Fault(fault)) if range.len() == 1 => {
+                    states.push(&[]);
+                    failed.push((range.start as u32, fault));
+                }
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        });
+        blamed.map_err(EngineError)?;
+        Ok(Merged { states, failed })
     }
 
     /// Asks what is written of each group.

@@ -6,7 +6,7 @@ use lambda_runtime::Context;
 use paceline_aws::event::{self, Answer, Event};
 use paceline_aws::kpl;
 use paceline_config::AnyStore;
-use paceline_pipeline::pipeline::Done;
+use paceline_pipeline::ProcessOutcome;
 use paceline_pipeline::store::StoreError;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, PipelineError};

@@ -23,7 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector};
 use paceline_aws::dynamodb::Usage;
-use paceline_pipeline::batch::Batch;
+use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::{Stage, Summary};
 
 /// Where the numbers go.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use paceline_aws::kpl::Aggregator;
 use paceline_pipeline::Store;
-use paceline_pipeline::dead_letter::id;
+
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::mapping::Mapping;

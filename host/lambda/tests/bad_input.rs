@@ -11,7 +11,7 @@ use std::time::Duration;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
 use paceline_pipeline::Store;
-use paceline_pipeline::dead_letter::{Cause, DeadLetter};
+use paceline_pipeline::model::{Cause, DeadLetter};
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Configuration, Function, Invocation};

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use paceline_pipeline::Store;
-use paceline_pipeline::store::Key;
+use paceline_pipeline::model::Key;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Function, Invocation};
 use paceline_testbed::proxy::{FaultProxy, Faults};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_pipeline::Store;
-use paceline_pipeline::dead_letter::{Cause, DeadLetter};
-use paceline_pipeline::store::{Attribute, Item, Key};
+use paceline_pipeline::model::{Cause, DeadLetter};
+use paceline_pipeline::model::{Attribute, Item, Key};
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Function, Invocation};

@@ -15,7 +15,7 @@ use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_config::Config;
 use paceline_engine::Digest;
 use paceline_pipeline::Store;
-use paceline_pipeline::rulebook::Rulebook;
+use paceline_pipeline::rules::Rulebook;
 use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::lambda::{Configuration, Function};
 use paceline_testbed::proxy::{FaultProxy, Faults};

@@ -1,34 +1,34 @@
-//! What has already been folded into a group, so that nothing is folded twice.
+//! Dedup: which records are folded into a group already.
 //!
-//! Delivery is at least once: after a crash or a time-out the same records come again. Each group's item carries a fence
-//! beside its state, and both are written in one write, so they can't disagree.
+//! Delivery is at least once: after a crash or a time-out the same records are delivered again. Each group's item carries
+//! its dedup state beside the aggregator's state. Both are one write, so they can't disagree.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::position::RecordPosition;
+use crate::model::RecordPosition;
 
-/// What has been folded into a group.
+/// Which records are folded into a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DedupState {
-    /// The last place folded, by shard. Right where a group's records come from each shard in order.
+    /// The last position folded, by shard. Correct if a group's records arrive in order from each shard.
     Sequence(LastPositions),
-    /// The set of ordinals folded. Right under anything: records out of order, sent twice, or spread over shards.
+    /// The set of ordinals folded. Always correct: records may be out of order, sent twice, or spread over shards.
     Ordinal(OrdinalSet),
 }
 
-/// The last place folded, by shard, in the order of the shards' names.
+/// The last position folded, by shard, ordered by the shards' names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastPositions(Vec<(Arc<str>, RecordPosition)>);
 
 impl LastPositions {
-    /// Whether a record at this place has not been folded yet.
+    /// Whether a record at this position is not folded yet.
     pub fn is_new(&self, shard: &str, position: RecordPosition) -> bool {
         self.find(shard).map_or(true, |at| self.0[at].1 < position)
     }
 
-    /// Notes that a record at this place has been folded. A place behind the fence does not move it back.
+    /// Records that a position is folded. An earlier position changes nothing.
     pub fn record(&mut self, shard: &Arc<str>, position: RecordPosition) {
         match self.find(shard) {
             Ok(at) => self.0[at].1 = self.0[at].1.max(position),
@@ -37,36 +37,36 @@ impl LastPositions {
     }
 
     fn find(&self, shard: &str) -> Result<usize, usize> {
-        // Nearly always there is one shard.
+        // There is nearly always one shard.
         self.0.binary_search_by(|(other, _)| (**other).cmp(shard))
     }
 }
 
 /// A set of integers as runs `[first, last]`, ascending and never touching.
 ///
-/// The ordinals of a group are nearly always consecutive (the seconds of a race), so a set is a run or two; and since
-/// equal sets have equal runs, they have equal bytes, whatever the order of insertion. A general compressed bitmap has
-/// neither: its containers depend on history, and it spends more bytes on one run than this does.
+/// The ordinals of a group are nearly always consecutive (the seconds of a race), so that a set is a run or two. Equal sets
+/// have equal runs and equal bytes, whatever the order of insertion. A general compressed bitmap has neither property: its
+/// containers depend on history, and one run takes more bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrdinalSet(Vec<(i64, i64)>);
 
 impl OrdinalSet {
-    /// Whether it holds an ordinal.
+    /// Whether it contains an ordinal.
     pub fn contains(&self, ordinal: i64) -> bool {
         let at = self.0.partition_point(|&(_, last)| last < ordinal);
         self.0.get(at).is_some_and(|&(first, _)| first <= ordinal)
     }
 
-    /// Adds an ordinal; whether it was not there yet.
+    /// Adds an ordinal. Returns whether it was new.
     pub fn insert(&mut self, ordinal: i64) -> bool {
-        // The usual case first: the ordinal after the last one.
+        // The usual case: the ordinal after the last one.
         if let Some((_, last)) = self.0.last_mut()
             && last.checked_add(1) == Some(ordinal)
         {
             *last = ordinal;
             return true;
         }
-        // The first run that ends at or after the ordinal's left neighbour: the only one it can lie in or extend.
+        // The first run that ends at or after the ordinal's left neighbour: the only one that it can be in or extend.
         let at = self.0.partition_point(|&(_, last)| last < ordinal.saturating_sub(1));
         let Some(&(first, last)) = self.0.get(at) else {
             self.0.push((ordinal, ordinal));
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sequence_fence_stands_for_each_shard_alone() {
+    fn positions_are_kept_by_shard() {
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let mut dedup = LastPositions::default();
         assert!(dedup.is_new("a", position(0)));
@@ -157,9 +157,9 @@ mod tests {
             prop_assert_eq!(set, sorted);
         }
 
-        /// Whatever is delivered again after a crash, each record is admitted exactly once.
+        /// Whatever is delivered again after a crash, each record is new exactly once.
         #[test]
-        fn a_fence_admits_each_record_once(
+        fn each_record_is_new_once(
             records in prop::collection::vec((0..3_usize, 0..4_u64), 1..40),
             crashes in prop::collection::vec(0..40_usize, 0..6),
         ) {
@@ -171,7 +171,7 @@ mod tests {
                 (shard, position(next[shard]))
             }).collect();
             let (mut dedup, mut folded) = (LastPositions::default(), Vec::new());
-            // A crash loses what came after some moment; then everything comes again from the start.
+            // A crash loses what came after some moment; then everything is delivered again from the start.
             for end in crashes.into_iter().map(|end| end.min(stream.len())).chain([stream.len()]) {
                 for &(shard, position) in &stream[..end] {
                     if dedup.is_new(&shards[shard], position) {

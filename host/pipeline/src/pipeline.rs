@@ -1,115 +1,64 @@
-//! The way of a batch: project, route, validate, score, fold, commit, acknowledge.
+//! A batch through all stages, in order: project, route, columns, validate, score, groups, commit, acknowledge.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use paceline_engine::EngineError;
-
-use crate::batch::{Batch, BatchLimits};
-use crate::commit::{RetryBudget, RetryPolicy};
-use crate::dead_letter::DeadLetter;
-use crate::fold::{self, Fold, Groups};
-use crate::project::ProjectedRows;
-use crate::registry::{Catalog, Rulebooks};
-use crate::route::{Route, route};
-use crate::score::score;
-use crate::store::{Item, Key, Pin, PinKey, Store, StoreError, Write};
+use crate::error::{ErrorChain, PipelineError};
+use crate::model::{Batch, BatchLimits, DeadLetter};
+use crate::retry::{RetryBudget, RetryPolicy};
+use crate::rules::{PinCache, Rulebooks};
+use crate::stages::acknowledge::{FirstUncommitted, acknowledge, record_first_failure};
+use crate::stages::columns;
+use crate::stages::commit::{Attempt, FoldWork, commit};
+use crate::stages::context::Context;
+use crate::stages::fold::BatchFold;
+use crate::stages::groups;
+use crate::stages::project::{ProjectedBatch, project};
+use crate::stages::record_batch::RecordBatch;
+use crate::stages::route::{RoutedRecords, route};
+use crate::stages::score::score;
+use crate::stages::validate::validate;
+use crate::store::{Store, Write};
 use crate::summary::{Stage, Summary};
-use crate::record_batch::{Rejected, RecordBatch};
-use crate::validate::validate;
 
-/// Why a batch can't be done. Nothing of it is acknowledged; what was written of it stands behind the fences.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// The store does not take it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The sandbox has no room.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// A race is pinned to a rulebook that can't be had.
-    #[error("race `{value}` of race type {race_type} is pinned to version {version}: {reason}")]
-    Pin {
-        /// The race type.
-        race_type: String,
-        /// The value of the pinned field.
-        value: String,
-        /// The version.
-        version: u64,
-        /// Why it can't be had.
-        reason: String,
-    },
-    /// A window holds records that were judged by a rulebook that can't be had.
-    #[error("the window's records went by version {version} of race type {race_type}: {reason}")]
-    Window {
-        /// The race type.
-        race_type: String,
-        /// The version.
-        version: u64,
-        /// Why it can't be had.
-        reason: String,
-    },
-    /// Others write the same groups all the time.
-    #[error(
-        "{groups} groups, {key} among them, were changed by others at each of {attempts} attempts: is another host \
-         reading the same shard?"
-    )]
-    Contended {
-        /// How many groups.
-        groups: usize,
-        /// One of them.
-        key: String,
-        /// How often it was tried.
-        attempts: u32,
-    },
-}
-
-impl PipelineError {
-    /// Whether it passes by itself, so that the batch may be tried again: the store is busy, or another host is at work
-    /// on the same groups, as while one deployment or worker takes over from another.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Transient(_)) | Self::Contended { .. })
-    }
-}
-
-/// Races whose pin is remembered, so that it need not be read again. A pin never changes.
-const REMEMBERED_PINS: usize = 100_000;
+/// The wait before a batch that is not committed is processed again. The store was retried for `deadline-ms` by then.
+const PROCESS_AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// Takes batches through all stages into a store.
 #[derive(Debug)]
 pub struct Pipeline<S> {
-    pub(crate) store: S,
+    store: S,
     rulebooks: Arc<Rulebooks>,
     limits: BatchLimits,
-    pub(crate) retry: RetryPolicy,
-    pins: Mutex<HashMap<PinKey, Pin>>,
+    retry: RetryPolicy,
+    pins: PinCache,
 }
 
-/// How far a batch came.
+/// How far a batch is committed.
 #[derive(Debug)]
-#[must_use = "what is not safe has to come again"]
-pub struct Done {
-    /// The first record that is not safe, by its index, and why: it and all after it have to come again. Nothing where
-    /// all of the batch is safe.
+#[must_use = "records that are not committed have to be delivered again"]
+pub struct ProcessOutcome {
+    /// The first record that is not committed, by index, and why: it and all records after it have to be delivered again.
+    /// `None` if the whole batch is committed.
     pub first_uncommitted: Option<(u32, PipelineError)>,
 }
 
-/// A batch that is judged: what is to be written of it.
+/// What a batch would write.
 #[derive(Debug)]
 pub struct Evaluation {
     /// The groups' writes, in no order.
     pub writes: Vec<Write>,
-    /// The records that could not go on, in the order of the batch.
-    pub dead: Vec<DeadLetter>,
-    /// Rows that were folded before.
+    /// The records that could not be processed, in the order of the batch.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Rows that their groups hold already.
     pub duplicates: u64,
 }
 
 impl<S: Store> Pipeline<S> {
     /// A pipeline into this store, by these rulebooks.
     pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
-        Self { store, rulebooks, limits, retry, pins: Mutex::default() }
+        Self { store, rulebooks, limits, retry, pins: PinCache::default() }
     }
 
     /// The store.
@@ -122,212 +71,137 @@ impl<S: Store> Pipeline<S> {
         &self.rulebooks
     }
 
-    /// Takes a batch through all stages. When this returns, the outcome of what is safe survives a crash; where all is,
-    /// its checkpoint stands. An error means that nothing of it can be called safe.
+    /// Takes a batch through all stages. When this returns, the outcome of the committed records is durable, and if all
+    /// are committed, so is the batch's checkpoint. An error means that no record can be called committed.
     ///
-    /// At the `deadline` no store is tried any longer; what is written by then is written.
+    /// No store is retried beyond the `deadline`; what is written by then stays written.
     pub async fn process(
         &self,
         batch: &Batch,
         deadline: Option<Instant>,
         summary: &mut Summary,
-    ) -> Result<Done, PipelineError> {
-        let mut clock = Clock(Instant::now());
-        let budget = self.budget(deadline);
-        let (catalog, rows_of_fields, mut dead, routes) = self.prepare(batch, budget, summary, &mut clock).await?;
-        let record_batches = evaluate(&catalog, batch, &rows_of_fields, routes, &mut dead, summary, &mut clock)?;
-        let groups = Groups::find(&record_batches, batch, &rows_of_fields, &mut dead);
-        clock.lap(summary, Stage::Fold);
+    ) -> Result<ProcessOutcome, PipelineError> {
+        let mut context = self.context(deadline, summary);
+        let (projected, routed) = self.project_and_route(&mut context, batch).await?;
+        let record_batches = evaluate(&mut context, &projected, routed)?;
+        let groups = groups::find(&mut context, &projected, &record_batches);
+        context.book(Stage::Fold);
 
-        let committing = if dead.is_empty() { budget } else { budget.leaving_time_for_letters() };
-        let mut committed =
-            self.commit(batch, &rows_of_fields, &record_batches, &groups, committing, &mut dead, summary, &mut clock).await?;
+        let budget = context.budget;
+        if !context.rejected.is_empty() {
+            context.budget = budget.leaving_time_for_dead_letters();
+        }
+        let mut fold = BatchFold::new(&projected, &record_batches, &groups);
+        let uncommitted = commit(&mut context, &mut fold).await?;
+        context.budget = budget;
 
-        let dead_letters = dead_letters(batch, dead, &mut committed.folded);
-        let mut first_uncommitted = committed.first_uncommitted;
-        self.acknowledge(batch, &dead_letters, &mut first_uncommitted, budget, summary).await?;
-        clock.lap(summary, Stage::Acknowledge);
-        summary.records += first_uncommitted.as_ref().map_or(batch.records.len() as u64, |(record, _)| u64::from(*record));
+        let mut first_uncommitted: FirstUncommitted = None;
+        for uncommitted in uncommitted {
+            if let Some(record) = fold.first_record(&uncommitted.groups) {
+                record_first_failure(&mut first_uncommitted, record, uncommitted.why);
+            }
+        }
+        let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, fold.folded);
+        acknowledge(&mut context, batch, &letters, &mut first_uncommitted).await?;
+        context.book(Stage::Acknowledge);
+        summary.records += first_uncommitted.as_ref().map_or(batch.records.len() as u64, |(first, _)| u64::from(*first));
         summary.batches += 1;
-        Ok(Done { first_uncommitted })
+        Ok(ProcessOutcome { first_uncommitted })
     }
 
-    pub(crate) fn budget(&self, deadline: Option<Instant>) -> RetryBudget<'_> {
-        RetryBudget { policy: &self.retry, deadline: deadline.map(Into::into) }
+    /// Processes a batch until it is committed as a whole, as long as what prevents it is transient.
+    ///
+    /// `on_wait` is called before each wait with the records that are not committed and the reason; it may break off. An
+    /// error leaves the records that are not committed in `batch`. So does dropping the future.
+    pub async fn process_until_committed(
+        &self,
+        batch: &mut Batch,
+        summary: &mut Summary,
+        mut on_wait: impl FnMut(&Batch, &PipelineError) -> ControlFlow<()>,
+    ) -> Result<(), PipelineError> {
+        loop {
+            let (first, why) = match self.process(batch, None, summary).await {
+                Ok(ProcessOutcome { first_uncommitted: None }) => return Ok(()),
+                Ok(ProcessOutcome { first_uncommitted: Some(uncommitted) }) => uncommitted,
+                Err(error) => (0, error),
+            };
+            batch.skip(first as usize);
+            if !why.is_transient() {
+                return Err(why);
+            }
+            tracing::warn!(
+                shard = &*batch.shard,
+                committed = first,
+                left = batch.records.len(),
+                "the batch is not committed yet and is processed again: {}",
+                ErrorChain(&why)
+            );
+            if on_wait(batch, &why).is_break() {
+                return Err(why);
+            }
+            tokio::time::sleep(PROCESS_AGAIN_AFTER).await;
+        }
     }
 
-    /// Takes a batch up to the point where it would be written, and no further.
+    /// Takes a batch through all stages but the last: nothing is written, except pins.
     pub async fn evaluate(&self, batch: &Batch) -> Result<Evaluation, PipelineError> {
-        let (mut summary, mut clock) = (Summary::default(), Clock(Instant::now()));
-        let budget = self.budget(None);
-        let (catalog, rows_of_fields, mut dead, routes) = self.prepare(batch, budget, &mut summary, &mut clock).await?;
-        let record_batches = evaluate(&catalog, batch, &rows_of_fields, routes, &mut dead, &mut summary, &mut clock)?;
-        let groups = Groups::find(&record_batches, batch, &rows_of_fields, &mut dead);
-        let loaded: Vec<Option<Item>> = budget.retry(|| self.store.load(&groups.keys)).await?;
-        let fold = Fold { record_batches: &record_batches, groups: &groups, batch, rows_of_fields: &rows_of_fields, loaded: &loaded };
-        let outcome = fold::fold(&fold, &self.store, |_| true, &mut dead, &mut summary.fuel)?;
-        let dead_letters = dead_letters(batch, dead, &mut HashMap::new());
+        let mut summary = Summary::default();
+        let mut context = self.context(None, &mut summary);
+        let (projected, routed) = self.project_and_route(&mut context, batch).await?;
+        let record_batches = evaluate(&mut context, &projected, routed)?;
+        let groups = groups::find(&mut context, &projected, &record_batches);
+        let loaded = context.budget.retry(|| self.store.load_groups(&groups.keys)).await?;
+        let mut fold = BatchFold::new(&projected, &record_batches, &groups);
+        let open: Vec<u32> = (0..groups.keys.len() as u32).collect();
+        let writes = fold.fold(&mut context, &Attempt { number: 0, open: &open, loaded: &loaded })?;
+        let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, fold.folded);
         Ok(Evaluation {
-            writes: outcome.writes.into_iter().map(|pending| pending.write).collect(),
-            dead: dead_letters.into_iter().map(|(_, letter)| letter).collect(),
-            duplicates: outcome.duplicates,
+            writes: writes.into_iter().map(|(_, write)| write).collect(),
+            dead_letters: letters.into_iter().map(|(_, letter)| letter).collect(),
+            duplicates: summary.duplicates,
         })
     }
 
-    /// Projects and routes a batch, by a catalog that holds every rulebook that its races are pinned to.
-    pub(crate) async fn prepare(
+    pub(crate) fn context<'a>(&'a self, deadline: Option<Instant>, summary: &'a mut Summary) -> Context<'a, S> {
+        let budget = RetryBudget { policy: &self.retry, deadline: deadline.map(Into::into) };
+        Context::new(&self.store, budget, summary)
+    }
+
+    /// Projects and routes a batch by a catalog that holds every rulebook that its races are pinned to.
+    pub(crate) async fn project_and_route<'b>(
         &self,
-        batch: &Batch,
-        budget: RetryBudget<'_>,
-        summary: &mut Summary,
-        clock: &mut Clock,
-    ) -> Result<Prepared, PipelineError> {
+        context: &mut Context<'_, S>,
+        batch: &'b Batch,
+    ) -> Result<(ProjectedBatch<'b>, Vec<RoutedRecords>), PipelineError> {
         loop {
-            let catalog = self.rulebooks.catalog();
-            let (rows_of_fields, mut dead) = catalog.projection.project(batch, self.limits.max_payload_bytes);
-            clock.lap(summary, Stage::Project);
-            let routes = route(&catalog, batch, &rows_of_fields, &mut dead);
-            let routes = self.rule(&catalog, budget, routes).await?;
-            clock.lap(summary, Stage::Route);
-            if let Some(routes) = routes {
-                return Ok((catalog, rows_of_fields, dead, routes));
+            let projected = project(context, self.rulebooks.catalog(), batch, &self.limits);
+            context.book(Stage::Project);
+            let routed = route(context, &projected, &self.rulebooks, &self.pins).await?;
+            context.book(Stage::Route);
+            if let Some(routed) = routed {
+                return Ok((projected, routed));
             }
-            // A rulebook came in from the registry. It may read other fields, so the payloads are read once more.
+            // A pinned rulebook was loaded. It may read other fields, so the payloads are read again.
+            context.rejected = Default::default();
         }
-    }
-
-    /// Which version each route goes by; nothing where a rulebook had to be brought in first.
-    async fn rule(
-        &self,
-        catalog: &Catalog,
-        budget: RetryBudget<'_>,
-        routes: Vec<(Route, Vec<u32>)>,
-    ) -> Result<Option<Vec<Ruled>>, PipelineError> {
-        let keys: Vec<PinKey> = routes.iter().filter_map(|(route, _)| route.pin_key()).collect();
-        let pins = self.pins(catalog, budget, &keys).await?;
-        let mut pins = pins.into_iter();
-        let mut complete = true;
-        let mut by_rulebook: Vec<Ruled> = Vec::new();
-        for (route, records) in routes {
-            let active = catalog.active(&route.race_type).expect("routed by it").rulebook.book.version;
-            let version = match &route.pinned {
-                None => active,
-                Some(value) => {
-                    let pin = pins.next().expect("a pin for each key");
-                    let known = catalog.plan(&route.race_type, pin.version);
-                    if known.is_none_or(|plan| *plan.rulebook.digest.as_bytes() != pin.rulebook) {
-                        self.rulebooks.recall(&route.race_type, pin).map_err(|reason| PipelineError::Pin {
-                            race_type: route.race_type.clone(),
-                            value: value.clone(),
-                            version: pin.version,
-                            reason,
-                        })?;
-                        complete = false;
-                    }
-                    pin.version
-                }
-            };
-            match by_rulebook.iter_mut().find(|(race_type, other, _)| *race_type == route.race_type && *other == version) {
-                Some((_, _, all)) => all.extend(records),
-                None => by_rulebook.push((route.race_type, version, records)),
-            }
-        }
-        for (_, _, records) in &mut by_rulebook {
-            if !records.is_sorted() {
-                records.sort_unstable();
-            }
-        }
-        Ok(complete.then_some(by_rulebook))
-    }
-
-    /// The pins of races; those that have none are pinned to what is active.
-    async fn pins(
-        &self,
-        catalog: &Catalog,
-        budget: RetryBudget<'_>,
-        keys: &[PinKey],
-    ) -> Result<Vec<Pin>, PipelineError> {
-        let remembered = |key: &PinKey| self.pins.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied();
-        let mut pins: Vec<Option<Pin>> = keys.iter().map(remembered).collect();
-        let unknown: Vec<PinKey> =
-            keys.iter().zip(&pins).filter(|(_, pin)| pin.is_none()).map(|(key, _)| key.clone()).collect();
-        if !unknown.is_empty() {
-            let mut found = budget.retry(|| self.store.pins(&unknown)).await?;
-            let fresh: Vec<(PinKey, Pin)> = unknown
-                .iter()
-                .zip(&found)
-                .filter(|(_, pin)| pin.is_none())
-                .map(|(key, _)| {
-                    let rulebook = &catalog.active(&key.race_type).expect("routed by it").rulebook;
-                    let pin = Pin { version: rulebook.book.version, rulebook: *rulebook.digest.as_bytes() };
-                    (key.clone(), pin)
-                })
-                .collect();
-            if !fresh.is_empty() {
-                let mut stand = budget.retry(|| self.store.pin(&fresh)).await?.into_iter();
-                found.iter_mut().filter(|pin| pin.is_none()).for_each(|pin| *pin = stand.next());
-            }
-            let mut memory = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
-            if memory.len() + unknown.len() > REMEMBERED_PINS {
-                memory.clear();
-            }
-            memory.extend(unknown.into_iter().zip(found.iter().flatten().copied()));
-            let mut found = found.into_iter();
-            pins.iter_mut().filter(|pin| pin.is_none()).for_each(|pin| *pin = found.next().flatten());
-        }
-        Ok(pins.into_iter().map(|pin| pin.expect("found, or pinned just now")).collect())
     }
 }
 
-pub(crate) type Prepared = (Arc<Catalog>, ProjectedRows, Rejected, Vec<Ruled>);
-
-/// Race type, version, and the records that go by them, ascending.
-pub(crate) type Ruled = (String, u64, Vec<u32>);
-
-/// Gathers, validates and scores the records of each ruling.
-pub(crate) fn evaluate<'c>(
-    catalog: &'c Catalog,
-    batch: &Batch,
-    rows_of_fields: &ProjectedRows,
-    routes: Vec<Ruled>,
-    dead: &mut Rejected,
-    summary: &mut Summary,
-    clock: &mut Clock,
+/// Validates and scores the records of each rulebook.
+pub(crate) fn evaluate<'c, S>(
+    context: &mut Context<'_, S>,
+    projected: &'c ProjectedBatch<'_>,
+    routed: Vec<RoutedRecords>,
 ) -> Result<Vec<RecordBatch<'c>>, PipelineError> {
     let mut record_batches = Vec::new();
-    for (race_type, version, records) in routes {
-        let plan = catalog.plan(&race_type, version).expect("the catalog holds it");
-        *summary.by_rulebook.entry((race_type, version)).or_default() += records.len() as u64;
-        let mut record_batch = RecordBatch::gather(plan, &catalog.projection, batch, rows_of_fields, records, dead);
-        clock.lap(summary, Stage::Gather);
-        validate(&mut record_batch, dead, &mut summary.fuel)?;
-        clock.lap(summary, Stage::Validate);
-        score(&mut record_batch, dead, &mut summary.fuel)?;
-        clock.lap(summary, Stage::Score);
+    for routed in routed {
+        let mut record_batch = columns::build(context, projected, routed);
+        context.book(Stage::Columns);
+        validate(context, &mut record_batch)?;
+        context.book(Stage::Validate);
+        score(context, &mut record_batch)?;
+        context.book(Stage::Score);
         record_batches.push(record_batch);
     }
     Ok(record_batches)
-}
-
-/// The dead letters of a batch, in its order.
-pub(crate) fn dead_letters(batch: &Batch, mut dead: Rejected, folded: &mut HashMap<u32, Vec<Key>>) -> Vec<(u32, DeadLetter)> {
-    dead.sort_by_key(|(record, _)| *record);
-    let letter = |(record, reason)| {
-        let mut letter = DeadLetter::of(batch, record, reason);
-        letter.folded.extend(folded.remove(&record).unwrap_or_default());
-        (record, letter)
-    };
-    dead.into_iter().map(letter).collect()
-}
-
-/// Tells the stages' times.
-pub(crate) struct Clock(pub(crate) Instant);
-
-impl Clock {
-    /// Books the time since the last lap to a stage.
-    pub(crate) fn lap(&mut self, summary: &mut Summary, stage: Stage) {
-        let now = Instant::now();
-        let spent: Duration = now - std::mem::replace(&mut self.0, now);
-        summary.time[stage as usize] += spent;
-    }
 }

@@ -1,33 +1,33 @@
-//! The loop: batches from a source through a pipeline, until the source ends or the process is told to stop.
+//! Batch after batch from a source through a pipeline, until the source ends or the process is stopped.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::batch::{Batch, BatchLimits};
-use crate::commit::RetryBudget;
-use crate::pipeline::{Pipeline, PipelineError};
-use crate::receive::{Source, SourceError};
+use crate::error::PipelineError;
+use crate::model::{Batch, BatchLimits};
+use crate::pipeline::Pipeline;
+use crate::stages::receive::{Source, SourceError};
 use crate::store::Store;
 use crate::summary::{Stage, Summary};
 
-/// Batches that are read ahead of the one in hand. More would be memory, not speed: reading is much quicker than the
-/// rest.
+/// Batches that are read ahead of the current one. More would cost memory without being faster: reading is much faster
+/// than the other stages.
 const READ_AHEAD: usize = 1;
 
-/// Why a run ended before its time.
+/// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The source can't be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// A batch can't be done.
+    /// A batch can't be processed.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
 }
 
-/// Takes batches from a source through a pipeline until the source ends or `stop` is ready, which lets the batch in hand
-/// end. `progress` hears of each batch that is done.
+/// Takes batches from a source through a pipeline until the source ends or `stop` is ready; the current batch is finished
+/// first. `progress` is called after each batch.
 pub async fn run<S: Store>(
     mut source: impl Source + 'static,
     pipeline: &Pipeline<S>,
@@ -35,14 +35,15 @@ pub async fn run<S: Store>(
     stop: impl Future<Output = ()>,
     mut progress: impl FnMut(&Batch, &Summary),
 ) -> Result<Summary, RunError> {
+    let mut summary = Summary::default();
     let shard = Arc::clone(source.shard());
-    let budget = RetryBudget { policy: &pipeline.retry, deadline: None };
-    let checkpoint = budget.retry(|| pipeline.store().checkpoint(&shard)).await.map_err(PipelineError::from)?;
+    let budget = pipeline.context(None, &mut summary).budget;
+    let checkpoint = budget.retry(|| pipeline.store().get_checkpoint(&shard)).await.map_err(PipelineError::from)?;
     source.resume(checkpoint.as_ref())?;
 
     let (sender, mut batches) = tokio::sync::mpsc::channel::<Result<Batch, SourceError>>(READ_AHEAD);
     let reader = std::thread::Builder::new().name("paceline-source".to_owned()).spawn(move || {
-        // Ends with the source, with its first error, or when nobody listens any more.
+        // It ends with the source, with the source's first error, or when the receiver is dropped.
         while let Some(batch) = source.next(&limits).transpose() {
             let failed = batch.is_err();
             if sender.blocking_send(batch).is_err() || failed {
@@ -50,10 +51,9 @@ pub async fn run<S: Store>(
             }
         }
     });
-    // Not joined: after a stop it may wait for input that never comes, and it holds nothing that has to be put away.
-    let _reader = reader.map_err(|error| SourceError(error.to_string()))?;
+    // It is not joined: after a stop it may wait for input that never comes, and it holds nothing that needs closing.
+    let _reader = reader.map_err(SourceError::Thread)?;
 
-    let mut summary = Summary::default();
     let mut stop = std::pin::pin!(stop);
     loop {
         let waiting = Instant::now();

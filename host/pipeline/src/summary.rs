@@ -1,23 +1,23 @@
-//! What a run came to.
+//! Counts and times of a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use paceline_engine::Digest;
 
-use crate::dead_letter::Cause;
+use crate::model::Cause;
 
 macro_rules! stages {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
-        /// Where a batch's time goes.
+        /// The stages whose time is measured.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Stage { $($(#[$doc])* $name,)* }
 
         impl Stage {
-            /// All of them, in order.
+            /// All stages, in order.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The word for it.
+            /// The name in reports and metrics.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
@@ -32,63 +32,63 @@ stages! {
     Project "project"
     /// Choosing the rulebooks.
     Route "route"
-    /// Making columns of the cells.
-    Gather "gather"
-    /// In the validators.
+    /// Building the plugins' columns.
+    Columns "columns"
+    /// The validators.
     Validate "validate"
-    /// In the scorer.
+    /// The scorer.
     Score "score"
-    /// Reading the groups' items.
+    /// Loading the groups.
     Load "load"
-    /// Finding the groups, and in the aggregators.
+    /// Finding the groups, and the aggregators.
     Fold "fold"
-    /// Writing the groups' items.
+    /// Writing the groups.
     Commit "commit"
-    /// Keeping dead letters and making everything last.
+    /// Storing dead letters and the checkpoint.
     Acknowledge "acknowledge"
 }
 
 /// Fuel by plugin.
 pub type Fuel = BTreeMap<Digest, u64>;
 
-/// What a run came to.
+/// Counts and times of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Records that are done, dead letters included.
+    /// Committed records, dead letters included.
     pub records: u64,
-    /// Batches that they came in.
+    /// Batches.
     pub batches: u64,
     /// Dead letters by cause.
-    pub dead: BTreeMap<Cause, u64>,
-    /// Writes of groups.
+    pub dead_letters: BTreeMap<Cause, u64>,
+    /// Groups written.
     pub groups: u64,
-    /// Rows that were folded before, by their group's fence: a record counts once for each of its groups.
+    /// Rows that their groups held already. A record counts once for each of its groups.
     pub duplicates: u64,
-    /// Writes that others were ahead of.
+    /// Writes that met a conflict.
     pub conflicts: u64,
-    /// Fuel that each plugin used.
+    /// Fuel by plugin.
     pub fuel: Fuel,
-    /// Records judged by each rulebook: race type and version.
+    /// Records evaluated, by race type and version of the rulebook.
     pub by_rulebook: BTreeMap<(String, u64), u64>,
     /// Time by stage; see [`Stage`].
     pub time: [Duration; Stage::ALL.len()],
 }
 
 impl Summary {
-    /// All dead letters.
-    pub fn dead_letters(&self) -> u64 {
-        self.dead.values().sum()
+    /// The number of dead letters.
+    pub fn dead_letter_count(&self) -> u64 {
+        self.dead_letters.values().sum()
     }
 
-    /// Adds what another one counted.
+    /// Adds another summary.
     pub fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.batches += other.batches;
         self.groups += other.groups;
         self.duplicates += other.duplicates;
         self.conflicts += other.conflicts;
-        for (cause, count) in &other.dead {
-            *self.dead.entry(*cause).or_default() += count;
+        for (cause, count) in &other.dead_letters {
+            *self.dead_letters.entry(*cause).or_default() += count;
         }
         for (plugin, fuel) in &other.fuel {
             *self.fuel.entry(*plugin).or_default() += fuel;

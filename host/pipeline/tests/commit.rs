@@ -5,9 +5,9 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use paceline_pipeline::batch::{Batch, BatchLimits};
-use paceline_pipeline::dead_letter::DeadLetter;
-use paceline_pipeline::store::{Item, Key};
+use paceline_pipeline::model::{Batch, BatchLimits};
+use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::model::{Item, Key};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, PipelineError, RetryPolicy, Rulebooks};
 use support::{Shared, batch, block_on, host, outcome, rulebooks, safe};

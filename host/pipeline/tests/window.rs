@@ -5,7 +5,7 @@ mod support;
 use std::sync::{Arc, LazyLock};
 
 use paceline_pipeline::Rulebooks;
-use paceline_pipeline::batch::Batch;
+use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
 use proptest::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use paceline_pipeline::batch::{Batch, BatchLimits, Checkpoint};
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint};
 use paceline_pipeline::receive::{Source, SourceError};
 
 use super::{Messages, Race};

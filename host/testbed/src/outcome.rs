@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use paceline_engine::{Engine, Limits};
-use paceline_pipeline::batch::{Batch, BatchLimits};
-use paceline_pipeline::dead_letter::DeadLetter;
-use paceline_pipeline::pointer::Pointer;
-use paceline_pipeline::registry::{Registry, Watch};
-use paceline_pipeline::store::{Attribute, Item, Key, MemoryStore};
+use paceline_pipeline::model::{Batch, BatchLimits};
+use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::model::Pointer;
+use paceline_pipeline::rules::{Registry, RulebookFolder};
+use paceline_pipeline::model::{Attribute, Item, Key};
+use paceline_pipeline::store::MemoryStore;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks, Store};
 use paceline_simulator::{Messages, PartitionKey, Race};

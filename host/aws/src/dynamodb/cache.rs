@@ -7,7 +7,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
-use paceline_pipeline::store::{Item, Key};
+use paceline_pipeline::model::{Item, Key};
 
 /// What stands at a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,7 +84,7 @@ mod tests {
     use std::sync::Arc;
 
     use paceline_pipeline::dedup::{DedupState, OrdinalSet};
-    use paceline_pipeline::store::Provenance;
+    use paceline_pipeline::model::Provenance;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use paceline_pipeline::store::{Attribute, Item, Key, RESERVED_PREFIX, Provenance, check_key};
+use paceline_pipeline::model::{Attribute, Item, Key, Provenance, RESERVED_PREFIX};
 
 use super::cache::CachedItem;
 
@@ -266,7 +266,7 @@ fn integer(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use paceline_pipeline::dedup::{DedupState, OrdinalSet, LastPositions};
-    use paceline_pipeline::position::RecordPosition;
+    use paceline_pipeline::model::RecordPosition;
     use proptest::prelude::*;
 
     use super::*;

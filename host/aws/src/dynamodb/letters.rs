@@ -11,9 +11,10 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity, ReturnValue,
     ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
-use paceline_pipeline::dead_letter::{Cause, DeadLetter, Reason};
-use paceline_pipeline::position::RecordPosition;
-use paceline_pipeline::store::{RESERVED_PREFIX, PARTITION_BYTES, StoreError};
+use paceline_pipeline::model::{Cause, DeadLetter, Reason};
+use paceline_pipeline::model::RecordPosition;
+use paceline_pipeline::model::{PARTITION_BYTES, RESERVED_PREFIX};
+use paceline_pipeline::store::StoreError;
 
 use super::DynamoDbStore;
 use super::error::{TableError, TableErrorKind};
@@ -394,7 +395,7 @@ fn decode(map: &Map) -> Option<DeadLetter> {
 
 #[cfg(test)]
 mod tests {
-    use paceline_pipeline::store::Key;
+    use paceline_pipeline::model::Key;
     use proptest::prelude::*;
 
     use super::*;

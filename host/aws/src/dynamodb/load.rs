@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
-use paceline_pipeline::store::{Item, Key, RESERVED_PREFIX, PARTITION_BYTES, StoreError, check_key};
+use paceline_pipeline::model::{Item, Key, PARTITION_BYTES, RESERVED_PREFIX};
+use paceline_pipeline::store::StoreError;
 
 use super::DynamoDbStore;
 use super::cache::CachedItem;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
-use paceline_pipeline::batch::Checkpoint;
-use paceline_pipeline::store::{Key, Pin, PinKey, SORT_BYTES, StoreError};
+use paceline_pipeline::model::Checkpoint;
+use paceline_pipeline::model::{Key, SORT_BYTES};
+use paceline_pipeline::store::{Pin, PinKey, StoreError};
 
 use super::DynamoDbStore;
 use super::error::{TableError, TableErrorKind};

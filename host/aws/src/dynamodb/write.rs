@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum as Code, BatchStatementRequest, BatchStatementResponse,
     ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
 };
-use paceline_pipeline::store::{StoreError, Write, Written};
+use paceline_pipeline::store::{StoreError, Write, WriteOutcome};
 
 use super::cache::CachedItem;
 use super::error::{TableError, TableErrorKind, TableRef};
@@ -53,8 +53,8 @@ struct Sender {
 }
 
 impl DynamoDbStore {
-    pub(super) async fn write_items(&self, writes: &[Write]) -> Result<Vec<Written>, StoreError> {
-        let mut ended: Vec<Option<Written>> = vec![None; writes.len()];
+    pub(super) async fn write_items(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
+        let mut ended: Vec<Option<WriteOutcome>> = vec![None; writes.len()];
         let mut open: Vec<usize> = (0..writes.len()).collect();
         // One request must not name a key twice. Nearly always there is one round.
         while !open.is_empty() {
@@ -71,7 +71,7 @@ impl DynamoDbStore {
         &self,
         writes: &[Write],
         round: &[usize],
-        ended: &mut [Option<Written>],
+        ended: &mut [Option<WriteOutcome>],
     ) -> Result<(), StoreError> {
         // Out of the cache until the fate of the write is known, also if this future is dropped meanwhile.
         let taken = self.cache.take(round.iter().map(|&at| &writes[at].key));
@@ -89,7 +89,7 @@ impl DynamoDbStore {
                 ended[at] = Some(match end {
                     Ended::Done => {
                         self.cache.learn(key, CachedItem::of(item::as_read(item)));
-                        Written::Done
+                        WriteOutcome::Done
                     }
                     Ended::Met(map) => self.resolve_conflict(&writes[at], self.read(map)?.1),
                     Ended::Unmet => {
@@ -109,7 +109,7 @@ impl DynamoDbStore {
                             self.cache.learn(key, standing);
                         }
                         match StoreError::from(error) {
-                            StoreError::Transient(why) => Written::Transient(why),
+                            StoreError::Transient(why) => WriteOutcome::Transient(why),
                             broken => return Err(broken),
                         }
                     }
@@ -120,7 +120,7 @@ impl DynamoDbStore {
     }
 
     /// Finds out what stands where a condition failed.
-    async fn look(&self, writes: &[Write], unmet: Vec<usize>, ended: &mut [Option<Written>]) -> Result<(), StoreError> {
+    async fn look(&self, writes: &[Write], unmet: Vec<usize>, ended: &mut [Option<WriteOutcome>]) -> Result<(), StoreError> {
         if unmet.is_empty() {
             return Ok(());
         }
@@ -135,7 +135,7 @@ impl DynamoDbStore {
                 Ok(())
             }
             Err(StoreError::Transient(why)) => {
-                unmet.into_iter().for_each(|at| ended[at] = Some(Written::Transient(why.clone())));
+                unmet.into_iter().for_each(|at| ended[at] = Some(WriteOutcome::Transient(why.clone())));
                 Ok(())
             }
             Err(broken) => Err(broken),
@@ -144,10 +144,10 @@ impl DynamoDbStore {
 
     /// The condition failed, and it is known what stands there. If that is what was to be written, an earlier attempt
     /// has come through whose answer was lost.
-    fn resolve_conflict(&self, write: &Write, standing: CachedItem) -> Written {
+    fn resolve_conflict(&self, write: &Write, standing: CachedItem) -> WriteOutcome {
         let ours = standing.item.as_ref().is_some_and(|found| *found == item::as_read(&write.item));
         self.cache.correct(&write.key, standing);
-        if ours { Written::Done } else { Written::Conflict }
+        if ours { WriteOutcome::Done } else { WriteOutcome::Conflict }
     }
 }
 
@@ -334,7 +334,7 @@ fn is_plain(name: &str, others: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use paceline_pipeline::dedup::{DedupState, OrdinalSet};
-    use paceline_pipeline::store::{Attribute, Item, Key, Provenance};
+    use paceline_pipeline::model::{Attribute, Item, Key, Provenance};
 
     use super::*;
 

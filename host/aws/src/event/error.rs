@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use paceline_pipeline::position::NotASequenceNumber;
+use paceline_pipeline::model::NotASequenceNumber;
 
 /// The event can't be read. None of its records was touched, and the same event would fail again: either something
 /// other than a Kinesis event source mapping invokes the function, or Lambda's format has changed.

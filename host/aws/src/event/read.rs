@@ -1,7 +1,7 @@
 //! The event as a whole, and its records one by one into the batch.
 
-use paceline_pipeline::batch::{Batch, Record, Span};
-use paceline_pipeline::position::RecordPosition;
+use paceline_pipeline::model::{Batch, Record, Span};
+use paceline_pipeline::model::RecordPosition;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paceline_pipeline::batch::{Batch, BatchLimits, Checkpoint};
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint};
 use paceline_pipeline::store::{Store, StoreError};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, PipelineError};

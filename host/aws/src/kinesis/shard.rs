@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_pipeline::Pipeline;
-use paceline_pipeline::batch::{Batch, BatchLimits, Checkpoint};
-use paceline_pipeline::position::SequenceNumber;
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint};
+use paceline_pipeline::model::SequenceNumber;
 use paceline_pipeline::store::{Store, StoreError};
 use paceline_pipeline::summary::Summary;
 use tokio::sync::mpsc;

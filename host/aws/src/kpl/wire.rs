@@ -14,7 +14,7 @@
 //! By hand, because spans are wanted, and a library would copy or count references for each user record. The tests hold
 //! it against `prost`.
 
-use paceline_pipeline::batch::Span;
+use paceline_pipeline::model::Span;
 
 /// Groups within groups that are followed. The format has none at all; as many as protobuf's own libraries follow.
 const DEPTH: u32 = 100;

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use paceline_config::Config;
 use paceline_engine::Digest;
 use paceline_pipeline::Store;
-use paceline_pipeline::dead_letter::{Cause, DeadLetter};
+use paceline_pipeline::model::{Cause, DeadLetter};
 use paceline_pipeline::receive::Redrive;
 use paceline_pipeline::run::run;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use paceline_pipeline::Store;
-use paceline_pipeline::store::{Attribute, Item};
+use paceline_pipeline::model::{Attribute, Item};
 
 use super::{ConfigArgument, open_store, runtime};
 use crate::Failure;

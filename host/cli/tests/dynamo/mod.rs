@@ -10,9 +10,10 @@ use paceline_aws::DynamoDbStore;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
 use paceline_pipeline::Store;
-use paceline_pipeline::dead_letter::DeadLetter;
+use paceline_pipeline::model::DeadLetter;
 use paceline_pipeline::dedup::{Fence, LastPositions};
-use paceline_pipeline::store::{Attribute, EmbeddedStore, Item, Key};
+use paceline_pipeline::model::{Attribute, Item, Key};
+use paceline_pipeline::store::EmbeddedStore;
 use paceline_testbed::dynamodb::{endpoint, unique};
 
 use crate::support::{DedupMode, RecordPosition, block_on, joined, rulebook};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use paceline_aws::kpl::Aggregator;
 use paceline_pipeline::Store;
-use paceline_pipeline::batch::Checkpoint;
+use paceline_pipeline::model::Checkpoint;
 use paceline_pipeline::store::EmbeddedStore;
 use paceline_testbed::outcome::{DedupMode, Message, block_on};
 use paceline_testbed::scripted::{Said, Scripted};

@@ -9,8 +9,9 @@ use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
 use paceline_pipeline::Store;
-use paceline_pipeline::dead_letter::DeadLetter;
-use paceline_pipeline::store::{EmbeddedStore, Item, Key};
+use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::store::EmbeddedStore;
+use paceline_pipeline::model::{Item, Key};
 pub use paceline_testbed::outcome::{DedupMode, block_on, plugin_lines, plugins};
 use serde_json::Value;
 use tempfile::TempDir;

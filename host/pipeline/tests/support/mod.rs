@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use paceline_engine::{Engine, Limits};
-use paceline_pipeline::batch::{Batch, BatchLimits, Checkpoint};
-use paceline_pipeline::dead_letter::DeadLetter;
-use paceline_pipeline::pipeline::Done;
-use paceline_pipeline::pointer::Pointer;
-use paceline_pipeline::registry::{Event, Registry, Watch};
-use paceline_pipeline::store::{Item, Key, MemoryStore, Pin, PinKey, StoreError, Write, Written};
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint};
+use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::ProcessOutcome;
+use paceline_pipeline::model::Pointer;
+use paceline_pipeline::rules::{Registry, RulebookEvent, RulebookFolder};
+use paceline_pipeline::model::{Item, Key};
+use paceline_pipeline::store::{MemoryStore, Pin, PinKey, StoreError, Write, WriteOutcome};
 use paceline_pipeline::{Pipeline, PipelineError, RetryPolicy, Rulebooks, Store};
 
 /// A store that several hosts share, and that misbehaves as one in the cloud does.
@@ -54,9 +55,9 @@ impl Store for Shared {
         self.call(self.store.load(keys)).await
     }
 
-    async fn write(&self, writes: &[Write]) -> Result<Vec<Written>, StoreError> {
+    async fn write(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
         if self.contended {
-            return Ok(vec![Written::Conflict; writes.len()]);
+            return Ok(vec![WriteOutcome::Conflict; writes.len()]);
         }
         if let Some(rival) = &self.rival
             && !self.came.swap(true, Ordering::Relaxed)

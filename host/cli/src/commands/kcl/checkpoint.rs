@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use paceline_pipeline::position::RecordPosition;
+use paceline_pipeline::model::RecordPosition;
 
 use super::processor::{Processor, Stop};
 use super::protocol::{self, Answer, Message};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use paceline_config::{AnyStore, Config};
 use paceline_pipeline::Pipeline;
-use paceline_pipeline::batch::{Batch, BatchLimits};
-use paceline_pipeline::pipeline::Done;
+use paceline_pipeline::model::{Batch, BatchLimits};
+use paceline_pipeline::ProcessOutcome;
 use paceline_pipeline::summary::Summary;
 
 use super::batches;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use paceline_pipeline::position::RecordPosition;
+use paceline_pipeline::model::RecordPosition;
 use serde::{Deserialize, Serialize};
 
 use crate::Failure;

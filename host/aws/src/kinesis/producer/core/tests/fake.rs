@@ -1,6 +1,6 @@
 //! A stream that splits, and takes and refuses as a test says.
 
-use paceline_pipeline::batch::Batch;
+use paceline_pipeline::model::Batch;
 
 use super::super::{PutResult, Request, ShardMap};
 use crate::kinesis::error::{StreamErrorKind, StreamError};

@@ -1,0 +1,110 @@
+//! Why a batch could not be processed, by what the caller does about it.
+
+use std::error::Error;
+use std::fmt;
+
+use paceline_engine::EngineError;
+
+use crate::rules::RulebookError;
+use crate::store::StoreError;
+
+/// Why a batch could not be processed. Nothing of it is acknowledged; dedup absorbs the replay of what was written.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The sandbox has no room.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The rulebook that a race is pinned to can't be loaded.
+    #[error("race `{value}` of race type {race_type} is pinned to version {version}")]
+    Pin {
+        /// The race type.
+        race_type: String,
+        /// The value of the pinned field.
+        value: String,
+        /// The rulebook's version.
+        version: u64,
+        /// Why it can't be loaded.
+        source: RulebookError,
+    },
+    /// The rulebook that a window's records were evaluated by can't be loaded.
+    #[error("the window holds records of race type {race_type}, version {version}")]
+    Window {
+        /// The race type.
+        race_type: String,
+        /// The rulebook's version.
+        version: u64,
+        /// Why it can't be loaded.
+        source: RulebookError,
+    },
+    /// Other hosts wrote the same groups at each attempt.
+    #[error(
+        "{groups} groups, {key} among them, were changed by others at each of {attempts} attempts: is another host \
+         reading the same shard?"
+    )]
+    Contended {
+        /// How many groups.
+        groups: usize,
+        /// One of them.
+        key: String,
+        /// The number of attempts.
+        attempts: u32,
+    },
+}
+
+impl PipelineError {
+    /// Whether a retry of the batch may succeed without intervention: the store is throttled or unreachable, or another
+    /// host writes the same groups, as while one deployment or worker takes over from another.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Contended { .. } => true,
+            Self::Engine(_) | Self::Pin { .. } | Self::Window { .. } => false,
+        }
+    }
+}
+
+/// Displays an error and its sources: `what: cause: cause of that`. A cause whose text the text before it contains is
+/// left out.
+#[derive(Debug)]
+pub struct ErrorChain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for ErrorChain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.0.to_string();
+        f.write_str(&shown)?;
+        let mut next = self.0.source();
+        while let Some(error) = next {
+            let text = error.to_string();
+            if !shown.contains(&text) {
+                write!(f, ": {text}")?;
+                shown = text;
+            }
+            next = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_shows_each_cause_once() {
+        let cause = std::io::Error::other("the disk is full");
+        let error = PipelineError::from(StoreError::fatal("the store races.redb failed").with_source(cause));
+        assert_eq!(ErrorChain(&error).to_string(), "the store races.redb failed: the disk is full");
+        let embedded = StoreError::fatal("the store failed: the disk is full").with_source("the disk is full");
+        assert_eq!(ErrorChain(&embedded).to_string(), "the store failed: the disk is full");
+    }
+
+    #[test]
+    fn what_another_attempt_may_resolve_is_transient() {
+        assert!(PipelineError::from(StoreError::transient("throttled")).is_transient());
+        assert!(PipelineError::Contended { groups: 1, key: "race-1 / racer-1".to_owned(), attempts: 20 }.is_transient());
+        assert!(!PipelineError::from(StoreError::fatal("no such table")).is_transient());
+    }
+}

@@ -1,0 +1,30 @@
+//! What the stages work on: records and their positions, groups' keys and items, dead letters.
+//!
+//! # Layout
+//!
+//! - `position`: where a record is in its shard.
+//! - `record`, `batch`, `checkpoint`: records as they arrive, and how far a shard is read.
+//! - `pointer`, `fields`: fields of a payload, and their values in columns' order.
+//! - `key`, `item`: a group's key, and what the store holds of it.
+//! - `dead_letter`: records that could not be processed, with the reason.
+
+mod batch;
+mod checkpoint;
+mod dead_letter;
+mod fields;
+mod item;
+mod key;
+mod pointer;
+mod position;
+mod record;
+
+pub use batch::{Batch, BatchLimits};
+pub use checkpoint::Checkpoint;
+pub use dead_letter::{Cause, DeadLetter, Reason, UnknownCause};
+pub(crate) use fields::{FieldIndex, FieldValue, ProjectedRows};
+pub use item::{Attribute, Item, Provenance};
+pub use key::{Key, KeyError, PARTITION_BYTES, RESERVED_PREFIX, SORT_BYTES};
+pub use pointer::{NotAPointer, Pointer};
+pub(crate) use pointer::escape;
+pub use position::{NotASequenceNumber, RecordPosition, SequenceNumber};
+pub use record::{Record, Span};

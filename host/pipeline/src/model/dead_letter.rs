@@ -1,0 +1,164 @@
+//! Dead letters: records that could not be processed, kept whole with the reason, for inspection and redrive.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+
+use paceline_engine::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::key::Key;
+use super::position::RecordPosition;
+
+macro_rules! causes {
+    ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
+        /// Why a record could not be processed, by category.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Cause { $($(#[$doc])* $name,)* }
+
+        impl Cause {
+            /// All causes.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name in reports, metrics and arguments.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+causes! {
+    /// The payload has no bytes.
+    Empty "empty"
+    /// The payload is longer than `max-payload-bytes`.
+    TooLarge "too-large"
+    /// The data is not in the encoding that its sender declares.
+    Undecodable "undecodable"
+    /// The payload is not UTF-8.
+    NotUtf8 "not-utf8"
+    /// The payload is not a JSON object.
+    NotJson "not-json"
+    /// A field that a plugin or the rulebook reads is missing.
+    MissingField "missing-field"
+    /// A field has another type than a plugin or the rulebook reads.
+    WrongType "wrong-type"
+    /// No rulebook is active for the record's race type.
+    NoRulebook "no-rulebook"
+    /// A validator rejected the record.
+    Rejected "rejected"
+    /// The score is not a finite number.
+    BadScore "bad-score"
+    /// A plugin failed on the record.
+    PluginFailed "plugin-failed"
+    /// The item of the record's group can't take it.
+    BadGroup "bad-group"
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The text names no [`Cause`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such reason; the reasons are: {}", Cause::ALL.iter().map(|cause| cause.as_str()).collect::<Vec<_>>().join(", "))]
+pub struct UnknownCause;
+
+impl FromStr for Cause {
+    type Err = UnknownCause;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCause> {
+        Self::ALL.iter().copied().find(|cause| cause.as_str() == text).ok_or(UnknownCause)
+    }
+}
+
+/// Why a record could not be processed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The category.
+    pub cause: Cause,
+    /// The reason in words, with field and byte.
+    pub text: String,
+    /// The field at fault.
+    pub field: Option<String>,
+    /// The digest of the plugin that gave the reason.
+    pub plugin: Option<[u8; 32]>,
+    /// The rulebook that the record was evaluated by: race type and version.
+    pub rulebook: Option<(String, u64)>,
+}
+
+impl Reason {
+    /// A reason without field, plugin and rulebook.
+    pub fn new(cause: Cause, text: impl Into<String>) -> Self {
+        Self { cause, text: text.into(), field: None, plugin: None, rulebook: None }
+    }
+
+    /// Names the field.
+    pub fn at(mut self, field: impl ToString) -> Self {
+        self.field = Some(field.to_string());
+        self
+    }
+
+    /// Names the plugin.
+    pub fn by(mut self, plugin: Digest) -> Self {
+        self.plugin = Some(*plugin.as_bytes());
+        self
+    }
+
+    /// Names the rulebook.
+    pub fn under(mut self, race_type: &str, version: u64) -> Self {
+        self.rulebook = Some((race_type.to_owned(), version));
+        self
+    }
+}
+
+/// A record that could not be processed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Shard and position, so that the same record is stored once.
+    pub id: String,
+    /// The record's shard.
+    pub shard: String,
+    /// The record's position in its shard.
+    pub position: RecordPosition,
+    /// The partition key, where the stream has one.
+    pub partition_key: Option<String>,
+    /// The arrival in the stream, in milliseconds since 1970.
+    pub arrival_ms: Option<i64>,
+    /// The payload. It is whole unless `cut_from` is set.
+    pub payload: Vec<u8>,
+    /// The payload's full length in bytes, if it was cut.
+    pub cut_from: Option<u64>,
+    /// Why it is a dead letter.
+    pub reason: Reason,
+    /// The sequence number under which a redrive processes it. It is assigned once, so that a redrive that is killed and
+    /// started again meets the dedup state with the same position.
+    pub redrive_sequence: Option<u64>,
+    /// Groups that hold the record already: it failed in another group after these were written. A redrive skips them.
+    pub folded: Vec<Key>,
+}
+
+impl DeadLetter {
+    /// The id of the dead letter of the record at this position.
+    pub fn id_of(shard: &str, position: RecordPosition) -> String {
+        match position.sub_sequence {
+            0 => format!("{shard}:{}", position.sequence),
+            sub_sequence => format!("{shard}:{}.{sub_sequence}", position.sequence),
+        }
+    }
+
+    /// The order of lists: by shard and position.
+    pub fn by_position(&self, other: &Self) -> Ordering {
+        self.shard.cmp(&other.shard).then(self.position.cmp(&other.position))
+    }
+
+    /// Assigns the sequence after `last`, unless the letter has one.
+    pub(crate) fn assign_redrive_sequence(&mut self, last: &mut u64) {
+        self.redrive_sequence.get_or_insert_with(|| {
+            *last += 1;
+            *last
+        });
+    }
+}

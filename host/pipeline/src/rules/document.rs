@@ -1,0 +1,277 @@
+//! The document of a rulebook: what a race type runs, in TOML. It is immutable once it was active.
+
+use std::collections::BTreeMap;
+
+use paceline_engine::{Digest, Settings};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::error::InvalidRulebook;
+use super::template::Template;
+use super::toml_error;
+use crate::model::Pointer;
+
+/// What a race type runs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rulebook {
+    /// The value of the routing field.
+    #[serde(deserialize_with = "race_type")]
+    pub race_type: String,
+    /// The version among the race type's rulebooks: a greater one is newer.
+    pub version: u64,
+    /// The field that identifies a race. A race keeps the rulebook that it began with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pointer>,
+    /// The validators, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validate: Vec<PluginUse>,
+    /// The scorer. Without one every score is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<PluginUse>,
+    /// The aggregators.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregate: Vec<AggregateUse>,
+}
+
+/// A plugin and its settings.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PluginUse {
+    /// A digest, or a name that is resolved to a digest before the rulebook is activated.
+    pub plugin: String,
+    /// What the plugin's `settings` import returns.
+    #[serde(default, deserialize_with = "settings", skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: Settings,
+}
+
+/// An aggregator, its groups and their attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AggregateUse {
+    /// A digest, or a name that is resolved to a digest before the rulebook is activated.
+    pub plugin: String,
+    /// How a record that is delivered again is recognized.
+    pub dedup: DedupRule,
+    /// What the plugin's `settings` import returns.
+    #[serde(default, deserialize_with = "settings", skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: Settings,
+    /// The key of a record's group.
+    pub key: KeyTemplate,
+    /// Other names for the plugin's outputs: `output` may be written as `GSI`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, String>,
+    /// Attributes that are written beside the plugin's outputs, from the last record folded. A template that is a single
+    /// field keeps the field's type.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, Template>,
+    /// Only records whose fields have these values are folded.
+    #[serde(default, rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
+    pub only: BTreeMap<Pointer, Literal>,
+}
+
+/// The key of a group's item.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyTemplate {
+    /// The partition key.
+    #[serde(rename = "PK")]
+    pub partition: Template,
+    /// The sort key.
+    #[serde(rename = "SK")]
+    pub sort: Template,
+}
+
+/// How a record that is delivered again is recognized.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DedupRule {
+    /// By its position in its shard: for groups whose records arrive in order from each shard.
+    Sequence,
+    /// By the integer in this field, which counts once in each group: for any order and any repetition.
+    Ordinal(Pointer),
+}
+
+/// A value to compare a field with.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Literal {
+    /// A boolean.
+    Boolean(bool),
+    /// An integer.
+    Integer(i64),
+    /// A text.
+    Text(String),
+}
+
+impl Rulebook {
+    /// Parses and checks a rulebook.
+    pub fn parse(text: &str) -> Result<Self, InvalidRulebook> {
+        let document: Self = toml_error::parse(text)?;
+        document.check().map_err(InvalidRulebook::Value)?;
+        Ok(document)
+    }
+
+    /// The plugins that it names: validators, scorer, aggregators.
+    pub(super) fn plugins(&self) -> impl Iterator<Item = &String> {
+        let evaluators = self.validate.iter().chain(&self.score).map(|used| &used.plugin);
+        evaluators.chain(self.aggregate.iter().map(|aggregate| &aggregate.plugin))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if self.race_type.is_empty()
+            || self.race_type.len() > 100
+            || !self.race_type.bytes().all(plain)
+            || self.race_type.starts_with('.')
+        {
+            return Err(format!(
+                "race-type = {:?}: a race type has 1 to 100 letters, digits, `.`, `_` and `-`, and does not begin with `.`",
+                self.race_type
+            ));
+        }
+        if self.aggregate.is_empty() {
+            return Err("no [[aggregate]]: nothing would be written".to_owned());
+        }
+        for (at, aggregate) in self.aggregate.iter().enumerate() {
+            let key = &aggregate.key;
+            if key.partition.fields().chain(key.sort.fields()).next().is_none() {
+                return Err(format!(
+                    "the key of [[aggregate]] `{}` has no field: every record of the race type would be one group",
+                    aggregate.plugin
+                ));
+            }
+            if self.aggregate[..at].iter().any(|other| other.key == *key) {
+                return Err(format!(
+                    "two [[aggregate]] have the key PK = {:?}, SK = {:?}: each needs its own items",
+                    key.partition, key.sort
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same rulebook with every plugin named by its digest.
+    pub fn resolved<E>(&self, mut resolve: impl FnMut(&str) -> Result<Digest, E>) -> Result<Self, E> {
+        let mut document = self.clone();
+        let names = document.validate.iter_mut().map(|plugin| &mut plugin.plugin);
+        let names = names.chain(document.score.iter_mut().map(|plugin| &mut plugin.plugin));
+        for name in names.chain(document.aggregate.iter_mut().map(|aggregate| &mut aggregate.plugin)) {
+            *name = resolve(name)?.to_string();
+        }
+        Ok(document)
+    }
+
+    /// Its canonical text.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a rulebook has only types that TOML has")
+    }
+}
+
+/// A race type may be written as a number, as messages write it.
+fn race_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a text or an integer")]
+    enum RaceType {
+        Text(String),
+        Integer(i64),
+    }
+    Ok(match RaceType::deserialize(deserializer)? {
+        RaceType::Text(text) => text,
+        RaceType::Integer(integer) => integer.to_string(),
+    })
+}
+
+/// Settings are texts for a plugin, but numbers and booleans need no quotes.
+fn settings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Settings, D::Error> {
+    let values = BTreeMap::<String, toml::Value>::deserialize(deserializer)?;
+    let text = |(name, value): (String, toml::Value)| match value {
+        toml::Value::String(text) => Ok((name, text)),
+        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => {
+            let text = value.to_string();
+            Ok((name, text))
+        }
+        _ => Err(D::Error::custom(format!("setting `{name}` is not a text, a number or a boolean"))),
+    };
+    values.into_iter().map(text).collect()
+}
+
+macro_rules! as_text {
+    ($type:ty) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+as_text!(Pointer);
+as_text!(Template);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOK: &str = r#"
+race-type = "3"
+version = 7
+pin = "/raceId"
+
+[[validate]]
+plugin = "telemetry"
+settings = { max-cadence = "90", min-second = 1 }
+
+[score]
+plugin = "output"
+
+[[aggregate]]
+plugin = "last-output"
+key = { PK = "race-{/raceId}", SK = "racer-{/racerId}" }
+attributes = { classId = "{/classId}" }
+dedup = "sequence"
+
+[[aggregate]]
+plugin = "best-output"
+key = { PK = "class-{/classId}", SK = "racer-{/racerId}" }
+dedup = { ordinal = "/raceId" }
+where = { "/event" = "final" }
+"#;
+
+    #[test]
+    fn a_rulebook_survives_being_written() {
+        let document = Rulebook::parse(BOOK).unwrap();
+        assert_eq!((document.race_type.as_str(), document.version), ("3", 7));
+        assert_eq!(document.validate[0].settings["min-second"], "1");
+        assert_eq!(document.aggregate[0].dedup, DedupRule::Sequence);
+        assert_eq!(document.aggregate[1].dedup, DedupRule::Ordinal(Pointer::parse("/raceId").unwrap()));
+        assert_eq!(Rulebook::parse(&document.to_toml()).unwrap(), document);
+    }
+
+    #[test]
+    fn a_wrong_rulebook_is_refused_with_what_is_wrong() {
+        let cases = [
+            ("race-type = \"3\"", "race-type = \"../3\"", "a race type has 1 to 100 letters"),
+            ("version = 7", "version = -7", "line 3"),
+            ("pin = \"/raceId\"", "pin = \"raceId\"", "`raceId` is not a JSON Pointer"),
+            ("plugin = \"output\"", "plugn = \"output\"", "Did you mean `plugin`?"),
+            ("{/racerId}\" }\nattributes", "{/racerId\" }\nattributes", "a `{` that is never closed"),
+            ("dedup = \"sequence\"", "dedup = \"seqence\"", "Did you mean `sequence`?"),
+            ("PK = \"class-{/classId}\"", "PK = \"race-{/raceId}\"", "two [[aggregate]] have the key"),
+            ("SK = \"racer-{/racerId}\" }\nfence", "SKU = \"x\" }\nfence", "unknown field `SKU`"),
+        ];
+        for (from, to, message) in cases {
+            assert!(BOOK.contains(from), "{from}");
+            let error = Rulebook::parse(&BOOK.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(message), "{to}: {error}");
+        }
+        let error = Rulebook::parse("race-type = 3\nversion = 1\n").unwrap_err().to_string();
+        assert!(error.contains("no [[aggregate]]"), "{error}");
+    }
+}

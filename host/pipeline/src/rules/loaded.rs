@@ -1,0 +1,212 @@
+//! A rulebook whose plugins are loaded.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use paceline_engine::{Aggregator, Component, Digest, Field, Kind, LoadError, Plugin, Role, Scorer, Validator, Value};
+
+use super::document::{AggregateUse, DedupRule, Rulebook};
+use super::error::RulebookError;
+use super::template::Template;
+use crate::model::{Pointer, Provenance, RESERVED_PREFIX};
+
+/// A rulebook whose plugins are loaded.
+#[derive(Debug)]
+pub(crate) struct LoadedRulebook {
+    /// The document, with every plugin named by its digest.
+    pub(crate) document: Rulebook,
+    /// The digest of the document's text.
+    pub(crate) digest: Digest,
+    /// The columns that the plugins read, each once.
+    pub(crate) inputs: Vec<InputColumn>,
+    /// The validators, each with the indexes of its columns in `inputs`.
+    pub(crate) validators: Vec<(Validator, Vec<usize>)>,
+    /// The scorer with the indexes of its columns in `inputs`.
+    pub(crate) scorer: Option<(Scorer, Vec<usize>)>,
+    pub(crate) aggregates: Vec<LoadedAggregate>,
+}
+
+/// A column that plugins read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct InputColumn {
+    pub(crate) source: InputSource,
+    pub(crate) kind: Kind,
+    pub(crate) default: Option<Value>,
+}
+
+/// Where a column's values come from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum InputSource {
+    Field(Pointer),
+    Payload,
+    PartitionKey,
+    ArrivalMs,
+}
+
+/// An aggregator and its groups.
+#[derive(Debug)]
+pub(crate) struct LoadedAggregate {
+    pub(crate) aggregator: Aggregator,
+    /// The indexes of its columns in [`LoadedRulebook::inputs`].
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) rule: AggregateUse,
+    pub(crate) provenance: Arc<Provenance>,
+    /// The names under which its outputs are written, in the aggregator's order.
+    pub(crate) outputs: Vec<Arc<str>>,
+}
+
+/// Names of attributes that belong to the key.
+const KEY_ATTRIBUTES: [&str; 2] = ["PK", "SK"];
+
+impl LoadedRulebook {
+    /// Gives each plugin its role and settings. An error names the plugin that is refused, and why.
+    pub(crate) fn new(
+        document: Rulebook,
+        component: impl Fn(Digest) -> Option<Component>,
+    ) -> Result<Self, RulebookError> {
+        let find = |plugin: &str| -> Result<Component, RulebookError> {
+            let digest = digest_of(plugin)?;
+            let missing = || RulebookError::MissingPlugin(format!("plugin {digest} is not in the registry"));
+            component(digest).ok_or_else(missing)
+        };
+        let mut inputs = Vec::new();
+        let mut evaluators: Vec<Digest> = Vec::new();
+
+        let mut validators = Vec::new();
+        for used in &document.validate {
+            let refused = refused(Role::Validator, &used.plugin);
+            let validator = find(&used.plugin)?.validator(&used.settings).map_err(refused)?;
+            let columns = columns(&mut inputs, validator.plugin(), Role::Validator)?;
+            evaluators.push(validator.plugin().digest());
+            validators.push((validator, columns));
+        }
+        let mut scorer = None;
+        if let Some(used) = &document.score {
+            let refused = refused(Role::Scorer, &used.plugin);
+            let loaded = find(&used.plugin)?.scorer(&used.settings).map_err(refused)?;
+            let columns = columns(&mut inputs, loaded.plugin(), Role::Scorer)?;
+            evaluators.push(loaded.plugin().digest());
+            scorer = Some((loaded, columns));
+        }
+        let mut aggregates = Vec::new();
+        for rule in &document.aggregate {
+            let refused = refused(Role::Aggregator, &rule.plugin);
+            let aggregator = find(&rule.plugin)?.aggregator(&rule.settings).map_err(refused)?;
+            let columns = columns(&mut inputs, aggregator.plugin(), Role::Aggregator)?;
+            let outputs = outputs(rule, &aggregator).map_err(RulebookError::Mismatch)?;
+            let plugins = evaluators.iter().copied().chain([aggregator.plugin().digest()]);
+            let provenance = Arc::new(Provenance {
+                race_type: document.race_type.clone(),
+                version: document.version,
+                plugins: plugins.map(|digest| *digest.as_bytes()).collect(),
+            });
+            aggregates.push(LoadedAggregate { aggregator, inputs: columns, rule: rule.clone(), provenance, outputs });
+        }
+        let digest = Digest::of(document.to_toml().as_bytes());
+        Ok(Self { document, digest, inputs, validators, scorer, aggregates })
+    }
+
+    /// Every pointer that it reads.
+    pub(crate) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
+        let inputs = self.inputs.iter().filter_map(|input| match &input.source {
+            InputSource::Field(pointer) => Some(pointer),
+            _ => None,
+        });
+        let rules = self.document.aggregate.iter().flat_map(|rule| {
+            let key = rule.key.partition.fields().chain(rule.key.sort.fields());
+            let attributes = rule.attributes.values().flat_map(Template::fields);
+            let ordinal = match &rule.dedup {
+                DedupRule::Ordinal(pointer) => Some(pointer),
+                DedupRule::Sequence => None,
+            };
+            key.chain(attributes).chain(rule.only.keys()).chain(ordinal)
+        });
+        inputs.chain(rules).chain(&self.document.pin)
+    }
+
+    /// Whether a race type may change from this rulebook to another one while its stream flows.
+    pub(crate) fn check_successor(&self, next: &Self) -> Result<(), RulebookError> {
+        let (before, after) = (&self.document, &next.document);
+        if before.pin != after.pin {
+            let text = |pin: &Option<Pointer>| pin.as_ref().map_or("nothing".to_owned(), |pin| format!("`{pin}`"));
+            return Err(RulebookError::Incompatible(format!(
+                "it pins by {}, version {} by {}: races in progress would change their rulebook",
+                text(&after.pin),
+                before.version,
+                text(&before.pin)
+            )));
+        }
+        for rule in &before.aggregate {
+            if let Some(other) = after.aggregate.iter().find(|other| other.key == rule.key)
+                && other.dedup != rule.dedup
+            {
+                return Err(RulebookError::Incompatible(format!(
+                    "its groups PK = {:?}, SK = {:?} have another dedup than in version {}: records that are folded \
+                     already would not be recognized",
+                    rule.key.partition, rule.key.sort, before.version
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The digest by which a resolved rulebook names a plugin.
+pub(super) fn digest_of(plugin: &str) -> Result<Digest, RulebookError> {
+    plugin.parse().map_err(|error| RulebookError::MissingPlugin(format!("plugin `{plugin}`: {error}")))
+}
+
+fn refused(role: Role, plugin: &str) -> impl FnOnce(LoadError) -> RulebookError {
+    move |source| RulebookError::Plugin { plugin: format!("{role} {plugin}"), source }
+}
+
+/// The indexes of a plugin's fields among the inputs. Fields that no other plugin reads become inputs.
+fn columns(inputs: &mut Vec<InputColumn>, plugin: &Plugin, role: Role) -> Result<Vec<usize>, RulebookError> {
+    let column = |field: &Field| {
+        let source = match field.path.as_str() {
+            "@payload" => InputSource::Payload,
+            "@partition-key" => InputSource::PartitionKey,
+            "@arrival-ms" => InputSource::ArrivalMs,
+            path => InputSource::Field(
+                Pointer::parse(path)
+                    .map_err(|error| RulebookError::Mismatch(format!("{role} {}: {error}", plugin.digest())))?,
+            ),
+        };
+        let input = InputColumn { source, kind: field.kind, default: field.default.clone() };
+        Ok(inputs.iter().position(|other| *other == input).unwrap_or_else(|| {
+            inputs.push(input);
+            inputs.len() - 1
+        }))
+    };
+    plugin.fields().iter().map(column).collect()
+}
+
+/// The names under which an aggregator's outputs are written, or what is wrong with the rulebook's names.
+fn outputs(rule: &AggregateUse, aggregator: &Aggregator) -> Result<Vec<Arc<str>>, String> {
+    let (role, plugin) = (Role::Aggregator, &rule.plugin);
+    let offered: Vec<&str> = aggregator.outputs().iter().map(|output| output.name.as_str()).collect();
+    if let Some(unknown) = rule.outputs.keys().find(|name| !offered.contains(&name.as_str())) {
+        return Err(format!("{role} {plugin} has no output `{unknown}`; it has: {}", offered.join(", ")));
+    }
+    let renamed = |name: &&str| rule.outputs.get(*name).map_or(*name, String::as_str).into();
+    let outputs: Vec<Arc<str>> = offered.iter().map(renamed).collect();
+    let names: BTreeSet<&str> = outputs.iter().map(|name| &**name).collect();
+    for name in rule.attributes.keys().map(String::as_str).chain(names.iter().copied()) {
+        if KEY_ATTRIBUTES.contains(&name) {
+            return Err(format!("{role} {plugin}: the attribute `{name}` belongs to the key"));
+        }
+        if name.starts_with(RESERVED_PREFIX) {
+            return Err(format!(
+                "{role} {plugin}: the attribute `{name}`: names that begin with `{RESERVED_PREFIX}` are reserved for \
+                 the host"
+            ));
+        }
+    }
+    if names.len() != outputs.len() {
+        return Err(format!("{role} {plugin}: `outputs` gives two outputs one name"));
+    }
+    match rule.attributes.keys().find(|name| names.contains(name.as_str())) {
+        Some(twice) => Err(format!("the attribute `{twice}` is also an output of {role} {plugin}")),
+        None => Ok(outputs),
+    }
+}

@@ -1,0 +1,33 @@
+//! The stages of a batch: free functions over one [`Context`], called in order by the pipeline.
+//!
+//! # Layout
+//!
+//! In order:
+//! - [`receive`]: batches from files, standard input and dead letters.
+//! - `project`: the declared fields of each JSON payload.
+//! - `route`: the rulebook of each record.
+//! - `columns`: the columns that a rulebook's plugins read, as a `record_batch`.
+//! - `validate`, `score`: the plugins' verdict on each row.
+//! - `groups`: the groups of each row.
+//! - `commit`: load, fold and write the groups, again after a conflict; `fold`: rows into the groups' items;
+//!   `outputs`: the attributes of an item.
+//! - `acknowledge`: dead letters and the checkpoint.
+//!
+//! What they share:
+//! - `context`: the store, the retry budget and the books of one batch or window.
+//! - `rejected`: the records that become dead letters.
+
+pub(crate) mod acknowledge;
+pub(crate) mod columns;
+pub(crate) mod commit;
+pub(crate) mod context;
+pub(crate) mod fold;
+pub(crate) mod groups;
+pub(crate) mod outputs;
+pub(crate) mod project;
+pub mod receive;
+pub(crate) mod record_batch;
+pub(crate) mod rejected;
+pub(crate) mod route;
+pub(crate) mod score;
+pub(crate) mod validate;

@@ -1,0 +1,173 @@
+//! Columns: what a rulebook's plugins declared, as columns of its records.
+
+use paceline_engine::{ColumnBuf, Kind, PackedBuf, Value};
+
+use super::context::Context;
+use super::project::{ProjectedBatch, mismatch, with_article};
+use super::record_batch::RecordBatch;
+use super::route::RoutedRecords;
+use crate::model::{Cause, FieldValue, Reason};
+use crate::rules::{FieldConstraint, InputColumn, InputSource};
+
+/// Builds the columns of a rulebook's records. A record whose fields do not fit is rejected before a plugin sees it.
+pub(crate) fn build<'c, S>(
+    context: &mut Context<'_, S>,
+    projected: &'c ProjectedBatch<'_>,
+    routed: RoutedRecords,
+) -> RecordBatch<'c> {
+    let RoutedRecords { race_type, version, records } = routed;
+    let rulebook = projected.catalog.rulebook(&race_type, version).expect("the catalog holds it");
+    *context.summary.by_rulebook.entry((race_type, version)).or_default() += records.len() as u64;
+
+    let mut builder = ColumnBuilder { projected, records: &records, rejections: Vec::new() };
+    for &(field, constraint) in &rulebook.constraints {
+        for (row, &record) in records.iter().enumerate() {
+            let value = projected.rows.get(record, field);
+            if !constraint.allows(value) {
+                let pointer = projected.catalog.projection.pointer(field);
+                let reason = mismatch(projected.batch, record, pointer, value, constraint.wanted());
+                builder.rejections.push((row, reason));
+            }
+        }
+    }
+    let batch = projected.batch;
+    let columns = rulebook.inputs.iter().map(|(input, field)| match &input.source {
+        InputSource::Field(_) => {
+            let field = field.expect("a field input is bound to a field");
+            builder.column(input, |record| projected.rows.get(record, field))
+        }
+        InputSource::Payload => {
+            ColumnBuf::Blobs(records.iter().map(|&record| batch.payload(record as usize)).collect())
+        }
+        InputSource::PartitionKey => builder.column(input, |record| {
+            batch.records[record as usize].partition_key.map_or(FieldValue::Missing, FieldValue::Text)
+        }),
+        InputSource::ArrivalMs => builder.column(input, |record| {
+            batch.records[record as usize].arrival_ms.map_or(FieldValue::Missing, FieldValue::Integer)
+        }),
+    });
+    let columns = columns.collect();
+    let rejections = builder.rejections;
+    let mut record_batch = RecordBatch::new(rulebook, records, columns);
+    record_batch.reject(rejections, &mut context.rejected);
+    record_batch
+}
+
+impl FieldConstraint {
+    fn allows(self, value: FieldValue) -> bool {
+        use FieldValue::{Array, Boolean, Integer, Missing, Null, Object, Text, Unescaped};
+        match self {
+            Self::Integer => matches!(value, Integer(_)),
+            Self::Word => matches!(value, Integer(_) | Boolean(_) | Text(_) | Unescaped(_)),
+            Self::Scalar => !matches!(value, Missing | Null | Array | Object),
+        }
+    }
+
+    /// What is wanted, for messages.
+    fn wanted(self) -> &'static str {
+        match self {
+            Self::Integer => "an integer",
+            Self::Word => "a text or an integer",
+            Self::Scalar => "a single value",
+        }
+    }
+}
+
+/// Builds columns, and notes the rows whose values do not fit.
+struct ColumnBuilder<'a> {
+    projected: &'a ProjectedBatch<'a>,
+    records: &'a [u32],
+    rejections: Vec<(usize, Reason)>,
+}
+
+impl ColumnBuilder<'_> {
+    fn column(&mut self, input: &InputColumn, value: impl Fn(u32) -> FieldValue) -> ColumnBuf {
+        match input.kind {
+            Kind::Boolean => ColumnBuf::Booleans(self.plain(input, value, |value| match value {
+                FieldValue::Boolean(value) => Some(value),
+                _ => None,
+            })),
+            Kind::Integer => ColumnBuf::Integers(self.plain(input, value, |value| match value {
+                FieldValue::Integer(value) => Some(value),
+                _ => None,
+            })),
+            Kind::Number => ColumnBuf::Numbers(self.plain(input, value, |value| match value {
+                FieldValue::Number(value) => Some(value),
+                FieldValue::Integer(value) => Some(value as f64),
+                _ => None,
+            })),
+            Kind::Text | Kind::Blob => {
+                let mut texts = PackedBuf::default();
+                texts.ends.reserve(self.records.len());
+                for (row, &record) in self.records.iter().enumerate() {
+                    let found = value(record);
+                    match (self.projected.rows.text(self.projected.batch, found), &input.default) {
+                        (Some(text), _) => texts.push(text),
+                        (None, Some(Value::Text(default))) if matches!(found, FieldValue::Missing | FieldValue::Null) => {
+                            texts.push(default.as_bytes());
+                        }
+                        _ => {
+                            texts.push(b"");
+                            self.reject(input, row, record, found);
+                        }
+                    }
+                }
+                ColumnBuf::Texts(texts)
+            }
+        }
+    }
+
+    fn plain<T: Copy + Default + FromValue>(
+        &mut self,
+        input: &InputColumn,
+        value: impl Fn(u32) -> FieldValue,
+        convert: impl Fn(FieldValue) -> Option<T>,
+    ) -> Vec<T> {
+        let default = input.default.as_ref().and_then(T::from_value);
+        let mut values = Vec::with_capacity(self.records.len());
+        for (row, &record) in self.records.iter().enumerate() {
+            let found = value(record);
+            values.push(match (convert(found), default) {
+                (Some(value), _) => value,
+                (None, Some(default)) if matches!(found, FieldValue::Missing | FieldValue::Null) => default,
+                _ => {
+                    self.reject(input, row, record, found);
+                    T::default()
+                }
+            });
+        }
+        values
+    }
+
+    fn reject(&mut self, input: &InputColumn, row: usize, record: u32, found: FieldValue) {
+        let record_lacks = |name: &str| Reason::new(Cause::MissingField, format!("the record has no `{name}`")).at(name);
+        let reason = match &input.source {
+            InputSource::Field(pointer) => {
+                mismatch(self.projected.batch, record, pointer, found, with_article(input.kind))
+            }
+            InputSource::PartitionKey => record_lacks("@partition-key"),
+            InputSource::ArrivalMs => record_lacks("@arrival-ms"),
+            InputSource::Payload => record_lacks("@payload"),
+        };
+        self.rejections.push((row, reason));
+    }
+}
+
+trait FromValue: Sized {
+    fn from_value(value: &Value) -> Option<Self>;
+}
+
+macro_rules! from_value {
+    ($($type:ty: $variant:ident)*) => {
+        $(impl FromValue for $type {
+            fn from_value(value: &Value) -> Option<Self> {
+                match value {
+                    Value::$variant(value) => Some(*value),
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+
+from_value!(bool: Boolean i64: Integer f64: Number);

@@ -1,0 +1,164 @@
+//! Groups: which groups each row is folded into.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::context::Context;
+use super::project::ProjectedBatch;
+use super::record_batch::RecordBatch;
+use crate::model::{Cause, FieldValue, Key, ProjectedRows, Reason};
+use crate::rules::{BoundAggregate, BoundPart, KeyTemplate, LoadedAggregate};
+
+/// The groups of a batch's rows.
+pub(crate) struct Groups<'c> {
+    /// The groups' keys. A group is known by its index here.
+    pub(crate) keys: Vec<Key>,
+    /// What each aggregate of each record batch folds.
+    pub(crate) calls: Vec<Call>,
+    /// The key template of each group: two aggregates must not share an item.
+    templates: Vec<&'c KeyTemplate>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+}
+
+/// What one aggregate of one record batch folds.
+pub(crate) struct Call {
+    /// The index of the record batch.
+    pub(crate) record_batch: usize,
+    /// The index of the aggregate in its rulebook.
+    pub(crate) aggregate: usize,
+    /// Its rows, in the order of the batch.
+    pub(crate) rows: Vec<GroupRow>,
+}
+
+/// A row, and the group that it is folded into.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupRow {
+    /// The index of the record in the batch.
+    pub(crate) record: u32,
+    /// The index of the row in its record batch.
+    pub(crate) row: u32,
+    pub(crate) group: u32,
+    /// The ordinal by which dedup knows the row; 0 where dedup is by sequence.
+    pub(crate) ordinal: i64,
+}
+
+/// Finds the groups of all rows. Rows whose key no group may have are rejected.
+pub(crate) fn find<'c, S>(
+    context: &mut Context<'_, S>,
+    projected: &ProjectedBatch<'_>,
+    record_batches: &[RecordBatch<'c>],
+) -> Groups<'c> {
+    let mut groups = Groups {
+        keys: Vec::new(),
+        calls: Vec::new(),
+        templates: Vec::new(),
+        index: HashTable::new(),
+        hasher: DefaultHashBuilder::default(),
+    };
+    for (at, record_batch) in record_batches.iter().enumerate() {
+        let loaded = record_batch.rulebook.rulebook.aggregates.iter();
+        for (nth, (aggregate, bound)) in loaded.zip(&record_batch.rulebook.aggregates).enumerate() {
+            let rows = groups.rows(context, projected, record_batch, aggregate, bound);
+            groups.calls.push(Call { record_batch: at, aggregate: nth, rows });
+        }
+    }
+    groups
+}
+
+impl<'c> Groups<'c> {
+    /// The rows of one aggregate, with their groups.
+    fn rows<S>(
+        &mut self,
+        context: &mut Context<'_, S>,
+        projected: &ProjectedBatch<'_>,
+        record_batch: &RecordBatch<'c>,
+        aggregate: &'c LoadedAggregate,
+        bound: &BoundAggregate,
+    ) -> Vec<GroupRow> {
+        let ProjectedBatch { batch, rows: fields, .. } = projected;
+        let mut rows = Vec::with_capacity(record_batch.records.len());
+        let (mut partition, mut sort) = (String::new(), String::new());
+        let mut rendered: Option<u32> = None;
+        for (row, &record) in record_batch.records.iter().enumerate() {
+            let selected =
+                bound.only.iter().all(|(field, literal)| literal.equals(batch, fields, fields.get(record, *field)));
+            if !selected {
+                continue;
+            }
+            // Neighbours are mostly of the same partition: the same race.
+            if !rendered.is_some_and(|last| same_integers(&bound.partition, fields, last, record)) {
+                partition.clear();
+                BoundPart::render(&mut partition, &bound.partition, batch, fields, record);
+                rendered = Some(record);
+            }
+            sort.clear();
+            BoundPart::render(&mut sort, &bound.sort, batch, fields, record);
+            if let Err(error) = Key::check(&partition, &sort) {
+                let reason = Reason::new(Cause::BadGroup, error.to_string());
+                context.rejected.push(record, record_batch.reason(reason));
+                continue;
+            }
+            let group = self.intern(&partition, &sort, &aggregate.rule.key);
+            if *self.templates[group as usize] != aggregate.rule.key {
+                let text = format!("the item {partition} / {sort} belongs to another aggregator");
+                let reason = Reason::new(Cause::BadGroup, text).by(aggregate.aggregator.plugin().digest());
+                context.rejected.push(record, record_batch.reason(reason));
+                continue;
+            }
+            let ordinal = match bound.ordinal.map(|field| fields.get(record, field)) {
+                Some(FieldValue::Integer(ordinal)) => ordinal,
+                _ => 0,
+            };
+            rows.push(GroupRow { record, row: row as u32, group, ordinal });
+        }
+        rows
+    }
+
+    /// The keys of a record's groups for which `holds` is true.
+    pub(crate) fn of_record(&self, record: u32, holds: impl Fn(&GroupRow) -> bool) -> Vec<Key> {
+        let found = self.calls.iter().filter_map(|call| {
+            let from = call.rows.partition_point(|row| row.record < record);
+            call.rows.get(from).filter(|row| row.record == record && holds(row))
+        });
+        found.map(|row| self.keys[row.group as usize].clone()).collect()
+    }
+
+    /// The first record that belongs to any group.
+    pub(crate) fn first_record(&self) -> Option<u32> {
+        self.calls.iter().filter_map(|call| call.rows.first()).map(|row| row.record).min()
+    }
+
+    fn intern(&mut self, partition: &str, sort: &str, template: &'c KeyTemplate) -> u32 {
+        let hash = self.hasher.hash_one((partition, sort));
+        let keys = &self.keys;
+        let same = |&group: &u32| {
+            let key = &keys[group as usize];
+            key.sort == sort && key.partition == partition
+        };
+        if let Some(&group) = self.index.find(hash, same) {
+            return group;
+        }
+        let group = self.keys.len() as u32;
+        self.keys.push(Key { partition: partition.to_owned(), sort: sort.to_owned() });
+        self.templates.push(template);
+        let (hasher, keys) = (&self.hasher, &self.keys);
+        self.index.insert_unique(hash, group, |&group| {
+            let key = &keys[group as usize];
+            hasher.hash_one((key.partition.as_str(), key.sort.as_str()))
+        });
+        group
+    }
+}
+
+/// Whether a template gives the same text for two records, as far as integers tell.
+fn same_integers(parts: &[BoundPart], fields: &ProjectedRows, one: u32, other: u32) -> bool {
+    parts.iter().all(|part| match part {
+        BoundPart::Literal(_) => true,
+        BoundPart::Field(field) => {
+            let value = fields.get(one, *field);
+            matches!(value, FieldValue::Integer(_)) && value == fields.get(other, *field)
+        }
+    })
+}

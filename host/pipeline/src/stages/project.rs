@@ -1,0 +1,257 @@
+//! Project: reads the declared fields of each JSON payload, once.
+//!
+//! One pass of serde_json over each payload, without an allocation for each record: a declared member's value goes
+//! straight into its row, everything else is parsed and dropped. It is parsed, not skipped, so that a message is valid or
+//! not whatever fields the current plugins read.
+
+mod explain;
+mod reader;
+
+use std::sync::Arc;
+
+use paceline_engine::Kind;
+
+use super::context::Context;
+use crate::model::{Batch, BatchLimits, Cause, FieldValue, Pointer, ProjectedRows, Reason};
+use crate::rules::{Catalog, Projection};
+
+/// A batch whose fields are read.
+#[derive(Debug)]
+pub(crate) struct ProjectedBatch<'b> {
+    pub(crate) batch: &'b Batch,
+    /// What the batch is evaluated by.
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) rows: ProjectedRows,
+}
+
+/// Reads the fields that the catalog's rulebooks declare. Records that can't be read are rejected.
+pub(crate) fn project<'b, S>(
+    context: &mut Context<'_, S>,
+    catalog: Arc<Catalog>,
+    batch: &'b Batch,
+    limits: &BatchLimits,
+) -> ProjectedBatch<'b> {
+    let (rows, unreadable) = read(&catalog.projection, batch, limits.max_payload_bytes);
+    unreadable.into_iter().for_each(|(record, reason)| context.rejected.push(record, reason));
+    ProjectedBatch { batch, catalog, rows }
+}
+
+/// Reads the payloads of a batch. Records that can't be read are returned with their reasons, in order.
+fn read(projection: &Projection, batch: &Batch, max_payload_bytes: usize) -> (ProjectedRows, Vec<(u32, Reason)>) {
+    let mut rows = ProjectedRows::new(batch.records.len(), projection.width());
+    let mut unreadable = Vec::new();
+    // If all bytes are UTF-8, so is every payload that begins and ends between two characters.
+    let whole = std::str::from_utf8(&batch.bytes).ok();
+    let mut undecodable = batch.undecodable.iter().peekable();
+    for (record, found) in batch.records.iter().enumerate() {
+        if let Some((_, why)) = undecodable.next_if(|(other, _)| *other as usize == record) {
+            unreadable.push((record as u32, Reason::new(Cause::Undecodable, why.clone())));
+            continue;
+        }
+        let payload = batch.slice(found.payload);
+        let text = whole.and_then(|whole| whole.get(found.payload.start as usize..found.payload.end as usize));
+        let bytes = found.cut_from.unwrap_or(payload.len() as u64);
+        let read = if bytes > max_payload_bytes as u64 {
+            Err(Reason::new(
+                Cause::TooLarge,
+                format!("the payload has {bytes} bytes, {max_payload_bytes} are allowed (`max-payload-bytes`)"),
+            ))
+        } else {
+            reader::read(projection, payload, text, found.payload.start, rows.row_mut(record))
+        };
+        if let Err(reason) = read {
+            unreadable.push((record as u32, reason));
+        }
+    }
+    (rows, unreadable)
+}
+
+/// The reason for a field that has another type than is wanted, with the byte where it begins.
+pub(crate) fn mismatch(batch: &Batch, record: u32, pointer: &Pointer, value: FieldValue, wanted: &str) -> Reason {
+    let found = match value {
+        FieldValue::Missing => {
+            return Reason::new(Cause::MissingField, format!("the field `{pointer}` is missing")).at(pointer);
+        }
+        FieldValue::Null => "null",
+        FieldValue::Boolean(_) => "a boolean",
+        FieldValue::Integer(_) => "an integer",
+        FieldValue::Number(value) if value.abs() >= 9.2e18 => "a number beyond 64 bits",
+        FieldValue::Number(_) => "a number with a fraction or an exponent",
+        FieldValue::Text(_) | FieldValue::Unescaped(_) => "a text",
+        FieldValue::Array => "an array",
+        FieldValue::Object => "an object",
+    };
+    // `null` means that there is no value, as a missing member does.
+    let cause = if value == FieldValue::Null { Cause::MissingField } else { Cause::WrongType };
+    let byte = explain::locate(batch.payload(record as usize), pointer).map_or(String::new(), |at| format!(" at byte {at}"));
+    Reason::new(cause, format!("the field `{pointer}` is {found}{byte}, not {wanted}")).at(pointer)
+}
+
+/// A kind with its article.
+pub(crate) fn with_article(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Boolean => "a boolean",
+        Kind::Integer => "an integer",
+        Kind::Number => "a number",
+        Kind::Text => "a text",
+        Kind::Blob => "a blob",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What `payload` has at `pointers`, as text, or the reason why it can't be read.
+    fn read(payload: &[u8], pointers: &[&str]) -> Result<Vec<String>, String> {
+        let pointers: Vec<_> = pointers.iter().map(|pointer| Pointer::parse(pointer).unwrap()).collect();
+        let projection = Projection::new(&pointers);
+        let mut batch = Batch::new("test".into());
+        batch.push(br#"{"a":"a neighbour","x":1}"#, 0.into());
+        batch.push(payload, 1.into());
+        let (rows, unreadable) = super::read(&projection, &batch, 1 << 20);
+        match unreadable.as_slice() {
+            [] => Ok(pointers
+                .iter()
+                .map(|pointer| {
+                    let value = rows.get(1, projection.field(pointer));
+                    match rows.text(&batch, value) {
+                        Some(text) => format!("{:?}", std::str::from_utf8(text).unwrap()),
+                        None => format!("{value:?}"),
+                    }
+                })
+                .collect()),
+            [(1, reason)] => Err(format!("{} {}", reason.cause, reason.text)),
+            more => panic!("{more:?}"),
+        }
+    }
+
+    #[test]
+    fn declared_members_are_read_into_their_fields() {
+        let payload = r#"{"b":{"c":-7,"d":[1]},"e":"x\ty","name":"Zoë","f":1e2,"g":true,"h":null,"i":{}}"#;
+        let pointers = ["/b/c", "/b", "/e", "/f", "/g", "/h", "/i", "/b/d", "/b/d/e", "/none", "/name"];
+        let fields = read(payload.as_bytes(), &pointers).unwrap();
+        let expected = [
+            "Integer(-7)",
+            "Object",
+            r#""x\ty""#,
+            "Number(100.0)",
+            "Boolean(true)",
+            "Null",
+            "Object",
+            "Array",
+            "Missing",
+            "Missing",
+            r#""Zoë""#,
+        ];
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn of_duplicate_members_the_last_one_wins_with_all_below_it() {
+        let twice = br#"{"a":{"b":1,"c":2},"x":1,"a":{"b":3},"x":"y"}"#;
+        assert_eq!(read(twice, &["/a/b", "/a/c", "/x"]).unwrap(), ["Integer(3)", "Missing", "\"y\""]);
+        assert_eq!(read(br#"{"a":{"b":1},"a":5}"#, &["/a/b", "/a"]).unwrap(), ["Missing", "Integer(5)"]);
+    }
+
+    #[test]
+    fn numbers_keep_their_bits() {
+        let payload = br#"{"a":45.233333333333334,"b":9223372036854775807,"c":9223372036854775808,"d":-0.0}"#;
+        let fields = read(payload, &["/a", "/b", "/c", "/d"]).unwrap();
+        let expected = [
+            "Number(45.233333333333334)",
+            "Integer(9223372036854775807)",
+            "Number(9.223372036854776e18)",
+            "Number(-0.0)",
+        ];
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn an_invalid_message_has_a_reason_with_field_and_byte() {
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let cases: [(&[u8], &str); 14] = [
+            (b"", "empty the payload is empty"),
+            (b"hello", "not-json not JSON: expected value at line 1 column 1"),
+            (br#"{"a":1,"b"#, "not-json not JSON: EOF while parsing a string at line 1 column 9"),
+            (br#"{"a":1,"b":2"#, "not-json not JSON: EOF while parsing an object at line 1 column 12"),
+            (b"[1]", "not-json a JSON object is wanted, not an array"),
+            (b"5", "not-json a JSON object is wanted, not a number"),
+            (b"\"x\"", "not-json a JSON object is wanted, not a text"),
+            (b"{} {}", "not-json not JSON: trailing characters at line 1 column 4"),
+            (br#"{"a":NaN}"#, "not-json not JSON, in the field `/a`: expected value at line 1 column 6"),
+            (
+                br#"{"a":{"b":1e400}}"#,
+                "not-json not JSON, in the field `/a/b`: number out of range at line 1 column 15",
+            ),
+            (b"{\"a\":\"\xff\"}", "not-utf8 the payload is not UTF-8 from byte 6 on"),
+            (
+                br#"{"name":"\ud800"}"#,
+                "not-json not JSON, in the field `/name`: unexpected end of hex escape at line 1 column 16",
+            ),
+            (br#"{"a":01}"#, "not-json not JSON, in the field `/a`: invalid number at line 1 column 7"),
+            (deep.as_bytes(), "not-json not JSON, in the field `/a`: recursion limit exceeded at line 1 column 132"),
+        ];
+        for (payload, reason) in cases {
+            let payload_text = String::from_utf8_lossy(&payload[..payload.len().min(40)]).into_owned();
+            assert_eq!(read(payload, &["/a"]), Err(reason.to_owned()), "{payload_text}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_filter("finite", |x| x.is_finite()).prop_map(Into::into),
+            "[a-zé\"\\\\\n]{0,4}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(3, 20, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Into::into),
+                prop::collection::btree_map("[abc]", inner, 0..3)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// Fields are what serde_json's own tree has at the same pointers.
+        #[test]
+        fn fields_are_what_the_tree_has_at_the_pointer(members in prop::collection::btree_map("[abc]", json(), 0..4)) {
+            let value = serde_json::Value::Object(members.into_iter().collect());
+            let pointers = ["/a", "/b", "/a/b", "/a/c", "/a/b/c", "/c/a"];
+            let expected: Vec<_> = pointers.iter().map(|pointer| {
+                let mut objects = Some(&value);
+                for member in pointer[1..].split('/') {
+                    objects = objects.and_then(|value| value.as_object()).and_then(|object| object.get(member));
+                }
+                match objects {
+                    None => "Missing".to_owned(),
+                    Some(serde_json::Value::Null) => "Null".to_owned(),
+                    Some(serde_json::Value::Bool(value)) => format!("Boolean({value})"),
+                    Some(serde_json::Value::Number(number)) => match number.as_i64() {
+                        Some(value) => format!("Integer({value})"),
+                        None => format!("Number({:?})", number.as_f64().unwrap()),
+                    },
+                    Some(serde_json::Value::String(text)) => format!("{text:?}"),
+                    Some(serde_json::Value::Array(_)) => "Array".to_owned(),
+                    Some(serde_json::Value::Object(_)) => "Object".to_owned(),
+                }
+            }).collect();
+            prop_assert_eq!(read(value.to_string().as_bytes(), &pointers), Ok(expected));
+        }
+
+        /// Any bytes give a result.
+        #[test]
+        fn no_bytes_panic(payload in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..60),
+            "[{}\\[\\]:,\"a0-9eE.+\\\\u-]{0,60}".prop_map(String::into_bytes),
+        ]) {
+            let is_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&payload).is_ok();
+            prop_assert_eq!(read(&payload, &["/a", "/a/b"]).is_ok(), is_object);
+        }
+    }
+}

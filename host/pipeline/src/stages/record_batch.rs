@@ -1,0 +1,58 @@
+//! The records of a batch that are evaluated by one rulebook, as columns.
+
+use paceline_engine::{Column, ColumnBuf};
+
+use super::rejected::Rejected;
+use crate::model::Reason;
+use crate::rules::BoundRulebook;
+
+/// The records of a batch that are evaluated by one rulebook, as columns. Rejected rows are removed.
+#[derive(Debug)]
+pub(crate) struct RecordBatch<'c> {
+    pub(crate) rulebook: &'c BoundRulebook,
+    /// The indexes of the records in the batch, ascending: one for each row.
+    pub(crate) records: Vec<u32>,
+    /// A column for each input of the rulebook.
+    columns: Vec<ColumnBuf>,
+    /// The scores, after the score stage.
+    pub(crate) scores: Vec<f64>,
+}
+
+impl<'c> RecordBatch<'c> {
+    pub(crate) fn new(rulebook: &'c BoundRulebook, records: Vec<u32>, columns: Vec<ColumnBuf>) -> Self {
+        Self { rulebook, records, columns, scores: Vec::new() }
+    }
+
+    /// The columns of some of the rulebook's inputs.
+    pub(crate) fn columns(&self, inputs: &[usize]) -> Vec<Column<'_>> {
+        inputs.iter().map(|&input| self.columns[input].as_column()).collect()
+    }
+
+    /// A reason, under this rulebook.
+    pub(crate) fn reason(&self, reason: Reason) -> Reason {
+        let document = &self.rulebook.rulebook.document;
+        reason.under(&document.race_type, document.version)
+    }
+
+    /// Removes rows, in any order. Of several reasons for a row the first is kept.
+    pub(crate) fn reject(&mut self, rows: Vec<(usize, Reason)>, rejected: &mut Rejected) {
+        if rows.is_empty() {
+            return;
+        }
+        let mut keep = vec![true; self.records.len()];
+        for (row, reason) in rows {
+            if std::mem::replace(&mut keep[row], false) {
+                rejected.push(self.records[row], self.reason(reason));
+            }
+        }
+        for column in &mut self.columns {
+            column.retain(&keep);
+        }
+        let mut kept = keep.iter();
+        self.records.retain(|_| *kept.next().expect("one for each row"));
+        if !self.scores.is_empty() {
+            let mut kept = keep.iter();
+            self.scores.retain(|_| *kept.next().expect("one for each row"));
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Accumulate: each row of a batch becomes a state of its own in the window.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use paceline_engine::PackedBuf;
+
+use super::state::{Deltas, GroupDelta, Window};
+use crate::error::PipelineError;
+use crate::model::{Batch, Cause, Key, Reason, RecordPosition};
+use crate::pipeline::{Pipeline, evaluate};
+use crate::rules::{BoundRulebook, DedupRule};
+use crate::stages::acknowledge::store_dead_letters;
+use crate::stages::context::Context;
+use crate::stages::groups::{self, Call, GroupRow, Groups};
+use crate::stages::outputs::attribute;
+use crate::stages::project::ProjectedBatch;
+use crate::stages::record_batch::RecordBatch;
+use crate::stages::rejected::Rejected;
+use crate::store::Store;
+use crate::summary::{Stage, Summary};
+
+/// The new states of one call: its record batch and aggregate, and the rows.
+struct AccumulatedCall<'c> {
+    rulebook: &'c BoundRulebook,
+    aggregate: usize,
+    rows: Vec<(GroupRow, Vec<u8>)>,
+}
+
+impl<S: Store> Pipeline<S> {
+    /// Takes a batch up to its rows' states, which go into the window instead of the table. Its dead letters are stored.
+    /// An error leaves the window unchanged: the whole batch has to be delivered again.
+    pub async fn accumulate(
+        &self,
+        batch: &Batch,
+        window: &mut Window,
+        deadline: Option<Instant>,
+        summary: &mut Summary,
+    ) -> Result<(), PipelineError> {
+        let mut context = self.context(deadline, summary);
+        let (projected, routed) = self.project_and_route(&mut context, batch).await?;
+        let record_batches = evaluate(&mut context, &projected, routed)?;
+        let groups = groups::find(&mut context, &projected, &record_batches);
+        let accumulated = fold_rows(&mut context, window, &record_batches, &groups, batch)?;
+        context.book(Stage::Fold);
+
+        // The batch's own checkpoint has to wait until the window is flushed.
+        let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, HashMap::new());
+        let mut first_uncommitted = None;
+        store_dead_letters(&mut context, &letters, &mut first_uncommitted).await?;
+        if let Some((_, why)) = first_uncommitted {
+            return Err(why);
+        }
+        add(window, &projected, &groups, accumulated);
+        context.book(Stage::Acknowledge);
+        summary.records += batch.records.len() as u64;
+        summary.batches += 1;
+        Ok(())
+    }
+}
+
+/// Folds each new row by itself. A record on which an aggregator fails is accumulated for none: it is rejected, and
+/// folding starts again without it.
+fn fold_rows<'c, S>(
+    context: &mut Context<'_, S>,
+    window: &Window,
+    record_batches: &[RecordBatch<'c>],
+    groups: &Groups<'_>,
+    batch: &Batch,
+) -> Result<Vec<AccumulatedCall<'c>>, PipelineError> {
+    let mut gone = context.rejected.records();
+    loop {
+        let (mut all, mut failed, mut duplicates) = (Vec::new(), Rejected::default(), 0);
+        for call in &groups.calls {
+            let record_batch = &record_batches[call.record_batch];
+            let mut known = Known::new(window, record_batch.rulebook, call);
+            let candidates = call.rows.iter().filter(|row| !gone.contains(&row.record));
+            let (new, held): (Vec<GroupRow>, Vec<GroupRow>) = candidates
+                .partition(|row| known.is_new(&groups.keys[row.group as usize], batch.records[row.record as usize].position, row));
+            duplicates += held.len() as u64;
+            if !new.is_empty() {
+                let rows = fold_alone(context, record_batch, call, new, &mut failed)?;
+                all.push(AccumulatedCall { rulebook: record_batch.rulebook, aggregate: call.aggregate, rows });
+            }
+        }
+        if failed.is_empty() {
+            context.summary.duplicates += duplicates;
+            return Ok(all);
+        }
+        context.rejected.add_new(failed, &mut gone);
+    }
+}
+
+/// Folds each row from nothing, by one call to the aggregator.
+fn fold_alone<S>(
+    context: &mut Context<'_, S>,
+    record_batch: &RecordBatch<'_>,
+    call: &Call,
+    rows: Vec<GroupRow>,
+    failed: &mut Rejected,
+) -> Result<Vec<(GroupRow, Vec<u8>)>, PipelineError> {
+    let aggregate = &record_batch.rulebook.rulebook.aggregates[call.aggregate];
+    let taken: Vec<u32> = rows.iter().map(|row| row.row).collect();
+    let columns = record_batch.columns(&aggregate.inputs);
+    let columns: Vec<_> = columns.iter().map(|column| column.take(&taken)).collect();
+    let columns: Vec<_> = columns.iter().map(|column| column.as_column()).collect();
+    let scores: Vec<f64> = taken.iter().map(|&row| record_batch.scores[row as usize]).collect();
+    let alone: Vec<u32> = (0..rows.len() as u32).collect();
+    let nothing: PackedBuf = rows.iter().map(|_| &[][..]).collect();
+    let mut session = aggregate.aggregator.session();
+    let folded = session.fold(&columns, &scores, &alone, nothing.as_packed())?;
+    let plugin = aggregate.aggregator.plugin().digest();
+    context.book_fuel(plugin, session.fuel());
+    for (row, fault) in folded.failed {
+        let reason = Reason::new(Cause::PluginFailed, fault.to_string()).by(plugin);
+        failed.push(rows[row as usize].record, record_batch.reason(reason));
+    }
+    let states = folded.states.as_packed();
+    Ok(rows.into_iter().zip(states.iter()).map(|(row, state)| (row, state.to_vec())).collect())
+}
+
+/// What the window, and the batch so far, hold of the groups of one call.
+struct Known<'a> {
+    window: &'a Window,
+    rulebook: &'a BoundRulebook,
+    aggregate: usize,
+    ordinals: HashMap<u32, HashSet<i64>>,
+    last: HashMap<u32, Option<RecordPosition>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(window: &'a Window, rulebook: &'a BoundRulebook, call: &Call) -> Self {
+        Self { window, rulebook, aggregate: call.aggregate, ordinals: HashMap::new(), last: HashMap::new() }
+    }
+
+    /// Whether a row is new to its group's part of the window.
+    fn is_new(&mut self, key: &Key, position: RecordPosition, row: &GroupRow) -> bool {
+        let held = || self.window.deltas(key, self.rulebook, self.aggregate);
+        match self.rulebook.rulebook.aggregates[self.aggregate].rule.dedup {
+            DedupRule::Sequence => {
+                let last = self.last.entry(row.group).or_insert_with(|| match held() {
+                    Some(Deltas::Positions(deltas)) => deltas.last().map(|(position, _)| *position),
+                    _ => None,
+                });
+                last.is_none_or(|last| last < position)
+            }
+            DedupRule::Ordinal(_) => {
+                let ordinals = self.ordinals.entry(row.group).or_insert_with(|| match held() {
+                    Some(Deltas::Ordinals(deltas)) => deltas.iter().map(|(ordinal, _)| *ordinal).collect(),
+                    _ => HashSet::new(),
+                });
+                ordinals.insert(row.ordinal)
+            }
+        }
+    }
+}
+
+/// Adds the rows' states to the window.
+fn add(
+    window: &mut Window,
+    projected: &ProjectedBatch<'_>,
+    groups: &Groups<'_>,
+    accumulated: Vec<AccumulatedCall<'_>>,
+) {
+    for AccumulatedCall { rulebook: bound, aggregate: nth, rows } in accumulated {
+        let (rulebook, aggregate) = (window.rulebook(bound), nth as u32);
+        for (row, state) in rows {
+            let key = &groups.keys[row.group as usize];
+            let at = *window.index.entry((key.clone(), rulebook, aggregate)).or_insert_with(|| {
+                let deltas = match bound.rulebook.aggregates[nth].rule.dedup {
+                    DedupRule::Sequence => Deltas::Positions(Vec::new()),
+                    DedupRule::Ordinal(_) => Deltas::Ordinals(Vec::new()),
+                };
+                let key = key.clone();
+                window.groups.push(GroupDelta { key, rulebook, aggregate, attributes: Vec::new(), deltas });
+                window.groups.len() - 1
+            });
+            let group = &mut window.groups[at];
+            match &mut group.deltas {
+                Deltas::Positions(deltas) => {
+                    deltas.push((projected.batch.records[row.record as usize].position, state));
+                }
+                Deltas::Ordinals(deltas) => deltas.push((row.ordinal, state)),
+            }
+            let attributes = bound.aggregates[nth].attributes.iter();
+            group.attributes = attributes.map(|(_, bound)| attribute(bound, projected, row.record)).collect();
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Flush: the rows' states are merged into the table's, behind each group's dedup.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
+
+use paceline_engine::{Aggregator, Digest, Fault, PackedBuf};
+
+use super::state::{Deltas, GroupDelta, RulebookRef, Window};
+use crate::dedup::{DedupState, LastPositions, OrdinalSet};
+use crate::error::PipelineError;
+use crate::model::{Cause, DeadLetter, Item, Key, Reason, RecordPosition};
+use crate::pipeline::Pipeline;
+use crate::rules::{BoundRulebook, Catalog, LoadedAggregate};
+use crate::stages::commit::{Attempt, FoldWork, commit};
+use crate::stages::context::Context;
+use crate::stages::outputs::outputs;
+use crate::store::{GroupStore, Pin, Store, Write};
+use crate::summary::{Stage, Summary};
+
+impl<S: Store> Pipeline<S> {
+    /// Commits a window. When this returns, all of it is in the table. After an error the same window can be flushed
+    /// again: dedup recognizes the rows that are in the table already.
+    pub async fn flush_window(
+        &self,
+        window: &Window,
+        deadline: Option<Instant>,
+        summary: &mut Summary,
+    ) -> Result<(), PipelineError> {
+        let mut context = self.context(deadline, summary);
+        let catalog = self.load_rulebooks(window)?;
+        for round in rounds(&window.groups) {
+            let keys = round.iter().map(|delta| delta.key.clone()).collect();
+            let mut flush = WindowFlush { catalog: &catalog, window, round, keys, letters: Vec::new() };
+            let uncommitted = commit(&mut context, &mut flush).await?;
+            if !flush.letters.is_empty() {
+                let (store, budget) = (context.store, context.budget);
+                budget.retry(|| store.put_dead_letters(&flush.letters)).await?;
+                for letter in &flush.letters {
+                    *context.summary.dead_letters.entry(letter.reason.cause).or_default() += 1;
+                }
+            }
+            if let Some(uncommitted) = uncommitted.into_iter().next() {
+                return Err(uncommitted.why);
+            }
+        }
+        let (store, budget) = (context.store, context.budget);
+        budget.retry(|| store.flush()).await?;
+        context.book(Stage::Acknowledge);
+        Ok(())
+    }
+
+    /// A catalog that holds every rulebook of a window.
+    fn load_rulebooks(&self, window: &Window) -> Result<Arc<Catalog>, PipelineError> {
+        for RulebookRef { race_type, version, digest } in &window.rulebooks {
+            let pin = Pin { version: *version, rulebook: *digest };
+            self.rulebooks().load_pinned(race_type, pin).map_err(|source| PipelineError::Window {
+                race_type: race_type.clone(),
+                version: *version,
+                source,
+            })?;
+        }
+        Ok(self.rulebooks().catalog())
+    }
+}
+
+/// The groups in rounds, each group at most once in a round: a group whose rows were evaluated by several rulebooks is
+/// handed from one aggregator to the next.
+fn rounds(groups: &[GroupDelta]) -> Vec<Vec<&GroupDelta>> {
+    let mut rounds: Vec<Vec<&GroupDelta>> = Vec::new();
+    let mut seen: HashMap<&Key, usize> = HashMap::new();
+    for delta in groups {
+        let round = seen.entry(&delta.key).and_modify(|round| *round += 1).or_default();
+        if rounds.len() == *round {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push(delta);
+    }
+    rounds
+}
+
+/// A round of flushing.
+struct WindowFlush<'a> {
+    catalog: &'a Catalog,
+    window: &'a Window,
+    round: Vec<&'a GroupDelta>,
+    /// The keys of the round's groups.
+    keys: Vec<Key>,
+    /// The dead letters of groups that could not be merged.
+    letters: Vec<DeadLetter>,
+}
+
+/// A group's rows that its item does not hold yet, being merged.
+struct GroupMerge<'a> {
+    group: u32,
+    delta: &'a GroupDelta,
+    /// The revision of the item, if there is one.
+    expected: Option<u64>,
+    /// The dedup state once the rows are merged.
+    dedup: DedupState,
+    /// The item's state, if there is an item, and the rows' states; a single one in the end.
+    states: Vec<Vec<u8>>,
+}
+
+impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
+    fn keys(&self) -> &[Key] {
+        &self.keys
+    }
+
+    fn fold(
+        &mut self,
+        context: &mut Context<'_, S>,
+        attempt: &Attempt<'_>,
+    ) -> Result<Vec<(u32, Write)>, PipelineError> {
+        let mut calls: BTreeMap<(u32, u32), Vec<GroupMerge<'_>>> = BTreeMap::new();
+        for &group in attempt.open {
+            let delta = self.round[group as usize];
+            match select(&self.window.shard, group, delta, attempt.loaded[group as usize].as_ref()) {
+                Ok((merge, duplicates)) => {
+                    context.summary.duplicates += duplicates;
+                    if let Some(merge) = merge {
+                        calls.entry((delta.rulebook, delta.aggregate)).or_default().push(merge);
+                    }
+                }
+                Err(why) => self.letters.push(self.letter(delta, Cause::BadGroup, why)),
+            }
+        }
+        let mut writes = Vec::new();
+        for mut groups in calls.into_values() {
+            let aggregator = &self.aggregate(groups[0].delta).1.aggregator;
+            let mut faults = merge(context, aggregator, &mut groups)?;
+            groups.retain(|merged| {
+                let Some(fault) = faults.remove(&merged.group) else { return true };
+                self.letters.push(self.letter(merged.delta, Cause::PluginFailed, &fault.to_string()));
+                false
+            });
+            self.finish(context, groups, &mut writes)?;
+        }
+        Ok(writes)
+    }
+}
+
+impl<'a> WindowFlush<'a> {
+    fn aggregate(&self, delta: &GroupDelta) -> (&'a BoundRulebook, &'a LoadedAggregate) {
+        let name = &self.window.rulebooks[delta.rulebook as usize];
+        let bound = self.catalog.rulebook(&name.race_type, name.version).expect("the window's rulebooks are loaded");
+        (bound, &bound.rulebook.aggregates[delta.aggregate as usize])
+    }
+
+    /// Asks for the outputs of merged groups of one aggregate, and adds their writes.
+    fn finish<S: GroupStore>(
+        &mut self,
+        context: &mut Context<'_, S>,
+        groups: Vec<GroupMerge<'a>>,
+        writes: &mut Vec<(u32, Write)>,
+    ) -> Result<(), PipelineError> {
+        let Some(first) = groups.first() else { return Ok(()) };
+        let (bound, aggregate) = self.aggregate(first.delta);
+        let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
+        let mut session = aggregate.aggregator.session();
+        let finished = session.finish(states.as_packed())?;
+        context.book_fuel(aggregate.aggregator.plugin().digest(), session.fuel());
+        let faults: HashMap<u32, Fault> = finished.failed.into_iter().collect();
+        for (at, GroupMerge { group, delta, expected, dedup, mut states }) in groups.into_iter().enumerate() {
+            if let Some(fault) = faults.get(&(at as u32)) {
+                self.letters.push(self.letter(delta, Cause::PluginFailed, &fault.to_string()));
+                continue;
+            }
+            let mut attributes = outputs(aggregate, &finished.columns, at);
+            let named = bound.aggregates[delta.aggregate as usize].attributes.iter().zip(&delta.attributes);
+            attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
+            let item = Item {
+                revision: expected.unwrap_or(0) + 1,
+                state: states.swap_remove(0),
+                dedup,
+                attributes,
+                provenance: Arc::clone(&aggregate.provenance),
+            };
+            match context.store.check_item(&delta.key, &item) {
+                Ok(()) => writes.push((group, Write { key: delta.key.clone(), expected, item })),
+                Err(why) => {
+                    let why = format!("the item {} {why}", delta.key);
+                    self.letters.push(self.letter(delta, Cause::BadGroup, &why));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The dead letter of a group's part of the window. The records' payloads are not at hand: the letter lists the
+    /// positions or ordinals and the states, and the stream has the payloads.
+    fn letter(&self, delta: &GroupDelta, cause: Cause, why: &str) -> DeadLetter {
+        let (bound, aggregate) = self.aggregate(delta);
+        let hex = |state: &[u8]| state.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let (position, rows): (RecordPosition, Vec<_>) = match &delta.deltas {
+            Deltas::Positions(deltas) => {
+                let row = |(position, state): &(RecordPosition, Vec<u8>)| {
+                    serde_json::json!({ "sequence": position.sequence.to_string(), "state": hex(state) })
+                };
+                let first = deltas.first().map(|(position, _)| *position);
+                (first.unwrap_or_default(), deltas.iter().map(row).collect())
+            }
+            Deltas::Ordinals(deltas) => {
+                let row = |(ordinal, state): &(i64, Vec<u8>)| {
+                    serde_json::json!({ "ordinal": ordinal, "state": hex(state) })
+                };
+                (RecordPosition::default(), deltas.iter().map(row).collect())
+            }
+        };
+        let Key { partition, sort } = &delta.key;
+        let text = format!(
+            "{} records of a window could not be merged into the item {}: {why}; their states are this letter's payload, \
+             their payloads are in the stream",
+            rows.len(),
+            delta.key
+        );
+        let payload = serde_json::json!({ "window": { "PK": partition, "SK": sort, "records": rows } }).to_string();
+        let digest = Digest::of(payload.as_bytes()).hex();
+        let document = &bound.rulebook.document;
+        let reason = Reason::new(cause, text).by(aggregate.aggregator.plugin().digest());
+        DeadLetter {
+            id: format!("{}:window.{}", self.window.shard, &digest[..16]),
+            shard: self.window.shard.to_string(),
+            position,
+            partition_key: None,
+            arrival_ms: None,
+            payload: payload.into_bytes(),
+            cut_from: None,
+            reason: reason.under(&document.race_type, document.version),
+            redrive_sequence: None,
+            folded: Vec::new(),
+        }
+    }
+}
+
+/// The rows of a group that its item does not hold yet; `None` if it holds all of them. Also the number that it holds.
+fn select<'a>(
+    shard: &Arc<str>,
+    group: u32,
+    delta: &'a GroupDelta,
+    item: Option<&Item>,
+) -> Result<(Option<GroupMerge<'a>>, u64), &'static str> {
+    let mut states: Vec<Vec<u8>> = item.iter().map(|item| item.state.clone()).collect();
+    let before = states.len();
+    let dedup = match (&delta.deltas, item.map(|item| &item.dedup)) {
+        (Deltas::Positions(deltas), None | Some(DedupState::Sequence(_))) => {
+            let held = match item.map(|item| &item.dedup) {
+                Some(DedupState::Sequence(held)) => held.clone(),
+                _ => LastPositions::default(),
+            };
+            let mut dedup = held.clone();
+            for (position, state) in deltas.iter().filter(|(position, _)| held.is_new(shard, *position)) {
+                dedup.record(shard, *position);
+                states.push(state.clone());
+            }
+            DedupState::Sequence(dedup)
+        }
+        (Deltas::Ordinals(deltas), None | Some(DedupState::Ordinal(_))) => {
+            let mut dedup = match item.map(|item| &item.dedup) {
+                Some(DedupState::Ordinal(held)) => held.clone(),
+                _ => OrdinalSet::default(),
+            };
+            for (ordinal, state) in deltas {
+                if dedup.insert(*ordinal) {
+                    states.push(state.clone());
+                }
+            }
+            DedupState::Ordinal(dedup)
+        }
+        _ => return Err("it has another kind of dedup than the rulebook"),
+    };
+    let new = states.len() - before;
+    let duplicates = (delta.deltas.len() - new) as u64;
+    let expected = item.map(|item| item.revision);
+    Ok(((new > 0).then_some(GroupMerge { group, delta, expected, dedup, states }), duplicates))
+}
+
+/// Merges each group's states into one, in as few calls as possible: neighbours of all groups in pairs, and again. Returns
+/// the groups that could not be merged.
+fn merge<S>(
+    context: &mut Context<'_, S>,
+    aggregator: &Aggregator,
+    groups: &mut [GroupMerge<'_>],
+) -> Result<HashMap<u32, Fault>, PipelineError> {
+    let mut faults = HashMap::new();
+    loop {
+        // The index of each pair's group, and the pair.
+        let mut pairs: Vec<(usize, Vec<u8>, Vec<u8>)> = Vec::new();
+        for (at, group) in groups.iter_mut().enumerate() {
+            if group.states.len() < 2 || faults.contains_key(&group.group) {
+                continue;
+            }
+            let mut states = std::mem::take(&mut group.states).into_iter();
+            while let Some(left) = states.next() {
+                match states.next() {
+                    Some(right) => pairs.push((at, left, right)),
+                    // The odd one waits for the next round.
+                    None => group.states.push(left),
+                }
+            }
+        }
+        if pairs.is_empty() {
+            return Ok(faults);
+        }
+        let left: PackedBuf = pairs.iter().map(|(_, left, _)| left.as_slice()).collect();
+        let right: PackedBuf = pairs.iter().map(|(_, _, right)| right.as_slice()).collect();
+        let mut session = aggregator.session();
+        let merged = session.merge(left.as_packed(), right.as_packed())?;
+        context.book_fuel(aggregator.plugin().digest(), session.fuel());
+        for (pair, fault) in merged.failed {
+            faults.insert(groups[pairs[pair as usize].0].group, fault);
+        }
+        for ((at, ..), state) in pairs.iter().zip(merged.states.as_packed().iter()) {
+            groups[*at].states.push(state.to_vec());
+        }
+    }
+}

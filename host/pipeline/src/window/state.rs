@@ -1,0 +1,175 @@
+//! What a window carries, and its encoding.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Attribute, Key, RecordPosition, SequenceNumber};
+use crate::rules::BoundRulebook;
+
+/// The format of [`Window::to_bytes`].
+const FORMAT: u8 = 1;
+
+/// The rows of several batches, not yet in the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Window {
+    pub(super) shard: Arc<str>,
+    /// The rulebooks by which the rows were evaluated.
+    pub(super) rulebooks: Vec<RulebookRef>,
+    pub(super) groups: Vec<GroupDelta>,
+    /// The index of each group's delta, by key, rulebook and aggregate.
+    pub(super) index: HashMap<(Key, u32, u32), usize>,
+}
+
+/// A rulebook by race type, version and digest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct RulebookRef {
+    pub(super) race_type: String,
+    pub(super) version: u64,
+    pub(super) digest: [u8; 32],
+}
+
+/// The rows of a group, folded by one aggregate of one rulebook.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct GroupDelta {
+    pub(super) key: Key,
+    /// The index of the rulebook in the window.
+    pub(super) rulebook: u32,
+    /// The index of the aggregate in its rulebook.
+    pub(super) aggregate: u32,
+    /// The values of the rulebook's attributes, from the last row, in the rulebook's order.
+    pub(super) attributes: Vec<Attribute>,
+    pub(super) deltas: Deltas,
+}
+
+/// The state of each row, with the mark by which dedup knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Deltas {
+    /// In the order of the shard.
+    Positions(Vec<(RecordPosition, Vec<u8>)>),
+    /// Each ordinal once, in the order of arrival.
+    Ordinals(Vec<(i64, Vec<u8>)>),
+}
+
+impl Deltas {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Positions(deltas) => deltas.len(),
+            Self::Ordinals(deltas) => deltas.len(),
+        }
+    }
+}
+
+/// The encoding of a window.
+#[derive(Serialize, Deserialize)]
+struct Encoded {
+    format: u8,
+    shard: String,
+    /// Sequence numbers are written as distances from it: those of one shard differ in their last digits only.
+    base: SequenceNumber,
+    rulebooks: Vec<RulebookRef>,
+    groups: Vec<GroupDelta>,
+}
+
+/// The bytes are not a window of this shard.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the window's state {0}")]
+pub struct NotAWindow(String);
+
+impl Window {
+    /// An empty window of a shard.
+    pub fn new(shard: Arc<str>) -> Self {
+        Self { shard, rulebooks: Vec::new(), groups: Vec::new(), index: HashMap::new() }
+    }
+
+    /// Whether it carries no rows.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The number of groups.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The number of rows. A record that belongs to two groups counts twice.
+    pub fn rows(&self) -> usize {
+        self.groups.iter().map(|group| group.deltas.len()).sum()
+    }
+
+    /// Encodes the window.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let positions = self.groups.iter().filter_map(|group| match &group.deltas {
+            Deltas::Positions(deltas) => deltas.first().map(|(position, _)| position.sequence),
+            Deltas::Ordinals(_) => None,
+        });
+        let base = positions.min().unwrap_or_default();
+        let mut groups = self.groups.clone();
+        move_positions(&mut groups, |sequence| sequence.checked_sub(base)).expect("the base is the least one");
+        let written =
+            Encoded { format: FORMAT, shard: self.shard.to_string(), base, rulebooks: self.rulebooks.clone(), groups };
+        postcard::to_allocvec(&written).expect("a window can always be encoded")
+    }
+
+    /// Decodes the window of a shard.
+    pub fn from_bytes(bytes: &[u8], shard: &Arc<str>) -> Result<Self, NotAWindow> {
+        if bytes.first() != Some(&FORMAT) {
+            return Err(NotAWindow(format!(
+                "has format {}; this program reads format {FORMAT}",
+                bytes.first().map_or("no".to_owned(), u8::to_string)
+            )));
+        }
+        let written: Encoded =
+            postcard::from_bytes(bytes).map_err(|error| NotAWindow(format!("can't be decoded: {error}")))?;
+        if *written.shard != **shard {
+            return Err(NotAWindow(format!("is of shard {}, the records are of {shard}", written.shard)));
+        }
+        let Encoded { base, rulebooks, mut groups, .. } = written;
+        let bad = || NotAWindow("can't be decoded: a position is out of range".to_owned());
+        move_positions(&mut groups, |sequence| base.checked_add(sequence)).ok_or_else(bad)?;
+        if groups.iter().any(|group| group.rulebook as usize >= rulebooks.len()) {
+            return Err(NotAWindow("can't be decoded: it names a rulebook that it does not list".to_owned()));
+        }
+        let at = groups.iter().enumerate();
+        let index = at.map(|(at, group)| ((group.key.clone(), group.rulebook, group.aggregate), at)).collect();
+        Ok(Self { shard: Arc::clone(shard), rulebooks, groups, index })
+    }
+
+    /// The rows that it carries of a group, by one aggregate of a rulebook.
+    pub(super) fn deltas(&self, key: &Key, rulebook: &BoundRulebook, aggregate: usize) -> Option<&Deltas> {
+        let digest = rulebook.rulebook.digest.as_bytes();
+        let rulebook = self.rulebooks.iter().position(|other| other.digest == *digest)?;
+        let at = self.index.get(&(key.clone(), rulebook as u32, aggregate as u32))?;
+        Some(&self.groups[*at].deltas)
+    }
+
+    /// The index of a rulebook, which is added if it is new.
+    pub(super) fn rulebook(&mut self, rulebook: &BoundRulebook) -> u32 {
+        let document = &rulebook.rulebook.document;
+        let digest = *rulebook.rulebook.digest.as_bytes();
+        let same = |other: &RulebookRef| {
+            other.race_type == document.race_type && other.version == document.version && other.digest == digest
+        };
+        let at = self.rulebooks.iter().position(same).unwrap_or_else(|| {
+            self.rulebooks.push(RulebookRef {
+                race_type: document.race_type.clone(),
+                version: document.version,
+                digest,
+            });
+            self.rulebooks.len() - 1
+        });
+        at as u32
+    }
+}
+
+fn move_positions(groups: &mut [GroupDelta], to: impl Fn(SequenceNumber) -> Option<SequenceNumber>) -> Option<()> {
+    for group in groups {
+        if let Deltas::Positions(deltas) = &mut group.deltas {
+            for (position, _) in deltas {
+                position.sequence = to(position.sequence)?;
+            }
+        }
+    }
+    Some(())
+}
