@@ -58,7 +58,12 @@ impl Server {
         let listener = TcpListener::bind(address).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         tracing::info!(%address, "serving /metrics, /healthz and /readyz");
-        let shared = Arc::new(Shared { status: consumer.status(), pipeline, initial_position: consumer.initial_position(), metrics });
+        let shared = Arc::new(Shared {
+            status: consumer.status(),
+            pipeline,
+            initial_position: consumer.initial_position(),
+            metrics,
+        });
         let serving = tokio::spawn(async move {
             loop {
                 match listener.accept().await {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Fed, DedupMode, RecordPosition, joined, rulebook, simulate};
+use support::{DedupMode, Fed, RecordPosition, joined, rulebook, simulate};
 
 /// A generator that needs no crate: the moments should differ from each other, no more.
 struct Moments(u64);

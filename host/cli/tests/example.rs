@@ -54,7 +54,8 @@ fn what_is_commented_out_are_keys_that_there_are() {
     };
     let place = example(with_defaults);
     let config = std::fs::read_to_string(place.path("paceline.toml")).unwrap();
-    for key in ["\nmax-payload-bytes = 262144", "\nlog-line-bytes = 1024", "\nconflicts = 20", "\npoll-interval-ms = 200"]
+    for key in
+        ["\nmax-payload-bytes = 262144", "\nlog-line-bytes = 1024", "\nconflicts = 20", "\npoll-interval-ms = 200"]
     {
         assert!(config.contains(key), "{key}");
     }

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use fake_kinesis::{Act, FakeKinesis};
-use paceline_aws::kinesis::{StreamErrorKind, KinesisConfig, Producer, ProducerConfig, Stream};
+use paceline_aws::kinesis::{KinesisConfig, Producer, ProducerConfig, Stream, StreamErrorKind};
 use paceline_aws::kpl::unpack;
 use paceline_pipeline::model::Batch;
 use paceline_simulator::{Keys, PartitionKey, Race};

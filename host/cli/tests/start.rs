@@ -4,7 +4,7 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 
-use support::{Fed, DedupMode, RecordPosition, joined, oracle, paceline, rulebook, simulate};
+use support::{DedupMode, Fed, RecordPosition, joined, oracle, paceline, rulebook, simulate};
 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use paceline_pipeline::model::Attribute;
-use support::{Fed, DedupMode, RecordPosition, joined, oracle, rulebook, simulate};
+use support::{DedupMode, Fed, RecordPosition, joined, oracle, rulebook, simulate};
 
 const SWAPS: u64 = 50;
 const RACERS: usize = 20;
@@ -129,7 +129,8 @@ fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
     place.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Ordinal).replace("pin = \"/raceId\"\n", ""));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("it pins by nothing, version 2 by `/raceId`"), "{line}");
-    place.replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
+    place
+        .replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("setting `deed` is missing"), "{line}");
     // Versions may go back to one that was in use.

@@ -104,7 +104,9 @@ mod tests {
     #[test]
     fn what_another_attempt_may_resolve_is_transient() {
         assert!(PipelineError::from(StoreError::transient("throttled")).is_transient());
-        assert!(PipelineError::Contended { groups: 1, key: "race-1 / racer-1".to_owned(), attempts: 20 }.is_transient());
+        assert!(
+            PipelineError::Contended { groups: 1, key: "race-1 / racer-1".to_owned(), attempts: 20 }.is_transient()
+        );
         assert!(!PipelineError::from(StoreError::fatal("no such table")).is_transient());
     }
 }

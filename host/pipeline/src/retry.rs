@@ -145,25 +145,24 @@ impl RetryBudget<'_> {
         let mut open: Vec<usize> = (0..writes.len()).collect();
         let mut before = None;
         for attempt in 0.. {
-            let (why, again): (String, Vec<usize>) =
-                match self.attempt(limit, store.write_groups(&writes)).await {
-                    Ok(ended) => {
-                        let mut reason = String::new();
-                        let mut again = Vec::new();
-                        for (at, outcome) in ended.into_iter().enumerate() {
-                            match outcome {
-                                WriteOutcome::Transient(why) => {
-                                    again.push(at);
-                                    reason = why;
-                                }
-                                outcome => outcomes[open[at]] = Some(outcome),
+            let (why, again): (String, Vec<usize>) = match self.attempt(limit, store.write_groups(&writes)).await {
+                Ok(ended) => {
+                    let mut reason = String::new();
+                    let mut again = Vec::new();
+                    for (at, outcome) in ended.into_iter().enumerate() {
+                        match outcome {
+                            WriteOutcome::Transient(why) => {
+                                again.push(at);
+                                reason = why;
                             }
+                            outcome => outcomes[open[at]] = Some(outcome),
                         }
-                        (reason, again)
                     }
-                    Err(StoreError::Transient(failure)) => (failure.to_string(), (0..writes.len()).collect()),
-                    Err(error) => return Err(error),
-                };
+                    (reason, again)
+                }
+                Err(StoreError::Transient(failure)) => (failure.to_string(), (0..writes.len()).collect()),
+                Err(error) => return Err(error),
+            };
             if again.is_empty() {
                 break;
             }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use paceline_engine::{Engine, Limits};
-use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::model::DeadLetter;
 use paceline_pipeline::model::Pointer;
-use paceline_pipeline::rules::{Registry, RulebookFolder};
 use paceline_pipeline::model::{Attribute, Item, Key};
+use paceline_pipeline::model::{Batch, BatchLimits};
+use paceline_pipeline::rules::{Registry, RulebookFolder};
 use paceline_pipeline::store::MemoryStore;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks, Store};

@@ -5,7 +5,7 @@ mod build;
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use paceline_engine::{Component, Engine, Field, Limits, Output, LoadError, Role, Settings, Value};
+use paceline_engine::{Component, Engine, Field, Limits, LoadError, Output, Role, Settings, Value};
 
 use crate::{Failure, report};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use base64_simd::STANDARD;
-use paceline_pipeline::model::{Batch, BatchLimits, Span};
 use paceline_pipeline::model::RecordPosition;
+use paceline_pipeline::model::{Batch, BatchLimits, Span};
 
 use super::protocol::Record;
 use crate::Failure;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use paceline_config::{AnyStore, Config};
 use paceline_pipeline::Pipeline;
-use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::ProcessOutcome;
+use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::summary::Summary;
 
 use super::batches;
@@ -74,7 +74,13 @@ impl<W: std::io::Write> Processor<W> {
             }
         }
         let (records, dead, duplicates) = (self.summary.records, self.summary.dead_letters(), self.summary.duplicates);
-        tracing::info!(shard = self.shard(), records, dead_letters = dead, folded_before = duplicates, "the input is over");
+        tracing::info!(
+            shard = self.shard(),
+            records,
+            dead_letters = dead,
+            folded_before = duplicates,
+            "the input is over"
+        );
         Ok(())
     }
 

@@ -1,24 +1,20 @@
 //! Hosts that meddle with each other and a store that is busy: every group comes to what one host alone would make of it.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use paceline_pipeline::model::{Batch, BatchLimits};
-use paceline_pipeline::model::DeadLetter;
-use paceline_pipeline::model::{Item, Key};
+use crate::support::{FlakyStore, batch, block_on, committed, host, outcome, rulebooks};
+use paceline_pipeline::model::{Batch, BatchLimits, DeadLetter, Item, Key};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, PipelineError, RetryPolicy, Rulebooks};
-use support::{Shared, batch, block_on, host, outcome, rulebooks, safe};
 
 /// What one host alone makes of these batches.
 fn alone(batches: &[Batch], rulebooks: &Arc<Rulebooks>) -> (Vec<(Key, Item)>, Vec<DeadLetter>) {
-    let store = Shared::default();
+    let store = FlakyStore::default();
     let host = host(store.clone(), rulebooks);
     let mut summary = Summary::default();
     for batch in batches {
-        safe(host.process(batch, None, &mut summary));
+        committed(host.process(batch, None, &mut summary));
     }
     assert_eq!((summary.conflicts, summary.duplicates), (0, 0));
     outcome(&store.store)
@@ -31,14 +27,14 @@ fn a_busy_store_is_tried_again_and_nothing_counts_twice() {
         let folder = folder.path().join(dedup.len().to_string());
         let rulebooks = rulebooks(&folder, dedup);
         let batches: Vec<_> = (1..=20).map(|second| batch("shard", second, 0..30)).collect();
-        for busy_every in [2, 3, 5] {
-            let store = Shared { busy_every, ..Shared::default() };
+        for transient_every in [2, 3, 5] {
+            let store = FlakyStore { transient_every, ..FlakyStore::default() };
             let host = host(store.clone(), &rulebooks);
             let mut summary = Summary::default();
             for batch in &batches {
-                safe(host.process(batch, None, &mut summary));
+                committed(host.process(batch, None, &mut summary));
             }
-            assert_eq!(outcome(&store.store), alone(&batches, &rulebooks), "{dedup}, every {busy_every}th call");
+            assert_eq!(outcome(&store.store), alone(&batches, &rulebooks), "{dedup}, every {transient_every}th call");
         }
     }
 }
@@ -49,18 +45,18 @@ fn a_rival_that_is_ahead_costs_a_conflict_and_no_record() {
     let rulebooks = rulebooks(folder.path(), r#""sequence""#);
     // The rival has read another shard of the same race: some of the groups are the same.
     let (ours, theirs) = (batch("shard-1", 1, 0..30), batch("shard-2", 2, 20..50));
-    let shared = Shared::default();
+    let shared = FlakyStore::default();
     let rival = host(shared.clone(), &rulebooks);
     let their_batch = theirs.clone();
     let meddle = move || {
         let rival = &rival;
         std::thread::scope(|scope| {
-            scope.spawn(|| safe(rival.process(&their_batch, None, &mut Summary::default())));
+            scope.spawn(|| committed(rival.process(&their_batch, None, &mut Summary::default())));
         });
     };
-    let store = Shared { rival: Some(Arc::new(meddle)), ..shared.clone() };
+    let store = FlakyStore { rival: Some(Arc::new(meddle)), ..shared.clone() };
     let mut summary = Summary::default();
-    safe(host(store, &rulebooks).process(&ours, None, &mut summary));
+    committed(host(store, &rulebooks).process(&ours, None, &mut summary));
     assert_eq!((summary.conflicts, summary.groups, summary.duplicates), (10, 30, 0));
     let (items, letters) = outcome(&shared.store);
     assert_eq!((items, letters.len()), (alone(&[ours, theirs], &rulebooks).0, 2));
@@ -71,19 +67,19 @@ fn a_rival_that_read_the_same_records_leaves_nothing_to_do() {
     let folder = tempfile::tempdir().unwrap();
     for dedup in [r#""sequence""#, r#"{ ordinal = "/second" }"#] {
         let rulebooks = rulebooks(&folder.path().join(dedup.len().to_string()), dedup);
-        let shared = Shared::default();
+        let shared = FlakyStore::default();
         let rival = host(shared.clone(), &rulebooks);
         let same = batch("shard", 1, 0..30);
         let theirs = same.clone();
         let meddle = move || {
             let rival = &rival;
             std::thread::scope(|scope| {
-                scope.spawn(|| safe(rival.process(&theirs, None, &mut Summary::default())));
+                scope.spawn(|| committed(rival.process(&theirs, None, &mut Summary::default())));
             });
         };
-        let store = Shared { rival: Some(Arc::new(meddle)), ..shared.clone() };
+        let store = FlakyStore { rival: Some(Arc::new(meddle)), ..shared.clone() };
         let mut summary = Summary::default();
-        safe(host(store, &rulebooks).process(&same, None, &mut summary));
+        committed(host(store, &rulebooks).process(&same, None, &mut summary));
         assert_eq!((summary.conflicts, summary.groups), (30, 0));
         assert_eq!(outcome(&shared.store), alone(&[same], &rulebooks));
     }
@@ -93,7 +89,7 @@ fn a_rival_that_read_the_same_records_leaves_nothing_to_do() {
 fn endless_conflicts_end_in_an_error_that_names_a_group() {
     let folder = tempfile::tempdir().unwrap();
     let rulebooks = rulebooks(folder.path(), r#""sequence""#);
-    let store = Shared { contended: true, ..Shared::default() };
+    let store = FlakyStore { contended: true, ..FlakyStore::default() };
     let error = block_on(host(store, &rulebooks).process(&batch("shard", 1, 7..8), None, &mut Summary::default()));
     let (record, error) = error.unwrap().first_uncommitted.unwrap();
     assert_eq!(record, 0);
@@ -105,7 +101,7 @@ fn endless_conflicts_end_in_an_error_that_names_a_group() {
 fn a_store_that_stays_busy_is_given_up_at_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let rulebooks = rulebooks(folder.path(), r#""sequence""#);
-    let store = Shared { busy_every: 1, calls: Arc::new(AtomicU32::new(1)), ..Shared::default() };
+    let store = FlakyStore { transient_every: 1, calls: Arc::new(AtomicU32::new(1)), ..FlakyStore::default() };
     let retry = RetryPolicy { deadline_ms: 50, first_wait_ms: 1, longest_wait_ms: 2, ..RetryPolicy::default() };
     let host = Pipeline::new(store.clone(), rulebooks, BatchLimits::default(), retry);
     let error = block_on(host.process(&batch("shard", 1, 0..3), None, &mut Summary::default())).unwrap_err();

@@ -15,12 +15,10 @@ use aws_sdk_dynamodb::types::{
 };
 use paceline_aws::dynamodb::table::{self, Billing, Created};
 use paceline_aws::dynamodb::{self, DynamoDbConfig, DynamoDbStore, WriteWith};
-use paceline_pipeline::Store;
-use paceline_pipeline::model::Checkpoint;
-use paceline_pipeline::model::{Cause, DeadLetter, Reason};
+use paceline_pipeline::store::{CheckpointStore, DeadLetterStore, GroupStore, PinStore};
+
+use paceline_pipeline::model::{Attribute, Cause, Checkpoint, DeadLetter, Item, Key, Provenance, Reason, RecordPosition};
 use paceline_pipeline::dedup::{DedupState, OrdinalSet};
-use paceline_pipeline::model::RecordPosition;
-use paceline_pipeline::model::{Attribute, Item, Key, Provenance};
 use paceline_pipeline::store::{Pin, PinKey, StoreError, Write, WriteOutcome};
 
 const MODES: [WriteWith; 2] = [WriteWith::Statements, WriteWith::Items];
@@ -117,7 +115,7 @@ fn step(key: &Key, expected: Option<u64>, output: i64) -> Write {
 }
 
 async fn load_one(store: &DynamoDbStore, key: &Key) -> Option<Item> {
-    store.load(std::slice::from_ref(key)).await.unwrap().pop().unwrap()
+    store.load_groups(std::slice::from_ref(key)).await.unwrap().pop().unwrap()
 }
 
 fn broken<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
@@ -201,7 +199,7 @@ async fn the_table_of_alleycat_itself_serves_and_its_costs_are_told() {
 
     let store = DynamoDbStore::new(client, &config);
     let position = key("race-1", "racer-1");
-    assert_eq!(store.write(&[step(&position, None, 1)]).await.unwrap(), [WriteOutcome::Done]);
+    assert_eq!(store.write_groups(&[step(&position, None, 1)]).await.unwrap(), [WriteOutcome::Done]);
 }
 
 #[tokio::test]
@@ -230,8 +228,8 @@ async fn a_table_with_other_keys_is_told_apart() {
     let store = DynamoDbStore::new(client, &config);
     let position = key("race-1", "racer-1");
     let says_so = |text: &str| says(text, &[&config.table, "eu-west-1", "paceline table check"]);
-    says_so(&broken(store.load(std::slice::from_ref(&position)).await));
-    says_so(&broken(store.write(&[step(&position, None, 1)]).await));
+    says_so(&broken(store.load_groups(std::slice::from_ref(&position)).await));
+    says_so(&broken(store.write_groups(&[step(&position, None, 1)]).await));
 }
 
 #[tokio::test]
@@ -242,15 +240,15 @@ async fn a_missing_table_is_told_with_what_to_do() {
     for write in MODES {
         let store = DynamoDbStore::new(client.clone(), &DynamoDbConfig { write, ..config.clone() });
         let says_so = |text: &str| says(text, &[&config.table, "eu-west-1", &endpoint(), "paceline table create"]);
-        says_so(&broken(store.load(std::slice::from_ref(&position)).await));
-        says_so(&broken(store.write(&[step(&position, None, 1)]).await));
+        says_so(&broken(store.load_groups(std::slice::from_ref(&position)).await));
+        says_so(&broken(store.write_groups(&[step(&position, None, 1)]).await));
         says_so(&broken(store.put_dead_letters(&[letter(1)]).await));
-        says_so(&broken(store.dead_letters().await));
-        says_so(&broken(store.items().await));
-        says_so(&broken(store.partition("race-1").await));
-        says_so(&broken(store.pins(&[race("1")]).await));
-        says_so(&broken(store.pin(&[(race("1"), pin(1))]).await));
-        says_so(&broken(store.checkpoint("shard-1").await));
+        says_so(&broken(store.list_dead_letters().await));
+        says_so(&broken(store.list_groups().await));
+        says_so(&broken(store.list_partition("race-1").await));
+        says_so(&broken(store.get_pins(&[race("1")]).await));
+        says_so(&broken(store.put_pins(&[(race("1"), pin(1))]).await));
+        says_so(&broken(store.get_checkpoint("shard-1").await));
     }
 }
 
@@ -265,7 +263,7 @@ async fn missing_credentials_are_told_with_what_to_do() {
         .build();
     let settings = settings.credentials_provider(SharedCredentialsProvider::new(nothing));
     let store = DynamoDbStore::new(Client::from_conf(settings.build()), &config);
-    let text = broken(store.load(&[key("race-1", "racer-1")]).await);
+    let text = broken(store.load_groups(&[key("race-1", "racer-1")]).await);
     says(&text, &["credentials", "AWS_ACCESS_KEY_ID", &config.table]);
 }
 
@@ -278,12 +276,12 @@ async fn what_does_not_answer_is_busy() {
     for write in MODES {
         let store = DynamoDbStore::new(client.clone(), &DynamoDbConfig { write, ..config.clone() });
         let busy = |error: StoreError| matches!(error, StoreError::Transient(_));
-        assert!(busy(store.load(std::slice::from_ref(&position)).await.unwrap_err()));
-        let written = store.write(&[step(&position, None, 1)]).await.unwrap();
+        assert!(busy(store.load_groups(std::slice::from_ref(&position)).await.unwrap_err()));
+        let written = store.write_groups(&[step(&position, None, 1)]).await.unwrap();
         assert!(matches!(&written[..], [WriteOutcome::Transient(_)]), "{written:?}");
         assert!(busy(store.put_dead_letters(&[letter(1)]).await.unwrap_err()));
-        assert!(busy(store.pin(&[(race("1"), pin(1))]).await.unwrap_err()));
-        assert!(busy(store.items().await.unwrap_err()));
+        assert!(busy(store.put_pins(&[(race("1"), pin(1))]).await.unwrap_err()));
+        assert!(busy(store.list_groups().await.unwrap_err()));
     }
 }
 
@@ -328,7 +326,7 @@ async fn both_ways_of_writing_leave_the_same_items() {
             let expected = (at > 0).then_some(at as u64);
             let next = item(at as u64 + 1, attributes);
             assert_eq!(store.fits(&position, &next), Ok(()));
-            let written = store.write(&[write(&position, expected, next.clone())]).await.unwrap();
+            let written = store.write_groups(&[write(&position, expected, next.clone())]).await.unwrap();
             assert_eq!(written, [WriteOutcome::Done], "{mode:?}, step {at}");
             // What the cache says is what the table says.
             let (cached, read) = (load_one(&store, &position).await, load_one(&bed.uncached(mode), &position).await);
@@ -352,13 +350,13 @@ async fn what_others_add_to_an_item_is_taken_away_by_the_next_write() {
     let bed = Bed::new().await;
     for mode in MODES {
         let position = key("race-1", &format!("{mode:?}"));
-        bed.store(mode).write(&[step(&position, None, 1)]).await.unwrap();
+        bed.store(mode).write_groups(&[step(&position, None, 1)]).await.unwrap();
         let (tags, note) = (AttributeValue::Ss(vec!["x".into()]), AttributeValue::S("by hand".into()));
         bed.put_raw(&position, &[("tags", tags), ("note", note)]).await;
         let store = bed.store(mode);
         let found = load_one(&store, &position).await.unwrap();
         assert_eq!((found.attribute("note").is_some(), found.attribute("tags")), (true, None));
-        assert_eq!(store.write(&[step(&position, Some(1), 2)]).await.unwrap(), [WriteOutcome::Done]);
+        assert_eq!(store.write_groups(&[step(&position, Some(1), 2)]).await.unwrap(), [WriteOutcome::Done]);
         let raw = bed.raw(&position).await.unwrap();
         assert!(!raw.contains_key("tags") && !raw.contains_key("note") && raw.contains_key("GSI"), "{raw:?}");
     }
@@ -369,7 +367,7 @@ async fn numbers_and_texts_come_back() {
     let bed = Bed::new().await;
     let store = bed.store(WriteWith::Statements);
     let position = key("race-1", "racer-1");
-    store.write(&[write(&position, None, item(1, &odd()))]).await.unwrap();
+    store.write_groups(&[write(&position, None, item(1, &odd()))]).await.unwrap();
     let read = load_one(&bed.uncached(WriteWith::Items), &position).await.unwrap();
     for (name, value) in odd() {
         let wanted = match value {
@@ -388,21 +386,21 @@ async fn a_write_on_what_has_changed_is_a_conflict_and_the_reload_is_free() {
         let (ours, theirs) = (bed.store(mode), bed.store(mode));
         let keys: Vec<Key> = ["new", "old", "gone"].map(|sort| key(&format!("{mode:?}"), sort)).to_vec();
         let (new, old, gone) = (&keys[0], &keys[1], &keys[2]);
-        ours.write(&[step(old, None, 1), step(gone, None, 1)]).await.unwrap();
-        assert_eq!(ours.load(&keys).await.unwrap()[0], None);
-        theirs.load(&keys).await.unwrap();
-        theirs.write(&[step(new, None, 10), step(old, Some(1), 20)]).await.unwrap();
+        ours.write_groups(&[step(old, None, 1), step(gone, None, 1)]).await.unwrap();
+        assert_eq!(ours.load_groups(&keys).await.unwrap()[0], None);
+        theirs.load_groups(&keys).await.unwrap();
+        theirs.write_groups(&[step(new, None, 10), step(old, Some(1), 20)]).await.unwrap();
         bed.client.delete_item().table_name(&bed.config.table).set_key(Some(key_map(gone))).send().await.unwrap();
 
         let writes = [step(new, None, 11), step(old, Some(1), 21), step(gone, Some(1), 31)];
-        assert_eq!(ours.write(&writes).await.unwrap(), vec![WriteOutcome::Conflict; 3], "{mode:?}");
+        assert_eq!(ours.write_groups(&writes).await.unwrap(), vec![WriteOutcome::Conflict; 3], "{mode:?}");
         let before = ours.usage();
-        let found = ours.load(&keys).await.unwrap();
+        let found = ours.load_groups(&keys).await.unwrap();
         let revisions: Vec<Option<u64>> = found.iter().map(|item| item.as_ref().map(|item| item.revision)).collect();
         assert_eq!(revisions, [Some(1), Some(2), None]);
         assert_eq!((ours.usage().since(before).requests, ours.usage().since(before).cache_hits), (0, 3));
         let writes = [step(new, Some(1), 11), step(old, Some(2), 21), step(gone, None, 31)];
-        assert_eq!(ours.write(&writes).await.unwrap(), vec![WriteOutcome::Done; 3], "{mode:?}");
+        assert_eq!(ours.write_groups(&writes).await.unwrap(), vec![WriteOutcome::Done; 3], "{mode:?}");
     }
 }
 
@@ -412,17 +410,17 @@ async fn a_write_whose_answer_was_lost_is_known_again() {
     for mode in MODES {
         let position = key("race-1", &format!("{mode:?}"));
         let (first, again) = (bed.store(mode), bed.store(mode));
-        again.load(std::slice::from_ref(&position)).await.unwrap();
+        again.load_groups(std::slice::from_ref(&position)).await.unwrap();
         for expected in [None, Some(1), Some(2)] {
             let write = write(&position, expected, item(expected.unwrap_or(0) + 1, &odd()));
-            assert_eq!(first.write(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done]);
-            assert_eq!(again.write(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done], "{mode:?}");
+            assert_eq!(first.write_groups(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done]);
+            assert_eq!(again.write_groups(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done], "{mode:?}");
             let before = again.usage();
             assert_eq!(load_one(&again, &position).await.unwrap().revision, write.item.revision);
             assert_eq!(again.usage().since(before).requests, 0);
         }
         // The same revision with something else in it is a conflict.
-        assert_eq!(again.write(&[step(&position, Some(2), 1)]).await.unwrap(), [WriteOutcome::Conflict]);
+        assert_eq!(again.write_groups(&[step(&position, Some(2), 1)]).await.unwrap(), [WriteOutcome::Conflict]);
     }
 }
 
@@ -432,14 +430,14 @@ async fn a_write_that_is_given_up_is_not_remembered() {
     for mode in MODES {
         let store = bed.store(mode);
         let position = key("race-1", &format!("{mode:?}"));
-        store.write(&[step(&position, None, 1)]).await.unwrap();
+        store.write_groups(&[step(&position, None, 1)]).await.unwrap();
         let write = step(&position, Some(1), 2);
-        assert!(tokio::time::timeout(Duration::ZERO, store.write(std::slice::from_ref(&write))).await.is_err());
+        assert!(tokio::time::timeout(Duration::ZERO, store.write_groups(std::slice::from_ref(&write))).await.is_err());
         let before = store.usage();
         let found = load_one(&store, &position).await.unwrap().revision;
         assert_eq!(store.usage().since(before).cache_misses, 1);
         assert!([1, 2].contains(&found), "{found}");
-        assert_eq!(store.write(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done]);
+        assert_eq!(store.write_groups(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done]);
         assert_eq!(load_one(&bed.uncached(mode), &position).await.unwrap().revision, 2);
     }
 }
@@ -451,9 +449,9 @@ async fn many_items_and_the_same_ones_twice() {
         let store = bed.store(mode);
         let keys: Vec<Key> = (0..230).map(|racer| key(&format!("{mode:?}"), &format!("racer-{racer:03}"))).collect();
         let twice: Vec<Key> = keys.iter().chain(&keys).cloned().collect();
-        assert_eq!(store.load(&twice).await.unwrap(), vec![None; 460]);
+        assert_eq!(store.load_groups(&twice).await.unwrap(), vec![None; 460]);
         assert_eq!(store.usage().requests, 3);
-        assert_eq!(store.load(&twice).await.unwrap(), vec![None; 460]);
+        assert_eq!(store.load_groups(&twice).await.unwrap(), vec![None; 460]);
         assert_eq!((store.usage().requests, store.usage().cache_hits), (3, 460), "that there is none is known");
 
         let mut writes: Vec<Write> = keys.iter().map(|key| step(key, None, 1)).collect();
@@ -461,19 +459,19 @@ async fn many_items_and_the_same_ones_twice() {
         writes.extend([step(&keys[0], None, 2), step(&keys[0], Some(1), 3)]);
         let mut wanted = vec![WriteOutcome::Done; 232];
         wanted[230] = WriteOutcome::Conflict;
-        assert_eq!(store.write(&writes).await.unwrap(), wanted);
+        assert_eq!(store.write_groups(&writes).await.unwrap(), wanted);
 
         let uncached = bed.uncached(mode);
-        let found = uncached.load(&twice).await.unwrap();
+        let found = uncached.load_groups(&twice).await.unwrap();
         assert!(found[1..230].iter().flatten().all(|item| item.revision == 1) && found.iter().all(Option::is_some));
         assert_eq!((found[0].as_ref().unwrap().revision, &found[230..]), (2, &found[..230]));
-        assert_eq!(store.load(&twice).await.unwrap(), found);
+        assert_eq!(store.load_groups(&twice).await.unwrap(), found);
         assert!(uncached.usage().read_units > 0.0);
 
-        let partition = store.partition(&format!("{mode:?}")).await.unwrap();
+        let partition = store.list_partition(&format!("{mode:?}")).await.unwrap();
         assert_eq!(partition.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), keys);
     }
-    let all = bed.store(WriteWith::Items).items().await.unwrap();
+    let all = bed.store(WriteWith::Items).list_groups().await.unwrap();
     assert_eq!(all.len(), 460);
     assert!(all.is_sorted_by(|(a, _), (b, _)| a < b));
 }
@@ -492,14 +490,14 @@ async fn large_items_go_through_in_pages() {
         };
         let writes: Vec<Write> = (0..45).map(full).collect();
         assert_eq!(store.fits(&writes[0].key, &writes[0].item), Ok(()));
-        assert_eq!(store.write(&writes).await.unwrap(), vec![WriteOutcome::Done; 45]);
+        assert_eq!(store.write_groups(&writes).await.unwrap(), vec![WriteOutcome::Done; 45]);
         let keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
         // 18 MB: more than one answer holds.
         let uncached = bed.uncached(mode);
-        let found = uncached.load(&keys).await.unwrap();
+        let found = uncached.load_groups(&keys).await.unwrap();
         assert!(found.iter().all(|item| item.as_ref().is_some_and(|item| item.state.len() == 407_900)));
         assert!(uncached.usage().requests > 1);
-        assert_eq!(store.partition(&partition).await.unwrap().len(), 45);
+        assert_eq!(store.list_partition(&partition).await.unwrap().len(), 45);
         let mut grown = writes[0].item.clone();
         grown.state.push(0);
         grown.state.extend([0; 1024]);
@@ -524,7 +522,7 @@ async fn the_largest_item_that_fits_is_taken() {
             }
         }
         assert!(largest.state.len() > 400_000, "{}", largest.state.len());
-        assert_eq!(store.write(&[write(&position, None, largest)]).await.unwrap(), [WriteOutcome::Done]);
+        assert_eq!(store.write_groups(&[write(&position, None, largest)]).await.unwrap(), [WriteOutcome::Done]);
     }
 }
 
@@ -537,10 +535,10 @@ async fn an_item_of_somebody_else_is_not_overwritten() {
     for mode in MODES {
         let store = bed.store(mode);
         let told = |text: &str| says(text, &["race-1 / racer-1", "not written by paceline", &bed.config.table]);
-        told(&broken(store.load(std::slice::from_ref(&position)).await));
-        told(&broken(store.write(&[step(&position, None, 1)]).await));
-        assert_eq!(store.partition("race-1").await.unwrap(), []);
-        assert_eq!(store.items().await.unwrap(), []);
+        told(&broken(store.load_groups(std::slice::from_ref(&position)).await));
+        told(&broken(store.write_groups(&[step(&position, None, 1)]).await));
+        assert_eq!(store.list_partition("race-1").await.unwrap(), []);
+        assert_eq!(store.list_groups().await.unwrap(), []);
     }
     assert_eq!(bed.raw(&position).await, stood);
 }
@@ -550,15 +548,15 @@ async fn keys_that_dynamodb_does_not_hold_do_not_stop_their_neighbours() {
     let bed = Bed::new().await;
     let store = bed.store(WriteWith::Statements);
     let good = key("race-1", "racer-1");
-    store.write(&[step(&good, None, 1)]).await.unwrap();
+    store.write_groups(&[step(&good, None, 1)]).await.unwrap();
     let keys = [key("", "a"), good, key(&"p".repeat(3000), "a"), key("p", &"s".repeat(1025)), key("@checkpoint", "x")];
-    let found = bed.uncached(WriteWith::Items).load(&keys).await.unwrap();
+    let found = bed.uncached(WriteWith::Items).load_groups(&keys).await.unwrap();
     assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false, false, false]);
     for key in [&keys[0], &keys[2], &keys[3], &keys[4]] {
         assert!(store.fits(key, &item(1, &[])).is_err());
     }
     for partition in ["", "@checkpoint", &"p".repeat(3000)] {
-        assert_eq!(store.partition(partition).await.unwrap(), []);
+        assert_eq!(store.list_partition(partition).await.unwrap(), []);
     }
 }
 
@@ -581,7 +579,7 @@ async fn two_hosts_lose_nothing_between_them() {
                     // Each host's write is told apart by its state.
                     let mut write = step(&position, revision, sum + 1);
                     write.item.state = fastrand::u64(..).to_be_bytes().to_vec();
-                    if store.write(&[write]).await.unwrap() == [WriteOutcome::Done] {
+                    if store.write_groups(&[write]).await.unwrap() == [WriteOutcome::Done] {
                         break;
                     }
                 }
@@ -608,21 +606,21 @@ async fn the_first_pin_of_a_race_stays() {
     let (ours, theirs) = (bed.store(WriteWith::Statements), bed.store(WriteWith::Items));
     let long = "é".repeat(5000);
     let races = [race("1"), race(""), race(&long), race(&format!("{long}x"))];
-    assert_eq!(ours.pins(&races).await.unwrap(), [None; 4]);
-    assert_eq!(ours.pins(&[]).await.unwrap(), []);
+    assert_eq!(ours.get_pins(&races).await.unwrap(), [None; 4]);
+    assert_eq!(ours.get_pins(&[]).await.unwrap(), []);
     let pins: Vec<(PinKey, Pin)> = races.iter().cloned().zip(1..).map(|(race, version)| (race, pin(version))).collect();
-    assert_eq!(ours.pin(&pins[..3]).await.unwrap(), [pin(1), pin(2), pin(3)]);
+    assert_eq!(ours.put_pins(&pins[..3]).await.unwrap(), [pin(1), pin(2), pin(3)]);
     let later: Vec<(PinKey, Pin)> = races.iter().map(|race| (race.clone(), pin(9))).chain([pins[0].clone()]).collect();
-    assert_eq!(theirs.pin(&later).await.unwrap(), [pin(1), pin(2), pin(3), pin(9), pin(1)]);
+    assert_eq!(theirs.put_pins(&later).await.unwrap(), [pin(1), pin(2), pin(3), pin(9), pin(1)]);
     let asked: Vec<PinKey> = races.iter().rev().cloned().chain([race("2"), race("1")]).collect();
     let found = [Some(pin(9)), Some(pin(3)), Some(pin(2)), Some(pin(1)), None, Some(pin(1))];
-    assert_eq!(theirs.pins(&asked).await.unwrap(), found);
+    assert_eq!(theirs.get_pins(&asked).await.unwrap(), found);
     // More than one request's worth.
     let many: Vec<PinKey> = (0..150).map(|number| race(&format!("many-{number}"))).collect();
     let pins: Vec<(PinKey, Pin)> = many.iter().map(|race| (race.clone(), pin(5))).collect();
-    assert_eq!(ours.pin(&pins).await.unwrap(), vec![pin(5); 150]);
-    assert_eq!(theirs.pins(&many).await.unwrap(), vec![Some(pin(5)); 150]);
-    assert_eq!(ours.items().await.unwrap(), [], "pins are not items of groups");
+    assert_eq!(ours.put_pins(&pins).await.unwrap(), vec![pin(5); 150]);
+    assert_eq!(theirs.get_pins(&many).await.unwrap(), vec![Some(pin(5)); 150]);
+    assert_eq!(ours.list_groups().await.unwrap(), [], "pins are not items of groups");
 }
 
 #[tokio::test]
@@ -630,24 +628,24 @@ async fn a_checkpoint_stands_by_shard() {
     let bed = Bed::new().await;
     let store = bed.store(WriteWith::Statements);
     let long = "/a/long/path".repeat(200);
-    assert_eq!(store.checkpoint("shard-1").await.unwrap(), None);
-    store.acknowledge(None).await.unwrap();
+    assert_eq!(store.get_checkpoint("shard-1").await.unwrap(), None);
+    store.flush().await.unwrap();
     let first = Checkpoint { sequence: 7.into(), ..Checkpoint::default() };
     let sequence = "49590338271490256608559692538361571095921575989136588898".parse().unwrap();
     let second = Checkpoint { sequence, fingerprint: Some([3; 32]), arrival_ms: Some(1_620_240_660_250), ended: true };
-    store.acknowledge(Some(("shard-1", &first))).await.unwrap();
-    assert_eq!(store.checkpoint("shard-1").await.unwrap(), Some(first.clone()));
-    store.acknowledge(Some(("shard-1", &second))).await.unwrap();
-    store.acknowledge(Some((&long, &first))).await.unwrap();
-    assert_eq!(bed.store(WriteWith::Items).checkpoint("shard-1").await.unwrap(), Some(second));
-    assert_eq!(store.checkpoint(&long).await.unwrap(), Some(first));
-    assert_eq!(store.items().await.unwrap(), [], "checkpoints are not items of groups");
+    store.put_checkpoint("shard-1", &first).await.unwrap();
+    assert_eq!(store.get_checkpoint("shard-1").await.unwrap(), Some(first.clone()));
+    store.put_checkpoint("shard-1", &second).await.unwrap();
+    store.put_checkpoint(&long, &first).await.unwrap();
+    assert_eq!(bed.store(WriteWith::Items).get_checkpoint("shard-1").await.unwrap(), Some(second));
+    assert_eq!(store.get_checkpoint(&long).await.unwrap(), Some(first));
+    assert_eq!(store.list_groups().await.unwrap(), [], "checkpoints are not items of groups");
 }
 
 fn letter(number: u64) -> DeadLetter {
     let position = RecordPosition { sequence: number.into(), sub_sequence: number % 3 };
     DeadLetter {
-        id: dead_letter::id("shard-1", position),
+        id: DeadLetter::id_of("shard-1", position),
         shard: "shard-1".into(),
         position,
         partition_key: Some("k".into()),
@@ -672,13 +670,13 @@ async fn dead_letters_are_kept_once_and_removed() {
     let before = letters[7].clone();
     letters[7].reason = Reason::new(Cause::BadScore, "NaN");
     store.put_dead_letters(&[&[before], &letters[..30], &letters[7..8]].concat()).await.unwrap();
-    assert_eq!(store.dead_letters().await.unwrap(), letters);
-    assert_eq!(store.dead_letter(&ids[7]).await.unwrap().as_ref(), Some(&letters[7]));
-    assert_eq!(store.dead_letter("shard-1:999").await.unwrap(), None);
-    assert_eq!(store.dead_letter("").await.unwrap(), None);
+    assert_eq!(store.list_dead_letters().await.unwrap(), letters);
+    assert_eq!(store.get_dead_letter(&ids[7]).await.unwrap().as_ref(), Some(&letters[7]));
+    assert_eq!(store.get_dead_letter("shard-1:999").await.unwrap(), None);
+    assert_eq!(store.get_dead_letter("").await.unwrap(), None);
     store.delete_dead_letters(&[&ids[..40], &ids[..1]].concat()).await.unwrap();
     store.delete_dead_letters(&ids[..40]).await.unwrap();
-    assert_eq!(store.dead_letters().await.unwrap(), letters[40..]);
+    assert_eq!(store.list_dead_letters().await.unwrap(), letters[40..]);
 }
 
 #[tokio::test]
@@ -689,7 +687,7 @@ async fn a_dead_letter_that_is_too_large_is_cut_and_the_others_kept() {
     letters[1].payload = vec![b'x'; 3 << 20];
     letters[2].payload = vec![b'x'; 256 << 10];
     store.put_dead_letters(&letters).await.unwrap();
-    let found = store.dead_letters().await.unwrap();
+    let found = store.list_dead_letters().await.unwrap();
     assert_eq!((&found[0], &found[2], &found[3]), (&letters[0], &letters[2], &letters[3]));
     assert_eq!((found[1].cut_from, found[1].payload.len() > 400_000), (Some(3 << 20), true));
 }
@@ -715,21 +713,21 @@ async fn a_ticket_is_given_once_and_keeps_the_letter() {
     };
     let pair = |at: usize, redrive_sequence: u64| (ids[at].clone(), redrive_sequence);
     let asked = [ids[3].clone(), ids[1].clone(), "shard-1:999".into(), ids[3].clone()];
-    assert_eq!(redrive_sequences(&store.redrive_sequence(&asked).await.unwrap()), [pair(3, 1), pair(1, 2)]);
+    assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&asked).await.unwrap()), [pair(3, 1), pair(1, 2)]);
     assert!(!raw(&ids[3]).await.contains_key("expires"));
     let other = bed.store(WriteWith::Items);
     assert_eq!(
-        redrive_sequences(&other.redrive_sequence(&ids).await.unwrap()),
+        redrive_sequences(&other.assign_redrive_sequences(&ids).await.unwrap()),
         [(3, 1), (1, 2), (0, 3), (2, 4), (4, 5)].map(|(a, t)| pair(a, t))
     );
-    assert_eq!(redrive_sequences(&store.redrive_sequence(&ids[..2]).await.unwrap()), [pair(1, 2), pair(0, 3)]);
-    assert_eq!(store.redrive_sequence(&[]).await.unwrap(), []);
-    assert_eq!(store.dead_letters().await.unwrap().len(), 5, "the counter is no letter");
+    assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&ids[..2]).await.unwrap()), [pair(1, 2), pair(0, 3)]);
+    assert_eq!(store.assign_redrive_sequences(&[]).await.unwrap(), []);
+    assert_eq!(store.list_dead_letters().await.unwrap().len(), 5, "the counter is no letter");
 
     // One that fails again is buried anew: no ticket, and it expires. The next ticket is greater than any before.
     store.put_dead_letters(&letters[3..4]).await.unwrap();
     assert!(raw(&ids[3]).await.contains_key("expires"));
-    assert_eq!(redrive_sequences(&store.redrive_sequence(&ids[3..4]).await.unwrap()), [pair(3, 6)]);
+    assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&ids[3..4]).await.unwrap()), [pair(3, 6)]);
 }
 
 #[tokio::test]
@@ -739,7 +737,7 @@ async fn two_hosts_never_give_the_same_ticket() {
     let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
     let (a, b) = (bed.store(WriteWith::Statements), bed.store(WriteWith::Statements));
     a.put_dead_letters(&letters).await.unwrap();
-    let (a, b) = tokio::join!(a.redrive_sequence(&ids), b.redrive_sequence(&ids));
+    let (a, b) = tokio::join!(a.assign_redrive_sequences(&ids), b.assign_redrive_sequences(&ids));
     let (a, b) = (a.unwrap(), b.unwrap());
     assert_eq!(a, b);
     let redrive_sequences: std::collections::BTreeSet<_> = a.iter().map(|letter| letter.redrive_sequence.unwrap()).collect();
@@ -757,7 +755,7 @@ async fn statements_take_a_request_for_25_items() {
             let expected = (round > 0).then_some(round);
             let writes: Vec<Write> = keys.iter().map(|key| step(key, expected, round as i64)).collect();
             let (before, start) = (store.usage(), Instant::now());
-            assert_eq!(store.write(&writes).await.unwrap(), vec![WriteOutcome::Done; 1000]);
+            assert_eq!(store.write_groups(&writes).await.unwrap(), vec![WriteOutcome::Done; 1000]);
             let (used, took) = (store.usage().since(before), start.elapsed());
             println!("{mode:?}, round {round}: {} requests, {} units, {took:?}", used.requests, used.write_units);
             assert_eq!(used.requests, if mode == WriteWith::Statements { 40 } else { 1000 });

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnConsumedCapacity};
 use paceline_pipeline::model::{Item, Key, PARTITION_BYTES, RESERVED_PREFIX};
-use paceline_pipeline::store::StoreError;
+use paceline_pipeline::store::{GroupStore, StoreError, UnstorableItem, Write, WriteOutcome};
 
 use super::DynamoDbStore;
 use super::cache::CachedItem;
 use super::error::{TableError, TableErrorKind, TableRef};
-use super::requests::ConcurrentRequests;
 use super::item::{self, Map, PARTITION};
+use super::requests::ConcurrentRequests;
 use super::usage::Meter;
 
 /// DynamoDB's limit for the keys of a `BatchGetItem`.
@@ -28,13 +28,17 @@ pub(super) struct Got {
     pub(super) error: Option<TableError>,
 }
 
-impl DynamoDbStore {
-    pub(super) async fn load_items(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
+impl GroupStore for DynamoDbStore {
+    fn check_item(&self, key: &Key, item: &Item) -> Result<(), UnstorableItem> {
+        item::check(key, item, &self.index)
+    }
+
+    async fn load_groups(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
         let mut loaded: Vec<Option<Item>> = Vec::with_capacity(keys.len());
         let mut wanted: HashMap<&Key, Vec<usize>> = HashMap::new();
         for (at, (key, known)) in keys.iter().zip(self.cache.get(keys.iter())).enumerate() {
             // No item can stand at a key that DynamoDB does not hold; asking would fail for the whole request.
-            if known.is_none() && check_key(&key.partition, &key.sort).is_ok() {
+            if known.is_none() && Key::check(&key.partition, &key.sort).is_ok() {
                 wanted.entry(key).or_default().push(at);
             }
             loaded.push(known.flatten());
@@ -42,18 +46,69 @@ impl DynamoDbStore {
         let missed: usize = wanted.values().map(Vec::len).sum();
         self.meter.lookups((keys.len() - missed) as u64, missed as u64);
         let unique: Vec<&Key> = wanted.keys().copied().collect();
-        for (key, standing) in self.fetch(&unique).await? {
+        for (key, cached) in self.fetch(&unique).await? {
             for &at in &wanted[&key] {
-                loaded[at] = standing.item.clone();
+                loaded[at] = cached.item.clone();
             }
         }
         Ok(loaded)
     }
 
+    async fn write_groups(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
+        self.write_in_rounds(writes).await
+    }
+
+    async fn list_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
+        // At such keys stands nothing of a group, and an empty one would be refused.
+        if partition.is_empty() || partition.len() > PARTITION_BYTES || partition.starts_with(RESERVED_PREFIX) {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        let mut from = None;
+        loop {
+            self.meter.request();
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table.table)
+                .consistent_read(true)
+                .key_condition_expression("#p = :p")
+                .expression_attribute_names("#p", PARTITION)
+                .expression_attribute_values(":p", AttributeValue::S(partition.to_owned()))
+                .set_exclusive_start_key(from)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
+                .send()
+                .await
+                .map_err(|error| self.meter.classify(&self.table, "a query", &error))?;
+            self.meter.reads(&page.consumed_capacity);
+            self.collect(page.items.unwrap_or_default(), &mut found)?;
+            from = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if from.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    async fn list_groups(&self) -> Result<Vec<(Key, Item)>, StoreError> {
+        let mut found = Vec::new();
+        let mut from = None;
+        loop {
+            let (items, next) = self.scan_page(&self.table, from).await?;
+            self.collect(items, &mut found)?;
+            from = next;
+            if from.is_none() {
+                found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+                return Ok(found);
+            }
+        }
+    }
+}
+
+impl DynamoDbStore {
     /// What stands at these keys, past the cache, but into it. No key may occur twice.
     pub(super) async fn fetch(&self, keys: &[&Key]) -> Result<Vec<(Key, CachedItem)>, StoreError> {
         let mut all = Vec::with_capacity(keys.len());
-        let mut broken = None;
+        let mut fatal = None;
         let maps = keys.iter().map(|key| item::key_map(key));
         let error = self
             .get(&self.table, maps, |got| {
@@ -65,16 +120,16 @@ impl DynamoDbStore {
                 }
                 for map in got.found {
                     match self.read(map) {
-                        Ok((key, standing)) => {
-                            self.cache.learn(&key, standing.clone());
-                            all.push((key, standing));
+                        Ok((key, cached)) => {
+                            self.cache.learn(&key, cached.clone());
+                            all.push((key, cached));
                         }
-                        Err(error) => broken = Some(error),
+                        Err(error) => fatal = Some(error),
                     }
                 }
             })
             .await;
-        match (broken, error) {
+        match (fatal, error) {
             (Some(error), _) => Err(error),
             (None, Some(error)) => Err(error.into()),
             (None, None) => Ok(all),
@@ -98,7 +153,9 @@ impl DynamoDbStore {
         let mut worst: Option<TableError> = None;
         while let Some(mut got) = requests.next().await {
             if let Some(error) = got.error.take()
-                && worst.as_ref().is_none_or(|worst| matches!(worst.kind, TableErrorKind::Throttled | TableErrorKind::Ambiguous))
+                && worst
+                    .as_ref()
+                    .is_none_or(|worst| matches!(worst.kind, TableErrorKind::Throttled | TableErrorKind::Ambiguous))
             {
                 worst = Some(error);
             }
@@ -109,68 +166,20 @@ impl DynamoDbStore {
 
     /// Reads an item of a group, or says what is wrong with it.
     pub(super) fn read(&self, map: Map) -> Result<(Key, CachedItem), StoreError> {
-        let broken = |key: &dyn std::fmt::Display, what: &str| {
+        let fatal = |key: &dyn std::fmt::Display, what: &str| {
             let text = format_args!(
                 "the item {key} {what}. Nothing of its shard goes on before it is moved out of the way or the \
                  rulebook's key is changed"
             );
             StoreError::from(self.table.error(TableErrorKind::Fatal, text))
         };
-        let Some(key) = item::key_of(&map) else { return Err(broken(&"without texts for keys", "can't be ours")) };
+        let Some(key) = item::key_of(&map) else { return Err(fatal(&"without texts for keys", "can't be ours")) };
         if !item::is_ours(&map) {
-            return Err(broken(
-                &key,
-                "stands at a group's key but was not written by paceline (it has no `@revision`)",
-            ));
+            return Err(fatal(&key, "stands at a group's key but was not written by paceline (it has no `@revision`)"));
         }
         match item::decode(map) {
-            Ok(standing) => Ok((key, standing)),
-            Err(what) => Err(broken(&key, &format!("can't be read: {what}"))),
-        }
-    }
-
-    pub(super) async fn query_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
-        // At such keys stands nothing of a group, and an empty one would be refused.
-        if partition.is_empty() || partition.len() > PARTITION_BYTES || partition.starts_with(RESERVED_PREFIX) {
-            return Ok(Vec::new());
-        }
-        let mut found = Vec::new();
-        let mut from = None;
-        loop {
-            self.meter.request();
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table.table)
-                .consistent_read(true)
-                .key_condition_expression("#p = :p")
-                .expression_attribute_names("#p", PARTITION)
-                .expression_attribute_values(":p", AttributeValue::S(partition.to_owned()))
-                .set_exclusive_start_key(from)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(|error| self.meter.sort(&self.table, "a query", &error))?;
-            self.meter.reads(&page.consumed_capacity);
-            self.collect(page.items.unwrap_or_default(), &mut found)?;
-            from = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if from.is_none() {
-                return Ok(found);
-            }
-        }
-    }
-
-    pub(super) async fn scan_items(&self) -> Result<Vec<(Key, Item)>, StoreError> {
-        let mut found = Vec::new();
-        let mut from = None;
-        loop {
-            let (items, next) = self.scan_page(&self.table, from).await?;
-            self.collect(items, &mut found)?;
-            from = next;
-            if from.is_none() {
-                found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-                return Ok(found);
-            }
+            Ok(cached) => Ok((key, cached)),
+            Err(what) => Err(fatal(&key, &format!("can't be read: {what}"))),
         }
     }
 
@@ -190,7 +199,7 @@ impl DynamoDbStore {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
-            .map_err(|error| self.meter.sort(table, "a scan", &error))?;
+            .map_err(|error| self.meter.classify(table, "a scan", &error))?;
         self.meter.reads(&page.consumed_capacity);
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key.filter(|key| !key.is_empty())))
     }
@@ -198,8 +207,8 @@ impl DynamoDbStore {
     /// Reads the items of groups among others.
     fn collect(&self, maps: Vec<Map>, into: &mut Vec<(Key, Item)>) -> Result<(), StoreError> {
         for map in maps.into_iter().filter(item::is_ours) {
-            let (key, standing) = self.read(map)?;
-            if let Some(item) = standing.item
+            let (key, cached) = self.read(map)?;
+            if let Some(item) = cached.item
                 && !key.partition.starts_with(RESERVED_PREFIX)
             {
                 into.push((key, item));
@@ -227,7 +236,7 @@ async fn get_batch(client: Client, table: Arc<TableRef>, meter: Arc<Meter>, keys
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                got.error = Some(meter.sort(&table, "a batch of reads", &error));
+                got.error = Some(meter.classify(&table, "a batch of reads", &error));
                 return got;
             }
         };

@@ -1,15 +1,13 @@
 //! Windows: whatever is repeated, cut otherwise or given up in the middle, the table is what batches alone make of it.
 
-mod support;
-
 use std::sync::{Arc, LazyLock};
 
+use crate::support::{FlakyStore, block_on, committed, host, outcome, rulebooks};
 use paceline_pipeline::Rulebooks;
 use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
 use proptest::prelude::*;
-use support::{Shared, block_on, host, outcome, rulebooks, safe};
 
 const SHARD: &str = "alleycat/shardId-000000000000";
 
@@ -71,11 +69,11 @@ proptest! {
         ordinal in any::<bool>(),
     ) {
         let rulebooks = compiled(ordinal);
-        let alone = Shared::default();
-        safe(host(alone.clone(), rulebooks).process(&batch(SHARD, &messages, 0), None, &mut Summary::default()));
+        let alone = FlakyStore::default();
+        committed(host(alone.clone(), rulebooks).process(&batch(SHARD, &messages, 0), None, &mut Summary::default()));
 
         // Busy now and then, so that windows are closed by halves.
-        let store = Shared { busy_every: 7, ..Shared::default() };
+        let store = FlakyStore { transient_every: 7, ..FlakyStore::default() };
         let shard: Arc<str> = SHARD.into();
         let host = host(store.clone(), rulebooks);
         let (mut at, mut state) = (0, Window::new(Arc::clone(&shard)).to_bytes());
@@ -87,7 +85,7 @@ proptest! {
             let mut summary = Summary::default();
             block_on(host.accumulate(&batch(SHARD, &messages[at..end], at as u64), &mut window, None, &mut summary)).unwrap();
             if flush {
-                block_on(host.flush(&window, None, &mut summary)).unwrap();
+                block_on(host.flush_window(&window, None, &mut summary)).unwrap();
                 window = Window::new(Arc::clone(&shard));
             }
             if !unheard {
@@ -105,7 +103,7 @@ fn records_that_a_producer_sent_twice_to_two_shards_count_once() {
     // Seconds 3 to 6 come by both shards, in windows that are closed one after the other.
     let (left, right): (Vec<Message>, Vec<Message>) =
         ((1..7).map(|second| (second, 1)).collect(), (3..9).map(|second| (second, 1)).collect());
-    let store = Shared::default();
+    let store = FlakyStore::default();
     let host = host(store.clone(), &rulebooks);
     let mut summary = Summary::default();
     let mut windows = Vec::new();
@@ -115,12 +113,12 @@ fn records_that_a_producer_sent_twice_to_two_shards_count_once() {
         windows.push(window);
     }
     for window in &windows {
-        block_on(host.flush(window, None, &mut summary)).unwrap();
+        block_on(host.flush_window(window, None, &mut summary)).unwrap();
     }
     assert_eq!((summary.duplicates, summary.groups), (4, 2));
-    let alone = Shared::default();
+    let alone = FlakyStore::default();
     let all: Vec<Message> = (1..9).map(|second| (second, 1)).collect();
-    safe(support::host(alone.clone(), &rulebooks).process(&batch("alleycat/left", &all, 0), None, &mut summary));
+    committed(support::host(alone.clone(), &rulebooks).process(&batch("alleycat/left", &all, 0), None, &mut summary));
     assert_eq!(outcome(&store.store), outcome(&alone.store));
 }
 
@@ -128,7 +126,7 @@ fn records_that_a_producer_sent_twice_to_two_shards_count_once() {
 fn a_window_is_one_write_a_group_however_many_batches() {
     let folder = tempfile::tempdir().unwrap();
     let rulebooks = rulebooks(folder.path(), SEQUENCE);
-    let host = host(Shared::default(), &rulebooks);
+    let host = host(FlakyStore::default(), &rulebooks);
     let mut window = Window::new(SHARD.into());
     let mut summary = Summary::default();
     for second in 1..=15 {
@@ -136,10 +134,10 @@ fn a_window_is_one_write_a_group_however_many_batches() {
         block_on(host.accumulate(&batch(SHARD, &messages, second * 10), &mut window, None, &mut summary)).unwrap();
     }
     assert_eq!((summary.groups, window.groups(), window.rows()), (0, 10, 150));
-    block_on(host.flush(&window, None, &mut summary)).unwrap();
+    block_on(host.flush_window(&window, None, &mut summary)).unwrap();
     assert_eq!((summary.groups, summary.records, summary.batches), (10, 150, 15));
     // A second call, as after a time-out, finds all of it there.
-    block_on(host.flush(&window, None, &mut summary)).unwrap();
+    block_on(host.flush_window(&window, None, &mut summary)).unwrap();
     assert_eq!((summary.groups, summary.duplicates), (10, 150));
 }
 
@@ -147,7 +145,7 @@ fn a_window_is_one_write_a_group_however_many_batches() {
 fn bytes_that_are_no_window_are_refused() {
     let shard: Arc<str> = SHARD.into();
     let folder = tempfile::tempdir().unwrap();
-    let host = host(Shared::default(), &rulebooks(folder.path(), SEQUENCE));
+    let host = host(FlakyStore::default(), &rulebooks(folder.path(), SEQUENCE));
     let mut window = Window::new(Arc::clone(&shard));
     let records = batch(SHARD, &[(1, 1), (2, 1)], 0);
     block_on(host.accumulate(&records, &mut window, None, &mut Summary::default())).unwrap();
