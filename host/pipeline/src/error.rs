@@ -27,7 +27,7 @@ pub enum PipelineError {
         /// The rulebook's version.
         version: u64,
         /// Why it can't be loaded.
-        source: RulebookError,
+        source: Box<RulebookError>,
     },
     /// The rulebook that a window's records were evaluated by can't be loaded.
     #[error("the window holds records of race type {race_type}, version {version}")]
@@ -37,7 +37,7 @@ pub enum PipelineError {
         /// The rulebook's version.
         version: u64,
         /// Why it can't be loaded.
-        source: RulebookError,
+        source: Box<RulebookError>,
     },
     /// Other hosts wrote the same groups at each attempt.
     #[error(

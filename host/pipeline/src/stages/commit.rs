@@ -214,8 +214,8 @@ mod tests {
 
     /// Commits, and returns what could not be committed and the summary.
     fn run(store: &Rivals, ordinals: Vec<(u32, i64)>, conflicts: u32) -> (Vec<Uncommitted>, Summary) {
-        let policy = RetryPolicy { deadline_ms: 1_000, first_wait_ms: 1, longest_wait_ms: 2, conflicts };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let policy = RetryPolicy { deadline_ms: 100, first_wait_ms: 1, longest_wait_ms: 1, conflicts };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let mut summary = Summary::default();
         let uncommitted = runtime.block_on(async {
             let budget = RetryBudget { policy: &policy, deadline: None };
@@ -261,7 +261,7 @@ mod tests {
             all.extend(rivals[left..].iter().flatten());
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             for (key, item) in runtime.block_on(store.list_groups()).unwrap() {
-                let group = key.sort.strip_prefix("racer-").unwrap().parse().unwrap();
+                let group: u32 = key.sort.strip_prefix("racer-").unwrap().parse().unwrap();
                 let count = all.iter().filter(|(other, _)| *other == group).count();
                 prop_assert_eq!(item.state, vec![count as u8]);
                 all.retain(|(other, _)| *other != group);

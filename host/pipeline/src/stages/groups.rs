@@ -188,7 +188,8 @@ mod tests {
     fn a_record_is_found_in_all_of_its_groups() {
         let mut groups = groups();
         let template = KeyTemplate { partition: Template::parse("p").unwrap(), sort: Template::parse("s").unwrap() };
-        ["race", "class"].iter().for_each(|partition| drop(groups.intern(partition, "racer-1", &template)));
+        let interned = ["race", "class"].map(|partition| groups.intern(partition, "racer-1", &template));
+        assert_eq!(interned, [0, 1]);
         groups.calls = vec![
             Call { record_batch: 0, aggregate: 0, rows: vec![row(2, 0), row(5, 0)] },
             Call { record_batch: 0, aggregate: 1, rows: vec![row(5, 1)] },

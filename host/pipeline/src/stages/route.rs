@@ -58,7 +58,7 @@ pub(crate) async fn route<S: PinStore>(
                         race_type: race_type.clone(),
                         value,
                         version: pin.version,
-                        source,
+                        source: Box::new(source),
                     })?;
                     complete = false;
                 }

@@ -57,7 +57,7 @@ impl<S: Store> Pipeline<S> {
             self.rulebooks().load_pinned(race_type, pin).map_err(|source| PipelineError::Window {
                 race_type: race_type.clone(),
                 version: *version,
-                source,
+                source: Box::new(source),
             })?;
         }
         Ok(self.rulebooks().catalog())

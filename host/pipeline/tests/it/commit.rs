@@ -1,4 +1,4 @@
-//! Hosts that meddle with each other and a store that is busy: every group comes to what one host alone would make of it.
+//! Several hosts and a store that fails: every group ends as one host alone would leave it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -21,7 +21,7 @@ fn alone(batches: &[Batch], rulebooks: &Arc<Rulebooks>) -> (Vec<(Key, Item)>, Ve
 }
 
 #[test]
-fn a_busy_store_is_tried_again_and_nothing_counts_twice() {
+fn a_throttled_store_is_retried_and_nothing_counts_twice() {
     let folder = tempfile::tempdir().unwrap();
     for dedup in [r#""sequence""#, r#"{ ordinal = "/second" }"#] {
         let folder = folder.path().join(dedup.len().to_string());
@@ -98,12 +98,12 @@ fn endless_conflicts_end_in_an_error_that_names_a_group() {
 }
 
 #[test]
-fn a_store_that_stays_busy_is_given_up_at_the_deadline() {
+fn a_store_that_stays_throttled_is_given_up_at_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let rulebooks = rulebooks(folder.path(), r#""sequence""#);
     let store = FlakyStore { transient_every: 1, calls: Arc::new(AtomicU32::new(1)), ..FlakyStore::default() };
     let retry = RetryPolicy { deadline_ms: 50, first_wait_ms: 1, longest_wait_ms: 2, ..RetryPolicy::default() };
     let host = Pipeline::new(store.clone(), rulebooks, BatchLimits::default(), retry);
     let error = block_on(host.process(&batch("shard", 1, 0..3), None, &mut Summary::default())).unwrap_err();
-    assert!(error.to_string().contains("throttled; it stayed so for 50 ms (`retry.deadline-ms`)"), "{error}");
+    assert!(error.to_string().contains("throttled; retries went on for 50 ms (`retry.deadline-ms`)"), "{error}");
 }

@@ -118,7 +118,7 @@ fn records_that_a_producer_sent_twice_to_two_shards_count_once() {
     assert_eq!((summary.duplicates, summary.groups), (4, 2));
     let alone = FlakyStore::default();
     let all: Vec<Message> = (1..9).map(|second| (second, 1)).collect();
-    committed(support::host(alone.clone(), &rulebooks).process(&batch("alleycat/left", &all, 0), None, &mut summary));
+    committed(crate::support::host(alone.clone(), &rulebooks).process(&batch("alleycat/left", &all, 0), None, &mut summary));
     assert_eq!(outcome(&store.store), outcome(&alone.store));
 }
 
