@@ -35,14 +35,19 @@ plugins: setup ## Build the plugins as components into target/plugins
 	@mkdir -p target/plugins
 	@set -e; for plugin in $(PLUGINS) $(EVIL); do $(PACELINE) plugin build plugins/$$plugin --out target/plugins; done
 
-.PHONY: test
-test: setup nextest ## Set up and run every test and check
+.PHONY: lint
+lint: setup ## Check format, lints, dependencies, spelling, templates
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo build --workspace --all-targets
-	@$(MAKE) --no-print-directory plugins
+	scripts/cargo-deny check --deny warnings licenses bans sources
+	scripts/typos
 	scripts/cfn-lint examples/alleycat/template.yaml
 	scripts/hadolint examples/alleycat/Dockerfile
+
+.PHONY: test
+test: setup nextest lint ## Set up and run every test and check
+	cargo build --workspace --all-targets
+	@$(MAKE) --no-print-directory plugins
 	scripts/local-aws cargo nextest run --workspace
 	cargo test --doc --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
