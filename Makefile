@@ -39,6 +39,12 @@ plugins: setup ## Build the plugins as components into target/plugins
 	@mkdir -p target/plugins
 	@set -e; for plugin in $(PLUGINS) $(EVIL); do $(PACELINE) plugin build plugins/$$plugin --out target/plugins; done
 
+.PHONY: check
+check: setup nextest ## Check format and lints, and run the unit tests that need no server
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo nextest run --workspace --lib --bins
+
 .PHONY: lint
 lint: setup ## Check format, lints, dependencies, spelling, templates and workflows
 	cargo fmt --check
