@@ -80,8 +80,10 @@ lambda: setup ## Build the Lambda function's package for this machine's architec
 	scripts/lambda-package target/release/bootstrap
 
 .PHONY: dist
-dist: lambda ## Build a release's packages for this machine's architecture into target/dist; TAG=v1.2.3 checks the version
-	scripts/dist $(TAG)
+dist: ## Build a release's packages for this machine's architecture into target/dist; TAG=v1.2.3 checks version and notes
+	@[ -z "$(TAG)" ] || scripts/release-notes "$(TAG)" >/dev/null
+	@$(MAKE) --no-print-directory lambda
+	scripts/dist
 
 .PHONY: images
 images: ## Build the container images with Docker: IMAGE for a whole stream, IMAGE-kcl for Amazon's KCL
