@@ -1,8 +1,9 @@
-//! kinesis-local by way of the testbed's own hands: streams are made, filled, resharded and read.
+//! Streams in kinesis-local: created, filled, resharded and read.
 
 use std::collections::BTreeSet;
 
 use paceline_testbed::kinesis::{TestStream, hashes, is_closed};
+use paceline_testbed::require;
 
 fn texts(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|number| format!("record {number}")).collect()
@@ -15,22 +16,24 @@ async fn read(stream: &TestStream, shard: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn records_are_read_as_they_were_put() {
-    let stream = TestStream::new("bed", 3).await;
+    require!(KinesisLocal);
+    let stream = TestStream::new("stream", 3).await;
     let placed = stream.put(texts(0..1_200).into_iter().map(|text| (text.clone(), text))).await;
     assert_eq!(placed.len(), 1_200);
     let mut all = BTreeSet::new();
     for shard in stream.open_shards().await {
         let records = stream.read(shard.shard_id()).await;
-        let there = placed.iter().filter(|placed| placed.shard == shard.shard_id()).map(|placed| &placed.sequence);
-        assert!(records.iter().map(|record| &record.sequence_number).eq(there), "{}", shard.shard_id());
+        let expected = placed.iter().filter(|placed| placed.shard == shard.shard_id()).map(|placed| &placed.sequence);
+        assert!(records.iter().map(|record| &record.sequence_number).eq(expected), "{}", shard.shard_id());
         all.extend(records.into_iter().filter_map(|record| record.partition_key));
     }
     assert_eq!(all, texts(0..1_200).into_iter().collect());
 }
 
 #[tokio::test]
-async fn a_split_and_a_merge_leave_the_parents_closed_with_their_records() {
-    let stream = TestStream::new("bed", 1).await;
+async fn a_split_and_a_merge_close_the_parents_and_keep_their_records() {
+    require!(KinesisLocal);
+    let stream = TestStream::new("stream", 1).await;
     let parent = stream.shards().await[0].shard_id().to_owned();
     stream.put_into(&parent, texts(0..3)).await;
     let [low, high] = stream.split(&parent).await;
@@ -47,8 +50,9 @@ async fn a_split_and_a_merge_leave_the_parents_closed_with_their_records() {
 }
 
 #[tokio::test]
-async fn the_number_of_shards_changes_at_once() {
-    let stream = TestStream::new("bed", 2).await;
+async fn update_shard_count_returns_when_the_shards_are_open() {
+    require!(KinesisLocal);
+    let stream = TestStream::new("stream", 2).await;
     stream.update_shard_count(4).await;
     assert_eq!(stream.open_shards().await.len(), 4);
     stream.update_shard_count(2).await;
@@ -56,8 +60,9 @@ async fn the_number_of_shards_changes_at_once() {
 }
 
 #[tokio::test]
-async fn a_consumer_is_active_once_it_is_registered() {
-    let stream = TestStream::new("bed", 1).await;
+async fn a_registered_consumer_is_active() {
+    require!(KinesisLocal);
+    let stream = TestStream::new("stream", 1).await;
     let arn = stream.register_consumer("reader").await;
     assert!(arn.starts_with(&format!("{}/consumer/reader:", stream.arn())), "{arn}");
 }

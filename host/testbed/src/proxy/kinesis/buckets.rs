@@ -1,40 +1,11 @@
-//! What a shard has room for: buckets that fill up again as time goes by.
+//! The capacity of shards: token buckets that refill with time.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// What a shard takes and gives in a second. By default it is what Kinesis promises; what is infinite has no limit.
-///
-/// A shard that has rested has a second's worth.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KinesisLimits {
-    /// Records put.
-    pub put_records: f64,
-    /// Bytes put, keys included.
-    pub put_bytes: f64,
-    /// Calls of `GetRecords`.
-    pub reads: f64,
-    /// Bytes read by `GetRecords`, keys included. An answer may exceed them; then the next calls have to wait.
-    pub read_bytes: f64,
-    /// Calls of `GetShardIterator`.
-    pub iterators: f64,
-}
+use super::super::faults::KinesisLimits;
 
-impl Default for KinesisLimits {
-    fn default() -> Self {
-        let mebibyte = 1_048_576.0;
-        Self { put_records: 1_000.0, put_bytes: mebibyte, reads: 5.0, read_bytes: 2.0 * mebibyte, iterators: 5.0 }
-    }
-}
-
-impl KinesisLimits {
-    pub(super) fn check(&self) {
-        let all = [self.put_records, self.put_bytes, self.reads, self.read_bytes, self.iterators];
-        assert!(all.iter().all(|limit| *limit > 0.0), "a shard that takes nothing never will: {self:?}");
-    }
-}
-
-/// What is missing from a bucket that is full but for errors of arithmetic.
+/// A bucket that lacks less than this is full: the difference is a rounding error.
 const ROUNDING: f64 = 1e-6;
 
 /// The buckets of all shards.
@@ -44,7 +15,6 @@ pub(super) struct Buckets {
     shards: HashMap<(String, String), ShardBuckets>,
 }
 
-/// The buckets of one shard.
 #[derive(Default)]
 pub(super) struct ShardBuckets {
     put_records: Bucket,
@@ -61,8 +31,8 @@ impl Buckets {
 }
 
 impl ShardBuckets {
-    /// Whether there is room for a record of so many bytes; it takes it.
-    pub(super) fn put(&mut self, limits: &KinesisLimits, bytes: usize, now: Instant) -> bool {
+    /// Takes the capacity for a record of so many bytes; whether there was enough.
+    pub(super) fn take_put(&mut self, limits: &KinesisLimits, bytes: usize, now: Instant) -> bool {
         let bytes = bytes as f64;
         let fits =
             self.put_records.holds(limits.put_records, 1.0, now) && self.put_bytes.holds(limits.put_bytes, bytes, now);
@@ -73,9 +43,9 @@ impl ShardBuckets {
         fits
     }
 
-    /// Whether there is room for a `GetRecords`.
-    pub(super) fn read(&mut self, limits: &KinesisLimits, now: Instant) -> bool {
-        // How much it gives is known afterwards.
+    /// Takes the capacity for a `GetRecords`; whether there was enough.
+    pub(super) fn take_read(&mut self, limits: &KinesisLimits, now: Instant) -> bool {
+        // The size of the response is not known yet: `take_read_bytes` takes it later.
         let fits = self.read_bytes.holds(limits.read_bytes, f64::MIN_POSITIVE, now)
             && self.reads.holds(limits.reads, 1.0, now);
         if fits {
@@ -84,13 +54,13 @@ impl ShardBuckets {
         fits
     }
 
-    /// A `GetRecords` gave so many bytes.
-    pub(super) fn gave(&mut self, bytes: usize) {
+    /// Takes the capacity for the bytes that a `GetRecords` returned, even if there is not enough.
+    pub(super) fn take_read_bytes(&mut self, bytes: usize) {
         self.read_bytes.missing += bytes as f64;
     }
 
-    /// Whether there is room for a `GetShardIterator`.
-    pub(super) fn iterator(&mut self, limits: &KinesisLimits, now: Instant) -> bool {
+    /// Takes the capacity for a `GetShardIterator`; whether there was enough.
+    pub(super) fn take_iterator(&mut self, limits: &KinesisLimits, now: Instant) -> bool {
         let fits = self.iterators.holds(limits.iterators, 1.0, now);
         if fits {
             self.iterators.missing += 1.0;
@@ -99,18 +69,18 @@ impl ShardBuckets {
     }
 }
 
-/// A bucket that holds a second's worth when full.
+/// A token bucket that holds a second's worth when full.
 #[derive(Default)]
 struct Bucket {
     missing: f64,
-    filled: Option<Instant>,
+    refilled: Option<Instant>,
 }
 
 impl Bucket {
-    /// Whether it has so much. A full one has anything: what exceeds a second's worth would never fit.
+    /// Whether it holds this amount now. A full bucket holds any amount: more than a second's worth would never fit.
     fn holds(&mut self, rate: f64, amount: f64, now: Instant) -> bool {
-        let passed = self.filled.map_or(0.0, |filled| now.saturating_duration_since(filled).as_secs_f64());
-        self.filled = Some(now);
+        let passed = self.refilled.map_or(0.0, |refilled| now.saturating_duration_since(refilled).as_secs_f64());
+        self.refilled = Some(now);
         self.missing = (self.missing - rate * passed).max(0.0);
         self.missing < ROUNDING || rate - self.missing >= amount
     }
@@ -123,10 +93,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_takes_a_seconds_worth_at_once_and_then_as_time_goes_by() {
+    fn a_shard_takes_a_seconds_worth_at_once_and_then_at_the_rate_of_the_limit() {
         let limits = KinesisLimits { put_bytes: f64::INFINITY, ..KinesisLimits::default() };
         let (mut shard, start) = (ShardBuckets::default(), Instant::now());
-        let mut taken = |ms| (0..5_000).filter(|_| shard.put(&limits, 9, start + Duration::from_millis(ms))).count();
+        let mut taken =
+            |ms| (0..5_000).filter(|_| shard.take_put(&limits, 9, start + Duration::from_millis(ms))).count();
         assert_eq!([taken(0), taken(0), taken(500), taken(501), taken(9_000)], [1_000, 0, 500, 1, 1_000]);
     }
 
@@ -134,7 +105,7 @@ mod tests {
     fn bytes_are_limited_like_records_and_a_large_record_waits_for_a_full_bucket() {
         let limits = KinesisLimits { put_bytes: 100.0, ..KinesisLimits::default() };
         let (mut shard, start) = (ShardBuckets::default(), Instant::now());
-        let mut put = |bytes, ms| shard.put(&limits, bytes, start + Duration::from_millis(ms));
+        let mut put = |bytes, ms| shard.take_put(&limits, bytes, start + Duration::from_millis(ms));
         assert_eq!(
             [put(60, 0), put(60, 0), put(40, 0), put(500, 999), put(500, 1_000)],
             [true, false, true, false, true]
@@ -143,12 +114,12 @@ mod tests {
     }
 
     #[test]
-    fn a_large_answer_is_paid_for_by_waiting() {
+    fn a_large_response_delays_the_next_reads() {
         let limits = KinesisLimits::default();
         let (mut shard, start) = (ShardBuckets::default(), Instant::now());
-        assert!(shard.read(&limits, start));
-        shard.gave(10 * 1_048_576);
-        let mut read = |ms| shard.read(&limits, start + Duration::from_millis(ms));
+        assert!(shard.take_read(&limits, start));
+        shard.take_read_bytes(10 * 1_048_576);
+        let mut read = |ms| shard.take_read(&limits, start + Duration::from_millis(ms));
         assert_eq!([read(1_000), read(3_999), read(4_001)], [false, false, true]);
     }
 }
