@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use paceline_config::Config;
+use paceline_config::{Config, ConfigError, OpenError};
 use paceline_lambda::metrics::MetricsError;
 use paceline_lambda::{Handler, Metrics};
 use paceline_pipeline::Rulebooks;
@@ -16,9 +16,11 @@ pub(crate) enum StartError {
         "the package has no configuration {}: add it, or set PACELINE_CONFIG to the name of the file", path.display()
     )]
     NoConfiguration { path: PathBuf },
-    /// The configuration is invalid, or the pipeline that it describes can't be opened.
     #[error(transparent)]
-    Configuration(#[from] paceline_config::ConfigError),
+    Configuration(#[from] ConfigError),
+    /// The rulebooks can't be loaded, or the store can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// A variable is not a number.
     #[error("{variable} is `{value}`, which is not a number: set it to the event source mapping's setting")]
     NotANumber { variable: &'static str, value: String },
