@@ -65,7 +65,9 @@ async fn run() -> Result<(), lambda_runtime::Error> {
         let (handler, body) = (handler.clone(), body.clone());
         async move {
             let handler: Arc<Handler> = handler.map_err(|error: Arc<StartError>| diagnostic("StartFailed", &*error))?;
-            handler.handle(&body.take(), &event.context).await.map_err(|error| {
+            let body = body.take();
+            // Boxed, because the compiler limits how deep futures nest in one type.
+            Box::pin(handler.handle(&body, &event.context)).await.map_err(|error| {
                 tracing::error!("the invocation failed, and Lambda retries the whole batch: {}", ErrorChain(&error));
                 diagnostic("BatchFailed", &error)
             })
