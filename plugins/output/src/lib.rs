@@ -1,27 +1,79 @@
 //! A scorer: a racer's output from cadence and resistance, as the Alleycat races compute it.
 //!
-//! `(cadence + 35) * (resistance + 65) / 100`, rounded to 4 decimals.
+//! `(cadence + 35) * (resistance * weight + 65) / 100`, rounded to 4 decimals. The setting `resistance-weight` is the
+//! weight. Its default 1 gives the original's formula and results, bit for bit.
 
-use paceline_plugin::{Fields, scorer};
+use std::num::ParseFloatError;
+use std::str::FromStr;
 
-/// The fields that it reads.
+use paceline_plugin::{Fields, Settings, scorer};
+
+/// The fields that it reads from a message.
 #[derive(Fields)]
 pub struct Effort {
-    /// Revolutions a minute.
+    /// Revolutions per minute.
     pub cadence: f64,
-    /// The bike's resistance.
+    /// The bike's resistance, without a unit.
     pub resistance: f64,
 }
 
-/// The output of each racer. Over whole columns, a few rows at a time and without a branch, so that the compiler can use
-/// the processor's wide registers: the arithmetic is cheap enough for everything around it to matter.
+/// What the rulebook sets.
+#[derive(Settings)]
+pub struct Formula {
+    /// How much resistance counts, relative to the original's formula.
+    #[setting(default = Weight(1.0))]
+    pub resistance_weight: Weight,
+}
+
+/// A factor: greater than 0, at most 100.
+pub struct Weight(f64);
+
+/// The text is not a weight.
+#[derive(Debug)]
+pub enum NotAWeight {
+    /// It is not a number.
+    NotANumber(ParseFloatError),
+    /// It is not greater than 0 and at most 100.
+    OutOfRange,
+}
+
+impl FromStr for Weight {
+    type Err = NotAWeight;
+
+    fn from_str(text: &str) -> Result<Self, NotAWeight> {
+        let weight: f64 = text.parse().map_err(NotAWeight::NotANumber)?;
+        // A comparison with NaN is false.
+        if weight > 0.0 && weight <= 100.0 { Ok(Self(weight)) } else { Err(NotAWeight::OutOfRange) }
+    }
+}
+
+impl std::fmt::Display for NotAWeight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotANumber(error) => error.fmt(f),
+            Self::OutOfRange => f.write_str("a weight is greater than 0 and at most 100"),
+        }
+    }
+}
+
+impl std::error::Error for NotAWeight {}
+
+/// The output for each row, by the original's formula.
 pub fn output(columns: EffortColumns<'_>) -> Vec<f64> {
-    /// Enough for wide registers, few enough for most stretches to be sure throughout.
+    weighted_output(&Formula { resistance_weight: Weight(1.0) }, columns)
+}
+
+/// The output for each row. It works on whole columns, a few rows at a time and without a branch, so that the compiler
+/// can use vector instructions: the arithmetic is so cheap that everything around it matters.
+pub fn weighted_output(formula: &Formula, columns: EffortColumns<'_>) -> Vec<f64> {
+    /// Enough rows for vector instructions, and few enough that arithmetic alone rounds most stretches.
     const STRETCH: usize = 16;
 
+    let weight = formula.resistance_weight.0;
     let rows = columns.cadence.iter().zip(columns.resistance);
+    // Multiplying by 1 changes no bit.
     let mut outputs: Vec<f64> =
-        rows.map(|(cadence, resistance)| (cadence + 35.0) * (resistance + 65.0) / 100.0).collect();
+        rows.map(|(cadence, resistance)| (cadence + 35.0) * (resistance * weight + 65.0) / 100.0).collect();
     for outputs in outputs.chunks_mut(STRETCH) {
         let mut rounded = [0.0; STRETCH];
         let mut all_sure = true;
@@ -39,16 +91,16 @@ pub fn output(columns: EffortColumns<'_>) -> Vec<f64> {
     outputs
 }
 
-scorer!(output);
+scorer!(weighted_output);
 
 /// Rounds to 4 decimals, halves up, on the decimal text of the number as JavaScript writes it:
-/// `Math.round(x + "e4") + "e-4"`. That is what the original's functions do, and what its tables hold.
+/// `Math.round(x + "e4") + "e-4"`. The original's functions round this way, and its tables hold the results.
 ///
-/// Text costs hundreds of nanoseconds, so this takes the text's way only where it could differ from arithmetic.
-/// Why the rest is exact, close to one half, too: `half` below is the number nearest to the decimal halfway between both
-/// candidates. That decimal has at most 15 digits, so if `x` is `half`, the shortest text of `x` is that very decimal:
+/// Text costs hundreds of nanoseconds, so this function uses text only where it could differ from arithmetic. The
+/// arithmetic is exact close to one half, too: `half` below is the number nearest to the decimal halfway between both
+/// candidates. That decimal has at most 15 digits, so if `x` equals `half`, the shortest text of `x` is that decimal:
 /// up. If `x` is greater, so is its text: up. If `x` is less by two steps or more, its text times 10⁴ is nearer to the
-/// lower candidate by more than the reading of it can lose: down. One step below it depends on the text.
+/// lower candidate by more than parsing can lose: down. One step below `half`, the result depends on the text.
 pub fn round4(x: f64) -> f64 {
     let (rounded, sure) = round4_by_arithmetic(x);
     if sure {
@@ -70,18 +122,18 @@ pub fn round4(x: f64) -> f64 {
     round4_by_text(x)
 }
 
-/// Whether reading the shortest text of `x` with `e4` behind it reaches `floor + 0.5`, for an `x` whose text is less than
-/// that: by integers, without the text. Nothing where it does not know.
+/// Whether the shortest text of `x`, followed by `e4`, parses as at least `floor + 0.5`, for an `x` whose text is less
+/// than that. It computes with integers and without the text. `None` where it can't decide.
 #[cold]
 fn text_rounds_up(x: f64, floor: f64) -> Option<bool> {
-    // x is mantissa / 2^scale. A power of two has neighbours at two distances; it may go by its text.
+    // x is mantissa / 2^scale. A power of two has neighbours at two distances, and is left to its text.
     let mantissa = (x.to_bits() & ((1 << 52) - 1)) | (1 << 52);
     let scale = 52 - ((x.to_bits() >> 52) as i64 - 1023);
     if x < 1.0 || mantissa == 1 << 52 {
         return None;
     }
-    // The shortest text has the fewest decimals that still read as x: nearer to it than half the distance to its
-    // neighbours. Five decimals are those of the half itself, which reads as another number.
+    // The shortest text has the fewest decimals that still parse as x: it is nearer to x than half the distance to the
+    // neighbours of x. Five decimals are those of the half itself, which parses as another number.
     let (mut decimals, mut power) = (5, 100_000_u64);
     let digits = loop {
         decimals += 1;
@@ -93,13 +145,13 @@ fn text_rounds_up(x: f64, floor: f64) -> Option<bool> {
             return None;
         }
         let (digits, distance) = if part > middle { (below + 1, (1 << scale) - part) } else { (below, part) };
-        // On the boundary itself, a text reads as the number whose mantissa is even.
+        // A text on the boundary itself parses as the number whose mantissa is even.
         if 2 * distance < u128::from(power) || (2 * distance == u128::from(power) && mantissa.is_multiple_of(2)) {
             break digits;
         }
     };
-    // The text times 10⁴ is digits / 10^(decimals - 4). It reads as floor + 0.5 from the middle between that and the
-    // number below it on; the middle, too, for the mantissa of floor + 0.5 is even.
+    // The text times 10⁴ is digits / 10^(decimals - 4). It parses as floor + 0.5 if it is at least the middle between
+    // that and the number below it, inclusive because the mantissa of floor + 0.5 is even.
     let half = floor + 0.5;
     let exponent = (half.to_bits() >> 52) as i64 - 1023;
     let finer = 53 - exponent;
@@ -107,17 +159,17 @@ fn text_rounds_up(x: f64, floor: f64) -> Option<bool> {
     Some((digits << finer) >= middle * u128::from(power / 10_000))
 }
 
-/// Rounds by arithmetic alone, and says whether that is sure to be what the text gives: `x * 1e4` is off by less than a
-/// millionth here, so unless it is that close to a half, the nearest integer is that of the exact product. Dividing an
-/// integer by 10⁴ gives the number nearest to the quotient, which is what reading the text `…e-4` gives.
+/// Rounds by arithmetic alone. The flag is true where the result surely equals that of the text: the error of `x * 1e4`
+/// is less than a millionth here, so unless the product is that close to a half, its nearest integer is that of the
+/// exact product. Dividing an integer by 10⁴ gives the number nearest to the quotient, as parsing the text `…e-4` does.
 #[inline]
 fn round4_by_arithmetic(x: f64) -> (f64, bool) {
-    /// Numbers of this size have no fraction: adding it rounds to the nearest integer, subtracting it leaves that.
+    /// Numbers of this size have no fraction: adding it rounds to the nearest integer, subtracting it leaves that one.
     const NO_FRACTION: f64 = 4_503_599_627_370_496.0;
 
     let scaled = x * 1e4;
     let nearest = (scaled + NO_FRACTION) - NO_FRACTION;
-    // Within 0 and 10⁵, and not close to a half. `&`, not `&&`: no branch.
+    // Within 0 and 10⁵, and not close to a half. `&` instead of `&&` avoids a branch.
     let sure = ((x - 5e4).abs() < 5e4) & ((scaled - nearest).abs() < 0.5 - 1e-6);
     (nearest / 1e4, sure)
 }
@@ -126,21 +178,22 @@ fn round4_by_arithmetic(x: f64) -> (f64, bool) {
 #[cold]
 fn round4_by_text(x: f64) -> f64 {
     match format!("{x}e4").parse::<f64>().map(|scaled| (scaled + 0.5).floor()) {
-        // Integers up to 2^53 are exact, so that dividing them gives the number nearest to the text `…e-4`.
+        // Integers up to 2^53 are exact, so dividing them gives the number nearest to the text `…e-4`.
         Ok(rounded) if rounded.abs() < 9_007_199_254_740_992.0 => rounded / 1e4,
         Ok(rounded) => format!("{rounded}e-4").parse().unwrap_or(x),
-        // What is not finite has no such text, and stays what it is: the host makes a dead letter of it.
+        // A number that is not finite has no such text. It stays unchanged, and the host makes a dead letter of it.
         Err(_) => x,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use paceline_plugin::testing;
     use proptest::prelude::*;
 
     use super::*;
 
-    /// The definition, to the letter.
+    /// The definition, literally.
     fn round4_by_definition(x: f64) -> f64 {
         let rounded = format!("{x}e4").parse::<f64>().map(|scaled| (scaled + 0.5).floor());
         rounded.and_then(|rounded| format!("{rounded}e-4").parse()).unwrap_or(x)
@@ -166,22 +219,43 @@ mod tests {
     }
 
     #[test]
-    fn halves_go_up_by_their_text_not_by_their_bits() {
-        // 1.00005 is a little less than its text says, 1.00015 a little more: by their bits one would go down.
+    fn a_weight_of_resistance_applies_to_resistance_alone() {
+        let weighted = |weight: &'static str, cadence: f64, resistance: f64| {
+            let formula = testing::with_settings([("resistance-weight", weight)], Formula::read).unwrap();
+            weighted_output(&formula, EffortColumns { cadence: &[cadence], resistance: &[resistance] })[0]
+        };
+        assert_eq!(weighted("1.5", 81.0, 79.0), 212.86);
+        assert_eq!(weighted("1.5", 62.0, 68.6), 162.863);
+        for (cadence, resistance) in [(81.0, 79.0), (45.233_333_333_333_334, 68.6), (30.0, 33.0)] {
+            assert_eq!(weighted("1", cadence, resistance), score(cadence, resistance));
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_no_factor_is_refused() {
+        for weight in ["0", "-1", "101", "NaN", "inf", "heavy", ""] {
+            let error = testing::with_settings([("resistance-weight", weight)], Formula::read).err().unwrap();
+            assert!(error.starts_with(&format!("setting `resistance-weight` is `{weight}`: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn halves_round_up_by_their_text_and_not_by_their_bits() {
+        // 1.00005 is a little less than its text, 1.00015 a little more: by its bits, one would be rounded down.
         assert_eq!(round4(1.00005), 1.0001);
         assert_eq!(round4(1.00015), 1.0002);
         assert_eq!(round4(1.00005_f64.next_down()), 1.0);
     }
 
     #[test]
-    fn what_is_not_finite_stays_so() {
+    fn numbers_that_are_not_finite_are_unchanged() {
         assert!(round4(f64::NAN).is_nan());
         assert_eq!(round4(f64::INFINITY), f64::INFINITY);
     }
 
     #[test]
     fn every_ramp_of_the_races_rounds_as_its_text() {
-        // A racer's values move from one integer to another in 300 steps: products of these hit halves often.
+        // A racer's values move from one integer to another in 300 steps. Their products often hit halves.
         for second in 1..=300 {
             let part = f64::from(second) / 300.0;
             for (from, to) in [(30.0, 90.0), (45.0, 46.0), (31.0, 72.0), (61.0, 89.0)] {
