@@ -5,10 +5,12 @@
 //!
 //! - this file: what the file says. Paths in it are relative to its own folder; some values can be set by environment
 //!   variables ([`ENVIRONMENT`]).
+//! - [`leaderboard`]: how leaderboards are read.
 //! - [`mod@open`]: engine, rulebooks and store, ready to work.
 //! - [`store`]: the store that the configuration names.
 #![forbid(unsafe_code)]
 
+pub mod leaderboard;
 pub mod open;
 pub mod store;
 
@@ -27,6 +29,7 @@ use paceline_aws::dynamodb::DynamoDbConfig;
 use paceline_aws::kinesis::KinesisConfig;
 use paceline_simulator::Race;
 
+pub use leaderboard::LeaderboardConfig;
 pub use open::{open, open_store};
 pub use store::AnyStore;
 
@@ -140,20 +143,6 @@ pub struct StoreConfig {
     /// In memory, for measurements: nothing outlives the process.
     #[serde(default)]
     pub memory: bool,
-}
-
-/// How a leaderboard is read: which items, in which order, and what of them.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct LeaderboardConfig {
-    /// The items' partition key; `{}` stands for the race or class.
-    pub partition: String,
-    /// The attribute by which they are ordered, greatest first.
-    pub order_by: String,
-    /// The attribute by which equal ones are ordered, least first.
-    pub tie: String,
-    /// The attributes that are shown.
-    pub show: Vec<String>,
 }
 
 impl Config {
