@@ -1,9 +1,7 @@
 //! Messages that are broken: each becomes a dead letter with a reason that names field and position, and its neighbours
 //! are none the worse.
 
-mod support;
-
-use support::{DedupMode, RecordPosition, joined, oracle, simulate};
+use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
 
 /// A sound message with something in the place of its values.
 fn message(changes: &[(&str, &str)]) -> Vec<u8> {
@@ -117,11 +115,11 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
         lines.extend(broken.next());
     }
     assert!(broken.next().is_none());
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    place.write("messages.ndjson", joined(&lines));
-    place.run();
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&lines));
+    workspace.run();
 
-    let letters = place.dead_letters();
+    let letters = workspace.dead_letters();
     assert_eq!(letters.len(), cases.len());
     let reasons: Vec<_> = letters
         .iter()
@@ -131,47 +129,47 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
     assert_eq!(reasons, expected);
     for (letter, (payload, ..)) in letters.iter().zip(&cases) {
         assert_eq!(letter.payload, *payload);
-        let at = letter.place.sequence.to_u64().unwrap() as usize;
+        let at = letter.position.sequence.to_u64().unwrap() as usize;
         assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "it stands where its position says");
     }
-    assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
 }
 
 #[test]
 fn of_a_key_that_comes_twice_the_last_counts() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    place.write("messages.ndjson", message(&[("\"cadence\":62", "\"cadence\":\"x\",\"cadence\":62")]));
-    assert_eq!(place.run()["deadLetters"], 0);
-    assert_eq!(place.json(&["leaderboard", "--race", "131"])[0]["output"], 129.592);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", message(&[("\"cadence\":62", "\"cadence\":\"x\",\"cadence\":62")]));
+    assert_eq!(workspace.run()["deadLetters"], 0);
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"])[0]["output"], 129.592);
 }
 
 #[test]
 fn a_line_longer_than_memory_should_hold_is_cut_in_the_dead_letter_alone() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
+    let workspace = Workspace::new(DedupMode::Ordinal);
     let sound = simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 1");
     let long = vec![b'x'; 30 << 20];
-    place.write("messages.ndjson", joined(&[sound[0].clone(), long, sound[1].clone(), sound[2].clone()]));
-    place.run();
-    let [letter] = &place.dead_letters()[..] else { panic!("one dead letter was expected") };
+    workspace.write("messages.ndjson", joined(&[sound[0].clone(), long, sound[1].clone(), sound[2].clone()]));
+    workspace.run();
+    let [letter] = &workspace.dead_letters()[..] else { panic!("one dead letter was expected") };
     assert_eq!(letter.reason.cause.as_str(), "too-large");
     assert_eq!((letter.payload.len(), letter.cut_from), (10 << 20, Some(30 << 20)));
-    // What comes after it is read from its right place, now and at the next start.
-    place.write(
+    // What comes after it is read from its right workspace, now and at the next start.
+    workspace.write(
         "messages.ndjson",
         joined(&[sound[0].clone(), vec![b'x'; 30 << 20], sound[1].clone(), sound[2].clone(), sound[3].clone()]),
     );
-    assert_eq!(place.run()["records"], 1);
-    assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.run()["records"], 1);
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
 }
 
 #[test]
 fn a_plugin_that_traps_on_one_row_costs_that_row_alone() {
-    let place = RecordPosition::new(DedupMode::Sequence);
+    let workspace = Workspace::new(DedupMode::Sequence);
     let trap = r#"plugin = "evil-scorer"
 settings = { deed = "trap-on-row", victim = 66 }"#;
-    place.write(
+    workspace.write(
         "rulebooks/class-3.toml",
-        support::rulebook(3, 1, DedupMode::Sequence).replace("plugin = \"output\"", trap),
+        crate::support::rulebook(3, 1, DedupMode::Sequence).replace("plugin = \"output\"", trap),
     );
     let lines: Vec<_> = (1..=600)
         .map(|second: u32| {
@@ -179,18 +177,18 @@ settings = { deed = "trap-on-row", victim = 66 }"#;
             message(&[("\"second\":1", &format!("\"second\":{second}")), (":62", cadence)])
         })
         .collect();
-    place.write("messages.ndjson", joined(&lines));
-    place.run();
-    let [letter] = &place.dead_letters()[..] else { panic!("one dead letter was expected") };
+    workspace.write("messages.ndjson", joined(&lines));
+    workspace.run();
+    let [letter] = &workspace.dead_letters()[..] else { panic!("one dead letter was expected") };
     assert_eq!(letter.reason.cause.as_str(), "plugin-failed");
     assert_eq!(letter.payload, lines[320]);
-    let evil = std::fs::read(support::plugins().join("evil-scorer.wasm")).unwrap();
+    let evil = std::fs::read(crate::support::plugins().join("evil-scorer.wasm")).unwrap();
     assert_eq!(letter.reason.plugin, Some(*paceline_engine::Digest::of(&evil).as_bytes()));
     assert_eq!(letter.reason.rulebook, Some(("3".to_owned(), 1)));
     let text = &letter.reason.text;
     assert!(text.starts_with("the plugin trapped: wasm trap: wasm `unreachable` instruction executed"), "{text}");
     assert!(text.contains("in `<evil_scorer::"), "{text}");
-    let items = place.items();
+    let items = workspace.items();
     let racer = items.values().next().unwrap();
     let integer = paceline_pipeline::model::Attribute::Integer;
     assert_eq!(racer.attribute("seconds"), Some(&integer(599)));

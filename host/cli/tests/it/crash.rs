@@ -1,8 +1,6 @@
 //! Killed at any moment and started again, it comes to what an undisturbed run comes to.
 
-mod support;
-
-use support::{Fed, DedupMode, RecordPosition, joined, rulebook, simulate};
+use crate::support::{Fed, DedupMode, Workspace, joined, rulebook, simulate};
 
 /// A generator that needs no crate: the moments should differ from each other, no more.
 struct Moments(u64);
@@ -15,7 +13,7 @@ impl Moments {
 }
 
 /// A place that also counts every racer's records: the races' own aggregators would not show that one was folded twice.
-fn counting(dedup: DedupMode) -> RecordPosition {
+fn counting(dedup: DedupMode) -> Workspace {
     let dedup = match dedup {
         DedupMode::Sequence => r#""sequence""#,
         DedupMode::Ordinal => r#"{ ordinal = "/second" }"#,
@@ -28,9 +26,9 @@ key = {{ PK = "tally-{{/raceId}}", SK = "racer-{{/racerId}}" }}
 dedup = {dedup}
 "#
     );
-    let place = RecordPosition::new(dedup);
-    place.write("rulebooks/class-3.toml", format!("{}{tally}", rulebook(3, 1, dedup)));
-    place
+    let workspace = Workspace::new(dedup);
+    workspace.write("rulebooks/class-3.toml", format!("{}{tally}", rulebook(3, 1, dedup)));
+    workspace
 }
 
 fn twenty_kills_change_nothing(dedup: DedupMode, key: &str, seed: u64) {
@@ -77,49 +75,49 @@ fn twenty_kills_change_nothing_by_the_ordinal_fence() {
 
 #[test]
 fn a_terminated_run_ends_the_batch_in_hand_and_goes_on_later() {
-    let place = RecordPosition::new(DedupMode::Sequence);
-    place.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
+    let workspace = Workspace::new(DedupMode::Sequence);
+    workspace.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
     let lines = simulate("--racers 100 --seconds 20 --class 3 --race 131 --seed 9");
-    let mut fed = Fed::start(place.command(&["run", "--json"]));
+    let mut fed = Fed::start(workspace.command(&["run", "--json"]));
     // Its input stays open: without the signal it would wait for ever.
     fed.feed(&joined(&lines[..1_500]));
     let id = fed.child.id().to_string();
-    support::succeed(std::process::Command::new("kill").args(["-TERM", &id]));
+    crate::support::succeed(std::process::Command::new("kill").args(["-TERM", &id]));
     fed.wait_for("stopping after the batch in hand");
     let output = fed.child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", output.status);
     let first: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let first = first["records"].as_u64().unwrap();
 
-    let mut fed = Fed::start(place.command(&["run", "--json"]));
+    let mut fed = Fed::start(workspace.command(&["run", "--json"]));
     fed.feed(&joined(&lines));
     let second: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
     assert_eq!(first + second["records"].as_u64().unwrap(), 2_000);
-    assert_eq!(second["foldedBefore"], 0);
-    assert_eq!(place.json(&["leaderboard", "--race", "131"]), support::oracle::race(&lines, 131));
+    assert_eq!(second["duplicates"], 0);
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), crate::support::oracle::race(&lines, 131));
 }
 
 #[test]
 fn a_file_that_grows_is_read_on_from_where_it_was_left() {
-    let place = RecordPosition::new(DedupMode::Sequence);
+    let workspace = Workspace::new(DedupMode::Sequence);
     let lines = simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 9");
     for (end, fresh) in [(90, 90), (90, 0), (200, 110)] {
-        place.write("messages.ndjson", joined(&lines[..end]));
-        assert_eq!(place.run()["records"], fresh);
+        workspace.write("messages.ndjson", joined(&lines[..end]));
+        assert_eq!(workspace.run()["records"], fresh);
     }
-    assert_eq!(place.json(&["leaderboard", "--race", "131"]), support::oracle::race(&lines, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), crate::support::oracle::race(&lines, 131));
 }
 
 #[test]
 fn another_file_of_the_same_name_is_not_taken_for_the_old_one() {
-    let place = RecordPosition::new(DedupMode::Sequence);
-    place.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 1")));
-    place.run();
-    place.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 25 --class 3 --race 132 --seed 2")));
-    let error = place.fails(&["run"]);
+    let workspace = Workspace::new(DedupMode::Sequence);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 1")));
+    workspace.run();
+    workspace.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 25 --class 3 --race 132 --seed 2")));
+    let error = workspace.fails(&["run"]);
     assert!(error.contains("messages.ndjson is not the input that was read before"), "{error}");
     assert!(error.contains("give it a `name` of its own in [source]"), "{error}");
-    place.write("messages.ndjson", "{}\n");
-    let error = place.fails(&["run"]);
+    workspace.write("messages.ndjson", "{}\n");
+    let error = workspace.fails(&["run"]);
     assert!(error.contains("it has 3 bytes, of which"), "{error}");
 }

@@ -1,11 +1,9 @@
 //! Dead letters are looked at and driven through again.
 
-mod support;
+use crate::support::{DedupMode, Workspace, joined, oracle, rulebook, simulate};
 
-use support::{DedupMode, RecordPosition, joined, oracle, rulebook, simulate};
-
-fn place_with_two_classes(dedup: DedupMode) -> (RecordPosition, Vec<Vec<u8>>) {
-    let place = RecordPosition::new(dedup);
+fn workspace_with_two_classes(dedup: DedupMode) -> (Workspace, Vec<Vec<u8>>) {
+    let workspace = Workspace::new(dedup);
     let mut lines = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1 --errors 10");
     // A racer of class 3 whose messages name a class that has no rulebook yet, among those of the others.
     lines.iter_mut().for_each(|line| {
@@ -15,34 +13,34 @@ fn place_with_two_classes(dedup: DedupMode) -> (RecordPosition, Vec<Vec<u8>>) {
             *line = text.replace("\"classId\":3,", "\"classId\":4,").into_bytes();
         }
     });
-    place.write("messages.ndjson", joined(&lines));
-    place.run();
-    (place, lines)
+    workspace.write("messages.ndjson", joined(&lines));
+    workspace.run();
+    (workspace, lines)
 }
 
 fn redriven(dedup: DedupMode) {
-    let (place, _) = place_with_two_classes(dedup);
-    let before = place.dead_letters();
+    let (workspace, _) = workspace_with_two_classes(dedup);
+    let before = workspace.dead_letters();
     let lost = before.iter().filter(|letter| letter.reason.text.contains("race type `4`")).count();
     assert_eq!(lost, 10);
     // Without the rulebook they come back, and are the same letters as before.
-    let done = place.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
+    let done = workspace.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
     assert_eq!(done["through"], 0);
-    assert_eq!(place.dead_letters(), before);
+    assert_eq!(workspace.dead_letters(), before);
 
-    place.write("rulebooks/class-4.toml", rulebook(4, 1, dedup));
-    let done = place.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
+    workspace.write("rulebooks/class-4.toml", rulebook(4, 1, dedup));
+    let done = workspace.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
     assert_eq!(done["through"], 10);
-    assert_eq!(place.dead_letters().len(), before.len() - 10);
+    assert_eq!(workspace.dead_letters().len(), before.len() - 10);
     let sound = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1");
-    assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
-    let seconds = place.items().into_values().filter_map(|item| item.attribute("seconds").cloned());
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    let seconds = workspace.items().into_values().filter_map(|item| item.attribute("seconds").cloned());
     assert!(seconds.into_iter().all(|seconds| seconds == paceline_pipeline::model::Attribute::Integer(10)));
 
     // Once more changes nothing.
-    let items = place.items();
-    assert_eq!(place.json(&["dead-letters", "redrive"])["through"], 0);
-    assert_eq!(place.items(), items);
+    let items = workspace.items();
+    assert_eq!(workspace.json(&["dead-letters", "redrive"])["through"], 0);
+    assert_eq!(workspace.items(), items);
 }
 
 #[test]
@@ -57,22 +55,22 @@ fn redriven_letters_are_folded_once_behind_an_ordinal_fence() {
 
 #[test]
 fn letters_are_listed_in_the_order_of_their_records_and_shown_whole() {
-    let (place, lines) = place_with_two_classes(DedupMode::Ordinal);
-    let list = place.json(&["dead-letters", "list"]);
+    let (workspace, lines) = workspace_with_two_classes(DedupMode::Ordinal);
+    let list = workspace.json(&["dead-letters", "list"]);
     let list = list.as_array().unwrap();
     let at: Vec<u64> = list.iter().map(|letter| letter["sequence"].as_str().unwrap().parse().unwrap()).collect();
     assert!(at.is_sorted() && !at.is_empty());
     let letter = list.iter().find(|letter| letter["text"].as_str().unwrap().contains("race type `4`")).unwrap();
     let id = letter["id"].as_str().unwrap();
     assert_eq!(id, format!("messages.ndjson:{}", letter["sequence"].as_str().unwrap()));
-    assert_eq!(place.json(&["dead-letters", "show", id]), *letter);
+    assert_eq!(workspace.json(&["dead-letters", "show", id]), *letter);
     assert!(lines.contains(&letter["payload"].as_str().unwrap().as_bytes().to_vec()));
-    let shown = place.ok(&["dead-letters", "show", id]);
+    let shown = workspace.ok(&["dead-letters", "show", id]);
     assert!(shown.contains("there is no rulebook for race type `4`"), "{shown}");
-    let table = place.ok(&["dead-letters", "list"]);
+    let table = workspace.ok(&["dead-letters", "list"]);
     assert_eq!(table.lines().count(), list.len() + 1);
-    let error = place.fails(&["dead-letters", "show", "nowhere:1"]);
+    let error = workspace.fails(&["dead-letters", "show", "nowhere:1"]);
     assert_eq!(error, "paceline: there is no dead letter nowhere:1\n");
-    let output = place.command(&["dead-letters", "redrive", "--reason", "bad-luck"]).output().unwrap();
+    let output = workspace.command(&["dead-letters", "redrive", "--reason", "bad-luck"]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("no such reason; there are: empty, too-large"));
 }

@@ -1,6 +1,4 @@
 //! A place whose store is a table in DynamoDB Local, and what stands in it.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
-#![allow(unreachable_pub, reason = "shared by test files that are crates of their own")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,18 +14,18 @@ use paceline_pipeline::model::{Attribute, Item, Key};
 use paceline_pipeline::store::EmbeddedStore;
 use paceline_testbed::dynamodb::{endpoint, unique};
 
-use crate::support::{DedupMode, RecordPosition, block_on, joined, rulebook};
+use crate::support::{DedupMode, Workspace, block_on, joined, rulebook};
 
-/// A place, and the table that its configuration names.
-pub struct Deployment {
-    pub place: RecordPosition,
-    pub table: DynamoDbConfig,
+/// A workspace, and the table that its configuration names.
+pub(crate) struct Deployment {
+    pub(crate) workspace: Workspace,
+    pub(crate) table: DynamoDbConfig,
 }
 
 impl Deployment {
     /// A place that reads a stream, with tables of its own. Its rulebook counts every racer's records, too, behind either
     /// fence: the races' own aggregators would not show that one was folded twice.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let deployment = Self::without_tables();
         block_on(async {
             let client = client(&deployment.table).await.unwrap();
@@ -36,46 +34,46 @@ impl Deployment {
         deployment
     }
 
-    pub fn without_tables() -> Self {
-        let place = RecordPosition::new(DedupMode::Ordinal);
-        place.write("rulebooks/class-3.toml", counting());
+    pub(crate) fn without_tables() -> Self {
+        let workspace = Workspace::new(DedupMode::Ordinal);
+        workspace.write("rulebooks/class-3.toml", counting());
         let table = serde_json::json!({ "table": unique("races"), "endpoint": endpoint(), "region": "us-east-1" });
-        let deployment = Self { place, table: serde_json::from_value(table).unwrap() };
+        let deployment = Self { workspace, table: serde_json::from_value(table).unwrap() };
         deployment.configure("stream = \"alleycat\"", "");
         deployment
     }
 
     /// Writes the configuration: the stream's settings, and whatever else comes at the end. DynamoDB's endpoint is for the
     /// environment to say.
-    pub fn configure(&self, kinesis: &str, more: &str) {
+    pub(crate) fn configure(&self, kinesis: &str, more: &str) {
         self.configure_with("", kinesis, more);
     }
 
     /// Likewise, with more settings of the table's.
-    pub fn configure_with(&self, table: &str, kinesis: &str, more: &str) {
-        self.place.configure(&format!("[source.kinesis]\n{kinesis}\n"), more);
-        let file = self.place.path("paceline.toml");
+    pub(crate) fn configure_with(&self, table: &str, kinesis: &str, more: &str) {
+        self.workspace.configure(&format!("[source.kinesis]\n{kinesis}\n"), more);
+        let file = self.workspace.path("paceline.toml");
         let text = std::fs::read_to_string(&file).unwrap();
         let store = format!("[store.dynamodb]\ntable = {:?}\nregion = \"us-east-1\"\n{table}\n", self.table.table);
         std::fs::write(&file, text.replace("[store]\npath = \"store.redb\"\n", &store)).unwrap();
     }
 
     /// A command of the program, whose requests for DynamoDB go to this endpoint.
-    pub fn command(&self, arguments: &[&str], endpoint: &str) -> Command {
-        let mut command = self.place.command(arguments);
+    pub(crate) fn command(&self, arguments: &[&str], endpoint: &str) -> Command {
+        let mut command = self.workspace.command(arguments);
         environment(&mut command, endpoint);
         command
     }
 
     /// What stands in the table.
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         let store = block_on(DynamoDbStore::connect(&self.table)).unwrap();
         Outcome::of(block_on(store.items()).unwrap(), &block_on(store.dead_letters()).unwrap())
     }
 }
 
 /// What a process needs to reach DynamoDB Local.
-pub fn environment(command: &mut Command, endpoint: &str) {
+pub(crate) fn environment(command: &mut Command, endpoint: &str) {
     // Compiled once for all tests; nobody else writes the folder.
     let compiled = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     command
@@ -100,21 +98,21 @@ fn counting() -> String {
 }
 
 /// What one run of these messages on one machine comes to.
-pub fn on_one_machine(messages: &[Vec<u8>]) -> Outcome {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    place.write("rulebooks/class-3.toml", counting());
-    place.write("messages.ndjson", joined(messages));
-    place.run();
-    let store = EmbeddedStore::open(&place.path("store.redb")).unwrap();
+pub(crate) fn on_one_machine(messages: &[Vec<u8>]) -> Outcome {
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("rulebooks/class-3.toml", counting());
+    workspace.write("messages.ndjson", joined(messages));
+    workspace.run();
+    let store = EmbeddedStore::open(&workspace.path("store.redb")).unwrap();
     Outcome::of(block_on(store.items()).unwrap(), &block_on(store.dead_letters()).unwrap())
 }
 
 /// What people see of a store: all of each item but its revision and its fence, which depend on how the records came; and
 /// the dead letters' payloads with their reasons.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    pub items: BTreeMap<Key, Item>,
-    pub dead: Vec<(String, String)>,
+pub(crate) struct Outcome {
+    pub(crate) items: BTreeMap<Key, Item>,
+    pub(crate) dead: Vec<(String, String)>,
 }
 
 impl Outcome {
@@ -146,20 +144,20 @@ impl Outcome {
     }
 
     /// How many records have been counted, twice each, and how many are dead letters.
-    pub fn counts(&self) -> (u64, usize) {
+    pub(crate) fn counts(&self) -> (u64, usize) {
         let counts = self.items.iter().filter(|(key, _)| key.partition.starts_with("by-"));
         let number = |value: &Attribute| if let Attribute::Number(number) = value { *number as u64 } else { 0 };
         (counts.filter_map(|(_, item)| item.attribute("count").map(number)).sum(), self.dead.len())
     }
 
     /// Whether all of the other's records have come to this one. What is beyond is for [`must_be`](Self::must_be) to find.
-    pub fn reaches(&self, other: &Self) -> bool {
+    pub(crate) fn reaches(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.counts(), other.counts());
         ours.0 >= theirs.0 && ours.1 >= theirs.1
     }
 
     /// Demands that two are the same, and says briefly where they are not.
-    pub fn must_be(&self, other: &Self) {
+    pub(crate) fn must_be(&self, other: &Self) {
         for (key, item) in &other.items {
             assert_eq!(self.items.get(key), Some(item), "{key}");
         }

@@ -1,5 +1,4 @@
 //! A Kinesis with one shard that fails as a test tells it to: in part, as a whole, before or after it took the records.
-#![allow(unreachable_pub, reason = "shared by test files that are crates of their own")]
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -16,7 +15,7 @@ use tokio::net::TcpListener;
 
 /// What becomes of a `PutRecords`.
 #[derive(Clone, Copy, Debug)]
-pub enum Act {
+pub(crate) enum Act {
     Take,
     /// Each nth entry, counted from 0, is throttled.
     ThrottleEach(usize),
@@ -30,21 +29,21 @@ pub enum Act {
 
 /// What it has seen.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// What was taken: partition keys and data, in order.
-    pub taken: Vec<(String, Vec<u8>)>,
+    pub(crate) taken: Vec<(String, Vec<u8>)>,
     /// How many of those were taken without an answer.
-    pub taken_unheard: usize,
+    pub(crate) taken_unheard: usize,
     /// Entries that were throttled.
-    pub throttled: u64,
+    pub(crate) throttled: u64,
     /// Calls of `PutRecords`, and of `DescribeStreamSummary`.
-    pub puts: usize,
-    pub described: usize,
+    pub(crate) puts: usize,
+    pub(crate) described: usize,
 }
 
 /// The fake. It ends with the test.
-pub struct FakeKinesis {
-    pub endpoint: String,
+pub(crate) struct FakeKinesis {
+    pub(crate) endpoint: String,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -55,7 +54,7 @@ type Script = fn(usize) -> Act;
 type Status = fn(usize) -> &'static str;
 
 impl FakeKinesis {
-    pub fn start(status: Status, script: Script) -> Self {
+    pub(crate) fn start(status: Status, script: Script) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let (sender, receiver) = std::sync::mpsc::channel();
         let state = Arc::clone(&seen);
@@ -77,7 +76,7 @@ impl FakeKinesis {
         Self { endpoint: format!("http://{}", receiver.recv().unwrap()), seen }
     }
 
-    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap()
     }
 }

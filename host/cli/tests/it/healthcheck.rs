@@ -1,11 +1,8 @@
 //! `paceline healthcheck`, as a container engine calls it.
 
-mod dynamo;
-mod support;
-
 use std::io::{BufRead, BufReader, Write};
 
-use dynamo::Deployment;
+use crate::dynamo::Deployment;
 
 /// A server that answers one request; its port.
 fn answering(answer: &'static str) -> u16 {
@@ -33,17 +30,17 @@ fn a_consumers_health_is_asked_for() {
         deployment.configure("stream = \"alleycat\"", &format!("[serve]\nlisten = \"0.0.0.0:{port}\"\n"));
     };
     listening(answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"));
-    assert_eq!(deployment.place.ok(&["healthcheck"]), "");
+    assert_eq!(deployment.workspace.ok(&["healthcheck"]), "");
     listening(answering("HTTP/1.1 503 Service Unavailable\r\n\r\nshard 3 stands still\n"));
-    let said = deployment.place.fails(&["healthcheck"]);
+    let said = deployment.workspace.fails(&["healthcheck"]);
     assert!(said.contains("503") && said.contains("shard 3 stands still"), "{said}");
     listening(answering("SSH-2.0-OpenSSH_9.2\r\n"));
-    assert!(deployment.place.fails(&["healthcheck"]).contains("does not speak HTTP"));
+    assert!(deployment.workspace.fails(&["healthcheck"]).contains("does not speak HTTP"));
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     listening(free);
-    assert!(deployment.place.fails(&["healthcheck"]).contains("refused"));
+    assert!(deployment.workspace.fails(&["healthcheck"]).contains("refused"));
     listening(0);
-    assert!(deployment.place.fails(&["healthcheck"]).contains("port 0"));
+    assert!(deployment.workspace.fails(&["healthcheck"]).contains("port 0"));
     deployment.configure("stream = \"alleycat\"", "");
-    assert!(deployment.place.fails(&["healthcheck"]).contains("[serve] listen"));
+    assert!(deployment.workspace.fails(&["healthcheck"]).contains("[serve] listen"));
 }

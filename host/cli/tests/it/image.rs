@@ -1,16 +1,13 @@
 //! The container images' recipe and the configuration in them fit each other and the repository. The images themselves
 //! are not built here: that takes a container engine.
 
-mod dynamo;
-mod support;
-
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use dynamo::{Deployment, environment};
+use crate::dynamo::{Deployment, environment};
 use paceline_config::Config;
 use paceline_testbed::dynamodb::endpoint;
-use support::{Fed, paceline, plugins};
+use crate::support::{Fed, paceline, plugins};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
@@ -151,7 +148,7 @@ fn both_images_run_as_nobody_in_particular_and_can_be_stopped_and_asked() {
 #[test]
 fn the_configuration_works_where_the_image_has_it() {
     let deployment = Deployment::new();
-    let place = |path: &str| deployment.place.path(path);
+    let workspace = |path: &str| deployment.workspace.path(path);
     let stages = stages();
     for said in image(&stages, "run").iter().flat_map(|stage| stage.all("COPY")) {
         let words: Vec<&str> = said.split(' ').collect();
@@ -162,12 +159,12 @@ fn the_configuration_works_where_the_image_has_it() {
             [from, _] => root().join(from),
             _ => panic!("COPY {said}"),
         };
-        copy(&from, &place(to));
+        copy(&from, &workspace(to));
     }
-    let file = place("etc/paceline/kinesis.toml");
+    let file = workspace("etc/paceline/kinesis.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("\"/var/lib/paceline/registry\""));
-    std::fs::write(&file, text.replace("/var/lib/paceline", place("volume").to_str().unwrap())).unwrap();
+    std::fs::write(&file, text.replace("/var/lib/paceline", workspace("volume").to_str().unwrap())).unwrap();
 
     let mut command = paceline(&["kcl", "--config", file.to_str().unwrap()]);
     environment(&mut command, &endpoint());
@@ -180,7 +177,7 @@ fn the_configuration_works_where_the_image_has_it() {
     assert_eq!(answer, "{\"action\":\"status\",\"responseFor\":\"initialize\"}\n");
     assert_eq!(process.finish(), "");
     for class in 1..=6 {
-        let kept = place(&format!("volume/registry/rulebooks/{class}/1.toml"));
+        let kept = workspace(&format!("volume/registry/rulebooks/{class}/1.toml"));
         assert!(kept.exists(), "{}", kept.display());
     }
 }
@@ -210,9 +207,9 @@ fn what_is_commented_out_are_keys_that_there_are() {
         }
         None => format!("{line}\n"),
     });
-    let place = support::RecordPosition::new(support::DedupMode::Ordinal);
-    place.write("kinesis.toml", uncommented.collect::<String>());
-    let config = Config::load(&place.path("kinesis.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let workspace = crate::support::Workspace::new(crate::support::DedupMode::Ordinal);
+    workspace.write("kinesis.toml", uncommented.collect::<String>());
+    let config = Config::load(&workspace.path("kinesis.toml")).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(keys, 36);
     // Those that have a default show it.
     let plain = Config::load(&root().join("examples/alleycat/kinesis.toml")).unwrap();

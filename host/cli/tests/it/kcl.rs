@@ -1,16 +1,13 @@
 //! `paceline kcl` as the MultiLangDaemon sees it: lines in, lines out. The daemon itself is in `kcl_daemon`.
 
-mod dynamo;
-mod support;
-
 use std::io::{BufRead, BufReader};
 use std::process::{ChildStdout, Command};
 
-use dynamo::{Deployment, on_one_machine};
+use crate::dynamo::{Deployment, on_one_machine};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Value, json};
-use support::{Fed, simulate};
+use crate::support::{Fed, simulate};
 
 /// A record as the daemon writes it.
 fn record(sequence: usize, sub_sequence: usize, payload: &[u8]) -> Value {
@@ -367,7 +364,7 @@ fn a_signal_does_not_come_before_the_daemon() {
 #[test]
 fn plugins_are_compiled_once_for_all_shards() {
     let deployment = Deployment::new();
-    let cache = deployment.place.path("compiled");
+    let cache = deployment.workspace.path("compiled");
     let files = || {
         let mut files: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap()).collect();
         files.sort_by_key(std::fs::DirEntry::path);
@@ -415,8 +412,8 @@ fn memory_does_not_grow_with_what_has_passed() {
 
 #[test]
 fn a_store_of_one_machine_and_a_configuration_without_a_stream_are_refused() {
-    let place = support::RecordPosition::new(support::DedupMode::Ordinal);
-    assert!(place.fails(&["kcl"]).contains("[source.kinesis]"));
-    place.configure("[source.kinesis]\nstream = \"alleycat\"\n", "");
-    assert!(place.fails(&["kcl"]).contains("[store.dynamodb]"));
+    let workspace = crate::support::Workspace::new(crate::support::DedupMode::Ordinal);
+    assert!(workspace.fails(&["kcl"]).contains("[source.kinesis]"));
+    workspace.configure("[source.kinesis]\nstream = \"alleycat\"\n", "");
+    assert!(workspace.fails(&["kcl"]).contains("[store.dynamodb]"));
 }

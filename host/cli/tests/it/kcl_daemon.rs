@@ -1,9 +1,6 @@
 //! Amazon's own MultiLangDaemon with `paceline kcl` as its record processor, on kinesis-local and DynamoDB Local. It
 //! takes minutes, most of which the daemon spends starting: `make test-kcl` runs it, `make test` does not.
 
-mod dynamo;
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -13,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamo::{Deployment, Outcome, environment, on_one_machine};
+use crate::dynamo::{Deployment, Outcome, environment, on_one_machine};
 use paceline_testbed::kinesis::TestStream;
 use paceline_testbed::{dynamodb, kinesis::endpoint};
-use support::simulate;
+use crate::support::simulate;
 use tokio::runtime::Runtime;
 
 /// How long a daemon may take to start, and for what has come to be processed: many times what it needs.
@@ -41,7 +38,7 @@ struct Daemon {
 impl Daemon {
     fn start(deployment: &Deployment, name: &'static str) -> Self {
         let entrypoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/alleycat/kcl-entrypoint");
-        let log = deployment.place.path(&format!("{name}.log"));
+        let log = deployment.workspace.path(&format!("{name}.log"));
         let file = File::create(&log).unwrap();
         // It ends with this thread, whatever ends that.
         let mut command = Command::new("setpriv");
@@ -60,9 +57,9 @@ impl Daemon {
         environment(&mut command, &dynamodb::endpoint());
         command
             .env("PACELINE", env!("CARGO_BIN_EXE_paceline"))
-            .env("PACELINE_CONFIG", deployment.place.path("paceline.toml"))
+            .env("PACELINE_CONFIG", deployment.workspace.path("paceline.toml"))
             .env("PACELINE_KCL", jars())
-            .env("PACELINE_PROPERTIES", deployment.place.path(&format!("{name}.properties")))
+            .env("PACELINE_PROPERTIES", deployment.workspace.path(&format!("{name}.properties")))
             .env("JAVA_OPTIONS", "-Xmx256m -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false")
             .env("AWS_CBOR_DISABLE", "1")
             .env_remove("RUST_BACKTRACE")
@@ -188,7 +185,7 @@ fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
         let workers: BTreeSet<&str> = owners.values().map(String::as_str).collect();
         if workers.len() == 2 { Ok(()) } else { Err(format!("{owners:?}")) }
     });
-    // One worker hands out the leases. Were it the one to go, the other would wait minutes for its place, and then do the
+    // One worker hands out the leases. Were it the one to go, the other would wait minutes for its workspace, and then do the
     // same.
     let leads = first.said().contains("Worker : first is the current leader");
     let (mut stays, mut goes) = if leads { (first, second) } else { (second, first) };
@@ -290,10 +287,10 @@ public class Check {
 
 /// What the check says of these files.
 fn check(deployment: &Deployment, files: &[&Path]) -> Vec<String> {
-    deployment.place.write("Check.java", CHECK);
+    deployment.workspace.write("Check.java", CHECK);
     let mut java = Command::new("java");
-    java.arg("-cp").arg(format!("{}/*", jars().display())).arg(deployment.place.path("Check.java"));
-    let said = support::succeed(java.args(files));
+    java.arg("-cp").arg(format!("{}/*", jars().display())).arg(deployment.workspace.path("Check.java"));
+    let said = crate::support::succeed(java.args(files));
     // The daemon's log goes there, too.
     said.lines().filter(|line| !line.contains(" INFO ")).map(ToOwned::to_owned).collect()
 }
@@ -303,8 +300,8 @@ fn the_daemon_reads_its_properties_as_they_are_meant() {
     let deployment = Deployment::without_tables();
     let write = |name: &str, kinesis: &str, arguments: &[&str]| {
         deployment.configure(kinesis, "");
-        let file = deployment.place.path(name);
-        deployment.place.ok(&[&["kcl", "--write-properties", file.to_str().unwrap()], arguments].concat());
+        let file = deployment.workspace.path(name);
+        deployment.workspace.ok(&[&["kcl", "--write-properties", file.to_str().unwrap()], arguments].concat());
         file
     };
     let poll = write("poll", "stream = \"alleycat\"\nregion = \"us-east-1\"\nidle-ms = 100", &[]);
@@ -315,7 +312,7 @@ fn the_daemon_reads_its_properties_as_they_are_meant() {
         &["--application", "Zürich", "--set", "failoverTimeMillis=5000"],
     );
     let executable = |deployment: &Deployment| {
-        format!("{} kcl --config {}", env!("CARGO_BIN_EXE_paceline"), deployment.place.path("paceline.toml").display())
+        format!("{} kcl --config {}", env!("CARGO_BIN_EXE_paceline"), deployment.workspace.path("paceline.toml").display())
     };
     let expected = [
         &executable(&deployment),
@@ -342,9 +339,9 @@ fn every_setting_of_the_daemons_can_be_set() {
     let keys = check(&deployment, &[]);
     assert!(keys.len() > 70, "{keys:?}");
     for key in keys.iter().filter(|key| *key != "shardPrioritization") {
-        let file = deployment.place.path("properties");
+        let file = deployment.workspace.path("properties");
         let set = format!("{key}=1");
-        deployment.place.ok(&["kcl", "--write-properties", file.to_str().unwrap(), "--set", &set]);
+        deployment.workspace.ok(&["kcl", "--write-properties", file.to_str().unwrap(), "--set", &set]);
         // The first letter of a key may be large.
         let text = std::fs::read_to_string(file).unwrap().to_lowercase();
         assert!(text.contains(&format!("\n{} = 1\n", key.to_lowercase())), "{key}");

@@ -1,23 +1,20 @@
 //! The daemon's properties file, made from paceline's configuration. What the daemon makes of it is in `kcl_daemon`.
 
-mod dynamo;
-mod support;
-
-use dynamo::Deployment;
+use crate::dynamo::Deployment;
 
 /// The properties that a configuration comes to, in their order; `HERE` is its folder, `PROGRAM` the program.
 fn properties(kinesis: &str, arguments: &[&str]) -> Vec<String> {
     let deployment = Deployment::without_tables();
     deployment.configure(kinesis, "");
-    let file = deployment.place.path("daemon.properties");
+    let file = deployment.workspace.path("daemon.properties");
     let all = [&["kcl", "--write-properties", file.to_str().unwrap()], arguments].concat();
-    let output = deployment.place.command(&all).output().unwrap();
+    let output = deployment.workspace.command(&all).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(output.stdout.is_empty());
     assert!(said.contains("MultiLangDaemon --properties-file"), "{said}");
     let text = std::fs::read_to_string(&file).unwrap();
-    let here = deployment.place.path("");
+    let here = deployment.workspace.path("");
     let here = here.to_str().unwrap().trim_end_matches('/');
     let plain = text.replace(here, "HERE").replace(env!("CARGO_BIN_EXE_paceline"), "PROGRAM");
     plain.lines().filter(|line| !line.starts_with('#')).map(ToOwned::to_owned).collect()
@@ -80,8 +77,8 @@ fn the_daemons_properties_are_made_from_the_configuration() {
 fn a_setting_that_the_daemon_would_pass_over_is_refused() {
     let deployment = Deployment::without_tables();
     let fails = |set: &str| {
-        let file = deployment.place.path("daemon.properties");
-        let said = deployment.place.fails(&["kcl", "--write-properties", file.to_str().unwrap(), "--set", set]);
+        let file = deployment.workspace.path("daemon.properties");
+        let said = deployment.workspace.fails(&["kcl", "--write-properties", file.to_str().unwrap(), "--set", set]);
         assert!(!file.exists());
         said
     };

@@ -1,10 +1,8 @@
 //! What an author does: write a rule, build it, check it, race with it.
 
-mod support;
-
 use std::path::Path;
 
-use support::{DedupMode, RecordPosition, fail, joined, paceline, plugins, simulate, succeed};
+use crate::support::{DedupMode, Workspace, fail, joined, paceline, plugins, simulate, succeed};
 
 fn check(name: &str) -> std::process::Command {
     let mut command = paceline(&["plugin", "check"]);
@@ -37,10 +35,10 @@ fn check_says_why_a_plugin_would_be_refused() {
 
 #[test]
 fn a_rule_of_ten_lines_is_built_checked_and_raced_with() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
+    let workspace = Workspace::new(DedupMode::Ordinal);
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/sdk").canonicalize().unwrap();
-    std::fs::create_dir_all(place.path("my-rule/src")).unwrap();
-    place.write(
+    std::fs::create_dir_all(workspace.path("my-rule/src")).unwrap();
+    workspace.write(
         "my-rule/Cargo.toml",
         format!(
             "[package]\nname = \"my-rule\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
@@ -48,8 +46,8 @@ fn a_rule_of_ten_lines_is_built_checked_and_raced_with() {
         ),
     );
     // The versions that this checkout was tested with.
-    std::fs::copy(sdk.join("../../Cargo.lock"), place.path("my-rule/Cargo.lock")).unwrap();
-    place.write(
+    std::fs::copy(sdk.join("../../Cargo.lock"), workspace.path("my-rule/Cargo.lock")).unwrap();
+    workspace.write(
         "my-rule/src/lib.rs",
         r#"
 use paceline_plugin::{Fields, scorer};
@@ -72,26 +70,26 @@ scorer!(power);
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let mut build = paceline(&["plugin", "build"]);
     build.env("CARGO_TARGET_DIR", target.canonicalize().unwrap());
-    let built = succeed(build.arg(place.path("my-rule")).arg("--out").arg(place.path("")));
+    let built = succeed(build.arg(workspace.path("my-rule")).arg("--out").arg(workspace.path("")));
     assert!(built.contains("my-rule.wasm"), "{built}");
-    let said = succeed(paceline(&["plugin", "check"]).arg(place.path("my-rule.wasm")));
+    let said = succeed(paceline(&["plugin", "check"]).arg(workspace.path("my-rule.wasm")));
     assert!(said.contains("reads    /bike/resistance (number, default 50)"), "{said}");
 
-    let config = std::fs::read_to_string(place.path("paceline.toml")).unwrap();
-    place.write("paceline.toml", config.replace("[plugins]\n", "[plugins]\nmy-rule = \"my-rule.wasm\"\n"));
-    let book = support::rulebook(3, 1, DedupMode::Ordinal);
-    place.write("rulebooks/class-3.toml", book.replace("\"output\"", "\"my-rule\""));
+    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
+    workspace.write("paceline.toml", config.replace("[plugins]\n", "[plugins]\nmy-rule = \"my-rule.wasm\"\n"));
+    let book = crate::support::rulebook(3, 1, DedupMode::Ordinal);
+    workspace.write("rulebooks/class-3.toml", book.replace("\"output\"", "\"my-rule\""));
     let lines = simulate("--racers 1 --seconds 1 --class 3 --race 131 --seed 1");
-    place.write("messages.ndjson", joined(&lines));
-    place.run();
+    workspace.write("messages.ndjson", joined(&lines));
+    workspace.run();
     let message: serde_json::Value = serde_json::from_slice(&lines[0]).unwrap();
     let output = message["cadence"].as_f64().unwrap() * 50.0;
-    assert_eq!(place.json(&["leaderboard", "--race", "131"])[0]["output"], output);
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"])[0]["output"], output);
 }
 
 #[test]
 fn what_is_no_plugin_is_not_built() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    let error = fail(paceline(&["plugin", "build"]).arg(place.path("rulebooks")));
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let error = fail(paceline(&["plugin", "build"]).arg(workspace.path("rulebooks")));
     assert!(error.contains("there is no Cargo.toml"), "{error}");
 }

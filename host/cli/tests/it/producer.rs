@@ -1,21 +1,17 @@
 //! `paceline simulate --stream`: every message of a race is in the stream, whatever the stream does meanwhile.
 
-#[path = "support/fake_kinesis.rs"]
-mod fake_kinesis;
-mod support;
-
 use std::collections::{BTreeMap, HashMap};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use fake_kinesis::{Act, FakeKinesis};
+use crate::fake_kinesis::{Act, FakeKinesis};
 use paceline_aws::kinesis::{StreamErrorKind, KinesisConfig, Producer, ProducerConfig, Stream};
 use paceline_aws::kpl::unpack;
 use paceline_pipeline::model::Batch;
 use paceline_simulator::{Keys, PartitionKey, Race};
 use paceline_testbed::kinesis::{TestStream, endpoint, hashes};
 use serde_json::Value;
-use support::{block_on, fail, lines, paceline, simulate, succeed};
+use crate::support::{block_on, fail, lines, paceline, simulate, succeed};
 
 /// A record as somebody who reads the stream sees it: partition key and data.
 type Seen = (String, Vec<u8>);
@@ -318,12 +314,12 @@ fn an_interrupted_race_is_in_the_stream_as_far_as_it_came() {
         assert_eq!(summary["messages"], come);
         let race = race.replace("3000", &(come / 30 + 1).to_string());
         // The values on the way depend on the length, so the racers and seconds are looked at.
-        let place = |line: &[u8]| {
+        let workspace = |line: &[u8]| {
             let line: Value = serde_json::from_slice(line).unwrap();
             (line["second"].as_u64(), line["racerId"].as_u64())
         };
-        let whole: Vec<_> = lines(&simulate(&race).join(&b'\n')).iter().map(|line| place(line)).collect();
-        let come: Vec<_> = shards.concat().iter().map(|(_, line)| place(line)).collect();
+        let whole: Vec<_> = lines(&simulate(&race).join(&b'\n')).iter().map(|line| workspace(line)).collect();
+        let come: Vec<_> = shards.concat().iter().map(|(_, line)| workspace(line)).collect();
         assert_eq!(come, whole[..come.len()]);
     });
 }

@@ -1,10 +1,8 @@
 //! The main job: what a race comes to, whatever its messages went through.
 
-mod support;
-
 use std::collections::BTreeMap;
 
-use support::{DedupMode, RecordPosition, joined, oracle, simulate};
+use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
 
 fn counted(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
     let mut counts = BTreeMap::new();
@@ -22,17 +20,17 @@ fn the_numbers_are_right(dedup: DedupMode, key: &str) {
     let sound: Vec<_> = races.iter().flat_map(|race| simulate(race)).collect();
     let mixed: Vec<_> =
         races.iter().flat_map(|race| simulate(&format!("{race} --errors 5 --duplicates 5 --key {key}"))).collect();
-    let place = RecordPosition::new(dedup);
-    place.write("messages.ndjson", joined(&mixed));
-    let summary = place.run();
+    let workspace = Workspace::new(dedup);
+    workspace.write("messages.ndjson", joined(&mixed));
+    let summary = workspace.run();
 
-    assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
-    assert_eq!(place.json(&["leaderboard", "--race", "132"]), oracle::race(&sound, 132));
-    assert_eq!(place.json(&["leaderboard", "--class", "3"]), oracle::class(&sound));
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--race", "132"]), oracle::race(&sound, 132));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), oracle::class(&sound));
 
     let is_sound = counted(sound);
     let broken = counted(mixed.iter().filter(|line| !is_sound.contains_key(*line)).cloned());
-    let dead = counted(place.dead_letters().into_iter().map(|letter| letter.payload));
+    let dead = counted(workspace.dead_letters().into_iter().map(|letter| letter.payload));
     assert_eq!(dead, broken);
     assert_eq!(summary["records"], mixed.len());
     assert_eq!(summary["deadLetters"], broken.values().sum::<u32>());
@@ -51,15 +49,15 @@ fn the_numbers_are_right_by_the_ordinal_fence_in_any_order() {
 #[test]
 fn an_ordinal_fence_drops_what_is_sent_twice() {
     let race = "--racers 100 --seconds 30 --class 3 --race 131 --seed 1 --duplicates 20";
-    let place = RecordPosition::new(DedupMode::Ordinal);
+    let workspace = Workspace::new(DedupMode::Ordinal);
     let lines = simulate(race);
-    place.write("messages.ndjson", joined(&lines));
-    let summary = place.run();
+    workspace.write("messages.ndjson", joined(&lines));
+    let summary = workspace.run();
     let finals = |line: &&Vec<u8>| line.starts_with(br#"{"event":"final""#);
     // Each repeat is behind the fence of the racer's race, that of a final behind the class's, too.
     let repeats = lines.len() - 3_000 + lines.iter().filter(finals).count() - 100;
     assert!(repeats > 500, "{repeats}");
-    assert_eq!(summary["foldedBefore"], repeats);
+    assert_eq!(summary["duplicates"], repeats);
 }
 
 #[test]
@@ -68,12 +66,12 @@ fn states_are_the_same_bytes_whatever_the_batch_size() {
         simulate("--racers 20 --seconds 50 --class 3 --race 131 --seed 5 --errors 5 --duplicates 5 --key random");
     for dedup in [DedupMode::Sequence, DedupMode::Ordinal] {
         let outcomes = [1, 7, 1_000, 10_000].map(|size| {
-            let place = RecordPosition::new(dedup);
-            place.configure("[source]\nfile = \"messages.ndjson\"\n", &format!("[batch]\nmax-records = {size}\n"));
-            place.write("messages.ndjson", joined(&mixed));
-            let summary = place.run();
+            let workspace = Workspace::new(dedup);
+            workspace.configure("[source]\nfile = \"messages.ndjson\"\n", &format!("[batch]\nmax-records = {size}\n"));
+            workspace.write("messages.ndjson", joined(&mixed));
+            let summary = workspace.run();
             assert_eq!(summary["batches"], mixed.len().div_ceil(size), "{summary}");
-            (place.items(), place.dead_letters())
+            (workspace.items(), workspace.dead_letters())
         });
         assert_eq!(outcomes[0].0.len(), 40);
         assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));
@@ -82,42 +80,42 @@ fn states_are_the_same_bytes_whatever_the_batch_size() {
 
 #[test]
 fn the_simulator_is_a_source_too() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    place.configure(
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure(
         "[source]\nsimulate = { racers = 50, seconds = 20, class = 3, race = 131, seed = 3, errors = 10 }\n",
         "",
     );
-    place.run();
+    workspace.run();
     let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 3");
-    assert_eq!(place.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
     // A second run finds it read to its end.
-    assert_eq!(place.run()["records"], 0);
+    assert_eq!(workspace.run()["records"], 0);
 }
 
 #[test]
 fn a_limit_shows_the_first() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
+    let workspace = Workspace::new(DedupMode::Ordinal);
     let sound = simulate("--racers 30 --seconds 5 --class 3 --race 131 --seed 3");
-    place.write("messages.ndjson", joined(&sound));
-    place.run();
+    workspace.write("messages.ndjson", joined(&sound));
+    workspace.run();
     let all = oracle::race(&sound, 131);
-    let first = place.json(&["leaderboard", "--race", "131", "--limit", "3"]);
+    let first = workspace.json(&["leaderboard", "--race", "131", "--limit", "3"]);
     assert_eq!(first.as_array().unwrap()[..], all.as_array().unwrap()[..3]);
-    assert_eq!(place.json(&["leaderboard", "--race", "999"]), serde_json::json!([]));
-    let table = place.ok(&["leaderboard", "--class", "3", "--limit", "1"]);
+    assert_eq!(workspace.json(&["leaderboard", "--race", "999"]), serde_json::json!([]));
+    let table = workspace.ok(&["leaderboard", "--class", "3", "--limit", "1"]);
     assert_eq!(table.lines().count(), 2, "{table}");
 }
 
 #[test]
 fn every_item_names_its_rulebook_and_its_plugins() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    place.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 3")));
-    place.run();
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 3")));
+    workspace.run();
     let digest = |name: &str| {
-        let bytes = std::fs::read(support::plugins().join(format!("{name}.wasm"))).unwrap();
+        let bytes = std::fs::read(crate::support::plugins().join(format!("{name}.wasm"))).unwrap();
         *paceline_engine::Digest::of(&bytes).as_bytes()
     };
-    for (key, item) in place.items() {
+    for (key, item) in workspace.items() {
         let aggregator = if key.partition.starts_with("race-") { "last-output" } else { "best-output" };
         let plugins = ["telemetry", "output", aggregator].map(digest);
         assert_eq!(item.provenance.plugins, plugins);

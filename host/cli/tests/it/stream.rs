@@ -1,8 +1,5 @@
 //! `paceline run` on a stream of Kinesis, into a table of DynamoDB.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod bad_input;
 mod deployment;
 mod faults;

@@ -1,6 +1,4 @@
 //! A folder with a configuration, rulebooks and a store, and the program to run on it.
-#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
-#![allow(unreachable_pub, reason = "shared by test files that are crates of their own")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -12,12 +10,12 @@ use paceline_pipeline::Store;
 use paceline_pipeline::model::DeadLetter;
 use paceline_pipeline::store::EmbeddedStore;
 use paceline_pipeline::model::{Item, Key};
-pub use paceline_testbed::outcome::{DedupMode, block_on, plugin_lines, plugins};
+pub(crate) use paceline_testbed::outcome::{DedupMode, block_on, plugin_lines, plugins};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A rulebook of the races, with what a test wants to change.
-pub fn rulebook(race_type: u32, version: u64, dedup: DedupMode) -> String {
+pub(crate) fn rulebook(race_type: u32, version: u64, dedup: DedupMode) -> String {
     let dedup = |field: &str| match dedup {
         DedupMode::Sequence => r#""sequence""#.to_owned(),
         DedupMode::Ordinal => format!(r#"{{ ordinal = "{field}" }}"#),
@@ -53,22 +51,22 @@ dedup = {}
 }
 
 /// A folder with a configuration, rulebooks and a store.
-pub struct RecordPosition {
+pub(crate) struct Workspace {
     folder: TempDir,
 }
 
-impl RecordPosition {
+impl Workspace {
     /// A place whose class 3 has a rulebook, and whose source is `messages.ndjson`.
-    pub fn new(dedup: DedupMode) -> Self {
-        let place = Self { folder: TempDir::new().unwrap() };
-        std::fs::create_dir(place.path("rulebooks")).unwrap();
-        place.write("rulebooks/class-3.toml", rulebook(3, 1, dedup));
-        place.configure("[source]\nfile = \"messages.ndjson\"\n", "");
-        place
+    pub(crate) fn new(dedup: DedupMode) -> Self {
+        let workspace = Self { folder: TempDir::new().unwrap() };
+        std::fs::create_dir(workspace.path("rulebooks")).unwrap();
+        workspace.write("rulebooks/class-3.toml", rulebook(3, 1, dedup));
+        workspace.configure("[source]\nfile = \"messages.ndjson\"\n", "");
+        workspace
     }
 
     /// Writes the configuration: the source, and whatever else comes at the end.
-    pub fn configure(&self, source: &str, more: &str) {
+    pub(crate) fn configure(&self, source: &str, more: &str) {
         let all = plugin_lines();
         self.write(
             "paceline.toml",
@@ -103,74 +101,74 @@ show = ["racerId", "output", "raceId", "ts"]
         );
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), content).unwrap();
     }
 
     /// Replaces a file in one step, as careful editors do.
-    pub fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
         self.write("new", content);
         std::fs::rename(self.path("new"), self.path(name)).unwrap();
     }
 
     /// A command of the program with this place's configuration.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = paceline(arguments);
         command.arg("--config").arg(self.path("paceline.toml"));
         command
     }
 
     /// Runs a command to its end and demands success.
-    pub fn ok(&self, arguments: &[&str]) -> String {
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         succeed(&mut self.command(arguments))
     }
 
     /// Runs a command to its end, demands failure, and gives what it says.
-    pub fn fails(&self, arguments: &[&str]) -> String {
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         fail(&mut self.command(arguments))
     }
 
     /// Runs the source to its end; the summary.
-    pub fn run(&self) -> Value {
+    pub(crate) fn run(&self) -> Value {
         serde_json::from_str(&self.ok(&["run", "--json"])).unwrap()
     }
 
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
     }
 
     /// All items, without their revisions, which count writes.
-    pub fn items(&self) -> BTreeMap<Key, Item> {
+    pub(crate) fn items(&self) -> BTreeMap<Key, Item> {
         let store = EmbeddedStore::open(&self.path("store.redb")).unwrap();
         let items = block_on(store.items()).unwrap();
         items.into_iter().map(|(key, item)| (key, Item { revision: 0, ..item })).collect()
     }
 
     /// All dead letters.
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+    pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
         let store = EmbeddedStore::open(&self.path("store.redb")).unwrap();
         block_on(store.dead_letters()).unwrap()
     }
 }
 
 /// The program.
-pub fn paceline(arguments: &[&str]) -> Command {
+pub(crate) fn paceline(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_paceline"));
     command.args(arguments).env_remove("RUST_BACKTRACE").stdin(Stdio::null());
     command
 }
 
-pub fn succeed(command: &mut Command) -> String {
+pub(crate) fn succeed(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     assert!(status.success(), "{command:?}: {status}\n{}", String::from_utf8_lossy(&stderr));
     String::from_utf8(stdout).unwrap()
 }
 
-pub fn fail(command: &mut Command) -> String {
+pub(crate) fn fail(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let stderr = String::from_utf8(stderr).unwrap();
     assert_eq!(status.code(), Some(1), "{command:?}: {status}\n{}\n{stderr}", String::from_utf8_lossy(&stdout));
@@ -178,32 +176,32 @@ pub fn fail(command: &mut Command) -> String {
 }
 
 /// The lines that the simulator writes, each without its end.
-pub fn simulate(arguments: &str) -> Vec<Vec<u8>> {
+pub(crate) fn simulate(arguments: &str) -> Vec<Vec<u8>> {
     let arguments: Vec<&str> = ["simulate"].into_iter().chain(arguments.split(' ')).collect();
     let output = paceline(&arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     lines(&output.stdout)
 }
 
-pub fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
     let ended = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     ended.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
 }
 
-pub fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
     lines.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
 }
 
 /// A running program that is fed by hand.
-pub struct Fed {
-    pub child: Child,
-    pub stdin: Option<ChildStdin>,
+pub(crate) struct Fed {
+    pub(crate) child: Child,
+    pub(crate) stdin: Option<ChildStdin>,
     /// What it says on standard error, line by line.
-    pub says: Receiver<String>,
+    pub(crate) says: Receiver<String>,
 }
 
 impl Fed {
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, says) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -212,7 +210,7 @@ impl Fed {
     }
 
     /// Waits until it says something with these words in it.
-    pub fn wait_for(&self, words: &str) -> String {
+    pub(crate) fn wait_for(&self, words: &str) -> String {
         let mut said = Vec::new();
         while let Ok(line) = self.says.recv() {
             if line.contains(words) {
@@ -224,7 +222,7 @@ impl Fed {
     }
 
     /// Closes its input and waits for its end; what it wrote to standard output.
-    pub fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         drop(self.stdin.take());
         let output = self.child.wait_with_output().unwrap();
         let said: Vec<_> = self.says.iter().collect();
@@ -233,18 +231,18 @@ impl Fed {
     }
 
     /// Ends it at once, as a power cut does.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 }
 
 /// What a leaderboard should say, computed from sound messages by nothing but their own fields.
-pub mod oracle {
+pub(crate) mod oracle {
     use std::collections::BTreeMap;
 
     use serde_json::{Value, json};
@@ -281,7 +279,7 @@ pub mod oracle {
         rows.into_iter().map(|(_, _, row)| row).collect()
     }
 
-    pub fn race(lines: &[Vec<u8>], race: i64) -> Value {
+    pub(crate) fn race(lines: &[Vec<u8>], race: i64) -> Value {
         let mut last: BTreeMap<i64, Message> = BTreeMap::new();
         for message in lines.iter().map(|line| message(line)).filter(|message| message.race == race) {
             if last.get(&message.racer).is_none_or(|before| before.second < message.second) {
@@ -297,7 +295,7 @@ pub mod oracle {
         sorted(last.into_iter().map(row).collect())
     }
 
-    pub fn class(lines: &[Vec<u8>]) -> Value {
+    pub(crate) fn class(lines: &[Vec<u8>]) -> Value {
         let mut best: BTreeMap<i64, Message> = BTreeMap::new();
         for message in lines.iter().map(|line| message(line)).filter(|message| message.is_final) {
             let better = |before: &Message| {

@@ -1,13 +1,11 @@
 //! Rulebooks are changed while the stream flows.
 
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use paceline_pipeline::model::Attribute;
-use support::{Fed, DedupMode, RecordPosition, joined, oracle, rulebook, simulate};
+use crate::support::{Fed, DedupMode, Workspace, joined, oracle, rulebook, simulate};
 
 const SWAPS: u64 = 50;
 const RACERS: usize = 20;
@@ -21,9 +19,9 @@ fn race(id: u64) -> Vec<Vec<Vec<u8>>> {
 
 #[test]
 fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_one_version() {
-    let place = RecordPosition::new(DedupMode::Sequence);
-    place.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
-    let mut fed = Fed::start(place.command(&["run", "--json"]));
+    let workspace = Workspace::new(DedupMode::Sequence);
+    workspace.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
+    let mut fed = Fed::start(workspace.command(&["run", "--json"]));
     let mut stdin = fed.stdin.take().unwrap();
     fed.wait_for("rulebook 3 version 1 is active");
 
@@ -59,10 +57,10 @@ fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_
 
     for version in 2..=SWAPS + 1 {
         if version % 5 == 0 {
-            place.replace("rulebooks/class-3.toml", "race-type = \"3\"\nversion = 9999\nthis is not TOML\n");
+            workspace.replace("rulebooks/class-3.toml", "race-type = \"3\"\nversion = 9999\nthis is not TOML\n");
             fed.wait_for("refused: ");
         }
-        place.replace("rulebooks/class-3.toml", rulebook(3, version, DedupMode::Sequence));
+        workspace.replace("rulebooks/class-3.toml", rulebook(3, version, DedupMode::Sequence));
         fed.wait_for(&format!("rulebook 3 version {version} is active"));
     }
     done.store(true, Ordering::Relaxed);
@@ -71,9 +69,9 @@ fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_
 
     assert_eq!(summary["records"], all.len());
     assert_eq!(summary["deadLetters"], 0);
-    assert_eq!(place.json(&["leaderboard", "--class", "3"]), oracle::class(&all));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), oracle::class(&all));
     let mut versions: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
-    let items = place.items();
+    let items = workspace.items();
     for (key, item) in items.iter().filter(|(key, _)| key.partition.starts_with("race-")) {
         let version = item.provenance.version;
         versions.entry(key.partition.clone()).or_default().insert(version);
@@ -90,14 +88,14 @@ fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_
 
 #[test]
 fn a_race_keeps_its_rulebook_over_a_restart_and_new_ones_begin_with_the_new_one() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
+    let workspace = Workspace::new(DedupMode::Ordinal);
     let first = race(131);
-    place.write("messages.ndjson", joined(&first[..6].concat()));
-    place.run();
-    place.write("rulebooks/class-3.toml", rulebook(3, 2, DedupMode::Ordinal));
-    place.write("messages.ndjson", joined(&[first.concat(), race(132).concat()].concat()));
-    assert_eq!(place.run()["deadLetters"], 0);
-    for (key, item) in place.items().iter().filter(|(key, _)| key.partition.starts_with("race-")) {
+    workspace.write("messages.ndjson", joined(&first[..6].concat()));
+    workspace.run();
+    workspace.write("rulebooks/class-3.toml", rulebook(3, 2, DedupMode::Ordinal));
+    workspace.write("messages.ndjson", joined(&[first.concat(), race(132).concat()].concat()));
+    assert_eq!(workspace.run()["deadLetters"], 0);
+    for (key, item) in workspace.items().iter().filter(|(key, _)| key.partition.starts_with("race-")) {
         let version = if key.partition == "race-131" { 1 } else { 2 };
         assert_eq!(item.provenance.version, version, "{key}");
     }
@@ -105,43 +103,43 @@ fn a_race_keeps_its_rulebook_over_a_restart_and_new_ones_begin_with_the_new_one(
 
 #[test]
 fn a_rulebook_in_use_can_not_be_changed_under_its_version() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    place.write("messages.ndjson", joined(&race(131).concat()));
-    place.run();
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&race(131).concat()));
+    workspace.run();
     let changed = rulebook(3, 1, DedupMode::Ordinal).replace("by version", "otherwise by version");
-    place.write("rulebooks/class-3.toml", changed);
-    let error = place.fails(&["run"]);
+    workspace.write("rulebooks/class-3.toml", changed);
+    let error = workspace.fails(&["run"]);
     assert!(error.contains("race type 3, version 1 was in use with other content"), "{error}");
     assert!(error.contains("give this one a greater `version`"), "{error}");
 }
 
 #[test]
 fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    place.configure("[source]\nstdin = true\n", "");
-    let fed = Fed::start(place.command(&["run"]));
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure("[source]\nstdin = true\n", "");
+    let fed = Fed::start(workspace.command(&["run"]));
     fed.wait_for("rulebook 3 version 1 is active");
-    place.replace("rulebooks/class-3.toml", rulebook(3, 2, DedupMode::Ordinal));
+    workspace.replace("rulebooks/class-3.toml", rulebook(3, 2, DedupMode::Ordinal));
     fed.wait_for("rulebook 3 version 2 is active");
-    place.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Sequence));
+    workspace.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Sequence));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("have another fence than in version 2"), "{line}");
-    place.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Ordinal).replace("pin = \"/raceId\"\n", ""));
+    workspace.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Ordinal).replace("pin = \"/raceId\"\n", ""));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("it pins by nothing, version 2 by `/raceId`"), "{line}");
-    place.replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
+    workspace.replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("setting `deed` is missing"), "{line}");
     // Versions may go back to one that was in use.
-    place.replace("rulebooks/class-3.toml", rulebook(3, 1, DedupMode::Ordinal));
+    workspace.replace("rulebooks/class-3.toml", rulebook(3, 1, DedupMode::Ordinal));
     fed.wait_for("rulebook 3 version 1 is active");
-    std::fs::remove_file(place.path("rulebooks/class-3.toml")).unwrap();
+    std::fs::remove_file(workspace.path("rulebooks/class-3.toml")).unwrap();
     fed.wait_for("rulebook 3 is gone");
     // A folder that is gone is said once, not at every look; when it is back, so are its rulebooks.
-    std::fs::rename(place.path("rulebooks"), place.path("elsewhere")).unwrap();
+    std::fs::rename(workspace.path("rulebooks"), workspace.path("elsewhere")).unwrap();
     fed.wait_for("No such file or directory");
-    std::fs::write(place.path("elsewhere/class-3.toml"), rulebook(3, 4, DedupMode::Ordinal)).unwrap();
-    std::fs::rename(place.path("elsewhere"), place.path("rulebooks")).unwrap();
+    std::fs::write(workspace.path("elsewhere/class-3.toml"), rulebook(3, 4, DedupMode::Ordinal)).unwrap();
+    std::fs::rename(workspace.path("elsewhere"), workspace.path("rulebooks")).unwrap();
     let next = fed.says.recv().unwrap();
     assert!(next.contains("rulebook 3 version 4 is active"), "{next}");
     fed.finish();

@@ -1,56 +1,54 @@
 //! The program on a table in DynamoDB: making and checking it, running into it, reading from it.
 
-mod support;
-
 use paceline_testbed::dynamodb::{endpoint, unique};
 use serde_json::json;
-use support::{DedupMode, RecordPosition, fail, joined, oracle, rulebook, simulate, succeed};
+use crate::support::{DedupMode, Workspace, fail, joined, oracle, rulebook, simulate, succeed};
 
 /// A place whose store is a table that is not there yet.
-fn place() -> (RecordPosition, String) {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    let config = std::fs::read_to_string(place.path("paceline.toml")).unwrap();
+fn workspace() -> (Workspace, String) {
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
     let table = unique("races");
     let store =
         format!("[store.dynamodb]\ntable = \"{table}\"\nendpoint = \"{}\"\nregion = \"us-east-1\"\n", endpoint());
     assert!(config.contains("[store]\npath = \"store.redb\"\n"));
-    place.write("paceline.toml", config.replace("[store]\npath = \"store.redb\"\n", &store));
-    (place, table)
+    workspace.write("paceline.toml", config.replace("[store]\npath = \"store.redb\"\n", &store));
+    (workspace, table)
 }
 
 #[test]
 fn a_race_runs_into_a_table_and_is_read_from_it() {
-    let (place, table) = place();
+    let (workspace, table) = workspace();
     let sound = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3");
     let mixed = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3 --errors 5 --key random");
-    place.write("messages.ndjson", joined(&mixed));
+    workspace.write("messages.ndjson", joined(&mixed));
 
     // Without the tables it says what to do, and after that it works.
-    let error = place.fails(&["run"]);
+    let error = workspace.fails(&["run"]);
     assert!(error.contains(&table) && error.contains("paceline table create"), "{error}");
-    let made = succeed(&mut place.command(&["table", "create"]));
+    let made = succeed(&mut workspace.command(&["table", "create"]));
     assert_eq!(made.trim_end(), format!("the tables {table} and {table}-dead-letters are there"));
     // Nobody's harm if it is done twice.
-    place.ok(&["table", "create"]);
-    assert!(place.ok(&["table", "check"]).contains(&format!("the table {table} will do")));
+    workspace.ok(&["table", "create"]);
+    assert!(workspace.ok(&["table", "check"]).contains(&format!("the table {table} will do")));
 
-    let summary = place.run();
+    let summary = workspace.run();
     assert_eq!(summary["records"], mixed.len());
-    assert_eq!(place.json(&["leaderboard", "--race", "131"]), whole(oracle::race(&sound, 131)));
-    assert_eq!(place.json(&["leaderboard", "--class", "3"]), whole(oracle::class(&sound)));
+    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), whole(oracle::race(&sound, 131)));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), whole(oracle::class(&sound)));
     // It was read to its end.
-    assert_eq!(place.run()["records"], 0);
+    assert_eq!(workspace.run()["records"], 0);
 
-    let letters = place.json(&["dead-letters", "list"]);
+    let letters = workspace.json(&["dead-letters", "list"]);
     assert_eq!(letters.as_array().unwrap().len() as u64, summary["deadLetters"].as_u64().unwrap());
     let lost = letters.as_array().unwrap().iter().find(|letter| letter["reason"] == "no-rulebook").unwrap();
-    assert_eq!(place.json(&["dead-letters", "show", lost["id"].as_str().unwrap()]), *lost);
+    assert_eq!(workspace.json(&["dead-letters", "show", lost["id"].as_str().unwrap()]), *lost);
 
     // The class that was missing gets its rulebook, and its records go through.
-    place.write("rulebooks/class-99.toml", rulebook(99, 1, DedupMode::Ordinal));
-    let done = place.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
+    workspace.write("rulebooks/class-99.toml", rulebook(99, 1, DedupMode::Ordinal));
+    let done = workspace.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
     assert!(done["through"].as_u64().unwrap() > 0 && done["left"] == 0, "{done}");
-    let left = place.json(&["dead-letters", "list"]);
+    let left = workspace.json(&["dead-letters", "list"]);
     assert!(left.as_array().unwrap().iter().all(|letter| letter["reason"] != "no-rulebook"), "{left}");
 }
 
@@ -66,10 +64,10 @@ fn whole(mut rows: serde_json::Value) -> serde_json::Value {
 
 #[test]
 fn a_table_with_other_keys_will_not_do_and_the_check_says_why() {
-    let (place, table) = place();
+    let (workspace, table) = workspace();
     let client = paceline_testbed::dynamodb::client(&endpoint());
-    support::block_on(other_keys(&client, &table));
-    let mut check = place.command(&["table", "check"]);
+    crate::support::block_on(other_keys(&client, &table));
+    let mut check = workspace.command(&["table", "check"]);
     let output = check.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(!output.status.success());
@@ -95,7 +93,7 @@ async fn other_keys(client: &aws_sdk_dynamodb::Client, table: &str) {
 
 #[test]
 fn only_a_configuration_with_a_table_has_one_to_make() {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    let error = fail(&mut place.command(&["table", "create"]));
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let error = fail(&mut workspace.command(&["table", "create"]));
     assert!(error.contains("there is no [store.dynamodb]"), "{error}");
 }

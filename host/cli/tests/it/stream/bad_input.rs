@@ -13,8 +13,8 @@ use paceline_testbed::scripted::{Said, Scripted};
 use paceline_testbed::{dynamodb, kinesis};
 use serde_json::{Value, json};
 
-use crate::deployment::{Deployment, signal};
-use crate::support::{Fed, RecordPosition};
+use crate::stream::deployment::{Deployment, signal};
+use crate::support::{Fed, Workspace};
 
 /// An error in Kinesis's words.
 fn refused(code: &str, message: &str) -> Said {
@@ -58,15 +58,15 @@ fn quiet(operation: &str, shards: &Value) -> Said {
 }
 
 /// A place with an embedded store whose source is a stream.
-fn place(more: &str) -> RecordPosition {
-    let place = RecordPosition::new(DedupMode::Ordinal);
-    place.configure(&format!("[source.kinesis]\nstream = \"alleycat\"\nidle-ms = 200\n{more}\n"), "");
-    place
+fn workspace(more: &str) -> Workspace {
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure(&format!("[source.kinesis]\nstream = \"alleycat\"\nidle-ms = 200\n{more}\n"), "");
+    workspace
 }
 
 /// Starts the program on a service.
-fn start(place: &RecordPosition, endpoint: &str) -> Fed {
-    let mut command = place.command(&["run"]);
+fn start(workspace: &Workspace, endpoint: &str) -> Fed {
+    let mut command = workspace.command(&["run"]);
     command.env("AWS_ENDPOINT_URL_KINESIS", endpoint).env("NO_COLOR", "1");
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
     Fed::start(command)
@@ -78,8 +78,8 @@ fn stop(fed: Fed) {
 }
 
 /// What it says when it gives up.
-fn gives_up(place: &RecordPosition, endpoint: &str) -> String {
-    let mut fed = start(place, endpoint);
+fn gives_up(workspace: &Workspace, endpoint: &str) -> String {
+    let mut fed = start(workspace, endpoint);
     let status = fed.child.wait().unwrap();
     let said: Vec<String> = fed.says.iter().collect();
     assert_eq!(status.code(), Some(1), "{said:?}");
@@ -88,7 +88,7 @@ fn gives_up(place: &RecordPosition, endpoint: &str) -> String {
 
 #[test]
 fn a_stream_that_is_not_there_is_named_with_what_to_do() {
-    let error = gives_up(&place(""), &kinesis::endpoint());
+    let error = gives_up(&workspace(""), &kinesis::endpoint());
     for part in ["`alleycat` in us-east-1", "there is no such stream", "PACELINE_STREAM"] {
         assert!(error.contains(part), "{error}");
     }
@@ -106,7 +106,7 @@ fn a_refusal_says_what_is_refused_and_what_is_needed() {
             true => refused(code, "no"),
             false => quiet(asked, &json!([shard(0, None)])),
         });
-        let error = gives_up(&place(""), service.endpoint());
+        let error = gives_up(&workspace(""), service.endpoint());
         for part in parts {
             assert!(error.contains(part), "{code}: {error}");
         }
@@ -123,14 +123,14 @@ fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is
             false => quiet(operation, &json!([shard(0, None)])),
         }
     });
-    let place = place("");
-    let fed = start(&place, service.endpoint());
+    let workspace = workspace("");
+    let fed = start(&workspace, service.endpoint());
     fed.wait_for("which is being created");
     fed.wait_for("from its oldest record");
     stop(fed);
 
     let service = Scripted::start(None, |_, _| summary("DELETING"));
-    let error = gives_up(&place, service.endpoint());
+    let error = gives_up(&workspace, service.endpoint());
     assert!(error.contains("it is being deleted"), "{error}");
 }
 
@@ -141,7 +141,7 @@ fn a_stream_that_is_deleted_while_it_is_read_ends_the_program_with_its_name() {
         0..8 => quiet(operation, &json!([shard(0, None)])),
         _ => refused("ResourceNotFoundException", "Stream alleycat under account 1 not found."),
     });
-    let error = gives_up(&place(""), service.endpoint());
+    let error = gives_up(&workspace(""), service.endpoint());
     assert!(error.contains("`alleycat`") && error.contains("there is no such stream"), "{error}");
 }
 
@@ -149,8 +149,8 @@ fn a_stream_that_is_deleted_while_it_is_read_ends_the_program_with_its_name() {
 fn a_clock_that_is_wrong_is_told() {
     let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
     let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
-    let place = place("");
-    let fed = start(&place, service.endpoint());
+    let workspace = workspace("");
+    let fed = start(&workspace, service.endpoint());
     let said = fed.wait_for("this machine's clock");
     assert!(said.contains("ahead of the service's") && said.contains("set it right"), "{said}");
     stop(fed);
@@ -160,27 +160,27 @@ fn a_clock_that_is_wrong_is_told() {
 fn a_start_that_lies_ahead_is_refused_by_the_services_clock() {
     let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
     let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
-    let error = gives_up(&place("start = \"2021-05-05T19:00:00Z\""), service.endpoint());
+    let error = gives_up(&workspace("start = \"2021-05-05T19:00:00Z\""), service.endpoint());
     assert!(error.contains("`start` is 2021-05-05T19:00:00Z, and there it is 2021-05-05T18:51:0"), "{error}");
     // A start that is none is found before anything else.
-    let place = place("start = \"yesterday\"");
-    let error = place.fails(&["run"]);
+    let workspace = workspace("start = \"yesterday\"");
+    let error = workspace.fails(&["run"]);
     assert!(error.contains("yesterday") && error.contains("TRIM_HORIZON"), "{error}");
 }
 
 #[test]
 fn a_shard_that_expired_before_it_was_read_to_its_end_is_told_with_its_hours() {
-    let place = place("");
+    let workspace = workspace("");
     let first = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
-    let fed = start(&place, first.endpoint());
+    let fed = start(&workspace, first.endpoint());
     fed.wait_for("from its oldest record");
     stop(fed);
     // It read up to 30 hours before now; the stream keeps 24.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let seen = Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 30 * 3_600_000), ..Checkpoint::default() };
-    plant(&place, "alleycat/shardId-000000000000", &seen);
+    plant(&workspace, "alleycat/shardId-000000000000", &seen);
     let second = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(1, Some(0)), shard(3, Some(2))])));
-    let fed = start(&place, second.endpoint());
+    let fed = start(&workspace, second.endpoint());
     let lost = fed.wait_for("RECORDS ARE LOST");
     assert!(lost.contains("shardId-000000000000") && lost.contains("up to 6.0"), "{lost}");
     // Of the other one nothing is known but that it was there.
@@ -192,33 +192,33 @@ fn a_shard_that_expired_before_it_was_read_to_its_end_is_told_with_its_hours() {
 
 #[test]
 fn records_that_expired_while_the_host_was_away_are_told_with_their_hours() {
-    let place = place("");
+    let workspace = workspace("");
     let first = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
-    let fed = start(&place, first.endpoint());
+    let fed = start(&workspace, first.endpoint());
     fed.wait_for("from its oldest record");
     stop(fed);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let seen = Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 26 * 3_600_000), ..Checkpoint::default() };
-    plant(&place, "alleycat/shardId-000000000000", &seen);
+    plant(&workspace, "alleycat/shardId-000000000000", &seen);
     let second = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
-    let fed = start(&place, second.endpoint());
+    let fed = start(&workspace, second.endpoint());
     let lost = fed.wait_for("RECORDS ARE LOST");
     assert!(lost.contains("2.00 hours are missing") && lost.contains("keeps records for 24 hours"), "{lost}");
     stop(fed);
 }
 
 /// Writes a checkpoint into the embedded store.
-fn plant(place: &RecordPosition, shard: &str, checkpoint: &Checkpoint) {
-    let store = EmbeddedStore::open(&place.path("store.redb")).unwrap();
+fn plant(workspace: &Workspace, shard: &str, checkpoint: &Checkpoint) {
+    let store = EmbeddedStore::open(&workspace.path("store.redb")).unwrap();
     block_on(store.acknowledge(Some((shard, checkpoint)))).unwrap();
 }
 
 #[test]
 fn another_stream_of_the_same_name_needs_another_name() {
-    let place = place("");
+    let workspace = workspace("");
     let quiet = |operation: &str| quiet(operation, &json!([shard(0, None)]));
     let first = Scripted::start(None, move |operation, _| quiet(operation));
-    let fed = start(&place, first.endpoint());
+    let fed = start(&workspace, first.endpoint());
     fed.wait_for("from its oldest record");
     stop(fed);
     let second = Scripted::start(None, move |operation, _| {
@@ -228,11 +228,11 @@ fn another_stream_of_the_same_name_needs_another_name() {
         }
         (status, said)
     });
-    let error = gives_up(&place, second.endpoint());
+    let error = gives_up(&workspace, second.endpoint());
     assert!(error.contains("belong to another stream") && error.contains("`name` in [source]"), "{error}");
     let source = "[source]\nname = \"alleycat-2\"\n[source.kinesis]\nstream = \"alleycat\"\nidle-ms = 200\n";
-    place.configure(source, "");
-    let fed = start(&place, second.endpoint());
+    workspace.configure(source, "");
+    let fed = start(&workspace, second.endpoint());
     fed.wait_for("from its oldest record");
     stop(fed);
 }
@@ -331,8 +331,8 @@ fn a_consumer_name_that_another_uses_is_told_and_waited_for() {
         "SubscribeToShard" => refused("ResourceInUseException", "Another active subscription exists for this consumer"),
         other => quiet(other, &json!([shard(0, None)])),
     });
-    let place = place("consumer = \"fan-out\"\nconsumer-name = \"shared\"");
-    let fed = start(&place, service.endpoint());
+    let workspace = workspace("consumer = \"fan-out\"\nconsumer-name = \"shared\"");
+    let fed = start(&workspace, service.endpoint());
     let said = fed.wait_for("in use by another reader");
     assert!(
         said.contains("`shared`") && said.contains("`consumer-name`") && said.contains("Nothing is lost"),
@@ -359,7 +359,7 @@ fn a_process_that_is_told_to_stop_ends_in_time_though_the_store_hangs() {
             let _ = sender.send(());
         }
     });
-    let messages = crate::race::messages(paceline_simulator::PartitionKey::Racer, 9);
+    let messages = crate::stream::race::messages(paceline_simulator::PartitionKey::Racer, 9);
     deployment.put(&messages[..100]);
     hangs.recv().unwrap();
     let summary = running.stop();

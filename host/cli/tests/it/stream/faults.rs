@@ -10,8 +10,8 @@ use paceline_testbed::outcome::{DedupMode, Message, block_on};
 use paceline_testbed::proxy::{FaultProxy, Faults, KinesisFaults, KinesisLimits};
 use paceline_testbed::{dynamodb, kinesis};
 
-use crate::deployment::Deployment;
-use crate::race::messages;
+use crate::stream::deployment::Deployment;
+use crate::stream::race::messages;
 
 /// How the shards are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

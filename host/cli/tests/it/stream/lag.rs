@@ -9,8 +9,8 @@ use paceline_testbed::outcome::{DedupMode, race};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::{dynamodb, kinesis};
 
-use crate::deployment::{Deployment, PATIENCE, Running};
-use crate::race::producer;
+use crate::stream::deployment::{Deployment, PATIENCE, Running};
+use crate::stream::race::producer;
 
 /// Between two looks at the numbers.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);

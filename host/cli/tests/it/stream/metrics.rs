@@ -5,8 +5,8 @@ use paceline_testbed::outcome::DedupMode;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::{dynamodb, kinesis};
 
-use crate::deployment::Deployment;
-use crate::race::messages;
+use crate::stream::deployment::Deployment;
+use crate::stream::race::messages;
 
 #[test]
 fn the_numbers_are_those_of_the_race() {

@@ -7,7 +7,7 @@ use paceline_testbed::kinesis;
 use paceline_testbed::outcome::{DedupMode, Message, race};
 use paceline_testbed::proxy::{FaultProxy, Faults, KinesisFaults, KinesisLimits};
 
-use crate::deployment::Deployment;
+use crate::stream::deployment::Deployment;
 use crate::support::paceline;
 
 /// A race of 40 racers and 50 seconds, with some broken messages; with random keys some are sent twice.
