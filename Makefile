@@ -28,6 +28,10 @@ race: setup ## Simulate a race of 1,000 racers with broken and repeated messages
 	target/release/paceline leaderboard --config $(ALLEYCAT) --race 5403307 --limit 10
 
 PACELINE ?= target/debug/paceline
+# The images' name and tag; the KCL's image has -kcl after the name.
+IMAGE ?= paceline
+IMAGE_TAG ?= $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+RUST := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 
 .PHONY: plugins
 plugins: setup ## Build the plugins as components into target/plugins
@@ -35,14 +39,26 @@ plugins: setup ## Build the plugins as components into target/plugins
 	@mkdir -p target/plugins
 	@set -e; for plugin in $(PLUGINS) $(EVIL); do $(PACELINE) plugin build plugins/$$plugin --out target/plugins; done
 
-.PHONY: test
-test: setup nextest ## Set up and run every test and check
+.PHONY: check
+check: setup nextest ## Check format and lints, and run the unit tests that need no server
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo build --workspace --all-targets
-	@$(MAKE) --no-print-directory plugins
+	cargo nextest run --workspace --lib --bins
+
+.PHONY: lint
+lint: setup ## Check format, lints, dependencies, spelling, templates and workflows
+	cargo fmt --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	scripts/cargo-deny check --deny warnings licenses bans sources
+	scripts/typos
 	scripts/cfn-lint examples/alleycat/template.yaml
 	scripts/hadolint examples/alleycat/Dockerfile
+	scripts/workflow-lint
+
+.PHONY: test
+test: setup nextest lint ## Set up and run every test and check
+	cargo build --workspace --all-targets
+	@$(MAKE) --no-print-directory plugins
 	scripts/local-aws cargo nextest run --workspace
 	cargo test --doc --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
@@ -62,6 +78,22 @@ lambda: setup ## Build the Lambda function's package for this machine's architec
 	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
 	scripts/lambda-package target/release/bootstrap
+
+.PHONY: dist
+dist: ## Build a release's packages for this machine's architecture into target/dist; TAG=v1.2.3 checks version and notes
+	@[ -z "$(TAG)" ] || scripts/release-notes "$(TAG)" >/dev/null
+	@$(MAKE) --no-print-directory lambda
+	scripts/dist
+
+.PHONY: images
+images: ## Build the container images with Docker: IMAGE for a whole stream, IMAGE-kcl for Amazon's KCL
+	docker build -f examples/alleycat/Dockerfile --build-arg RUST=$(RUST) --target run -t $(IMAGE):$(IMAGE_TAG) .
+	docker build -f examples/alleycat/Dockerfile --build-arg RUST=$(RUST) --target kcl -t $(IMAGE)-kcl:$(IMAGE_TAG) .
+
+.PHONY: push-images
+push-images: images ## Build the container images and push them to their registry
+	docker push $(IMAGE):$(IMAGE_TAG)
+	docker push $(IMAGE)-kcl:$(IMAGE_TAG)
 
 .PHONY: soak
 soak: setup nextest ## Many seeds of faults, kills and repeats with longer races: hours; PACELINE_SOAK_SEEDS says how many

@@ -22,8 +22,8 @@ mod shape;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use paceline_pipeline::model::{Batch, Span};
 use paceline_pipeline::model::SequenceNumber;
+use paceline_pipeline::model::{Batch, Span};
 use serde::Serialize;
 use serde_json::value::RawValue;
 

@@ -21,6 +21,7 @@
 //! - `producer`: records are put, and none is lost.
 //! - `status`: how the shards are, for others to see.
 
+mod batcher;
 mod budget;
 mod client;
 mod config;
@@ -28,20 +29,19 @@ mod consumer;
 mod describe;
 mod error;
 mod fan_out;
-mod batcher;
-mod retention;
-mod lineage;
 mod initial_position;
+mod lineage;
 mod poll;
 mod position;
 mod producer;
 mod reader;
+mod retention;
 mod shard;
 mod status;
 
 pub use client::Stream;
 pub use config::{ConsumerKind, KinesisConfig, Start};
 pub use consumer::{Consumer, ConsumerError, Finished};
-pub use error::{StreamErrorKind, StreamError};
+pub use error::{StreamError, StreamErrorKind};
 pub use producer::{Meter, Order, Producer, ProducerConfig, Sent, Unsent};
 pub use status::{ShardState, ShardStatus, Status};

@@ -12,8 +12,8 @@ mod pack;
 mod wire;
 
 use md5::{Digest, Md5};
-use paceline_pipeline::model::{Batch, Record, Span};
 use paceline_pipeline::model::RecordPosition;
+use paceline_pipeline::model::{Batch, Record, Span};
 
 pub use pack::{AGGREGATE_BYTES, Aggregator, Packed};
 use wire::{Aggregate, UserRecord};

@@ -86,7 +86,9 @@ where
     };
     match error {
         SdkError::ServiceError(service) => match service.err().code() {
-            Some(code) => Failed::ServiceError(ServiceError::new(code, service.err().message(), service.raw().status().as_u16())),
+            Some(code) => {
+                Failed::ServiceError(ServiceError::new(code, service.err().message(), service.raw().status().as_u16()))
+            }
             None => unreadable(service.raw().status().as_u16()),
         },
         SdkError::ResponseError(response) => unreadable(response.raw().status().as_u16()),

@@ -335,7 +335,8 @@ fn a_user_record_whose_key_is_not_in_the_table_is_undecodable_and_the_others_go_
     assert_eq!(rest, [inner(0, 0, &user("k", "a")), inner(0, 2, &user("l", "c")), outer(1, b"{}")]);
     // Whatever comes with it when it comes again, each has the place that it had.
     let again = unpacked(&[&b"before"[..], &aggregate]);
-    let positions = |seen: &[Seen]| seen.iter().map(|seen| (seen.1, seen.3.clone(), seen.4.clone())).collect::<Vec<_>>();
+    let positions =
+        |seen: &[Seen]| seen.iter().map(|seen| (seen.1, seen.3.clone(), seen.4.clone())).collect::<Vec<_>>();
     assert_eq!(positions(&again[1..]), positions(&seen[..4]));
 }
 

@@ -16,7 +16,6 @@ use std::time::Instant;
 use paceline_aws::kinesis::{Consumer, ConsumerKind, KinesisConfig};
 use paceline_engine::{Engine, Limits};
 use paceline_pipeline::model::BatchLimits;
-use paceline_pipeline::model::Pointer;
 use paceline_pipeline::rules::{Registry, RulebookFolder};
 use paceline_pipeline::store::MemoryStore;
 use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
@@ -101,7 +100,9 @@ fn rulebooks() -> Arc<Rulebooks> {
     let plugins = ["telemetry", "output", "last-output", "best-output"];
     let plugins = plugins.map(|name| (name.to_owned(), root().join(format!("target/plugins/{name}.wasm"))));
     let alleycat = root().join("examples/alleycat/rulebooks");
-    Watch::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks)).poll().expect("they can be read");
+    RulebookFolder::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks))
+        .poll()
+        .expect("they can be read");
     rulebooks
 }
 

@@ -6,8 +6,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use paceline_engine::{Engine, Limits};
-use paceline_pipeline::model::{Batch, BatchLimits};
-use paceline_pipeline::model::Pointer;
+use paceline_pipeline::model::{Batch, BatchLimits, Pointer};
 use paceline_pipeline::rules::{Registry, RulebookEvent, RulebookFolder};
 use paceline_pipeline::store::MemoryStore;
 use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
@@ -83,19 +82,23 @@ pub(crate) fn run(results: &mut Results) {
     let plugins = ["telemetry", "output", "last-output", "best-output"];
     let plugins = plugins.map(|name| (name.to_owned(), root().join(format!("target/plugins/{name}.wasm"))));
     let alleycat = root().join("examples/alleycat/rulebooks");
-    let events = Watch::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks)).poll();
+    let events = RulebookFolder::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks)).poll();
     let events = events.expect("the rulebooks can be read");
-    assert!(events.iter().all(|event| matches!(event, Event::Activated { .. })), "{events:?}");
+    assert!(events.iter().all(|event| matches!(event, RulebookEvent::Activated { .. })), "{events:?}");
     let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), RetryPolicy::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("it starts");
 
     for rows in [10_000, 1_000, 100_usize] {
         let name = if rows >= 1_000 { format!("{}k", rows / 1_000) } else { rows.to_string() };
         let batch = batch(rows);
-        let judged = runtime.block_on(pipeline.evaluate(&batch)).expect("it is judged");
+        let evaluation = runtime.block_on(pipeline.evaluate(&batch)).expect("it is evaluated");
         let standings = plain(&batch);
-        assert_eq!(judged.writes.len(), standings.races.len() + standings.classes.len(), "both find the same groups");
-        assert!(judged.dead.is_empty(), "every message is sound");
+        assert_eq!(
+            evaluation.writes.len(),
+            standings.races.len() + standings.classes.len(),
+            "both find the same groups"
+        );
+        assert!(evaluation.dead_letters.is_empty(), "every message is sound");
         let [native, again, ours] = in_turns([
             &mut || drop(black_box(plain(black_box(&batch)))),
             &mut || drop(black_box(plain(black_box(&batch)))),

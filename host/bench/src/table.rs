@@ -12,8 +12,7 @@ use paceline_aws::DynamoDbStore;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, Usage, WriteWith, client};
 use paceline_engine::{Engine, Limits};
-use paceline_pipeline::model::{Batch, BatchLimits};
-use paceline_pipeline::model::Pointer;
+use paceline_pipeline::model::{Batch, BatchLimits, Pointer};
 use paceline_pipeline::rules::{Registry, RulebookFolder};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
@@ -58,7 +57,8 @@ impl Host {
         let names = ["telemetry", "output", "last-output", "best-output"];
         let plugins: BTreeMap<_, _> =
             names.iter().map(|name| ((*name).to_owned(), root().join(format!("target/plugins/{name}.wasm")))).collect();
-        let events = Watch::new(root().join("examples/alleycat/rulebooks"), plugins, Arc::clone(&rulebooks)).poll();
+        let events =
+            RulebookFolder::new(root().join("examples/alleycat/rulebooks"), plugins, Arc::clone(&rulebooks)).poll();
         assert_eq!(events.expect("they can be read").len(), 6);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime can start");
@@ -132,7 +132,7 @@ pub(crate) fn run(results: &mut Results) {
             let accumulated = host.pipeline.accumulate(batch, &mut window, None, &mut summary);
             host.runtime.block_on(accumulated).expect("a sound batch");
         }
-        host.runtime.block_on(host.pipeline.flush(&window, None, &mut summary)).expect("the table takes it");
+        host.runtime.block_on(host.pipeline.flush_window(&window, None, &mut summary)).expect("the table takes it");
     }
     cost(results, "window15", host.usage());
     let original = ORIGINAL_WRITE_UNITS / 300.0;

@@ -58,7 +58,8 @@ impl Server {
         let listener = TcpListener::bind(address).await.with_context(failed)?;
         let address = listener.local_addr().with_context(failed)?;
         tracing::info!(%address, "serving /metrics, /healthz and /readyz");
-        let responder = Arc::new(Responder { status: consumer.status(), pipeline, probe: consumer.initial_position(), metrics });
+        let responder =
+            Arc::new(Responder { status: consumer.status(), pipeline, probe: consumer.initial_position(), metrics });
         let serving = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
@@ -91,7 +92,9 @@ impl Responder {
                 None => (StatusCode::OK, "ready\n".to_owned()),
                 Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             },
-            (_, "/metrics" | "/healthz" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported\n".to_owned()),
+            (_, "/metrics" | "/healthz" | "/readyz") => {
+                (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported\n".to_owned())
+            }
             _ => (StatusCode::NOT_FOUND, "not found: the paths are /metrics, /healthz and /readyz\n".to_owned()),
         };
         let mut response = Response::new(Full::new(text.into()));

@@ -57,9 +57,8 @@ impl RulebookWatcher {
 
 /// What changed since the last poll, as lines.
 fn poll(rulebooks: &mut RulebookFolder, folder: &Path) -> Vec<String> {
-    let events = rulebooks
-        .poll()
-        .unwrap_or_else(|reason| vec![RulebookEvent::Refused { file: folder.to_owned(), reason }]);
+    let events =
+        rulebooks.poll().unwrap_or_else(|reason| vec![RulebookEvent::Refused { file: folder.to_owned(), reason }]);
     let line = |event: &RulebookEvent| match event {
         RulebookEvent::Activated { race_type, version } => active_line(race_type, *version),
         RulebookEvent::Retired { race_type } => format!("rulebook {race_type} is retired: no file names the race type"),

@@ -1,15 +1,16 @@
-//! The one configuration file, and the pipeline that it describes: for the program `paceline` and for the function that
-//! Lambda starts alike.
+//! The configuration file, and the pipeline that it describes: for the program `paceline` and for the Lambda function.
 //!
 //! # Layout
 //!
-//! - this file: what the file says. Paths in it are relative to its own folder; some values can be set by environment
-//!   variables ([`ENVIRONMENT`]).
+//! - this file: the document. Its paths are relative to its folder; some values have environment variables
+//!   ([`ENVIRONMENT`]).
+//! - [`error`](ConfigError): why a configuration can't be used, or nothing can be opened by it.
 //! - [`leaderboard`]: how leaderboards are read.
-//! - [`mod@open`]: engine, rulebooks and store, ready to work.
+//! - [`mod@open`]: engine, rulebooks and store, opened.
 //! - [`store`]: the store that the configuration names.
 #![forbid(unsafe_code)]
 
+mod error;
 pub mod leaderboard;
 pub mod open;
 pub mod store;
@@ -18,25 +19,21 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use paceline_engine::Limits;
-use paceline_pipeline::RetryPolicy;
-use paceline_pipeline::model::BatchLimits;
-use paceline_pipeline::model::Pointer;
-use paceline_pipeline::rules::parse_toml;
-use serde::Deserialize;
-
 use paceline_aws::dynamodb::DynamoDbConfig;
 use paceline_aws::kinesis::KinesisConfig;
+use paceline_engine::Limits;
+use paceline_pipeline::RetryPolicy;
+use paceline_pipeline::model::{BatchLimits, Pointer};
+use paceline_pipeline::rules::parse_toml;
 use paceline_simulator::Race;
+use serde::Deserialize;
 
+pub use error::{ConfigError, OpenError};
 pub use leaderboard::LeaderboardConfig;
 pub use open::{open, open_store};
 pub use store::AnyStore;
 
-/// What reading a configuration fails with: a message for a person, naming what happened, where, and what to do.
-pub type Failure = String;
-
-/// Environment variables that take the place of values in the file: what differs between two deployments of one package.
+/// Environment variables that override values of the file: what differs between two deployments of one package.
 pub const ENVIRONMENT: [(&str, &str); 4] = [
     ("PACELINE_TABLE", "store.dynamodb.table"),
     ("PACELINE_DEAD_LETTERS", "store.dynamodb.dead-letters"),
@@ -48,27 +45,27 @@ pub const ENVIRONMENT: [(&str, &str); 4] = [
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// Where the records come from. The function that Lambda starts has none: its events bring them.
+    /// Where the records come from. The Lambda function has none: its events contain them.
     pub source: Option<SourceConfig>,
-    /// What a running consumer tells others.
+    /// The HTTP server of a running consumer.
     #[serde(default)]
     pub serve: ServeConfig,
-    /// How a record's race type is told.
+    /// Which field names a record's race type.
     pub route: RouteConfig,
     /// The rulebooks.
     pub rulebooks: RulebooksConfig,
-    /// The files that plugin names in rulebooks stand for.
+    /// The files of the plugin names that rulebooks use.
     #[serde(default)]
     pub plugins: BTreeMap<String, PathBuf>,
-    /// Where the outcome stands.
+    /// Where the outcome is stored.
     pub store: StoreConfig,
     /// How large a batch may get.
     #[serde(default)]
     pub batch: BatchLimits,
-    /// What a plugin may use.
+    /// The bounds of plugins.
     #[serde(default)]
     pub limits: Limits,
-    /// How long and how often the store is tried.
+    /// How long and how often the store is retried.
     #[serde(default)]
     pub retry: RetryPolicy,
     /// How leaderboards are read, by name.
@@ -87,22 +84,22 @@ pub struct SourceConfig {
     pub stdin: bool,
     /// The simulator.
     pub simulate: Option<Race>,
-    /// A stream of Kinesis.
+    /// A Kinesis stream.
     pub kinesis: Option<KinesisConfig>,
-    /// The name of the shard or the stream, by which checkpoints and fences know it.
+    /// The name of the shard or the stream in checkpoints and dedup state.
     pub name: Option<String>,
 }
 
-/// What a running consumer tells others.
+/// The HTTP server of a running consumer.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServeConfig {
-    /// The address and port of `/metrics`, `/healthz` and `/readyz`; without it there are none. Port 0 is one that is
-    /// free.
+    /// The address and port of `/metrics`, `/healthz` and `/readyz`. Without it there is no server. Port 0 picks a free
+    /// port.
     pub listen: Option<SocketAddr>,
 }
 
-/// How a record's race type is told.
+/// Which field names a record's race type.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct RouteConfig {
@@ -116,10 +113,10 @@ pub struct RouteConfig {
 pub struct RulebooksConfig {
     /// The folder of rulebooks that people edit.
     pub folder: PathBuf,
-    /// Where rulebooks and plugins that were in use are kept.
+    /// The folder of rulebooks and plugins that were ever active.
     #[serde(default = "registry")]
     pub registry: PathBuf,
-    /// How often the folder is looked at, in milliseconds.
+    /// How often the folder is polled, in milliseconds.
     #[serde(default = "look_every_ms")]
     pub poll_interval_ms: u64,
 }
@@ -132,7 +129,7 @@ fn poll_interval_ms() -> u64 {
     200
 }
 
-/// Where the outcome stands: exactly one of `path`, `dynamodb` and `memory`.
+/// Where the outcome is stored: exactly one of `path`, `dynamodb` and `memory`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct StoreConfig {
@@ -140,16 +137,17 @@ pub struct StoreConfig {
     pub path: Option<PathBuf>,
     /// A table in DynamoDB.
     pub dynamodb: Option<DynamoDbConfig>,
-    /// In memory, for measurements: nothing outlives the process.
+    /// The process's memory, for measurements.
     #[serde(default)]
     pub memory: bool,
 }
 
 impl Config {
-    /// Reads the configuration and makes its paths absolute or relative to where the program runs.
-    pub fn load(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let mut config: Self = parse_toml(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    /// Reads and checks the configuration. Its paths are resolved against its folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Io { path: path.to_owned(), source })?;
+        let mut config: Self =
+            parse_toml(&text).map_err(|source| ConfigError::Toml { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let paths = [&mut config.rulebooks.folder, &mut config.rulebooks.registry].into_iter();
         let file = config.source.iter_mut().filter_map(|source| source.file.as_mut());
@@ -170,22 +168,19 @@ impl Config {
             kinesis.stream = stream;
         }
         if let Ok(listen) = std::env::var("PACELINE_LISTEN") {
-            let wrong = |_| format!("PACELINE_LISTEN is `{listen}`, which is no address such as 0.0.0.0:9464");
-            config.serve.listen = Some(listen.parse().map_err(wrong)?);
+            let address = listen.parse();
+            config.serve.listen = Some(address.map_err(|source| ConfigError::Listen { value: listen, source })?);
         }
-        config.check().map_err(|wrong| format!("{}: {wrong}", path.display()))?;
+        config.check().map_err(|what| ConfigError::Invalid { path: path.to_owned(), what })?;
         Ok(config)
     }
 
-    /// The source, for a program that reads one by itself.
-    pub fn source(&self) -> Result<&SourceConfig, Failure> {
-        self.source.as_ref().ok_or_else(|| {
-            "the configuration has no [source]: name `file`, `stdin = true`, `simulate` or `kinesis` there, or give \
-             --input FILE"
-                .to_owned()
-        })
+    /// The source, for a program that needs one.
+    pub fn source(&self) -> Result<&SourceConfig, ConfigError> {
+        self.source.as_ref().ok_or(ConfigError::NoSource)
     }
 
+    /// What is wrong with the values, in words.
     fn check(&self) -> Result<(), String> {
         if let Some(source) = &self.source {
             let sources = [source.file.is_some(), source.stdin, source.simulate.is_some(), source.kinesis.is_some()];
@@ -200,7 +195,7 @@ impl Config {
                 return Err("[source.kinesis] names no `stream`, and PACELINE_STREAM is not set".to_owned());
             }
             if let Some(race) = &source.simulate {
-                race.check().map_err(|wrong| format!("[source.simulate] {wrong}"))?;
+                race.check().map_err(|error| format!("[source.simulate] {error}"))?;
             }
         }
         let stores = [self.store.path.is_some(), self.store.dynamodb.is_some(), self.store.memory];

@@ -1,11 +1,11 @@
 //! The store that a configuration names.
 
 use paceline_aws::DynamoDbStore;
-use paceline_pipeline::Store;
-use paceline_pipeline::model::Checkpoint;
-use paceline_pipeline::model::DeadLetter;
-use paceline_pipeline::store::{EmbeddedStore, MemoryStore, Pin, PinKey, StoreError, Write, WriteOutcome};
-use paceline_pipeline::model::{Item, Key};
+use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key};
+use paceline_pipeline::store::{
+    CheckpointStore, DeadLetterStore, EmbeddedStore, GroupStore, MemoryStore, Pin, PinKey, PinStore, StoreError,
+    UnstorableItem, Write, WriteOutcome,
+};
 
 /// One of the stores.
 #[derive(Debug)]
@@ -18,7 +18,8 @@ pub enum AnyStore {
     Memory(MemoryStore),
 }
 
-macro_rules! either {
+/// The same call on whichever store it is.
+macro_rules! each {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
             Self::Embedded($store) => $call,
@@ -28,60 +29,70 @@ macro_rules! either {
     };
 }
 
-impl Store for AnyStore {
-    fn fits(&self, key: &Key, item: &Item) -> Result<(), String> {
-        either!(self, store => store.fits(key, item))
+impl GroupStore for AnyStore {
+    fn check_item(&self, key: &Key, item: &Item) -> Result<(), UnstorableItem> {
+        each!(self, store => store.check_item(key, item))
     }
 
-    async fn load(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
-        either!(self, store => store.load(keys).await)
+    async fn load_groups(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
+        each!(self, store => store.load_groups(keys).await)
     }
 
-    async fn write(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
-        either!(self, store => store.write(writes).await)
+    async fn write_groups(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
+        each!(self, store => store.write_groups(writes).await)
     }
 
-    async fn pin(&self, pins: &[(PinKey, Pin)]) -> Result<Vec<Pin>, StoreError> {
-        either!(self, store => store.pin(pins).await)
+    async fn list_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
+        each!(self, store => store.list_partition(partition).await)
     }
 
-    async fn pins(&self, keys: &[PinKey]) -> Result<Vec<Option<Pin>>, StoreError> {
-        either!(self, store => store.pins(keys).await)
+    async fn list_groups(&self) -> Result<Vec<(Key, Item)>, StoreError> {
+        each!(self, store => store.list_groups().await)
+    }
+}
+
+impl PinStore for AnyStore {
+    async fn get_pins(&self, keys: &[PinKey]) -> Result<Vec<Option<Pin>>, StoreError> {
+        each!(self, store => store.get_pins(keys).await)
     }
 
+    async fn put_pins(&self, pins: &[(PinKey, Pin)]) -> Result<Vec<Pin>, StoreError> {
+        each!(self, store => store.put_pins(pins).await)
+    }
+}
+
+impl CheckpointStore for AnyStore {
+    async fn get_checkpoint(&self, shard: &str) -> Result<Option<Checkpoint>, StoreError> {
+        each!(self, store => store.get_checkpoint(shard).await)
+    }
+
+    async fn put_checkpoint(&self, shard: &str, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        each!(self, store => store.put_checkpoint(shard, checkpoint).await)
+    }
+
+    async fn flush(&self) -> Result<(), StoreError> {
+        each!(self, store => store.flush().await)
+    }
+}
+
+impl DeadLetterStore for AnyStore {
     async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        either!(self, store => store.put_dead_letters(letters).await)
+        each!(self, store => store.put_dead_letters(letters).await)
     }
 
     async fn delete_dead_letters(&self, ids: &[String]) -> Result<(), StoreError> {
-        either!(self, store => store.delete_dead_letters(ids).await)
+        each!(self, store => store.delete_dead_letters(ids).await)
     }
 
-    async fn acknowledge(&self, checkpoint: Option<(&str, &Checkpoint)>) -> Result<(), StoreError> {
-        either!(self, store => store.acknowledge(checkpoint).await)
+    async fn get_dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        each!(self, store => store.get_dead_letter(id).await)
     }
 
-    async fn checkpoint(&self, shard: &str) -> Result<Option<Checkpoint>, StoreError> {
-        either!(self, store => store.checkpoint(shard).await)
+    async fn list_dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        each!(self, store => store.list_dead_letters().await)
     }
 
-    async fn partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
-        either!(self, store => store.partition(partition).await)
-    }
-
-    async fn items(&self) -> Result<Vec<(Key, Item)>, StoreError> {
-        either!(self, store => store.items().await)
-    }
-
-    async fn dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
-        either!(self, store => store.dead_letter(id).await)
-    }
-
-    async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        either!(self, store => store.dead_letters().await)
-    }
-
-    async fn redrive_sequence(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
-        either!(self, store => store.redrive_sequence(ids).await)
+    async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+        each!(self, store => store.assign_redrive_sequences(ids).await)
     }
 }

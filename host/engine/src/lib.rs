@@ -17,12 +17,12 @@
 //! - `call`: one instance and one bounded call. `watchdog`: the bound on time. `bisect`: which rows are to blame.
 //! - [`fault`]: how a call fails.
 
+mod bisect;
 mod cache;
 mod call;
 pub mod columns;
 mod digest;
 pub mod fault;
-mod bisect;
 pub mod limits;
 pub mod load;
 pub mod plugin;

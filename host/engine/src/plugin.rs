@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, Lift, Lower};
 
+use crate::bisect::bisect;
 use crate::call::PluginInstance;
 use crate::columns::{Batch, Column, ColumnBuf, Field, Kind, Output, Packed, PackedBuf};
 use crate::fault::{CallError, Fault};
-use crate::bisect::bisect;
 use crate::load::{Component, EngineError, Functions, LoadError, Role};
 use crate::{CONTRACT, Digest, limits};
 

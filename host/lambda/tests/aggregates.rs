@@ -15,7 +15,7 @@ use paceline_testbed::mapping::Mapping;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::stream::Stream;
 use support::{
-    Deployment, DedupMode, Message, all_safe, answer, beat, block_on, event_of, messages, proxy, race, safe_before,
+    DedupMode, Deployment, Message, all_safe, answer, beat, block_on, event_of, messages, proxy, race, safe_before,
     sequence,
 };
 

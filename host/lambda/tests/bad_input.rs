@@ -18,7 +18,7 @@ use paceline_testbed::lambda::{Configuration, Function, Invocation};
 use paceline_testbed::mapping::Mapping;
 use serde_json::{Value, json};
 use support::{
-    Deployment, DedupMode, all_safe, answer, beat, block_on, dynamodb, error, event, event_of, messages, race, record,
+    DedupMode, Deployment, all_safe, answer, beat, block_on, dynamodb, error, event, event_of, messages, race, record,
     sequence, stream,
 };
 

@@ -14,7 +14,7 @@ use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Function, Invocation};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::Value;
-use support::{Deployment, DedupMode, all_safe, answer, beat, block_on, event_of, messages, safe_before, sequence};
+use support::{DedupMode, Deployment, all_safe, answer, beat, block_on, event_of, messages, safe_before, sequence};
 
 /// More than any invocation here takes.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_pipeline::Store;
-use paceline_pipeline::model::{Cause, DeadLetter};
 use paceline_pipeline::model::{Attribute, Item, Key};
+use paceline_pipeline::model::{Cause, DeadLetter};
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Function, Invocation};
@@ -17,8 +17,8 @@ use paceline_testbed::mapping::Mapping;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Value, json};
 use support::{
-    Deployment, DedupMode, Message, all_safe, answer, beat, block_on, dynamodb, event, event_of, messages, race, record,
-    safe_before, sequence, stream,
+    DedupMode, Deployment, Message, all_safe, answer, beat, block_on, dynamodb, event, event_of, messages, race,
+    record, safe_before, sequence, stream,
 };
 
 /// More than any invocation here takes.

@@ -10,7 +10,7 @@ use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Function;
 use paceline_testbed::mapping::{Mapping, Report};
 use paceline_testbed::proxy::{FaultProxy, Faults, Injected};
-use support::{Deployment, DedupMode, Killer, Message, put, race, stream};
+use support::{DedupMode, Deployment, Killer, Message, put, race, stream};
 
 /// A tenth of all calls.
 fn faults() -> Faults {

@@ -9,7 +9,7 @@ use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Function;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Map, Value, json};
-use support::{Deployment, DedupMode, all_safe, answer, beat, error, event_of, safe_before, sequence};
+use support::{DedupMode, Deployment, all_safe, answer, beat, error, event_of, safe_before, sequence};
 
 /// More than any invocation here takes.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::mapping::Mapping;
-use support::{Deployment, DedupMode, proxy, race, stream};
+use support::{DedupMode, Deployment, proxy, race, stream};
 
 #[test]
 fn a_race_of_1000_racers_gives_the_table_that_the_local_run_gives() {

@@ -20,7 +20,7 @@ use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::lambda::{Configuration, Function};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Value, json};
-use support::{Deployment, DedupMode, all_safe, answer, beat, block_on, dynamodb, event_of, plugins};
+use support::{DedupMode, Deployment, all_safe, answer, beat, block_on, dynamodb, event_of, plugins};
 use tempfile::TempDir;
 
 /// Variables that the program reads and the template leaves alone, and why.

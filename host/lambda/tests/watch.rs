@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Configuration;
 use serde_json::Value;
-use support::{Deployment, DedupMode, Message, all_safe, beat, event_of, messages, post};
+use support::{DedupMode, Deployment, Message, all_safe, beat, event_of, messages, post};
 use tempfile::TempDir;
 
 /// A process that ends with this value, and with the test's process.

@@ -27,7 +27,7 @@ pub enum PipelineError {
         /// The rulebook's version.
         version: u64,
         /// Why it can't be loaded.
-        source: RulebookError,
+        source: Box<RulebookError>,
     },
     /// The rulebook that a window's records were evaluated by can't be loaded.
     #[error("the window holds records of race type {race_type}, version {version}")]
@@ -37,7 +37,7 @@ pub enum PipelineError {
         /// The rulebook's version.
         version: u64,
         /// Why it can't be loaded.
-        source: RulebookError,
+        source: Box<RulebookError>,
     },
     /// Other hosts wrote the same groups at each attempt.
     #[error(
@@ -104,7 +104,9 @@ mod tests {
     #[test]
     fn what_another_attempt_may_resolve_is_transient() {
         assert!(PipelineError::from(StoreError::transient("throttled")).is_transient());
-        assert!(PipelineError::Contended { groups: 1, key: "race-1 / racer-1".to_owned(), attempts: 20 }.is_transient());
+        assert!(
+            PipelineError::Contended { groups: 1, key: "race-1 / racer-1".to_owned(), attempts: 20 }.is_transient()
+        );
         assert!(!PipelineError::from(StoreError::fatal("no such table")).is_transient());
     }
 }

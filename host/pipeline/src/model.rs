@@ -24,7 +24,7 @@ pub use dead_letter::{Cause, DeadLetter, Reason, UnknownCause};
 pub(crate) use fields::{FieldIndex, FieldValue, ProjectedRows};
 pub use item::{Attribute, Item, Provenance};
 pub use key::{Key, KeyError, PARTITION_BYTES, RESERVED_PREFIX, SORT_BYTES};
-pub use pointer::{NotAPointer, Pointer};
 pub(crate) use pointer::escape;
+pub use pointer::{NotAPointer, Pointer};
 pub use position::{NotASequenceNumber, RecordPosition, SequenceNumber};
 pub use record::{Record, Span};

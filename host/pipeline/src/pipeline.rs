@@ -104,7 +104,8 @@ impl<S: Store> Pipeline<S> {
         let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, fold.folded);
         acknowledge(&mut context, batch, &letters, &mut first_uncommitted).await?;
         context.book(Stage::Acknowledge);
-        summary.records += first_uncommitted.as_ref().map_or(batch.records.len() as u64, |(first, _)| u64::from(*first));
+        summary.records +=
+            first_uncommitted.as_ref().map_or(batch.records.len() as u64, |(first, _)| u64::from(*first));
         summary.batches += 1;
         Ok(ProcessOutcome { first_uncommitted })
     }

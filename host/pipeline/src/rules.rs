@@ -30,7 +30,7 @@ pub use catalog::Catalog;
 pub use document::{AggregateUse, DedupRule, KeyTemplate, Literal, PluginUse, Rulebook};
 pub use error::{InvalidRulebook, RulebookError};
 pub use folder::{RulebookEvent, RulebookFolder};
-pub(crate) use loaded::{InputColumn, InputSource, LoadedAggregate, LoadedRulebook};
+pub(crate) use loaded::{InputColumn, InputSource, LoadedAggregate};
 pub(crate) use pins::PinCache;
 pub(crate) use projection::{Member, Projection};
 pub use registry::Registry;

@@ -1,77 +1,77 @@
-//! Messages that are broken in every way that paceline is tested against.
+//! Broken messages, of every kind that paceline is tested with.
 
-/// A sort of broken message, made of a sound one.
-type Kind = fn(&str) -> Vec<u8>;
+/// Breaks a valid message.
+type Break = fn(&str) -> Vec<u8>;
 
-/// Sorts of a hundred bytes or so.
-const LIGHT: [Kind; 14] = [
+/// Broken messages of about a hundred bytes.
+const SMALL: [Break; 14] = [
     // Not JSON.
     |_| b"hello, world".to_vec(),
-    // Cut.
-    |sound| sound.as_bytes()[..sound.len() / 2].to_vec(),
+    // Truncated.
+    |valid| valid.as_bytes()[..valid.len() / 2].to_vec(),
     // Empty.
     |_| Vec::new(),
     // Invalid UTF-8.
-    |sound| {
-        let mut bytes = sound.as_bytes().to_vec();
-        let at = sound.find(r#""name":""#).expect("every message has a name") + 8;
+    |valid| {
+        let mut bytes = valid.as_bytes().to_vec();
+        let at = valid.find(r#""name":""#).expect("every message has a name") + 8;
         bytes[at] = 0xff;
         bytes
     },
-    // An array at the top.
-    |sound| format!("[{sound}]").into_bytes(),
-    // A number at the top.
+    // An array at the top level.
+    |valid| format!("[{valid}]").into_bytes(),
+    // A number at the top level.
     |_| b"42".to_vec(),
-    // A field missing.
-    |sound| sound.replacen(r#""cadence":"#, r#""cadense":"#, 1).into_bytes(),
+    // A missing field.
+    |valid| valid.replacen(r#""cadence":"#, r#""cadense":"#, 1).into_bytes(),
     // A wrong type.
-    |sound| sound.replacen(r#""second":"#, r#""second":"first","was":"#, 1).into_bytes(),
-    // A number that no float can hold.
-    |sound| with_last(sound, "resistance", "1e400"),
-    // No number at all.
-    |sound| with_last(sound, "resistance", "NaN"),
+    |valid| valid.replacen(r#""second":"#, r#""second":"first","was":"#, 1).into_bytes(),
+    // A number beyond the range of a float.
+    |valid| with_last(valid, "resistance", "1e400"),
+    // Not a number.
+    |valid| with_last(valid, "resistance", "NaN"),
     // An integer beyond 64 bits.
-    |sound| with_last(sound, "second", "99999999999999999999"),
-    // A key that comes twice: the last counts, and is no number.
-    |sound| with_last(sound, "cadence", r#""twice""#),
-    // A class that has no rulebook.
-    |sound| with_last(sound, "classId", "99"),
+    |valid| with_last(valid, "second", "99999999999999999999"),
+    // A duplicate key, whose last value is not a number.
+    |valid| with_last(valid, "cadence", r#""twice""#),
+    // A class without a rulebook.
+    |valid| with_last(valid, "classId", "99"),
     // Half of a surrogate pair.
-    |sound| with_last(sound, "name", r#""\ud800""#),
+    |valid| with_last(valid, "name", r#""\ud800""#),
 ];
 
-/// A payload that is as large as a stream takes it with any partition key: 1 MiB, of which a key may be 256 bytes.
+/// The largest payload of a stream with any partition key: 1 MiB, of which a key may be 256 bytes.
 const LARGEST: usize = (1 << 20) - 256;
 
-/// Sorts that are large.
-const HEAVY: [Kind; 2] = [
+/// Large broken messages.
+const LARGE: [Break; 2] = [
     // A payload of nearly 1 MiB.
-    |sound| {
-        let without = with_last(sound, "name", r#""""#).len();
-        with_last(sound, "name", &format!(r#""{}""#, "x".repeat(LARGEST - without)))
+    |valid| {
+        let without = with_last(valid, "name", r#""""#).len();
+        with_last(valid, "name", &format!(r#""{}""#, "x".repeat(LARGEST - without)))
     },
     // Nesting 100,000 deep.
-    |sound| with_last(sound, "name", &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))),
+    |valid| with_last(valid, "name", &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))),
 ];
 
-/// How many broken messages there are for each large one, but for the first round, which has every sort.
-const LIGHT_FOR_HEAVY: u64 = 1_000;
+/// The number of broken messages for each large one, after the first round, which has every kind.
+const SMALL_PER_LARGE: u64 = 1_000;
 
-/// The nth broken message, made of a sound one.
-pub(super) fn message(sound: &[u8], nth: u64) -> Vec<u8> {
-    let sound = std::str::from_utf8(sound).expect("sound messages are text");
-    let kinds = LIGHT.len() as u64;
-    let heavy = |nth: u64| HEAVY[nth as usize % HEAVY.len()](sound);
+/// The nth broken message, made from a valid one.
+pub(super) fn message(valid: &[u8], nth: u64) -> Vec<u8> {
+    let valid = std::str::from_utf8(valid).expect("a valid message is text");
+    let kinds = SMALL.len() as u64;
+    let large = |nth: u64| LARGE[nth as usize % LARGE.len()](valid);
     match nth.checked_sub(kinds) {
-        Some(nth) if nth < HEAVY.len() as u64 => heavy(nth),
-        _ if nth > 0 && nth.is_multiple_of(LIGHT_FOR_HEAVY) => heavy(nth / LIGHT_FOR_HEAVY),
-        _ => LIGHT[(nth % kinds) as usize](sound),
+        Some(nth) if nth < LARGE.len() as u64 => large(nth),
+        _ if nth > 0 && nth.is_multiple_of(SMALL_PER_LARGE) => large(nth / SMALL_PER_LARGE),
+        _ => SMALL[(nth % kinds) as usize](valid),
     }
 }
 
-/// The message with a member added at the end: of a key that comes twice, the last counts.
-fn with_last(sound: &str, key: &str, value: &str) -> Vec<u8> {
-    format!(r#"{},"{key}":{value}}}"#, &sound[..sound.len() - 1]).into_bytes()
+/// The message with a member added at the end. Duplicate keys: the last one wins.
+fn with_last(valid: &str, key: &str, value: &str) -> Vec<u8> {
+    format!(r#"{},"{key}":{value}}}"#, &valid[..valid.len() - 1]).into_bytes()
 }
 
 #[cfg(test)]
@@ -79,11 +79,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_round_has_every_sort_and_none_has_a_line_break() {
-        let sound = r#"{"event":"update","deviceTimestamp":1,"second":1,"raceId":131,"name":"Zoë","racerId":1,"classId":3,"cadence":62,"resistance":68.6}"#;
-        let mut round: Vec<_> = (0..16).map(|nth| message(sound.as_bytes(), nth)).collect();
+    fn the_first_round_has_every_kind_and_none_has_a_line_break() {
+        let valid = r#"{"event":"update","deviceTimestamp":1,"second":1,"raceId":131,"name":"Zoë","racerId":1,"classId":3,"cadence":62,"resistance":68.6}"#;
+        let mut round: Vec<_> = (0..16).map(|nth| message(valid.as_bytes(), nth)).collect();
         assert_eq!(round[14].len(), LARGEST);
-        assert!(round.iter().all(|message| !message.contains(&b'\n') && message != sound.as_bytes()));
+        assert!(round.iter().all(|message| !message.contains(&b'\n') && message != valid.as_bytes()));
         round.sort();
         round.dedup();
         assert_eq!(round.len(), 16);

@@ -3,31 +3,32 @@
 use rand_mt::Mt;
 use serde::Deserialize;
 
-use super::{PartitionKey, Race, draw};
+use super::race::{PartitionKey, Race};
+use super::random::draw;
 
-/// Random keys are below this, as the sample's are.
+/// The bound of random keys, which is the sample's.
 const RANDOM_KEYS: u32 = 100_000_000;
 
-/// The key of messages that don't tell their racer, since they are broken.
+/// The key of broken messages that name no racer.
 const NO_RACER: &str = "broken";
 
-/// The partition keys of a race's messages: one seed gives the same keys.
+/// The partition keys of a race's messages. The same seed gives the same keys.
 pub struct Keys {
     key: PartitionKey,
     generator: Mt,
 }
 
-/// What of a message is looked at.
+/// The field of a message that determines its key.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Keyed {
+struct KeyField {
     racer_id: u64,
 }
 
 impl Keys {
-    /// Those of this race.
+    /// The keys of this race.
     pub fn new(race: &Race) -> Self {
-        // A generator of their own: the messages are the same, however they are keyed and wherever they go.
+        // A separate generator: the messages do not depend on their keys.
         Self { key: race.key, generator: Mt::new(race.seed.rotate_left(16) ^ 0x6b65_7973) }
     }
 
@@ -36,7 +37,7 @@ impl Keys {
         match self.key {
             PartitionKey::Random => draw(&mut self.generator, 0, RANDOM_KEYS - 1).to_string(),
             PartitionKey::Racer => serde_json::from_slice(message)
-                .map_or_else(|_| NO_RACER.to_owned(), |Keyed { racer_id }| racer_id.to_string()),
+                .map_or_else(|_| NO_RACER.to_owned(), |KeyField { racer_id }| racer_id.to_string()),
         }
     }
 }
@@ -44,7 +45,7 @@ impl Keys {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Messages;
+    use crate::messages::Messages;
 
     fn race(key: PartitionKey) -> Race {
         Race { racers: 50, seconds: 40, class: 3, race: 131, seed: 7, key, errors: 5.0, duplicates: 0.0 }
@@ -56,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_racers_messages_have_the_racers_key_and_broken_ones_have_one_too() {
+    fn a_racers_messages_have_the_racers_key_and_broken_ones_have_a_common_one() {
         let keys = keys(&race(PartitionKey::Racer));
         for racer in 100..150 {
             let count = keys.iter().filter(|key| **key == racer.to_string()).count();
@@ -67,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn random_keys_are_spread_and_the_same_for_a_seed() {
+    fn random_keys_are_distributed_and_the_same_for_a_seed() {
         let race = race(PartitionKey::Random);
         let drawn = keys(&race);
         assert_eq!(drawn, keys(&race));

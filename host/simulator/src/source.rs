@@ -1,13 +1,14 @@
-//! The simulator as a source of batches.
+//! A simulated race as a source of batches.
 
 use std::sync::Arc;
 
 use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint};
 use paceline_pipeline::receive::{Source, SourceError};
 
-use super::{Messages, Race};
+use super::messages::Messages;
+use super::race::Race;
 
-/// A race that is simulated while it is read. Its shard's sequence numbers count its messages.
+/// A race that is simulated while it is read. The sequence numbers of its shard count its messages, from 0.
 pub struct Simulation {
     shard: Arc<str>,
     messages: Messages,
@@ -15,9 +16,9 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// A simulation of this race. `name` is the shard's.
+    /// A simulation of this race. `name` is the name of its shard.
     pub fn new(race: &Race, name: Option<&str>) -> Self {
-        // Another race is another shard: all that decides a race's messages is in its name.
+        // The default name contains every parameter of the race, so that another race is another shard.
         let shard = name.map_or_else(|| format!("simulation-{race:?}"), str::to_owned);
         Self { shard: shard.into(), messages: Messages::new(race), at: 0 }
     }
@@ -30,7 +31,9 @@ impl Source for Simulation {
 
     fn resume(&mut self, checkpoint: Option<&Checkpoint>) -> Result<(), SourceError> {
         let at = checkpoint.map_or(Some(0), |checkpoint| checkpoint.sequence.to_u64());
-        let at = at.ok_or_else(|| SourceError(format!("the checkpoint of {} is no message's number", self.shard)))?;
+        let at = at.ok_or_else(|| {
+            SourceError::Unusable(format!("the checkpoint of {} is not the number of a message", self.shard))
+        })?;
         while self.at < at && self.messages.next().is_some() {
             self.at += 1;
         }

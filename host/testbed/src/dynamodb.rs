@@ -1,31 +1,26 @@
-//! Amazon's DynamoDB Local: where it listens, a client for it, names for tables.
+//! Amazon's DynamoDB Local: its endpoint, a client, names for tables.
 //!
-//! One server serves all tests, side by side: each takes tables with [`unique`] names.
-
-use std::sync::atomic::{AtomicU64, Ordering};
+//! One server serves all tests at the same time: each creates tables with [`unique`] names.
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Credentials, Region};
 
-/// The variable by which `scripts/local-aws` says where DynamoDB Local listens.
-const ENDPOINT: &str = "PACELINE_TEST_DYNAMODB";
+use crate::environment::DYNAMODB_ENDPOINT;
+pub use crate::unique::unique;
 
-/// Where DynamoDB Local listens: `http://127.0.0.1:PORT`.
+/// The endpoint of DynamoDB Local: `http://127.0.0.1:PORT`.
 ///
 /// # Panics
 ///
-/// If nobody has started it, with advice.
+/// If it is not running. A test that begins with `require!(DynamoDbLocal)` does not get here.
 pub fn endpoint() -> String {
-    std::env::var(ENDPOINT).unwrap_or_else(|_| {
-        panic!(
-            "this test needs DynamoDB Local, and {ENDPOINT} does not say where it listens: run `make test`, or \
-             `scripts/local-aws cargo nextest run`, which start it"
-        )
+    std::env::var(DYNAMODB_ENDPOINT).unwrap_or_else(|_| {
+        panic!("DynamoDB Local is not running ({DYNAMODB_ENDPOINT} is not set): `scripts/local-aws cargo test` runs it")
     })
 }
 
-/// A client that tries each request once, so that a test sees every failure itself.
+/// A client that tries each request once, so that a test sees every failure.
 pub fn client(endpoint: &str) -> Client {
     let config = Builder::new()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -33,15 +28,8 @@ pub fn client(endpoint: &str) -> Client {
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "paceline-testbed"))
         .retry_config(RetryConfig::disabled())
-        // Plain HTTP. The usual client would read the machine's certificates first.
+        // Plain HTTP. The default client would load the machine's certificates first.
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .build();
     Client::from_conf(config)
-}
-
-/// A name for a table that no other test has, in this process or another.
-pub fn unique(name: &str) -> String {
-    static TAKEN: AtomicU64 = AtomicU64::new(0);
-    let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
-    format!("{name}-{}-{taken}-{:08x}", std::process::id(), fastrand::u32(..))
 }

@@ -1,7 +1,7 @@
-//! kinesis-local: where it listens, a client for it, streams of one's own.
+//! kinesis-local: its endpoint, clients, streams for one test each.
 //!
-//! One server serves all tests, side by side: each takes streams with names that no other has. It enforces no limit and
-//! never fails; what the real one refuses, [`crate::proxy`] refuses in front of it.
+//! One server serves all tests at the same time: each creates streams with names that no other test uses. The server
+//! enforces no limit and never fails; [`crate::proxy`] does so in front of it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,49 +20,47 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use tokio::time::sleep;
 
-/// The variable by which `scripts/local-aws` says where kinesis-local listens.
-const ENDPOINT: &str = "PACELINE_TEST_KINESIS";
-/// The most records that a `PutRecords` may have.
-const MAX_PUT: usize = 500;
-/// How long a stream may take to change: `scripts/local-aws` sets 20 ms, and the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at a stream that changes. There is no event for its end.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+use crate::environment::KINESIS_ENDPOINT;
+use crate::unique::unique;
 
-/// Where kinesis-local listens: `http://127.0.0.1:PORT`.
+/// The maximum number of records in a `PutRecords`.
+const MAX_PUT: usize = 500;
+/// The time within which a stream must change. `scripts/local-aws` sets 20 ms, but the machine may be busy.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The interval at which a changing stream is polled: Kinesis has no event for the end of a change.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The endpoint of kinesis-local: `http://127.0.0.1:PORT`.
 ///
 /// # Panics
 ///
-/// If nobody has started it, with advice.
+/// If it is not running. A test that begins with `require!(KinesisLocal)` does not get here.
 pub fn endpoint() -> String {
-    std::env::var(ENDPOINT).unwrap_or_else(|_| {
-        panic!(
-            "this test needs kinesis-local, and {ENDPOINT} does not say where it listens: run `make test`, or \
-             `scripts/local-aws cargo nextest run`, which start it"
-        )
+    std::env::var(KINESIS_ENDPOINT).unwrap_or_else(|_| {
+        panic!("kinesis-local is not running ({KINESIS_ENDPOINT} is not set): `scripts/local-aws cargo test` runs it")
     })
 }
 
-/// A client that tries each request once, so that a test sees every failure itself.
+/// A client that tries each request once, so that a test sees every failure.
 pub fn client(endpoint: &str) -> Client {
-    // Plain HTTP. The usual client would read the machine's certificates first.
+    // Plain HTTP. The default client would load the machine's certificates first.
     client_through(endpoint, HttpBuilder::new().build_http())
 }
 
-/// Likewise by TLS and HTTP/2, trusting nothing but a certificate: [`crate::proxy::FaultProxy::certificate_file`].
+/// As [`client`], with TLS and HTTP/2. It trusts one certificate only: [`crate::proxy::FaultProxy::certificate_file`].
 ///
 /// # Panics
 ///
-/// If the file is no certificate.
+/// If the file is not a certificate.
 pub fn client_trusting(endpoint: &str, certificate: &Path) -> Client {
-    let certificate = std::fs::read(certificate).expect("a certificate that can be read");
+    let certificate = std::fs::read(certificate).expect("a readable certificate");
     let trusted = TrustStore::empty().with_pem_certificate(certificate);
     let context = TlsContext::builder().with_trust_store(trusted).build().expect("a certificate in PEM");
     let http = HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).tls_context(context).build_https();
     client_through(endpoint, http)
 }
 
-/// Likewise, trusting what this machine trusts, or `SSL_CERT_FILE`: as a program does.
+/// As [`client_trusting`], but it trusts the machine's certificates, or those in `SSL_CERT_FILE`.
 pub fn client_native(endpoint: &str) -> Client {
     client_through(endpoint, HttpBuilder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https())
 }
@@ -74,16 +72,16 @@ fn client_through(endpoint: &str, http: impl HttpClient + 'static) -> Client {
         .region(Region::new("us-east-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "paceline-testbed"))
         .retry_config(RetryConfig::disabled())
-        // A subscription to a shard without records is silent for seconds, and well.
+        // A subscription to a shard without records is silent for seconds.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .http_client(http)
         .build();
     Client::from_conf(config)
 }
 
-/// A stream in kinesis-local that nobody else uses. It stays when dropped, as the server ends with the tests.
+/// A stream in kinesis-local that no other test uses. It is not deleted: the server ends with the tests.
 ///
-/// Everything here panics when kinesis-local refuses it.
+/// Every method panics if kinesis-local rejects its request.
 #[derive(Clone, Debug)]
 pub struct TestStream {
     name: String,
@@ -91,7 +89,7 @@ pub struct TestStream {
     client: Client,
 }
 
-/// Where a record was put.
+/// The position of a record that was put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
     /// The shard that took it.
@@ -101,13 +99,14 @@ pub struct Placed {
 }
 
 impl TestStream {
-    /// A new stream of so many shards, when it is active. Its name begins with `name`.
+    /// Creates a stream with so many shards and waits until it is active. Its name begins with `name`.
     pub async fn new(name: &str, shards: i32) -> Self {
         let client = client(&endpoint());
-        let name = crate::dynamodb::unique(name);
-        client.create_stream().stream_name(&name).shard_count(shards).send().await.expect("a stream can be created");
-        let summary = client.describe_stream_summary().stream_name(&name).send().await.expect("it can be described");
-        let arn = summary.stream_description_summary().expect("a description").stream_arn().to_owned();
+        let name = unique(name);
+        client.create_stream().stream_name(&name).shard_count(shards).send().await.expect("a new stream");
+        let summary =
+            client.describe_stream_summary().stream_name(&name).send().await.expect("a description of the stream");
+        let arn = summary.stream_description_summary().expect("a description of the stream").stream_arn().to_owned();
         let stream = Self { name, arn, client };
         stream.until_active().await;
         stream
@@ -123,81 +122,81 @@ impl TestStream {
         &self.arn
     }
 
-    /// A client straight to kinesis-local, for what is not here.
+    /// A client of kinesis-local, without a proxy.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// All its shards, closed ones too, in the order of their numbers.
+    /// All shards, including closed ones, in the order of their numbers.
     pub async fn shards(&self) -> Vec<Shard> {
         let mut shards = Vec::new();
-        let mut answer = self.client.list_shards().stream_name(&self.name).send().await.expect("shards can be listed");
+        let mut response = self.client.list_shards().stream_name(&self.name).send().await.expect("a list of shards");
         loop {
-            shards.extend(answer.shards().iter().cloned());
-            let Some(next) = answer.next_token() else { break };
-            answer = self.client.list_shards().next_token(next).send().await.expect("there is a next page");
+            shards.extend(response.shards().iter().cloned());
+            let Some(next) = response.next_token() else { break };
+            response = self.client.list_shards().next_token(next).send().await.expect("the next page of shards");
         }
         shards.sort_by(|a, b| a.shard_id().cmp(b.shard_id()));
         shards
     }
 
-    /// The shards that take records.
+    /// The shards that are not closed.
     pub async fn open_shards(&self) -> Vec<Shard> {
         let mut shards = self.shards().await;
         shards.retain(|shard| !is_closed(shard));
         shards
     }
 
-    /// Splits a shard in the middle of its hashes; the names of its children, the lower one first.
+    /// Splits a shard in the middle of its hash keys; the ids of its children, the lower one first.
     pub async fn split(&self, shard: &str) -> [String; 2] {
         let (start, end) =
-            hashes(self.shards().await.iter().find(|other| other.shard_id() == shard).expect("that shard"));
+            hashes(self.shards().await.iter().find(|other| other.shard_id() == shard).expect("a shard of this stream"));
         let middle = start + (end - start) / 2 + 1;
         let request = self.client.split_shard().stream_name(&self.name).shard_to_split(shard);
-        request.new_starting_hash_key(middle.to_string()).send().await.expect("the shard can be split");
+        request.new_starting_hash_key(middle.to_string()).send().await.expect("a split");
         self.until_active().await;
         let mut children = self.children(shard).await;
         children.sort_by_key(|child| hashes(child).0);
-        let names: Vec<String> = children.into_iter().map(|child| child.shard_id).collect();
-        names.try_into().expect("a split shard has two children")
+        let ids: Vec<String> = children.into_iter().map(|child| child.shard_id).collect();
+        ids.try_into().expect("two children")
     }
 
-    /// Merges two neighbouring shards; the name of their child.
+    /// Merges two adjacent shards; the id of their child.
     pub async fn merge(&self, a: &str, b: &str) -> String {
         let request = self.client.merge_shards().stream_name(&self.name);
-        request.shard_to_merge(a).adjacent_shard_to_merge(b).send().await.expect("the shards can be merged");
+        request.shard_to_merge(a).adjacent_shard_to_merge(b).send().await.expect("a merge");
         self.until_active().await;
         let mut children = self.children(a).await;
-        children.pop().expect("a merged shard has a child").shard_id
+        children.pop().expect("one child").shard_id
     }
 
-    /// Splits and merges until there are so many open shards, of the same width.
+    /// Splits and merges until there are so many open shards, with equal ranges of hash keys.
     pub async fn update_shard_count(&self, shards: i32) {
         let request = self.client.update_shard_count().stream_name(&self.name).target_shard_count(shards);
-        request.scaling_type(ScalingType::UniformScaling).send().await.expect("the number of shards can be changed");
+        request.scaling_type(ScalingType::UniformScaling).send().await.expect("an update of the shard count");
         self.until_active().await;
-        assert_eq!(self.open_shards().await.len(), usize::try_from(shards).expect("some shards"));
+        assert_eq!(self.open_shards().await.len(), usize::try_from(shards).expect("a positive number"));
     }
 
-    /// Puts records, each with its partition key, in this order; where they went.
+    /// Puts records, each with its partition key, in this order; their positions.
     pub async fn put<K: Into<String>, D: Into<Vec<u8>>>(
         &self,
         records: impl IntoIterator<Item = (K, D)>,
     ) -> Vec<Placed> {
         let entry = |(key, data): (K, D)| {
             let entry = PutRecordsRequestEntry::builder().partition_key(key).data(Blob::new(data));
-            entry.build().expect("a key and data")
+            entry.build().expect("an entry with key and data")
         };
         self.put_entries(records.into_iter().map(entry).collect()).await
     }
 
-    /// Puts records into one open shard, whatever their key says; where they went.
+    /// Puts records into one open shard, by an explicit hash key; their positions.
     pub async fn put_into<D: Into<Vec<u8>>>(&self, shard: &str, records: impl IntoIterator<Item = D>) -> Vec<Placed> {
         let shards = self.shards().await;
-        let (start, _) = hashes(shards.iter().find(|other| other.shard_id() == shard).expect("that shard"));
+        let (start, _) = hashes(shards.iter().find(|other| other.shard_id() == shard).expect("a shard of this stream"));
         let entry = |data: D| {
             let entry = PutRecordsRequestEntry::builder().partition_key("key").explicit_hash_key(start.to_string());
-            entry.data(Blob::new(data)).build().expect("a key and data")
+            entry.data(Blob::new(data)).build().expect("an entry with key and data")
         };
         self.put_entries(records.into_iter().map(entry).collect()).await
     }
@@ -206,57 +205,60 @@ impl TestStream {
         let mut placed = Vec::with_capacity(entries.len());
         for batch in entries.chunks(MAX_PUT) {
             let request = self.client.put_records().stream_name(&self.name).set_records(Some(batch.to_vec()));
-            let answer = request.send().await.expect("records can be put");
-            placed.extend(answer.records().iter().map(|record| Placed {
-                shard: record.shard_id().expect("kinesis-local takes every record").to_owned(),
-                sequence: record.sequence_number().expect("a shard comes with a number").to_owned(),
+            let response = request.send().await.expect("a put");
+            placed.extend(response.records().iter().map(|record| Placed {
+                shard: record.shard_id().expect("a record that was put").to_owned(),
+                sequence: record.sequence_number().expect("a sequence number").to_owned(),
             }));
         }
         placed
     }
 
-    /// The records that a shard has now, from its oldest.
+    /// All records of a shard, from the oldest.
     pub async fn read(&self, shard: &str) -> Vec<Record> {
         let request = self.client.get_shard_iterator().stream_name(&self.name).shard_id(shard);
-        let answer = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
-        let mut iterator = answer.shard_iterator;
+        let response = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.expect("an iterator");
+        let mut iterator = response.shard_iterator;
         let mut records = Vec::new();
-        // A closed shard's last answer has no iterator; an open one's last for now is not behind.
+        // The last response of a closed shard has no iterator; that of an open one is not behind.
         while let Some(from) = iterator {
-            let answer = self.client.get_records().shard_iterator(from).send().await.expect("records can be read");
-            let at_tip = answer.records().is_empty() && answer.millis_behind_latest() == Some(0);
-            records.extend(answer.records);
-            iterator = answer.next_shard_iterator.filter(|_| !at_tip);
+            let response = self.client.get_records().shard_iterator(from).send().await.expect("records");
+            let at_tip = response.records().is_empty() && response.millis_behind_latest() == Some(0);
+            records.extend(response.records);
+            iterator = response.next_shard_iterator.filter(|_| !at_tip);
         }
         records
     }
 
-    /// Registers a consumer for subscriptions; its ARN, when it is active.
+    /// Registers a consumer for subscriptions and waits until it is active; its ARN.
     pub async fn register_consumer(&self, name: &str) -> String {
         let request = self.client.register_stream_consumer().stream_arn(&self.arn).consumer_name(name);
-        let answer = request.send().await.expect("a consumer can be registered");
-        let arn = answer.consumer().expect("the answer names the consumer").consumer_arn().to_owned();
-        let deadline = Instant::now() + PATIENCE;
+        let response = request.send().await.expect("a registration");
+        let arn = response.consumer().expect("the consumer").consumer_arn().to_owned();
+        let deadline = Instant::now() + CHANGE_TIMEOUT;
         loop {
-            let answer = self.client.describe_stream_consumer().consumer_arn(&arn).send().await.expect("a description");
-            if answer.consumer_description().expect("a description").consumer_status() == &ConsumerStatus::Active {
+            let request = self.client.describe_stream_consumer().consumer_arn(&arn);
+            let response = request.send().await.expect("a description of the consumer");
+            let consumer = response.consumer_description().expect("a description of the consumer");
+            if consumer.consumer_status() == &ConsumerStatus::Active {
                 return arn;
             }
-            assert!(Instant::now() < deadline, "the consumer {arn} does not become active");
-            sleep(BETWEEN_LOOKS).await;
+            assert!(Instant::now() < deadline, "the consumer {arn} is not active after {CHANGE_TIMEOUT:?}");
+            sleep(POLL_INTERVAL).await;
         }
     }
 
     async fn until_active(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CHANGE_TIMEOUT;
         loop {
-            let answer = self.client.describe_stream_summary().stream_name(&self.name).send().await;
-            let summary = answer.expect("it can be described").stream_description_summary.expect("a description");
+            let response = self.client.describe_stream_summary().stream_name(&self.name).send().await;
+            let response = response.expect("a description of the stream");
+            let summary = response.stream_description_summary.expect("a description of the stream");
             if summary.stream_status() == &StreamStatus::Active {
                 return;
             }
-            assert!(Instant::now() < deadline, "{} stays {}", self.name, summary.stream_status());
-            sleep(BETWEEN_LOOKS).await;
+            assert!(Instant::now() < deadline, "{} is {} after {CHANGE_TIMEOUT:?}", self.name, summary.stream_status());
+            sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -267,18 +269,18 @@ impl TestStream {
     }
 }
 
-/// Whether a shard takes no more records, since it was split or merged.
+/// Whether a shard was split or merged, and takes no more records.
 pub fn is_closed(shard: &Shard) -> bool {
     shard.sequence_number_range().is_some_and(|range| range.ending_sequence_number().is_some())
 }
 
-/// The first and the last hash that a shard takes.
+/// The first and the last hash key of a shard.
 ///
 /// # Panics
 ///
-/// If they are no numbers.
+/// If they are not numbers.
 pub fn hashes(shard: &Shard) -> (u128, u128) {
-    let range = shard.hash_key_range().expect("every shard has a range of hashes");
-    let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("a hash is a number of 128 bits: {text}"));
+    let range = shard.hash_key_range().expect("a range of hash keys");
+    let number = |text: &str| text.parse().unwrap_or_else(|_| panic!("`{text}` is not a hash key of 128 bits"));
     (number(range.starting_hash_key()), number(range.ending_hash_key()))
 }

@@ -1,25 +1,55 @@
-//! What the tests run against: real parts where one machine can run them, and stand-ins that fail on purpose.
+//! Test support: real services where one machine can run them, and stand-ins that fail on purpose.
 //!
 //! # Layout
 //!
-//! - [`dynamodb`]: Amazon's DynamoDB Local, started by `scripts/local-aws`, and a client for it.
-//! - [`kinesis`]: kinesis-local, started likewise, a client for it, streams that a test splits and merges.
-//! - [`proxy`]: stands between DynamoDB or Kinesis and the one who calls it, and throttles, fails, cuts connections
-//!   and answers in part.
-//! - [`scripted`]: a service that says what a test wants it to say.
-//! - [`stream`]: a Kinesis stream as data: shards, their records, their splits and merges.
-//! - [`lambda`]: the Lambda service around a function: the runtime API, its instances, their end.
-//! - [`outcome`]: the races that tests run, and what should come of them.
-//! - [`mapping`]: an event source mapping, which feeds a function from a stream.
+//! - [`prerequisite`]: what a test needs of the machine, and [`require!`], which skips the test if that is missing.
+//! - [`environment`]: the variables of a test run, and the checkout's folder.
+//! - [`plugins`]: the built plugins.
+//! - [`assertions`], [`http`]: assertions on messages, requests to a server.
 //!
-//! Nothing here goes into a release. It panics where a program would give an error back: what fails is a test.
+//! With the feature `outcome`:
+//! - [`outcome`]: the races that tests run, and the outcome that each run must have.
+//!
+//! With the feature `services`:
+//! - [`dynamodb`]: DynamoDB Local, which `scripts/local-aws` runs, and a client of it.
+//! - [`kinesis`]: kinesis-local, which the same script runs, clients of it, streams that a test splits and merges.
+//! - [`proxy`]: a proxy in front of both that throttles, fails, resets connections, and processes batches in part.
+//! - [`scripted`]: a service whose every response a test decides.
+//!
+//! With the feature `lambda`:
+//! - [`lambda`]: the Lambda service around a function: the runtime API, instances, timeouts.
+//! - [`stream`]: a Kinesis stream in memory: shards, records, splits and merges.
+//! - [`mapping`]: an event source mapping, which invokes a function with the records of a stream.
+//!
+//! All features are on by default. Without them the crate has no dependency, so that the tests of the engine and the
+//! pipeline compile without Amazon's SDKs and HTTP servers.
+//!
+//! Nothing here is part of a release. A failure panics, which fails the test that called.
 #![forbid(unsafe_code)]
 
-pub mod dynamodb;
-pub mod kinesis;
-pub mod lambda;
-pub mod mapping;
+pub mod assertions;
+pub mod environment;
+pub mod http;
+pub mod plugins;
+pub mod prerequisite;
+
+#[cfg(feature = "outcome")]
 pub mod outcome;
+
+#[cfg(feature = "services")]
+pub mod dynamodb;
+#[cfg(feature = "services")]
+pub mod kinesis;
+#[cfg(feature = "services")]
 pub mod proxy;
+#[cfg(feature = "services")]
 pub mod scripted;
+#[cfg(feature = "services")]
+mod unique;
+
+#[cfg(feature = "lambda")]
+pub mod lambda;
+#[cfg(feature = "lambda")]
+pub mod mapping;
+#[cfg(feature = "lambda")]
 pub mod stream;

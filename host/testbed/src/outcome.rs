@@ -1,51 +1,31 @@
-//! The races that tests run, and what should come of them: a rulebook, messages, and a run of one process into memory
-//! with which every other run is compared.
+//! The races that tests run, and the outcome that every run must have: rulebooks, messages, and a run of one process into
+//! memory, with which other runs are compared.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use paceline_engine::{Engine, Limits};
-use paceline_pipeline::model::{Batch, BatchLimits};
-use paceline_pipeline::model::DeadLetter;
-use paceline_pipeline::model::Pointer;
+use paceline_pipeline::dedup::{DedupState, LastPositions};
+use paceline_pipeline::model::{Attribute, Batch, BatchLimits, DeadLetter, Item, Key, Pointer};
 use paceline_pipeline::rules::{Registry, RulebookFolder};
-use paceline_pipeline::model::{Attribute, Item, Key};
-use paceline_pipeline::store::MemoryStore;
+use paceline_pipeline::store::{MemoryStore, Store};
 use paceline_pipeline::summary::Summary;
-use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks, Store};
+use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use paceline_simulator::{Messages, PartitionKey, Race};
 use serde_json::Value;
 
-/// The plugins' names in rulebooks.
-const PLUGINS: [&str; 7] =
-    ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator", "evil-aggregator"];
+use crate::plugins;
 
-/// Where the built plugins are.
-pub fn plugins() -> PathBuf {
-    let folder = std::env::var_os("PACELINE_PLUGINS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
-    assert!(folder.join("output.wasm").is_file(), "{} holds no plugins: `make plugins` builds them", folder.display());
-    folder.canonicalize().unwrap()
-}
+/// The records of a batch in a local run.
+const LOCAL_BATCH: usize = 10_000;
 
-/// The plugins' files by their names.
-pub fn plugin_files() -> BTreeMap<String, PathBuf> {
-    let folder = plugins();
-    PLUGINS.iter().map(|name| ((*name).to_owned(), folder.join(format!("{name}.wasm")))).collect()
-}
-
-/// The plugins' files as a configuration's `[plugins]` names them.
-pub fn plugin_lines() -> String {
-    plugin_files().iter().map(|(name, file)| format!("{name} = {file:?}\n")).collect()
-}
-
-/// What keeps a record from being folded twice.
+/// How duplicates are recognised.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DedupMode {
-    /// The last position folded, by shard.
+    /// By the last position folded, for each shard.
     Sequence,
-    /// Each value of a field once.
+    /// By the value of a field, `/second`.
     Ordinal,
 }
 
@@ -87,115 +67,144 @@ dedup = {}
     )
 }
 
-/// An aggregate that counts the records of each racer.
+/// An aggregate, for the end of a rulebook, that counts the records of each racer: an item of `last-output` or
+/// `best-output` does not show that a record was folded twice. A rulebook may contain it once for each mode.
 pub fn tally(dedup: DedupMode) -> String {
-    let dedup = match dedup {
-        DedupMode::Sequence => r#""sequence""#,
-        DedupMode::Ordinal => r#"{ ordinal = "/second" }"#,
+    let (name, dedup) = match dedup {
+        DedupMode::Sequence => ("sequence", r#""sequence""#),
+        DedupMode::Ordinal => ("ordinal", r#"{ ordinal = "/second" }"#),
     };
     format!(
         r#"
 [[aggregate]]
 plugin = "evil-aggregator"
-key = {{ PK = "tally-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+key = {{ PK = "tally-by-{name}-{{/raceId}}", SK = "racer-{{/racerId}}" }}
 dedup = {dedup}
 "#
     )
 }
 
-/// What one run of these messages on one machine comes to, by the rulebooks in a folder. `scratch` is a folder that
-/// nobody else uses.
+/// The outcome of these messages in one process, with the rulebooks in a folder. `scratch` is a folder for this run only.
+///
+/// # Panics
+///
+/// If a rulebook is rejected, or a batch is not committed.
 pub fn local(rulebooks: &Path, scratch: &Path, messages: &[Message]) -> Outcome {
     let engine = Engine::new(Limits::default()).unwrap();
     let registry = Registry::open(scratch).unwrap();
-    let ruling = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
-    Watch::new(rulebooks.to_owned(), plugin_files(), Arc::clone(&ruling)).poll().unwrap();
-    let pipeline = Pipeline::new(MemoryStore::default(), ruling, BatchLimits::default(), RetryPolicy::default());
+    let active = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
+    RulebookFolder::new(rulebooks.to_owned(), plugins::files(), Arc::clone(&active)).poll().unwrap();
+    let pipeline = Pipeline::new(MemoryStore::default(), active, BatchLimits::default(), RetryPolicy::default());
     let mut summary = Summary::default();
-    for (at, chunk) in messages.chunks(10_000).enumerate() {
+    for (number, chunk) in messages.chunks(LOCAL_BATCH).enumerate() {
         let mut batch = Batch::new("local".into());
-        for (nth, message) in chunk.iter().enumerate() {
-            batch.push(&message.payload, ((at * 10_000 + nth) as u64).into());
+        for (index, message) in chunk.iter().enumerate() {
+            batch.push(&message.payload, ((number * LOCAL_BATCH + index) as u64).into());
         }
         assert!(block_on(pipeline.process(&batch, None, &mut summary)).unwrap().first_uncommitted.is_none());
     }
-    let store = pipeline.store();
-    Outcome::of(block_on(store.items()).unwrap(), &block_on(store.dead_letters()).unwrap())
+    Outcome::of(pipeline.store())
 }
 
-/// Waits for a future, in a test that is not one itself.
+/// Waits for a future, in a test that is not asynchronous.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
-/// What people see of a table: all of each item but its revision and its fence, which depend on how the records came;
-/// and the dead letters' payloads with their reasons.
+/// What every correct run stores: the items without their revisions and dedup positions, which depend on the order of
+/// the records, and the payloads of the dead letters with their causes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     /// The items.
     pub items: BTreeMap<Key, Item>,
-    /// The beginnings of dead letters' payloads, and their reasons.
-    pub dead: Vec<(String, String)>,
+    /// The first 200 characters of each dead letter's payload, and its cause; sorted.
+    pub dead_letters: Vec<(String, String)>,
 }
 
 impl Outcome {
-    /// What these come to.
-    pub fn of(items: Vec<(Key, Item)>, letters: &[DeadLetter]) -> Self {
-        use paceline_pipeline::dedup::{Fence, LastPositions};
-        let plain = |(key, item): (Key, Item)| {
-            let mut attributes = item.attributes;
-            // DynamoDB has one sort of number.
-            for (_, value) in &mut attributes {
-                if let Attribute::Integer(integer) = value {
-                    *value = Attribute::Number(*integer as f64);
-                }
-            }
-            attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
-            let dedup = match item.dedup {
-                // Which shard a record came by is chance; which ordinals were folded is not.
-                Fence::Sequence(_) => Fence::Sequence(LastPositions::default()),
-                ordinals => ordinals,
-            };
-            (key, Item { revision: 0, attributes, dedup, ..item })
-        };
-        let mut dead: Vec<_> = letters
-            .iter()
-            // A table holds 400 KB of the longest ones.
-            .map(|letter| {
-                let start: String = String::from_utf8_lossy(&letter.payload).chars().take(200).collect();
-                (start, letter.reason.cause.to_string())
-            })
-            .collect();
-        dead.sort();
-        Self { items: items.into_iter().map(plain).collect(), dead }
+    /// The outcome in a store.
+    ///
+    /// # Panics
+    ///
+    /// If the store can't be read.
+    pub fn of(store: &impl Store) -> Self {
+        let (items, letters) =
+            block_on(async { (store.list_groups().await.unwrap(), store.list_dead_letters().await.unwrap()) });
+        let mut dead_letters: Vec<_> = letters.iter().map(beginning_and_cause).collect();
+        dead_letters.sort();
+        Self { items: items.into_iter().map(|(key, item)| (key, without_order(item))).collect(), dead_letters }
     }
 
-    /// Demands that two are the same, and says briefly where they are not.
-    pub fn must_be(&self, other: &Self, what: &str) {
-        for (key, item) in &other.items {
-            assert_eq!(self.items.get(key), Some(item), "{what}: {key}");
+    /// The number of records that [`tally`] has counted, over all modes.
+    pub fn tallied(&self) -> u64 {
+        let count = |item: &Item| match item.attribute("count") {
+            Some(Attribute::Number(count)) => *count as u64,
+            _ => 0,
+        };
+        self.items.iter().filter(|(key, _)| key.partition.starts_with("tally-")).map(|(_, item)| count(item)).sum()
+    }
+
+    /// Whether as many records are counted, and as many dead letters stored, as in another outcome: the run is complete.
+    /// [`must_be`](Self::must_be) then finds what is too much.
+    pub fn reaches(&self, other: &Self) -> bool {
+        self.tallied() >= other.tallied() && self.dead_letters.len() >= other.dead_letters.len()
+    }
+
+    /// Asserts that two outcomes are equal; the message names the first difference.
+    ///
+    /// # Panics
+    ///
+    /// If they are not.
+    #[track_caller]
+    pub fn must_be(&self, expected: &Self, run: &str) {
+        for (key, item) in &expected.items {
+            assert_eq!(self.items.get(key), Some(item), "{run}: {key}");
         }
-        let more: Vec<_> = self.items.keys().filter(|key| !other.items.contains_key(key)).collect();
-        assert!(more.is_empty(), "{what}: items that should not be there: {more:?}");
-        for (ours, theirs) in self.dead.iter().zip(&other.dead) {
-            assert_eq!(ours, theirs, "{what}: dead letters");
+        let unexpected: Vec<_> = self.items.keys().filter(|key| !expected.items.contains_key(key)).collect();
+        assert!(unexpected.is_empty(), "{run}: unexpected items: {unexpected:?}");
+        for (actual, expected) in self.dead_letters.iter().zip(&expected.dead_letters) {
+            assert_eq!(actual, expected, "{run}: dead letters");
         }
-        assert_eq!(self.dead.len(), other.dead.len(), "{what}: dead letters");
+        assert_eq!(self.dead_letters.len(), expected.dead_letters.len(), "{run}: the number of dead letters");
     }
 }
 
-/// A message and the key that its producer gives it.
+/// An item without what depends on the order of the records.
+fn without_order(item: Item) -> Item {
+    let mut attributes = item.attributes;
+    // DynamoDB has one type of number.
+    for (_, value) in &mut attributes {
+        if let Attribute::Integer(integer) = value {
+            *value = Attribute::Number(*integer as f64);
+        }
+    }
+    attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let dedup = match item.dedup {
+        // The shard of a record is random; which ordinals were folded is not.
+        DedupState::Sequence(_) => DedupState::Sequence(LastPositions::default()),
+        ordinals => ordinals,
+    };
+    Item { revision: 0, attributes, dedup, ..item }
+}
+
+/// Only the beginning of a payload, since DynamoDB truncates those over 400 KB.
+fn beginning_and_cause(letter: &DeadLetter) -> (String, String) {
+    let beginning = String::from_utf8_lossy(&letter.payload).chars().take(200).collect();
+    (beginning, letter.reason.cause.to_string())
+}
+
+/// A message and its partition key.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// What is sent.
+    /// Its bytes.
     pub payload: Vec<u8>,
     /// Its partition key.
     pub key: String,
-    /// When it is sent, in milliseconds since 1970.
+    /// The time of sending, in milliseconds since 1970.
     pub sent_ms: i64,
 }
 
-/// The messages of a race.
+/// The messages of a race, with partition keys.
 pub fn race(race: &Race) -> Vec<Message> {
     let mut rng = fastrand::Rng::with_seed(u64::from(race.seed));
     let messages = Messages::new(race).map(|(second, payload)| {

@@ -1,16 +1,18 @@
-//! A proxy in front of DynamoDB or Kinesis that makes go wrong what goes wrong in the real ones.
+//! A proxy in front of DynamoDB or Kinesis that injects the faults of the real services.
 //!
-//! DynamoDB Local and kinesis-local never throttle, never leave a part undone, never lose a connection. [`FaultProxy`]
-//! does, as often as [`Faults`] say, before or after the request took effect. What it draws follows from its seed and
-//! the order in which requests come in. It tells the services apart by what a request says it asks for.
+//! DynamoDB Local and kinesis-local never throttle, never leave a batch unprocessed, never lose a connection.
+//! [`FaultProxy`] does, as often as [`Faults`] sets, before or after the request takes effect. The seed and the order of
+//! the requests determine every random choice. The header `x-amz-target` of a request names its service.
 //!
-//! - `serve`: connections, plain or by `tls`, and the way of a request.
-//! - `faults`: what is drawn for a request.
-//! - `call`: a request on its way, and how it goes on to the service behind.
-//! - `dynamodb`: that service's errors; `partial` takes a part out of a batch and gives it back as unprocessed.
-//! - `kinesis`: that service's errors and limits, its shards, iterators and subscriptions.
-//! - `body`: an answer that comes whole, or piece by piece.
-//! - `counts`: what went through, and what capacity it took.
+//! # Layout
+//!
+//! - `serve`: connections, and how a request is handled.
+//! - `tls`: the certificate of a proxy that speaks TLS.
+//! - `kinesis`, `dynamodb`: the faults of each service, in its own error messages.
+//! - `call`: one request, and how it is forwarded; `upstream`: the connections for that.
+//! - `state`: what all connections share; `counts`: what went through.
+//! - `plan`: the faults drawn for a request; `faults`: the settings.
+//! - `body`: complete and streamed bodies of responses.
 
 mod body;
 mod call;
@@ -18,57 +20,37 @@ mod counts;
 mod dynamodb;
 mod faults;
 mod kinesis;
-mod partial;
+mod plan;
 mod serve;
+mod state;
 mod tls;
+mod upstream;
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use fastrand::Rng;
-use hyper::Version;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use counts::{Counts, Injected};
-pub use faults::Faults;
-pub use kinesis::{KinesisFaults, KinesisLimits};
+pub use faults::{Faults, KinesisFaults, KinesisLimits};
 
-use faults::Plan;
-use kinesis::Known;
+use state::ProxyState;
 use tls::Certificate;
 
-type Hook = Box<dyn Fn(u64, &str) + Send>;
-
-/// A running proxy. It stops when dropped, and cuts the connections that it still has.
+/// A running proxy. When dropped, it stops and closes its connections.
 ///
-/// It has a thread of its own, so it goes on while a test blocks.
+/// It has its own thread, so that it runs while a test blocks.
 pub struct FaultProxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    state: Arc<ProxyState>,
     stop: Option<oneshot::Sender<Infallible>>,
     thread: Option<JoinHandle<()>>,
-    /// What it speaks TLS with, if it does.
+    /// Of a proxy that speaks TLS.
     certificate: Option<Certificate>,
-}
-
-struct Shared {
-    /// Host and port of the service behind.
-    upstream: String,
-    state: Mutex<State>,
-    /// Apart from the state, which a hook may ask for and change.
-    hook: Mutex<Option<Hook>>,
-    /// What it has learnt of Kinesis' streams.
-    kinesis: Mutex<Known>,
-}
-
-struct State {
-    rng: Rng,
-    faults: Arc<Faults>,
-    counts: Counts,
 }
 
 impl FaultProxy {
@@ -76,128 +58,98 @@ impl FaultProxy {
     ///
     /// # Panics
     ///
-    /// If `upstream` is something else, if the faults are no probabilities, or if there is no port.
+    /// If `upstream` is another kind of address, if a fault is out of range, or if no port is free.
     pub fn start(upstream: &str, faults: Faults, seed: u64) -> Self {
         Self::start_with(upstream, faults, seed, None)
     }
 
-    /// Likewise, with TLS in front and plain HTTP behind. Clients of Amazon's speak HTTP/2 by TLS only. They must trust
-    /// [`FaultProxy::certificate_file`].
+    /// Starts a proxy that speaks TLS to its callers and plain HTTP to the service: Amazon's clients use HTTP/2 with TLS
+    /// only. They must trust [`FaultProxy::certificate_file`].
     ///
     /// # Panics
     ///
     /// As [`FaultProxy::start`].
     pub fn start_tls(upstream: &str, faults: Faults, seed: u64) -> Self {
-        Self::start_with(upstream, faults, seed, Some(Certificate::new()))
+        Self::start_with(upstream, faults, seed, Some(Certificate::generate()))
     }
 
     fn start_with(upstream: &str, faults: Faults, seed: u64, certificate: Option<Certificate>) -> Self {
         let authority = upstream.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-        let authority = authority.unwrap_or_else(|| panic!("{upstream} is no http:// address"));
+        let authority = authority.unwrap_or_else(|| panic!("`{upstream}` is not an address such as http://HOST:PORT"));
         faults.check();
-        let state = State { rng: Rng::with_seed(seed), faults: Arc::new(faults), counts: Counts::default() };
-        let shared = Arc::new(Shared {
-            upstream: authority.to_owned(),
-            state: Mutex::new(state),
-            hook: Mutex::new(None),
-            kinesis: Mutex::default(),
-        });
+        let state = Arc::new(ProxyState::new(authority.to_owned(), faults, seed));
 
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port of 127.0.0.1");
-        let address = listener.local_addr().expect("a bound socket has an address");
-        listener.set_nonblocking(true).expect("sockets can be set non-blocking");
+        let address = listener.local_addr().expect("the address of a bound socket");
+        listener.set_nonblocking(true).expect("a non-blocking socket");
         let (stop, stopped) = oneshot::channel();
-        let (serving, tls) = (shared.clone(), certificate.as_ref().map(Certificate::acceptor));
+        let (serving, tls) = (state.clone(), certificate.as_ref().map(Certificate::acceptor));
         let thread = std::thread::Builder::new()
             .name("fault-proxy".into())
             .spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 runtime.block_on(async {
-                    let listener = TcpListener::from_std(listener).expect("a socket that can be polled");
+                    let listener = TcpListener::from_std(listener).expect("a non-blocking socket");
                     tokio::select! {
                         _ = stopped => {}
                         () = serve::accept(listener, serving, tls) => {}
                     }
                 });
             })
-            .expect("a thread can be started");
-        Self { address, shared, stop: Some(stop), thread: Some(thread), certificate }
+            .expect("a thread");
+        Self { address, state, stop: Some(stop), thread: Some(thread), certificate }
     }
 
-    /// Where it listens: `http://127.0.0.1:PORT`, or `https://…`.
+    /// The address that it listens on: `http://127.0.0.1:PORT`, or `https://…`.
     pub fn endpoint(&self) -> String {
         let scheme = if self.certificate.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// The certificate to be trusted, in PEM. A program that trusts what its machine does takes it by `SSL_CERT_FILE`.
+    /// Its certificate, in PEM. A program that trusts the certificates of its machine reads it from `SSL_CERT_FILE`.
     ///
     /// # Panics
     ///
-    /// If it was started without TLS.
+    /// If the proxy was started without TLS.
     pub fn certificate_file(&self) -> &Path {
         self.certificate.as_ref().expect("a proxy started by `start_tls`").file()
     }
 
-    /// Other faults, for the requests that come in from now on.
+    /// Replaces the faults for all requests that come later, and for events of open subscriptions.
     ///
     /// # Panics
     ///
-    /// If they are no probabilities.
+    /// If a fault is out of range.
     pub fn set_faults(&self, faults: Faults) {
         faults.check();
-        self.shared.state().faults = Arc::new(faults);
+        self.state.set_faults(faults);
     }
 
-    /// What happened so far.
+    /// The requests received and the faults injected so far.
     pub fn counts(&self) -> Counts {
-        self.shared.state().counts.clone()
+        self.state.counts()
     }
 
-    /// Calls `hook` with each request that has come in whole: the how many-th it is, from 1, and its operation. Nothing
-    /// has been drawn for it yet and nothing forwarded, so the hook may set the faults that this very request meets.
-    /// Faults set elsewhere while it runs, or on a sign that it gave, may or may not meet it.
+    /// Calls `hook` for each request that was read completely, with the request's number, from 1, and its operation.
+    /// Its faults are not drawn yet and it is not forwarded yet: the hook may set the faults of this very request.
+    /// Faults that another thread sets while the hook runs may or may not apply to this request.
     ///
-    /// It runs on the proxy's thread: while it does, nothing else moves. It replaces the hook before it, and can't be
-    /// replaced from within. A request goes on to the service even if the hook kills the one who sent it.
+    /// The hook runs on the proxy's thread and blocks all other requests. It replaces the previous hook, and can't be
+    /// replaced from within. The request is forwarded even if the hook kills its sender.
     pub fn on_request(&self, hook: impl Fn(u64, &str) + Send + 'static) {
-        *lock(&self.shared.hook) = Some(Box::new(hook));
+        self.state.set_hook(Box::new(hook));
     }
 }
 
 impl Drop for FaultProxy {
     fn drop(&mut self) {
         drop(self.stop.take());
+        // A hook may drop the last handle of the proxy, on the proxy's own thread.
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
         {
-            // A panic in there has been printed, and is no reason for another one here.
+            // A panic of that thread was printed already.
             let _ = thread.join();
         }
-    }
-}
-
-/// What the lock guards stays usable when a hook has panicked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
-    }
-
-    /// Counts a request in, shows it to the hook and draws what will happen to it.
-    fn arrive(&self, operation: &str, version: Version) -> Plan {
-        let number = self.state().counts.arrived(operation, version);
-        if let Some(hook) = &*lock(&self.hook) {
-            hook(number, operation);
-        }
-        let mut state = self.state();
-        // One draw a request, whatever its faults: the next one's do not depend on them.
-        let rng = Rng::with_seed(state.rng.u64(..));
-        let plan = state.faults.clone().draw(operation, rng);
-        state.counts.plan(&plan);
-        plan
     }
 }

@@ -1,16 +1,16 @@
-//! A Kinesis stream in memory: shards, their lineage, their records. Just data; [`crate::mapping`] reads it.
+//! A Kinesis stream in memory: shards, their lineage, their records. [`crate::mapping`] reads it.
 
 /// A record of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// A decimal of 56 digits, as Kinesis makes them: too wide for 128 bits, and ascending in the order of the puts, so
-    /// that it ascends within a shard and a child's are above its parents'.
+    /// A decimal number of 56 digits, as in Kinesis: wider than 128 bits, and ascending in the order of the puts, so that
+    /// the numbers ascend within a shard and a child's are above its parents'.
     pub sequence: String,
-    /// Decides the shard.
+    /// Determines the shard.
     pub partition_key: String,
     /// The payload.
     pub data: Vec<u8>,
-    /// When the stream took it, in milliseconds since 1970.
+    /// The time of the put, in milliseconds since 1970.
     pub arrival_ms: i64,
 }
 
@@ -21,11 +21,11 @@ pub struct Shard {
     pub id: String,
     /// The shards that it was split or merged from.
     pub parents: Vec<String>,
-    /// The first and the last hash that it takes.
+    /// Its first and last hash key.
     pub hash_range: (u128, u128),
     /// In the order of their puts.
     pub records: Vec<StreamRecord>,
-    /// It takes no more records: it was split or merged.
+    /// It was split or merged and takes no more records.
     pub closed: bool,
 }
 
@@ -36,15 +36,16 @@ pub struct Stream {
     pub name: String,
     /// Its shards, parents before children.
     pub shards: Vec<Shard>,
-    /// How many records were put: what sequence numbers are made of.
+    /// The number of records put, from which sequence numbers are made.
     puts: u64,
 }
 
 impl Stream {
-    /// A stream whose shards share the hashes evenly.
+    /// A stream whose shards divide the hash keys evenly.
     ///
     /// # Panics
-    /// Without a shard.
+    ///
+    /// If `shards` is 0.
     pub fn new(name: impl Into<String>, shards: usize) -> Self {
         assert!(shards > 0, "a stream has at least one shard");
         let mut stream = Self { name: name.into(), shards: Vec::new(), puts: 0 };
@@ -56,13 +57,13 @@ impl Stream {
         stream
     }
 
-    /// Its ARN, as events name it.
+    /// Its ARN.
     pub fn arn(&self) -> String {
         format!("arn:aws:kinesis:{}:{}:stream/{}", crate::lambda::REGION, crate::lambda::ACCOUNT, self.name)
     }
 
-    /// Puts a record into the open shard that takes its key's hash. Kinesis takes the key's MD5; this takes another mix,
-    /// because tests need the spread only.
+    /// Puts a record into the open shard of its key's hash. Kinesis uses MD5; this uses another hash, because tests need
+    /// only its distribution.
     pub fn put(
         &mut self,
         partition_key: impl Into<String>,
@@ -72,9 +73,9 @@ impl Stream {
         let (partition_key, data) = (partition_key.into(), data.into());
         let hash = hash_key(&partition_key);
         let takes = |shard: &Shard| !shard.closed && (shard.hash_range.0..=shard.hash_range.1).contains(&hash);
-        let number = self.shards.iter().position(takes).expect("the open shards share all hashes");
+        let number = self.shards.iter().position(takes).expect("an open shard for every hash key");
         self.puts += 1;
-        // As in Kinesis, numbers leap, and end in the shard.
+        // As in Kinesis, the numbers have gaps and end with the shard's number.
         let noise = mix(self.puts) % 1_000_000_000_000;
         let sequence = format!("49{:037}{noise:012}{:05}", self.puts, number % 100_000);
         let records = &mut self.shards[number].records;
@@ -82,27 +83,29 @@ impl Stream {
         &records[records.len() - 1]
     }
 
-    /// Closes a shard and opens two in its place; their numbers.
+    /// Splits an open shard; the numbers of its children.
     ///
     /// # Panics
-    /// Where there is no such open shard, or it takes a single hash.
+    ///
+    /// If the shard is not open, or has a single hash key.
     pub fn split(&mut self, shard: usize) -> [usize; 2] {
         let (start, end) = self.shards[shard].hash_range;
-        assert!(start < end, "shard {shard} takes a single hash and can't be split");
+        assert!(start < end, "shard {shard} can't be split: it has a single hash key");
         let middle = start + (end - start) / 2;
         let parent = self.close(shard);
         [self.open((start, middle), vec![parent.clone()]), self.open((middle + 1, end), vec![parent])]
     }
 
-    /// Closes two neighbouring shards and opens one in their place; its number.
+    /// Merges two open shards; the number of their child.
     ///
     /// # Panics
-    /// Where one is not an open shard, or their hashes don't meet.
+    ///
+    /// If one of the shards is not open, or they are not adjacent.
     pub fn merge(&mut self, a: usize, b: usize) -> usize {
         let mut ranges = [self.shards[a].hash_range, self.shards[b].hash_range];
         ranges.sort_unstable();
         let [(start, low), (high, end)] = ranges;
-        assert!(low.checked_add(1) == Some(high), "shards {a} and {b} are no neighbours and can't be merged");
+        assert!(low.checked_add(1) == Some(high), "shards {a} and {b} can't be merged: they are not adjacent");
         let parents = vec![self.close(a), self.close(b)];
         self.open((start, end), parents)
     }
@@ -121,8 +124,8 @@ impl Stream {
     }
 }
 
-/// A partition key's hash: FNV-1a of 128 bits, then mixed, since FNV alone leaves its high bits much alike. The high
-/// bits decide the shard, the low ones the lane.
+/// A partition key's hash: FNV-1a of 128 bits, mixed, because the high bits of FNV alone are similar for similar keys. The
+/// high bits determine the shard, the low ones the queue within the shard.
 pub(crate) fn hash_key(key: &str) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;

@@ -15,16 +15,16 @@ pub(super) struct CachedItem {
     /// The item; nothing where there is none.
     pub(super) item: Option<Item>,
     /// Attributes of types that are not ours, which somebody else put there. A write takes them away.
-    pub(super) foreign: Vec<String>,
+    pub(super) unknown: Vec<String>,
 }
 
 impl CachedItem {
     pub(super) fn of(item: Item) -> Self {
-        Self { item: Some(item), foreign: Vec::new() }
+        Self { item: Some(item), unknown: Vec::new() }
     }
 
     pub(super) fn nothing() -> Self {
-        Self { item: None, foreign: Vec::new() }
+        Self { item: None, unknown: Vec::new() }
     }
 
     pub(super) fn revision(&self) -> Option<u64> {
@@ -63,18 +63,18 @@ impl Cache {
 
     /// Remembers what stands at a key, unless something later is known by now: two of the process's shards may be at
     /// the same item, and an answer may come late.
-    pub(super) fn learn(&self, key: &Key, standing: CachedItem) {
+    pub(super) fn learn(&self, key: &Key, cached: CachedItem) {
         if let Some(mut entries) = self.entries()
-            && entries.peek(key).is_none_or(|known| known.revision() <= standing.revision())
+            && entries.peek(key).is_none_or(|known| known.revision() <= cached.revision())
         {
-            entries.put(key.clone(), standing);
+            entries.put(key.clone(), cached);
         }
     }
 
     /// Remembers what stands at a key, after a condition has failed: whatever was known before was wrong.
-    pub(super) fn correct(&self, key: &Key, standing: CachedItem) {
+    pub(super) fn correct(&self, key: &Key, cached: CachedItem) {
         if let Some(mut entries) = self.entries() {
-            entries.put(key.clone(), standing);
+            entries.put(key.clone(), cached);
         }
     }
 }

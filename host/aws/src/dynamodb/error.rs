@@ -40,8 +40,8 @@ pub(super) struct TableError {
 impl From<TableError> for StoreError {
     fn from(error: TableError) -> Self {
         match error.kind {
-            TableErrorKind::Throttled | TableErrorKind::Ambiguous => Self::Transient(error.text),
-            TableErrorKind::Invalid | TableErrorKind::Fatal => Self::Fatal(error.text),
+            TableErrorKind::Throttled | TableErrorKind::Ambiguous => Self::transient(error.text),
+            TableErrorKind::Invalid | TableErrorKind::Fatal => Self::fatal(error.text),
         }
     }
 }
@@ -65,7 +65,7 @@ impl TableRef {
     }
 
     /// Sorts what the SDK says.
-    pub(super) fn sort<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> TableError
+    pub(super) fn classify<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> TableError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
@@ -90,7 +90,10 @@ impl TableRef {
     ) -> TableError {
         match code {
             Some(code) => self.classify_service_error(doing, &ServiceError::new(code, message, status), reasons),
-            None => self.error(TableErrorKind::Ambiguous, format_args!("{doing} got an answer that can't be read (HTTP {status})")),
+            None => self.error(
+                TableErrorKind::Ambiguous,
+                format_args!("{doing} got an answer that can't be read (HTTP {status})"),
+            ),
         }
     }
 
@@ -187,7 +190,10 @@ mod tests {
         for code in ["ProvisionedThroughputExceededException", "ThrottlingError", "RequestLimitExceeded"] {
             assert_eq!(kind(code, 400), TableErrorKind::Throttled, "{code}");
         }
-        assert_eq!(kind("com.amazonaws.dynamodb.v20120810#TransactionConflictException", 400), TableErrorKind::Throttled);
+        assert_eq!(
+            kind("com.amazonaws.dynamodb.v20120810#TransactionConflictException", 400),
+            TableErrorKind::Throttled
+        );
         for (code, status) in [("InternalServerError", 500), ("SomethingNew", 503), ("Unheard", 429)] {
             assert_eq!(kind(code, status), TableErrorKind::Ambiguous, "{code}");
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use paceline_pipeline::model::{Attribute, Item, Key, Provenance, RESERVED_PREFIX};
+use paceline_pipeline::store::UnstorableItem;
 
 use super::cache::CachedItem;
 
@@ -53,40 +54,41 @@ pub(super) fn key_of(map: &Map) -> Option<Key> {
     Some(Key { partition: text(PARTITION)?, sort: text(SORT)? })
 }
 
-/// Whether DynamoDB can hold an item. `index` is the attribute that an index goes by.
-pub(super) fn fits(key: &Key, item: &Item, index: &str) -> Result<(), String> {
-    check_key(&key.partition, &key.sort)?;
+/// Whether DynamoDB can hold an item. `index` is the attribute that is an index's hash key.
+pub(super) fn check(key: &Key, item: &Item, index: &str) -> Result<(), UnstorableItem> {
+    Key::check(&key.partition, &key.sort).map_err(|error| UnstorableItem(error.to_string()))?;
     for (name, value) in &item.attributes {
-        if name.is_empty() || name.len() > MAX_NAME_BYTES {
-            let length = name.len();
-            return Err(format!("an attribute's name has {length} bytes, DynamoDB takes 1 to {MAX_NAME_BYTES}"));
-        }
-        if name.starts_with(RESERVED_PREFIX) || [PARTITION, SORT].contains(&&**name) {
-            return Err(format!("an attribute can't be named `{name}`: that name is taken"));
-        }
-        let numeric = match value {
-            Attribute::Number(number) => {
-                let magnitude = number.abs();
-                if *number != 0.0 && !(SMALLEST..TOO_LARGE).contains(&magnitude) {
-                    return Err(format!(
-                        "attribute `{name}` is {number:e}; DynamoDB holds numbers from 1e-130 to 9.99e125 in magnitude"
-                    ));
-                }
-                true
-            }
-            Attribute::Integer(_) => true,
-            _ => false,
-        };
-        if **name == *index && !numeric {
-            return Err(format!("attribute `{name}` is the key of an index and must be a number"));
-        }
+        check_attribute(name, value, index).map_err(UnstorableItem)?;
     }
     match size(key, item) {
-        bytes if bytes > MAX_ITEM_BYTES => Err(format!(
-            "the item has {bytes} bytes, {} of them state; DynamoDB takes {MAX_ITEM_BYTES}",
+        bytes if bytes > MAX_ITEM_BYTES => Err(UnstorableItem(format!(
+            "it has {bytes} bytes, {} of them state; DynamoDB takes {MAX_ITEM_BYTES}",
             item.state.len()
-        )),
+        ))),
         _ => Ok(()),
+    }
+}
+
+fn check_attribute(name: &str, value: &Attribute, index: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES {
+        let length = name.len();
+        return Err(format!("an attribute's name has {length} bytes; DynamoDB takes 1 to {MAX_NAME_BYTES}"));
+    }
+    if name.starts_with(RESERVED_PREFIX) || [PARTITION, SORT].contains(&name) {
+        return Err(format!("an attribute can't be named `{name}`: that name is taken"));
+    }
+    let is_number = matches!(value, Attribute::Number(_) | Attribute::Integer(_));
+    if let Attribute::Number(number) = value
+        && *number != 0.0
+        && !(SMALLEST..TOO_LARGE).contains(&number.abs())
+    {
+        return Err(format!(
+            "attribute `{name}` is {number:e}; DynamoDB holds numbers from 1e-130 to 9.99e125 in magnitude"
+        ));
+    }
+    match name == index && !is_number {
+        true => Err(format!("attribute `{name}` is the key of an index and must be a number")),
+        false => Ok(()),
     }
 }
 
@@ -177,7 +179,7 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, String> {
         let (digests, rest) = bytes.as_chunks::<32>();
         rest.is_empty().then(|| digests.to_vec())
     })?;
-    let mut foreign = Vec::new();
+    let mut unknown = Vec::new();
     let mut attributes: Vec<(Arc<str>, Attribute)> = Vec::with_capacity(map.len());
     for (name, value) in map {
         if name == PARTITION || name == SORT {
@@ -192,12 +194,12 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, String> {
         };
         match value {
             Some(value) if !name.starts_with(RESERVED_PREFIX) => attributes.push((name.into(), value)),
-            _ => foreign.push(name),
+            _ => unknown.push(name),
         }
     }
     attributes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let provenance = Arc::new(Provenance { race_type, version, plugins });
-    Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance }), foreign })
+    Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance }), unknown })
 }
 
 /// An item as it would be read back.
@@ -265,7 +267,7 @@ fn integer(text: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use paceline_pipeline::dedup::{DedupState, OrdinalSet, LastPositions};
+    use paceline_pipeline::dedup::{DedupState, LastPositions, OrdinalSet};
     use paceline_pipeline::model::RecordPosition;
     use proptest::prelude::*;
 
@@ -351,9 +353,9 @@ mod tests {
         fn an_item_comes_back_as_it_went(item in items()) {
             let map = encode(&key(), &item);
             prop_assert_eq!(key_of(&map), Some(key()));
-            let standing = decode(map).unwrap();
-            prop_assert!(standing.foreign.is_empty());
-            let read = standing.item.unwrap();
+            let cached = decode(map).unwrap();
+            prop_assert!(cached.unknown.is_empty());
+            let read = cached.item.unwrap();
             prop_assert_eq!(&read, &as_read(&item));
             prop_assert_eq!(&as_read(&read), &read);
         }
@@ -389,7 +391,7 @@ mod tests {
 
     #[test]
     fn what_dynamodb_does_not_hold_does_not_fit() {
-        let with = |name: &str, value: Attribute| fits(&key(), &item(vec![(name.into(), value)]), "GSI");
+        let with = |name: &str, value: Attribute| check(&key(), &item(vec![(name.into(), value)]), "GSI");
         assert_eq!(with("output", Attribute::Number(188.75)), Ok(()));
         assert_eq!(with("GSI", Attribute::Integer(3)), Ok(()));
         assert_eq!(with("output", Attribute::Number(0.0)), Ok(()));
@@ -407,7 +409,7 @@ mod tests {
             assert!(refused.contains(part), "{refused}");
         }
         let at = |partition: &str, sort: &str| {
-            fits(&Key { partition: partition.into(), sort: sort.into() }, &item(vec![]), "")
+            check(&Key { partition: partition.into(), sort: sort.into() }, &item(vec![]), "")
         };
         assert_eq!(at(&"p".repeat(2048), &"s".repeat(1024)), Ok(()));
         for (partition, sort) in
@@ -422,8 +424,8 @@ mod tests {
         let mut map = encode(&key(), &item(vec![("output".into(), Attribute::Integer(1))]));
         map.insert("tags".into(), AttributeValue::Ss(vec!["a".into()]));
         map.insert("note".into(), AttributeValue::S("by hand".into()));
-        let standing = decode(map).unwrap();
-        assert_eq!(standing.foreign, ["tags"]);
-        assert_eq!(standing.item.unwrap().attribute("note"), Some(&Attribute::Text("by hand".into())));
+        let cached = decode(map).unwrap();
+        assert_eq!(cached.unknown, ["tags"]);
+        assert_eq!(cached.item.unwrap().attribute("note"), Some(&Attribute::Text("by hand".into())));
     }
 }

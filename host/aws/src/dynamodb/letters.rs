@@ -1,5 +1,5 @@
-//! Dead letters, in a table of their own: one item a letter, with an attribute for everything that people look for, and
-//! a time at which DynamoDB deletes it.
+//! Dead letters, in a separate table: one item for each, with an attribute for everything that people search for, and the
+//! time when DynamoDB deletes it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -11,16 +11,14 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity, ReturnValue,
     ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
-use paceline_pipeline::model::{Cause, DeadLetter, Reason};
-use paceline_pipeline::model::RecordPosition;
-use paceline_pipeline::model::{PARTITION_BYTES, RESERVED_PREFIX};
-use paceline_pipeline::store::StoreError;
+use paceline_pipeline::model::{Cause, DeadLetter, PARTITION_BYTES, RESERVED_PREFIX, Reason, RecordPosition};
+use paceline_pipeline::store::{DeadLetterStore, StoreError};
 
 use super::DynamoDbStore;
 use super::error::{TableError, TableErrorKind};
-use super::requests::ConcurrentRequests;
 use super::item::{MAX_ITEM_BYTES, Map};
-use super::pins::short;
+use super::names::shorten;
+use super::requests::ConcurrentRequests;
 
 /// The hash key of the table.
 pub(super) const ID: &str = "id";
@@ -40,10 +38,10 @@ const REASON: &str = "reason";
 const FIELD: &str = "field";
 const PLUGIN: &str = "plugin";
 const RULEBOOK: &str = "rulebook";
-const TICKET: &str = "ticket";
+const REDRIVE: &str = "redrive-sequence";
 const FOLDED: &str = "folded";
 
-/// The item that counts the tickets, and the attribute with the last one.
+/// The item that counts the redrive sequences, and its attribute with the last one.
 const REDRIVE_SEQUENCE: &str = "@redrive-sequence";
 const LAST: &str = "last";
 
@@ -56,11 +54,11 @@ const BYTES_A_REQUEST: usize = 1 << 20;
 /// Bytes that are kept of each text of a letter, so that the payload finds room beside them.
 const TEXT_BYTES: usize = 8 << 10;
 
-impl DynamoDbStore {
-    pub(super) async fn put_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+impl DeadLetterStore for DynamoDbStore {
+    async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let expires = (self.dead_letter_days > 0).then(|| now + u64::from(self.dead_letter_days) * 86_400);
-        // One request must not name a letter twice; the last one counts.
+        // One request must not name a letter twice: the last one wins.
         let mut seen = HashSet::new();
         let requests = letters.iter().rev().filter(|letter| seen.insert(&letter.id)).map(|letter| {
             let map = encode(letter, expires);
@@ -68,19 +66,73 @@ impl DynamoDbStore {
             let put = PutRequest::builder().set_item(Some(map)).build().expect("the item is set");
             (bytes, WriteRequest::builder().put_request(put).build())
         });
-        self.write_letters("burying dead letters", requests.collect()).await
+        self.write_letters("storing dead letters", requests.collect()).await
     }
 
-    pub(super) async fn delete_letters(&self, ids: &[String]) -> Result<(), StoreError> {
+    async fn delete_dead_letters(&self, ids: &[String]) -> Result<(), StoreError> {
         let mut seen = HashSet::new();
         let requests = ids.iter().filter(|id| seen.insert(*id)).map(|id| {
             let delete = DeleteRequest::builder().set_key(Some(key_map(id))).build().expect("the key is set");
             (id.len(), WriteRequest::builder().delete_request(delete).build())
         });
-        self.write_letters("removing dead letters", requests.collect()).await
+        self.write_letters("deleting dead letters", requests.collect()).await
     }
 
-    /// Writes in batches. What DynamoDB leaves over is sent again as long as that gets anywhere.
+    async fn get_dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        Ok(self.get_letters(&[id.to_owned()]).await?.pop())
+    }
+
+    async fn list_dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut letters = Vec::new();
+        let mut from = None;
+        loop {
+            let (maps, next) = self.scan_page(&self.letters, from).await?;
+            for map in maps.iter().filter(|map| !is_counter(map)) {
+                letters.push(self.read_letter(map)?);
+            }
+            from = next;
+            if from.is_none() {
+                letters.sort_unstable_by(DeadLetter::by_position);
+                return Ok(letters);
+            }
+        }
+    }
+
+    async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+        let mut letters = self.get_letters(ids).await?;
+        let without: Vec<usize> = (0..letters.len()).filter(|&at| letters[at].redrive_sequence.is_none()).collect();
+        if !without.is_empty() {
+            let last = self.next_redrive_sequences(without.len() as u64).await?;
+            let first = last - without.len() as u64 + 1;
+            let requests = without.iter().zip(first..).map(|(&at, redrive_sequence)| {
+                let request = self.set_redrive_sequence(letters[at].id.clone(), redrive_sequence);
+                async move { (at, request.await) }
+            });
+            let requests: Vec<_> = requests.collect();
+            let mut requests = ConcurrentRequests::new(self.concurrency, requests);
+            let mut gone = HashSet::new();
+            let mut error = None;
+            while let Some((at, answer)) = requests.next().await {
+                match answer {
+                    Ok(Some(redrive_sequence)) => letters[at].redrive_sequence = Some(redrive_sequence),
+                    Ok(None) => drop(gone.insert(at)),
+                    Err(this) => error = Some(this),
+                }
+            }
+            // Sequences that were assigned stay, and are found at the next attempt.
+            if let Some(error) = error {
+                return Err(StoreError::from(error));
+            }
+            let mut at = 0..;
+            letters.retain(|_| !at.next().is_some_and(|at| gone.contains(&at)));
+        }
+        letters.sort_by_key(|letter| letter.redrive_sequence);
+        Ok(letters)
+    }
+}
+
+impl DynamoDbStore {
+    /// Writes in batches. Unprocessed items are sent again as long as some are processed each time.
     async fn write_letters(&self, doing: &'static str, all: Vec<(usize, WriteRequest)>) -> Result<(), StoreError> {
         let mut batches: Vec<Vec<WriteRequest>> = Vec::new();
         let mut room = 0;
@@ -109,13 +161,13 @@ impl DynamoDbStore {
                         .return_consumed_capacity(ReturnConsumedCapacity::Total)
                         .send()
                         .await
-                        .map_err(|error| meter.sort(&table, doing, &error))?;
+                        .map_err(|error| meter.classify(&table, doing, &error))?;
                     meter.writes(answer.consumed_capacity());
-                    // Only one table was named.
+                    // The request names a single table.
                     open = answer.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
                     if open.len() >= before {
                         meter.throttle();
-                        let text = format_args!("{doing} is throttled: {before} were left over");
+                        let text = format_args!("{doing} is throttled: {before} items were unprocessed");
                         return Err(table.error(TableErrorKind::Throttled, text));
                     }
                 }
@@ -135,10 +187,6 @@ impl DynamoDbStore {
         error.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    pub(super) async fn get_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
-        Ok(self.get_letters(&[id.to_owned()]).await?.pop())
-    }
-
     /// The letters that there are of these, in their order, each once.
     async fn get_letters(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         let mut seen = HashSet::new();
@@ -156,57 +204,8 @@ impl DynamoDbStore {
         Ok(ids.into_iter().filter_map(|id| found.remove(id)).collect())
     }
 
-    pub(super) async fn scan_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut letters = Vec::new();
-        let mut from = None;
-        loop {
-            let (maps, next) = self.scan_page(&self.letters, from).await?;
-            for map in maps.iter().filter(|map| !is_counter(map)) {
-                letters.push(self.read_letter(map)?);
-            }
-            from = next;
-            if from.is_none() {
-                letters.sort_unstable_by(|a, b| a.shard.cmp(&b.shard).then(a.position.cmp(&b.position)));
-                return Ok(letters);
-            }
-        }
-    }
-
-    pub(super) async fn ticket_letters(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut letters = self.get_letters(ids).await?;
-        let without: Vec<usize> = (0..letters.len()).filter(|&at| letters[at].redrive_sequence.is_none()).collect();
-        if !without.is_empty() {
-            let last = self.count_tickets(without.len() as u64).await?;
-            let first = last - without.len() as u64 + 1;
-            let requests = without.iter().zip(first..).map(|(&at, redrive_sequence)| {
-                let request = self.set_ticket(letters[at].id.clone(), redrive_sequence);
-                async move { (at, request.await) }
-            });
-            let requests: Vec<_> = requests.collect();
-            let mut requests = ConcurrentRequests::new(self.concurrency, requests);
-            let mut gone = HashSet::new();
-            let mut error = None;
-            while let Some((at, answer)) = requests.next().await {
-                match answer {
-                    Ok(Some(redrive_sequence)) => letters[at].redrive_sequence = Some(redrive_sequence),
-                    Ok(None) => drop(gone.insert(at)),
-                    Err(this) => error = Some(this),
-                }
-            }
-            // Those that have a ticket by now keep it, and are found at the next attempt.
-            if let Some(error) = error {
-                return Err(StoreError::from(error));
-            }
-            let mut at = 0..;
-            letters.retain(|_| !at.next().is_some_and(|at| gone.contains(&at)));
-        }
-        letters.sort_by_key(|letter| letter.redrive_sequence);
-        Ok(letters)
-    }
-
-    /// Counts so many tickets on; the last of them. A number that was never given, because its answer was lost, is
-    /// skipped.
-    async fn count_tickets(&self, more: u64) -> Result<u64, StoreError> {
+    /// Reserves redrive sequences and returns the last of them. If the answer is lost, they are skipped.
+    async fn next_redrive_sequences(&self, more: u64) -> Result<u64, StoreError> {
         self.meter.request();
         let answer = self
             .client
@@ -220,28 +219,32 @@ impl DynamoDbStore {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
-            .map_err(|error| self.meter.sort(&self.letters, "counting tickets", &error))?;
+            .map_err(|error| self.meter.classify(&self.letters, "assigning redrive sequences", &error))?;
         self.meter.writes(answer.consumed_capacity());
         let last = answer.attributes().and_then(|all| all.get(LAST)?.as_n().ok()?.parse().ok());
-        let unclear = format_args!("the counter `{TICKETS}` holds no number in `{LAST}`");
+        let unclear = format_args!("the counter `{REDRIVE_SEQUENCE}` holds no number in `{LAST}`");
         last.filter(|last| *last >= more).ok_or_else(|| self.letters.error(TableErrorKind::Fatal, unclear).into())
     }
 
-    /// Gives a letter this ticket, unless it has one; the one that it has then. Nothing where the letter is gone. A
-    /// letter that is being driven through again does not expire.
-    fn set_ticket(&self, id: String, redrive_sequence: u64) -> impl Future<Output = Result<Option<u64>, TableError>> + Send + 'static {
+    /// Assigns a redrive sequence to a letter, unless it has one. Returns the sequence that it has then, or `None` if the
+    /// letter is gone. A letter that is being redriven does not expire.
+    fn set_redrive_sequence(
+        &self,
+        id: String,
+        redrive_sequence: u64,
+    ) -> impl Future<Output = Result<Option<u64>, TableError>> + Send + 'static {
         let (table, meter) = (Arc::clone(&self.letters), Arc::clone(&self.meter));
         let request = self
             .client
             .update_item()
             .table_name(&table.table)
             .set_key(Some(key_map(&id)))
-            .update_expression("SET #ticket = :ticket REMOVE #expires")
-            .condition_expression("attribute_exists(#id) AND attribute_not_exists(#ticket)")
+            .update_expression("SET #sequence = :sequence REMOVE #expires")
+            .condition_expression("attribute_exists(#id) AND attribute_not_exists(#sequence)")
             .expression_attribute_names("#id", ID)
-            .expression_attribute_names("#ticket", TICKET)
+            .expression_attribute_names("#sequence", REDRIVE)
             .expression_attribute_names("#expires", EXPIRES)
-            .expression_attribute_values(":ticket", AttributeValue::N(redrive_sequence.to_string()))
+            .expression_attribute_values(":sequence", AttributeValue::N(redrive_sequence.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         async move {
@@ -253,9 +256,9 @@ impl DynamoDbStore {
                 }
                 Err(error) => match error.as_service_error() {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                        Ok(failed.item().and_then(|map| map.get(TICKET)?.as_n().ok()?.parse().ok()))
+                        Ok(failed.item().and_then(|map| map.get(REDRIVE)?.as_n().ok()?.parse().ok()))
                     }
-                    _ => Err(meter.sort(&table, "giving a ticket", &error)),
+                    _ => Err(meter.classify(&table, "assigning a redrive sequence", &error)),
                 },
             }
         }
@@ -264,7 +267,7 @@ impl DynamoDbStore {
     fn read_letter(&self, map: &Map) -> Result<DeadLetter, StoreError> {
         decode(map).ok_or_else(|| {
             let id: String = text(map, ID).unwrap_or_default().chars().take(100).collect();
-            let what = format_args!("the item `{id}` is not a dead letter as paceline writes them; delete it");
+            let what = format_args!("the item `{id}` is not a dead letter that paceline wrote. Delete it");
             self.letters.error(TableErrorKind::Fatal, what).into()
         })
     }
@@ -277,8 +280,8 @@ fn is_counter(map: &Map) -> bool {
 /// The key of a letter: its id, but for one that is too long, or that would be taken for an item of ours.
 fn key(id: &str) -> String {
     match id.starts_with([RESERVED_PREFIX, '~']) {
-        true => short(&format!("~{id}"), PARTITION_BYTES),
-        false => short(id, PARTITION_BYTES),
+        true => shorten(&format!("~{id}"), PARTITION_BYTES),
+        false => shorten(id, PARTITION_BYTES),
     }
 }
 
@@ -333,7 +336,7 @@ fn encode(letter: &DeadLetter, expires: Option<u64>) -> Map {
         set(RULEBOOK, AttributeValue::S(format!("{race_type}/{version}")));
     }
     if let Some(redrive_sequence) = letter.redrive_sequence {
-        set(TICKET, AttributeValue::N(redrive_sequence.to_string()));
+        set(REDRIVE, AttributeValue::N(redrive_sequence.to_string()));
     }
     if !letter.folded.is_empty() {
         let folded = postcard::to_allocvec(&letter.folded).expect("a key has no part that can't be encoded");
@@ -388,7 +391,7 @@ fn decode(map: &Map) -> Option<DeadLetter> {
                 Some((race_type.to_owned(), version.parse().ok()?))
             })?,
         },
-        redrive_sequence: maybe(map, TICKET, number)?,
+        redrive_sequence: maybe(map, REDRIVE, number)?,
         folded: maybe(map, FOLDED, |value| postcard::from_bytes(value.as_b().ok()?.as_ref()).ok())?.unwrap_or_default(),
     })
 }

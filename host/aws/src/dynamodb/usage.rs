@@ -63,11 +63,11 @@ impl Meter {
     }
 
     /// Sorts a failed request, and counts it where it was throttled.
-    pub(super) fn sort<E>(&self, table: &TableRef, doing: &str, error: &SdkError<E, HttpResponse>) -> TableError
+    pub(super) fn classify<E>(&self, table: &TableRef, doing: &str, error: &SdkError<E, HttpResponse>) -> TableError
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let error = table.sort(doing, error);
+        let error = table.classify(doing, error);
         if error.kind == TableErrorKind::Throttled {
             self.throttle();
         }

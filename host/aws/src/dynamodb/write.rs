@@ -15,8 +15,8 @@ use paceline_pipeline::store::{StoreError, Write, WriteOutcome};
 
 use super::cache::CachedItem;
 use super::error::{TableError, TableErrorKind, TableRef};
-use super::requests::ConcurrentRequests;
 use super::item::{self, Map, PARTITION, REVISION, SORT};
+use super::requests::ConcurrentRequests;
 use super::usage::Meter;
 use super::{DynamoDbStore, WriteWith};
 
@@ -53,10 +53,10 @@ struct Sender {
 }
 
 impl DynamoDbStore {
-    pub(super) async fn write_items(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
+    /// Writes in rounds: one request must not name a key twice. There is nearly always one round.
+    pub(super) async fn write_in_rounds(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
         let mut ended: Vec<Option<WriteOutcome>> = vec![None; writes.len()];
         let mut open: Vec<usize> = (0..writes.len()).collect();
-        // One request must not name a key twice. Nearly always there is one round.
         while !open.is_empty() {
             let mut seen = HashSet::new();
             let (round, rest): (Vec<usize>, Vec<usize>) =
@@ -76,12 +76,13 @@ impl DynamoDbStore {
         // Out of the cache until the fate of the write is known, also if this future is dropped meanwhile.
         let taken = self.cache.take(round.iter().map(|&at| &writes[at].key));
         let mut before: Vec<Option<CachedItem>> = vec![None; writes.len()];
-        round.iter().zip(taken).for_each(|(&at, standing)| before[at] = standing);
+        round.iter().zip(taken).for_each(|(&at, cached)| before[at] = cached);
 
         let sender =
             Sender { client: self.client.clone(), table: Arc::clone(&self.table), meter: Arc::clone(&self.meter) };
         let statements = self.write == WriteWith::Statements && is_plain(&self.table.table, "_-.");
-        let mut requests = ConcurrentRequests::new(self.concurrency, sender.requests(writes, round, &before, statements));
+        let mut requests =
+            ConcurrentRequests::new(self.concurrency, sender.requests(writes, round, &before, statements));
         let mut unmet = Vec::new();
         while let Some(answers) = requests.next().await {
             for (at, end) in answers {
@@ -104,23 +105,28 @@ impl DynamoDbStore {
                     Ended::Failed(error) => {
                         // Where nothing was written, what stood there still does.
                         if error.kind == TableErrorKind::Throttled
-                            && let Some(standing) = before[at].take()
+                            && let Some(cached) = before[at].take()
                         {
-                            self.cache.learn(key, standing);
+                            self.cache.learn(key, cached);
                         }
                         match StoreError::from(error) {
-                            StoreError::Transient(why) => WriteOutcome::Transient(why),
-                            broken => return Err(broken),
+                            StoreError::Transient(why) => WriteOutcome::Transient(why.to_string()),
+                            fatal => return Err(fatal),
                         }
                     }
                 });
             }
         }
-        self.look(writes, unmet, ended).await
+        self.resolve_unmet(writes, unmet, ended).await
     }
 
     /// Finds out what stands where a condition failed.
-    async fn look(&self, writes: &[Write], unmet: Vec<usize>, ended: &mut [Option<WriteOutcome>]) -> Result<(), StoreError> {
+    async fn resolve_unmet(
+        &self,
+        writes: &[Write],
+        unmet: Vec<usize>,
+        ended: &mut [Option<WriteOutcome>],
+    ) -> Result<(), StoreError> {
         if unmet.is_empty() {
             return Ok(());
         }
@@ -129,24 +135,24 @@ impl DynamoDbStore {
             Ok(found) => {
                 let mut found: std::collections::HashMap<_, _> = found.into_iter().collect();
                 for at in unmet {
-                    let standing = found.remove(&writes[at].key).unwrap_or_else(CachedItem::nothing);
-                    ended[at] = Some(self.resolve_conflict(&writes[at], standing));
+                    let cached = found.remove(&writes[at].key).unwrap_or_else(CachedItem::nothing);
+                    ended[at] = Some(self.resolve_conflict(&writes[at], cached));
                 }
                 Ok(())
             }
             Err(StoreError::Transient(why)) => {
-                unmet.into_iter().for_each(|at| ended[at] = Some(WriteOutcome::Transient(why.clone())));
+                unmet.into_iter().for_each(|at| ended[at] = Some(WriteOutcome::Transient(why.to_string())));
                 Ok(())
             }
-            Err(broken) => Err(broken),
+            Err(fatal) => Err(fatal),
         }
     }
 
     /// The condition failed, and it is known what stands there. If that is what was to be written, an earlier attempt
     /// has come through whose answer was lost.
-    fn resolve_conflict(&self, write: &Write, standing: CachedItem) -> WriteOutcome {
-        let ours = standing.item.as_ref().is_some_and(|found| *found == item::as_read(&write.item));
-        self.cache.correct(&write.key, standing);
+    fn resolve_conflict(&self, write: &Write, cached: CachedItem) -> WriteOutcome {
+        let ours = cached.item.as_ref().is_some_and(|found| *found == item::as_read(&write.item));
+        self.cache.correct(&write.key, cached);
         if ours { WriteOutcome::Done } else { WriteOutcome::Conflict }
     }
 }
@@ -214,7 +220,7 @@ impl Sender {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                         failed.item().cloned().map_or(Ended::Unmet, Ended::Met)
                     }
-                    _ => Ended::Failed(meter.sort(&table, "a write", &error)),
+                    _ => Ended::Failed(meter.classify(&table, "a write", &error)),
                 },
             };
             vec![(at, end)]
@@ -234,7 +240,7 @@ impl Sender {
             let answer = match request.send().await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    let error = meter.sort(&table, "a batch of writes", &error);
+                    let error = meter.classify(&table, "a batch of writes", &error);
                     let end = || match error.kind {
                         TableErrorKind::Invalid => Ended::Unsupported,
                         _ => Ended::Failed(error.clone()),
@@ -246,7 +252,9 @@ impl Sender {
             let mut answers = answer.responses.unwrap_or_default().into_iter();
             let end = |answer: Option<BatchStatementResponse>| match answer {
                 Some(answer) => statement_end(&table, &meter, answer),
-                None => Ended::Failed(table.error(TableErrorKind::Ambiguous, "a batch of writes got an answer for only some")),
+                None => Ended::Failed(
+                    table.error(TableErrorKind::Ambiguous, "a batch of writes got an answer for only some"),
+                ),
             };
             places.into_iter().map(|at| (at, end(answers.next()))).collect()
         })
@@ -297,7 +305,7 @@ fn statement(table: &str, write: &Write, before: Option<&CachedItem>) -> Option<
         Some(revision) => {
             let before = before.filter(|before| before.revision() == Some(*revision))?;
             let had = before.item.iter().flat_map(|item| &item.attributes).map(|(name, _)| &**name);
-            let had = had.chain(before.foreign.iter().map(String::as_str));
+            let had = had.chain(before.unknown.iter().map(String::as_str));
             let has: HashSet<&str> = attributes.iter().map(|(name, _)| *name).collect();
             let gone: Vec<&str> = had.filter(|name| !has.contains(name)).collect();
             if !gone.iter().all(|name| plain(name)) {
@@ -358,7 +366,7 @@ mod tests {
              '@plugins':?,'GSI':?}"
         );
         let mut before = CachedItem::of(item(4, &["GSI", "old"]));
-        before.foreign.push("tags".into());
+        before.unknown.push("tags".into());
         assert_eq!(
             text(Some(4), &["GSI", "new one"], Some(before)).unwrap(),
             "UPDATE \"races\" SET \"@revision\"=? SET \"@state\"=? SET \"@dedup\"=? SET \"@rulebook\"=? \

@@ -1,7 +1,7 @@
 //! The event as a whole, and its records one by one into the batch.
 
-use paceline_pipeline::model::{Batch, Record, Span};
 use paceline_pipeline::model::RecordPosition;
+use paceline_pipeline::model::{Batch, Record, Span};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -245,7 +245,14 @@ impl<'a> Reader<'a> {
         }
         let partition_key = partition_key.map(|key| self.batch.push_bytes(key.as_bytes()));
         let position = RecordPosition { sequence, sub_sequence: 0 };
-        self.batch.records.push(Record { payload, position, partition_key, arrival_ms, cut_from: None, redriven: None });
+        self.batch.records.push(Record {
+            payload,
+            position,
+            partition_key,
+            arrival_ms,
+            cut_from: None,
+            redriven: None,
+        });
         Ok(())
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::Record;
-use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, Span};
 use paceline_pipeline::model::RecordPosition;
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, Span};
 use tokio::time::Instant;
 
 use crate::kpl;

@@ -13,7 +13,7 @@ use aws_sdk_kinesis::error::BoxError;
 use aws_sdk_kinesis::primitives::{DateTime, DateTimeFormat};
 
 use super::config::KinesisConfig;
-use super::error::{StreamErrorKind, StreamRef, StreamError};
+use super::error::{StreamError, StreamErrorKind, StreamRef};
 use crate::sdk;
 
 /// How long connecting may take. Within a region it takes a millisecond; a lost packet is sent again after one second.

@@ -19,14 +19,14 @@ use super::budget::Budget;
 use super::client::Stream;
 use super::config::{ConsumerKind, KinesisConfig, timestamp};
 use super::describe::{self, Described};
-use super::error::{StreamErrorKind, StreamError};
+use super::error::{StreamError, StreamErrorKind};
 use super::fan_out;
-use super::retention::RetentionWindow;
-use super::lineage::{Lineage, Shard};
 use super::initial_position::InitialPosition;
+use super::lineage::{Lineage, Shard};
 use super::position::IteratorPosition;
 use super::reader::ReaderContext;
-use super::shard::{self, ShardEnd, STORE_WAIT, Shared};
+use super::retention::RetentionWindow;
+use super::shard::{self, STORE_WAIT, ShardEnd, Shared};
 use super::status::{ShardState, Status};
 
 /// A clock that differs by more is told: requests are refused from five minutes on.
@@ -137,7 +137,8 @@ impl<S: Store + 'static> Run<S> {
                 if ahead > 0 { "behind" } else { "ahead of" }
             );
         }
-        let (initial_position, first) = InitialPosition::find(&name, &described, &config, &stream, pipeline.store()).await?;
+        let (initial_position, first) =
+            InitialPosition::find(&name, &described, &config, &stream, pipeline.store()).await?;
         let consumer_arn = match config.consumer {
             ConsumerKind::Poll => None,
             ConsumerKind::FanOut => Some(fan_out::register(&stream, &described.arn, &config.consumer_name).await?),
@@ -151,7 +152,9 @@ impl<S: Store + 'static> Run<S> {
         let mut run = Self { shared, initial_position, lineage: Lineage::default(), readers, stopping };
         while let Err(error) = run.discover(first).await {
             match error {
-                ConsumerError::Stream(error) if error.kind.is_transient() => tracing::warn!("{error}; it is tried again"),
+                ConsumerError::Stream(error) if error.kind.is_transient() => {
+                    tracing::warn!("{error}; it is tried again")
+                }
                 error => return Err(error),
             }
             sleep(STORE_WAIT).await;
@@ -308,7 +311,9 @@ impl<S: Store + 'static> Run<S> {
         for shard in self.lineage.ready() {
             let checkpoint = self.checkpoint(&shard.id).await?;
             let position = match &checkpoint {
-                Some(Checkpoint { sequence, .. }) if *sequence != 0.into() => IteratorPosition::After(sequence.to_string()),
+                Some(Checkpoint { sequence, .. }) if *sequence != 0.into() => {
+                    IteratorPosition::After(sequence.to_string())
+                }
                 _ => self.initial_position.position(),
             };
             tracing::info!(shard = &*shard.id, closed = shard.closed, "reading {}", said(&position));

@@ -6,7 +6,7 @@ use aws_sdk_kinesis::types::StreamStatus;
 use tokio::time::sleep;
 
 use super::client::Stream;
-use super::error::{StreamErrorKind, StreamError};
+use super::error::{StreamError, StreamErrorKind};
 use super::lineage::Shard;
 
 /// How often a stream that is being made, or that does not answer, is asked again.

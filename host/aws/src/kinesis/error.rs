@@ -85,20 +85,25 @@ impl StreamRef {
     pub(super) fn classify_service_error(&self, doing: &str, told: &ServiceError) -> StreamError {
         let ServiceError { code, message, .. } = told;
         match told.short() {
-            "ExpiredIterator" => {
-                self.error(StreamErrorKind::ExpiredIterator, format_args!("{doing} came too late for its iterator: {message}"))
-            }
+            "ExpiredIterator" => self.error(
+                StreamErrorKind::ExpiredIterator,
+                format_args!("{doing} came too late for its iterator: {message}"),
+            ),
             "KMSThrottling" => self.error(
                 StreamErrorKind::Throttled,
                 format_args!("{doing} is throttled by the service that keeps the stream's key ({code}): {message}"),
             ),
-            "ResourceInUse" => self.error(StreamErrorKind::InUse, format_args!("{doing} has to wait ({code}): {message}")),
+            "ResourceInUse" => {
+                self.error(StreamErrorKind::InUse, format_args!("{doing} has to wait ({code}): {message}"))
+            }
             "ResourceNotFound" => self.error(
                 StreamErrorKind::Missing,
                 format_args!("{doing} finds nothing: {message}. Are its name, the region and the endpoint right?"),
             ),
-            "AccessDenied" => self
-                .error(StreamErrorKind::Fatal, format_args!("{doing} is not allowed: {message}. What is needed: {PERMISSIONS}")),
+            "AccessDenied" => self.error(
+                StreamErrorKind::Fatal,
+                format_args!("{doing} is not allowed: {message}. What is needed: {PERMISSIONS}"),
+            ),
             kms if kms.starts_with("KMS") => self.error(
                 StreamErrorKind::Fatal,
                 format_args!(

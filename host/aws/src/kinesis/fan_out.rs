@@ -12,10 +12,10 @@ use aws_sdk_kinesis::types::{ConsumerStatus, SubscribeToShardEvent, SubscribeToS
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::client::Stream;
-use super::error::{StreamErrorKind, StreamError};
+use super::error::{StreamError, StreamErrorKind};
 use super::lineage::Shard;
 use super::position::IteratorPosition;
-use super::reader::{ReaderContext, Backoff, RecordChunk};
+use super::reader::{Backoff, ReaderContext, RecordChunk};
 use crate::sdk::{ServiceError, chain};
 
 /// The service sends something every five seconds, if only that there is nothing. After so long the connection is dead.
@@ -102,7 +102,8 @@ impl FanOut {
                 Err(named.classify_service_error(&self.doing(), &ServiceError::new(code(error), error.message(), 500)))
             }
             Ok(Err(error)) => {
-                Err(named.error(StreamErrorKind::Ambiguous, format_args!("{} broke off: {}", self.doing(), chain(&error))))
+                Err(named
+                    .error(StreamErrorKind::Ambiguous, format_args!("{} broke off: {}", self.doing(), chain(&error))))
             }
             Err(_) => {
                 let text = format_args!("{} brought nothing for {} s", self.doing(), SILENCE.as_secs());
@@ -221,9 +222,12 @@ pub(super) async fn register(stream: &Stream, stream_arn: &str, name: &str) -> R
 async fn find(stream: &Stream, stream_arn: &str, name: &str) -> Result<(String, ConsumerStatus), StreamError> {
     let request = stream.client.describe_stream_consumer().stream_arn(stream_arn).consumer_name(name);
     let answer = request.send().await;
-    let answer = answer.map_err(|error| classify(stream, &format!("asking for the fan-out consumer `{name}`"), &error))?;
+    let answer =
+        answer.map_err(|error| classify(stream, &format!("asking for the fan-out consumer `{name}`"), &error))?;
     let found = answer.consumer_description.map(|found| (found.consumer_arn, found.consumer_status));
-    found.ok_or_else(|| stream.named.error(StreamErrorKind::Ambiguous, format_args!("nothing was said of the consumer `{name}`")))
+    found.ok_or_else(|| {
+        stream.named.error(StreamErrorKind::Ambiguous, format_args!("nothing was said of the consumer `{name}`"))
+    })
 }
 
 fn classify<E>(stream: &Stream, doing: &str, error: &SdkError<E, HttpResponse>) -> StreamError

@@ -64,7 +64,8 @@ impl InitialPosition {
             Start::At(time) => Some(time),
         };
         tracing::info!("there are no checkpoints under the name `{name}`: beginning at {}", config.start);
-        let checkpoint = Checkpoint { fingerprint: Some(fingerprint), arrival_ms: initial_position, ..Checkpoint::default() };
+        let checkpoint =
+            Checkpoint { fingerprint: Some(fingerprint), arrival_ms: initial_position, ..Checkpoint::default() };
         while let Err(error) = store.acknowledge(Some((&key, &checkpoint))).await {
             match error {
                 StoreError::Transient(why) => tracing::warn!("beginning waits for the store: {why}"),

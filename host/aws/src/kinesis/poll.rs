@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::error::{StreamErrorKind, StreamError};
+use super::error::{StreamError, StreamErrorKind};
 use super::lineage::Shard;
 use super::position::IteratorPosition;
-use super::reader::{ReaderContext, Backoff, RecordChunk};
+use super::reader::{Backoff, ReaderContext, RecordChunk};
 
 /// Kinesis's limit for the records of an answer. Its other one is 10 MiB.
 const RECORDS_A_CALL: i32 = 10_000;
@@ -68,9 +68,12 @@ impl Poll {
             None => {
                 let request = stream.client.get_shard_iterator().stream_name(&stream.named.stream);
                 let answer = self.position.iterator(request.shard_id(&*self.shard.id)).send().await;
-                let answer = answer.map_err(|error| stream.named.classify(&self.doing("finding the place in"), &error))?;
+                let answer =
+                    answer.map_err(|error| stream.named.classify(&self.doing("finding the place in"), &error))?;
                 let iterator = answer.shard_iterator.ok_or_else(|| {
-                    stream.named.error(StreamErrorKind::Ambiguous, format_args!("there is no iterator for {}", self.shard.id))
+                    stream
+                        .named
+                        .error(StreamErrorKind::Ambiguous, format_args!("there is no iterator for {}", self.shard.id))
                 })?;
                 self.iterator.insert(iterator).clone()
             }

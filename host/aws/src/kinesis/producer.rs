@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use self::core::Core;
 use self::drive::Shared;
 use super::client::Stream;
-use super::error::{StreamErrorKind, StreamError};
+use super::error::{StreamError, StreamErrorKind};
 
 /// Kinesis's limit for the characters of a partition key.
 const KEY_CHARS: usize = 256;

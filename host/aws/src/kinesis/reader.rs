@@ -7,7 +7,7 @@ use aws_sdk_kinesis::types::{ChildShard, Record};
 
 use super::client::Stream;
 use super::config::{ConsumerKind, KinesisConfig};
-use super::error::{StreamErrorKind, StreamError};
+use super::error::{StreamError, StreamErrorKind};
 use super::fan_out::FanOut;
 use super::lineage::Shard;
 use super::poll::Poll;
@@ -58,7 +58,9 @@ impl ReaderContext {
         self.status.failed(&shard.id, throttled);
         match error.kind {
             // They are part of the day's work.
-            StreamErrorKind::Throttled | StreamErrorKind::ExpiredIterator => tracing::debug!(shard = &*shard.id, "{error}"),
+            StreamErrorKind::Throttled | StreamErrorKind::ExpiredIterator => {
+                tracing::debug!(shard = &*shard.id, "{error}")
+            }
             _ => tracing::warn!(shard = &*shard.id, "{error}; it is tried again"),
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_pipeline::Pipeline;
-use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint};
 use paceline_pipeline::model::SequenceNumber;
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint};
 use paceline_pipeline::store::{Store, StoreError};
 use paceline_pipeline::summary::Summary;
 use tokio::sync::mpsc;
@@ -17,15 +17,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::batcher::Batcher;
 use super::budget::{Budget, Permit};
 use super::config::timestamp;
 use super::consumer::{ConsumerError, Finished};
-use super::error::{StreamErrorKind, StreamError};
-use super::batcher::Batcher;
-use super::retention::{self, RetentionWindow};
+use super::error::{StreamError, StreamErrorKind};
 use super::lineage::Shard;
 use super::position::IteratorPosition;
-use super::reader::{ReaderContext, RecordChunk, Reader};
+use super::reader::{Reader, ReaderContext, RecordChunk};
+use super::retention::{self, RetentionWindow};
 use super::status::ShardState;
 
 /// How long a busy store is left alone before a batch is tried again as a whole; the pipeline has tried for its own

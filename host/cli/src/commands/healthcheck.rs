@@ -57,7 +57,8 @@ fn query(address: SocketAddr) -> std::io::Result<(u16, String)> {
     stream.take(ANSWER_BYTES).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
     let status = answer.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
-    let status = status.ok_or_else(|| std::io::Error::other("the answer is not HTTP: another program listens there"))?;
+    let status =
+        status.ok_or_else(|| std::io::Error::other("the answer is not HTTP: another program listens there"))?;
     Ok((status, answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned())))
 }
 

@@ -35,9 +35,8 @@ pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
     let file = arguments.config.config.display();
     let board = config.leaderboard.get(name).with_context(|| format!("{file}: there is no [leaderboard.{name}]"))?;
     let partition = board.partition.resolve(&arguments.class, arguments.race.as_deref());
-    let partition = partition.with_context(|| {
-        format!("{file}: [leaderboard.{name}] partition contains {{race}}: give --race R as well")
-    })?;
+    let partition = partition
+        .with_context(|| format!("{file}: [leaderboard.{name}] partition contains {{race}}: give --race R as well"))?;
     let runtime = runtime()?;
     let store = open_store(&config, &runtime)?;
     let items = runtime.block_on(store.list_partition(&partition))?;

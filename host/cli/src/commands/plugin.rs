@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Subcommand;
-use paceline_engine::{Component, Engine, Field, Limits, Output, LoadError, Role, Settings, Value};
+use paceline_engine::{Component, Engine, Field, Limits, LoadError, Output, Role, Settings, Value};
 
 use crate::report;
 

@@ -53,11 +53,7 @@ pub(crate) fn table(arguments: &Arguments) -> anyhow::Result<()> {
                     _ => Billing::OnDemand,
                 };
                 create(&client, dynamodb, billing).await?;
-                report::print_line(&format!(
-                    "the tables {} and {} exist",
-                    dynamodb.table,
-                    dynamodb.dead_letter_table()
-                ))
+                report::print_line(&format!("the tables {} and {} exist", dynamodb.table, dynamodb.dead_letter_table()))
             }
             Action::Check { .. } => {
                 let differences = check(&client, dynamodb).await?;

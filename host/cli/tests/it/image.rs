@@ -75,16 +75,21 @@ fn exec(said: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_image_has_a_version_and_rust_is_new_enough() {
+fn every_image_has_a_version_and_rust_is_the_pinned_one() {
     let stages = stages();
     let named = |name: &str| stages.iter().any(|stage| stage.name == name);
     for stage in stages.iter().filter(|stage| !named(&stage.from)) {
         let (_, tag) = stage.from.split_once(':').unwrap_or_else(|| panic!("{} has no tag", stage.from));
         assert!(!tag.contains("latest") && !tag.contains('$'), "{}", stage.from);
     }
-    let cargo = read("Cargo.toml");
-    let wanted = cargo.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
-    assert_eq!(stages[0].from, format!("rust:{wanted}-bookworm"));
+    let value = |file: &str, key: &str| {
+        let text = read(file);
+        text.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim_matches([' ', '=', '"']).to_owned()
+    };
+    let toolchain = value("rust-toolchain.toml", "channel");
+    assert_eq!(stages[0].from, format!("rust:{toolchain}-bookworm"));
+    let oldest = value("Cargo.toml", "rust-version");
+    assert!(toolchain == oldest || toolchain.starts_with(&format!("{oldest}.")), "{toolchain}, {oldest}");
 }
 
 #[test]

@@ -78,9 +78,7 @@ impl BoundRulebook {
             for (name, template) in &rule.attributes {
                 let attribute = match template.sole_field() {
                     Some(pointer) => BoundAttribute::Value(constrain(pointer, FieldConstraint::Scalar)),
-                    None => {
-                        BoundAttribute::Text(parts(template, |pointer| constrain(pointer, FieldConstraint::Word)))
-                    }
+                    None => BoundAttribute::Text(parts(template, |pointer| constrain(pointer, FieldConstraint::Word))),
                 };
                 attributes.push((Arc::from(name.as_str()), attribute));
             }

@@ -64,4 +64,3 @@ impl Catalog {
         self.active.iter().map(|(race_type, version)| (race_type.clone(), *version)).collect()
     }
 }
-

@@ -264,7 +264,7 @@ where = { "/event" = "final" }
             ("{/racerId}\" }\nattributes", "{/racerId\" }\nattributes", "a `{` that is never closed"),
             ("dedup = \"sequence\"", "dedup = \"seqence\"", "Did you mean `sequence`?"),
             ("PK = \"class-{/classId}\"", "PK = \"race-{/raceId}\"", "two [[aggregate]] have the key"),
-            ("SK = \"racer-{/racerId}\" }\nfence", "SKU = \"x\" }\nfence", "unknown field `SKU`"),
+            ("SK = \"racer-{/racerId}\" }\ndedup", "SKU = \"x\" }\ndedup", "unknown field `SKU`"),
         ];
         for (from, to, message) in cases {
             assert!(BOOK.contains(from), "{from}");

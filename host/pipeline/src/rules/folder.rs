@@ -173,11 +173,7 @@ impl RulebookFolder {
     }
 
     /// Registers earlier versions, for races that began with them on any host.
-    fn register_earlier(
-        &mut self,
-        greatest: &BTreeMap<String, (u64, PathBuf)>,
-        events: &mut Vec<RulebookEvent>,
-    ) {
+    fn register_earlier(&mut self, greatest: &BTreeMap<String, (u64, PathBuf)>, events: &mut Vec<RulebookEvent>) {
         let mut registered = Vec::new();
         for (file, seen) in &self.seen {
             let Some(document) = &seen.document else { continue };
@@ -185,8 +181,7 @@ impl RulebookFolder {
             if !earlier || self.registered.contains(&seen.bytes) {
                 continue;
             }
-            let added =
-                self.resolved(document).and_then(|document| self.rulebooks.registry().add_rulebook(&document));
+            let added = self.resolved(document).and_then(|document| self.rulebooks.registry().add_rulebook(&document));
             if let Err(reason) = added {
                 events.push(RulebookEvent::Refused { file: file.clone(), reason });
             }
@@ -225,9 +220,7 @@ fn resolve(plugins: &BTreeMap<String, PathBuf>, rulebooks: &Rulebooks, name: &st
         let nearest =
             known.iter().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
         let advice = nearest.map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"));
-        RulebookError::MissingPlugin(format!(
-            "there is no plugin `{name}` in the configuration's [plugins]{advice}"
-        ))
+        RulebookError::MissingPlugin(format!("there is no plugin `{name}` in the configuration's [plugins]{advice}"))
     })?;
     let bytes = fs::read(file).map_err(|source| RulebookError::PluginFile {
         name: name.to_owned(),

@@ -60,12 +60,8 @@ async fn resolve_unknown<S: PinStore>(
         let rulebook = &catalog.active(&key.race_type).expect("records were routed by it").rulebook;
         Pin { version: rulebook.document.version, rulebook: *rulebook.digest.as_bytes() }
     };
-    let fresh: Vec<(PinKey, Pin)> = keys
-        .iter()
-        .zip(&found)
-        .filter(|(_, pin)| pin.is_none())
-        .map(|(key, _)| (key.clone(), active(key)))
-        .collect();
+    let fresh: Vec<(PinKey, Pin)> =
+        keys.iter().zip(&found).filter(|(_, pin)| pin.is_none()).map(|(key, _)| (key.clone(), active(key))).collect();
     if !fresh.is_empty() {
         let mut written = budget.retry(|| store.put_pins(&fresh)).await?.into_iter();
         found.iter_mut().filter(|pin| pin.is_none()).for_each(|pin| *pin = written.next());

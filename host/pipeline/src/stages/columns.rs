@@ -103,7 +103,9 @@ impl ColumnBuilder<'_> {
                     let found = value(record);
                     match (self.projected.rows.text(self.projected.batch, found), &input.default) {
                         (Some(text), _) => texts.push(text),
-                        (None, Some(Value::Text(default))) if matches!(found, FieldValue::Missing | FieldValue::Null) => {
+                        (None, Some(Value::Text(default)))
+                            if matches!(found, FieldValue::Missing | FieldValue::Null) =>
+                        {
                             texts.push(default.as_bytes());
                         }
                         _ => {
@@ -140,7 +142,8 @@ impl ColumnBuilder<'_> {
     }
 
     fn reject(&mut self, input: &InputColumn, row: usize, record: u32, found: FieldValue) {
-        let record_lacks = |name: &str| Reason::new(Cause::MissingField, format!("the record has no `{name}`")).at(name);
+        let record_lacks =
+            |name: &str| Reason::new(Cause::MissingField, format!("the record has no `{name}`")).at(name);
         let reason = match &input.source {
             InputSource::Field(pointer) => {
                 mismatch(self.projected.batch, record, pointer, found, with_article(input.kind))

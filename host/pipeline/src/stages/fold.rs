@@ -270,7 +270,8 @@ impl<'f, 'a, 'c> Folding<'f, 'a, 'c> {
             match context.store.check_item(&key, &item) {
                 Ok(()) => writes.push((at, Write { key, expected, item })),
                 Err(why) => {
-                    let reason = self.work.reason(call, Cause::BadGroup, format!("the item {key} {why}"));
+                    let reason =
+                        self.work.reason(call, Cause::BadGroup, format!("the item {key} can't be stored: {why}"));
                     self.reject_group(at, &reason);
                 }
             }

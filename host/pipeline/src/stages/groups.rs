@@ -162,3 +162,61 @@ fn same_integers(parts: &[BoundPart], fields: &ProjectedRows, one: u32, other: u
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::rules::Template;
+
+    fn groups<'c>() -> Groups<'c> {
+        Groups {
+            keys: Vec::new(),
+            calls: Vec::new(),
+            templates: Vec::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    fn row(record: u32, group: u32) -> GroupRow {
+        GroupRow { record, row: record, group, ordinal: 0 }
+    }
+
+    #[test]
+    fn a_record_is_found_in_all_of_its_groups() {
+        let mut groups = groups();
+        let template = KeyTemplate { partition: Template::parse("p").unwrap(), sort: Template::parse("s").unwrap() };
+        let interned = ["race", "class"].map(|partition| groups.intern(partition, "racer-1", &template));
+        assert_eq!(interned, [0, 1]);
+        groups.calls = vec![
+            Call { record_batch: 0, aggregate: 0, rows: vec![row(2, 0), row(5, 0)] },
+            Call { record_batch: 0, aggregate: 1, rows: vec![row(5, 1)] },
+        ];
+        let partitions = |record, holds: fn(&GroupRow) -> bool| -> Vec<String> {
+            groups.of_record(record, holds).into_iter().map(|key| key.partition).collect()
+        };
+        assert_eq!(partitions(5, |_| true), ["race", "class"]);
+        assert_eq!(partitions(5, |row| row.group == 1), ["class"]);
+        assert_eq!(partitions(3, |_| true), [""; 0]);
+        assert_eq!(groups.first_record(), Some(2));
+    }
+
+    proptest! {
+        /// A group for each pair of texts, the same at each time, whatever the texts are.
+        #[test]
+        fn equal_keys_are_one_group(keys in prop::collection::vec(("[ab]{0,2}", "[ab]{0,2}"), 0..60)) {
+            let template = KeyTemplate { partition: Template::parse("p").unwrap(), sort: Template::parse("s").unwrap() };
+            let mut groups = groups();
+            let found: Vec<u32> = keys.iter().map(|(partition, sort)| groups.intern(partition, sort, &template)).collect();
+            for (at, (partition, sort)) in keys.iter().enumerate() {
+                let key = &groups.keys[found[at] as usize];
+                prop_assert_eq!((&key.partition, &key.sort), (partition, sort));
+                for (other, key) in keys.iter().enumerate() {
+                    prop_assert_eq!(found[at] == found[other], keys[at] == *key);
+                }
+            }
+        }
+    }
+}

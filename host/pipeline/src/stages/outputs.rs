@@ -30,11 +30,7 @@ pub(crate) fn attribute(bound: &BoundAttribute, projected: &ProjectedBatch<'_>, 
 }
 
 /// A group's outputs, by the names that the rulebook gives them.
-pub(crate) fn outputs(
-    aggregate: &LoadedAggregate,
-    columns: &[ColumnBuf],
-    group: usize,
-) -> Vec<(Arc<str>, Attribute)> {
+pub(crate) fn outputs(aggregate: &LoadedAggregate, columns: &[ColumnBuf], group: usize) -> Vec<(Arc<str>, Attribute)> {
     let named = aggregate.outputs.iter().zip(columns);
     named.filter_map(|(name, column)| output(column, group).map(|value| (Arc::clone(name), value))).collect()
 }

@@ -83,7 +83,8 @@ pub(crate) fn mismatch(batch: &Batch, record: u32, pointer: &Pointer, value: Fie
     };
     // `null` means that there is no value, as a missing member does.
     let cause = if value == FieldValue::Null { Cause::MissingField } else { Cause::WrongType };
-    let byte = explain::locate(batch.payload(record as usize), pointer).map_or(String::new(), |at| format!(" at byte {at}"));
+    let byte =
+        explain::locate(batch.payload(record as usize), pointer).map_or(String::new(), |at| format!(" at byte {at}"));
     Reason::new(cause, format!("the field `{pointer}` is {found}{byte}, not {wanted}")).at(pointer)
 }
 

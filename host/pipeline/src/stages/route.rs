@@ -58,7 +58,7 @@ pub(crate) async fn route<S: PinStore>(
                         race_type: race_type.clone(),
                         value,
                         version: pin.version,
-                        source,
+                        source: Box::new(source),
                     })?;
                     complete = false;
                 }
@@ -124,11 +124,7 @@ fn by_route<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_>) -> 
 }
 
 /// A record's route, and its pinned field.
-fn route_of(
-    projected: &ProjectedBatch<'_>,
-    record: u32,
-    race_type: FieldValue,
-) -> Result<(Route, FieldValue), Reason> {
+fn route_of(projected: &ProjectedBatch<'_>, record: u32, race_type: FieldValue) -> Result<(Route, FieldValue), Reason> {
     let ProjectedBatch { batch, catalog, rows } = projected;
     let word = |value: FieldValue, field: FieldIndex| {
         let mut text = String::new();

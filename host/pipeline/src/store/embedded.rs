@@ -6,9 +6,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{
-    CheckpointStore, DeadLetterStore, GroupStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome,
-};
+use super::{CheckpointStore, DeadLetterStore, GroupStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome};
 use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 const ITEMS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("items");
@@ -212,7 +210,9 @@ impl CheckpointStore for EmbeddedStore {
     }
 
     async fn flush(&self) -> Result<(), StoreError> {
-        self.transact(Durability::Immediate, |transaction| transaction.open_table(CHECKPOINTS).map(drop).map_err(Into::into))
+        self.transact(Durability::Immediate, |transaction| {
+            transaction.open_table(CHECKPOINTS).map(drop).map_err(Into::into)
+        })
     }
 }
 

@@ -64,7 +64,7 @@ impl Error for StoreFailure {
     }
 }
 
-/// The store can't hold an item. The text completes "the item KEY …".
+/// The store can't hold an item. The text is the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UnstorableItem(pub String);

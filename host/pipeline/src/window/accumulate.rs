@@ -75,8 +75,9 @@ fn fold_rows<'c, S>(
             let record_batch = &record_batches[call.record_batch];
             let mut known = Known::new(window, record_batch.rulebook, call);
             let candidates = call.rows.iter().filter(|row| !gone.contains(&row.record));
-            let (new, held): (Vec<GroupRow>, Vec<GroupRow>) = candidates
-                .partition(|row| known.is_new(&groups.keys[row.group as usize], batch.records[row.record as usize].position, row));
+            let (new, held): (Vec<GroupRow>, Vec<GroupRow>) = candidates.partition(|row| {
+                known.is_new(&groups.keys[row.group as usize], batch.records[row.record as usize].position, row)
+            });
             duplicates += held.len() as u64;
             if !new.is_empty() {
                 let rows = fold_alone(context, record_batch, call, new, &mut failed)?;

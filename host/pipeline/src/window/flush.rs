@@ -57,7 +57,7 @@ impl<S: Store> Pipeline<S> {
             self.rulebooks().load_pinned(race_type, pin).map_err(|source| PipelineError::Window {
                 race_type: race_type.clone(),
                 version: *version,
-                source,
+                source: Box::new(source),
             })?;
         }
         Ok(self.rulebooks().catalog())
@@ -179,7 +179,7 @@ impl<'a> WindowFlush<'a> {
             match context.store.check_item(&delta.key, &item) {
                 Ok(()) => writes.push((group, Write { key: delta.key.clone(), expected, item })),
                 Err(why) => {
-                    let why = format!("the item {} {why}", delta.key);
+                    let why = format!("the item {} can't be stored: {why}", delta.key);
                     self.letters.push(self.letter(delta, Cause::BadGroup, &why));
                 }
             }
@@ -194,16 +194,13 @@ impl<'a> WindowFlush<'a> {
         let hex = |state: &[u8]| state.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let (position, rows): (RecordPosition, Vec<_>) = match &delta.deltas {
             Deltas::Positions(deltas) => {
-                let row = |(position, state): &(RecordPosition, Vec<u8>)| {
-                    serde_json::json!({ "sequence": position.sequence.to_string(), "state": hex(state) })
-                };
+                let row = |(position, state): &(RecordPosition, Vec<u8>)| serde_json::json!({ "sequence": position.sequence.to_string(), "state": hex(state) });
                 let first = deltas.first().map(|(position, _)| *position);
                 (first.unwrap_or_default(), deltas.iter().map(row).collect())
             }
             Deltas::Ordinals(deltas) => {
-                let row = |(ordinal, state): &(i64, Vec<u8>)| {
-                    serde_json::json!({ "ordinal": ordinal, "state": hex(state) })
-                };
+                let row =
+                    |(ordinal, state): &(i64, Vec<u8>)| serde_json::json!({ "ordinal": ordinal, "state": hex(state) });
                 (RecordPosition::default(), deltas.iter().map(row).collect())
             }
         };

@@ -1,4 +1,4 @@
-//! One instance of a function: its process, and the runtime API that it talks to.
+//! One instance of a function: its process, and the runtime API that it uses.
 
 use std::convert::Infallible;
 use std::process::Stdio;
@@ -19,49 +19,46 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
+use super::configuration::{ACCOUNT, Configuration, REGION};
+use super::invocation::{Invocation, MAX_RESPONSE_BYTES};
 use super::logs::Logs;
-use super::{ACCOUNT, Configuration, Invocation, MAX_RESPONSE_BYTES, REGION};
 
-/// The version of the runtime API, as its paths name it.
+/// The prefix of the runtime API's paths.
 const API: &str = "/2018-06-01/runtime/";
 
-/// An invocation on its way to the function.
+/// An event for the instance.
 #[derive(Debug)]
-pub(super) struct Job {
-    /// The event.
+pub(super) struct Assignment {
     pub(super) event: Bytes,
-    /// How long the function may take.
     pub(super) timeout: Duration,
-    /// Told when the function takes the event.
-    pub(super) begun: oneshot::Sender<()>,
-    /// Told what came of it.
+    /// Notified when the function takes the event.
+    pub(super) started: oneshot::Sender<()>,
     pub(super) outcome: oneshot::Sender<Invocation>,
 }
 
-/// One process.
 #[derive(Debug)]
 pub(super) struct Instance {
     arn: String,
     pid: Option<u32>,
     api: Mutex<RuntimeApi>,
-    /// There is a job on the desk.
+    /// Notified by an assignment.
     assigned: Notify,
-    /// The process shall be killed.
+    /// Notified to kill the process.
     kill: Notify,
-    /// The process has ended.
+    /// Whether the process has ended.
     dead: watch::Receiver<bool>,
 }
 
-/// What the instance is doing.
+/// The state of the runtime API.
 #[derive(Debug, Default)]
 struct RuntimeApi {
-    /// It belongs to a caller.
+    /// A caller has reserved the instance.
     reserved: bool,
-    /// It could not be set up and is about to be killed.
+    /// The function reported an initialization error; the instance is about to be killed.
     failed: bool,
     /// The function has not asked for it yet.
-    waiting: Option<Job>,
-    /// The function is at work on it.
+    waiting: Option<Assignment>,
+    /// The function has taken it and not responded yet.
     in_flight: Option<PendingInvocation>,
 }
 
@@ -73,14 +70,15 @@ struct PendingInvocation {
 }
 
 impl Instance {
-    /// Starts a process, reserved for the caller. Must run on the thread that the process shall die with.
+    /// Starts a process that the caller has reserved. The process dies with the thread that this runs on.
     pub(super) async fn start(configuration: &Configuration, number: usize, logs: Arc<Logs>) -> io::Result<Arc<Self>> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let mut child = command(configuration, number, &listener.local_addr()?.to_string()).spawn()?;
-        let (stdout, stderr) = (child.stdout.take().expect("it is piped"), child.stderr.take().expect("it is piped"));
-        let of_stderr = logs.clone();
+        let (stdout, stderr) =
+            (child.stdout.take().expect("a piped stdout"), child.stderr.take().expect("a piped stderr"));
+        let stderr_logs = logs.clone();
         tokio::spawn(async move { logs.collect(stdout).await });
-        tokio::spawn(async move { of_stderr.collect(stderr).await });
+        tokio::spawn(async move { stderr_logs.collect(stderr).await });
         let (died, dead) = watch::channel(false);
         let instance = Arc::new(Self {
             arn: format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", configuration.name),
@@ -93,9 +91,9 @@ impl Instance {
         let server = tokio::spawn(serve(listener, instance.clone()));
         let watched = instance.clone();
         tokio::spawn(async move {
-            watched.outlive(child).await;
+            watched.wait_for_exit(child).await;
             server.abort();
-            // The instance itself holds a receiver.
+            // It can't fail: the instance itself holds a receiver.
             let _ = died.send(true);
         });
         Ok(instance)
@@ -105,7 +103,7 @@ impl Instance {
         self.api.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reserves it, if it is idle and alive.
+    /// Reserves the instance; whether it was idle and alive.
     pub(super) fn reserve(&self) -> bool {
         let mut api = self.api();
         let free = !api.reserved && !self.is_dead();
@@ -113,19 +111,19 @@ impl Instance {
         free
     }
 
-    /// Makes it idle, unless it failed.
+    /// Ends the reservation, unless the initialization failed.
     pub(super) fn free(&self) {
         let mut api = self.api();
         api.reserved = api.failed;
     }
 
-    /// Gives it a job: the function gets it when it next asks.
-    pub(super) fn assign(&self, job: Job) {
-        self.api().waiting = Some(job);
+    /// Assigns an event: the function gets it when it next asks for one.
+    pub(super) fn assign(&self, assignment: Assignment) {
+        self.api().waiting = Some(assignment);
         self.assigned.notify_one();
     }
 
-    /// How long its threads have run on a processor, by the kernel's count in nanoseconds.
+    /// The processor time of its threads, which the kernel counts in nanoseconds.
     pub(super) fn processor_time(&self) -> Duration {
         let tasks = self.pid.and_then(|pid| std::fs::read_dir(format!("/proc/{pid}/task")).ok());
         let nanoseconds = tasks.into_iter().flatten().filter_map(|task| {
@@ -135,23 +133,22 @@ impl Instance {
         Duration::from_nanos(nanoseconds.sum())
     }
 
-    /// Since when the function has been at work.
+    /// The time at which the function took the event in flight.
     pub(super) fn busy_since(&self) -> Option<Instant> {
         self.api().in_flight.as_ref().filter(|_| !self.is_dead()).map(|pending| pending.since)
     }
 
-    /// Whether the process has ended.
     pub(super) fn is_dead(&self) -> bool {
         *self.dead.borrow()
     }
 
     /// Waits until the process has ended.
     pub(super) async fn dead(&self) {
-        // An error says that the watching task is gone, and with it the process.
+        // It fails only if the task that waits for the process is gone, and the process with it.
         let _ = self.dead.clone().wait_for(|dead| *dead).await;
     }
 
-    /// Kills the process and waits until it has ended; whether it was alive.
+    /// Kills the process and waits for its end; whether it was alive.
     pub(super) async fn kill(&self) -> bool {
         let alive = !self.is_dead();
         self.kill.notify_one();
@@ -159,26 +156,28 @@ impl Instance {
         alive
     }
 
-    /// Waits until the process has ended, and kills it when asked to.
-    async fn outlive(&self, mut child: Child) {
+    /// Waits until the process has ended, or kills it when notified.
+    async fn wait_for_exit(&self, mut child: Child) {
         tokio::select! {
             _ = child.wait() => (),
             () = self.kill.notified() => {
-                // It fails only where the process has ended by itself.
+                // It fails only if the process has ended by itself.
                 let _ = child.kill().await;
             }
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
         let Some(path) = head.uri.path().strip_prefix(API) else {
-            return refuse(StatusCode::NOT_FOUND, "no such path");
+            return error_response(StatusCode::NOT_FOUND, "the runtime API has no such path");
         };
         if (&head.method, path) == (&Method::GET, "invocation/next") {
             return self.next().await;
         }
-        let Ok(body) = body.collect().await else { return refuse(StatusCode::BAD_REQUEST, "the body broke off") };
+        let Ok(body) = body.collect().await else {
+            return error_response(StatusCode::BAD_REQUEST, "the body is incomplete");
+        };
         let body = body.to_bytes();
         let parts: Vec<_> = path.split('/').collect();
         match (head.method, &parts[..]) {
@@ -189,35 +188,35 @@ impl Instance {
                 );
                 let error = json!({"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"});
                 match self.finish(id, Invocation::FunctionError(error)) {
-                    true => refuse(StatusCode::PAYLOAD_TOO_LARGE, &message),
-                    false => unknown(id),
+                    true => error_response(StatusCode::PAYLOAD_TOO_LARGE, &message),
+                    false => unknown_invocation(id),
                 }
             }
-            (Method::POST, ["invocation", id, "response"]) => accept(self.finish(id, read_response(&body)), id),
+            (Method::POST, ["invocation", id, "response"]) => accepted(self.finish(id, parse_response(&body)), id),
             (Method::POST, ["invocation", id, "error"]) => {
-                accept(self.finish(id, Invocation::FunctionError(read_error(&body))), id)
+                accepted(self.finish(id, Invocation::FunctionError(parse_error(&body))), id)
             }
-            (method, _) => refuse(StatusCode::NOT_FOUND, &format!("the runtime API has no {method} {path}")),
+            (method, _) => error_response(StatusCode::NOT_FOUND, &format!("the runtime API has no {method} {path}")),
         }
     }
 
-    /// Holds the request until there is a job.
+    /// Blocks the request until there is an assignment.
     async fn next(&self) -> Response<Full<Bytes>> {
-        let job = loop {
+        let assignment = loop {
             let assigned = self.assigned.notified();
             let waiting = self.api().waiting.take();
             match waiting {
-                Some(job) => break job,
+                Some(assignment) => break assignment,
                 None => assigned.await,
             }
         };
         let id = request_id();
-        let deadline = SystemTime::now() + job.timeout;
+        let deadline = SystemTime::now() + assignment.timeout;
         let deadline = deadline.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
-        let pending = PendingInvocation { request_id: id.clone(), since: Instant::now(), outcome: job.outcome };
+        let pending = PendingInvocation { request_id: id.clone(), since: Instant::now(), outcome: assignment.outcome };
         self.api().in_flight = Some(pending);
-        // The caller is gone only where its thread has panicked.
-        let _ = job.begun.send(());
+        // The receiver is gone only if the caller's thread has panicked.
+        let _ = assignment.started.send(());
         let trace = format!("Root=1-{:08x}-{:024x};Sampled=0", deadline / 1_000, fastrand::u128(..1 << 96));
         Response::builder()
             .header("content-type", "application/json")
@@ -225,35 +224,35 @@ impl Instance {
             .header("lambda-runtime-deadline-ms", deadline.to_string())
             .header("lambda-runtime-invoked-function-arn", &self.arn)
             .header("lambda-runtime-trace-id", trace)
-            .body(Full::new(job.event))
-            .expect("these headers are plain text")
+            .body(Full::new(assignment.event))
+            .expect("headers of plain text")
     }
 
-    /// Ends the job in flight; whether it had that id.
+    /// Finishes the invocation in flight; whether it has this id.
     fn finish(&self, request_id: &str, outcome: Invocation) -> bool {
         let pending = self.api().in_flight.take_if(|pending| pending.request_id == request_id);
         let known = pending.is_some();
         if let Some(pending) = pending {
-            // The caller is gone only where its thread has panicked.
+            // The receiver is gone only if the caller's thread has panicked.
             let _ = pending.outcome.send(outcome);
         }
         known
     }
 
-    /// The function could not be set up: the job that it was started for fails, and the instance is of no more use.
+    /// The function failed to initialize: its invocation fails, and the instance is killed.
     fn fail_init(&self, body: &[u8]) -> Response<Full<Bytes>> {
         let mut api = self.api();
         api.failed = true;
-        if let Some(job) = api.waiting.take() {
-            // The caller is gone only where its thread has panicked.
-            let _ = job.outcome.send(Invocation::FunctionError(read_error(body)));
+        if let Some(assignment) = api.waiting.take() {
+            // The receiver is gone only if the caller's thread has panicked.
+            let _ = assignment.outcome.send(Invocation::FunctionError(parse_error(body)));
         }
         self.kill.notify_one();
-        accept(true, "")
+        accepted(true, "")
     }
 }
 
-/// The command of an instance whose runtime API listens at `api`.
+/// The command that starts an instance whose runtime API listens at `api`.
 fn command(configuration: &Configuration, number: usize, api: &str) -> Command {
     let Configuration { name, bootstrap, task_root, memory_mb, environment, .. } = configuration;
     let mut command = Command::new("setpriv");
@@ -279,53 +278,53 @@ fn command(configuration: &Configuration, number: usize, api: &str) -> Command {
 /// Serves the runtime API until it is aborted.
 async fn serve(listener: TcpListener, instance: Arc<Instance>) {
     let mut connections = tokio::task::JoinSet::new();
-    // Accepting fails where the machine is out of file descriptors; the instance then times out.
+    // Accepting fails if no file descriptor is free; the instance then times out.
     while let Ok((stream, _)) = listener.accept().await {
         let instance = instance.clone();
         connections.spawn(async move {
-            let answer = service_fn(|request| async { Ok::<_, Infallible>(instance.answer(request).await) });
-            // A connection breaks off when the process dies, which is noticed elsewhere.
-            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+            let service = service_fn(|request| async { Ok::<_, Infallible>(instance.respond(request).await) });
+            // A connection breaks when the process dies, which `wait_for_exit` handles.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
 
-fn accept(known: bool, request_id: &str) -> Response<Full<Bytes>> {
+fn accepted(known: bool, request_id: &str) -> Response<Full<Bytes>> {
     match known {
-        true => respond(StatusCode::ACCEPTED, json!({"status": "OK"})),
-        false => unknown(request_id),
+        true => json_response(StatusCode::ACCEPTED, json!({"status": "OK"})),
+        false => unknown_invocation(request_id),
     }
 }
 
-fn unknown(request_id: &str) -> Response<Full<Bytes>> {
-    refuse(StatusCode::BAD_REQUEST, &format!("there is no invocation {request_id} in flight"))
+fn unknown_invocation(request_id: &str) -> Response<Full<Bytes>> {
+    error_response(StatusCode::BAD_REQUEST, &format!("no invocation {request_id} is in flight"))
 }
 
-fn refuse(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
-    respond(status, json!({"errorMessage": message, "errorType": status.canonical_reason()}))
+fn error_response(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+    json_response(status, json!({"errorMessage": message, "errorType": status.canonical_reason()}))
 }
 
-fn respond(status: StatusCode, body: Value) -> Response<Full<Bytes>> {
+fn json_response(status: StatusCode, body: Value) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.to_string().into()));
     *response.status_mut() = status;
     response
 }
 
-/// The function's answer. Lambda hands on any bytes; an event source mapping can't read what is no JSON.
-fn read_response(body: &[u8]) -> Invocation {
+/// The function's response. Lambda returns any bytes; an event source mapping needs JSON.
+fn parse_response(body: &[u8]) -> Invocation {
     if body.is_empty() {
         return Invocation::Ok(Value::Null);
     }
     match serde_json::from_slice(body) {
         Ok(value) => Invocation::Ok(value),
         Err(error) => {
-            let message = format!("the response is no JSON: {error}");
+            let message = format!("the response is not JSON: {error}");
             Invocation::FunctionError(json!({"errorMessage": message, "errorType": "Runtime.InvalidResponse"}))
         }
     }
 }
 
-fn read_error(body: &[u8]) -> Value {
+fn parse_error(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|_| json!({"errorMessage": String::from_utf8_lossy(body)}))
 }
 

@@ -1,4 +1,4 @@
-//! What the instances of a function print.
+//! The output of a function's instances.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -6,31 +6,31 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 
-/// Bytes that are kept; the oldest lines go first. A test prints far less; a function in a loop would fill the memory.
-const KEPT_BYTES: usize = 16 << 20;
-/// Bytes of a line; a longer one is cut into several. Lambda cuts at 256 KB, too.
-const LINE_BYTES: u64 = 256 << 10;
+/// The bytes to keep; the oldest lines are dropped. A test prints far less; a function in a loop would fill the memory.
+const MAX_BYTES: usize = 16 << 20;
+/// The bytes of a line; a longer one is split. Lambda splits at 256 KB, too.
+const MAX_LINE_BYTES: u64 = 256 << 10;
 
-/// The latest lines of all instances, in the order of their coming.
+/// The latest lines of all instances, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
-    lines: Mutex<Lines>,
+    lines: Mutex<LogLines>,
     grown: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Lines {
+struct LogLines {
     lines: VecDeque<String>,
     bytes: usize,
 }
 
 impl Logs {
-    /// Takes lines until the stream ends.
+    /// Reads lines until the stream ends.
     pub(super) async fn collect(&self, stream: impl AsyncRead + Unpin) {
         let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
-        // A stream that can't be read has ended: its process is dead.
-        while (&mut stream).take(LINE_BYTES).read_until(b'\n', &mut line).await.is_ok_and(|bytes| bytes > 0) {
+        // A read error means that the process is dead.
+        while (&mut stream).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await.is_ok_and(|bytes| bytes > 0) {
             self.push(String::from_utf8_lossy(line.trim_ascii_end()).into_owned());
             line.clear();
         }
@@ -40,7 +40,7 @@ impl Logs {
         let mut kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         kept.bytes += line.len();
         kept.lines.push_back(line);
-        while kept.bytes > KEPT_BYTES
+        while kept.bytes > MAX_BYTES
             && let Some(oldest) = kept.lines.pop_front()
         {
             kept.bytes -= oldest.len();
@@ -55,7 +55,7 @@ impl Logs {
 
     pub(super) fn wait_for(&self, text: &str, timeout: Duration) -> bool {
         let kept = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = |kept: &mut Lines| !kept.lines.iter().any(|line| line.contains(text));
+        let missing = |kept: &mut LogLines| !kept.lines.iter().any(|line| line.contains(text));
         let waited = self.grown.wait_timeout_while(kept, timeout, missing).unwrap_or_else(PoisonError::into_inner);
         !waited.1.timed_out()
     }

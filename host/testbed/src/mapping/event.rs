@@ -7,39 +7,40 @@ use serde_json::Value;
 use crate::lambda::{ACCOUNT, REGION};
 use crate::stream::StreamRecord;
 
-/// What an event says besides its records, with a tumbling window.
+/// The fields of an event that a tumbling window adds.
 pub(super) struct Window<'a> {
     /// Seconds since 1970.
     pub(super) start: i64,
     /// Seconds since 1970.
     pub(super) end: i64,
-    /// What the last answer handed on.
+    /// The state of the last response.
     pub(super) state: &'a Value,
     pub(super) is_final: bool,
     pub(super) terminated_early: bool,
 }
 
-/// What is the same for all records of a shard.
-pub(super) struct Source<'a> {
-    pub(super) shard_id: &'a str,
+/// The shard of the records.
+pub(super) struct ShardRef<'a> {
+    pub(super) id: &'a str,
+    /// The stream's ARN.
     pub(super) arn: &'a str,
 }
 
-/// An event of the first records, as many as fit into `limit` bytes, and how many they are.
+/// An event with the first of these records, as many as fit into `limit` bytes; the number of those records.
 pub(super) fn write(
-    source: &Source<'_>,
+    shard: &ShardRef<'_>,
     records: &[&StreamRecord],
     window: Option<&Window<'_>>,
     limit: usize,
 ) -> (Vec<u8>, usize) {
-    let tail = tail(source, window);
-    // The same behind each record's own fields; written once, because a batch has up to 10,000 records.
+    let tail = tail(shard, window);
+    // It is the same for all records, of which a batch has up to 10,000.
     let common = format!(
         concat!(
             r#"","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::{}:role/paceline","#,
             r#""awsRegion":"{}","eventSourceARN":"{}"}}"#
         ),
-        ACCOUNT, REGION, source.arn
+        ACCOUNT, REGION, shard.arn
     );
     let mut event = br#"{"Records":["#.to_vec();
     let mut written = 0;
@@ -57,7 +58,7 @@ pub(super) fn write(
         event.extend_from_slice(br#"","approximateArrivalTimestamp":"#);
         json(&mut event, &(record.arrival_ms as f64 / 1_000.0));
         event.extend_from_slice(br#"},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":""#);
-        event.extend_from_slice(source.shard_id.as_bytes());
+        event.extend_from_slice(shard.id.as_bytes());
         event.push(b':');
         event.extend_from_slice(record.sequence.as_bytes());
         event.extend_from_slice(common.as_bytes());
@@ -71,35 +72,34 @@ pub(super) fn write(
     (event, written)
 }
 
-fn tail(source: &Source<'_>, window: Option<&Window<'_>>) -> Vec<u8> {
+fn tail(shard: &ShardRef<'_>, window: Option<&Window<'_>>) -> Vec<u8> {
     let mut tail = b"]".to_vec();
     if let Some(Window { start, end, state, is_final, terminated_early }) = window {
         let (start, end) = (rfc3339(*start), rfc3339(*end));
-        write!(tail, r#","window":{{"start":"{start}","end":"{end}"}},"state":"#).expect("memory takes all");
+        write!(tail, r#","window":{{"start":"{start}","end":"{end}"}},"state":"#).expect("a write to memory");
         json(&mut tail, state);
-        let Source { shard_id, arn } = source;
         write!(
             tail,
             concat!(
                 r#","shardId":"{}","eventSourceARN":"{}","#,
                 r#""isFinalInvokeForWindow":{},"isWindowTerminatedEarly":{}"#
             ),
-            shard_id, arn, is_final, terminated_early
+            shard.id, shard.arn, is_final, terminated_early
         )
-        .expect("memory takes all");
+        .expect("a write to memory");
     }
     tail.push(b'}');
     tail
 }
 
 fn json(event: &mut Vec<u8>, value: &impl serde::Serialize) {
-    serde_json::to_writer(event, value).expect("text and numbers are always JSON, and memory takes all");
+    serde_json::to_writer(event, value).expect("JSON in memory");
 }
 
 /// `2021-05-05T18:51:00Z`, from seconds since 1970.
 fn rfc3339(seconds: i64) -> String {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Years begin in March, so that the leap day is the last; 400 years, an era, have 146,097 days.
+    // A year begins in March, so that the leap day is its last; an era of 400 years has 146,097 days.
     let days = days + 719_468;
     let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -120,8 +120,8 @@ mod tests {
 
     use super::*;
 
-    const SOURCE: Source<'_> =
-        Source { shard_id: "shardId-000000000006", arn: "arn:aws:kinesis:us-east-1:123456789012:stream/race" };
+    const SHARD: ShardRef<'_> =
+        ShardRef { id: "shardId-000000000006", arn: "arn:aws:kinesis:us-east-1:123456789012:stream/race" };
 
     fn record(data: &str) -> StreamRecord {
         StreamRecord {
@@ -138,7 +138,7 @@ mod tests {
         let state = json!({"1": 282});
         let (start, end) = (1_620_240_660, 1_620_240_675);
         let window = Window { start, end, state: &state, is_final: false, terminated_early: true };
-        let (event, written) = write(&SOURCE, &[&record], Some(&window), 6 << 20);
+        let (event, written) = write(&SHARD, &[&record], Some(&window), 6 << 20);
         assert_eq!(written, 1);
         let event: Value = serde_json::from_slice(&event).unwrap();
         let expected = json!({
@@ -188,12 +188,12 @@ mod tests {
         let records = vec![&record; 10_000];
         let quickest = (0..5).map(|_| {
             let start = Instant::now();
-            let (event, written) = write(&SOURCE, &records, None, 16 << 20);
+            let (event, written) = write(&SHARD, &records, None, 16 << 20);
             assert_eq!(written, 10_000);
             drop(event);
             start.elapsed()
         });
-        // The aim is 50 ms; other programs share the machine.
+        // The target is 50 ms; other programs share the machine.
         assert!(quickest.min().unwrap() < Duration::from_millis(100));
     }
 }

@@ -1,67 +1,75 @@
-//! The body of an answer: whole, or piece by piece as it comes.
+//! The body of a response: complete, or streamed.
 
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use hyper::Response;
 use hyper::body::{Body, Frame, SizeHint};
+use hyper::http::response;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
-/// The connection shall be reset.
-#[derive(Debug)]
-pub(super) struct Reset;
+/// A response whose body is complete.
+pub(super) type FullResponse = Response<Full<Bytes>>;
 
-impl std::fmt::Display for Reset {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("reset on purpose")
-    }
+/// The bytes of a complete body.
+pub(super) async fn into_parts(response: FullResponse) -> (response::Parts, Bytes) {
+    let (head, body) = response.into_parts();
+    let Ok(body) = body.collect().await;
+    (head, body.to_bytes())
 }
 
-impl std::error::Error for Reset {}
+/// The proxy resets the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the fault proxy resets the connection")]
+pub(super) struct ConnectionReset;
 
-/// What an answer carries.
-pub(super) enum AnswerBody {
-    Whole(Full<Bytes>),
-    /// It ends well when the sender is dropped, and badly when it sends so.
-    Pieces(Receiver<Result<Bytes, Reset>>),
+/// The body of a response.
+pub(super) enum ResponseBody {
+    Complete(Full<Bytes>),
+    /// It ends when the sender is dropped, and breaks off when the sender sends the error.
+    Stream(Receiver<Result<Bytes, ConnectionReset>>),
 }
 
-impl AnswerBody {
-    /// A body that the other half feeds.
-    pub(super) fn pieces() -> (Sender<Result<Bytes, Reset>>, Self) {
-        // One piece on its way: what the caller does not read stays with the service, as without a proxy.
+impl ResponseBody {
+    /// A streamed body and the sender that feeds it.
+    pub(super) fn stream() -> (Sender<Result<Bytes, ConnectionReset>>, Self) {
+        // Room for one chunk: what the caller does not read stays with the service, as without a proxy.
         let (sender, receiver) = channel(1);
-        (sender, Self::Pieces(receiver))
+        (sender, Self::Stream(receiver))
     }
 }
 
-impl Body for AnswerBody {
+impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Reset;
+    type Error = ConnectionReset;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Reset>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionReset>>> {
         match &mut *self {
-            Self::Whole(body) => {
+            Self::Complete(body) => {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 Poll::Ready(frame.map(|frame| frame.map_err(|never: Infallible| match never {})))
             }
-            Self::Pieces(pieces) => pieces.poll_recv(context).map(|piece| piece.map(|piece| piece.map(Frame::data))),
+            Self::Stream(chunks) => chunks.poll_recv(context).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(body) => body.is_end_stream(),
-            Self::Pieces(_) => false,
+            Self::Complete(body) => body.is_end_stream(),
+            Self::Stream(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(body) => body.size_hint(),
-            Self::Pieces(_) => SizeHint::default(),
+            Self::Complete(body) => body.size_hint(),
+            Self::Stream(_) => SizeHint::default(),
         }
     }
 }

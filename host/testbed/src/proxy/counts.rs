@@ -1,4 +1,4 @@
-//! What went through, and what capacity it took.
+//! What went through the proxy, and the capacity that it consumed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,59 +7,59 @@ use hyper::Version;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::faults::{Fate, Plan};
+use super::plan::{FaultPlan, InjectedFault};
 
-/// What a proxy has seen and done.
+/// The requests that a proxy received, and the faults that it injected.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
-    /// Requests that came in, by operation.
+    /// Requests received, by operation.
     pub by_operation: BTreeMap<String, u64>,
-    /// Requests that came in, by the version of HTTP that they came by: `HTTP/1.1`, `HTTP/2.0`.
+    /// Requests received, by HTTP version: `HTTP/1.1`, `HTTP/2.0`.
     pub by_version: BTreeMap<String, u64>,
-    /// What went wrong on purpose.
+    /// Injected faults.
     pub injected: Injected,
-    /// Write capacity that DynamoDB says it took, of requests that asked for `ReturnConsumedCapacity`. Those whose
-    /// answers were kept from the caller count too: the capacity is gone. Failed conditions are missing, for DynamoDB
-    /// does not say what they took.
+    /// Write capacity units that DynamoDB reported, of requests with `ReturnConsumedCapacity`. Requests whose responses
+    /// the caller did not get count, too: the capacity is consumed. Failed conditions do not count: DynamoDB does not
+    /// report their capacity.
     pub write_units: f64,
-    /// Likewise read capacity.
+    /// Read capacity units, counted the same way.
     pub read_units: f64,
 }
 
-/// Requests that met each kind of fault.
+/// The number of requests that met each fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Injected {
-    /// Refused as too many.
+    /// Throttled.
     pub throttles: u64,
-    /// Answered by a server error without having taken effect.
+    /// Answered by a server error and not forwarded.
     pub errors_before: u64,
-    /// Answered by a server error after having taken effect.
+    /// Forwarded, and answered by a server error.
     pub errors_after: u64,
     /// Not forwarded, and the connection reset.
     pub resets_before: u64,
-    /// Forwarded, and the connection reset without an answer.
+    /// Forwarded, and the connection reset without a response.
     pub resets_after: u64,
-    /// Made to wait.
+    /// Delayed.
     pub delays: u64,
-    /// Done in part.
+    /// Processed in part.
     pub partials: u64,
-    /// The keys, puts, deletes, statements and records that were given back undone, over all the requests done in part.
+    /// Keys, puts, deletes, statements and records that were returned as failed, over all requests processed in part.
     pub held_back: u64,
-    /// Requests, and records of a `PutRecords`, that a shard of Kinesis' had no room for.
+    /// Requests, and records of a `PutRecords`, that exceeded a Kinesis shard's limit.
     pub over_limit: u64,
-    /// Told that their iterator is too old.
+    /// Answered by `ExpiredIteratorException`.
     pub expired_iterators: u64,
-    /// Subscriptions cut in the middle.
+    /// Subscriptions that were cut.
     pub cut_subscriptions: u64,
-    /// Subscriptions ended in good order, as Kinesis does after five minutes.
+    /// Subscriptions that ended normally, as Kinesis's do after five minutes.
     pub ended_subscriptions: u64,
-    /// Subscriptions ended because their shard did, with its children.
+    /// Subscriptions that ended with their shard.
     pub ended_shards: u64,
 }
 
 impl Injected {
-    /// All requests that were not answered as the service would have on a good day: each but those that just waited,
-    /// and subscriptions, which got an answer first.
+    /// Requests that did not get the service's own response. Delays do not count, and neither do subscriptions, whose
+    /// response comes before the fault.
     pub fn total(&self) -> u64 {
         let errors = self.throttles + self.errors_before + self.errors_after + self.expired_iterators;
         errors + self.resets_before + self.resets_after + self.partials
@@ -67,56 +67,56 @@ impl Injected {
 }
 
 impl Counts {
-    /// The requests for an operation.
+    /// Requests received for an operation.
     pub fn requests(&self, operation: &str) -> u64 {
         self.by_operation.get(operation).copied().unwrap_or(0)
     }
 
-    /// All requests.
+    /// Requests received for all operations.
     pub fn total(&self) -> u64 {
         self.by_operation.values().sum()
     }
 
-    /// Counts a request. The how many-th it is.
-    pub(super) fn arrived(&mut self, operation: &str, version: Version) -> u64 {
-        count(&mut self.by_operation, operation);
-        count(&mut self.by_version, &format!("{version:?}"));
+    /// Counts a request; its number, from 1.
+    pub(super) fn begin(&mut self, operation: &str, version: Version) -> u64 {
+        increment(&mut self.by_operation, operation);
+        increment(&mut self.by_version, &format!("{version:?}"));
         self.total()
     }
 
-    /// Counts what will happen to a request, but for parts held back, which shows only when it is read.
-    pub(super) fn plan(&mut self, plan: &Plan) {
+    /// Counts the faults drawn for a request. [`Self::held_back`] counts the partial ones, which depend on its body.
+    pub(super) fn planned(&mut self, plan: &FaultPlan) {
         let injected = &mut self.injected;
         injected.delays += u64::from(plan.delay.is_some());
-        match plan.fate {
-            Fate::Forward => {}
-            Fate::Throttle => injected.throttles += 1,
-            Fate::ErrorBefore => injected.errors_before += 1,
-            Fate::ErrorAfter => injected.errors_after += 1,
-            Fate::ResetBefore => injected.resets_before += 1,
-            Fate::ResetAfter => injected.resets_after += 1,
+        match plan.fault {
+            InjectedFault::None => {}
+            InjectedFault::Throttle => injected.throttles += 1,
+            InjectedFault::ErrorBefore => injected.errors_before += 1,
+            InjectedFault::ErrorAfter => injected.errors_after += 1,
+            InjectedFault::ResetBefore => injected.resets_before += 1,
+            InjectedFault::ResetAfter => injected.resets_after += 1,
         }
     }
 
-    /// Counts a request done in part.
-    pub(super) fn held_back(&mut self, parts: usize) {
+    /// Counts a request that is processed in part, with so many entries returned as failed.
+    pub(super) fn held_back(&mut self, entries: usize) {
         self.injected.partials += 1;
-        self.injected.held_back += parts as u64;
+        self.injected.held_back += entries as u64;
     }
 
-    /// Adds the capacity that an answer speaks of.
-    pub(super) fn capacity(&mut self, operation: &str, request: &[u8], answer: &[u8]) {
+    /// Adds the capacity that a response reports.
+    pub(super) fn add_capacity(&mut self, operation: &str, request: &[u8], response: &[u8]) {
         #[derive(Deserialize)]
         struct Consumed {
             #[serde(rename = "ConsumedCapacity")]
             capacity: Option<Value>,
         }
-        let Ok(Consumed { capacity: Some(capacity) }) = serde_json::from_slice(answer) else { return };
+        let Ok(Consumed { capacity: Some(capacity) }) = serde_json::from_slice(response) else { return };
         let units: f64 = match &capacity {
             Value::Array(tables) => tables.iter().map(units).sum(),
             table => units(table),
         };
-        if writes(operation, request) {
+        if is_write(operation, request) {
             self.write_units += units;
         } else {
             self.read_units += units;
@@ -124,7 +124,7 @@ impl Counts {
     }
 }
 
-fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
+fn increment(counts: &mut BTreeMap<String, u64>, name: &str) {
     match counts.get_mut(name) {
         Some(count) => *count += 1,
         None => {
@@ -137,8 +137,8 @@ fn units(table: &Value) -> f64 {
     table["CapacityUnits"].as_f64().unwrap_or(0.0)
 }
 
-/// Whether a request writes. Statements do unless they begin with `SELECT`; a batch has only one sort.
-pub(super) fn writes(operation: &str, request: &[u8]) -> bool {
+/// Whether a request writes. A statement does unless it begins with `SELECT`; a batch has statements of one kind only.
+pub(super) fn is_write(operation: &str, request: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Statement<'a> {
         #[serde(rename = "Statement", borrow)]
@@ -166,18 +166,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capacity_is_counted_for_writes_and_reads_apart() {
+    fn capacity_of_writes_and_of_reads_is_counted_separately() {
         let mut counts = Counts::default();
         let one = br#"{"ConsumedCapacity":{"TableName":"a","CapacityUnits":2.5}}"#;
         let list = br#"{"Responses":[],"ConsumedCapacity":[{"CapacityUnits":1},{"CapacityUnits":4.0}]}"#;
-        counts.capacity("UpdateItem", b"{}", one);
-        counts.capacity("BatchExecuteStatement", br#"{"Statements":[{"Statement":"UPDATE \"t\""}]}"#, list);
+        counts.add_capacity("UpdateItem", b"{}", one);
+        counts.add_capacity("BatchExecuteStatement", br#"{"Statements":[{"Statement":"UPDATE \"t\""}]}"#, list);
         assert_eq!((counts.write_units, counts.read_units), (7.5, 0.0));
-        counts.capacity("Query", b"{}", one);
-        counts.capacity("BatchExecuteStatement", br#"{"Statements":[{"Statement":"SELECT"}]}"#, list);
+        counts.add_capacity("Query", b"{}", one);
+        counts.add_capacity("BatchExecuteStatement", br#"{"Statements":[{"Statement":"SELECT"}]}"#, list);
         assert_eq!((counts.write_units, counts.read_units), (7.5, 7.5));
-        for answer in [&b"{}"[..], b"", b"no JSON", br#"{"ConsumedCapacity":null}"#] {
-            counts.capacity("Query", b"{}", answer);
+        for response in [&b"{}"[..], b"", b"no JSON", br#"{"ConsumedCapacity":null}"#] {
+            counts.add_capacity("Query", b"{}", response);
         }
         assert_eq!((counts.write_units, counts.read_units), (7.5, 7.5));
     }
@@ -186,12 +186,12 @@ mod tests {
     fn statements_write_unless_they_select() {
         let many =
             |statement| format!(r#"{{"Statements":[{{"Parameters":[{{"S":"1"}}],"Statement":"{statement}"}}]}}"#);
-        assert!(writes("BatchExecuteStatement", many(r#"UPDATE \"t\" SET a = 1"#).as_bytes()));
-        assert!(!writes("BatchExecuteStatement", many(r#"\n Select * FROM \"t\""#).as_bytes()));
-        assert!(writes("ExecuteStatement", br#"{"Statement":"DELETE FROM t"}"#));
-        assert!(!writes("ExecuteStatement", br#"{"Statement":"SELECT * FROM t"}"#));
-        assert!(writes("ExecuteTransaction", br#"{"TransactStatements":[{"Statement":"INSERT INTO t"}]}"#));
-        assert!(!writes("BatchGetItem", b"{}"));
-        assert!(writes("TransactWriteItems", b"{}"));
+        assert!(is_write("BatchExecuteStatement", many(r#"UPDATE \"t\" SET a = 1"#).as_bytes()));
+        assert!(!is_write("BatchExecuteStatement", many(r#"\n Select * FROM \"t\""#).as_bytes()));
+        assert!(is_write("ExecuteStatement", br#"{"Statement":"DELETE FROM t"}"#));
+        assert!(!is_write("ExecuteStatement", br#"{"Statement":"SELECT * FROM t"}"#));
+        assert!(is_write("ExecuteTransaction", br#"{"TransactStatements":[{"Statement":"INSERT INTO t"}]}"#));
+        assert!(!is_write("BatchGetItem", b"{}"));
+        assert!(is_write("TransactWriteItems", b"{}"));
     }
 }

@@ -1,56 +1,56 @@
-//! What the proxy does in front of DynamoDB, and DynamoDB's errors in its own words.
+//! The faults of DynamoDB, in its own error messages.
+//!
+//! - `partial`: returns a part of a batch as unprocessed.
+
+mod partial;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::body::{FullResponse, into_parts};
 use super::call::Call;
-use super::counts::writes;
-use super::partial::Part;
+use super::counts::is_write;
+use partial::PartialBatch;
 
-type Whole = Response<Full<Bytes>>;
-
-/// Answers a request, in part where that was drawn.
-pub(super) async fn answer(call: &mut Call) -> Whole {
-    let part = if call.plan.partial { Part::take(&call.operation, &call.body, &mut call.plan.rng) } else { None };
-    let Some(part) = part else { return forward(call, call.body.clone()).await };
-    call.shared.state().counts.held_back(part.held());
-    match part.rest() {
-        None => json_answer(StatusCode::OK, part.complete(None), &mut call.plan.rng),
-        Some(rest) => {
-            let answer = forward(call, rest).await;
-            // An error is an error of the whole request.
-            if answer.status() == StatusCode::OK { completed(&part, answer).await } else { answer }
+/// Responds to a request; processes a batch in part if that was drawn.
+pub(super) async fn respond(call: &mut Call) -> FullResponse {
+    let batch =
+        if call.plan.partial { PartialBatch::split(&call.operation, &call.body, &mut call.plan.rng) } else { None };
+    let Some(batch) = batch else { return forward(call, call.body.clone()).await };
+    call.state.count(|counts| counts.held_back(batch.held_back()));
+    match batch.forwarded() {
+        None => json_response(StatusCode::OK, batch.complete(None), &mut call.plan.rng),
+        Some(forwarded) => {
+            let response = forward(call, forwarded).await;
+            // An error response is about the whole request.
+            if response.status() == StatusCode::OK { complete(&batch, response).await } else { response }
         }
     }
 }
 
-async fn forward(call: &Call, body: Bytes) -> Whole {
-    let answer = call.forward(body.clone()).await;
-    let (parts, said) = answer.into_parts();
-    let Ok(said) = said.collect().await;
-    let said = said.to_bytes();
-    call.shared.state().counts.capacity(&call.operation, &body, &said);
-    Response::from_parts(parts, Full::new(said))
+async fn forward(call: &Call, body: Bytes) -> FullResponse {
+    let (head, response) = into_parts(call.forward(body.clone()).await).await;
+    call.state.count(|counts| counts.add_capacity(&call.operation, &body, &response));
+    Response::from_parts(head, Full::new(response))
 }
 
-/// The answer to a part of the request, with what was held back in it.
-async fn completed(part: &Part, answer: Whole) -> Whole {
-    let (mut parts, body) = answer.into_parts();
-    let Ok(body) = body.collect().await;
-    // It was right for another body.
-    parts.headers.remove("x-amz-crc32");
-    Response::from_parts(parts, Full::new(part.complete(Some(&body.to_bytes()))))
+/// Adds to the response what was held back.
+async fn complete(batch: &PartialBatch, response: FullResponse) -> FullResponse {
+    let (mut head, body) = into_parts(response).await;
+    // It is the checksum of the old body.
+    head.headers.remove("x-amz-crc32");
+    Response::from_parts(head, Full::new(batch.complete(Some(&body))))
 }
 
-/// A refusal as one of too many requests.
-pub(super) fn throttled(operation: &str, request: &[u8], rng: &mut Rng) -> Response<Full<Bytes>> {
-    let way = if writes(operation, request) { "Write" } else { "Read" };
-    let resource = format!("arn:aws:dynamodb:us-east-1:000000000000:table/{}", table(request));
-    let reasons = |limit| json!([{ "reason": format!("Table{way}{limit}"), "resource": resource }]);
+pub(super) fn throttled(call: &mut Call) -> FullResponse {
+    let access = if is_write(&call.operation, &call.body) { "Write" } else { "Read" };
+    let resource = format!("arn:aws:dynamodb:us-east-1:000000000000:table/{}", table(&call.body));
+    let reasons = |limit| json!([{ "reason": format!("Table{access}{limit}"), "resource": resource }]);
+    let rng = &mut call.plan.rng;
     let body = match rng.u8(..3) {
         0 => json!({
             "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
@@ -58,7 +58,7 @@ pub(super) fn throttled(operation: &str, request: &[u8], rng: &mut Rng) -> Respo
                         your provisioning level with the UpdateTable API.",
             "ThrottlingReasons": reasons("ProvisionedThroughputExceeded"),
         }),
-        // The only one of the three whose reasons begin with a small letter.
+        // Of the three, only this one has its reasons under a lower-case name.
         1 => json!({
             "__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException",
             "message": "Throughput exceeds the current capacity of your table or index.",
@@ -70,36 +70,36 @@ pub(super) fn throttled(operation: &str, request: &[u8], rng: &mut Rng) -> Respo
             "ThrottlingReasons": reasons("AccountLimitExceeded"),
         }),
     };
-    json_answer(StatusCode::BAD_REQUEST, body.to_string().into(), rng)
+    json_response(StatusCode::BAD_REQUEST, body.to_string().into(), rng)
 }
 
-/// A failure of the server.
-pub(super) fn server_error(rng: &mut Rng) -> Response<Full<Bytes>> {
+pub(super) fn server_error(call: &mut Call) -> FullResponse {
     let body = json!({
         "__type": "com.amazonaws.dynamodb.v20120810#InternalServerError",
         "message": "The request processing has failed because of an unknown error, exception or failure.",
     });
-    json_answer(StatusCode::INTERNAL_SERVER_ERROR, body.to_string().into(), rng)
+    json_response(StatusCode::INTERNAL_SERVER_ERROR, body.to_string().into(), &mut call.plan.rng)
 }
 
-/// An answer as DynamoDB would send it. It has no `x-amz-crc32`, which clients check where it is there.
-fn json_answer(status: StatusCode, body: Bytes, rng: &mut Rng) -> Response<Full<Bytes>> {
+/// A response in DynamoDB's format, without `x-amz-crc32`, which clients check only if it is present.
+fn json_response(status: StatusCode, body: Bytes, rng: &mut Rng) -> FullResponse {
     let id: String = std::iter::repeat_with(|| rng.digit(36).to_ascii_uppercase()).take(52).collect();
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
-    headers.insert("x-amzn-requestid", HeaderValue::from_str(&id).expect("digits and letters"));
-    answer
+    headers.insert("x-amzn-requestid", HeaderValue::from_str(&id).expect("an id of digits and letters"));
+    response
 }
 
-/// A table that the request is about, for the words of an error.
+/// One of the tables that a request names, for an error message.
 fn table(request: &[u8]) -> String {
     let request: Value = serde_json::from_slice(request).unwrap_or_default();
-    let named = |value: &Value| value["TableName"].as_str().map(str::to_owned);
+    let table_name = |value: &Value| value["TableName"].as_str().map(str::to_owned);
     let first_key = |value: &Value| value.as_object().and_then(|tables| tables.keys().next().cloned());
-    let in_transaction = |value: &Value| value[0].as_object().and_then(|action| action.values().next().and_then(named));
-    named(&request)
+    let in_transaction =
+        |value: &Value| value[0].as_object().and_then(|action| action.values().next().and_then(table_name));
+    table_name(&request)
         .or_else(|| first_key(&request["RequestItems"]))
         .or_else(|| in_transaction(&request["TransactItems"]))
         .unwrap_or_else(|| "unknown".to_owned())
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_found_in_every_shape() {
+    fn the_table_is_found_in_every_kind_of_request() {
         assert_eq!(table(br#"{"TableName":"a"}"#), "a");
         assert_eq!(table(br#"{"RequestItems":{"b":[]}}"#), "b");
         assert_eq!(table(br#"{"TransactItems":[{"Put":{"TableName":"c"}}]}"#), "c");

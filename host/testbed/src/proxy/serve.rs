@@ -1,4 +1,4 @@
-//! Connections, and the way of a request: it comes in, its fate is drawn, it is answered or its connection is reset.
+//! Accepts connections and handles their requests: draws the faults, responds or resets the connection.
 
 use std::future::pending;
 use std::io;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::http::request;
 use hyper::service::service_fn;
@@ -21,37 +21,38 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
-use super::body::{AnswerBody, Reset};
-use super::call::{Call, Lane, target};
-use super::faults::Fate;
-use super::{Shared, dynamodb, kinesis};
+use super::body::{ConnectionReset, FullResponse, ResponseBody};
+use super::call::{Call, target};
+use super::plan::InjectedFault;
+use super::state::ProxyState;
+use super::upstream::UpstreamPool;
+use super::{dynamodb, kinesis};
 
-type Answer = Response<AnswerBody>;
-
-pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
+/// Accepts connections until it is dropped.
+pub(super) async fn accept(listener: TcpListener, state: Arc<ProxyState>, tls: Option<TlsAcceptor>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(connect(stream, shared.clone(), tls.clone()));
+                tokio::spawn(connect(stream, state.clone(), tls.clone()));
             }
-            // Out of file descriptors, say: some may be closed meanwhile.
+            // For example because no file descriptor is free: another connection may close in the meantime.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
 }
 
-/// Serves a connection to its end, by TLS or not.
-async fn connect(stream: TcpStream, shared: Arc<Shared>, tls: Option<TlsAcceptor>) {
-    // Without it a small answer may wait for the acknowledgement of the one before.
+/// Serves one connection, with TLS or without.
+async fn connect(stream: TcpStream, state: Arc<ProxyState>, tls: Option<TlsAcceptor>) {
+    // Without it, a small response may wait for the acknowledgement of the previous one.
     let _ = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let socket = Socket { stream, reset: reset.clone() };
     match tls {
-        None => serve(socket, shared, reset).await,
-        // Whoever does not trust the certificate says so itself.
+        None => serve(socket, state, reset).await,
+        // A client that does not trust the certificate reports the error itself.
         Some(tls) => {
             if let Ok(stream) = tls.accept(socket).await {
-                serve(stream, shared, reset).await;
+                serve(stream, state, reset).await;
             }
         }
     }
@@ -59,23 +60,23 @@ async fn connect(stream: TcpStream, shared: Arc<Shared>, tls: Option<TlsAcceptor
 
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    shared: Arc<Shared>,
+    state: Arc<ProxyState>,
     reset: Arc<AtomicBool>,
 ) {
-    let lane = Arc::new(Lane::default());
+    let upstream = Arc::new(UpstreamPool::default());
     let cut = Arc::new(Notify::new());
     let cutting = cut.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (shared, lane, cut) = (shared.clone(), lane.clone(), cutting.clone());
+        let (state, upstream, cut) = (state.clone(), upstream.clone(), cutting.clone());
         async move {
             let (head, body) = request.into_parts();
-            // The caller is gone in the middle of its request: there is nobody to answer.
-            let body = body.collect().await.map_err(|_| Reset)?.to_bytes();
-            // A task of its own goes on when the caller is gone: what has come in takes effect, as in the real one.
-            match tokio::spawn(handle(shared, lane, head, body)).await {
-                Ok(Ok(answer)) => Ok::<_, Reset>(answer),
-                // HTTP/2 would end the request only. A connection that is reset ends all that are under way on it.
-                Ok(Err(Reset)) | Err(_) => {
+            // If the caller closed the connection within its request, nobody waits for a response.
+            let body = body.collect().await.map_err(|_| ConnectionReset)?.to_bytes();
+            // The task continues when the caller is gone: a complete request takes effect, as in the real services.
+            match tokio::spawn(handle(state, upstream, head, body)).await {
+                Ok(Ok(response)) => Ok::<_, ConnectionReset>(response),
+                // An error would end only this request in HTTP/2; a reset connection ends all of its requests.
+                Ok(Err(ConnectionReset)) | Err(_) => {
                     cut.notify_one();
                     pending().await
                 }
@@ -88,40 +89,44 @@ async fn serve(
         served = &mut connection => served.is_err(),
         () = cut.notified() => true,
     };
-    // The socket is closed with the connection, when this returns: now is the time to say how.
+    // The socket is closed together with the connection, when this function returns.
     reset.store(failed, Ordering::Relaxed);
 }
 
-async fn handle(shared: Arc<Shared>, lane: Arc<Lane>, head: request::Parts, body: Bytes) -> Result<Answer, Reset> {
+async fn handle(
+    state: Arc<ProxyState>,
+    upstream: Arc<UpstreamPool>,
+    head: request::Parts,
+    body: Bytes,
+) -> Result<Response<ResponseBody>, ConnectionReset> {
     let (service, operation) = target(&head.headers);
-    let at_kinesis = service.starts_with("Kinesis");
+    let is_kinesis = service.starts_with("Kinesis");
     let operation = operation.to_owned();
-    let plan = shared.arrive(&operation, head.version);
-    let mut call = Call { shared, lane, operation, head, body, plan };
+    let plan = state.begin(&operation, head.version);
+    let mut call = Call { state, upstream, operation, head, body, plan };
     if let Some(delay) = call.plan.delay {
         tokio::time::sleep(delay).await;
     }
-    let whole = |answer: Response<Full<Bytes>>| answer.map(AnswerBody::Whole);
-    let server_error = |call: &mut Call| {
-        let rng = &mut call.plan.rng;
-        whole(if at_kinesis { kinesis::server_error(rng) } else { dynamodb::server_error(rng) })
-    };
-    match call.plan.fate {
-        Fate::Throttle if at_kinesis => return Ok(whole(kinesis::throttled(&mut call))),
-        Fate::Throttle => return Ok(whole(dynamodb::throttled(&call.operation, &call.body, &mut call.plan.rng))),
-        Fate::ErrorBefore => return Ok(server_error(&mut call)),
-        Fate::ResetBefore => return Err(Reset),
-        Fate::Forward | Fate::ErrorAfter | Fate::ResetAfter => {}
+    let complete = |response: FullResponse| response.map(ResponseBody::Complete);
+    let server_error =
+        |call: &mut Call| complete(if is_kinesis { kinesis::server_error(call) } else { dynamodb::server_error(call) });
+    match call.plan.fault {
+        InjectedFault::Throttle if is_kinesis => return Ok(complete(kinesis::throttled(&mut call))),
+        InjectedFault::Throttle => return Ok(complete(dynamodb::throttled(&mut call))),
+        InjectedFault::ErrorBefore => return Ok(server_error(&mut call)),
+        InjectedFault::ResetBefore => return Err(ConnectionReset),
+        InjectedFault::None | InjectedFault::ErrorAfter | InjectedFault::ResetAfter => {}
     }
-    let answer = if at_kinesis { kinesis::answer(&mut call).await } else { whole(dynamodb::answer(&mut call).await) };
-    match call.plan.fate {
-        Fate::ErrorAfter => Ok(server_error(&mut call)),
-        Fate::ResetAfter => Err(Reset),
-        _ => Ok(answer),
+    let response =
+        if is_kinesis { kinesis::respond(&mut call).await } else { complete(dynamodb::respond(&mut call).await) };
+    match call.plan.fault {
+        InjectedFault::ErrorAfter => Ok(server_error(&mut call)),
+        InjectedFault::ResetAfter => Err(ConnectionReset),
+        _ => Ok(response),
     }
 }
 
-/// A connection that ends by RST, not FIN, if that is asked for before it is dropped.
+/// A connection that is closed by RST instead of FIN if `reset` is set before it is dropped.
 struct Socket {
     stream: TcpStream,
     reset: Arc<AtomicBool>,

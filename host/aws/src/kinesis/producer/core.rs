@@ -17,10 +17,10 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::queue::{ShardQueue, Load, Entry, UserRecord};
+use super::queue::{Entry, Load, ShardQueue, UserRecord};
 use super::shard_map::ShardMap;
 use super::{ProducerConfig, Sent};
-use crate::kinesis::error::{StreamErrorKind, StreamRef, StreamError};
+use crate::kinesis::error::{StreamError, StreamErrorKind, StreamRef};
 use crate::kpl::{Packed, hash_key};
 pub(super) use answer::PutResult;
 use reshard::{Listing, Misplaced};
@@ -216,8 +216,10 @@ impl Core {
     fn out_of_patience(&self) -> StreamError {
         let said = self.said.as_deref().unwrap_or("no answer has come");
         let seconds = self.config.patience.as_secs();
-        self.named
-            .error(StreamErrorKind::Ambiguous, format_args!("nothing was taken for {seconds} s; the last that was heard: {said}"))
+        self.named.error(
+            StreamErrorKind::Ambiguous,
+            format_args!("nothing was taken for {seconds} s; the last that was heard: {said}"),
+        )
     }
 
     fn end(&mut self, why: StreamError) {

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::core::{Core, PutResult, Next};
+use super::core::{Core, Next, PutResult};
 use super::shard_map::ShardMap;
 use super::{Sent, Unsent, queue, service};
 use crate::kinesis::client::Stream;

@@ -10,7 +10,7 @@ use super::core::PutResult;
 use super::shard_map::ShardMap;
 use crate::kinesis::client::Stream;
 use crate::kinesis::describe;
-use crate::kinesis::error::{StreamErrorKind, StreamError};
+use crate::kinesis::error::{StreamError, StreamErrorKind};
 use crate::kpl::Packed;
 
 /// The first and the longest wait between two looks at a stream that is not ready.
@@ -49,11 +49,13 @@ pub(super) async fn first_map(stream: &Stream, patience: Duration) -> Result<Sha
 async fn is_active(stream: &Stream) -> Result<(), StreamError> {
     let named = &stream.named;
     match describe::summary(stream).await.map(|described| described.status) {
-        Ok(StreamStatus::Creating) => Err(named.error(StreamErrorKind::InUse, "it is being created and not active yet")),
-        Ok(StreamStatus::Deleting) => {
-            Err(named
-                .error(StreamErrorKind::Missing, "it is being deleted. Wait for that and create it anew, or name another one"))
+        Ok(StreamStatus::Creating) => {
+            Err(named.error(StreamErrorKind::InUse, "it is being created and not active yet"))
         }
+        Ok(StreamStatus::Deleting) => Err(named.error(
+            StreamErrorKind::Missing,
+            "it is being deleted. Wait for that and create it anew, or name another one",
+        )),
         // A producer need not be allowed to describe it. What else is broken, the next request tells as well.
         Err(error) if error.kind != StreamErrorKind::Fatal => Err(error),
         _ => Ok(()),

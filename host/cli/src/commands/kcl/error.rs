@@ -62,7 +62,9 @@ pub(super) enum KclError {
         error: String,
     },
     /// The daemon can't write checkpoints.
-    #[error("the daemon can't write a checkpoint: {error}; does its lease table exist, and may the daemon write to it?")]
+    #[error(
+        "the daemon can't write a checkpoint: {error}; does its lease table exist, and may the daemon write to it?"
+    )]
     LeaseTable {
         /// The class of the daemon's exception.
         error: String,

@@ -105,7 +105,9 @@ pub(super) fn check(key: &str) -> Result<(), UnknownKey> {
     if known {
         return Ok(());
     }
-    let alike = |a: &&'static str, b: &&'static str| strsim::jaro_winkler(&plain, a).total_cmp(&strsim::jaro_winkler(&plain, b));
+    let alike = |a: &&'static str, b: &&'static str| {
+        strsim::jaro_winkler(&plain, a).total_cmp(&strsim::jaro_winkler(&plain, b))
+    };
     let nearest = KEYS.into_iter().chain(NESTED).max_by(alike).expect("there are keys");
     Err(UnknownKey { key: key.to_owned(), nearest })
 }

@@ -34,10 +34,7 @@ pub(super) struct Overrides<'a> {
 pub(super) enum PropertiesError {
     /// A file or folder can't be used.
     #[error("{}", path.display())]
-    Io {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// The path of this program is unknown.
     #[error("the path of this program can't be determined")]
     Program(#[source] io::Error),
@@ -49,10 +46,7 @@ pub(super) enum PropertiesError {
     Set(String),
     /// The daemon would ignore a key.
     #[error("--set {setting}")]
-    UnknownKey {
-        setting: String,
-        source: UnknownKey,
-    },
+    UnknownKey { setting: String, source: UnknownKey },
 }
 
 /// The name of a stream, given by its name or ARN.

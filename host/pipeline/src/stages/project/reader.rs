@@ -250,4 +250,3 @@ impl<'de> Visitor<'de> for Drop {
         Ok(())
     }
 }
-

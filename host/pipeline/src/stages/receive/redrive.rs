@@ -35,9 +35,9 @@ impl Source for Redrive {
         let mut batch = Batch::new(Arc::clone(&self.shard));
         while batch.records.len() < limits.max_records && batch.bytes.len() < limits.max_bytes {
             let Some(letter) = self.dead_letters.next() else { break };
-            let sequence = letter
-                .redrive_sequence
-                .ok_or_else(|| SourceError::Unusable(format!("the dead letter {} has no redrive sequence", letter.id)))?;
+            let sequence = letter.redrive_sequence.ok_or_else(|| {
+                SourceError::Unusable(format!("the dead letter {} has no redrive sequence", letter.id))
+            })?;
             let payload = batch.push_bytes(&letter.payload);
             let partition_key = letter.partition_key.as_ref().map(|key| batch.push_bytes(key.as_bytes()));
             batch.records.push(Record {

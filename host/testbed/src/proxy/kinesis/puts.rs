@@ -1,4 +1,5 @@
-//! Puts: what is too large is refused, and what a shard has no room for comes back, in its place.
+//! `PutRecord` and `PutRecords`: oversized requests fail as a whole; a record that its shard has no capacity for fails in
+//! its place in the response.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,25 +7,27 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use fastrand::Rng;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::super::body::{FullResponse, into_parts};
 use super::super::call::Call;
-use super::super::lock;
-use super::shards::{OpenShard, open_shards, taking};
-use super::{Whole, decoded_length, error, json_answer, rate_message, stream_of};
+use super::list_shards::open_shards;
+use super::request::{decoded_length, stream_name};
+use super::response::{THROUGHPUT_EXCEEDED, bad_request, json_response, rate_exceeded, rate_exceeded_message};
+use super::shards::{OpenShard, shard_for};
 
-/// The most records that a `PutRecords` may have.
+/// Kinesis's limit of records in a `PutRecords`.
 const MAX_RECORDS: usize = 500;
-/// The most bytes that it may have, keys included.
+/// Kinesis's limit of bytes in a `PutRecords`, keys included.
 const MAX_BYTES: usize = 10 * 1_048_576;
-/// The most bytes that a record may have, its key included, as a stream is set up unless somebody asks for more.
+/// Kinesis's default limit of bytes in a record, its key included.
 const MAX_RECORD_BYTES: usize = 1_048_576;
 
-/// What matters of a record.
+/// A record to put.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Entry<'a> {
@@ -42,29 +45,27 @@ impl Entry<'_> {
     }
 
     fn shard<'a>(&self, shards: &'a [OpenShard]) -> Option<&'a OpenShard> {
-        taking(shards, &self.partition_key, self.explicit_hash_key.as_deref())
+        shard_for(shards, &self.partition_key, self.explicit_hash_key.as_deref())
     }
 }
 
-/// What becomes of a record.
-enum Told {
-    /// The service's own answer.
-    Truth,
-    /// That its shard has no room; it was not forwarded.
-    NoRoom(String),
-    /// That the service failed; it was forwarded, or not.
+/// What the response reports for a record.
+enum EntryResult {
+    /// The service's own result.
+    Original,
+    /// This shard has no capacity; the record is not forwarded.
+    Throttled { shard: String },
+    /// An internal failure, whether the record is forwarded or not.
     Failed { forwarded: bool },
 }
 
-impl Told {
-    /// Whether it is forwarded.
-    fn goes_on(&self) -> bool {
-        matches!(self, Self::Truth | Self::Failed { forwarded: true })
+impl EntryResult {
+    fn is_forwarded(&self) -> bool {
+        matches!(self, Self::Original | Self::Failed { forwarded: true })
     }
 }
 
-/// Answers a `PutRecord`.
-pub(super) async fn one(call: &mut Call) -> Whole {
+pub(super) async fn put_record(call: &mut Call) -> FullResponse {
     let body = call.body.clone();
     let Ok(entry) = serde_json::from_slice::<Entry<'_>>(&body) else { return call.forward(body).await };
     if entry.size() > MAX_RECORD_BYTES {
@@ -73,164 +74,165 @@ pub(super) async fn one(call: &mut Call) -> Whole {
     if call.plan.faults.kinesis.limits.is_none() {
         return call.forward(body.clone()).await;
     }
-    let Some(stream) = stream_of(&body) else { return call.forward(body.clone()).await };
+    let Some(stream) = stream_name(&body) else { return call.forward(body.clone()).await };
     let shards = open_shards(call, &stream).await;
-    if let Told::NoRoom(shard) = room_for(call, &stream, &shards, &entry, Instant::now()) {
-        return error(
-            StatusCode::BAD_REQUEST,
-            "ProvisionedThroughputExceededException",
-            &rate_message(&stream, &shard),
-            &mut call.plan.rng,
-        );
+    if let EntryResult::Throttled { shard } =
+        take_capacity(call, &stream, entry.shard(&shards), entry.size(), Instant::now())
+    {
+        return rate_exceeded(call, &stream, &shard);
     }
-    let answer = call.forward(body.clone()).await;
-    noting_shards(call, &stream, &shards, answer).await
+    let response = call.forward(body.clone()).await;
+    check_shards(call, &stream, &shards, response).await
 }
 
-/// Answers a `PutRecords`.
-pub(super) async fn many(call: &mut Call) -> Whole {
+pub(super) async fn put_records(call: &mut Call) -> FullResponse {
     #[derive(Deserialize)]
-    struct Question<'a> {
+    struct PutRecordsRequest<'a> {
         #[serde(rename = "Records", borrow)]
         entries: Vec<Entry<'a>>,
     }
     let body = call.body.clone();
-    let Some(stream) = stream_of(&body) else { return call.forward(body).await };
-    let Ok(Question { entries }) = serde_json::from_slice(&body) else { return call.forward(body).await };
-    if let Some(refusal) = refused(call, &entries) {
-        return refusal;
+    let Some(stream) = stream_name(&body) else { return call.forward(body).await };
+    let Ok(PutRecordsRequest { entries }) = serde_json::from_slice(&body) else { return call.forward(body).await };
+    if let Some(error) = invalid_request(call, &entries) {
+        return error;
     }
     if call.plan.faults.kinesis.limits.is_none() && !call.plan.partial {
         return call.forward(body.clone()).await;
     }
 
     let shards = open_shards(call, &stream).await;
-    // All at the same moment, however long it takes to look at them.
+    // The same time for all records, however long the loop takes.
     let now = Instant::now();
-    let mut told: Vec<Told> = entries.iter().map(|entry| room_for(call, &stream, &shards, entry, now)).collect();
+    let result = |entry: &Entry<'_>| take_capacity(call, &stream, entry.shard(&shards), entry.size(), now);
+    let mut results: Vec<EntryResult> = entries.iter().map(result).collect();
     if call.plan.partial {
-        let drawn = draw(&mut told, &entries, &shards, &mut call.plan.rng);
-        call.shared.state().counts.held_back(drawn);
+        let failed = draw_failures(&mut results, &entries, &shards, &mut call.plan.rng);
+        call.state.count(|counts| counts.held_back(failed));
     }
-    let mut said = json!({ "EncryptionType": "NONE" });
-    if told.iter().any(Told::goes_on) {
-        let answer = call.forward(rest(&body, &told)).await;
-        let answer = noting_shards(call, &stream, &shards, answer).await;
-        // An error is an error of the whole request.
-        if answer.status() != StatusCode::OK || told.iter().all(|told| matches!(told, Told::Truth)) {
-            return answer;
+    let mut response = json!({ "EncryptionType": "NONE" });
+    if results.iter().any(EntryResult::is_forwarded) {
+        let forwarded = call.forward(forwarded_part(&body, &results)).await;
+        let forwarded = check_shards(call, &stream, &shards, forwarded).await;
+        // An error response is about the whole request.
+        let all_original = results.iter().all(|result| matches!(result, EntryResult::Original));
+        if forwarded.status() != StatusCode::OK || all_original {
+            return forwarded;
         }
-        let Ok(body) = answer.into_body().collect().await;
-        said = serde_json::from_slice(&body.to_bytes()).expect("kinesis-local answers in JSON");
+        let (_, body) = into_parts(forwarded).await;
+        response = serde_json::from_slice(&body).expect("a response of kinesis-local in JSON");
     }
-    json_answer(StatusCode::OK, &complete(said, &told, &stream), &mut call.plan.rng)
+    json_response(StatusCode::OK, &complete(response, &results, &stream), &mut call.plan.rng)
 }
 
-/// What Kinesis refuses as a whole.
-fn refused(call: &mut Call, entries: &[Entry<'_>]) -> Option<Whole> {
+/// The error of a request that exceeds Kinesis's limits.
+fn invalid_request(call: &mut Call, entries: &[Entry<'_>]) -> Option<FullResponse> {
     if entries.len() > MAX_RECORDS {
         let message = "1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have \
                        length less than or equal to 500";
-        return Some(error(StatusCode::BAD_REQUEST, "ValidationException", message, &mut call.plan.rng));
+        return Some(bad_request(call, "ValidationException", message));
     }
-    if let Some(place) = entries.iter().position(|entry| entry.size() > MAX_RECORD_BYTES) {
-        return Some(too_large(call, &format!("records.{}.member.data", place + 1)));
+    if let Some(index) = entries.iter().position(|entry| entry.size() > MAX_RECORD_BYTES) {
+        return Some(too_large(call, &format!("records.{}.member.data", index + 1)));
     }
     if entries.iter().map(Entry::size).sum::<usize>() > MAX_BYTES {
-        let message = "Records size exceeds 10 MB limit";
-        return Some(error(StatusCode::BAD_REQUEST, "InvalidArgumentException", message, &mut call.plan.rng));
+        return Some(bad_request(call, "InvalidArgumentException", "Records size exceeds 10 MB limit"));
     }
     None
 }
 
-fn too_large(call: &mut Call, place: &str) -> Whole {
+fn too_large(call: &mut Call, member: &str) -> FullResponse {
     let message = format!(
-        "1 validation error detected: Value at '{place}' failed to satisfy constraint: Member must have length less \
+        "1 validation error detected: Value at '{member}' failed to satisfy constraint: Member must have length less \
          than or equal to {MAX_RECORD_BYTES}"
     );
-    error(StatusCode::BAD_REQUEST, "ValidationException", &message, &mut call.plan.rng)
+    bad_request(call, "ValidationException", &message)
 }
 
-/// Whether the shard that takes a record has room for it. Without limits, and where no shard is known, it does.
-fn room_for(call: &Call, stream: &str, shards: &[OpenShard], entry: &Entry<'_>, now: Instant) -> Told {
-    let Some(limits) = &call.plan.faults.kinesis.limits else { return Told::Truth };
-    let Some(shard) = entry.shard(shards) else { return Told::Truth };
-    if lock(&call.shared.kinesis).buckets.of(stream, &shard.id).put(limits, entry.size(), now) {
-        return Told::Truth;
+/// Takes a record's capacity from its shard. Without limits, or for an unknown shard, there is always enough.
+fn take_capacity(call: &Call, stream: &str, shard: Option<&OpenShard>, bytes: usize, now: Instant) -> EntryResult {
+    let Some(limits) = &call.plan.faults.kinesis.limits else { return EntryResult::Original };
+    let Some(shard) = shard else { return EntryResult::Original };
+    if call.state.kinesis().buckets.of(stream, &shard.id).take_put(limits, bytes, now) {
+        return EntryResult::Original;
     }
-    call.shared.state().counts.injected.over_limit += 1;
-    Told::NoRoom(shard.id.clone())
+    call.state.count(|counts| counts.injected.over_limit += 1);
+    EntryResult::Throttled { shard: shard.id.clone() }
 }
 
-/// Draws what fails by chance; how many do.
-fn draw(told: &mut [Told], entries: &[Entry<'_>], shards: &[OpenShard], rng: &mut Rng) -> usize {
-    let mut standing: Vec<usize> = (0..told.len()).filter(|place| told[*place].goes_on()).collect();
-    if standing.is_empty() {
+/// Draws the records that fail at random; their number.
+fn draw_failures(results: &mut [EntryResult], entries: &[Entry<'_>], shards: &[OpenShard], rng: &mut Rng) -> usize {
+    let mut chosen: Vec<usize> = (0..results.len()).filter(|index| results[*index].is_forwarded()).collect();
+    if chosen.is_empty() {
         return 0;
     }
-    rng.shuffle(&mut standing);
-    standing.truncate(rng.usize(1..=standing.len()));
-    for place in &standing {
-        told[*place] = match entries[*place].shard(shards) {
-            Some(shard) if rng.bool() => Told::NoRoom(shard.id.clone()),
-            _ => Told::Failed { forwarded: rng.bool() },
+    rng.shuffle(&mut chosen);
+    chosen.truncate(rng.usize(1..=chosen.len()));
+    for index in &chosen {
+        results[*index] = match entries[*index].shard(shards) {
+            Some(shard) if rng.bool() => EntryResult::Throttled { shard: shard.id.clone() },
+            _ => EntryResult::Failed { forwarded: rng.bool() },
         };
     }
-    standing.len()
+    chosen.len()
 }
 
-/// The request without the records that do not go on.
-fn rest(request: &[u8], told: &[Told]) -> Bytes {
-    let mut request: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_slice(request).expect("it was read before");
-    let records: Vec<&RawValue> = serde_json::from_str(request["Records"].get()).expect("it was read before");
-    let going: Vec<_> =
-        records.into_iter().zip(told).filter(|(_, told)| told.goes_on()).map(|(record, _)| record).collect();
-    let going = serde_json::value::to_raw_value(&going).expect("what was JSON is JSON");
-    request.insert("Records".into(), &going);
-    serde_json::to_vec(&request).expect("what was JSON is JSON").into()
+/// The request without the records that are not forwarded.
+fn forwarded_part(request: &[u8], results: &[EntryResult]) -> Bytes {
+    let mut request: BTreeMap<Cow<'_, str>, &RawValue> =
+        serde_json::from_slice(request).expect("a request that was parsed before");
+    let records: Vec<&RawValue> =
+        serde_json::from_str(request["Records"].get()).expect("records that were parsed before");
+    let forwarded: Vec<&RawValue> = records
+        .into_iter()
+        .zip(results)
+        .filter(|(_, result)| result.is_forwarded())
+        .map(|(record, _)| record)
+        .collect();
+    let forwarded = serde_json::value::to_raw_value(&forwarded).expect("records in JSON");
+    request.insert("Records".into(), &forwarded);
+    serde_json::to_vec(&request).expect("a request in JSON").into()
 }
 
-/// The answer to the whole request, from the service's to the rest of it.
-fn complete(mut said: Value, told: &[Told], stream: &str) -> Value {
-    let mut true_ones = match said["Records"].take() {
+/// The response to the whole request, from the service's response to the forwarded records.
+fn complete(mut response: Value, results: &[EntryResult], stream: &str) -> Value {
+    let mut originals = match response["Records"].take() {
         Value::Array(records) => records.into_iter(),
         _ => Vec::new().into_iter(),
     };
-    let failed = |code: &str, message: &str| json!({ "ErrorCode": code, "ErrorMessage": message });
-    let records: Vec<Value> = told
+    let failure = |code: &str, message: &str| json!({ "ErrorCode": code, "ErrorMessage": message });
+    let records: Vec<Value> = results
         .iter()
-        .map(|told| {
-            let truth = if told.goes_on() { Some(true_ones.next().expect("an answer to each record")) } else { None };
-            match told {
-                Told::Truth => truth.expect("it went on"),
-                Told::NoRoom(shard) => failed("ProvisionedThroughputExceededException", &rate_message(stream, shard)),
-                Told::Failed { .. } => failed("InternalFailure", "Internal service failure."),
+        .map(|result| {
+            let original = result.is_forwarded().then(|| originals.next().expect("a result for each record"));
+            match result {
+                EntryResult::Original => original.expect("the result of a forwarded record"),
+                EntryResult::Throttled { shard } => failure(THROUGHPUT_EXCEEDED, &rate_exceeded_message(stream, shard)),
+                EntryResult::Failed { .. } => failure("InternalFailure", "Internal service failure."),
             }
         })
         .collect();
-    said["FailedRecordCount"] = records.iter().filter(|record| record["ErrorCode"].is_string()).count().into();
-    said["Records"] = records.into();
-    said
+    response["FailedRecordCount"] = records.iter().filter(|record| record["ErrorCode"].is_string()).count().into();
+    response["Records"] = records.into();
+    response
 }
 
-/// The answer, whose shards are looked at: one that nobody knows is of a stream that has changed.
-async fn noting_shards(call: &Call, stream: &str, shards: &[OpenShard], answer: Whole) -> Whole {
+/// Invalidates the known shards if the response names another one: the stream was split or merged.
+async fn check_shards(call: &Call, stream: &str, shards: &[OpenShard], response: FullResponse) -> FullResponse {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Placed<'a> {
+    struct PutResponse<'a> {
         #[serde(borrow, default)]
         shard_id: Option<Cow<'a, str>>,
         #[serde(borrow, default)]
-        records: Vec<Placed<'a>>,
+        records: Vec<PutResponse<'a>>,
     }
-    let (head, body) = answer.into_parts();
-    let Ok(body) = body.collect().await;
-    let body = body.to_bytes();
-    let unknown = |id: &Cow<'_, str>| shards.iter().all(|shard| shard.id != **id);
-    if let Ok(placed) = serde_json::from_slice::<Placed<'_>>(&body)
-        && placed.records.iter().chain([&placed]).filter_map(|placed| placed.shard_id.as_ref()).any(unknown)
+    let (head, body) = into_parts(response).await;
+    let is_unknown = |id: &Cow<'_, str>| shards.iter().all(|shard| shard.id != **id);
+    if let Ok(put) = serde_json::from_slice::<PutResponse<'_>>(&body)
+        && put.records.iter().chain([&put]).filter_map(|result| result.shard_id.as_ref()).any(is_unknown)
     {
-        lock(&call.shared.kinesis).shards.forget(stream);
+        call.state.kinesis().shards.invalidate(stream);
     }
     Response::from_parts(head, Full::new(body))
 }

@@ -1,83 +1,57 @@
-//! Iterators and reads: iterators grow old, and a shard is read so often and so much in a second.
+//! `GetShardIterator` and `GetRecords`: iterators expire, and a shard has a limit of calls and bytes.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
 
+use super::super::body::{FullResponse, into_parts};
 use super::super::call::Call;
-use super::super::lock;
-use super::{Whole, decoded_length, expired, rate_exceeded, stream_of};
+use super::iterators::IteratorSource;
+use super::request::{decoded_length, stream_name};
+use super::response::{expired_iterator, rate_exceeded};
 
-/// Iterators that are kept in mind before old ones are dropped.
-const MANY: usize = 20_000;
-/// How long an iterator is good for in the real one. One that is older is not kept in mind where many are.
-const OLD: Duration = Duration::from_secs(300);
-
-/// What an iterator stands for.
-#[derive(Clone)]
-struct Origin {
-    stream: String,
-    shard: String,
-    made: Instant,
-}
-
-/// The iterators that went through.
-#[derive(Default)]
-pub(super) struct Iterators {
-    origins: HashMap<String, Origin>,
-}
-
-impl Iterators {
-    fn learn(&mut self, iterator: &str, origin: Origin) {
-        if self.origins.len() >= MANY {
-            self.origins.retain(|_, origin| origin.made.elapsed() < OLD);
-        }
-        self.origins.insert(iterator.to_owned(), origin);
-    }
-}
-
-/// Answers a `GetShardIterator`.
-pub(super) async fn iterator(call: &mut Call) -> Whole {
+pub(super) async fn get_shard_iterator(call: &mut Call) -> FullResponse {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Question<'a> {
+    struct GetShardIteratorRequest<'a> {
         #[serde(borrow)]
         shard_id: Cow<'a, str>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Told<'a> {
+    struct GetShardIteratorResponse<'a> {
         #[serde(borrow)]
         shard_iterator: Cow<'a, str>,
     }
     let body = call.body.clone();
-    let Some(stream) = stream_of(&body) else { return call.forward(body).await };
-    let Ok(question) = serde_json::from_slice::<Question<'_>>(&body) else { return call.forward(body).await };
-    let shard = question.shard_id.as_ref();
+    let Some(stream) = stream_name(&body) else { return call.forward(body).await };
+    let Ok(request) = serde_json::from_slice::<GetShardIteratorRequest<'_>>(&body) else {
+        return call.forward(body).await;
+    };
+    let shard = request.shard_id.as_ref();
     if let Some(limits) = &call.plan.faults.kinesis.limits {
-        let room = lock(&call.shared.kinesis).buckets.of(&stream, shard).iterator(limits, Instant::now());
-        if !room {
+        let fits = call.state.kinesis().buckets.of(&stream, shard).take_iterator(limits, Instant::now());
+        if !fits {
+            call.state.count(|counts| counts.injected.over_limit += 1);
             return rate_exceeded(call, &stream, shard);
         }
     }
-    let (answer, said) = read(call.forward(body.clone()).await).await;
-    if let Ok(told) = serde_json::from_slice::<Told<'_>>(&said) {
-        let origin = Origin { stream, shard: shard.to_owned(), made: Instant::now() };
-        lock(&call.shared.kinesis).iterators.learn(&told.shard_iterator, origin);
+    let (response, body) = forward_and_read(call, body.clone()).await;
+    if let Ok(created) = serde_json::from_slice::<GetShardIteratorResponse<'_>>(&body) {
+        let source = IteratorSource { stream, shard: shard.to_owned(), created: Instant::now() };
+        call.state.kinesis().iterators.insert(&created.shard_iterator, source);
     }
-    answer
+    response
 }
 
-/// Answers a `GetRecords`.
-pub(super) async fn records(call: &mut Call) -> Whole {
+pub(super) async fn get_records(call: &mut Call) -> FullResponse {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Question<'a> {
+    struct GetRecordsRequest<'a> {
         #[serde(borrow)]
         shard_iterator: Cow<'a, str>,
     }
@@ -91,52 +65,52 @@ pub(super) async fn records(call: &mut Call) -> Whole {
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Told<'a> {
+    struct GetRecordsResponse<'a> {
         #[serde(borrow, default)]
         records: Vec<Record<'a>>,
         #[serde(borrow, default)]
         next_shard_iterator: Option<Cow<'a, str>>,
     }
     let body = call.body.clone();
-    let Ok(question) = serde_json::from_slice::<Question<'_>>(&body) else { return call.forward(body).await };
-    let origin = lock(&call.shared.kinesis).iterators.origins.get(question.shard_iterator.as_ref()).cloned();
-    let rules = call.plan.faults.kinesis.clone();
+    let Ok(request) = serde_json::from_slice::<GetRecordsRequest<'_>>(&body) else { return call.forward(body).await };
+    let source = call.state.kinesis().iterators.get(&request.shard_iterator).cloned();
+    let faults = call.plan.faults.kinesis.clone();
 
-    let too_old = match (&origin, rules.iterator_age) {
-        (Some(origin), Some(age)) => origin.made.elapsed() > age,
+    let too_old = match (&source, faults.iterator_age) {
+        (Some(source), Some(age)) => source.created.elapsed() > age,
         _ => false,
     };
-    if too_old || (!call.plan.spared && call.plan.rng.f64() < rules.expired_iterator) {
-        return expired(call);
+    if too_old || (!call.plan.exempt && call.plan.rng.f64() < faults.expired_iterator) {
+        call.state.count(|counts| counts.injected.expired_iterators += 1);
+        return expired_iterator(call);
     }
-    if let (Some(origin), Some(limits)) = (&origin, &rules.limits) {
-        let room = lock(&call.shared.kinesis).buckets.of(&origin.stream, &origin.shard).read(limits, Instant::now());
-        if !room {
-            return rate_exceeded(call, &origin.stream, &origin.shard);
+    if let (Some(source), Some(limits)) = (&source, &faults.limits) {
+        let fits = call.state.kinesis().buckets.of(&source.stream, &source.shard).take_read(limits, Instant::now());
+        if !fits {
+            call.state.count(|counts| counts.injected.over_limit += 1);
+            return rate_exceeded(call, &source.stream, &source.shard);
         }
     }
 
-    let (answer, said) = read(call.forward(body.clone()).await).await;
-    if let Some(origin) = origin
-        && answer.status() == StatusCode::OK
-        && let Ok(told) = serde_json::from_slice::<Told<'_>>(&said)
+    let (response, body) = forward_and_read(call, body.clone()).await;
+    if let Some(source) = source
+        && response.status() == StatusCode::OK
+        && let Ok(read) = serde_json::from_slice::<GetRecordsResponse<'_>>(&body)
     {
         let size = |record: &Record<'_>| {
             decoded_length(&record.data) + record.partition_key.as_ref().map_or(0, |key| key.len())
         };
-        let mut kinesis = lock(&call.shared.kinesis);
-        kinesis.buckets.of(&origin.stream, &origin.shard).gave(told.records.iter().map(size).sum());
-        if let Some(next) = told.next_shard_iterator {
-            kinesis.iterators.learn(&next, Origin { made: Instant::now(), ..origin });
+        let mut kinesis = call.state.kinesis();
+        kinesis.buckets.of(&source.stream, &source.shard).take_read_bytes(read.records.iter().map(size).sum());
+        if let Some(next) = read.next_shard_iterator {
+            kinesis.iterators.insert(&next, IteratorSource { created: Instant::now(), ..source });
         }
     }
-    answer
+    response
 }
 
-/// An answer, and what is in it.
-async fn read(answer: Whole) -> (Whole, Bytes) {
-    let (head, body) = answer.into_parts();
-    let Ok(body) = body.collect().await;
-    let body = body.to_bytes();
+/// The service's response, and its body once more.
+async fn forward_and_read(call: &Call, body: Bytes) -> (FullResponse, Bytes) {
+    let (head, body) = into_parts(call.forward(body).await).await;
     (Response::from_parts(head, Full::new(body.clone())), body)
 }

@@ -1,4 +1,4 @@
-//! Subscriptions: events go through one by one as they come, until the subscription is cut or ended, or its shard ends.
+//! `SubscribeToShard`: forwards events one by one, until the subscription is cut or ended, or its shard ends.
 
 use std::time::Duration;
 
@@ -12,168 +12,160 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::body::{AnswerBody, Reset};
+use super::super::body::{ConnectionReset, ResponseBody};
 use super::super::call::Call;
-use super::super::faults::Faults;
 
-/// Farther away than any test lasts.
+/// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(86_400);
 
-/// Answers a `SubscribeToShard`. What goes wrong in it later follows the settings of that time.
-pub(super) async fn open(call: &mut Call) -> Response<AnswerBody> {
-    let (head, body) = match call.open().await {
-        Ok(answer) => answer.into_parts(),
-        Err(error) => return call.out_of_reach(&error).map(AnswerBody::Whole),
+/// Opens a subscription and forwards it in the background. Each event meets the faults that are set at its time.
+pub(super) async fn subscribe(call: &mut Call) -> Response<ResponseBody> {
+    let (head, body) = match call.forward_streaming().await {
+        Ok(response) => response.into_parts(),
+        Err(error) => return call.bad_gateway(&error).map(ResponseBody::Complete),
     };
-    let events =
-        head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/vnd.amazon.eventstream");
-    if head.status != StatusCode::OK || !events {
+    let is_event_stream = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|content_type| content_type == "application/vnd.amazon.eventstream");
+    if head.status != StatusCode::OK || !is_event_stream {
         return match body.collect().await {
-            Ok(body) => Response::from_parts(head, AnswerBody::Whole(Full::new(body.to_bytes()))),
-            Err(error) => call.out_of_reach(&error.into()).map(AnswerBody::Whole),
+            Ok(body) => Response::from_parts(head, ResponseBody::Complete(Full::new(body.to_bytes()))),
+            Err(error) => call.bad_gateway(&error).map(ResponseBody::Complete),
         };
     }
-    let (sender, pieces) = AnswerBody::pieces();
-    let question: Value = serde_json::from_slice(&call.body).unwrap_or_default();
-    let text = |name: &str| question[name].as_str().unwrap_or_default().to_owned();
+    let (sender, stream) = ResponseBody::stream();
+    let request: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+    let text = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
     let subscription = Subscription {
-        stream: text("ConsumerARN").split("/consumer/").next().unwrap_or_default().to_owned(),
+        stream_arn: text("ConsumerARN").split("/consumer/").next().unwrap_or_default().to_owned(),
         shard: text("ShardId"),
-        call: call.another(),
+        call: call.fork(),
         sender,
         opened: Instant::now(),
         events: 0,
     };
     tokio::spawn(subscription.run(body));
-    Response::from_parts(head, pieces)
+    Response::from_parts(head, stream)
 }
 
-/// A subscription under way.
+/// An open subscription.
 struct Subscription {
     call: Call,
-    /// The stream's ARN.
-    stream: String,
+    stream_arn: String,
     shard: String,
-    /// Where the caller reads.
-    sender: Sender<Result<Bytes, Reset>>,
+    /// To the caller.
+    sender: Sender<Result<Bytes, ConnectionReset>>,
     opened: Instant,
-    /// Events sent so far.
+    /// The number of events forwarded so far.
     events: u64,
 }
 
-/// How a subscription ends.
-enum End {
-    /// The caller is gone, or the service.
-    Theirs,
+enum SubscriptionEnd {
+    /// The caller or the service closed the connection.
+    Closed,
+    /// By a reset of the connection.
     Cut,
-    Orderly,
-    /// With the shard: the last event.
-    Shard(Message),
+    /// Normally, as after five minutes.
+    Ended,
+    /// With its shard, whose last event this is.
+    ShardEnded(Message),
 }
 
 impl Subscription {
     async fn run(mut self, body: Incoming) {
-        let end = self.pass(body).await;
-        let injected = |count: fn(&mut super::super::Injected) -> &mut u64| {
-            *count(&mut self.call.shared.state().counts.injected) += 1;
-        };
-        match end {
-            End::Theirs => {}
-            End::Orderly => injected(|injected| &mut injected.ended_subscriptions),
-            End::Cut => {
-                injected(|injected| &mut injected.cut_subscriptions);
-                let _ = self.sender.send(Err(Reset)).await;
+        let state = self.call.state.clone();
+        match self.forward(body).await {
+            SubscriptionEnd::Closed => {}
+            SubscriptionEnd::Ended => state.count(|counts| counts.injected.ended_subscriptions += 1),
+            SubscriptionEnd::Cut => {
+                state.count(|counts| counts.injected.cut_subscriptions += 1);
+                let _ = self.sender.send(Err(ConnectionReset)).await;
             }
-            End::Shard(last) => {
-                injected(|injected| &mut injected.ended_shards);
-                let _ = self.sender.send(Ok(frame(&last))).await;
+            SubscriptionEnd::ShardEnded(last) => {
+                state.count(|counts| counts.injected.ended_shards += 1);
+                let _ = self.sender.send(Ok(encode(&last))).await;
             }
         }
     }
 
-    /// Passes events on.
-    async fn pass(&mut self, mut body: Incoming) -> End {
+    async fn forward(&mut self, mut body: Incoming) -> SubscriptionEnd {
         let (mut decoder, mut buffer) = (MessageFrameDecoder::new(), BytesMut::new());
         loop {
-            let rules = self.faults().kinesis.clone();
-            let piece = tokio::select! {
-                piece = body.frame() => piece,
-                () = self.sender.closed() => return End::Theirs,
-                () = sleep_until(self.opened + rules.end_when.unwrap_or(NEVER)) => return End::Orderly,
+            let end_when = self.call.state.faults().kinesis.end_when.unwrap_or(NEVER);
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                () = self.sender.closed() => return SubscriptionEnd::Closed,
+                () = sleep_until(self.opened + end_when) => return SubscriptionEnd::Ended,
             };
-            match piece {
-                None => return End::Theirs,
-                // What the service cuts is cut.
-                Some(Err(_)) => return End::Cut,
-                Some(Ok(piece)) => buffer.extend(piece.into_data().ok()),
+            match frame {
+                None => return SubscriptionEnd::Closed,
+                Some(Err(_)) => return SubscriptionEnd::Cut,
+                Some(Ok(frame)) => buffer.extend(frame.into_data().ok()),
             }
             while let Ok(DecodedFrame::Complete(message)) = decoder.decode_frame(&mut buffer) {
-                if let Some(end) = self.event(&message).await {
+                if let Some(end) = self.forward_message(&message).await {
                     return end;
                 }
             }
         }
     }
 
-    /// Passes a message on, unless it is the end.
-    async fn event(&mut self, message: &Message) -> Option<End> {
+    /// Forwards a message, unless the subscription ends before it or after it.
+    async fn forward_message(&mut self, message: &Message) -> Option<SubscriptionEnd> {
         let is_event = message.headers().iter().any(|header| {
             header.name().as_str() == ":event-type"
                 && header.value().as_string().is_ok_and(|value| value.as_str() == "SubscribeToShardEvent")
         });
         if !is_event {
-            return self.sender.send(Ok(frame(message))).await.is_err().then_some(End::Theirs);
+            return self.sender.send(Ok(encode(message))).await.is_err().then_some(SubscriptionEnd::Closed);
         }
-        let faults = self.faults();
-        let rules = &faults.kinesis;
+        let faults = self.call.state.faults();
+        let kinesis = &faults.kinesis;
         let drawn = self.call.plan.rng.f64();
-        let counted = |limit: Option<u64>| limit.is_some_and(|limit| self.events >= limit);
-        if counted(rules.cut_after) || (drawn < rules.cut && !faults.spares("SubscribeToShard")) {
-            return Some(End::Cut);
+        let is_reached = |limit: Option<u64>| limit.is_some_and(|limit| self.events >= limit);
+        if is_reached(kinesis.cut_after) || (drawn < kinesis.cut && !faults.exempts("SubscribeToShard")) {
+            return Some(SubscriptionEnd::Cut);
         }
-        if counted(rules.end_after) {
-            return Some(End::Orderly);
+        if is_reached(kinesis.end_after) {
+            return Some(SubscriptionEnd::Ended);
         }
-        if self.sender.send(Ok(frame(message))).await.is_err() {
-            return Some(End::Theirs);
+        if self.sender.send(Ok(encode(message))).await.is_err() {
+            return Some(SubscriptionEnd::Closed);
         }
         self.events += 1;
-        if rules.end_with_shard { self.shard_end(message).await.map(End::Shard) } else { None }
+        if kinesis.end_with_shard { self.last_event(message).await.map(SubscriptionEnd::ShardEnded) } else { None }
     }
 
-    /// The last event, if the shard is closed and this event brought its last record.
+    /// The shard's last event, if the shard is closed and this event carried its last record.
     ///
-    /// kinesis-local sends an event every second, if only to say that there is nothing; so this looks often enough.
-    async fn shard_end(&self, message: &Message) -> Option<Message> {
+    /// kinesis-local sends an event every second, with or without records, so that the end is noticed in time.
+    async fn last_event(&self, message: &Message) -> Option<Message> {
         let event: Value = serde_json::from_slice(message.payload()).ok()?;
-        // A shard without a record has no number to read on from.
+        // A shard without records has no sequence number to continue from.
         let position = match event["ContinuationSequenceNumber"].as_str() {
             Some(number) if number.len() > 1 => {
                 json!({ "ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": number })
             }
             _ => json!({ "ShardIteratorType": "TRIM_HORIZON" }),
         };
-        let mut question = json!({ "StreamARN": self.stream, "ShardId": self.shard });
-        question.as_object_mut()?.extend(position.as_object()?.clone());
-        let told = self.call.ask("GetShardIterator", &question).await?;
-        let read = json!({ "ShardIterator": told["ShardIterator"], "Limit": 1 });
-        let told = self.call.ask("GetRecords", &read).await?;
-        let more = told["NextShardIterator"].is_string() || !told["Records"].as_array()?.is_empty();
-        if more {
+        let mut request = json!({ "StreamARN": self.stream_arn, "ShardId": self.shard });
+        request.as_object_mut()?.extend(position.as_object()?.clone());
+        let iterator = self.call.query("GetShardIterator", &request).await?;
+        let request = json!({ "ShardIterator": iterator["ShardIterator"], "Limit": 1 });
+        let read = self.call.query("GetRecords", &request).await?;
+        let has_more = read["NextShardIterator"].is_string() || !read["Records"].as_array()?.is_empty();
+        if has_more {
             return None;
         }
-        let last = json!({ "Records": [], "MillisBehindLatest": 0, "ChildShards": told["ChildShards"] });
+        let last = json!({ "Records": [], "MillisBehindLatest": 0, "ChildShards": read["ChildShards"] });
         Some(Message::new_from_parts(message.headers().to_vec(), last.to_string().into_bytes()))
-    }
-
-    fn faults(&self) -> std::sync::Arc<Faults> {
-        self.call.shared.state().faults.clone()
     }
 }
 
-/// A message as it travels.
-fn frame(message: &Message) -> Bytes {
+/// A message as a frame of the event stream.
+fn encode(message: &Message) -> Bytes {
     let mut frame = Vec::new();
-    write_message_to(message, &mut frame).expect("a message that was read can be written");
+    write_message_to(message, &mut frame).expect("a message that was decoded before");
     frame.into()
 }

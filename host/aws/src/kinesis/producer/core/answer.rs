@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Core, Entry, again};
-use crate::kinesis::error::{StreamErrorKind, StreamError};
+use crate::kinesis::error::{StreamError, StreamErrorKind};
 
 /// What became of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]

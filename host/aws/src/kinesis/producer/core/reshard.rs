@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Core, LONGEST_BACKOFF, ShardQueue, Entry, ShardMap, UserRecord, again};
-use crate::kinesis::error::{StreamErrorKind, StreamError};
+use super::{Core, Entry, LONGEST_BACKOFF, ShardMap, ShardQueue, UserRecord, again};
+use crate::kinesis::error::{StreamError, StreamErrorKind};
 
 /// How often the shards are listed while all goes well.
 const LIST_EVERY: Duration = Duration::from_secs(60);
@@ -107,7 +107,8 @@ impl Core {
             old.insert(Arc::clone(queue.shard()), queue);
         }
         let open = self.map.open().iter();
-        let queue = |id: &Arc<str>| old.remove(id).unwrap_or_else(|| ShardQueue::new(Arc::clone(id), &self.config, now));
+        let queue =
+            |id: &Arc<str>| old.remove(id).unwrap_or_else(|| ShardQueue::new(Arc::clone(id), &self.config, now));
         self.queues = open.map(|shard| &shard.id).map(queue).collect();
         users.sort_by_key(|user| user.number);
         users.into_iter().for_each(|user| self.queues[self.map.locate(user.hash)].push(user));

@@ -229,7 +229,8 @@ fn a_shard_gets_no_more_than_its_rate() {
                 let map = stream.map();
                 let shard = |packed: &Packed| map.locate(hash_key(&packed.partition_key));
                 request.entries.iter().for_each(|packed| sent.entry(shard(packed)).or_default().push(now));
-                let fates = request.entries.iter().map(|packed| PutResult::Permit(map.open()[shard(packed)].id.clone()));
+                let fates =
+                    request.entries.iter().map(|packed| PutResult::Permit(map.open()[shard(packed)].id.clone()));
                 core.answer(now, request.number, Ok(fates.collect()));
             }
             Next::List => core.listed(now, Ok(stream.map())),
@@ -323,7 +324,8 @@ fn patience_ends_after_so_long_without_progress_and_says_what_was_heard_last() {
                 let why = "a record is too much for its shard".to_owned();
                 // One of five comes through, after two seconds.
                 let taken = now >= Duration::from_secs(3) && core.sent().records == 0;
-                let result = if taken { PutResult::Permit("shardId-000000000000".into()) } else { PutResult::Throttled(why) };
+                let result =
+                    if taken { PutResult::Permit("shardId-000000000000".into()) } else { PutResult::Throttled(why) };
                 core.answer(now, request.number, Ok(vec![result]));
                 requests += 1;
             }

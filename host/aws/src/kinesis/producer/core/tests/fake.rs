@@ -3,7 +3,7 @@
 use paceline_pipeline::model::Batch;
 
 use super::super::{PutResult, Request, ShardMap};
-use crate::kinesis::error::{StreamErrorKind, StreamError};
+use crate::kinesis::error::{StreamError, StreamErrorKind};
 use crate::kinesis::lineage::Shard;
 use crate::kpl::{Packed, hash_key, unpack};
 

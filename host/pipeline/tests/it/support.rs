@@ -1,0 +1,190 @@
+//! A store that misbehaves, rulebooks, batches.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use paceline_engine::{Engine, Limits};
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Item, Key, Pointer};
+use paceline_pipeline::rules::{Registry, RulebookEvent, RulebookFolder};
+use paceline_pipeline::store::{
+    CheckpointStore, DeadLetterStore, GroupStore, MemoryStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome,
+};
+use paceline_pipeline::{Pipeline, PipelineError, ProcessOutcome, RetryPolicy, Rulebooks};
+
+/// A store that several hosts share, and that fails as one in the cloud does.
+#[derive(Clone, Default)]
+pub(crate) struct FlakyStore {
+    pub(crate) store: Arc<MemoryStore>,
+    /// Every nth call fails before it does anything, and every nth after it did all.
+    pub(crate) transient_every: u32,
+    pub(crate) calls: Arc<AtomicU32>,
+    /// Called once, before the first write: another host is ahead.
+    pub(crate) rival: Option<Arc<dyn Fn() + Send + Sync>>,
+    pub(crate) came: Arc<AtomicBool>,
+    /// Every write meets a conflict.
+    pub(crate) contended: bool,
+}
+
+impl FlakyStore {
+    /// Whether this call fails before its work, and whether after it.
+    fn failure(&self) -> (bool, bool) {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        let nth = self.transient_every > 0 && call.is_multiple_of(self.transient_every);
+        (nth && call.is_multiple_of(2), nth && !call.is_multiple_of(2))
+    }
+
+    async fn call<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let transient = || StoreError::transient("throttled");
+        let (before, after) = self.failure();
+        if before {
+            return Err(transient());
+        }
+        let done = work.await?;
+        if after { Err(transient()) } else { Ok(done) }
+    }
+}
+
+impl GroupStore for FlakyStore {
+    async fn load_groups(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
+        self.call(self.store.load_groups(keys)).await
+    }
+
+    async fn write_groups(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
+        if self.contended {
+            return Ok(vec![WriteOutcome::Conflict; writes.len()]);
+        }
+        if let Some(rival) = &self.rival
+            && !self.came.swap(true, Ordering::Relaxed)
+        {
+            rival();
+        }
+        self.call(self.store.write_groups(writes)).await
+    }
+
+    async fn list_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
+        self.call(self.store.list_partition(partition)).await
+    }
+
+    async fn list_groups(&self) -> Result<Vec<(Key, Item)>, StoreError> {
+        self.store.list_groups().await
+    }
+}
+
+impl PinStore for FlakyStore {
+    async fn get_pins(&self, keys: &[PinKey]) -> Result<Vec<Option<Pin>>, StoreError> {
+        self.call(self.store.get_pins(keys)).await
+    }
+
+    async fn put_pins(&self, pins: &[(PinKey, Pin)]) -> Result<Vec<Pin>, StoreError> {
+        self.call(self.store.put_pins(pins)).await
+    }
+}
+
+impl CheckpointStore for FlakyStore {
+    async fn get_checkpoint(&self, shard: &str) -> Result<Option<Checkpoint>, StoreError> {
+        self.call(self.store.get_checkpoint(shard)).await
+    }
+
+    async fn put_checkpoint(&self, shard: &str, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        self.call(self.store.put_checkpoint(shard, checkpoint)).await
+    }
+
+    async fn flush(&self) -> Result<(), StoreError> {
+        self.call(self.store.flush()).await
+    }
+}
+
+impl DeadLetterStore for FlakyStore {
+    async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        self.call(self.store.put_dead_letters(letters)).await
+    }
+
+    async fn delete_dead_letters(&self, ids: &[String]) -> Result<(), StoreError> {
+        self.call(self.store.delete_dead_letters(ids)).await
+    }
+
+    async fn get_dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+        self.call(self.store.get_dead_letter(id)).await
+    }
+
+    async fn list_dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        self.store.list_dead_letters().await
+    }
+
+    async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+        self.call(self.store.assign_redrive_sequences(ids)).await
+    }
+}
+
+/// Rulebooks of class 3, with this dedup for a racer in a race.
+///
+/// Its aggregator, which without a `deed` does nothing wrong, counts rows: what is folded twice shows.
+pub(crate) fn rulebooks(folder: &Path, dedup: &str) -> Arc<Rulebooks> {
+    let plugins = std::env::var_os("PACELINE_PLUGINS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), std::path::PathBuf::from);
+    let names = ["telemetry", "output", "evil-aggregator"];
+    let files: BTreeMap<_, _> =
+        names.into_iter().map(|name| (name.to_owned(), plugins.join(format!("{name}.wasm")))).collect();
+    assert!(files["output"].is_file(), "{} holds no plugins: `make plugins` builds them", plugins.display());
+    std::fs::create_dir_all(folder.join("rulebooks")).unwrap();
+    let book = format!(
+        r#"
+race-type = 3
+version = 1
+pin = "/raceId"
+[[validate]]
+plugin = "telemetry"
+[score]
+plugin = "output"
+[[aggregate]]
+plugin = "evil-aggregator"
+key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+dedup = {dedup}
+"#
+    );
+    std::fs::write(folder.join("rulebooks/class-3.toml"), book).unwrap();
+    let engine = Engine::new(Limits::default()).unwrap();
+    let registry = Registry::open(&folder.join("registry")).unwrap();
+    let rulebooks = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
+    let events = RulebookFolder::new(folder.join("rulebooks"), files, Arc::clone(&rulebooks)).poll().unwrap();
+    assert!(matches!(&events[..], [RulebookEvent::Activated { version: 1, .. }]), "{events:?}");
+    rulebooks
+}
+
+pub(crate) fn host(store: FlakyStore, rulebooks: &Arc<Rulebooks>) -> Pipeline<FlakyStore> {
+    let retry = RetryPolicy { first_wait_ms: 1, longest_wait_ms: 2, ..RetryPolicy::default() };
+    Pipeline::new(store, Arc::clone(rulebooks), BatchLimits::default(), retry)
+}
+
+/// A batch of one second of a race for these racers, and one broken message.
+pub(crate) fn batch(shard: &str, second: u64, racers: std::ops::Range<u64>) -> Batch {
+    let mut batch = Batch::new(shard.into());
+    for racer in racers {
+        let message = format!(
+            r#"{{"event":"update","deviceTimestamp":{second}000,"second":{second},"raceId":131,"racerId":{racer},"classId":3,"cadence":{},"resistance":{}}}"#,
+            30 + (racer + second) % 60,
+            33 + (racer * second) % 53
+        );
+        batch.push(message.as_bytes(), (second * 1_000 + racer).into());
+    }
+    batch.push(b"broken", (second * 1_000 + 999).into());
+    batch
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+}
+
+/// Processes a batch that must be committed as a whole.
+pub(crate) fn committed(process: impl Future<Output = Result<ProcessOutcome, PipelineError>>) {
+    assert!(block_on(process).unwrap().first_uncommitted.is_none());
+}
+
+/// Items without their revisions, which count writes; and dead letters.
+pub(crate) fn outcome(store: &MemoryStore) -> (Vec<(Key, Item)>, Vec<DeadLetter>) {
+    let items = block_on(store.list_groups()).unwrap();
+    let items = items.into_iter().map(|(key, item)| (key, Item { revision: 0, ..item }));
+    (items.collect(), block_on(store.list_dead_letters()).unwrap())
+}
