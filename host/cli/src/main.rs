@@ -85,3 +85,69 @@ fn log_to_stderr() {
         _ => log.init(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// README, CONTRIBUTING and all of docs.
+    fn documents() -> Vec<PathBuf> {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut documents = vec![checkout.join("README.md"), checkout.join("CONTRIBUTING.md")];
+        let mut folders = vec![checkout.join("docs")];
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => documents.push(path),
+                }
+            }
+        }
+        documents
+    }
+
+    /// The lines of a document's shell blocks that run this program.
+    fn commands(text: &str) -> Vec<String> {
+        let joined = text.replace("\\\n", " ");
+        let mut in_shell = false;
+        let command = |line: &str| {
+            let line = line.trim();
+            if let Some(language) = line.strip_prefix("```") {
+                in_shell = language == "sh";
+            }
+            let command = line.split(" #").next().unwrap_or_default().trim();
+            (in_shell && command.starts_with("paceline ")).then(|| command.to_owned())
+        };
+        joined.lines().filter_map(command).collect()
+    }
+
+    #[test]
+    fn the_commands_in_the_documents_are_valid() {
+        let mut count = 0;
+        for document in documents() {
+            for command in commands(&std::fs::read_to_string(&document).unwrap()) {
+                count += 1;
+                if let Err(error) = Arguments::try_parse_from(command.split_whitespace()) {
+                    panic!("{}: {command}: {error}", document.display());
+                }
+            }
+        }
+        assert!(count > 15, "{count} commands");
+    }
+
+    #[test]
+    fn the_definitions_of_the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_race_alone_has_no_leaderboard() {
+        let parsed =
+            Arguments::try_parse_from(["paceline", "leaderboard", "--config", "paceline.toml", "--race", "131"]);
+        let error = parsed.err().unwrap().to_string();
+        assert!(error.contains("--class <C>"), "{error}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Killed at any moment and started again, it comes to what an undisturbed run comes to.
 
-use crate::support::{Fed, DedupMode, Workspace, joined, rulebook, simulate};
+use crate::support::{DedupMode, Fed, Workspace, joined, rulebook, simulate};
 
 /// A generator that needs no crate: the moments should differ from each other, no more.
 struct Moments(u64);

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde_json::json;
 use crate::support::{DedupMode, Workspace};
+use serde_json::json;
 
 fn alleycat() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/alleycat")
@@ -52,7 +52,8 @@ fn what_is_commented_out_are_keys_that_there_are() {
     };
     let workspace = example(with_defaults);
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
-    for key in ["\nmax-payload-bytes = 262144", "\nlog-line-bytes = 1024", "\nconflicts = 20", "\npoll-interval-ms = 200"]
+    for key in
+        ["\nmax-payload-bytes = 262144", "\nlog-line-bytes = 1024", "\nconflicts = 20", "\npoll-interval-ms = 200"]
     {
         assert!(config.contains(key), "{key}");
     }

@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::dynamo::{Deployment, environment};
+use crate::support::{Fed, paceline, plugins};
 use paceline_config::Config;
 use paceline_testbed::dynamodb::endpoint;
-use crate::support::{Fed, paceline, plugins};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()

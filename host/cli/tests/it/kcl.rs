@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::process::{ChildStdout, Command};
 
 use crate::dynamo::{Deployment, on_one_machine};
+use crate::support::{Fed, simulate};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Value, json};
-use crate::support::{Fed, simulate};
 
 /// A record as the daemon writes it.
 fn record(sequence: usize, sub_sequence: usize, payload: &[u8]) -> Value {

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use crate::dynamo::{Deployment, Outcome, environment, on_one_machine};
+use crate::support::simulate;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use crate::dynamo::{Deployment, Outcome, environment, on_one_machine};
 use paceline_testbed::kinesis::TestStream;
 use paceline_testbed::{dynamodb, kinesis::endpoint};
-use crate::support::simulate;
 use tokio::runtime::Runtime;
 
 /// How long a daemon may take to start, and for what has come to be processed: many times what it needs.
@@ -312,7 +312,11 @@ fn the_daemon_reads_its_properties_as_they_are_meant() {
         &["--application", "Zürich", "--set", "failoverTimeMillis=5000"],
     );
     let executable = |deployment: &Deployment| {
-        format!("{} kcl --config {}", env!("CARGO_BIN_EXE_paceline"), deployment.workspace.path("paceline.toml").display())
+        format!(
+            "{} kcl --config {}",
+            env!("CARGO_BIN_EXE_paceline"),
+            deployment.workspace.path("paceline.toml").display()
+        )
     };
     let expected = [
         &executable(&deployment),

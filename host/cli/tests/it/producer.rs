@@ -5,13 +5,13 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::fake_kinesis::{Act, FakeKinesis};
-use paceline_aws::kinesis::{StreamErrorKind, KinesisConfig, Producer, ProducerConfig, Stream};
+use crate::support::{block_on, fail, lines, paceline, simulate, succeed};
+use paceline_aws::kinesis::{KinesisConfig, Producer, ProducerConfig, Stream, StreamErrorKind};
 use paceline_aws::kpl::unpack;
 use paceline_pipeline::model::Batch;
 use paceline_simulator::{Keys, PartitionKey, Race};
 use paceline_testbed::kinesis::{TestStream, endpoint, hashes};
 use serde_json::Value;
-use crate::support::{block_on, fail, lines, paceline, simulate, succeed};
 
 /// A record as somebody who reads the stream sees it: partition key and data.
 type Seen = (String, Vec<u8>);

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Fed, DedupMode, Workspace, joined, oracle, paceline, rulebook, simulate};
+use crate::support::{DedupMode, Fed, Workspace, joined, oracle, paceline, rulebook, simulate};
 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {

@@ -8,8 +8,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use paceline_pipeline::Store;
 use paceline_pipeline::model::DeadLetter;
-use paceline_pipeline::store::EmbeddedStore;
 use paceline_pipeline::model::{Item, Key};
+use paceline_pipeline::store::EmbeddedStore;
 pub(crate) use paceline_testbed::outcome::{DedupMode, block_on, plugin_lines, plugins};
 use serde_json::Value;
 use tempfile::TempDir;

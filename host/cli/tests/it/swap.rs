@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::{DedupMode, Fed, Workspace, joined, oracle, rulebook, simulate};
 use paceline_pipeline::model::Attribute;
-use crate::support::{Fed, DedupMode, Workspace, joined, oracle, rulebook, simulate};
 
 const SWAPS: u64 = 50;
 const RACERS: usize = 20;
@@ -127,7 +127,8 @@ fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
     workspace.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Ordinal).replace("pin = \"/raceId\"\n", ""));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("it pins by nothing, version 2 by `/raceId`"), "{line}");
-    workspace.replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
+    workspace
+        .replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("setting `deed` is missing"), "{line}");
     // Versions may go back to one that was in use.

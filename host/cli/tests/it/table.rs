@@ -1,8 +1,8 @@
 //! The program on a table in DynamoDB: making and checking it, running into it, reading from it.
 
+use crate::support::{DedupMode, Workspace, fail, joined, oracle, rulebook, simulate, succeed};
 use paceline_testbed::dynamodb::{endpoint, unique};
 use serde_json::json;
-use crate::support::{DedupMode, Workspace, fail, joined, oracle, rulebook, simulate, succeed};
 
 /// A place whose store is a table that is not there yet.
 fn workspace() -> (Workspace, String) {
