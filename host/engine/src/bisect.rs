@@ -2,27 +2,39 @@
 
 use std::ops::Range;
 
-use crate::fault::{CallError, Fault};
+use crate::fault::{CallError, EngineError, Fault};
 
-/// Calls `attempt` with all rows and, where that fails, with halves of them, in order, until it has either succeeded for
-/// a row or failed for that row alone. `attempt` keeps the answers; the rows to blame come back, each with its fault.
+/// What the calls for some rows gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Bisected<T> {
+    /// The results of the calls that succeeded, each with its rows, in the order of the rows.
+    pub(crate) results: Vec<(Range<usize>, T)>,
+    /// The rows for which a call failed that was for that row alone, in ascending order. They and the rows of `results`
+    /// are all rows.
+    pub(crate) failed: Vec<(u32, Fault)>,
+}
+
+/// Calls `attempt` with all rows and, where that fails, with halves of them, in order, until each call has either
+/// succeeded or failed for one row alone. No rows are no call.
 ///
 /// One bad row in n costs about 2·log₂ n further calls.
-pub(crate) fn bisect(
-    rows: Range<usize>,
-    attempt: &mut impl FnMut(Range<usize>) -> Result<(), CallError>,
-) -> Result<Vec<(u32, Fault)>, wasmtime::Error> {
-    let mut blamed = Vec::new();
-    // A stack, not recursion: the next range to try is on top, so that rows are tried in order.
-    let mut waiting = vec![rows];
+pub(crate) fn bisect<T>(
+    rows: usize,
+    mut attempt: impl FnMut(Range<usize>) -> Result<T, CallError>,
+) -> Result<Bisected<T>, EngineError> {
+    let mut bisected = Bisected { results: Vec::new(), failed: Vec::new() };
+    // A stack, not recursion: the next range to try is on top, so rows are tried in order.
+    // A stack, not recursion: the next range to try is on top, so rows are tried in order.
+    let all = 0..rows;
+    let mut waiting = vec![all];
     while let Some(rows) = waiting.pop() {
         if rows.is_empty() {
             continue;
         }
         match attempt(rows.clone()) {
-            Ok(()) => {}
-            Err(CallError::HostState(error)) => return Err(error),
-            Err(CallError::Fault(fault)) if rows.len() == 1 => blamed.push((rows.start as u32, fault)),
+            Ok(result) => bisected.results.push((rows, result)),
+            Err(CallError::Engine(error)) => return Err(error),
+            Err(CallError::Fault(fault)) if rows.len() == 1 => bisected.failed.push((rows.start as u32, fault)),
             Err(CallError::Fault(_)) => {
                 let middle = rows.start + rows.len() / 2;
                 waiting.push(middle..rows.end);
@@ -30,41 +42,43 @@ pub(crate) fn bisect(
             }
         }
     }
-    Ok(blamed)
+    Ok(bisected)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Runs `bisect` over `rows` rows of which `bad` fail; returns the good ones in the order of success, the blamed
-    /// ones, and the number of calls.
-    fn run(rows: usize, bad: &[usize]) -> (Vec<usize>, Vec<u32>, usize) {
-        let (mut good, mut calls) = (Vec::new(), 0);
-        let blamed = bisect(0..rows, &mut |range| {
+    /// Bisects `rows` rows of which `bad` fail. Returns the good rows in the order of the results, the failed ones, and
+    /// the number of calls.
+    fn run(rows: usize, bad: &[usize]) -> (Vec<usize>, Vec<usize>, usize) {
+        let mut calls = 0;
+        let bisected = bisect(rows, |range| {
             calls += 1;
-            if range.clone().any(|row| bad.contains(&row)) {
-                return Err(Fault::Trap(String::new()).into());
+            match range.clone().any(|row| bad.contains(&row)) {
+                true => Err(Fault::Trap(String::new()).into()),
+                false => Ok(range),
             }
-            good.extend(range);
-            Ok(())
         });
-        (good, blamed.unwrap().into_iter().map(|(row, _)| row).collect(), calls)
+        let Bisected { results, failed } = bisected.unwrap();
+        assert!(results.iter().all(|(rows, result)| rows == result), "{results:?}");
+        let good = results.into_iter().flat_map(|(rows, _)| rows).collect();
+        (good, failed.into_iter().map(|(row, _)| row as usize).collect(), calls)
     }
 
     #[test]
-    fn exactly_the_bad_rows_are_blamed_and_the_others_go_on_in_order() {
+    fn exactly_the_bad_rows_fail_and_the_others_succeed_in_order() {
         for bad in [vec![], vec![0], vec![9], vec![3, 4], vec![0, 5, 9], (0..10).collect()] {
-            let (good, blamed, _) = run(10, &bad);
-            assert_eq!(blamed.iter().map(|&row| row as usize).collect::<Vec<_>>(), bad);
+            let (good, failed, _) = run(10, &bad);
+            assert_eq!(failed, bad);
             assert_eq!(good, (0..10).filter(|row| !bad.contains(row)).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn one_bad_row_in_ten_thousand_costs_few_calls() {
-        let (good, blamed, calls) = run(10_000, &[6_543]);
-        assert_eq!((good.len(), blamed), (9_999, vec![6_543]));
+        let (good, failed, calls) = run(10_000, &[6_543]);
+        assert_eq!((good.len(), failed), (9_999, vec![6_543]));
         assert!(calls <= 30, "{calls}");
     }
 
@@ -74,8 +88,8 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_own_trouble_blames_no_row() {
-        let error = bisect(0..4, &mut |_| Err(CallError::HostState(wasmtime::Error::msg("no room")))).unwrap_err();
-        assert_eq!(error.to_string(), "no room");
+    fn an_engine_error_blames_no_row() {
+        let error = bisect::<()>(4, |_| Err(CallError::engine(wasmtime::Error::msg("no room")))).unwrap_err();
+        assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "no room");
     }
 }

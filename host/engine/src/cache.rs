@@ -1,8 +1,8 @@
-//! Compiled components on disk, so that a process that starts again need not compile again.
+//! Compiled components on disk, so that a process that restarts need not compile again.
 //!
-//! What is compiled is machine code, and is trusted as such when it is read: so a cache is a folder that nobody but this
-//! user can write. A file is named for the plugin's digest and for the exact compiler and settings; its first bytes are a
-//! digest of the rest, by which one that was cut off or damaged is told.
+//! A compiled component is machine code, and the host runs what it reads back. So a cache is a folder that only this user
+//! can write. A file's name holds the plugin's digest and a hash of the compiler and its settings. Its first bytes are a
+//! digest of the rest, which detects truncation and damage.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::Digest;
+use crate::digest::Digest;
 
 /// A folder of compiled components.
 #[derive(Clone, Debug)]
@@ -22,14 +22,16 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// The cache in this folder, which is made where there is none.
+    /// Opens the cache in this folder, and creates the folder where it is missing.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let found = fs::metadata(folder)?;
-        // The owner of this process, without a call into the C library.
+        // The user of this process, without a call into the C library.
         let own = fs::metadata("/proc/self")?.uid();
         if found.uid() != own || found.mode() & 0o022 != 0 {
-            return Err(io::Error::other("others can write it, and what it holds would be run"));
+            return Err(io::Error::other(
+                "the folder can be written by other users, and its contents would be executed",
+            ));
         }
         Ok(Self { folder: folder.to_owned() })
     }
@@ -40,28 +42,31 @@ impl Cache {
         self.folder.join(format!("{}-{:016x}.compiled", digest.hex(), hasher.finish()))
     }
 
-    /// A component that was compiled before; nothing where there is none, or none that can be used.
+    /// Reads a compiled component. `None` where the cache has no usable one.
     pub(crate) fn get(&self, engine: &Engine, digest: Digest) -> Option<Component> {
         let path = self.path(engine, digest);
         let bytes = fs::read(&path).ok()?;
-        let (sum, compiled) = bytes.split_at_checked(32)?;
-        if Digest::of(compiled).as_bytes() != sum {
-            tracing::warn!("the compiled plugin {} is damaged, it is compiled anew", path.display());
+        let (digest_of_rest, compiled) = bytes.split_at_checked(32)?;
+        if Digest::of(compiled).as_bytes() != digest_of_rest {
+            tracing::warn!("the compiled plugin {} is damaged; compiling it again", path.display());
             return None;
         }
-        // SAFETY: the bytes are what `put` wrote: the folder can be written by this user alone (checked by `open`), the
-        // sum shows that they are whole, and the name says that the same compiler with the same settings made them,
-        // which wasmtime checks once more.
+        // SAFETY: the bytes are what `put` wrote. Only this user can write the folder (checked by `open`), the digest
+        // shows that they are complete, and the name shows that the same compiler with the same settings made them,
+        // which wasmtime checks again.
         #[expect(unsafe_code, reason = "machine code that this host compiled itself, see the safety argument")]
         let component = unsafe { Component::deserialize(engine, compiled) };
-        component.map_err(|error| tracing::warn!("the compiled plugin {}: {error:#}", path.display())).ok()
+        let unusable = |error: &_| {
+            tracing::warn!("the compiled plugin {} can't be used; compiling it again: {error:#}", path.display())
+        };
+        component.inspect_err(unusable).ok()
     }
 
-    /// Keeps a compiled component. A cache that can't be written costs time, nothing else.
+    /// Writes a compiled component. A cache that can't be written costs time and nothing else.
     pub(crate) fn put(&self, engine: &Engine, digest: Digest, component: &Component) {
         let path = self.path(engine, digest);
-        let kept = component.serialize().map_err(io::Error::other).and_then(|compiled| {
-            // Written beside and renamed, so that nobody reads half of it.
+        let written = component.serialize().map_err(io::Error::other).and_then(|compiled| {
+            // Written under another name and renamed, so that no process reads half of it.
             let new = path.with_extension(format!("new-{}", std::process::id()));
             let mut file = File::create(&new)?;
             file.write_all(Digest::of(&compiled).as_bytes())?;
@@ -69,8 +74,8 @@ impl Cache {
             drop(file);
             fs::rename(&new, &path)
         });
-        if let Err(error) = kept {
-            tracing::warn!("the compiled plugin {} can't be kept: {error}", path.display());
+        if let Err(error) = written {
+            tracing::warn!("the compiled plugin {} can't be cached: {error}", path.display());
         }
     }
 }

@@ -1,178 +1,11 @@
-//! What crosses into the sandbox and back: the Rust side of `interface columns` in `wit/plugin.wit`.
+//! The columns that cross into the sandbox and back.
 
-use std::fmt;
 use std::ops::Range;
 
 use wasmtime::component::{ComponentType, Lift, Lower};
 
-/// The type of a field or of an output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ComponentType, Lift, Lower)]
-#[component(enum)]
-#[repr(u8)]
-pub enum Kind {
-    /// `true` or `false`.
-    #[component(name = "boolean")]
-    Boolean,
-    /// A 64-bit integer.
-    #[component(name = "integer")]
-    Integer,
-    /// A 64-bit float.
-    #[component(name = "number")]
-    Number,
-    /// Text in UTF-8.
-    #[component(name = "text")]
-    Text,
-    /// Bytes.
-    #[component(name = "blob")]
-    Blob,
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Boolean => "boolean",
-            Self::Integer => "integer",
-            Self::Number => "number",
-            Self::Text => "text",
-            Self::Blob => "blob",
-        })
-    }
-}
-
-/// A single value.
-#[derive(Clone, Debug, PartialEq, ComponentType, Lift, Lower)]
-#[component(variant)]
-pub enum Value {
-    /// `true` or `false`.
-    #[component(name = "boolean")]
-    Boolean(bool),
-    /// A 64-bit integer.
-    #[component(name = "integer")]
-    Integer(i64),
-    /// A 64-bit float.
-    #[component(name = "number")]
-    Number(f64),
-    /// Text.
-    #[component(name = "text")]
-    Text(String),
-}
-
-impl Value {
-    /// Its type.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Boolean(_) => Kind::Boolean,
-            Self::Integer(_) => Kind::Integer,
-            Self::Number(_) => Kind::Number,
-            Self::Text(_) => Kind::Text,
-        }
-    }
-}
-
-/// A field that a plugin reads.
-#[derive(Clone, Debug, PartialEq, ComponentType, Lift)]
-#[component(record)]
-pub struct Field {
-    /// A JSON Pointer into the payload, or `@payload`, `@partition-key`, `@arrival-ms`.
-    pub path: String,
-    /// The type that the value must have.
-    pub kind: Kind,
-    /// What stands in for a value that the record lacks.
-    pub default: Option<Value>,
-}
-
-/// One value that an aggregator gives for each group.
-#[derive(Clone, Debug, PartialEq, Eq, ComponentType, Lift)]
-#[component(record)]
-pub struct Output {
-    /// The attribute that it is written to.
-    pub name: String,
-    /// Its type.
-    pub kind: Kind,
-}
-
-/// Values of varying length, end to end, borrowed: row i takes the bytes from `ends[i - 1]` (or 0) up to `ends[i]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lower)]
-#[component(record)]
-pub struct Packed<'a> {
-    /// Where each row ends.
-    pub ends: &'a [u32],
-    /// All rows' bytes.
-    pub bytes: &'a [u8],
-}
-
-impl<'a> Packed<'a> {
-    /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// The bytes of one row. Panics where there is no such row.
-    pub fn get(&self, row: usize) -> &'a [u8] {
-        let start = if row == 0 { 0 } else { self.ends[row - 1] as usize };
-        &self.bytes[start..self.ends[row] as usize]
-    }
-
-    /// All rows, in order.
-    pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
-        (0..self.len()).map(move |row| self.get(row))
-    }
-
-    /// A copy of some of the rows.
-    pub fn slice(&self, rows: Range<usize>) -> PackedBuf {
-        rows.map(|row| self.get(row)).collect()
-    }
-}
-
-/// Values of varying length, end to end. Comes from a plugin unchecked: see [`PackedBuf::check`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, ComponentType, Lift)]
-#[component(record)]
-pub struct PackedBuf {
-    /// Where each row ends.
-    pub ends: Vec<u32>,
-    /// All rows' bytes.
-    pub bytes: Vec<u8>,
-}
-
-impl PackedBuf {
-    /// The same, borrowed.
-    pub fn as_packed(&self) -> Packed<'_> {
-        Packed { ends: &self.ends, bytes: &self.bytes }
-    }
-
-    /// Adds a row.
-    pub fn push(&mut self, row: &[u8]) {
-        self.bytes.extend_from_slice(row);
-        self.ends.push(u32::try_from(self.bytes.len()).expect("a column holds less than 4 GiB"));
-    }
-
-    /// Whether it has this many rows and its ends ascend to the length of its bytes, or what is wrong with it.
-    pub fn check(&self, rows: usize) -> Result<(), String> {
-        if self.ends.len() != rows {
-            return Err(format!("{} values, not {rows}", self.ends.len()));
-        }
-        if !self.ends.is_sorted() {
-            return Err("ends that decrease".to_owned());
-        }
-        match self.ends.last().map_or(0, |&end| end as usize) {
-            last if last != self.bytes.len() => Err(format!("ends up to {last} for {} bytes", self.bytes.len())),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl<'a> FromIterator<&'a [u8]> for PackedBuf {
-    fn from_iter<I: IntoIterator<Item = &'a [u8]>>(rows: I) -> Self {
-        let mut packed = Self::default();
-        rows.into_iter().for_each(|row| packed.push(row));
-        packed
-    }
-}
+use crate::packed::{Packed, PackedBuf, PackedError};
+use crate::schema::Kind;
 
 /// One field of every record of a batch, borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, ComponentType, Lower)]
@@ -196,7 +29,7 @@ pub enum Column<'a> {
 }
 
 impl Column<'_> {
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         match self {
             Self::Booleans(values) => values.len(),
@@ -206,7 +39,7 @@ impl Column<'_> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -238,7 +71,8 @@ impl Column<'_> {
     }
 }
 
-/// One field or output of every record or group. Comes from a plugin unchecked: see [`ColumnBuf::check`].
+/// One field of every record, or one output of every group. One that comes from a plugin is unchecked until
+/// [`ColumnBuf::check`].
 #[derive(Clone, Debug, PartialEq, ComponentType, Lift)]
 #[component(variant)]
 pub enum ColumnBuf {
@@ -282,7 +116,7 @@ impl ColumnBuf {
         }
     }
 
-    /// The same, borrowed.
+    /// The same values, borrowed.
     pub fn as_column(&self) -> Column<'_> {
         match self {
             Self::Booleans(values) => Column::Booleans(values),
@@ -293,26 +127,28 @@ impl ColumnBuf {
         }
     }
 
-    /// Whether it has this kind and this many rows, and its texts are texts, or what is wrong with it.
-    pub fn check(&self, kind: Kind, rows: usize) -> Result<(), String> {
+    /// Checks that it has this kind and this many rows, and that its texts are UTF-8.
+    pub(crate) fn check(&self, kind: Kind, rows: usize) -> Result<(), ColumnError> {
         if self.kind() != kind {
-            return Err(format!("a column of kind {}, not {kind}", self.kind()));
+            return Err(ColumnError::Kind { found: self.kind(), expected: kind });
         }
         match self {
             Self::Texts(packed) => {
                 packed.check(rows)?;
                 match packed.as_packed().iter().all(|text| std::str::from_utf8(text).is_ok()) {
                     true => Ok(()),
-                    false => Err("a text that is not UTF-8".to_owned()),
+                    false => Err(ColumnError::NotUtf8),
                 }
             }
-            Self::Blobs(packed) => packed.check(rows),
-            plain if plain.as_column().len() != rows => Err(format!("{} values, not {rows}", plain.as_column().len())),
-            _ => Ok(()),
+            Self::Blobs(packed) => Ok(packed.check(rows)?),
+            plain => match plain.as_column().len() {
+                found if found == rows => Ok(()),
+                found => Err(PackedError::Length { found, expected: rows }.into()),
+            },
         }
     }
 
-    /// Keeps the rows for which `keep` is true; it has an entry for each row.
+    /// Keeps the rows for which `keep` is true. `keep` has an entry for each row.
     pub fn retain(&mut self, keep: &[bool]) {
         fn plain<T>(values: &mut Vec<T>, keep: &[bool]) {
             let mut keep = keep.iter();
@@ -329,7 +165,7 @@ impl ColumnBuf {
         }
     }
 
-    /// Joins two columns of one kind end to end. Panics where the kinds differ.
+    /// Appends the rows of another column. Panics where the kinds differ.
     pub(crate) fn append(&mut self, other: Self) {
         match (self, other) {
             (Self::Booleans(all), Self::Booleans(more)) => all.extend(more),
@@ -338,9 +174,30 @@ impl ColumnBuf {
             (Self::Texts(all), Self::Texts(more)) | (Self::Blobs(all), Self::Blobs(more)) => {
                 more.as_packed().iter().for_each(|row| all.push(row));
             }
-            (all, more) => panic!("columns of kinds {} and {} can't be joined", all.kind(), more.kind()),
+            (all, more) => panic!("a column of kind {} can't be appended to one of kind {}", more.kind(), all.kind()),
         }
     }
+
+    /// Appends zeros or empty values until it has this many rows.
+    pub(crate) fn pad(&mut self, rows: usize) {
+        match self {
+            Self::Booleans(values) => values.resize(rows, false),
+            Self::Integers(values) => values.resize(rows, 0),
+            Self::Numbers(values) => values.resize(rows, 0.0),
+            Self::Texts(values) | Self::Blobs(values) => (values.ends.len()..rows).for_each(|_| values.push(b"")),
+        }
+    }
+}
+
+/// How a [`ColumnBuf`] differs from what a plugin declared.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ColumnError {
+    #[error("kind {found}, not {expected}")]
+    Kind { found: Kind, expected: Kind },
+    #[error(transparent)]
+    Packed(#[from] PackedError),
+    #[error("a text that is not UTF-8")]
+    NotUtf8,
 }
 
 /// What a plugin is called with.
@@ -351,20 +208,56 @@ pub(crate) struct Batch<'a> {
     pub(crate) columns: &'a [Column<'a>],
 }
 
+impl Batch<'_> {
+    /// Calls `with` with some of a batch's rows: all of them as they are, fewer as a copy. Each column has `total` values.
+    pub(crate) fn with_rows<T>(
+        columns: &[Column<'_>],
+        total: usize,
+        rows: &Range<usize>,
+        with: impl FnOnce(Batch<'_>) -> T,
+    ) -> T {
+        if rows.len() == total {
+            return with(Batch { rows: total as u32, columns });
+        }
+        let copies: Vec<ColumnBuf> = columns.iter().map(|column| column.slice(rows.clone())).collect();
+        let columns: Vec<Column<'_>> = copies.iter().map(ColumnBuf::as_column).collect();
+        with(Batch { rows: rows.len() as u32, columns: &columns })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_packed_column_that_does_not_add_up_is_refused() {
-        let packed = |ends: &[u32], bytes: &[u8]| PackedBuf { ends: ends.to_vec(), bytes: bytes.to_vec() };
-        assert_eq!(packed(&[1, 3], b"abc").check(2), Ok(()));
-        assert_eq!(packed(&[], b"").check(0), Ok(()));
-        assert_eq!(packed(&[3], b"abc").check(2), Err("1 values, not 2".to_owned()));
-        assert_eq!(packed(&[3, 1], b"abc").check(2), Err("ends that decrease".to_owned()));
-        assert_eq!(packed(&[1, 4], b"abc").check(2), Err("ends up to 4 for 3 bytes".to_owned()));
-        assert_eq!(packed(&[], b"abc").check(0), Err("ends up to 0 for 3 bytes".to_owned()));
-        let text = ColumnBuf::Texts(packed(&[1, 2], "é".as_bytes()));
-        assert_eq!(text.check(Kind::Text, 2), Err("a text that is not UTF-8".to_owned()));
+    fn a_text_that_is_cut_between_its_bytes_is_refused() {
+        let text = ColumnBuf::Texts(PackedBuf { ends: vec![1, 2], bytes: "é".as_bytes().to_vec() });
+        assert_eq!(text.check(Kind::Text, 2), Err(ColumnError::NotUtf8));
+        assert_eq!(ColumnError::NotUtf8.to_string(), "a text that is not UTF-8");
+    }
+
+    #[test]
+    fn a_column_of_another_kind_or_length_is_refused() {
+        let wrong = |kind, rows| ColumnBuf::Numbers(vec![0.5]).check(kind, rows).unwrap_err().to_string();
+        assert_eq!(wrong(Kind::Integer, 1), "kind number, not integer");
+        assert_eq!(wrong(Kind::Number, 2), "1 values, not 2");
+    }
+
+    #[test]
+    fn padding_keeps_what_is_there() {
+        for (kind, value) in [
+            (Kind::Boolean, ColumnBuf::Booleans(vec![true])),
+            (Kind::Integer, ColumnBuf::Integers(vec![7])),
+            (Kind::Number, ColumnBuf::Numbers(vec![0.5])),
+            (Kind::Text, ColumnBuf::Texts([&b"x"[..]].into_iter().collect())),
+            (Kind::Blob, ColumnBuf::Blobs([&b"\xff"[..]].into_iter().collect())),
+        ] {
+            let mut column = ColumnBuf::new(kind);
+            column.pad(2);
+            column.append(value.clone());
+            column.pad(4);
+            assert_eq!(column.check(kind, 4), Ok(()));
+            assert_eq!(column.as_column().slice(2..3), value);
+        }
     }
 }

@@ -1,83 +1,104 @@
-//! How a call fails. Whatever it is, the rows that bring it about become dead letters and the rest goes on.
+//! How a call fails: a [`Fault`] blames the plugin, an [`EngineError`] the host.
+//!
+//! A fault is data: its text becomes the reason of a dead letter, so it is complete without a source. An engine error
+//! keeps the error that caused it as its source.
+
+use std::error::Error;
 
 use wasmtime::Trap;
 
-/// Why a plugin could not deal with a row, a group, or a whole call.
+use crate::limits::{self, Limits};
+
+/// Why a plugin failed on a row, on a group or as a whole. The rows become dead letters, and the other rows go on.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// The plugin stopped itself (a panic, an `unreachable`) or did something that WebAssembly forbids.
+    /// The plugin panicked, or did something that WebAssembly forbids.
     #[error("the plugin trapped: {0}")]
     Trap(String),
-    /// It used up its fuel.
-    #[error("the plugin used up its fuel ({0}: bounds `fuel-per-call`, `fuel-per-row`)")]
+    /// The call used more fuel than its limit, which is given.
+    #[error("the plugin used up its fuel of {0} (limits `fuel-per-call` and `fuel-per-row`)")]
     Fuel(u64),
-    /// It did not come back in time.
-    #[error("the plugin did not come back within {0} ms (bound `call-ms`)")]
+    /// The call took longer than its limit, which is given in milliseconds.
+    #[error("the plugin did not return within {0} ms (limit `call-ms`)")]
     Time(u64),
-    /// It asked for more memory than it may have, and did not survive the refusal.
-    #[error("the plugin asked for {asked} bytes of memory, {limit} are allowed (bound `memory-bytes`)")]
+    /// The plugin requested more memory than its limit, and trapped when it did not get it.
+    #[error("the plugin requested {requested} bytes of memory; {limit} are allowed (limit `memory-bytes`)")]
     Memory {
-        /// What it asked for.
-        asked: usize,
-        /// What it may have.
+        /// The size of the memory in bytes, had the request been granted.
+        requested: usize,
+        /// The limit in bytes.
         limit: usize,
     },
-    /// Its calls are too deep.
-    #[error("the plugin recursed too deeply: its stack of {0} bytes is full")]
+    /// The plugin's calls nested too deeply for its stack, whose size is given in bytes.
+    #[error("the plugin recursed too deeply: its stack has {0} bytes")]
     Stack(usize),
-    /// Its answer is too large to be taken over.
-    #[error("the plugin returned more than {0} bytes (bound `returned-bytes`)")]
-    TooMuchReturned(usize),
-    /// Its answer does not fit what it was asked.
-    #[error("the plugin returned {0}")]
-    BadAnswer(String),
-    /// It returned an error.
-    #[error("the plugin failed: {0}")]
+    /// The plugin's results and log lines exceed the limit, which is given in bytes.
+    #[error("the plugin passed more than {0} bytes to the host (limit `returned-bytes`)")]
+    TooManyBytes(usize),
+    /// The result does not fit the call.
+    #[error("the plugin returned an invalid result: {0}")]
+    InvalidResult(String),
+    /// The plugin returned an error, whose text is given.
+    #[error("the plugin returned an error: {0}")]
     Failed(String),
     /// The score of a row is not a finite number.
     #[error("the score is {0}, not a finite number")]
     Score(String),
 }
 
-/// A call that did not come to an answer, and whether the plugin is to blame.
-#[derive(Debug)]
+/// The sandbox itself failed. No row is to blame, and the batch can be processed again.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The machine lacks something that the sandbox needs.
+    #[error("the WebAssembly engine can't start")]
+    Start(#[source] Box<dyn Error + Send + Sync>),
+    /// A plugin can't run now: for example, the pool has no free instance.
+    #[error("the WebAssembly engine can't run a plugin")]
+    Run(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// The plugin is.
-    Fault(Fault),
-    /// The host is: for one, no slot for an instance is free. Nothing is to be concluded about any row.
-    HostState(wasmtime::Error),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
-impl From<Fault> for CallError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl CallError {
+    /// An error of wasmtime's for which the plugin is not to blame.
+    pub(crate) fn engine(error: wasmtime::Error) -> Self {
+        Self::Engine(EngineError::Run(error.into()))
     }
 }
 
-/// What [`Fault`] an error of wasmtime's is. `denied` is the memory that the plugin asked for in vain, `fuel`, `limits`
-/// and the like are what it had.
-pub(crate) fn classify(error: &wasmtime::Error, denied: Option<usize>, fuel: u64, limits: &crate::Limits) -> Fault {
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => return Fault::Fuel(fuel),
-        Some(Trap::Interrupt) => return Fault::Time(limits.call_ms),
-        Some(Trap::StackOverflow) => return Fault::Stack(crate::limits::STACK_BYTES),
-        _ => {}
+impl Fault {
+    /// The fault that an error of a call stands for. `denied_bytes` is the memory that the plugin requested in vain
+    /// during the call, `fuel` what the call had to spend.
+    pub(crate) fn of(error: &wasmtime::Error, denied_bytes: Option<usize>, fuel: u64, limits: &Limits) -> Self {
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::OutOfFuel) => return Self::Fuel(fuel),
+            Some(Trap::Interrupt) => return Self::Time(limits.call_ms),
+            Some(Trap::StackOverflow) => return Self::Stack(limits::STACK_BYTES),
+            _ => {}
+        }
+        if let Some(requested) = denied_bytes {
+            return Self::Memory { requested, limit: limits.memory_bytes };
+        }
+        let cause = error.root_cause().to_string();
+        // wasmtime's type for this error is private, so its text identifies it. tests/it/evil fails if the text changes.
+        if cause.contains("fuel allocated for hostcalls") {
+            return Self::TooManyBytes(limits.returned_bytes);
+        }
+        Self::Trap(match guest_function(error) {
+            Some(function) => format!("{cause}, in `{function}`"),
+            None => cause,
+        })
     }
-    if let Some(asked) = denied {
-        return Fault::Memory { asked, limit: limits.memory_bytes };
-    }
-    let cause = error.root_cause().to_string();
-    // wasmtime's type for this is private, so its words are what there is to go by; tests/evil would notice others.
-    if cause.contains("fuel allocated for hostcalls") {
-        return Fault::TooMuchReturned(limits.returned_bytes);
-    }
-    Fault::Trap(match guest_function(error) {
-        Some(function) => format!("{cause}, in `{function}`"),
-        None => cause,
-    })
 }
 
-/// The plugin's own function in which it trapped: the first that is not the language's panic machinery.
+/// The plugin's function that trapped: the innermost one that is not part of the language's panic machinery.
 fn guest_function(error: &wasmtime::Error) -> Option<String> {
     const MACHINERY: [&str; 8] = ["core::", "std::", "alloc::", "<core::", "<std::", "<alloc::", "__rust", "rust_"];
     let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>()?;

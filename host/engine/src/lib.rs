@@ -1,41 +1,69 @@
-//! The sandbox: loads WebAssembly components, bounds what they may do, and calls them with columns.
+//! The sandbox: loads WebAssembly components, limits what they may use, and calls them with columns.
 //!
 //! A [`Component`] is a plugin's code, checked and compiled. With the settings of a rulebook it becomes a [`Validator`],
-//! a [`Scorer`] or an [`Aggregator`]. Each batch opens a session of it, which is a fresh instance: nothing that a plugin
-//! remembers outlives its batch. When a call fails as a whole (a trap, a bound, a list of the wrong length), the session
-//! tries halves of the batch on fresh instances until it knows the rows that bring the call down; the others go on.
+//! a [`Scorer`] or an [`Aggregator`]. Each batch opens a [`Session`], which makes a fresh instance: nothing that a plugin
+//! remembers outlives its batch. When a call fails as a whole (a trap, a limit, a list of the wrong length), the session
+//! bisects the batch on fresh instances until it knows the rows that make the call fail; the others go on.
+//!
+//! Errors are sorted by what the caller does: a [`LoadError`] refuses the plugin, a [`Fault`] rejects its row, an
+//! [`EngineError`] stops the batch. The message of an error does not repeat that of its source.
 //!
 //! This crate knows nothing of JSON, streams or stores, and no other crate knows wasmtime.
 //!
 //! # Layout
 //!
-//! - [`limits`]: what a plugin may use; each bound a named constant with its reason.
-//! - [`columns`]: what crosses into the sandbox and back.
-//! - [`load`]: from bytes to a [`Component`], or a [`LoadError`] that names the cause.
-//! - [`plugin`]: a component in a role, with settings; its sessions.
+//! From top to bottom; no module imports one that stands before it.
+//!
+//! - `validator`, `scorer`, `aggregator`: the three roles, each with its calls and the checks of their results.
+//! - `session`: the calls of one batch.
+//! - `bisect`: which rows are to blame when a call fails.
+//! - `plugin`: a component in a role, with settings; checks its exports and its description.
+//! - `call`: one instance, and one call within the limits.
+//! - `load`: from bytes to a component that keeps to the contract.
+//! - `engine`: the configured wasmtime engine and what all components share.
+//! - `imports`: what a plugin may import, and the host's side of it.
 //! - `cache`: compiled components on disk.
-//! - `call`: one instance and one bounded call. `watchdog`: the bound on time. `bisect`: which rows are to blame.
-//! - [`fault`]: how a call fails.
+//! - `watchdog`: the limit on time.
+//! - `load_error`: why a component is refused.
+//! - `fault`: how a call fails.
+//! - [`limits`]: what a plugin may use; each limit is a named constant with its reason.
+//! - `columns`, `packed`, `schema`: what crosses into the sandbox and back, the Rust side of `wit/plugin.wit`.
+//! - `contract`: the names in `wit/plugin.wit`.
+//! - `digest`: SHA-256, the identity of a plugin.
 
+mod aggregator;
 mod bisect;
 mod cache;
 mod call;
-pub mod columns;
+mod columns;
+mod contract;
 mod digest;
-pub mod fault;
+mod engine;
+mod fault;
+mod imports;
 pub mod limits;
-pub mod load;
-pub mod plugin;
+mod load;
+mod load_error;
+mod packed;
+mod plugin;
+mod schema;
+mod scorer;
+mod session;
+mod validator;
 mod watchdog;
 
-pub use columns::{Column, ColumnBuf, Field, Kind, Output, Packed, PackedBuf, Value};
-pub use digest::Digest;
-pub use fault::Fault;
+pub use aggregator::{Aggregator, AggregatorSession, Finished, Folded, Merged};
+pub use columns::{Column, ColumnBuf};
+pub use contract::{CONTRACT, CONTRACT_VERSION, Role};
+pub use digest::{Digest, NotADigest};
+pub use engine::Engine;
+pub use fault::{EngineError, Fault};
 pub use limits::Limits;
-pub use load::{Component, Engine, EngineError, LoadError, Role};
-pub use plugin::{Aggregator, Plugin, Scorer, Settings, Validator};
-
-/// The package of the contract, without its version.
-pub const CONTRACT: &str = "paceline:plugin";
-/// The version of the contract that this host speaks.
-pub const CONTRACT_VERSION: &str = "0.1.0";
+pub use load::Component;
+pub use load_error::LoadError;
+pub use packed::{Packed, PackedBuf};
+pub use plugin::{Plugin, Settings};
+pub use schema::{Field, Kind, Output, Value};
+pub use scorer::{Scored, Scorer, ScorerSession};
+pub use session::{Called, Session};
+pub use validator::{Validated, Validator, ValidatorSession};

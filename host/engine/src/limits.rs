@@ -1,4 +1,5 @@
-//! What a plugin may use. Each bound is a constant with its reason, a setting, and a test named for its violation.
+//! What a plugin may use. Each limit is a constant with its reason; most are settings, too. Each has a test that is named
+//! for its violation.
 
 use std::time::Duration;
 
@@ -8,45 +9,54 @@ use serde::Deserialize;
 /// in languages that bring a garbage collector.
 pub const MEMORY_BYTES: usize = 64 << 20;
 
-/// Fuel (about one for each WebAssembly instruction) that a call gets whatever its size: for start-up and settings.
+/// Fuel (about one unit for each WebAssembly instruction) that a call gets whatever its size: for start-up and settings.
 pub const FUEL_PER_CALL: u64 = 2_000_000;
 
-/// Fuel for each row of a call on top. The Alleycat plugins need 50 to 600; a rule in JavaScript some thousands.
+/// Further fuel for each row of a call. The Alleycat plugins need 50 to 600; a rule in JavaScript some thousands.
 pub const FUEL_PER_ROW: u64 = 20_000;
 
-/// Time that one call may take, in milliseconds. Fuel ends a plugin that computes too long, and does so at the same
-/// instruction everywhere; this ends one whose instructions are slow. Generous, for it depends on the machine.
+/// Time that one call may take, in milliseconds. Fuel ends a plugin that computes too long, at the same instruction on
+/// every machine; this limit ends one whose instructions are slow. It is generous because it depends on the machine.
 pub const CALL_MS: u64 = 2_000;
 
-/// Bytes of a call's answer, all its lists and texts together. More would be copied into the host before it could be
-/// looked at.
+/// Bytes that a call may pass to the host: all lists and texts of its result together, or one log line. More would be
+/// copied into the host before it could be checked.
 pub const RETURNED_BYTES: usize = 16 << 20;
 
-/// Bytes of one group's state. A DynamoDB item holds 400 KB, of which the state can't be all.
+/// Bytes of one group's state. A DynamoDB item holds 400 KB, and not only the state.
 pub const STATE_BYTES: usize = 256 << 10;
 
-/// Bytes of the reason that a validator gives for a row.
+/// Bytes of the reason that a validator gives for a row, and of the error that a call returns.
 pub const REASON_BYTES: usize = 1 << 10;
 
-/// Lines that one call may log. Lines beyond are dropped and counted.
+/// Lines that one call may log. Further lines are dropped and counted.
 pub const LOG_LINES: u32 = 20;
 
-/// Bytes of a logged line. The rest is cut off.
+/// Bytes of a log line. The rest of the line is cut off.
 pub const LOG_LINE_BYTES: usize = 1 << 10;
 
-/// Fuel that a logged line costs, dropped or not: a line takes the host longer than one instruction.
+/// Fuel that a log line costs, dropped or not: a line takes the host longer than one instruction.
 pub const LOG_FUEL: u64 = 10_000;
 
 /// Fields that a plugin may declare.
 pub const FIELDS: usize = 64;
 
+/// Bytes of a field's path: far more than any payload needs, and short enough to be repeated in messages.
+pub const PATH_BYTES: usize = 1 << 10;
+
 /// Outputs that an aggregator may declare.
 pub const OUTPUTS: usize = 64;
+
+/// Bytes of an output's name: DynamoDB allows no more for an attribute that an index uses.
+pub const OUTPUT_NAME_BYTES: usize = 255;
 
 /// Bytes of the WebAssembly stack: deep enough for a recursive descent, shallow enough for every host thread.
 pub const STACK_BYTES: usize = 512 << 10;
 
-/// The bounds that a host sets. The defaults are this module's constants.
+/// Elements of one table. A Rust plugin has two small tables; one in JavaScript or Python needs some thousand elements.
+pub const TABLE_ELEMENTS: usize = 50_000;
+
+/// The limits that a host sets. The defaults are this module's constants.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Limits {
@@ -87,12 +97,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Fuel for a call with this many rows.
+    /// The fuel of a call with this many rows.
     pub(crate) fn fuel(&self, rows: usize) -> u64 {
         self.fuel_per_call.saturating_add(self.fuel_per_row.saturating_mul(rows as u64))
     }
 
-    /// Time for a call.
+    /// The time that a call may take.
     pub(crate) fn call_time(&self) -> Duration {
         Duration::from_millis(self.call_ms)
     }

@@ -1,5 +1,5 @@
-//! Aggregators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil` shows what the host
-//! does. They speak the contract themselves: what they do wrong, the author's macros would not let them do.
+//! Aggregators that misbehave on purpose, each as the setting `deed` demands. `host/engine/tests/it/evil` tests what the
+//! host does. They implement the contract without the SDK's macros, which would prevent most of the deeds.
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
 
 use paceline_plugin::bindings::aggregator::exports::paceline::plugin::aggregation::{Guest, Output, Shape};
@@ -25,12 +25,12 @@ impl Guest for Evil {
         let [Column::Numbers(cadence)] = batch.columns.as_slice() else {
             return Err("expected one column of numbers".to_owned());
         };
-        // Each state is one byte: how many rows there were.
+        // Each state is one byte: the number of rows so far.
         let mut counts: Vec<Vec<u8>> = unpack(&states);
         for (&group, cadence) in groups.iter().zip(cadence) {
             let count = &mut counts[group as usize];
             match deed().as_str() {
-                // The state says in which order the rows came.
+                // The state records the order of the rows.
                 "list-and-trap-on-row" => count.push((cadence - 100.0) as u8),
                 _ => *count = vec![count.first().copied().unwrap_or(0).wrapping_add(1)],
             }
@@ -53,9 +53,12 @@ impl Guest for Evil {
         let count = |state: Vec<u8>| state.first().copied().unwrap_or(0);
         let pairs = unpack(&left).into_iter().zip(unpack(&right));
         let mut counts: Vec<_> = pairs.map(|(left, right)| vec![count(left).wrapping_add(count(right))]).collect();
-        match deed().as_str() {
-            "merge-missing" => drop(counts.pop()),
-            "merge-trap" => panic!("these don't go together"),
+        let victim = unpack(&left).into_iter().position(|state| count(state) == 66);
+        match (deed().as_str(), victim) {
+            ("merge-missing", _) => drop(counts.pop()),
+            ("merge-trap", _) => panic!("no pair can be merged"),
+            ("merge-trap-on-pair", Some(_)) => panic!("this pair is the victim"),
+            ("merge-huge-state", Some(pair)) => counts[pair] = vec![1; 1 << 20],
             _ => {}
         }
         Ok(pack(&counts))
@@ -89,6 +92,6 @@ fn deed() -> String {
     settings::get("deed").unwrap_or_default()
 }
 
-// A native linker does not take the names that components export.
+// A native linker rejects the names that components export.
 #[cfg(target_arch = "wasm32")]
 paceline_plugin::bindings::aggregator::export_aggregator!(Evil with_types_in paceline_plugin::bindings::aggregator);

@@ -1,4 +1,5 @@
-//! Scorers that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil` shows what the host does.
+//! Scorers that misbehave on purpose, each as the setting `deed` demands. `host/engine/tests/it/evil` tests what the host
+//! does.
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
 
 use paceline_plugin::{Fields, Settings, log, scorer};
@@ -10,29 +11,28 @@ struct Effort {
     resistance: f64,
 }
 
-/// What to do.
 #[derive(Settings)]
 struct Evil {
     deed: Deed,
-    /// The cadence of the one row that `trap-on-row` and `nan-on-row` want.
+    /// The cadence of the one row that `trap-on-row` and `nan-on-row` look for.
     #[setting(default = 66.0)]
     victim: f64,
 }
 
 enum Deed {
-    /// Never comes back.
+    /// Never returns.
     Spin,
-    /// Takes all memory that it gets.
+    /// Allocates memory without end.
     EatMemory,
-    /// Gives one score too many.
+    /// Returns one score too many.
     TooLong,
-    /// Gives one score too many when an instance is called for the first time, and rightly thereafter.
+    /// Returns one score too many in the first call of an instance, and the right number in later calls.
     TooLongAtFirst,
-    /// Gives one score too few.
+    /// Returns one score too few.
     TooShort,
-    /// Gives 32 MiB of scores.
+    /// Returns 32 MiB of scores.
     FarTooLong,
-    /// Gives a score that is not a number, for one row.
+    /// Returns NaN for one row.
     NanOnRow,
     /// Traps on one row.
     TrapOnRow,
@@ -44,7 +44,7 @@ enum Deed {
     HugeLog,
     /// Recurses without end.
     Recurse,
-    /// Does nothing wrong, but remembers how often it was called.
+    /// Returns the number of calls of its instance as each score.
     Remember,
 }
 
@@ -106,7 +106,7 @@ fn score(evil: &Evil, columns: EffortColumns<'_>) -> Vec<f64> {
         },
         Deed::Chatter => {
             log::info("first things first");
-            // An odd byte before characters of two: a cut at an even length would halve one of them.
+            // One byte before characters of two bytes: a cut at an even length would split one of them.
             log::warn(&format!("x{}", "é".repeat(2499)));
             log::error("last but not least");
         }
@@ -117,7 +117,7 @@ fn score(evil: &Evil, columns: EffortColumns<'_>) -> Vec<f64> {
     scores
 }
 
-/// How often this instance was called, this time included.
+/// The number of calls of this instance, including this one.
 fn calls() -> u32 {
     use std::sync::atomic::{AtomicU32, Ordering};
     static CALLS: AtomicU32 = AtomicU32::new(0);

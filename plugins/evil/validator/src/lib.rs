@@ -1,5 +1,5 @@
-//! Validators that misbehave on purpose. The setting `deed` says how; `host/engine/tests/evil` shows what the host
-//! does. They speak the contract themselves: what they do wrong, the author's macros would not let them do.
+//! Validators that misbehave on purpose, each as the setting `deed` demands. `host/engine/tests/it/evil` tests what the
+//! host does. They implement the contract without the SDK's macros, which would prevent most of the deeds.
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
 
 use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Value};
@@ -39,12 +39,12 @@ impl Guest for Evil {
                 .filter(|&row| cadence[row as usize] == 66.0)
                 .map(|row| rejection(row, "x".repeat(4 << 20)))
                 .collect()),
-            // The same, but for every row: together more than the host would hold.
+            // A reason of 64 KiB for every row.
             "huge-reasons" => Ok((0..batch.rows).map(|row| rejection(row, "x".repeat(1 << 16))).collect()),
             "no-such-row" => Ok(vec![rejection(batch.rows, "there is no such row".to_owned())]),
             "one-row-twice" => Ok(vec![rejection(0, "once".to_owned()), rejection(0, "twice".to_owned())]),
             "huge-error" => Err("x".repeat(32 << 20)),
-            // Characters of two bytes after one of one byte: a cut at an even length would halve one of them.
+            // One byte before characters of two bytes: a cut at an even length would split one of them.
             "long-error" => Err(format!("x{}", "é".repeat(2499))),
             _ => Ok(Vec::new()),
         }
@@ -55,6 +55,6 @@ fn deed() -> String {
     settings::get("deed").unwrap_or_default()
 }
 
-// A native linker does not take the names that components export.
+// A native linker rejects the names that components export.
 #[cfg(target_arch = "wasm32")]
 paceline_plugin::bindings::validator::export_validator!(Evil with_types_in paceline_plugin::bindings::validator);

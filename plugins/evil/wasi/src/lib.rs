@@ -1,4 +1,4 @@
-//! A scorer that imports WASI: it would read its host's environment, credentials and all. The host refuses to load it.
+//! A scorer that imports WASI to read its host's environment, including credentials. The host refuses to load it.
 #![allow(unsafe_code, reason = "wit-bindgen's macro writes and checks it")]
 #![allow(missing_docs, reason = "generated")]
 #![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
@@ -24,6 +24,6 @@ impl Guest for Evil {
     }
 }
 
-// A native linker does not take the names that components export.
+// A native linker rejects the names that components export.
 #[cfg(target_arch = "wasm32")]
 export!(Evil);

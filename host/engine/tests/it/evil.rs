@@ -1,9 +1,9 @@
-//! What the host does about plugins that misbehave: for every deed of `plugins/evil`, which rows fail, with which fault,
-//! and that the other rows, and the other plugins of the same engine, are none the worse for it.
+//! What the host does about plugins that misbehave: for every deed of `plugins/evil`, which rows fail and with which
+//! fault, and that it harms neither the other rows nor the other plugins of the same engine.
 //!
-//! - [`scorer`], [`validator`], [`aggregator`]: calls that fail, and answers that can't be.
-//! - [`log`]: plugins that talk too much.
-//! - [`load`]: components that are refused before any record meets them.
+//! - [`scorer`], [`validator`], [`aggregator`]: calls that fail, and invalid results.
+//! - [`log`]: plugins that log too much.
+//! - [`load`]: components that are refused.
 
 mod aggregator;
 mod load;
@@ -11,34 +11,28 @@ mod log;
 mod scorer;
 mod validator;
 
+use std::error::Error;
 use std::fmt::Display;
-use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use paceline_engine::{Column, Component, Engine, Fault, Limits, Settings};
 
-/// The engine that tests share where the bounds are the default ones.
+use crate::plugins::wasm;
+
+/// The engine of tests that need no other limits than the default ones.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| engine(Limits::default()));
 
-/// The engine that tests share where fuel would come before the bound in question.
-static UNFUELLED: LazyLock<Engine> = LazyLock::new(|| engine(without_fuel_bound()));
+/// The engine of tests that fuel would end before the limit in question.
+static UNFUELLED: LazyLock<Engine> = LazyLock::new(|| engine(without_fuel_limit()));
 
 fn engine(limits: Limits) -> Engine {
     Engine::new(limits).unwrap()
 }
 
-/// Bounds under which no call ends by its fuel: every byte that a plugin fills or copies costs some, so that by default
-/// fuel often ends a plugin before the bound that a test is about.
-fn without_fuel_bound() -> Limits {
+/// Limits under which no call runs out of fuel. Every byte that a plugin fills or copies costs fuel, so that by default
+/// fuel often ends a plugin before the limit that a test is about.
+fn without_fuel_limit() -> Limits {
     Limits { fuel_per_call: 1 << 50, ..Limits::default() }
-}
-
-/// The bytes of a plugin that `make plugins` built.
-fn wasm(name: &str) -> Vec<u8> {
-    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/plugins/");
-    let directory = std::env::var_os("PACELINE_PLUGINS").map_or_else(|| built.into(), PathBuf::from);
-    let path = directory.join(name).with_extension("wasm");
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; `make plugins` builds it", path.display()))
 }
 
 fn plugin(engine: &Engine, name: &str) -> Component {
@@ -49,7 +43,7 @@ fn deed(deed: &str) -> Settings {
     [("deed".to_owned(), deed.to_owned())].into()
 }
 
-/// A batch for the plugins here. No two rows are alike, and only a victim has a cadence of 66.
+/// A batch for these plugins. No two rows are alike, and only a victim has a cadence of 66.
 struct Efforts {
     cadence: Vec<f64>,
     resistance: Vec<f64>,
@@ -73,23 +67,23 @@ impl Efforts {
         self.cadence.len()
     }
 
-    /// What the scorers read.
+    /// The columns that the scorers read.
     fn columns(&self) -> [Column<'_>; 2] {
         [Column::Numbers(&self.cadence), Column::Numbers(&self.resistance)]
     }
 
-    /// What the validators and the aggregators read.
+    /// The columns that the validators and the aggregators read.
     fn cadence(&self) -> [Column<'_>; 1] {
         [Column::Numbers(&self.cadence)]
     }
 
-    /// What evil scorers give to the rows that they do no evil to.
+    /// The scores that evil scorers give to the rows that they spare.
     fn scores(&self) -> Vec<f64> {
         self.cadence.iter().zip(&self.resistance).map(|(cadence, resistance)| cadence * resistance).collect()
     }
 }
 
-/// A plugin that does nothing wrong gets its results on this engine.
+/// Asserts that a plugin that does nothing wrong works on this engine.
 #[track_caller]
 fn assert_unharmed(engine: &Engine) {
     let output = plugin(engine, "output").scorer(&Settings::new()).unwrap();
@@ -98,19 +92,25 @@ fn assert_unharmed(engine: &Engine) {
     assert_eq!((scored.scores, scored.failed), (vec![167.04, 168.74, 129.592], vec![]));
 }
 
-/// The plugin stopped itself where it panics.
+/// Asserts that the plugin panicked.
 #[track_caller]
 fn assert_panicked(fault: &Fault) {
-    let Fault::Trap(what) = fault else { panic!("{fault:?}") };
-    assert_says(what, &["wasm `unreachable` instruction executed"]);
+    let Fault::Trap(cause) = fault else { panic!("{fault:?}") };
+    assert_contains(cause, &["wasm `unreachable` instruction executed"]);
 }
 
 #[track_caller]
-fn assert_says(message: &impl Display, words: &[&str]) {
+fn assert_contains(message: &impl Display, words: &[&str]) {
     let message = message.to_string();
     for word in words {
         assert!(message.contains(word), "`{word}` is not in: {message}");
     }
+}
+
+/// The messages of an error and its sources.
+fn chain(error: &dyn Error) -> String {
+    let sources = std::iter::successors(error.source(), |&error| error.source());
+    sources.fold(error.to_string(), |chain, source| format!("{chain}: {source}"))
 }
 
 /// Every row of a batch, with the same fault.

@@ -1,21 +1,21 @@
-//! Scorers that compute too long, take too much, or answer what can't be.
+//! Scorers that compute too long, use too much, or return invalid results.
 
 use std::time::{Duration, Instant};
 
-use paceline_engine::plugin::Scored;
-use paceline_engine::{Engine, Fault, Limits, limits};
+use paceline_engine::{Engine, Fault, Limits, Scored, limits};
 
-use crate::{
-    ENGINE, Efforts, UNFUELLED, all_rows, assert_panicked, assert_says, assert_unharmed, deed, engine, plugin,
-    without_fuel_bound,
+use super::{
+    ENGINE, Efforts, UNFUELLED, all_rows, assert_contains, assert_panicked, assert_unharmed, deed, engine, plugin,
+    without_fuel_limit,
 };
+use crate::plugins::require_plugins;
 
 fn score(engine: &Engine, what: &str, efforts: &Efforts) -> Scored {
     let scorer = plugin(engine, "evil-scorer").scorer(&deed(what)).unwrap();
     scorer.session().score(efforts.rows(), &efforts.columns()).unwrap()
 }
 
-/// Asserts that exactly one row failed and that the others have their scores; gives the fault.
+/// Asserts that exactly one row failed and that the others have their scores. Returns the fault.
 #[track_caller]
 fn one_failed(scored: Scored, efforts: &Efforts, victim: usize) -> Fault {
     let mut expected = efforts.scores();
@@ -27,46 +27,50 @@ fn one_failed(scored: Scored, efforts: &Efforts, victim: usize) -> Fault {
 }
 
 #[test]
-fn fuel_bound_violated_names_fuel() {
+fn fuel_limit_violated_names_fuel() {
+    require_plugins!();
     let scored = score(&ENGINE, "spin", &Efforts::new(3));
     // The fuel of the last call, which was for one row.
     let fault = Fault::Fuel(limits::FUEL_PER_CALL + limits::FUEL_PER_ROW);
-    assert_says(&fault, &["used up its fuel (2020000:", "`fuel-per-call`", "`fuel-per-row`"]);
+    assert_contains(&fault, &["used up its fuel of 2020000", "`fuel-per-call`", "`fuel-per-row`"]);
     assert_eq!((scored.scores, scored.failed), (vec![0.0; 3], all_rows(3, &fault)));
     assert_unharmed(&ENGINE);
 }
 
 #[test]
-fn fuel_bounds_are_settings() {
+fn fuel_limits_are_settings() {
+    require_plugins!();
     let engine = engine(Limits { fuel_per_call: 300_000, fuel_per_row: 7, ..Limits::default() });
     assert_eq!(score(&engine, "spin", &Efforts::new(2)).failed, all_rows(2, &Fault::Fuel(300_007)));
     assert_unharmed(&engine);
 }
 
 #[test]
-fn time_bound_violated_names_time_and_comes_back_promptly() {
-    let engine = engine(Limits { call_ms: 100, ..without_fuel_bound() });
+fn time_limit_violated_names_time_and_ends_promptly() {
+    require_plugins!();
+    let engine = engine(Limits { call_ms: 100, ..without_fuel_limit() });
     let scorer = plugin(&engine, "evil-scorer").scorer(&deed("spin")).unwrap();
     let efforts = Efforts::new(1);
     let started = Instant::now();
     let scored = scorer.session().score(1, &efforts.columns()).unwrap();
     let took = started.elapsed();
-    assert_says(&scored.failed[0].1, &["did not come back within 100 ms", "`call-ms`"]);
+    assert_contains(&scored.failed[0].1, &["did not return within 100 ms", "`call-ms`"]);
     assert_eq!((scored.scores, scored.failed), (vec![0.0], all_rows(1, &Fault::Time(100))));
-    // The fuel would last for days; the upper bound has room for a busy machine.
+    // The fuel would last for days. The upper bound leaves room for a busy machine.
     assert!((Duration::from_millis(100)..Duration::from_secs(5)).contains(&took), "{took:?}");
     assert_unharmed(&engine);
 }
 
 #[test]
-fn a_spinning_plugin_does_not_hold_up_those_beside_it() {
-    let engine = engine(Limits { call_ms: 300, ..without_fuel_bound() });
+fn a_spinning_plugin_does_not_delay_other_plugins() {
+    require_plugins!();
+    let engine = engine(Limits { call_ms: 300, ..without_fuel_limit() });
     let evil = plugin(&engine, "evil-scorer").scorer(&deed("spin")).unwrap();
     let good = plugin(&engine, "evil-scorer").scorer(&deed("trap-on-row")).unwrap();
     let efforts = Efforts::new(10);
     std::thread::scope(|scope| {
         let spinning = scope.spawn(|| evil.session().score(1, &Efforts::new(1).columns()).unwrap());
-        // Batches come and go on fresh instances until the other is stopped, and at least one of them does.
+        // Fresh instances process batches until the spinning one is stopped, and at least one batch.
         let mut batches = 0;
         while batches == 0 || !spinning.is_finished() {
             let scored = good.session().score(efforts.rows(), &efforts.columns()).unwrap();
@@ -78,101 +82,112 @@ fn a_spinning_plugin_does_not_hold_up_those_beside_it() {
 }
 
 #[test]
-fn memory_bound_violated_names_memory() {
+fn memory_limit_violated_names_memory() {
+    require_plugins!();
     let scored = score(&UNFUELLED, "eat-memory", &Efforts::new(2));
     assert_eq!(scored.scores, [0.0; 2]);
     assert_eq!(scored.failed.len(), 2);
     for (_, fault) in scored.failed {
-        let Fault::Memory { asked, limit } = fault else { panic!("{fault:?}") };
+        let Fault::Memory { requested, limit } = fault else { panic!("{fault:?}") };
         assert_eq!(limit, limits::MEMORY_BYTES);
-        assert!(asked > limit && asked <= limit + (2 << 20), "{asked}");
-        assert_says(&fault, &[&format!("asked for {asked} bytes"), "67108864 are allowed", "`memory-bytes`"]);
+        assert!(requested > limit && requested <= limit + (2 << 20), "{requested}");
+        assert_contains(&fault, &[&format!("requested {requested} bytes"), "67108864 are allowed", "`memory-bytes`"]);
     }
     assert_unharmed(&UNFUELLED);
 }
 
 #[test]
-fn memory_that_is_filled_costs_fuel() {
-    // A single row does not get the fuel that 64 MiB cost.
+fn filling_memory_costs_fuel() {
+    require_plugins!();
+    // The fuel of a single row does not suffice to fill 64 MiB.
     assert_eq!(score(&ENGINE, "eat-memory", &Efforts::new(1)).failed, all_rows(1, &Fault::Fuel(2_020_000)));
     assert_unharmed(&ENGINE);
 }
 
 #[test]
-fn memory_bound_is_a_setting() {
-    let engine = engine(Limits { memory_bytes: 4 << 20, ..without_fuel_bound() });
+fn memory_limit_is_a_setting() {
+    require_plugins!();
+    let engine = engine(Limits { memory_bytes: 4 << 20, ..without_fuel_limit() });
     let fault = &score(&engine, "eat-memory", &Efforts::new(1)).failed[0].1;
     assert!(matches!(fault, Fault::Memory { limit: 4_194_304, .. }), "{fault:?}");
     assert_unharmed(&engine);
 }
 
 #[test]
-fn stack_bound_violated_names_the_stack() {
+fn stack_limit_violated_names_the_stack() {
+    require_plugins!();
     let scored = score(&ENGINE, "recurse", &Efforts::new(2));
     let fault = Fault::Stack(limits::STACK_BYTES);
-    assert_says(&fault, &["recursed too deeply", "524288 bytes"]);
+    assert_contains(&fault, &["recursed too deeply", "524288 bytes"]);
     assert_eq!((scored.scores, scored.failed), (vec![0.0; 2], all_rows(2, &fault)));
     assert_unharmed(&ENGINE);
 }
 
 #[test]
-fn returned_bytes_bound_violated_names_it() {
+fn returned_bytes_limit_violated_names_it() {
+    require_plugins!();
     let scored = score(&UNFUELLED, "far-too-long", &Efforts::new(2));
-    let fault = Fault::TooMuchReturned(limits::RETURNED_BYTES);
-    assert_says(&fault, &["returned more than 16777216 bytes", "`returned-bytes`"]);
+    let fault = Fault::TooManyBytes(limits::RETURNED_BYTES);
+    assert_contains(&fault, &["passed more than 16777216 bytes", "`returned-bytes`"]);
     assert_eq!((scored.scores, scored.failed), (vec![0.0; 2], all_rows(2, &fault)));
     assert_unharmed(&UNFUELLED);
 }
 
 #[test]
-fn an_answer_of_the_wrong_length_is_taken_for_no_row() {
+fn a_result_of_the_wrong_length_fails_every_row() {
+    require_plugins!();
     let scored = score(&ENGINE, "too-long", &Efforts::new(5));
-    let fault = Fault::BadAnswer("2 scores for 1 rows".to_owned());
+    let fault = Fault::InvalidResult("2 scores for 1 rows".to_owned());
     assert_eq!((scored.scores, scored.failed), (vec![0.0; 5], all_rows(5, &fault)));
 
     let scored = score(&ENGINE, "too-short", &Efforts::new(5));
-    let fault = Fault::BadAnswer("0 scores for 1 rows".to_owned());
+    let fault = Fault::InvalidResult("0 scores for 1 rows".to_owned());
     assert_eq!((scored.scores, scored.failed), (vec![0.0; 5], all_rows(5, &fault)));
     assert_unharmed(&ENGINE);
 }
 
 #[test]
-fn after_a_bad_answer_the_instance_is_not_asked_again() {
-    // The instance would be right from its second call on; but each half gets a fresh one.
+fn after_an_invalid_result_the_instance_is_not_called_again() {
+    require_plugins!();
+    // The instance would be right from its second call on, but each half gets a fresh one.
     let scored = score(&ENGINE, "too-long-at-first", &Efforts::new(4));
-    assert_eq!(scored.failed, all_rows(4, &Fault::BadAnswer("2 scores for 1 rows".to_owned())));
+    assert_eq!(scored.failed, all_rows(4, &Fault::InvalidResult("2 scores for 1 rows".to_owned())));
     assert_eq!(scored.scores, [0.0; 4]);
 }
 
 #[test]
 fn a_score_that_is_not_finite_fails_its_row_alone() {
+    require_plugins!();
     let efforts = Efforts::with_victim(1000, 421);
     let fault = one_failed(score(&ENGINE, "nan-on-row", &efforts), &efforts, 421);
     assert_eq!(fault, Fault::Score("NaN".to_owned()));
-    assert_says(&fault, &["the score is NaN"]);
+    assert_contains(&fault, &["the score is NaN"]);
     assert_unharmed(&ENGINE);
 }
 
 #[test]
 fn a_trap_fails_its_row_alone_wherever_it_is() {
+    require_plugins!();
     for victim in [0, 1, 499, 500, 617, 999] {
         let efforts = Efforts::with_victim(1000, victim);
         let fault = one_failed(score(&ENGINE, "trap-on-row", &efforts), &efforts, victim);
         assert_panicked(&fault);
-        // The function that panicked, not what Rust calls then.
-        assert_says(&fault, &["the plugin trapped", ", in `", "evil_scorer"]);
+        // The function that panicked, not Rust's panic machinery.
+        assert_contains(&fault, &["the plugin trapped", ", in `", "evil_scorer"]);
     }
     assert_unharmed(&ENGINE);
 }
 
 #[test]
-fn a_batch_of_one_row_that_traps_is_that_row() {
+fn a_trap_in_a_batch_of_one_row_fails_that_row() {
+    require_plugins!();
     let efforts = Efforts::with_victim(1, 0);
     assert_panicked(&one_failed(score(&ENGINE, "trap-on-row", &efforts), &efforts, 0));
 }
 
 #[test]
 fn several_rows_that_trap_are_each_found() {
+    require_plugins!();
     let mut efforts = Efforts::new(64);
     let mut expected = efforts.scores();
     for victim in [0, 31, 32, 63] {
@@ -185,7 +200,8 @@ fn several_rows_that_trap_are_each_found() {
 }
 
 #[test]
-fn a_session_goes_on_after_a_batch_that_trapped() {
+fn a_session_works_after_a_trap() {
+    require_plugins!();
     let scorer = plugin(&ENGINE, "evil-scorer").scorer(&deed("trap-on-row")).unwrap();
     let mut session = scorer.session();
     let (bad, good) = (Efforts::with_victim(7, 6), Efforts::new(7));
@@ -196,6 +212,7 @@ fn a_session_goes_on_after_a_batch_that_trapped() {
 
 #[test]
 fn nothing_that_a_plugin_remembers_outlives_its_batch() {
+    require_plugins!();
     let scorer = plugin(&ENGINE, "evil-scorer").scorer(&deed("remember")).unwrap();
     let efforts = Efforts::new(2);
     for _ in 0..3 {
@@ -209,7 +226,8 @@ fn nothing_that_a_plugin_remembers_outlives_its_batch() {
 }
 
 #[test]
-fn a_session_does_not_notice_that_another_traps() {
+fn a_trap_in_one_session_leaves_another_alone() {
+    require_plugins!();
     let remember = plugin(&ENGINE, "evil-scorer").scorer(&deed("remember")).unwrap();
     let evil = plugin(&ENGINE, "evil-scorer").scorer(&deed("trap-on-row")).unwrap();
     let (efforts, bad) = (Efforts::new(3), Efforts::with_victim(3, 1));
@@ -222,6 +240,7 @@ fn a_session_does_not_notice_that_another_traps() {
 
 #[test]
 fn the_same_records_take_the_same_fuel() {
+    require_plugins!();
     let scorer = plugin(&ENGINE, "evil-scorer").scorer(&deed("trap-on-row")).unwrap();
     let efforts = Efforts::with_victim(100, 42);
     let used = || {

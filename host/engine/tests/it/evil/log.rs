@@ -1,15 +1,15 @@
-//! Plugins that talk too much.
+//! Plugins that log too much.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use paceline_engine::plugin::Scored;
-use paceline_engine::{Engine, Fault, Limits, limits};
+use paceline_engine::{Engine, Fault, Limits, Scored, limits};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::{ENGINE, Efforts, UNFUELLED, all_rows, assert_says, assert_unharmed, deed, engine, plugin};
+use super::{ENGINE, Efforts, UNFUELLED, all_rows, assert_contains, assert_unharmed, deed, engine, plugin};
+use crate::plugins::require_plugins;
 
-/// What was logged.
+/// A log in memory.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -42,9 +42,9 @@ impl MakeWriter<'_> for Lines {
     }
 }
 
-/// Scores, and gives the lines that the host logged meanwhile.
+/// Scores. Returns the lines that the host logged, too.
 fn score(engine: &Engine, what: &str, efforts: &Efforts) -> (Scored, Vec<String>) {
-    /// One at a time: which subscribers want a line is cached for all threads.
+    /// Only one at a time, because tracing caches for all threads which subscribers want a line.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
 
@@ -58,48 +58,52 @@ fn score(engine: &Engine, what: &str, efforts: &Efforts) -> (Scored, Vec<String>
 }
 
 #[test]
-fn log_lines_bound_violated_drops_and_counts_the_rest_and_ends_by_fuel() {
+fn log_lines_limit_violated_drops_and_counts_the_rest_until_the_fuel_is_used_up() {
+    require_plugins!();
     let (scored, lines) = score(&ENGINE, "log", &Efforts::new(1));
     let fuel = limits::FUEL_PER_CALL + limits::FUEL_PER_ROW;
     assert_eq!(scored.failed, all_rows(1, &Fault::Fuel(fuel)));
     let (last, kept) = lines.split_last().unwrap();
     assert_eq!(kept.len(), limits::LOG_LINES as usize, "{lines:#?}");
     assert!(kept.iter().all(|line| line.contains("INFO plugin: and another thing digest=")), "{lines:#?}");
-    assert_says(last, &["WARN plugin:", "more lines were dropped (bound `log-lines`)", "sha256:"]);
-    // Each line costs fuel, dropped or not: there are no more of them than the fuel pays for.
+    assert_contains(last, &["WARN plugin:", "more lines dropped (limit `log-lines`)", "sha256:"]);
+    // Each line costs fuel, dropped or not, so there are no more lines than the fuel pays for.
     let dropped = fuel / limits::LOG_FUEL - u64::from(limits::LOG_LINES);
-    assert_says(last, &[&format!(" {dropped} more lines")]);
+    assert_contains(last, &[&format!(" {dropped} more lines")]);
     assert_unharmed(&ENGINE);
 }
 
 #[test]
-fn log_lines_bound_is_a_setting_and_holds_for_each_call() {
+fn log_lines_limit_is_a_setting_and_holds_for_each_call() {
+    require_plugins!();
     let engine = engine(Limits { log_lines: 2, ..Limits::default() });
-    // Chatter logs three lines in each call and does nothing wrong.
+    // `chatter` logs three lines in each call and does nothing wrong.
     let (scored, lines) = score(&engine, "chatter", &Efforts::new(3));
     assert_eq!((scored.scores, scored.failed), (Efforts::new(3).scores(), vec![]));
     assert_eq!(lines.len(), 3, "{lines:#?}");
-    assert_says(&lines[0], &["INFO plugin: first things first"]);
-    assert_says(&lines[1], &["WARN plugin: xé"]);
-    assert_says(&lines[2], &["WARN plugin: 1 more lines were dropped (bound `log-lines`)"]);
+    assert_contains(&lines[0], &["INFO plugin: first things first"]);
+    assert_contains(&lines[1], &["WARN plugin: xé"]);
+    assert_contains(&lines[2], &["WARN plugin: 1 more lines dropped (limit `log-lines`)"]);
 }
 
 #[test]
-fn log_line_bytes_bound_violated_cuts_the_line_between_two_characters() {
+fn log_line_bytes_limit_violated_cuts_the_line_between_two_characters() {
+    require_plugins!();
     let (scored, lines) = score(&ENGINE, "chatter", &Efforts::new(3));
     assert_eq!((scored.scores, scored.failed), (Efforts::new(3).scores(), vec![]));
     assert_eq!(lines.len(), 3, "{lines:#?}");
-    assert_says(&lines[0], &["INFO plugin: first things first"]);
-    assert_says(&lines[2], &["ERROR plugin: last but not least"]);
+    assert_contains(&lines[0], &["INFO plugin: first things first"]);
+    assert_contains(&lines[2], &["ERROR plugin: last but not least"]);
     // One byte and 511 characters of two: the 512th would be beyond 1024 bytes.
-    assert_says(&lines[1], &[&format!("WARN plugin: x{} ", "é".repeat(511))]);
+    assert_contains(&lines[1], &[&format!("WARN plugin: x{} ", "é".repeat(511))]);
     assert_eq!(lines[1].matches('é').count(), 511);
 }
 
 #[test]
-fn a_line_too_long_to_be_taken_over_fails_the_call() {
+fn a_line_that_is_too_long_to_be_passed_fails_the_call() {
+    require_plugins!();
     let (scored, lines) = score(&UNFUELLED, "huge-log", &Efforts::new(2));
-    assert_eq!(scored.failed, all_rows(2, &Fault::TooMuchReturned(limits::RETURNED_BYTES)));
+    assert_eq!(scored.failed, all_rows(2, &Fault::TooManyBytes(limits::RETURNED_BYTES)));
     assert_eq!(lines, [""; 0]);
     assert_unharmed(&UNFUELLED);
 }

@@ -1,0 +1,195 @@
+//! Plugins that fold records into the states of groups.
+
+use wasmtime::component::{ComponentType, Lift};
+
+use crate::bisect::{Bisected, bisect};
+use crate::columns::{Batch, Column, ColumnBuf};
+use crate::contract::{Function, Role};
+use crate::fault::Fault;
+use crate::limits;
+use crate::load::Component;
+use crate::load_error::LoadError;
+use crate::packed::{Packed, PackedBuf};
+use crate::plugin::{Candidate, Plugin, Settings};
+use crate::schema::{Field, Output};
+use crate::session::{Called, Session};
+
+/// A plugin that folds records into the states of groups.
+#[derive(Clone, Debug)]
+pub struct Aggregator {
+    plugin: Plugin,
+    outputs: Vec<Output>,
+}
+
+/// The calls of one batch to an aggregator.
+pub type AggregatorSession<'p> = Session<'p, Aggregator>;
+
+/// What an aggregator made of a batch.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// The new states, as many as were passed.
+    pub states: PackedBuf,
+    /// The rows that it failed on, in ascending order. They are in no state.
+    pub failed: Vec<(u32, Fault)>,
+}
+
+/// What an aggregator made of pairs of states.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// A state for each pair. That of a pair that failed is its left state, unchanged: what is on its right is not in it.
+    pub states: PackedBuf,
+    /// The pairs that it failed on, in ascending order.
+    pub failed: Vec<(u32, Fault)>,
+}
+
+/// What an aggregator outputs for groups.
+#[derive(Debug, Default, PartialEq)]
+pub struct Finished {
+    /// A column for each output, with a value for each group. The values of a group that failed mean nothing.
+    pub columns: Vec<ColumnBuf>,
+    /// The groups that it failed on, in ascending order.
+    pub failed: Vec<(u32, Fault)>,
+}
+
+impl Component {
+    /// The component as an aggregator with these settings.
+    pub fn aggregator(&self, settings: &Settings) -> Result<Aggregator, LoadError> {
+        let mut candidate = Candidate::new(self, settings, Role::Aggregator)?;
+        candidate.check::<FoldParameters<'_>, PackedBuf>(Function::Fold)?;
+        candidate.check::<(Packed<'_>, Packed<'_>), PackedBuf>(Function::Merge)?;
+        candidate.check::<(Packed<'_>,), Vec<ColumnBuf>>(Function::Finish)?;
+        let Shape { fields, outputs } = candidate.describe()?;
+        let plugin = candidate.into_plugin(fields)?;
+        check_outputs(&outputs)?;
+        Ok(Aggregator { plugin, outputs })
+    }
+}
+
+impl Aggregator {
+    /// The aggregator as a plugin.
+    pub fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// What it outputs for each group.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// Starts the calls of a batch.
+    pub fn session(&self) -> AggregatorSession<'_> {
+        Session::new(&self.plugin, self)
+    }
+}
+
+impl AggregatorSession<'_> {
+    /// Folds rows, in order, into the states of their groups. `columns` are those of the plugin's fields, each with as
+    /// many values as there are `scores` and `groups`; `groups[i]` is row i's index into `states`.
+    pub fn fold(
+        &mut self,
+        columns: &[Column<'_>],
+        scores: &[f64],
+        groups: &[u32],
+        states: Packed<'_>,
+    ) -> Called<Folded> {
+        let rows = scores.len();
+        let state_bytes = self.plugin().limits().state_bytes;
+        let mut folded: Option<PackedBuf> = None;
+        let Bisected { failed, .. } = bisect(rows, |range| {
+            let before = folded.as_ref().map_or(states, PackedBuf::as_packed);
+            let check = |after: &PackedBuf| check_states(after, states.len(), state_bytes);
+            let after = Batch::with_rows(columns, rows, &range, |batch| {
+                let parameters = (batch, &scores[range.clone()], &groups[range.clone()], before);
+                self.call::<FoldParameters<'_>, _>(Function::Fold, range.len() + states.len(), parameters, check)
+            })?;
+            folded = Some(after);
+            Ok(())
+        })?;
+        Ok(Folded { states: folded.unwrap_or_else(|| states.iter().collect()), failed })
+    }
+
+    /// Merges states that were folded apart: `left[i]` with `right[i]`, which are of the same group. Panics where one
+    /// side has more states than the other.
+    pub fn merge(&mut self, left: Packed<'_>, right: Packed<'_>) -> Called<Merged> {
+        assert_eq!(left.len(), right.len(), "each state has a partner");
+        let state_bytes = self.plugin().limits().state_bytes;
+        let Bisected { results, failed } = bisect(left.len(), |range| {
+            let check = |merged: &PackedBuf| check_states(merged, range.len(), state_bytes);
+            left.with_rows(&range, |left| {
+                right.with_rows(&range, |right| self.call(Function::Merge, range.len(), (left, right), check))
+            })
+        })?;
+        let mut states: Vec<&[u8]> = left.iter().collect();
+        for (range, merged) in &results {
+            states[range.clone()].iter_mut().zip(merged.as_packed().iter()).for_each(|(state, merged)| *state = merged);
+        }
+        Ok(Merged { states: states.into_iter().collect(), failed })
+    }
+
+    /// Computes the outputs of each group.
+    pub fn finish(&mut self, states: Packed<'_>) -> Called<Finished> {
+        let outputs = self.role.outputs();
+        let Bisected { results, failed } = bisect(states.len(), |range| {
+            let check = |columns: &Vec<_>| check_columns(columns, outputs, range.len());
+            states.with_rows(&range, |some| self.call(Function::Finish, range.len(), (some,), check))
+        })?;
+        let mut columns: Vec<_> = outputs.iter().map(|output| ColumnBuf::new(output.kind)).collect();
+        for (range, some) in results {
+            for (column, some) in columns.iter_mut().zip(some) {
+                // The gap to the range before are groups that failed.
+                column.pad(range.start);
+                column.append(some);
+            }
+        }
+        columns.iter_mut().for_each(|column| column.pad(states.len()));
+        Ok(Finished { columns, failed })
+    }
+}
+
+type FoldParameters<'a> = (Batch<'a>, &'a [f64], &'a [u32], Packed<'a>);
+
+/// What `describe` returns.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct Shape {
+    fields: Vec<Field>,
+    outputs: Vec<Output>,
+}
+
+fn check_outputs(outputs: &[Output]) -> Result<(), LoadError> {
+    let invalid = |text: String| Err(LoadError::InvalidDescription(text));
+    if outputs.len() > limits::OUTPUTS {
+        return invalid(format!("{} outputs; {} are allowed", outputs.len(), limits::OUTPUTS));
+    }
+    for (at, Output { name, .. }) in outputs.iter().enumerate() {
+        if name.is_empty() || name.len() > limits::OUTPUT_NAME_BYTES {
+            let most = limits::OUTPUT_NAME_BYTES;
+            return invalid(format!("an output whose name has {} bytes; a name has 1 to {most}", name.len()));
+        }
+        if outputs[..at].iter().any(|other| other.name == *name) {
+            return invalid(format!("two outputs named `{name}`"));
+        }
+    }
+    Ok(())
+}
+
+fn check_states(states: &PackedBuf, expected: usize, state_bytes: usize) -> Result<(), Fault> {
+    states.check(expected).map_err(|wrong| Fault::InvalidResult(format!("states with {wrong}")))?;
+    match states.as_packed().iter().map(<[u8]>::len).max() {
+        Some(longest) if longest > state_bytes => Err(Fault::InvalidResult(format!(
+            "a state of {longest} bytes; {state_bytes} are allowed (limit `state-bytes`)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn check_columns(columns: &[ColumnBuf], outputs: &[Output], groups: usize) -> Result<(), Fault> {
+    if columns.len() != outputs.len() {
+        return Err(Fault::InvalidResult(format!("{} columns for {} outputs", columns.len(), outputs.len())));
+    }
+    for (column, Output { name, kind }) in columns.iter().zip(outputs) {
+        let invalid = |wrong| Fault::InvalidResult(format!("the column of the output `{name}` has {wrong}"));
+        column.check(*kind, groups).map_err(invalid)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! The names that `wit/plugin.wit` gives to the package, its interfaces and their functions.
+
+use std::fmt;
+
+/// The package of the contract, without its version.
+pub const CONTRACT: &str = "paceline:plugin";
+
+/// The version of the contract that this host implements.
+pub const CONTRACT_VERSION: &str = "0.1.0";
+
+/// `settings` as a component writes it: `paceline:plugin/settings@0.1.0`.
+pub(crate) fn qualified(interface: &str) -> String {
+    format!("{CONTRACT}/{interface}@{CONTRACT_VERSION}")
+}
+
+/// The interface and the version in a name such as `paceline:plugin/settings@0.1.0`; nothing for another package's name.
+pub(crate) fn split(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(CONTRACT)?.strip_prefix('/')?.split_once('@')
+}
+
+/// What a plugin does. Its name is the name of the world that the plugin implements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Rejects records.
+    Validator,
+    /// Gives each record a number.
+    Scorer,
+    /// Folds records into the states of groups.
+    Aggregator,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 3] = [Self::Validator, Self::Scorer, Self::Aggregator];
+
+    /// The interface that a plugin in this role exports.
+    pub fn interface(self) -> &'static str {
+        match self {
+            Self::Validator => "validation",
+            Self::Scorer => "scoring",
+            Self::Aggregator => "aggregation",
+        }
+    }
+
+    /// The functions of that interface.
+    pub(crate) fn functions(self) -> &'static [Function] {
+        match self {
+            Self::Validator => &[Function::Describe, Function::Validate],
+            Self::Scorer => &[Function::Describe, Function::Score],
+            Self::Aggregator => &[Function::Describe, Function::Fold, Function::Merge, Function::Finish],
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Validator => "validator",
+            Self::Scorer => "scorer",
+            Self::Aggregator => "aggregator",
+        })
+    }
+}
+
+/// A function of the contract that the host calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Function {
+    Describe,
+    Validate,
+    Score,
+    Fold,
+    Merge,
+    Finish,
+}
+
+impl Function {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Describe => "describe",
+            Self::Validate => "validate",
+            Self::Score => "score",
+            Self::Fold => "fold",
+            Self::Merge => "merge",
+            Self::Finish => "finish",
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The configured wasmtime engine and what all its components share: the linker, the watchdog, the limits, the cache.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use wasmtime::component::Linker;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::cache::Cache;
+use crate::fault::EngineError;
+use crate::imports::{self, HostState};
+use crate::limits::{self, Limits};
+use crate::watchdog::Watchdog;
+
+/// Instances that the pool has room for. Each batch in flight uses one at a time; the room is address space, not
+/// memory.
+const POOLED_INSTANCES: u32 = 128;
+
+/// Memory that a slot of the pool keeps between two instances, in bytes: a batch of 10,000 Alleycat rows touches less.
+/// Wiping it is much faster than returning it to the system and faulting it in again.
+const KEEP_RESIDENT_BYTES: usize = 2 << 20;
+
+/// Runs components. One engine serves a whole process; clones share it.
+#[derive(Clone)]
+pub struct Engine(Arc<Sandbox>);
+
+struct Sandbox {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<HostState>,
+    watchdog: Watchdog,
+    limits: Limits,
+    cache: Option<Cache>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("limits", &self.0.limits).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Sets up the sandbox. Where the machine lacks the address space for a pool of instances, each instance gets its
+    /// memory from the system: slower, otherwise the same.
+    pub fn new(limits: Limits) -> Result<Self, EngineError> {
+        Self::start(limits, None)
+    }
+
+    /// Sets up the sandbox with a folder for compiled components, which must not be writable by other users. Where the
+    /// folder can't be used, components are compiled at each start.
+    pub fn with_cache(limits: Limits, folder: &Path) -> Result<Self, EngineError> {
+        let cache = Cache::open(folder)
+            .inspect_err(|error| tracing::warn!("compiled plugins are not cached in {}: {error}", folder.display()));
+        Self::start(limits, cache.ok())
+    }
+
+    fn start(limits: Limits, cache: Option<Cache>) -> Result<Self, EngineError> {
+        let failed = |error: wasmtime::Error| EngineError::Start(error.into());
+        let wasmtime = match wasmtime::Engine::new(&pooled(&limits)) {
+            Ok(engine) => engine,
+            Err(error) => {
+                tracing::warn!("no pool of instances on this machine, so each batch takes longer: {error:#}");
+                wasmtime::Engine::new(&config()).map_err(failed)?
+            }
+        };
+        let mut linker = Linker::new(&wasmtime);
+        imports::link(&mut linker).map_err(failed)?;
+        let watchdog = Watchdog::start(&wasmtime).map_err(|error| EngineError::Start(error.into()))?;
+        Ok(Self(Arc::new(Sandbox { wasmtime, linker, watchdog, limits, cache })))
+    }
+
+    /// The limits that plugins run under.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<HostState> {
+        &self.0.linker
+    }
+
+    pub(crate) fn watchdog(&self) -> &Watchdog {
+        &self.0.watchdog
+    }
+
+    pub(crate) fn cache(&self) -> Option<&Cache> {
+        self.0.cache.as_ref()
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        // Calls are synchronous; nothing here needs tasks that suspend.
+        .concurrency_support(false)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        // The same bits on every machine: NaN payloads and relaxed SIMD would depend on the processor.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .max_wasm_stack(limits::STACK_BYTES);
+    config
+}
+
+/// The same configuration, with instances from a pool.
+fn pooled(limits: &Limits) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(POOLED_INSTANCES)
+        // A component has its main module and up to three that wit-component adds to wire imports; each may have a table.
+        .total_core_instances(POOLED_INSTANCES * 4)
+        .total_memories(POOLED_INSTANCES)
+        .total_tables(POOLED_INSTANCES * 2)
+        .max_memory_size(limits.memory_bytes)
+        .max_core_instance_size(4 << 20)
+        .max_component_instance_size(4 << 20)
+        .table_elements(limits::TABLE_ELEMENTS)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(64 << 10)
+        // Linux 6.7 and later report which pages were touched; only those are wiped.
+        .pagemap_scan(Enabled::Auto);
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}

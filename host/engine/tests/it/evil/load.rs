@@ -1,0 +1,223 @@
+//! Components that are refused when they are loaded, and the messages.
+
+use std::error::Error;
+
+use paceline_engine::{Fault, LoadError, Role, Settings, limits};
+
+use super::{ENGINE, assert_contains, assert_unharmed, chain, deed, plugin};
+use crate::plugins::{require_plugins, wasm};
+
+#[track_caller]
+fn refused(wasm: &[u8]) -> LoadError {
+    ENGINE.load(wasm).unwrap_err()
+}
+
+fn refused_as_scorer(wasm: &[u8]) -> LoadError {
+    ENGINE.load(wasm).unwrap().scorer(&Settings::new()).unwrap_err()
+}
+
+fn evil_validator(what: &str) -> LoadError {
+    plugin(&ENGINE, "evil-validator").validator(&deed(what)).unwrap_err()
+}
+
+fn evil_aggregator(what: &str) -> LoadError {
+    plugin(&ENGINE, "evil-aggregator").aggregator(&deed(what)).unwrap_err()
+}
+
+/// Asserts that `describe` returned something that the contract rules out, and the message.
+#[track_caller]
+fn assert_invalid_description(error: &LoadError, expected: &str) {
+    let LoadError::InvalidDescription(text) = error else { panic!("{error:?}") };
+    assert_eq!(text, expected);
+    assert_eq!(chain(error), format!("its `describe` returns an invalid description: {expected}"));
+}
+
+/// The same component with a name replaced by another of the same length.
+fn renamed<const N: usize>(mut wasm: Vec<u8>, name: &[u8; N], other: &[u8; N]) -> Vec<u8> {
+    let found: Vec<_> = (0..=wasm.len() - N).filter(|&at| wasm[at..].starts_with(name)).collect();
+    assert!(!found.is_empty());
+    found.into_iter().for_each(|at| wasm[at..at + N].copy_from_slice(other));
+    wasm
+}
+
+#[test]
+fn a_file_that_is_not_webassembly_is_refused() {
+    for other in [&b""[..], b"\0as", b"PK\x03\x04", b"(component)", b"#!/bin/sh\n"] {
+        let error = refused(other);
+        assert!(matches!(error, LoadError::NotWebAssembly), "{error:?}");
+        assert_eq!(chain(&error), "this is not WebAssembly");
+    }
+}
+
+#[test]
+fn a_core_module_is_refused_with_the_remedy() {
+    let error = refused(b"\0asm\x01\0\0\0");
+    assert!(matches!(error, LoadError::CoreModule), "{error:?}");
+    assert_contains(&error, &["core module", "`paceline plugin build`"]);
+}
+
+#[test]
+fn a_component_that_is_cut_off_or_garbage_is_refused() {
+    require_plugins!();
+    let whole = wasm("output");
+    let garbage = [&whole[..8], &[0xff; 64]].concat();
+    let another_format = b"\0asm\x63\0\x01\0";
+    let cut_off = [4, 7, 9, 100, whole.len() / 2, whole.len() - 1].map(|length| &whole[..length]);
+    for wasm in cut_off.into_iter().chain([&garbage[..], another_format]) {
+        let error = refused(wasm);
+        assert!(matches!(error, LoadError::Invalid(_)), "{} bytes: {error:?}", wasm.len());
+        assert!(error.source().is_some());
+        assert_contains(&chain(&error), &["this is not a valid component: "]);
+    }
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn a_component_that_imports_wasi_is_refused_by_the_name_of_the_import() {
+    require_plugins!();
+    let error = refused(&wasm("evil-wasi"));
+    assert!(matches!(&error, LoadError::Import(name) if name == "wasi:cli/environment@0.2.0"), "{error:?}");
+    assert_contains(&error, &["it imports `wasi:cli/environment@0.2.0`", "wasm32-unknown-unknown, which has no WASI"]);
+}
+
+#[test]
+fn a_component_that_exports_nothing_is_refused() {
+    let error = refused(b"\0asm\x0d\0\x01\0");
+    assert!(matches!(&error, LoadError::NoRole(exports) if exports == "nothing"), "{error:?}");
+    assert_contains(&error, &["`paceline:plugin/validation`", "it exports: nothing"]);
+}
+
+#[test]
+fn a_component_for_another_version_of_the_contract_is_refused_by_the_name_of_an_interface() {
+    require_plugins!();
+    for name in ["output", "evil-validator", "evil-aggregator"] {
+        let error = refused(&renamed(wasm(name), b"@0.1.0", b"@0.2.0"));
+        // The first interface that the component names; their order is its builder's.
+        let LoadError::Version(interface) = &error else { panic!("{error:?}") };
+        assert!(interface.starts_with("paceline:plugin/") && interface.ends_with("@0.2.0"), "{interface}");
+        let built_for = format!("it was built for `{interface}`");
+        assert_contains(&error, &[&built_for, "this host implements version 0.1.0 of `paceline:plugin`"]);
+    }
+}
+
+#[test]
+fn a_component_whose_export_alone_is_of_another_version_is_refused_by_the_name_of_the_export() {
+    require_plugins!();
+    let error = refused(&renamed(wasm("output"), b"/scoring@0.1.0", b"/scoring@0.2.0"));
+    assert!(matches!(&error, LoadError::Version(name) if name == "paceline:plugin/scoring@0.2.0"), "{error:?}");
+}
+
+#[test]
+fn a_component_that_exports_something_else_is_refused_with_its_exports() {
+    require_plugins!();
+    let error = refused(&renamed(wasm("output"), b"/scoring@0.1.0", b"/tooting@0.1.0"));
+    assert!(matches!(&error, LoadError::NoRole(exports) if exports == "`paceline:plugin/tooting@0.1.0`"), "{error:?}");
+}
+
+#[test]
+fn a_component_that_lacks_a_function_is_refused_by_its_name() {
+    require_plugins!();
+    let error = refused_as_scorer(&renamed(wasm("output"), b"score", b"scone"));
+    assert!(matches!(&error, LoadError::MissingExport(name) if name == "paceline:plugin/scoring.score"), "{error:?}");
+    assert_eq!(chain(&error), "it does not export `paceline:plugin/scoring.score`");
+}
+
+#[test]
+fn a_component_that_imports_an_unknown_function_of_the_contract_is_refused() {
+    require_plugins!();
+    let error = refused(&renamed(wasm("evil-scorer"), b"write", b"wrote"));
+    assert!(matches!(error, LoadError::ImportType(_)), "{error:?}");
+    assert_contains(&chain(&error), &["an import has another type than in the contract: ", "wrote"]);
+}
+
+#[test]
+fn a_plugin_for_another_role_is_refused_by_the_interface_that_it_lacks() {
+    require_plugins!();
+    let (output, settings) = (plugin(&ENGINE, "output"), Settings::new());
+    assert_eq!(output.roles(), [Role::Scorer]);
+    let error = output.validator(&settings).unwrap_err();
+    assert!(matches!(error, LoadError::WrongRole(Role::Validator)), "{error:?}");
+    assert_eq!(chain(&error), "it is not a validator: it does not export `paceline:plugin/validation@0.1.0`");
+    let error = output.aggregator(&settings).unwrap_err();
+    assert!(matches!(error, LoadError::WrongRole(Role::Aggregator)), "{error:?}");
+    assert_eq!(chain(&error), "it is not an aggregator: it does not export `paceline:plugin/aggregation@0.1.0`");
+    let error = plugin(&ENGINE, "telemetry").scorer(&settings).unwrap_err();
+    assert!(matches!(error, LoadError::WrongRole(Role::Scorer)), "{error:?}");
+}
+
+#[test]
+fn a_missing_or_wrong_setting_is_refused_by_its_name() {
+    require_plugins!();
+    let scorer = plugin(&ENGINE, "evil-scorer");
+    let error = scorer.scorer(&Settings::new()).unwrap_err();
+    assert!(matches!(&error, LoadError::Describe(text) if text == "setting `deed` is missing"), "{error:?}");
+    let error = scorer.scorer(&deed("be-nice")).unwrap_err();
+    let expected = "setting `deed` is `be-nice`: no such deed";
+    assert!(matches!(&error, LoadError::Describe(text) if text == expected), "{error:?}");
+    let mut settings = deed("trap-on-row");
+    settings.insert("victim".to_owned(), "number nine".to_owned());
+    let error = scorer.scorer(&settings).unwrap_err();
+    assert_contains(&error, &["`describe` fails: setting `victim` is `number nine`: "]);
+}
+
+#[test]
+fn a_describe_that_returns_an_error_refuses_the_plugin_with_its_text() {
+    require_plugins!();
+    let error = evil_validator("fail-describe");
+    assert!(matches!(&error, LoadError::Describe(text) if text == "I would rather not"), "{error:?}");
+    assert_eq!(chain(&error), "its `describe` fails: I would rather not");
+}
+
+#[test]
+fn a_describe_that_never_returns_is_ended_by_fuel() {
+    require_plugins!();
+    let error = evil_validator("spin-describe");
+    assert!(matches!(error, LoadError::DescribeFault(Fault::Fuel(limits::FUEL_PER_CALL))), "{error:?}");
+    let used_up = format!("its `describe` fails: the plugin used up its fuel of {} ", limits::FUEL_PER_CALL);
+    assert_contains(&chain(&error), &[&used_up, "`fuel-per-call`"]);
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn fields_limit_violated_names_the_number() {
+    require_plugins!();
+    assert_invalid_description(&evil_validator("too-many-fields"), "65 fields; 64 are allowed");
+}
+
+#[test]
+fn an_invalid_field_is_refused_by_its_path() {
+    require_plugins!();
+    for (what, words) in [
+        ("bad-path", &["the path `cadence` of a field is neither a JSON Pointer"][..]),
+        ("blob-field", &["the field `/cadence` is declared as blob; only `@payload` can be one"]),
+        ("payload-as-text", &["the field `@payload` is declared as text; it is a blob"]),
+        ("wrong-default", &["the field `/cadence` is declared as number; its default is of kind text"]),
+    ] {
+        let error = evil_validator(what);
+        assert!(matches!(error, LoadError::InvalidDescription(_)), "{error:?}");
+        assert_contains(&error, words);
+    }
+}
+
+#[test]
+fn path_bytes_limit_violated_names_it_and_does_not_repeat_the_whole_path() {
+    require_plugins!();
+    let error = evil_validator("long-path");
+    let LoadError::InvalidDescription(text) = &error else { panic!("{error:?}") };
+    assert_contains(text, &["the path `/xxx", "is neither a JSON Pointer", "at most 1024 bytes"]);
+    assert!(text.len() < 300, "{text}");
+}
+
+#[test]
+fn outputs_limit_violated_names_the_number() {
+    require_plugins!();
+    assert_invalid_description(&evil_aggregator("too-many-outputs"), "65 outputs; 64 are allowed");
+}
+
+#[test]
+fn outputs_with_one_name_or_none_are_refused() {
+    require_plugins!();
+    assert_invalid_description(&evil_aggregator("outputs-twice"), "two outputs named `count`");
+    let expected = "an output whose name has 0 bytes; a name has 1 to 255";
+    assert_invalid_description(&evil_aggregator("nameless-output"), expected);
+}

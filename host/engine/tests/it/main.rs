@@ -1,0 +1,9 @@
+//! The engine with real components, which `make plugins` builds.
+//!
+//! - [`evil`]: what the host does about plugins that misbehave.
+//! - [`cache`]: compiled components on disk.
+//! - [`plugins`]: the components, and what happens where they are not built.
+
+mod cache;
+mod evil;
+mod plugins;
