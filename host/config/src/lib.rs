@@ -117,7 +117,7 @@ pub struct RulebooksConfig {
     #[serde(default = "registry")]
     pub registry: PathBuf,
     /// How often the folder is polled, in milliseconds.
-    #[serde(default = "look_every_ms")]
+    #[serde(default = "poll_interval_ms")]
     pub poll_interval_ms: u64,
 }
 

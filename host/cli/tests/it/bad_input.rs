@@ -2,6 +2,7 @@
 //! are none the worse.
 
 use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
+use paceline_testbed::require;
 
 /// A sound message with something in the place of its values.
 fn message(changes: &[(&str, &str)]) -> Vec<u8> {
@@ -15,6 +16,7 @@ fn message(changes: &[(&str, &str)]) -> Vec<u8> {
 
 #[test]
 fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
+    require!(Plugins);
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let mebibyte = "x".repeat((1 << 20) - message(&[("Hubert", "")]).len());
     let mut invalid = message(&[]);
@@ -132,19 +134,21 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
         let at = letter.position.sequence.to_u64().unwrap() as usize;
         assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "it stands where its position says");
     }
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
 }
 
 #[test]
 fn of_a_key_that_comes_twice_the_last_counts() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", message(&[("\"cadence\":62", "\"cadence\":\"x\",\"cadence\":62")]));
     assert_eq!(workspace.run()["deadLetters"], 0);
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"])[0]["output"], 129.592);
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"])[0]["output"], 129.592);
 }
 
 #[test]
 fn a_line_longer_than_memory_should_hold_is_cut_in_the_dead_letter_alone() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let sound = simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 1");
     let long = vec![b'x'; 30 << 20];
@@ -159,11 +163,12 @@ fn a_line_longer_than_memory_should_hold_is_cut_in_the_dead_letter_alone() {
         joined(&[sound[0].clone(), vec![b'x'; 30 << 20], sound[1].clone(), sound[2].clone(), sound[3].clone()]),
     );
     assert_eq!(workspace.run()["records"], 1);
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
 }
 
 #[test]
 fn a_plugin_that_traps_on_one_row_costs_that_row_alone() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Sequence);
     let trap = r#"plugin = "evil-scorer"
 settings = { deed = "trap-on-row", victim = 66 }"#;
@@ -182,7 +187,7 @@ settings = { deed = "trap-on-row", victim = 66 }"#;
     let [letter] = &workspace.dead_letters()[..] else { panic!("one dead letter was expected") };
     assert_eq!(letter.reason.cause.as_str(), "plugin-failed");
     assert_eq!(letter.payload, lines[320]);
-    let evil = std::fs::read(crate::support::plugins().join("evil-scorer.wasm")).unwrap();
+    let evil = paceline_testbed::plugins::bytes("evil-scorer");
     assert_eq!(letter.reason.plugin, Some(*paceline_engine::Digest::of(&evil).as_bytes()));
     assert_eq!(letter.reason.rulebook, Some(("3".to_owned(), 1)));
     let text = &letter.reason.text;

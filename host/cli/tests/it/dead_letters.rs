@@ -1,6 +1,7 @@
-//! Dead letters are looked at and driven through again.
+//! Dead letters are listed, shown and redriven.
 
 use crate::support::{DedupMode, Workspace, joined, oracle, rulebook, simulate};
+use paceline_testbed::require;
 
 fn workspace_with_two_classes(dedup: DedupMode) -> (Workspace, Vec<Vec<u8>>) {
     let workspace = Workspace::new(dedup);
@@ -33,7 +34,13 @@ fn redriven(dedup: DedupMode) {
     assert_eq!(done["through"], 10);
     assert_eq!(workspace.dead_letters().len(), before.len() - 10);
     let sound = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1");
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    let is_redriven = |line: &&Vec<u8>| String::from_utf8_lossy(line).contains("\"racerId\":105,");
+    let (redriven, others): (Vec<_>, Vec<_>) = sound.iter().partition(is_redriven);
+    for (class, lines) in [("3", others), ("4", redriven)] {
+        let lines: Vec<_> = lines.into_iter().cloned().collect();
+        let race = workspace.json(&["leaderboard", "--class", class, "--race", "131"]);
+        assert_eq!(race, oracle::race(&lines, 131), "class {class}");
+    }
     let seconds = workspace.items().into_values().filter_map(|item| item.attribute("seconds").cloned());
     assert!(seconds.into_iter().all(|seconds| seconds == paceline_pipeline::model::Attribute::Integer(10)));
 
@@ -44,17 +51,20 @@ fn redriven(dedup: DedupMode) {
 }
 
 #[test]
-fn redriven_letters_are_folded_once_behind_a_sequence_fence() {
+fn redriven_letters_are_folded_once_with_sequence_dedup() {
+    require!(Plugins);
     redriven(DedupMode::Sequence);
 }
 
 #[test]
-fn redriven_letters_are_folded_once_behind_an_ordinal_fence() {
+fn redriven_letters_are_folded_once_with_ordinal_dedup() {
+    require!(Plugins);
     redriven(DedupMode::Ordinal);
 }
 
 #[test]
 fn letters_are_listed_in_the_order_of_their_records_and_shown_whole() {
+    require!(Plugins);
     let (workspace, lines) = workspace_with_two_classes(DedupMode::Ordinal);
     let list = workspace.json(&["dead-letters", "list"]);
     let list = list.as_array().unwrap();

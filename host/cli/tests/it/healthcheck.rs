@@ -1,5 +1,6 @@
 //! `paceline healthcheck`, as a container engine calls it.
 
+use paceline_testbed::require;
 use std::io::{BufRead, BufReader, Write};
 
 use crate::dynamo::Deployment;
@@ -24,7 +25,8 @@ fn answering(answer: &'static str) -> u16 {
 }
 
 #[test]
-fn a_consumers_health_is_asked_for() {
+fn a_consumers_health_is_queried() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::without_tables();
     let listening = |port: u16| {
         deployment.configure("stream = \"alleycat\"", &format!("[serve]\nlisten = \"0.0.0.0:{port}\"\n"));
@@ -35,7 +37,7 @@ fn a_consumers_health_is_asked_for() {
     let said = deployment.workspace.fails(&["healthcheck"]);
     assert!(said.contains("503") && said.contains("shard 3 stands still"), "{said}");
     listening(answering("SSH-2.0-OpenSSH_9.2\r\n"));
-    assert!(deployment.workspace.fails(&["healthcheck"]).contains("does not speak HTTP"));
+    assert!(deployment.workspace.fails(&["healthcheck"]).contains("is not HTTP"));
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     listening(free);
     assert!(deployment.workspace.fails(&["healthcheck"]).contains("refused"));

@@ -1,11 +1,12 @@
 //! The container images' recipe and the configuration in them fit each other and the repository. The images themselves
 //! are not built here: that takes a container engine.
 
+use paceline_testbed::require;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::dynamo::{Deployment, environment};
-use crate::support::{Fed, paceline, plugins};
+use crate::support::{Fed, paceline};
 use paceline_config::Config;
 use paceline_testbed::dynamodb::endpoint;
 
@@ -94,6 +95,7 @@ fn every_image_has_a_version_and_rust_is_the_pinned_one() {
 
 #[test]
 fn what_is_copied_is_there() {
+    require!(Plugins, DynamoDbLocal);
     let (stages, ignored) = (stages(), read("examples/alleycat/Dockerfile.dockerignore"));
     let mut copied = 0;
     for (at, stage) in stages.iter().enumerate() {
@@ -152,6 +154,7 @@ fn both_images_run_as_nobody_in_particular_and_can_be_stopped_and_asked() {
 
 #[test]
 fn the_configuration_works_where_the_image_has_it() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     let workspace = |path: &str| deployment.workspace.path(path);
     let stages = stages();
@@ -159,7 +162,7 @@ fn the_configuration_works_where_the_image_has_it() {
         let words: Vec<&str> = said.split(' ').collect();
         let to = words.last().unwrap().trim_start_matches('/');
         let from = match words[..] {
-            ["--from=build", "/out/plugins", _] => plugins(),
+            ["--from=build", "/out/plugins", _] => paceline_testbed::plugins::folder(),
             ["--from=build", ..] => continue,
             [from, _] => root().join(from),
             _ => panic!("COPY {said}"),

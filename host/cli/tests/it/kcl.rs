@@ -1,5 +1,6 @@
 //! `paceline kcl` as the MultiLangDaemon sees it: lines in, lines out. The daemon itself is in `kcl_daemon`.
 
+use paceline_testbed::require;
 use std::io::{BufRead, BufReader};
 use std::process::{ChildStdout, Command};
 
@@ -140,7 +141,8 @@ fn numbered(messages: &[Vec<u8>]) -> Vec<Value> {
 }
 
 #[test]
-fn a_shard_from_its_begin_to_its_end_is_what_a_run_comes_to() {
+fn a_shard_from_its_begin_to_its_end_has_the_outcome_of_a_run() {
+    require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(1));
     let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
     for some in numbered(&messages).chunks(150) {
@@ -148,11 +150,12 @@ fn a_shard_from_its_begin_to_its_end_is_what_a_run_comes_to() {
     }
     daemon.end_shard();
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages));
+    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
 }
 
 #[test]
-fn what_comes_again_counts_once_also_in_batches_of_another_size() {
+fn redelivered_records_count_once_also_in_batches_of_another_size() {
+    require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(2));
     deployment.configure("stream = \"alleycat\"", "[batch]\nmax-records = 7\n");
     let all = numbered(&messages);
@@ -165,11 +168,12 @@ fn what_comes_again_counts_once_also_in_batches_of_another_size() {
     all[back..].chunks(100).for_each(|some| daemon.process(some));
     daemon.end_shard();
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages));
+    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
 }
 
 #[test]
 fn records_of_an_aggregate_share_a_sequence_number() {
+    require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(3));
     let packed: Vec<Value> =
         messages.iter().enumerate().map(|(at, payload)| record(1 + at / 10, at % 10, payload)).collect();
@@ -179,11 +183,12 @@ fn records_of_an_aggregate_share_a_sequence_number() {
     daemon.process(&packed[..105]);
     daemon.process(&packed[105..]);
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages));
+    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
 }
 
 #[test]
-fn what_is_no_base64_and_what_has_no_key_is_no_reason_to_stop() {
+fn records_without_base64_or_key_do_not_stop_it() {
+    require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(4));
     let mut all = numbered(&messages);
     all.iter_mut().for_each(|record| record["partitionKey"] = Value::Null);
@@ -198,13 +203,14 @@ fn what_is_no_base64_and_what_has_no_key_is_no_reason_to_stop() {
     daemon.close();
     let mut expected = on_one_machine(&messages);
     let more = [("", "empty"), ("this is not base64", "undecodable")];
-    expected.dead.extend(more.map(|(payload, cause)| (payload.to_owned(), cause.to_owned())));
-    expected.dead.sort();
-    deployment.outcome().must_be(&expected);
+    expected.dead_letters.extend(more.map(|(payload, cause)| (payload.to_owned(), cause.to_owned())));
+    expected.dead_letters.sort();
+    deployment.outcome().must_be(&expected, "kcl");
 }
 
 #[test]
-fn no_records_are_nothing_to_tell() {
+fn no_records_need_no_checkpoint() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
     daemon.say(&records(&[]));
@@ -215,7 +221,8 @@ fn no_records_are_nothing_to_tell() {
 }
 
 #[test]
-fn checkpoints_are_few_and_the_last_is_told_before_the_lease_is_given_up() {
+fn checkpoints_are_few_and_the_last_is_sent_before_the_lease_is_released() {
+    require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(5));
     let all = numbered(&messages);
     let hourly = ["kcl", "--checkpoint-every-ms", "3600000"];
@@ -232,11 +239,12 @@ fn checkpoints_are_few_and_the_last_is_told_before_the_lease_is_given_up() {
     daemon.say(&json!({ "action": "leaseLost" }));
     daemon.hears(&status("leaseLost"));
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages));
+    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
 }
 
 #[test]
-fn a_throttled_checkpoint_is_tried_again_and_one_too_late_is_not() {
+fn a_throttled_checkpoint_is_retried_and_one_without_a_lease_is_not() {
+    require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(6));
     let all = numbered(&messages);
     let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
@@ -258,11 +266,12 @@ fn a_throttled_checkpoint_is_tried_again_and_one_too_late_is_not() {
     daemon.say(&json!({ "action": "leaseLost" }));
     daemon.hears(&status("leaseLost"));
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages));
+    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
 }
 
 #[test]
 fn a_lease_table_that_is_gone_ends_it() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
     daemon.say(&records(&numbered(&race(7)[..10])));
@@ -272,7 +281,8 @@ fn a_lease_table_that_is_gone_ends_it() {
 }
 
 #[test]
-fn a_busy_store_is_waited_for() {
+fn a_throttled_store_is_waited_for() {
+    require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(8));
     deployment.configure("stream = \"alleycat\"", "[retry]\ndeadline-ms = 200\nfirst-wait-ms = 5\n");
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 8);
@@ -281,16 +291,17 @@ fn a_busy_store_is_waited_for() {
     proxy.set_faults(Faults { throttle: 1.0, ..Faults::default() });
     let all = numbered(&messages);
     daemon.say(&records(&all));
-    daemon.process.wait_for("not safe yet");
+    daemon.process.wait_for("not committed yet");
     proxy.set_faults(Faults::default());
     daemon.checkpoints(&checkpoint(all.len(), 0), None);
     daemon.hears(&status("processRecords"));
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages));
+    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
 }
 
 #[test]
-fn nobody_waits_for_a_busy_store_when_the_daemon_is_gone() {
+fn it_does_not_wait_for_a_throttled_store_when_the_daemon_is_gone() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     deployment.configure("stream = \"alleycat\"", "[retry]\ndeadline-ms = 200\nfirst-wait-ms = 5\n");
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 9);
@@ -298,25 +309,27 @@ fn nobody_waits_for_a_busy_store_when_the_daemon_is_gone() {
     daemon.initialize("shardId-000000000000");
     proxy.set_faults(Faults { throttle: 1.0, ..Faults::default() });
     daemon.say(&records(&numbered(&race(9))));
-    daemon.process.wait_for("not safe yet");
+    daemon.process.wait_for("not committed yet");
     drop(daemon.process.stdin.take());
     let said = daemon.fails();
-    assert!(said.contains("the daemon is gone") && said.contains("come again"), "{said}");
+    assert!(said.contains("the daemon is gone") && said.contains("delivered again"), "{said}");
 }
 
 #[test]
-fn what_is_in_hand_is_committed_when_the_daemon_goes() {
+fn the_current_records_are_committed_when_the_daemon_goes() {
+    require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(10));
     let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
     daemon.say(&records(&numbered(&messages)));
     drop(daemon.process.stdin.take());
     daemon.hears(&checkpoint(messages.len(), 0));
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages));
+    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
 }
 
 #[test]
-fn a_store_that_is_not_there_ends_it() {
+fn a_missing_table_ends_it() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::without_tables();
     let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
     daemon.say(&records(&numbered(&race(11))));
@@ -325,13 +338,14 @@ fn a_store_that_is_not_there_ends_it() {
 }
 
 #[test]
-fn what_is_no_message_ends_it_with_its_beginning() {
+fn an_invalid_message_ends_it_and_is_shown_in_part() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     let long = format!("{{\"action\":\"processRecords\",\"records\":[{}", "7,".repeat(100_000));
     for (line, why) in [
         ("nonsense", "nonsense"),
         (r#"{"action":"dance"}"#, "no action `dance`"),
-        (r#"{"action":"checkpoint","error":null}"#, "nobody asked for"),
+        (r#"{"action":"checkpoint","error":null}"#, "`checkpoint` without a request"),
         (r#"{"action":"processRecords","records":[{"sequenceNumber":"x"}]}"#, "`x` is not a sequence number"),
         (&long, r#"{\"action\":\"processRecords\""#),
     ] {
@@ -347,22 +361,24 @@ fn what_is_no_message_ends_it_with_its_beginning() {
 }
 
 #[test]
-fn a_signal_does_not_come_before_the_daemon() {
+fn signals_are_left_to_the_daemon() {
+    require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(13));
     let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
     for signal in ["-TERM", "-INT"] {
         let killed = Command::new("kill").args([signal, &daemon.process.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
-        daemon.process.wait_for("told to stop");
+        daemon.process.wait_for("signal ignored");
     }
     daemon.process(&numbered(&messages));
     daemon.end_shard();
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages));
+    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
 }
 
 #[test]
 fn plugins_are_compiled_once_for_all_shards() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     let cache = deployment.workspace.path("compiled");
     let files = || {
@@ -393,8 +409,9 @@ fn resident(process: u32) -> u64 {
 
 #[test]
 fn memory_does_not_grow_with_what_has_passed() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
-    // A few seconds of a race, again and again: what is behind the fences needs no memory either.
+    // A few seconds of a race, again and again: duplicates need no memory either.
     let messages = simulate("--racers 200 --seconds 12 --class 3 --race 131 --seed 14");
     let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
     let mut line = |round: usize| {
@@ -412,6 +429,7 @@ fn memory_does_not_grow_with_what_has_passed() {
 
 #[test]
 fn a_store_of_one_machine_and_a_configuration_without_a_stream_are_refused() {
+    require!(Plugins, DynamoDbLocal);
     let workspace = crate::support::Workspace::new(crate::support::DedupMode::Ordinal);
     assert!(workspace.fails(&["kcl"]).contains("[source.kinesis]"));
     workspace.configure("[source.kinesis]\nstream = \"alleycat\"\n", "");

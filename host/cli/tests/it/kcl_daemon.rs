@@ -1,6 +1,7 @@
 //! Amazon's own MultiLangDaemon with `paceline kcl` as its record processor, on kinesis-local and DynamoDB Local. It
 //! takes minutes, most of which the daemon spends starting: `make test-kcl` runs it, `make test` does not.
 
+use paceline_testbed::require;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -155,6 +156,7 @@ fn until<T>(what: &str, daemons: &mut [&mut Daemon], mut look: impl FnMut() -> R
 
 #[test]
 fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
     let runtime = Runtime::new().unwrap();
     let deployment = Deployment::new();
     let stream = runtime.block_on(TestStream::new("races", 4));
@@ -202,19 +204,23 @@ fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
     put(thirds[1]);
     runtime.block_on(stream.merge(&shards[2], &shards[3]));
     until("the race's middle", &mut [&mut stays, &mut goes], || {
-        let (now, found) = (messages_in(&log_of_one), deployment.outcome().counts());
-        let far = now > before + 2 && found.0 > expected.counts().0 * 4 / 10;
-        if far { Ok(()) } else { Err(format!("{before} to {now} messages, {found:?} of {:?}", expected.counts())) }
+        let (now, found) = (messages_in(&log_of_one), deployment.outcome().tallied());
+        let far = now > before + 2 && found > expected.tallied() * 4 / 10;
+        if far { Ok(()) } else { Err(format!("{before} to {now} messages, {found:?} of {:?}", expected.tallied())) }
     });
     let (owned, name) = (owners(), goes.name);
     goes.kill();
     put(thirds[2]);
     until("the race's end", &mut [&mut stays], || {
         let found: Outcome = deployment.outcome();
-        if found.reaches(&expected) { Ok(()) } else { Err(format!("{:?} of {:?}", found.counts(), expected.counts())) }
+        if found.reaches(&expected) {
+            Ok(())
+        } else {
+            Err(format!("{:?} of {:?}", found.tallied(), expected.tallied()))
+        }
     });
     let said_by_other = stays.stop();
-    deployment.outcome().must_be(&expected);
+    deployment.outcome().must_be(&expected, "the daemon");
 
     // It went as the test says: who went had shards, and who stayed saw them end and gave its own up at last.
     assert!(owned.values().any(|owner| owner == name), "{owned:?}");
@@ -226,6 +232,7 @@ fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
 
 #[test]
 fn a_process_that_fails_ends_the_daemon_and_its_log_says_why() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
     let runtime = Runtime::new().unwrap();
     // The daemon makes tables of its own; paceline's are not there.
     let deployment = Deployment::without_tables();
@@ -297,6 +304,7 @@ fn check(deployment: &Deployment, files: &[&Path]) -> Vec<String> {
 
 #[test]
 fn the_daemon_reads_its_properties_as_they_are_meant() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
     let deployment = Deployment::without_tables();
     let write = |name: &str, kinesis: &str, arguments: &[&str]| {
         deployment.configure(kinesis, "");
@@ -339,6 +347,7 @@ fn the_daemon_reads_its_properties_as_they_are_meant() {
 
 #[test]
 fn every_setting_of_the_daemons_can_be_set() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
     let deployment = Deployment::without_tables();
     let keys = check(&deployment, &[]);
     assert!(keys.len() > 70, "{keys:?}");

@@ -1,6 +1,7 @@
 //! The daemon's properties file, made from paceline's configuration. What the daemon makes of it is in `kcl_daemon`.
 
 use crate::dynamo::Deployment;
+use paceline_testbed::require;
 
 /// The properties that a configuration comes to, in their order; `HERE` is its folder, `PROGRAM` the program.
 fn properties(kinesis: &str, arguments: &[&str]) -> Vec<String> {
@@ -22,6 +23,7 @@ fn properties(kinesis: &str, arguments: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_daemons_properties_are_made_from_the_configuration() {
+    require!(Plugins, DynamoDbLocal);
     assert_eq!(
         properties("stream = \"alleycat\"\nregion = \"us-east-1\"\nendpoint = \"http://127.0.0.1:4567\"", &[]),
         [
@@ -74,7 +76,8 @@ fn the_daemons_properties_are_made_from_the_configuration() {
 }
 
 #[test]
-fn a_setting_that_the_daemon_would_pass_over_is_refused() {
+fn a_setting_that_the_daemon_would_ignore_is_refused() {
+    require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::without_tables();
     let fails = |set: &str| {
         let file = deployment.workspace.path("daemon.properties");

@@ -1,17 +1,19 @@
-//! What an author does: write a rule, build it, check it, race with it.
+//! An author writes a rule, builds it, checks it, and runs a race with it.
 
+use paceline_testbed::require;
 use std::path::Path;
 
-use crate::support::{DedupMode, Workspace, fail, joined, paceline, plugins, simulate, succeed};
+use crate::support::{DedupMode, Workspace, fail, joined, paceline, simulate, succeed};
 
 fn check(name: &str) -> std::process::Command {
     let mut command = paceline(&["plugin", "check"]);
-    command.arg(plugins().join(format!("{name}.wasm")));
+    command.arg(paceline_testbed::plugins::file(name));
     command
 }
 
 #[test]
-fn check_says_what_a_plugin_is() {
+fn check_describes_a_plugin() {
+    require!(Plugins);
     let said = succeed(&mut check("last-output"));
     for fact in ["role     aggregator", "reads    /second (integer)", "writes   finished (boolean)", "imports  nothing"]
     {
@@ -22,7 +24,8 @@ fn check_says_what_a_plugin_is() {
 }
 
 #[test]
-fn check_says_why_a_plugin_would_be_refused() {
+fn check_reports_why_a_plugin_would_be_refused() {
+    require!(Plugins);
     let said = fail(&mut check("evil-wasi"));
     assert!(said.contains("it imports `wasi:cli/environment@0.2.0`"), "{said}");
     let said = fail(&mut check("evil-scorer"));
@@ -35,6 +38,7 @@ fn check_says_why_a_plugin_would_be_refused() {
 
 #[test]
 fn a_rule_of_ten_lines_is_built_checked_and_raced_with() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/sdk").canonicalize().unwrap();
     std::fs::create_dir_all(workspace.path("my-rule/src")).unwrap();
@@ -84,12 +88,47 @@ scorer!(power);
     workspace.run();
     let message: serde_json::Value = serde_json::from_slice(&lines[0]).unwrap();
     let output = message["cadence"].as_f64().unwrap() * 50.0;
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"])[0]["output"], output);
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"])[0]["output"], output);
 }
 
 #[test]
-fn what_is_no_plugin_is_not_built() {
+fn a_folder_without_a_package_is_not_built() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let error = fail(paceline(&["plugin", "build"]).arg(workspace.path("rulebooks")));
     assert!(error.contains("there is no Cargo.toml"), "{error}");
+}
+
+/// `examples/hello-scorer` in a folder of the workspace, so that building it leaves the checkout as it is.
+fn hello_scorer(workspace: &Workspace) -> std::path::PathBuf {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let (from, to) = (checkout.join("examples/hello-scorer"), workspace.path("hello-scorer"));
+    for file in ["src/lib.rs", "tests/output.rs"] {
+        std::fs::create_dir_all(to.join(file).parent().unwrap()).unwrap();
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+    let manifest = std::fs::read_to_string(from.join("Cargo.toml")).unwrap();
+    let sdk = checkout.join("plugins/sdk").display().to_string();
+    std::fs::write(to.join("Cargo.toml"), manifest.replace("../../plugins/sdk", &sdk)).unwrap();
+    std::fs::copy(checkout.join("Cargo.lock"), to.join("Cargo.lock")).unwrap();
+    to
+}
+
+#[test]
+fn the_example_of_a_plugin_is_tested_built_and_checked() {
+    require!(Plugins, WasmTarget);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let folder = hello_scorer(&workspace);
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").canonicalize().unwrap();
+    let mut test = std::process::Command::new("cargo");
+    test.args(["test", "--quiet", "--manifest-path"]).arg(folder.join("Cargo.toml"));
+    succeed(test.env("CARGO_TARGET_DIR", target.join("hello-scorer")));
+    let component = workspace.path("hello-scorer.wasm");
+    let mut build = paceline(&["plugin", "build"]);
+    build.env("CARGO_TARGET_DIR", &target).arg(&folder).arg("--out").arg(&component);
+    succeed(&mut build);
+    let said = succeed(paceline(&["plugin", "check"]).arg(&component));
+    for fact in ["role     scorer", "reads    /cadence (number)", "reads    /resistance (number)"] {
+        assert!(said.contains(fact), "{fact}: {said}");
+    }
 }

@@ -1,5 +1,6 @@
-//! The main job: what a race comes to, whatever its messages went through.
+//! The main job: the results of a race, whatever happened to its messages.
 
+use paceline_testbed::require;
 use std::collections::BTreeMap;
 
 use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
@@ -10,8 +11,8 @@ fn counted(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
     counts
 }
 
-/// Two races of a class, with what is broken and repeated, by these fences: the leaderboards are the oracle's, and the
-/// broken messages are exactly the dead letters.
+/// Two races of a class with broken and repeated messages: the leaderboards are the oracle's, and the dead letters are
+/// exactly the broken messages.
 fn the_numbers_are_right(dedup: DedupMode, key: &str) {
     let races = [
         "--racers 1000 --seconds 60 --class 3 --race 131 --seed 1",
@@ -24,8 +25,8 @@ fn the_numbers_are_right(dedup: DedupMode, key: &str) {
     workspace.write("messages.ndjson", joined(&mixed));
     let summary = workspace.run();
 
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
-    assert_eq!(workspace.json(&["leaderboard", "--race", "132"]), oracle::race(&sound, 132));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "132"]), oracle::race(&sound, 132));
     assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), oracle::class(&sound));
 
     let is_sound = counted(sound);
@@ -37,24 +38,27 @@ fn the_numbers_are_right(dedup: DedupMode, key: &str) {
 }
 
 #[test]
-fn the_numbers_are_right_by_the_sequence_fence() {
+fn the_numbers_are_right_with_sequence_dedup() {
+    require!(Plugins);
     the_numbers_are_right(DedupMode::Sequence, "racer");
 }
 
 #[test]
-fn the_numbers_are_right_by_the_ordinal_fence_in_any_order() {
+fn the_numbers_are_right_with_ordinal_dedup_in_any_order() {
+    require!(Plugins);
     the_numbers_are_right(DedupMode::Ordinal, "random");
 }
 
 #[test]
-fn an_ordinal_fence_drops_what_is_sent_twice() {
+fn ordinal_dedup_drops_repeated_messages() {
+    require!(Plugins);
     let race = "--racers 100 --seconds 30 --class 3 --race 131 --seed 1 --duplicates 20";
     let workspace = Workspace::new(DedupMode::Ordinal);
     let lines = simulate(race);
     workspace.write("messages.ndjson", joined(&lines));
     let summary = workspace.run();
     let finals = |line: &&Vec<u8>| line.starts_with(br#"{"event":"final""#);
-    // Each repeat is behind the fence of the racer's race, that of a final behind the class's, too.
+    // Each repeat is a duplicate in the racer's race; that of a final is one in the class, too.
     let repeats = lines.len() - 3_000 + lines.iter().filter(finals).count() - 100;
     assert!(repeats > 500, "{repeats}");
     assert_eq!(summary["duplicates"], repeats);
@@ -62,6 +66,7 @@ fn an_ordinal_fence_drops_what_is_sent_twice() {
 
 #[test]
 fn states_are_the_same_bytes_whatever_the_batch_size() {
+    require!(Plugins);
     let mixed =
         simulate("--racers 20 --seconds 50 --class 3 --race 131 --seed 5 --errors 5 --duplicates 5 --key random");
     for dedup in [DedupMode::Sequence, DedupMode::Ordinal] {
@@ -80,6 +85,7 @@ fn states_are_the_same_bytes_whatever_the_batch_size() {
 
 #[test]
 fn the_simulator_is_a_source_too() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure(
         "[source]\nsimulate = { racers = 50, seconds = 20, class = 3, race = 131, seed = 3, errors = 10 }\n",
@@ -87,32 +93,34 @@ fn the_simulator_is_a_source_too() {
     );
     workspace.run();
     let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 3");
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
     // A second run finds it read to its end.
     assert_eq!(workspace.run()["records"], 0);
 }
 
 #[test]
 fn a_limit_shows_the_first() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let sound = simulate("--racers 30 --seconds 5 --class 3 --race 131 --seed 3");
     workspace.write("messages.ndjson", joined(&sound));
     workspace.run();
     let all = oracle::race(&sound, 131);
-    let first = workspace.json(&["leaderboard", "--race", "131", "--limit", "3"]);
+    let first = workspace.json(&["leaderboard", "--class", "3", "--race", "131", "--limit", "3"]);
     assert_eq!(first.as_array().unwrap()[..], all.as_array().unwrap()[..3]);
-    assert_eq!(workspace.json(&["leaderboard", "--race", "999"]), serde_json::json!([]));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "999"]), serde_json::json!([]));
     let table = workspace.ok(&["leaderboard", "--class", "3", "--limit", "1"]);
     assert_eq!(table.lines().count(), 2, "{table}");
 }
 
 #[test]
 fn every_item_names_its_rulebook_and_its_plugins() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 3")));
     workspace.run();
     let digest = |name: &str| {
-        let bytes = std::fs::read(crate::support::plugins().join(format!("{name}.wasm"))).unwrap();
+        let bytes = paceline_testbed::plugins::bytes(name);
         *paceline_engine::Digest::of(&bytes).as_bytes()
     };
     for (key, item) in workspace.items() {

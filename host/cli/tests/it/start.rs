@@ -1,11 +1,13 @@
 //! What stops the start, and what stops a run: one clear error, nothing half done.
 
+use paceline_testbed::require;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::{DedupMode, Fed, Workspace, joined, oracle, paceline, rulebook, simulate};
 
 #[test]
 fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure("[source]\nfile = \"messages.ndjson\"\n", "[batch]\nmax-record = 5\n");
     let error = workspace.fails(&["run"]);
@@ -15,6 +17,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
 
 #[test]
 fn a_wrong_configuration_stops_the_start() {
+    require!(Plugins);
     let file = "[source]\nfile = \"messages.ndjson\"\n";
     let cases = [
         ("[source]\n", "", "[source] names none of `file`, `stdin = true`, `simulate` and `kinesis`"),
@@ -42,6 +45,7 @@ fn a_wrong_configuration_stops_the_start() {
 
 #[test]
 fn a_wrong_rulebook_stops_the_start() {
+    require!(Plugins);
     let book = rulebook(3, 1, DedupMode::Ordinal);
     let cases = [
         (book.replace("version = 1", "versoin = 1"), "Did you mean `version`?"),
@@ -87,11 +91,12 @@ fn a_wrong_rulebook_stops_the_start() {
 
 #[test]
 fn a_store_that_is_open_elsewhere_is_left_alone() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure("[source]\nstdin = true\n", "");
     let first = Fed::start(workspace.command(&["run"]));
     first.wait_for("rulebook 3 version 1 is active");
-    for command in [&["run"][..], &["leaderboard", "--race", "131"], &["dead-letters", "list"]] {
+    for command in [&["run"][..], &["leaderboard", "--class", "3", "--race", "131"], &["dead-letters", "list"]] {
         let error = workspace.fails(command);
         assert!(error.contains("store.redb is open in another process"), "{error}");
     }
@@ -119,15 +124,16 @@ fn unprivileged(workspace: &Workspace) -> std::process::Command {
 
 #[test]
 fn a_folder_that_can_not_be_written_is_a_clear_error() {
+    require!(Plugins, UtilLinux);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 5 --class 3 --race 131 --seed 1")));
     // Plugins where anybody can read them.
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
-    workspace.write("paceline.toml", config.replace(crate::support::plugins().to_str().unwrap(), "plugins"));
+    workspace.write("paceline.toml", config.replace(paceline_testbed::plugins::folder().to_str().unwrap(), "plugins"));
     std::fs::create_dir(workspace.path("plugins")).unwrap();
     for plugin in ["telemetry", "output", "last-output", "best-output"] {
         let name = format!("{plugin}.wasm");
-        std::fs::copy(crate::support::plugins().join(&name), workspace.path("plugins").join(&name)).unwrap();
+        std::fs::copy(paceline_testbed::plugins::folder().join(&name), workspace.path("plugins").join(&name)).unwrap();
     }
     std::fs::create_dir(workspace.path("registry")).unwrap();
     let mode = |name: &str, mode: u32| {
@@ -147,6 +153,7 @@ fn a_folder_that_can_not_be_written_is_a_clear_error() {
 
 #[test]
 fn a_full_disk_stops_the_run_and_with_room_it_goes_on() {
+    require!(Plugins, UtilLinux);
     let workspace = Workspace::new(DedupMode::Sequence);
     workspace.configure("[source]\nfile = \"messages.ndjson\"\n", "[batch]\nmax-records = 1000\n");
     let lines = simulate("--racers 1000 --seconds 30 --class 3 --race 131 --seed 1 --errors 20");
@@ -171,13 +178,14 @@ fn a_full_disk_stops_the_run_and_with_room_it_goes_on() {
     let summary = workspace.run();
     assert!(summary["records"].as_u64().unwrap() < lines.len() as u64, "{summary}");
     let sound = simulate("--racers 1000 --seconds 30 --class 3 --race 131 --seed 1");
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
     let letters = workspace.json(&["dead-letters", "list"]);
     assert_eq!(letters.as_array().unwrap().len(), lines.len() - sound.len());
 }
 
 #[test]
 fn with_little_address_space_there_is_no_pool_and_the_outcome_is_the_same() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 1");
     workspace.write("messages.ndjson", joined(&sound));
@@ -186,5 +194,5 @@ fn with_little_address_space_there_is_no_pool_and_the_outcome_is_the_same() {
     let output = command.arg(workspace.path("paceline.toml")).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && stderr.contains("no pool of instances on this machine"), "{stderr}");
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
 }

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
-use paceline_pipeline::Store;
 use paceline_pipeline::model::DeadLetter;
 use paceline_pipeline::model::{Item, Key};
-use paceline_pipeline::store::EmbeddedStore;
-pub(crate) use paceline_testbed::outcome::{DedupMode, block_on, plugin_lines, plugins};
+use paceline_pipeline::store::{DeadLetterStore, EmbeddedStore, GroupStore};
+pub(crate) use paceline_testbed::outcome::{DedupMode, block_on};
+use paceline_testbed::plugins;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A rulebook of the races, with what a test wants to change.
+/// A rulebook of the races: its race type, version and dedup.
 pub(crate) fn rulebook(race_type: u32, version: u64, dedup: DedupMode) -> String {
     let dedup = |field: &str| match dedup {
         DedupMode::Sequence => r#""sequence""#.to_owned(),
@@ -34,7 +34,7 @@ plugin = "output"
 
 [[aggregate]]
 plugin = "last-output"
-key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+key = {{ PK = "race-{{/classId}}-{{/raceId}}", SK = "racer-{{/racerId}}" }}
 attributes = {{ classId = "{{/classId}}", racerId = "{{/racerId}}", ruled = "by version {version}" }}
 dedup = {}
 
@@ -56,7 +56,7 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// A place whose class 3 has a rulebook, and whose source is `messages.ndjson`.
+    /// A workspace with a rulebook for class 3, and the source `messages.ndjson`.
     pub(crate) fn new(dedup: DedupMode) -> Self {
         let workspace = Self { folder: TempDir::new().unwrap() };
         std::fs::create_dir(workspace.path("rulebooks")).unwrap();
@@ -65,9 +65,9 @@ impl Workspace {
         workspace
     }
 
-    /// Writes the configuration: the source, and whatever else comes at the end.
+    /// Writes the configuration: the source, and more at the end.
     pub(crate) fn configure(&self, source: &str, more: &str) {
-        let all = plugin_lines();
+        let plugins = plugins::configuration();
         self.write(
             "paceline.toml",
             format!(
@@ -80,18 +80,18 @@ folder = "rulebooks"
 poll-interval-ms = 1
 
 [plugins]
-{all}
+{plugins}
 [store]
 path = "store.redb"
 
 [leaderboard.race]
-partition = "race-{{}}"
+partition = "race-{{class}}-{{race}}"
 order-by = "output"
 tie = "racerId"
 show = ["racerId", "output", "second", "finished"]
 
 [leaderboard.class]
-partition = "class-{{}}"
+partition = "class-{{class}}"
 order-by = "output"
 tie = "racerId"
 show = ["racerId", "output", "raceId", "ts"]
@@ -115,19 +115,19 @@ show = ["racerId", "output", "raceId", "ts"]
         std::fs::rename(self.path("new"), self.path(name)).unwrap();
     }
 
-    /// A command of the program with this place's configuration.
+    /// A command of the program with this workspace's configuration.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = paceline(arguments);
         command.arg("--config").arg(self.path("paceline.toml"));
         command
     }
 
-    /// Runs a command to its end and demands success.
+    /// Runs a command to its end and asserts that it succeeds; its standard output.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         succeed(&mut self.command(arguments))
     }
 
-    /// Runs a command to its end, demands failure, and gives what it says.
+    /// Runs a command to its end and asserts that it fails; its standard error.
     pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         fail(&mut self.command(arguments))
     }
@@ -144,14 +144,14 @@ show = ["racerId", "output", "raceId", "ts"]
     /// All items, without their revisions, which count writes.
     pub(crate) fn items(&self) -> BTreeMap<Key, Item> {
         let store = EmbeddedStore::open(&self.path("store.redb")).unwrap();
-        let items = block_on(store.items()).unwrap();
+        let items = block_on(store.list_groups()).unwrap();
         items.into_iter().map(|(key, item)| (key, Item { revision: 0, ..item })).collect()
     }
 
     /// All dead letters.
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
         let store = EmbeddedStore::open(&self.path("store.redb")).unwrap();
-        block_on(store.dead_letters()).unwrap()
+        block_on(store.list_dead_letters()).unwrap()
     }
 }
 
@@ -196,7 +196,7 @@ pub(crate) fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
 pub(crate) struct Fed {
     pub(crate) child: Child,
     pub(crate) stdin: Option<ChildStdin>,
-    /// What it says on standard error, line by line.
+    /// The lines of its standard error.
     pub(crate) says: Receiver<String>,
 }
 
@@ -209,7 +209,7 @@ impl Fed {
         Self { stdin: child.stdin.take(), child, says }
     }
 
-    /// Waits until it says something with these words in it.
+    /// Waits for a line of standard error that contains this text.
     pub(crate) fn wait_for(&self, words: &str) -> String {
         let mut said = Vec::new();
         while let Ok(line) = self.says.recv() {
@@ -218,7 +218,7 @@ impl Fed {
             }
             said.push(line);
         }
-        panic!("it ended without a word of {words:?}; it said {said:?}");
+        panic!("it ended without {words:?} on standard error, which was {said:?}");
     }
 
     /// Closes its input and waits for its end; what it wrote to standard output.
@@ -230,7 +230,7 @@ impl Fed {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Ends it at once, as a power cut does.
+    /// Kills it, as a power cut does.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -241,7 +241,7 @@ impl Fed {
     }
 }
 
-/// What a leaderboard should say, computed from sound messages by nothing but their own fields.
+/// The expected leaderboards, computed from valid messages independently of the pipeline.
 pub(crate) mod oracle {
     use std::collections::BTreeMap;
 

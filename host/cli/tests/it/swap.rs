@@ -1,5 +1,6 @@
 //! Rulebooks are changed while the stream flows.
 
+use paceline_testbed::require;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +19,8 @@ fn race(id: u64) -> Vec<Vec<Vec<u8>>> {
 }
 
 #[test]
-fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_one_version() {
+fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_evaluated_by_one_version() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Sequence);
     workspace.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
     let mut fed = Fed::start(workspace.command(&["run", "--json"]));
@@ -88,6 +90,7 @@ fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_judged_by_
 
 #[test]
 fn a_race_keeps_its_rulebook_over_a_restart_and_new_ones_begin_with_the_new_one() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let first = race(131);
     workspace.write("messages.ndjson", joined(&first[..6].concat()));
@@ -96,13 +99,14 @@ fn a_race_keeps_its_rulebook_over_a_restart_and_new_ones_begin_with_the_new_one(
     workspace.write("messages.ndjson", joined(&[first.concat(), race(132).concat()].concat()));
     assert_eq!(workspace.run()["deadLetters"], 0);
     for (key, item) in workspace.items().iter().filter(|(key, _)| key.partition.starts_with("race-")) {
-        let version = if key.partition == "race-131" { 1 } else { 2 };
+        let version = if key.partition == "race-3-131" { 1 } else { 2 };
         assert_eq!(item.provenance.version, version, "{key}");
     }
 }
 
 #[test]
 fn a_rulebook_in_use_can_not_be_changed_under_its_version() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", joined(&race(131).concat()));
     workspace.run();
@@ -115,6 +119,7 @@ fn a_rulebook_in_use_can_not_be_changed_under_its_version() {
 
 #[test]
 fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure("[source]\nstdin = true\n", "");
     let fed = Fed::start(workspace.command(&["run"]));
@@ -135,8 +140,8 @@ fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
     workspace.replace("rulebooks/class-3.toml", rulebook(3, 1, DedupMode::Ordinal));
     fed.wait_for("rulebook 3 version 1 is active");
     std::fs::remove_file(workspace.path("rulebooks/class-3.toml")).unwrap();
-    fed.wait_for("rulebook 3 is gone");
-    // A folder that is gone is said once, not at every look; when it is back, so are its rulebooks.
+    fed.wait_for("rulebook 3 is retired");
+    // A missing folder is reported once, not at every poll; when it is back, so are its rulebooks.
     std::fs::rename(workspace.path("rulebooks"), workspace.path("elsewhere")).unwrap();
     fed.wait_for("No such file or directory");
     std::fs::write(workspace.path("elsewhere/class-3.toml"), rulebook(3, 4, DedupMode::Ordinal)).unwrap();

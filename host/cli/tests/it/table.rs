@@ -1,10 +1,11 @@
-//! The program on a table in DynamoDB: making and checking it, running into it, reading from it.
+//! The program on a table in DynamoDB: it creates, checks, fills and reads the table.
 
 use crate::support::{DedupMode, Workspace, fail, joined, oracle, rulebook, simulate, succeed};
 use paceline_testbed::dynamodb::{endpoint, unique};
+use paceline_testbed::require;
 use serde_json::json;
 
-/// A place whose store is a table that is not there yet.
+/// A workspace whose store is a table that does not exist yet.
 fn workspace() -> (Workspace, String) {
     let workspace = Workspace::new(DedupMode::Ordinal);
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
@@ -18,6 +19,7 @@ fn workspace() -> (Workspace, String) {
 
 #[test]
 fn a_race_runs_into_a_table_and_is_read_from_it() {
+    require!(Plugins, DynamoDbLocal);
     let (workspace, table) = workspace();
     let sound = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3");
     let mixed = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3 --errors 5 --key random");
@@ -27,14 +29,14 @@ fn a_race_runs_into_a_table_and_is_read_from_it() {
     let error = workspace.fails(&["run"]);
     assert!(error.contains(&table) && error.contains("paceline table create"), "{error}");
     let made = succeed(&mut workspace.command(&["table", "create"]));
-    assert_eq!(made.trim_end(), format!("the tables {table} and {table}-dead-letters are there"));
-    // Nobody's harm if it is done twice.
+    assert_eq!(made.trim_end(), format!("the tables {table} and {table}-dead-letters exist"));
+    // A second time changes nothing.
     workspace.ok(&["table", "create"]);
-    assert!(workspace.ok(&["table", "check"]).contains(&format!("the table {table} will do")));
+    assert!(workspace.ok(&["table", "check"]).contains(&format!("the table {table} is compatible")));
 
     let summary = workspace.run();
     assert_eq!(summary["records"], mixed.len());
-    assert_eq!(workspace.json(&["leaderboard", "--race", "131"]), whole(oracle::race(&sound, 131)));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), whole(oracle::race(&sound, 131)));
     assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), whole(oracle::class(&sound)));
     // It was read to its end.
     assert_eq!(workspace.run()["records"], 0);
@@ -52,7 +54,7 @@ fn a_race_runs_into_a_table_and_is_read_from_it() {
     assert!(left.as_array().unwrap().iter().all(|letter| letter["reason"] != "no-rulebook"), "{left}");
 }
 
-/// DynamoDB has one sort of number: 80.0 is 80 there.
+/// DynamoDB has one type of number: 80.0 is 80 there.
 fn whole(mut rows: serde_json::Value) -> serde_json::Value {
     for value in rows.as_array_mut().unwrap().iter_mut().flat_map(|row| row.as_object_mut().unwrap().values_mut()) {
         if let Some(number) = value.as_f64().filter(|number| number.fract() == 0.0) {
@@ -63,7 +65,8 @@ fn whole(mut rows: serde_json::Value) -> serde_json::Value {
 }
 
 #[test]
-fn a_table_with_other_keys_will_not_do_and_the_check_says_why() {
+fn a_table_with_other_keys_is_incompatible_and_the_check_reports_why() {
+    require!(Plugins, DynamoDbLocal);
     let (workspace, table) = workspace();
     let client = paceline_testbed::dynamodb::client(&endpoint());
     crate::support::block_on(other_keys(&client, &table));
@@ -73,7 +76,7 @@ fn a_table_with_other_keys_will_not_do_and_the_check_says_why() {
     assert!(!output.status.success());
     assert!(said.contains("PK") && said.contains(&format!("{table}-dead-letters")), "{said}");
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains(&format!("the table {table} will not do")), "{error}");
+    assert!(error.contains(&format!("the table {table} is incompatible: ")), "{error}");
 }
 
 async fn other_keys(client: &aws_sdk_dynamodb::Client, table: &str) {
@@ -92,7 +95,8 @@ async fn other_keys(client: &aws_sdk_dynamodb::Client, table: &str) {
 }
 
 #[test]
-fn only_a_configuration_with_a_table_has_one_to_make() {
+fn a_configuration_without_a_table_has_none_to_create() {
+    require!(Plugins, DynamoDbLocal);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let error = fail(&mut workspace.command(&["table", "create"]));
     assert!(error.contains("there is no [store.dynamodb]"), "{error}");

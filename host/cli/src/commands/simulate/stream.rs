@@ -35,7 +35,7 @@ pub(super) struct StreamArguments {
     aggregate: bool,
     /// Give up after so many seconds in which the stream accepted no record.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "stream")]
-    patience: u32,
+    give_up_after: u32,
     /// Print the summary as JSON.
     #[arg(long, requires = "stream")]
     json: bool,
@@ -50,7 +50,7 @@ struct Put {
 
 /// Puts the messages of a race into the stream.
 pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &StreamArguments) -> anyhow::Result<()> {
-    let StreamArguments { region, endpoint, aggregate, patience, .. } = arguments;
+    let StreamArguments { region, endpoint, aggregate, give_up_after, .. } = arguments;
     let stream = KinesisConfig {
         stream: name.to_owned(),
         region: region.clone(),
@@ -63,7 +63,7 @@ pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &Stream
             PartitionKey::Random => Order::None,
         },
         aggregate: *aggregate,
-        patience: Duration::from_secs(u64::from(*patience)),
+        give_up_after: Duration::from_secs(u64::from(*give_up_after)),
         ..ProducerConfig::default()
     };
     runtime()?.block_on(async {
@@ -166,7 +166,7 @@ fn print(sent: &Sent, took: Duration, as_json: bool) -> anyhow::Result<()> {
             "bytes": sent.bytes,
             "throttled": sent.throttled,
             "retried": sent.retried,
-            "retriedUnsure": sent.unsure,
+            "retriedAmbiguous": sent.ambiguous,
             "resentByResharding": sent.resharded,
             "seconds": seconds,
             "messagesPerSecond": rate,
@@ -181,7 +181,7 @@ fn print(sent: &Sent, took: Duration, as_json: bool) -> anyhow::Result<()> {
         row(
             "retried",
             sent.retried,
-            format!("records sent again, {} of them after an ambiguous answer", thousands(sent.unsure)),
+            format!("records sent again, {} of them after an ambiguous answer", thousands(sent.ambiguous)),
         ),
         row("resharded", sent.resharded, "messages sent again because their shard was split or merged".to_owned()),
     ])

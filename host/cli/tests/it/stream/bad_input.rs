@@ -1,15 +1,15 @@
 //! What can be wrong with a stream: each has a clear error or does what the documentation says, and nothing is lost
 //! silently.
 
+use paceline_testbed::require;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use paceline_aws::kpl::Aggregator;
-use paceline_pipeline::Store;
 use paceline_pipeline::model::Checkpoint;
-use paceline_pipeline::store::EmbeddedStore;
+use paceline_pipeline::store::{CheckpointStore, EmbeddedStore};
 use paceline_testbed::outcome::{DedupMode, Message, block_on};
-use paceline_testbed::scripted::{Said, Scripted};
+use paceline_testbed::scripted::Scripted;
 use paceline_testbed::{dynamodb, kinesis};
 use serde_json::{Value, json};
 
@@ -17,12 +17,12 @@ use crate::stream::deployment::{Deployment, signal};
 use crate::support::{Fed, Workspace};
 
 /// An error in Kinesis's words.
-fn refused(code: &str, message: &str) -> Said {
+fn refused(code: &str, message: &str) -> (u16, Value) {
     (400, json!({ "__type": code, "message": message }))
 }
 
 /// What a stream says of itself.
-fn summary(status: &str) -> Said {
+fn summary(status: &str) -> (u16, Value) {
     (
         200,
         json!({ "StreamDescriptionSummary": {
@@ -47,7 +47,7 @@ fn shard(id: u32, parent: Option<u32>) -> Value {
 }
 
 /// A stream of these shards that has no records.
-fn quiet(operation: &str, shards: &Value) -> Said {
+fn quiet(operation: &str, shards: &Value) -> (u16, Value) {
     match operation {
         "DescribeStreamSummary" => summary("ACTIVE"),
         "ListShards" => (200, json!({ "Shards": shards })),
@@ -88,6 +88,7 @@ fn gives_up(workspace: &Workspace, endpoint: &str) -> String {
 
 #[test]
 fn a_stream_that_is_not_there_is_named_with_what_to_do() {
+    require!(Plugins);
     let error = gives_up(&workspace(""), &kinesis::endpoint());
     for part in ["`alleycat` in us-east-1", "there is no such stream", "PACELINE_STREAM"] {
         assert!(error.contains(part), "{error}");
@@ -96,6 +97,7 @@ fn a_stream_that_is_not_there_is_named_with_what_to_do() {
 
 #[test]
 fn a_refusal_says_what_is_refused_and_what_is_needed() {
+    require!(Plugins);
     for (operation, code, parts) in [
         ("DescribeStreamSummary", "AccessDeniedException", ["asking for the stream is not allowed", "ListShards"]),
         ("GetRecords", "KMSAccessDeniedException", ["the key that the stream is encrypted with", "kms:Decrypt"]),
@@ -115,6 +117,7 @@ fn a_refusal_says_what_is_refused_and_what_is_needed() {
 
 #[test]
 fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is_not() {
+    require!(Plugins);
     let asked = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&asked);
     let service = Scripted::start(None, move |operation, _| {
@@ -136,6 +139,7 @@ fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is
 
 #[test]
 fn a_stream_that_is_deleted_while_it_is_read_ends_the_program_with_its_name() {
+    require!(Plugins);
     let asked = Arc::new(AtomicU32::new(0));
     let service = Scripted::start(None, move |operation, _| match asked.fetch_add(1, Ordering::SeqCst) {
         0..8 => quiet(operation, &json!([shard(0, None)])),
@@ -147,6 +151,7 @@ fn a_stream_that_is_deleted_while_it_is_read_ends_the_program_with_its_name() {
 
 #[test]
 fn a_clock_that_is_wrong_is_told() {
+    require!(Plugins);
     let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
     let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
     let workspace = workspace("");
@@ -158,6 +163,7 @@ fn a_clock_that_is_wrong_is_told() {
 
 #[test]
 fn a_start_that_lies_ahead_is_refused_by_the_services_clock() {
+    require!(Plugins);
     let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
     let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
     let error = gives_up(&workspace("start = \"2021-05-05T19:00:00Z\""), service.endpoint());
@@ -170,6 +176,7 @@ fn a_start_that_lies_ahead_is_refused_by_the_services_clock() {
 
 #[test]
 fn a_shard_that_expired_before_it_was_read_to_its_end_is_told_with_its_hours() {
+    require!(Plugins);
     let workspace = workspace("");
     let first = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
     let fed = start(&workspace, first.endpoint());
@@ -192,6 +199,7 @@ fn a_shard_that_expired_before_it_was_read_to_its_end_is_told_with_its_hours() {
 
 #[test]
 fn records_that_expired_while_the_host_was_away_are_told_with_their_hours() {
+    require!(Plugins);
     let workspace = workspace("");
     let first = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
     let fed = start(&workspace, first.endpoint());
@@ -215,6 +223,7 @@ fn plant(workspace: &Workspace, shard: &str, checkpoint: &Checkpoint) {
 
 #[test]
 fn another_stream_of_the_same_name_needs_another_name() {
+    require!(Plugins);
     let workspace = workspace("");
     let quiet = |operation: &str| quiet(operation, &json!([shard(0, None)]));
     let first = Scripted::start(None, move |operation, _| quiet(operation));
@@ -239,6 +248,7 @@ fn another_stream_of_the_same_name_needs_another_name() {
 
 #[test]
 fn latest_is_the_moment_of_the_first_start_however_often_the_process_dies() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     deployment.configure("start = \"LATEST\"", "");
     let message = |racer: u32| Message {
@@ -265,6 +275,7 @@ fn latest_is_the_moment_of_the_first_start_however_often_the_process_dies() {
 
 #[test]
 fn what_looks_like_an_aggregate_and_is_none_is_a_dead_letter_and_its_neighbours_go_on() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let message = |second: u32| {
         json!({
@@ -300,7 +311,7 @@ fn what_looks_like_an_aggregate_and_is_none_is_a_dead_letter_and_its_neighbours_
     running.stop();
 
     let outcome = deployment.outcome();
-    let reasons: Vec<&str> = outcome.dead.iter().map(|(_, reason)| reason.as_str()).collect();
+    let reasons: Vec<&str> = outcome.dead_letters.iter().map(|(_, reason)| reason.as_str()).collect();
     assert_eq!(reasons.iter().filter(|reason| **reason == "undecodable").count(), 1, "{reasons:?}");
     assert_eq!(reasons.len(), 3, "{reasons:?}");
     let sound: Vec<Message> = (1..4)
@@ -319,6 +330,7 @@ fn md5(bytes: &[u8]) -> [u8; 16] {
 
 #[test]
 fn a_consumer_name_that_another_uses_is_told_and_waited_for() {
+    require!(Plugins);
     let service = Scripted::start(None, |operation, _| match operation {
         "DescribeStreamConsumer" => {
             let arn = "arn:aws:kinesis:us-east-1:1:stream/alleycat/consumer/shared:1";
@@ -343,6 +355,7 @@ fn a_consumer_name_that_another_uses_is_told_and_waited_for() {
 
 #[test]
 fn a_process_that_is_told_to_stop_ends_in_time_though_the_store_hangs() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
     use paceline_testbed::proxy::{FaultProxy, Faults};
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     deployment.configure("stop-ms = 300", "");

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use paceline_aws::DynamoDbStore;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
-use paceline_pipeline::Store;
 use paceline_pipeline::model::Checkpoint;
 use paceline_pipeline::model::SequenceNumber;
+use paceline_pipeline::store::CheckpointStore;
 use paceline_testbed::kinesis::{TestStream, is_closed};
-use paceline_testbed::outcome::{self, DedupMode, Message, Outcome, block_on, plugin_lines, rulebook, tally};
-use paceline_testbed::{dynamodb, kinesis};
+use paceline_testbed::outcome::{self, DedupMode, Message, Outcome, block_on, rulebook, tally};
+use paceline_testbed::{dynamodb, http, kinesis, plugins};
 use tempfile::TempDir;
 
 use crate::support::{Fed, paceline};
@@ -52,7 +52,7 @@ impl Deployment {
 
     /// Writes the configuration, with more lines for the stream, and whatever else comes at the end.
     pub(crate) fn configure(&self, kinesis: &str, more: &str) {
-        let (plugins, stream, table) = (plugin_lines(), self.stream.name(), &self.table.table);
+        let (plugins, stream, table) = (plugins::configuration(), self.stream.name(), &self.table.table);
         self.write(
             "paceline.toml",
             &format!(
@@ -108,7 +108,7 @@ impl Deployment {
 
     /// A shard's checkpoint.
     pub(crate) fn checkpoint(&self, shard: &str) -> Option<Checkpoint> {
-        block_on(self.store().checkpoint(&format!("{}/{shard}", self.stream.name()))).unwrap()
+        block_on(self.store().get_checkpoint(&format!("{}/{shard}", self.stream.name()))).unwrap()
     }
 
     /// Waits until all that is in the stream is done: each shard's checkpoint is at its last record, and those of closed
@@ -130,7 +130,7 @@ impl Deployment {
         block_on(async {
             for (shard, (last, closed)) in &ends {
                 loop {
-                    let checkpoint = store.checkpoint(&format!("{}/{shard}", self.stream.name())).await.unwrap();
+                    let checkpoint = store.get_checkpoint(&format!("{}/{shard}", self.stream.name())).await.unwrap();
                     let checkpoint = checkpoint.unwrap_or_default();
                     if last.is_none_or(|last| checkpoint.sequence >= last) && (!closed || checkpoint.ended) {
                         break;
@@ -147,8 +147,7 @@ impl Deployment {
 
     /// What stands in the table.
     pub(crate) fn outcome(&self) -> Outcome {
-        let store = self.store();
-        Outcome::of(block_on(store.items()).unwrap(), &block_on(store.dead_letters()).unwrap())
+        Outcome::of(&self.store())
     }
 
     /// What one run of these messages on one machine comes to.
@@ -210,15 +209,8 @@ pub(crate) fn signal(child: &std::process::Child, name: &str) {
     assert!(kill.success());
 }
 
-/// Asks a server; status and body.
+/// Sends a GET to a server; status and body.
 pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // Of version 1.0, an answer ends with its connection.
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    let (status, body) = http::get(address, path).unwrap();
+    (status, String::from_utf8(body).unwrap())
 }

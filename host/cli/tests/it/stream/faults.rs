@@ -1,5 +1,6 @@
 //! Whatever fails, however the stream is resharded, and however often the consumer dies: the table is the oracle's.
 
+use paceline_testbed::require;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -146,6 +147,7 @@ macro_rules! seeds {
     ($($name:ident: $first:literal, $dedup:ident, $by:ident;)*) => {
         $(#[test]
         fn $name() {
+            require!(Plugins, DynamoDbLocal, KinesisLocal);
             seeds($first, DedupMode::$dedup, By::$by);
         })*
     };

@@ -1,6 +1,7 @@
 //! A consumer keeps up with a race in real time; and one whose store was slow for a while catches up, without having
 //! taken more memory meanwhile.
 
+use paceline_testbed::require;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,7 @@ fn race_of(racers: u32, seconds: u32) -> Race {
 /// some 700 writes a second, and each racer is one.
 #[test]
 fn a_thousand_racers_are_kept_up_with() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let config = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
     let table = format!("[store.dynamodb]\ntable = \"{}\"\n", deployment.table.table);
@@ -82,6 +84,7 @@ fn watch_records(running: &mut Running, records: f64) {
 /// A thousand messages a second into DynamoDB, which is slow for a while.
 #[test]
 fn a_slow_store_is_caught_up_with_in_flat_memory() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     deployment.configure("read-ahead-bytes = 1048576", "");
     let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);

@@ -3,6 +3,7 @@
 use paceline_simulator::PartitionKey;
 use paceline_testbed::outcome::DedupMode;
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::require;
 use paceline_testbed::{dynamodb, kinesis};
 
 use crate::stream::deployment::Deployment;
@@ -10,6 +11,7 @@ use crate::stream::race::messages;
 
 #[test]
 fn the_numbers_are_those_of_the_race() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 2);
     let messages = messages(PartitionKey::Racer, 5);
     let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
@@ -21,7 +23,7 @@ fn the_numbers_are_those_of_the_race() {
     assert_eq!(running.get("/readyz"), (200, "ready\n".to_owned()));
     assert_eq!(running.get("/elsewhere").0, 404);
 
-    let dead = deployment.outcome().dead.len() as f64;
+    let dead = deployment.outcome().dead_letters.len() as f64;
     for (name, value) in [
         ("paceline_records_total", messages.len() as f64),
         ("paceline_stream_records_total", messages.len() as f64),
@@ -53,6 +55,7 @@ fn the_numbers_are_those_of_the_race() {
 
 #[test]
 fn who_has_no_store_or_no_shards_is_alive_and_not_ready() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
     let stream = FaultProxy::start(&kinesis::endpoint(), Faults::default(), 0);
@@ -67,7 +70,7 @@ fn who_has_no_store_or_no_shards_is_alive_and_not_ready() {
     store.set_faults(Faults::default());
     stream.set_faults(Faults { server_error: 1.0, ..Faults::default() });
     // The next call of the shard's records fails.
-    running.fed.wait_for("it is tried again");
+    running.fed.wait_for("it is retried");
     let (status, why) = running.get("/readyz");
     assert_eq!((status, why.as_str()), (503, "not ready: shardId-000000000000 is failing\n"));
     stream.set_faults(Faults::default());
@@ -77,6 +80,7 @@ fn who_has_no_store_or_no_shards_is_alive_and_not_ready() {
 
 #[test]
 fn logs_are_json_where_programs_collect_them() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
     let running = deployment.start_with(&endpoints.0, &endpoints.1, &[("PACELINE_LOG", "json")]);
@@ -88,6 +92,7 @@ fn logs_are_json_where_programs_collect_them() {
 
 #[test]
 fn a_port_that_is_taken_is_told() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -96,4 +101,32 @@ fn a_port_that_is_taken_is_told() {
     assert_eq!(running.fed.child.wait().unwrap().code(), Some(1));
     let said: Vec<String> = running.fed.says.iter().collect();
     assert!(said.last().unwrap().contains(&format!("{address} can't be listened on")), "{said:?}");
+}
+
+/// At each start the server answers before the shards are known. It must not be ready before every shard is being read.
+#[test]
+fn nobody_is_ready_before_every_shard_is_being_read() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 2);
+    for start in 0..15 {
+        let mut running = deployment.start_plainly();
+        let mut answers = Vec::new();
+        loop {
+            let (status, why) = running.get("/readyz");
+            answers.push(why);
+            if status == 200 {
+                break;
+            }
+            assert!(answers.len() < 1_000_000, "it is never ready: {:?}", answers.last());
+        }
+        let (_, metrics) = running.get("/metrics");
+        for shard in ["shardId-000000000000", "shardId-000000000001"] {
+            let reading = format!(r#"paceline_shard_state{{shard="{shard}",state="reading"}} 1"#);
+            assert!(
+                metrics.contains(&reading),
+                "start {start}: ready after {answers:?}, and {shard} is not: {metrics}"
+            );
+        }
+        running.fed.kill();
+    }
 }

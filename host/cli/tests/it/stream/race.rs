@@ -1,5 +1,6 @@
 //! A race from the simulator through a stream gives the table that a run on one machine gives.
 
+use paceline_testbed::require;
 use std::process::Command;
 
 use paceline_simulator::{PartitionKey, Race};
@@ -77,6 +78,7 @@ macro_rules! races {
     ($($name:ident: $consumer:literal, $shards:literal, $aggregate:literal, $key:ident, $dedup:ident;)*) => {
         $(#[test]
         fn $name() {
+            require!(Plugins, DynamoDbLocal, KinesisLocal);
             run($consumer, $shards, $aggregate, PartitionKey::$key, DedupMode::$dedup);
         })*
     };
