@@ -4,7 +4,7 @@
 use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
 use paceline_testbed::require;
 
-/// A sound message with something in the place of its values.
+/// A valid message with some texts replaced.
 fn message(changes: &[(&str, &str)]) -> Vec<u8> {
     let mut text = r#"{"event":"update","deviceTimestamp":1620566842971,"second":1,"raceId":131,"name":"Hubert","racerId":1,"classId":3,"cadence":62,"resistance":68.6}"#.to_owned();
     for (from, to) in changes {
@@ -132,7 +132,7 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
     for (letter, (payload, ..)) in letters.iter().zip(&cases) {
         assert_eq!(letter.payload, *payload);
         let at = letter.position.sequence.to_u64().unwrap() as usize;
-        assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "it stands where its position says");
+        assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "the payload is at its position");
     }
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
 }

@@ -40,9 +40,9 @@ fn documents() -> Vec<PathBuf> {
 fn prose(text: &str) -> Vec<&str> {
     let mut in_code = false;
     let is_prose = |line: &&str| {
-        let fence = line.trim_start().starts_with("```");
-        in_code ^= fence;
-        !fence && !in_code
+        let delimiter = line.trim_start().starts_with("```");
+        in_code ^= delimiter;
+        !delimiter && !in_code
     };
     text.lines().filter(is_prose).collect()
 }
@@ -137,7 +137,7 @@ fn keys_of(table: &str) -> Option<Vec<String>> {
     Some(expected.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect())
 }
 
-/// Adds the keys of a table and of the tables in it. `NAME` stands for names that users choose.
+/// Adds the keys of a table and of the tables in it. `NAME` is a placeholder for names that users choose.
 fn add_keys(table: &str, keys: &mut BTreeSet<String>) {
     for key in keys_of(table).unwrap_or_default() {
         let key = if table.is_empty() { key } else { format!("{table}.{key}") };

@@ -1,4 +1,4 @@
-//! A Kinesis with one shard that fails as a test tells it to: in part, as a whole, before or after it took the records.
+//! A Kinesis with one shard that fails by a test's script: partially, completely, before or after it accepted the records.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -47,7 +47,7 @@ pub(crate) struct FakeKinesis {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What the nth call of `PutRecords` comes to.
+/// What happens to the nth call of `PutRecords`.
 type Script = fn(usize) -> Act;
 
 /// What the stream's status is at the nth description.

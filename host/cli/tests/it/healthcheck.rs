@@ -11,13 +11,13 @@ fn answering(answer: &'static str) -> u16 {
     let port = server.local_addr().unwrap().port();
     std::thread::spawn(move || {
         let (mut client, _) = server.accept().unwrap();
-        let mut asked = BufReader::new(client.try_clone().unwrap());
+        let mut request = BufReader::new(client.try_clone().unwrap());
         let mut line = String::new();
-        asked.read_line(&mut line).unwrap();
+        request.read_line(&mut line).unwrap();
         assert_eq!(line, "GET /healthz HTTP/1.0\r\n");
         while line != "\r\n" {
             line.clear();
-            asked.read_line(&mut line).unwrap();
+            request.read_line(&mut line).unwrap();
         }
         client.write_all(answer.as_bytes()).unwrap();
     });
@@ -33,9 +33,9 @@ fn a_consumers_health_is_queried() {
     };
     listening(answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"));
     assert_eq!(deployment.workspace.ok(&["healthcheck"]), "");
-    listening(answering("HTTP/1.1 503 Service Unavailable\r\n\r\nshard 3 stands still\n"));
+    listening(answering("HTTP/1.1 503 Service Unavailable\r\n\r\nshard 3 is failing\n"));
     let said = deployment.workspace.fails(&["healthcheck"]);
-    assert!(said.contains("503") && said.contains("shard 3 stands still"), "{said}");
+    assert!(said.contains("503") && said.contains("shard 3 is failing"), "{said}");
     listening(answering("SSH-2.0-OpenSSH_9.2\r\n"));
     assert!(deployment.workspace.fails(&["healthcheck"]).contains("is not HTTP"));
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -57,7 +57,7 @@ fn stages() -> Vec<Stage> {
     stages
 }
 
-/// A stage and what it stands on, the lowest first.
+/// A stage and the stages that it is based on, the lowest first.
 fn image<'a>(stages: &'a [Stage], name: &str) -> Vec<&'a Stage> {
     let stage = stages.iter().find(|stage| stage.name == name).unwrap_or_else(|| panic!("there is no stage {name}"));
     let below = stages.iter().any(|other| other.name == stage.from).then(|| image(stages, &stage.from));

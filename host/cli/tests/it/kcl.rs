@@ -43,7 +43,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    /// Starts the process; it tells of every message of records.
+    /// Starts the process; it sends a checkpoint for every message of records.
     fn start(deployment: &Deployment) -> Self {
         Self::run(deployment.command(&["kcl", "--checkpoint-every-ms", "0"], &endpoint()))
     }
@@ -253,11 +253,11 @@ fn a_throttled_checkpoint_is_retried_and_one_without_a_lease_is_not() {
     daemon.checkpoints(&checkpoint(10, 0), Some("ThrottlingException"));
     daemon.checkpoints(&checkpoint(10, 0), None);
     daemon.hears(&status("processRecords"));
-    // Whatever that may be: the next one stands for it, too.
+    // The class is unknown, and the next checkpoint covers this one.
     daemon.say(&records(&all[10..20]));
     daemon.checkpoints(&checkpoint(20, 0), Some("IllegalArgumentException"));
     daemon.hears(&status("processRecords"));
-    // Somebody else has the lease. What is in hand is committed, and nothing is told any more.
+    // Another worker has the lease. The current records are committed, and no more checkpoints are sent.
     daemon.say(&records(&all[20..30]));
     daemon.checkpoints(&checkpoint(30, 0), Some("ShutdownException"));
     daemon.hears(&status("processRecords"));

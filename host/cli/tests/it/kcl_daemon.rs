@@ -17,7 +17,7 @@ use paceline_testbed::kinesis::TestStream;
 use paceline_testbed::{dynamodb, kinesis::endpoint};
 use tokio::runtime::Runtime;
 
-/// How long a daemon may take to start, and for what has come to be processed: many times what it needs.
+/// How long a daemon may take to start, and to process the records: many times what it needs.
 const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Between two looks at a table. There is no event to wait for: the daemons' processes are not ours.
@@ -64,7 +64,7 @@ impl Daemon {
             .env("JAVA_OPTIONS", "-Xmx256m -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false")
             .env("AWS_CBOR_DISABLE", "1")
             .env_remove("RUST_BACKTRACE")
-            // A group of its own: the daemon and its shards' processes.
+            // A separate process group: the daemon and its shards' processes.
             .process_group(0)
             .stdin(std::process::Stdio::null())
             .stdout(file.try_clone().unwrap())
@@ -135,7 +135,7 @@ fn owners(runtime: &Runtime, client: &Client, application: &str) -> BTreeMap<Str
     scan.items().iter().filter_map(lease).collect()
 }
 
-/// Looks at something until it is as it should be; both daemons must live meanwhile.
+/// Polls a condition until it holds. Both daemons must stay alive.
 fn until<T>(what: &str, daemons: &mut [&mut Daemon], mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -234,7 +234,7 @@ fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
 fn a_process_that_fails_ends_the_daemon_and_its_log_says_why() {
     require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
     let runtime = Runtime::new().unwrap();
-    // The daemon makes tables of its own; paceline's are not there.
+    // The daemon creates its own tables; paceline's do not exist.
     let deployment = Deployment::without_tables();
     let stream = runtime.block_on(TestStream::new("races", 1));
     let (dynamodb, kinesis) = (dynamodb::endpoint(), endpoint());

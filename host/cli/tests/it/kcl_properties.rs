@@ -3,7 +3,7 @@
 use crate::dynamo::Deployment;
 use paceline_testbed::require;
 
-/// The properties that a configuration comes to, in their order; `HERE` is its folder, `PROGRAM` the program.
+/// The properties that are generated from a configuration, in order; `HERE` is its folder, `PROGRAM` the program.
 fn properties(kinesis: &str, arguments: &[&str]) -> Vec<String> {
     let deployment = Deployment::without_tables();
     deployment.configure(kinesis, "");

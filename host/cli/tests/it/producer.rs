@@ -1,4 +1,4 @@
-//! `paceline simulate --stream`: every message of a race is in the stream, whatever the stream does meanwhile.
+//! `paceline simulate --stream`: every message of a race is in the stream, whatever the stream does.
 
 use paceline_testbed::require;
 use std::collections::{BTreeMap, HashMap};
@@ -224,7 +224,6 @@ fn throttled_failed_and_cut_off_requests_lose_nothing_and_keep_a_racers_order() 
 
 #[test]
 fn what_ends_it_is_told_with_how_many_messages_were_not_accepted() {
-    require!(KinesisLocal);
     let race = "--racers 20 --seconds 20 --class 3 --race 131 --seed 9";
     for (code, says) in [
         ("AccessDeniedException", "PutRecords and ListShards"),
@@ -255,13 +254,12 @@ fn a_stream_that_takes_nothing_for_so_long_is_given_up() {
     let race = "--racers 5 --seconds 2 --class 3 --race 131 --seed 9";
     let kinesis = FakeKinesis::start(|_| "ACTIVE", |_| Act::ThrottleEach(1));
     let error = fail(&mut command(race, "fake", &kinesis.endpoint, "--give-up-after 1"));
-    assert!(error.contains("nothing was taken for 1 s") && error.contains("Rate exceeded for shard"), "{error}");
+    assert!(error.contains("no records were accepted for 1 s") && error.contains("Rate exceeded for shard"), "{error}");
     assert!(error.contains("10 are not known to be in the stream"), "{error}");
 }
 
 #[test]
 fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is_not() {
-    require!(KinesisLocal);
     let race = "--racers 5 --seconds 2 --class 3 --race 131 --seed 9";
     let kinesis = FakeKinesis::start(|nth| if nth < 2 { "CREATING" } else { "ACTIVE" }, |_| Act::Take);
     let Output { status, stderr, .. } = command(race, "fake", &kinesis.endpoint, "").output().unwrap();
@@ -284,12 +282,12 @@ fn a_stream_that_is_not_there_and_a_place_that_does_not_answer_are_told() {
     require!(KinesisLocal);
     let race = "--racers 5 --seconds 2 --class 3 --race 131 --seed 9";
     let error = fail(&mut command(race, "no-such-stream", &endpoint(), ""));
-    assert!(error.contains("`no-such-stream`") && error.contains("finds nothing"), "{error}");
+    assert!(error.contains("`no-such-stream`") && error.contains("there is no such stream"), "{error}");
 
     // A port that was free a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = fail(&mut command(race, "races", &format!("http://127.0.0.1:{port}"), "--give-up-after 1"));
-    assert!(error.contains("did not get through") && error.contains(&port.to_string()), "{error}");
+    assert!(error.contains("could not reach the service") && error.contains(&port.to_string()), "{error}");
 
     let folder = tempfile::TempDir::new().unwrap();
     let mut without = command(race, "races", &endpoint(), "");
@@ -322,7 +320,7 @@ fn an_interrupted_race_is_in_the_stream_as_far_as_it_came() {
         let come = shards.concat().len();
         assert_eq!(summary["messages"], come);
         let race = race.replace("3000", &(come / 30 + 1).to_string());
-        // The values on the way depend on the length, so the racers and seconds are looked at.
+        // The values on the way depend on the length, so racers and seconds are compared.
         let workspace = |line: &[u8]| {
             let line: Value = serde_json::from_slice(line).unwrap();
             (line["second"].as_u64(), line["racerId"].as_u64())

@@ -161,7 +161,7 @@ fn a_full_disk_stops_the_run_and_with_room_it_goes_on() {
     std::fs::create_dir(workspace.path("small")).unwrap();
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
     workspace.write("paceline.toml", config.replace("path = \"store.redb\"", "path = \"small/store.redb\""));
-    // A disk of 3 MiB, in a name space of its own; what is on it when it is full is kept.
+    // A disk of 3 MiB, in its own name space. The content of the full disk is kept.
     let script = r#"
         mount -t tmpfs -o size=3m tmpfs "$1/small" || exit 99
         "$2" run --config "$1/paceline.toml"; status=$?

@@ -128,7 +128,7 @@ fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
     fed.wait_for("rulebook 3 version 2 is active");
     workspace.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Sequence));
     let line = fed.wait_for("refused: ");
-    assert!(line.contains("have another fence than in version 2"), "{line}");
+    assert!(line.contains("have another dedup than in version 2"), "{line}");
     workspace.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Ordinal).replace("pin = \"/raceId\"\n", ""));
     let line = fed.wait_for("refused: ");
     assert!(line.contains("it pins by nothing, version 2 by `/raceId`"), "{line}");

@@ -57,7 +57,7 @@ fn quiet(operation: &str, shards: &Value) -> (u16, Value) {
     }
 }
 
-/// A place with an embedded store whose source is a stream.
+/// A workspace with an embedded store whose source is a stream.
 fn workspace(more: &str) -> Workspace {
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure(&format!("[source.kinesis]\nstream = \"alleycat\"\nidle-ms = 200\n{more}\n"), "");
@@ -99,14 +99,14 @@ fn a_stream_that_is_not_there_is_named_with_what_to_do() {
 fn a_refusal_says_what_is_refused_and_what_is_needed() {
     require!(Plugins);
     for (operation, code, parts) in [
-        ("DescribeStreamSummary", "AccessDeniedException", ["asking for the stream is not allowed", "ListShards"]),
+        ("DescribeStreamSummary", "AccessDeniedException", ["describing the stream is not allowed", "ListShards"]),
         ("GetRecords", "KMSAccessDeniedException", ["the key that the stream is encrypted with", "kms:Decrypt"]),
         ("GetRecords", "KMSDisabledException", ["KMSDisabledException", "has to be enabled"]),
         ("ListShards", "ExpiredTokenException", ["the credentials are not accepted", "clock"]),
     ] {
-        let service = Scripted::start(None, move |asked, _| match asked == operation {
+        let service = Scripted::start(None, move |requested, _| match requested == operation {
             true => refused(code, "no"),
-            false => quiet(asked, &json!([shard(0, None)])),
+            false => quiet(requested, &json!([shard(0, None)])),
         });
         let error = gives_up(&workspace(""), service.endpoint());
         for part in parts {
@@ -118,8 +118,8 @@ fn a_refusal_says_what_is_refused_and_what_is_needed() {
 #[test]
 fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is_not() {
     require!(Plugins);
-    let asked = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&asked);
+    let requests = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&requests);
     let service = Scripted::start(None, move |operation, _| {
         match operation == "DescribeStreamSummary" && counted.fetch_add(1, Ordering::SeqCst) < 2 {
             true => summary("CREATING"),
@@ -140,8 +140,8 @@ fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is
 #[test]
 fn a_stream_that_is_deleted_while_it_is_read_ends_the_program_with_its_name() {
     require!(Plugins);
-    let asked = Arc::new(AtomicU32::new(0));
-    let service = Scripted::start(None, move |operation, _| match asked.fetch_add(1, Ordering::SeqCst) {
+    let requests = Arc::new(AtomicU32::new(0));
+    let service = Scripted::start(None, move |operation, _| match requests.fetch_add(1, Ordering::SeqCst) {
         0..8 => quiet(operation, &json!([shard(0, None)])),
         _ => refused("ResourceNotFoundException", "Stream alleycat under account 1 not found."),
     });
@@ -167,7 +167,7 @@ fn a_start_that_lies_ahead_is_refused_by_the_services_clock() {
     let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
     let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
     let error = gives_up(&workspace("start = \"2021-05-05T19:00:00Z\""), service.endpoint());
-    assert!(error.contains("`start` is 2021-05-05T19:00:00Z, and there it is 2021-05-05T18:51:0"), "{error}");
+    assert!(error.contains("`start` is 2021-05-05T19:00:00Z, which is in the future: the service's clock is at 2021-05-05T18:51:0"), "{error}");
     // A start that is none is found before anything else.
     let workspace = workspace("start = \"yesterday\"");
     let error = workspace.fails(&["run"]);

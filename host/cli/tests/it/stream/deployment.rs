@@ -145,12 +145,12 @@ impl Deployment {
         });
     }
 
-    /// What stands in the table.
+    /// The outcome in the table.
     pub(crate) fn outcome(&self) -> Outcome {
         Outcome::of(&self.store())
     }
 
-    /// What one run of these messages on one machine comes to.
+    /// The outcome of these messages in one process.
     pub(crate) fn local(&self, messages: &[Message]) -> Outcome {
         outcome::local(&self.path("rulebooks"), &self.path("oracle"), messages)
     }

@@ -1,5 +1,5 @@
 //! A consumer keeps up with a race in real time; and one whose store was slow for a while catches up, without having
-//! taken more memory meanwhile.
+//! used more memory.
 
 use paceline_testbed::require;
 use std::process::{Child, Stdio};

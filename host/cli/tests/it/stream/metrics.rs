@@ -1,4 +1,4 @@
-//! What a running consumer tells others: `/metrics`, `/healthz`, `/readyz`, logs, and its end.
+//! What a running consumer shows: `/metrics`, `/healthz`, `/readyz`, logs, and its end.
 
 use paceline_simulator::PartitionKey;
 use paceline_testbed::outcome::DedupMode;
@@ -70,7 +70,7 @@ fn who_has_no_store_or_no_shards_is_alive_and_not_ready() {
     store.set_faults(Faults::default());
     stream.set_faults(Faults { server_error: 1.0, ..Faults::default() });
     // The next call of the shard's records fails.
-    running.fed.wait_for("it is retried");
+    running.fed.wait_for("retrying");
     let (status, why) = running.get("/readyz");
     assert_eq!((status, why.as_str()), (503, "not ready: shardId-000000000000 is failing\n"));
     stream.set_faults(Faults::default());
