@@ -3,15 +3,16 @@
 //! # Layout
 //!
 //! - `commands`: a file for each command.
-//! - `progress`, `report`: what a person sees while it runs and at the end.
-//! - `serve`: what others see while it runs: metrics, and whether all is well.
-//! - `watcher`, `stop`: the folder of rulebooks, and the signals.
+//! - `setup`, `stop`, `watcher`: configuration, runtime and store; signals; the watched folder of rulebooks.
+//! - `progress`, `report`: what a person sees during a run and at its end.
+//! - `serve`: metrics and health, over HTTP.
 #![forbid(unsafe_code)]
 
 mod commands;
 mod progress;
 mod report;
 mod serve;
+mod setup;
 mod stop;
 mod watcher;
 
@@ -19,6 +20,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use paceline_pipeline::ErrorChain;
 
 /// Runs a stream of events through sandboxed WebAssembly plugins that validate, score and aggregate them.
 #[derive(Parser)]
@@ -30,19 +32,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Take the source's records through the plugins into the store, until the source ends.
+    /// Process the source's records with the plugins and store the results, until the source ends.
     Run(commands::run::Arguments),
-    /// Write the messages of a race, as the Alleycat simulator sends them, or put them into a Kinesis stream.
+    /// Write the messages of a simulated Alleycat race to a file, or put them into a Kinesis stream.
     Simulate(commands::simulate::Arguments),
-    /// Show the standings of a race or of a class.
+    /// Show the standings of a race or the best results of a class.
     Leaderboard(commands::leaderboard::Arguments),
-    /// Look at records that could not go on, and drive them through again.
+    /// List, show and redrive records that could not be processed.
     DeadLetters(commands::dead_letters::Arguments),
-    /// Make or check the tables that the configuration names.
+    /// Create or check the tables that the configuration names.
     Table(commands::table::Arguments),
-    /// Take the records of one shard, as a record processor of Amazon's MultiLangDaemon.
+    /// Process the records of one shard, as a record processor of Amazon's MultiLangDaemon.
     Kcl(commands::kcl::Arguments),
-    /// Ask a running consumer on this machine whether it is well.
+    /// Query the health of a running consumer on this machine.
     Healthcheck(commands::healthcheck::Arguments),
     /// Build and check plugins.
     Plugin(commands::plugin::Arguments),
@@ -51,7 +53,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr();
-    let done = match arguments.command {
+    let outcome = match arguments.command {
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Simulate(arguments) => commands::simulate::simulate(&arguments),
         Command::Leaderboard(arguments) => commands::leaderboard::leaderboard(&arguments),
@@ -61,28 +63,91 @@ fn main() -> ExitCode {
         Command::Healthcheck(arguments) => commands::healthcheck::healthcheck(&arguments),
         Command::Plugin(arguments) => commands::plugin::plugin(arguments),
     };
-    match done {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("paceline: {error}");
+            eprintln!("paceline: {}", ErrorChain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
 }
 
-/// What commands fail with: a message for a person, naming what happened, where, and what to do.
-type Failure = String;
-
-/// Standard output is for results. `RUST_LOG` chooses what is logged; plugins log under the target `plugin`.
-/// `PACELINE_LOG=json` makes each line a JSON object, for programs that collect logs.
+/// Logs to standard error; standard output is for results. `RUST_LOG` is the filter; plugins log under the target
+/// `plugin`. `PACELINE_LOG=json` makes each line a JSON object, for programs that collect logs.
 fn log_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    // Whoever collects the log of a process, such as the MultiLangDaemon, has no use for colours.
+    // Programs that collect logs, such as the MultiLangDaemon, have no use for colours.
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
     match std::env::var("PACELINE_LOG").as_deref() {
         Ok("json") => log.json().flatten_event(true).with_span_list(false).init(),
         _ => log.init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// README, CONTRIBUTING and all of docs.
+    fn documents() -> Vec<PathBuf> {
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut documents = vec![checkout.join("README.md"), checkout.join("CONTRIBUTING.md")];
+        let mut folders = vec![checkout.join("docs")];
+        while let Some(folder) = folders.pop() {
+            for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => documents.push(path),
+                }
+            }
+        }
+        documents
+    }
+
+    /// The lines of a document's shell blocks that run this program.
+    fn commands(text: &str) -> Vec<String> {
+        let joined = text.replace("\\\n", " ");
+        let mut in_shell = false;
+        let command = |line: &str| {
+            let line = line.trim();
+            if let Some(language) = line.strip_prefix("```") {
+                in_shell = language == "sh";
+            }
+            let command = line.split(" #").next().unwrap_or_default().trim();
+            (in_shell && command.starts_with("paceline ")).then(|| command.to_owned())
+        };
+        joined.lines().filter_map(command).collect()
+    }
+
+    #[test]
+    fn the_commands_in_the_documents_are_valid() {
+        let mut count = 0;
+        for document in documents() {
+            for command in commands(&std::fs::read_to_string(&document).unwrap()) {
+                count += 1;
+                if let Err(error) = Arguments::try_parse_from(command.split_whitespace()) {
+                    panic!("{}: {command}: {error}", document.display());
+                }
+            }
+        }
+        assert!(count > 15, "{count} commands");
+    }
+
+    #[test]
+    fn the_definitions_of_the_arguments_are_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_race_alone_has_no_leaderboard() {
+        let parsed =
+            Arguments::try_parse_from(["paceline", "leaderboard", "--config", "paceline.toml", "--race", "131"]);
+        let error = parsed.err().unwrap().to_string();
+        assert!(error.contains("--class <C>"), "{error}");
     }
 }

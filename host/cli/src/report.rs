@@ -3,36 +3,35 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use anyhow::Context;
 use paceline_pipeline::model::Attribute;
 use paceline_pipeline::summary::{Stage, Summary};
 use serde_json::{Value, json};
 
-use crate::Failure;
-
-/// Writes to standard output. A reader that has gone away has seen what it wanted.
-fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+/// Writes to standard output. A reader that closes it early has read what it needs: that is no error.
+fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done.map_err(|error| format!("standard output: {error}")),
+        done => done.context("standard output can't be written"),
     }
 }
 
 /// Prints a line.
-pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
+pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     print_with(|out| writeln!(out, "{line}"))
 }
 
 /// Prints a JSON document.
-pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
+pub(crate) fn print_json(value: &Value) -> anyhow::Result<()> {
     print_with(|out| {
         serde_json::to_writer_pretty(&mut *out, value)?;
         writeln!(out)
     })
 }
 
-/// Prints rows in aligned columns. The last column is as long as it is.
-pub(crate) fn print_table(rows: &[Vec<String>]) -> Result<(), Failure> {
+/// Prints rows in aligned columns. The last column is not padded.
+pub(crate) fn print_table(rows: &[Vec<String>]) -> anyhow::Result<()> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
@@ -84,22 +83,22 @@ pub(crate) fn thousands(count: u64) -> String {
     text
 }
 
-/// Prints what a run came to.
-pub(crate) fn print(summary: &Summary, took: Duration, as_json: bool) -> Result<(), Failure> {
+/// Prints the summary of a run.
+pub(crate) fn print(summary: &Summary, took: Duration, as_json: bool) -> anyhow::Result<()> {
     let rate = summary.records as f64 / took.as_secs_f64().max(1e-9);
     if as_json {
         let dead: serde_json::Map<_, _> =
-            summary.dead.iter().map(|(cause, count)| (cause.to_string(), (*count).into())).collect();
+            summary.dead_letters.iter().map(|(cause, count)| (cause.to_string(), (*count).into())).collect();
         let stages = Stage::ALL
             .iter()
             .map(|&stage| (stage.as_str().to_owned(), json!(summary.time[stage as usize].as_secs_f64())));
         return print_json(&json!({
             "records": summary.records,
             "batches": summary.batches,
-            "deadLetters": summary.dead_letters(),
+            "deadLetters": summary.dead_letter_count(),
             "deadLettersByReason": dead,
             "groupsWritten": summary.groups,
-            "foldedBefore": summary.duplicates,
+            "duplicates": summary.duplicates,
             "conflicts": summary.conflicts,
             "seconds": took.as_secs_f64(),
             "recordsPerSecond": rate,
@@ -107,7 +106,7 @@ pub(crate) fn print(summary: &Summary, took: Duration, as_json: bool) -> Result<
         }));
     }
     let list = |parts: Vec<String>| if parts.is_empty() { String::new() } else { parts.join(", ") };
-    let dead = summary.dead.iter().map(|(cause, count)| format!("{cause} {}", thousands(*count))).collect();
+    let dead = summary.dead_letters.iter().map(|(cause, count)| format!("{cause} {}", thousands(*count))).collect();
     let stages = Stage::ALL
         .iter()
         .map(|&stage| format!("{} {:.2}", stage.as_str(), summary.time[stage as usize].as_secs_f64()))
@@ -124,10 +123,10 @@ pub(crate) fn print(summary: &Summary, took: Duration, as_json: bool) -> Result<
                 thousands(rate as u64)
             ),
         ),
-        row("dead letters", summary.dead_letters(), list(dead)),
+        row("dead letters", summary.dead_letter_count(), list(dead)),
         row("groups written", summary.groups, String::new()),
-        row("folded before", summary.duplicates, "rows behind their group's fence".to_owned()),
-        row("conflicts", summary.conflicts, "groups that others wrote meanwhile".to_owned()),
+        row("duplicates", summary.duplicates, "rows that their groups held already".to_owned()),
+        row("conflicts", summary.conflicts, "writes of groups that another host had changed".to_owned()),
         vec!["seconds by stage".to_owned(), String::new(), list(stages)],
     ])
 }

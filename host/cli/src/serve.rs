@@ -1,7 +1,6 @@
-//! What others see of a running consumer, over HTTP: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever
-//! looks after the process.
+//! The HTTP server of a running consumer: `/metrics` for Prometheus, `/healthz` and `/readyz` for supervisors.
 //!
-//! - `metrics`: the numbers.
+//! - `metrics`: the metrics in Prometheus's text format.
 
 mod metrics;
 
@@ -10,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -19,56 +19,52 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use paceline_aws::kinesis::{Consumer, Status};
 use paceline_config::AnyStore;
-use paceline_pipeline::{Pipeline, Store};
+use paceline_pipeline::store::CheckpointStore;
+use paceline_pipeline::{ErrorChain, Pipeline};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use metrics::Metrics;
 
-use crate::Failure;
+/// The store is unreachable if it does not answer within this time.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The wait after a failed accept, for example for lack of file descriptors.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-/// How long the store may take to be called reachable.
-const STORE_PATIENCE: Duration = Duration::from_secs(2);
-/// How long the server leaves its port alone when it can't take connections, for want of file descriptors, say.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-
-/// A server that ends when dropped.
+/// A server. It stops when dropped.
 pub(crate) struct Server {
     _serving: AbortOnDropHandle<()>,
 }
 
-struct Shared {
+/// What answers requests.
+struct Responder {
     status: Arc<Status>,
     pipeline: Arc<Pipeline<AnyStore>>,
-    /// A checkpoint that is asked for to learn whether the store is there.
-    initial_position: String,
+    /// The checkpoint that is read to learn whether the store is reachable.
+    probe: String,
     metrics: Metrics,
 }
 
 impl Server {
-    /// Listens, and says where.
+    /// Listens and logs the address.
     pub(crate) async fn start(
         address: SocketAddr,
         consumer: &Consumer,
         pipeline: Arc<Pipeline<AnyStore>>,
         metrics: Metrics,
-    ) -> Result<Self, Failure> {
-        let cannot = |error| format!("[serve] listen: {address} can't be listened on: {error}");
-        let listener = TcpListener::bind(address).await.map_err(cannot)?;
-        let address = listener.local_addr().map_err(cannot)?;
+    ) -> anyhow::Result<Self> {
+        let failed = || format!("[serve] listen: {address} can't be listened on");
+        let listener = TcpListener::bind(address).await.with_context(failed)?;
+        let address = listener.local_addr().with_context(failed)?;
         tracing::info!(%address, "serving /metrics, /healthz and /readyz");
-        let shared = Arc::new(Shared {
-            status: consumer.status(),
-            pipeline,
-            initial_position: consumer.initial_position(),
-            metrics,
-        });
+        let responder =
+            Arc::new(Responder { status: consumer.status(), pipeline, probe: consumer.initial_position(), metrics });
         let serving = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, Arc::clone(&shared)))),
-                    Err(_) => sleep(ACCEPT_AGAIN).await,
+                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, Arc::clone(&responder)))),
+                    Err(_) => sleep(ACCEPT_AGAIN_AFTER).await,
                 }
             }
         });
@@ -76,28 +72,30 @@ impl Server {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, responder: Arc<Responder>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.answer(request.method(), request.uri().path()).await) }
+        let responder = Arc::clone(&responder);
+        async move { Ok::<_, Infallible>(responder.answer(request.method(), request.uri().path()).await) }
     });
-    // Whoever hangs up early has its reasons.
+    // A client may close its connection early.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-impl Shared {
+impl Responder {
     async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         let (status, text) = match (method, path) {
             (&Method::GET | &Method::HEAD, "/metrics") => {
                 (StatusCode::OK, self.metrics.render(&self.status, self.pipeline.store()))
             }
             (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "alive\n".to_owned()),
-            (&Method::GET | &Method::HEAD, "/readyz") => match self.trouble().await {
+            (&Method::GET | &Method::HEAD, "/readyz") => match self.not_ready().await {
                 None => (StatusCode::OK, "ready\n".to_owned()),
                 Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             },
-            (_, "/metrics" | "/healthz" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
-            _ => (StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".to_owned()),
+            (_, "/metrics" | "/healthz" | "/readyz") => {
+                (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported\n".to_owned())
+            }
+            _ => (StatusCode::NOT_FOUND, "not found: the paths are /metrics, /healthz and /readyz\n".to_owned()),
         };
         let mut response = Response::new(Full::new(text.into()));
         *response.status_mut() = status;
@@ -107,15 +105,15 @@ impl Shared {
         response
     }
 
-    /// Why the consumer is not doing its work; nothing where it is.
-    async fn trouble(&self) -> Option<String> {
+    /// Why the consumer is not ready; `None` if every shard is being read and the store answers.
+    async fn not_ready(&self) -> Option<String> {
         if let Some(trouble) = self.status.trouble() {
             return Some(trouble);
         }
-        match timeout(STORE_PATIENCE, self.pipeline.store().checkpoint(&self.initial_position)).await {
+        match timeout(STORE_TIMEOUT, self.pipeline.store().get_checkpoint(&self.probe)).await {
             Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("the store did not answer in {} s", STORE_PATIENCE.as_secs())),
+            Ok(Err(error)) => Some(ErrorChain(&error).to_string()),
+            Err(_) => Some(format!("the store did not answer in {} s", STORE_TIMEOUT.as_secs())),
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use std::future::Future;
 
+use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::Failure;
-
-/// Ready at the first Ctrl-C or SIGTERM, of which `note` hears. The second ends the process at once.
-pub(crate) fn stop_signal(note: impl FnOnce() + Send + 'static) -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| signal(kind).map_err(|error| format!("no signal can be listened for: {error}"));
+/// Ready at the first Ctrl-C or SIGTERM, after a call of `note`. The second one ends the process at once.
+pub(crate) fn stop_signal(note: impl FnOnce() + Send + 'static) -> anyhow::Result<impl Future<Output = ()>> {
+    let listen = |kind| signal(kind).context("no signal handler can be installed");
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
     let (sender, receiver) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {

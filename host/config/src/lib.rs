@@ -5,11 +5,13 @@
 //! - this file: the document. Its paths are relative to its folder; some values have environment variables
 //!   ([`ENVIRONMENT`]).
 //! - [`error`](ConfigError): why a configuration can't be used, or nothing can be opened by it.
+//! - [`leaderboard`]: how leaderboards are read.
 //! - [`mod@open`]: engine, rulebooks and store, opened.
 //! - [`store`]: the store that the configuration names.
 #![forbid(unsafe_code)]
 
 mod error;
+pub mod leaderboard;
 pub mod open;
 pub mod store;
 
@@ -27,6 +29,7 @@ use paceline_simulator::Race;
 use serde::Deserialize;
 
 pub use error::{ConfigError, OpenError};
+pub use leaderboard::LeaderboardConfig;
 pub use open::{open, open_store};
 pub use store::AnyStore;
 
@@ -114,7 +117,7 @@ pub struct RulebooksConfig {
     #[serde(default = "registry")]
     pub registry: PathBuf,
     /// How often the folder is polled, in milliseconds.
-    #[serde(default = "look_every_ms")]
+    #[serde(default = "poll_interval_ms")]
     pub poll_interval_ms: u64,
 }
 
@@ -137,20 +140,6 @@ pub struct StoreConfig {
     /// The process's memory, for measurements.
     #[serde(default)]
     pub memory: bool,
-}
-
-/// How a leaderboard is read: which items, in which order, and which attributes.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct LeaderboardConfig {
-    /// The items' partition key. `{race}` and `{class}` are replaced by the arguments.
-    pub partition: String,
-    /// The attribute to order by, greatest first.
-    pub order_by: String,
-    /// The attribute to order equal ones by, least first.
-    pub tie: String,
-    /// The attributes to show.
-    pub show: Vec<String>,
 }
 
 impl Config {

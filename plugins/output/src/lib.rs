@@ -1,8 +1,12 @@
 //! A scorer: a racer's output from cadence and resistance, as the Alleycat races compute it.
 //!
-//! `(cadence + 35) * (resistance + 65) / 100`, rounded to 4 decimals.
+//! `(cadence + 35) * (resistance * weight + 65) / 100`, rounded to 4 decimals. The setting `resistance-weight` is the
+//! weight. Its default 1 gives the original's formula and results, bit for bit.
 
-use paceline_plugin::{Fields, scorer};
+use std::num::ParseFloatError;
+use std::str::FromStr;
+
+use paceline_plugin::{Fields, Settings, scorer};
 
 /// The fields that it reads from a message.
 #[derive(Fields)]
@@ -13,15 +17,63 @@ pub struct Effort {
     pub resistance: f64,
 }
 
+/// What the rulebook sets.
+#[derive(Settings)]
+pub struct Formula {
+    /// How much resistance counts, relative to the original's formula.
+    #[setting(default = Weight(1.0))]
+    pub resistance_weight: Weight,
+}
+
+/// A factor: greater than 0, at most 100.
+pub struct Weight(f64);
+
+/// The text is not a weight.
+#[derive(Debug)]
+pub enum NotAWeight {
+    /// It is not a number.
+    NotANumber(ParseFloatError),
+    /// It is not greater than 0 and at most 100.
+    OutOfRange,
+}
+
+impl FromStr for Weight {
+    type Err = NotAWeight;
+
+    fn from_str(text: &str) -> Result<Self, NotAWeight> {
+        let weight: f64 = text.parse().map_err(NotAWeight::NotANumber)?;
+        // A comparison with NaN is false.
+        if weight > 0.0 && weight <= 100.0 { Ok(Self(weight)) } else { Err(NotAWeight::OutOfRange) }
+    }
+}
+
+impl std::fmt::Display for NotAWeight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotANumber(error) => error.fmt(f),
+            Self::OutOfRange => f.write_str("a weight is greater than 0 and at most 100"),
+        }
+    }
+}
+
+impl std::error::Error for NotAWeight {}
+
+/// The output for each row, by the original's formula.
+pub fn output(columns: EffortColumns<'_>) -> Vec<f64> {
+    weighted_output(&Formula { resistance_weight: Weight(1.0) }, columns)
+}
+
 /// The output for each row. It works on whole columns, a few rows at a time and without a branch, so that the compiler
 /// can use vector instructions: the arithmetic is so cheap that everything around it matters.
-pub fn output(columns: EffortColumns<'_>) -> Vec<f64> {
+pub fn weighted_output(formula: &Formula, columns: EffortColumns<'_>) -> Vec<f64> {
     /// Enough rows for vector instructions, and few enough that arithmetic alone rounds most stretches.
     const STRETCH: usize = 16;
 
+    let weight = formula.resistance_weight.0;
     let rows = columns.cadence.iter().zip(columns.resistance);
+    // Multiplying by 1 changes no bit.
     let mut outputs: Vec<f64> =
-        rows.map(|(cadence, resistance)| (cadence + 35.0) * (resistance + 65.0) / 100.0).collect();
+        rows.map(|(cadence, resistance)| (cadence + 35.0) * (resistance * weight + 65.0) / 100.0).collect();
     for outputs in outputs.chunks_mut(STRETCH) {
         let mut rounded = [0.0; STRETCH];
         let mut all_sure = true;
@@ -39,7 +91,7 @@ pub fn output(columns: EffortColumns<'_>) -> Vec<f64> {
     outputs
 }
 
-scorer!(output);
+scorer!(weighted_output);
 
 /// Rounds to 4 decimals, halves up, on the decimal text of the number as JavaScript writes it:
 /// `Math.round(x + "e4") + "e-4"`. The original's functions round this way, and its tables hold the results.
@@ -136,6 +188,7 @@ fn round4_by_text(x: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use paceline_plugin::testing;
     use proptest::prelude::*;
 
     use super::*;
@@ -162,6 +215,27 @@ mod tests {
         ];
         for (cadence, resistance, expected) in vectors {
             assert_eq!(score(cadence, resistance), expected, "({cadence}, {resistance})");
+        }
+    }
+
+    #[test]
+    fn a_weight_of_resistance_applies_to_resistance_alone() {
+        let weighted = |weight: &'static str, cadence: f64, resistance: f64| {
+            let formula = testing::with_settings([("resistance-weight", weight)], Formula::read).unwrap();
+            weighted_output(&formula, EffortColumns { cadence: &[cadence], resistance: &[resistance] })[0]
+        };
+        assert_eq!(weighted("1.5", 81.0, 79.0), 212.86);
+        assert_eq!(weighted("1.5", 62.0, 68.6), 162.863);
+        for (cadence, resistance) in [(81.0, 79.0), (45.233_333_333_333_334, 68.6), (30.0, 33.0)] {
+            assert_eq!(weighted("1", cadence, resistance), score(cadence, resistance));
+        }
+    }
+
+    #[test]
+    fn a_weight_that_is_no_factor_is_refused() {
+        for weight in ["0", "-1", "101", "NaN", "inf", "heavy", ""] {
+            let error = testing::with_settings([("resistance-weight", weight)], Formula::read).err().unwrap();
+            assert!(error.starts_with(&format!("setting `resistance-weight` is `{weight}`: ")), "{error}");
         }
     }
 

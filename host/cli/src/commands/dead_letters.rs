@@ -3,19 +3,20 @@
 use std::future::pending;
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Subcommand;
 use paceline_config::Config;
 use paceline_engine::Digest;
-use paceline_pipeline::Store;
 use paceline_pipeline::model::{Cause, DeadLetter};
 use paceline_pipeline::receive::Redrive;
 use paceline_pipeline::run::run;
+use paceline_pipeline::store::DeadLetterStore;
 use serde_json::{Value, json};
 
-use super::{open_store, runtime};
-use crate::{Failure, report};
+use crate::report;
+use crate::setup::{open_store, runtime};
 
-/// What `dead-letters` is told.
+/// Arguments of `paceline dead-letters`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The configuration file.
@@ -30,14 +31,14 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// List them, in the order of their records.
+    /// List the dead letters in the order of their records.
     List,
-    /// Show one with its payload.
+    /// Show a dead letter with its payload.
     Show {
-        /// Its name, as the list has it.
+        /// The id, as listed.
         id: String,
     },
-    /// Drive them through again, by the rulebooks of today. Those that go through are removed.
+    /// Process dead letters again with the current rulebooks. Those that are processed are deleted.
     Redrive {
         /// Only those with this reason, such as `no-rulebook`.
         #[arg(long, value_name = "R")]
@@ -45,27 +46,26 @@ enum Action {
     },
 }
 
-/// Looks at dead letters or drives them through again.
-pub(crate) fn dead_letters(arguments: Arguments) -> Result<(), Failure> {
-    let failed = |error: paceline_pipeline::store::StoreError| error.to_string();
-    // An argument that may stand on either side of the action can't be demanded by the parser.
-    let config = Config::load(&arguments.config.ok_or("--config FILE is missing")?)?;
+/// Lists, shows or redrives dead letters.
+pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
+    // clap can't require a global argument.
+    let config = Config::load(&arguments.config.context("--config FILE is missing")?)?;
     let runtime = runtime()?;
     match arguments.action {
         Action::List => {
-            let letters = runtime.block_on(open_store(&config, &runtime)?.dead_letters()).map_err(failed)?;
+            let letters = runtime.block_on(open_store(&config, &runtime)?.list_dead_letters())?;
             if arguments.json {
                 return report::print_json(&letters.iter().map(as_json).collect::<Value>());
             }
-            let mut rows = vec![["id", "reason", "field", "what happened"].map(str::to_owned).to_vec()];
+            let mut rows = vec![["id", "reason", "field", "details"].map(str::to_owned).to_vec()];
             rows.extend(letters.into_iter().map(|DeadLetter { id, reason, .. }| {
                 vec![id, reason.cause.to_string(), reason.field.unwrap_or_default(), reason.text]
             }));
             report::print_table(&rows)
         }
         Action::Show { id } => {
-            let letter = runtime.block_on(open_store(&config, &runtime)?.dead_letter(&id)).map_err(failed)?;
-            let letter = letter.ok_or_else(|| format!("there is no dead letter {id}"))?;
+            let letter = runtime.block_on(open_store(&config, &runtime)?.get_dead_letter(&id))?;
+            let letter = letter.with_context(|| format!("there is no dead letter {id}"))?;
             if arguments.json {
                 return report::print_json(&as_json(&letter));
             }
@@ -74,19 +74,19 @@ pub(crate) fn dead_letters(arguments: Arguments) -> Result<(), Failure> {
         Action::Redrive { reason } => {
             let (pipeline, _) = runtime.block_on(paceline_config::open(&config, None))?;
             let (through, left) = runtime.block_on(async {
-                let letters = pipeline.store().dead_letters().await.map_err(failed)?;
-                let wanted = |letter: &DeadLetter| reason.is_none_or(|reason| letter.reason.cause == reason);
-                let ids: Vec<String> = letters.into_iter().filter(wanted).map(|letter| letter.id).collect();
-                let letters = pipeline.store().redrive_sequence(&ids).await.map_err(failed)?;
+                let letters = pipeline.store().list_dead_letters().await?;
+                let selected = |letter: &DeadLetter| reason.is_none_or(|reason| letter.reason.cause == reason);
+                let ids: Vec<String> = letters.into_iter().filter(selected).map(|letter| letter.id).collect();
+                let letters = pipeline.store().assign_redrive_sequences(&ids).await?;
                 let all = letters.len() as u64;
                 let done = run(Redrive::new(letters), &pipeline, config.batch.clone(), pending(), |_, _| {});
-                let summary = done.await.map_err(|error| error.to_string())?;
-                Ok::<_, Failure>((all - summary.dead_letters(), summary.dead_letters()))
+                let left = done.await?.dead_letter_count();
+                anyhow::Ok((all - left, left))
             })?;
             if arguments.json {
                 return report::print_json(&json!({ "through": through, "left": left }));
             }
-            report::print_line(&format!("{through} went through, {left} are dead letters still"))
+            report::print_line(&format!("{through} processed, {left} are still dead letters"))
         }
     }
 }
@@ -118,11 +118,11 @@ fn as_json(letter: &DeadLetter) -> Value {
     value
 }
 
-fn show(letter: &DeadLetter) -> Result<(), Failure> {
+fn show(letter: &DeadLetter) -> anyhow::Result<()> {
     let mut rows = vec![
         ["id".to_owned(), letter.id.clone()],
         ["reason".to_owned(), letter.reason.cause.to_string()],
-        ["what happened".to_owned(), letter.reason.text.clone()],
+        ["details".to_owned(), letter.reason.text.clone()],
     ];
     let mut optional = |name: &str, value: Option<String>| rows.extend(value.map(|value| [name.to_owned(), value]));
     optional("field", letter.reason.field.clone());

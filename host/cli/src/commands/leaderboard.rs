@@ -2,20 +2,24 @@
 
 use std::cmp::Ordering;
 
-use paceline_pipeline::Store;
+use anyhow::Context;
 use paceline_pipeline::model::{Attribute, Item};
+use paceline_pipeline::store::GroupStore;
 
-use super::{ConfigArgument, open_store, runtime};
-use crate::Failure;
 use crate::report::{self, json};
+use crate::setup::{ConfigArgument, open_store, runtime};
 
-/// What `leaderboard` is told.
+/// Arguments of `paceline leaderboard`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     config: ConfigArgument,
-    #[command(flatten)]
-    of: Of,
+    /// Show the best final results of this class, by [leaderboard.class] of the configuration.
+    #[arg(long, value_name = "C")]
+    class: String,
+    /// Show the standings of this race of the class instead, by [leaderboard.race].
+    #[arg(long, value_name = "R")]
+    race: Option<String>,
     /// Show the first N only.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -24,35 +28,19 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-#[derive(clap::Args)]
-#[group(required = true, multiple = false)]
-struct Of {
-    /// The standings of a race.
-    #[arg(long, value_name = "R")]
-    race: Option<String>,
-    /// The best finals of a class.
-    #[arg(long, value_name = "C")]
-    class: Option<String>,
-}
-
 /// Prints a leaderboard.
-pub(crate) fn leaderboard(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
-    let (name, of) = match (&arguments.of.race, &arguments.of.class) {
-        (Some(race), _) => ("race", race),
-        (None, Some(class)) => ("class", class),
-        (None, None) => return Err("neither --race nor --class is given".to_owned()),
-    };
-    let board = config
-        .leaderboard
-        .get(name)
-        .ok_or_else(|| format!("{}: there is no [leaderboard.{name}]", arguments.config.config.display()))?;
+    let name = if arguments.race.is_some() { "race" } else { "class" };
+    let file = arguments.config.config.display();
+    let board = config.leaderboard.get(name).with_context(|| format!("{file}: there is no [leaderboard.{name}]"))?;
+    let partition = board.partition.resolve(&arguments.class, arguments.race.as_deref());
+    let partition = partition
+        .with_context(|| format!("{file}: [leaderboard.{name}] partition contains {{race}}: give --race R as well"))?;
     let runtime = runtime()?;
     let store = open_store(&config, &runtime)?;
-    let partition = board.partition.replace("{}", of);
-    let items = runtime.block_on(store.partition(&partition)).map_err(|error| error.to_string())?;
+    let items = runtime.block_on(store.list_partition(&partition))?;
     let mut items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
-    // What has nothing to be ordered by has no place on the board.
     items.retain(|item| item.attribute(&board.order_by).is_some());
     items.sort_by(|a, b| {
         let by = |name: &str| compare(a.attribute(name), b.attribute(name));
@@ -62,20 +50,21 @@ pub(crate) fn leaderboard(arguments: &Arguments) -> Result<(), Failure> {
 
     if arguments.json {
         let rows = items.iter().map(|item| {
-            let members = board.show.iter().map(|name| (name.clone(), json(item.attribute(name))));
+            let members = board.show.iter().map(|shown| (shown.name.clone(), json(item.attribute(&shown.attribute))));
             serde_json::Value::Object(members.collect())
         });
         return report::print_json(&rows.collect::<serde_json::Value>());
     }
-    let mut rows = vec![["#".to_owned()].into_iter().chain(board.show.iter().cloned()).collect::<Vec<_>>()];
+    let names = board.show.iter().map(|shown| shown.name.clone());
+    let mut rows = vec![["#".to_owned()].into_iter().chain(names).collect::<Vec<_>>()];
     rows.extend(items.iter().enumerate().map(|(at, item)| {
-        let values = board.show.iter().map(|name| report::text(item.attribute(name)));
+        let values = board.show.iter().map(|shown| report::text(item.attribute(&shown.attribute)));
         [(at + 1).to_string()].into_iter().chain(values).collect()
     }));
     report::print_table(&rows)
 }
 
-/// Numbers by size, everything else by its text; what is missing comes first.
+/// Compares numbers by value and everything else by its text. A missing attribute comes first.
 fn compare(a: Option<&Attribute>, b: Option<&Attribute>) -> Ordering {
     let number = |attribute: Option<&Attribute>| match attribute {
         Some(Attribute::Integer(value)) => Some(*value as f64),

@@ -4,12 +4,13 @@ mod build;
 
 use std::path::PathBuf;
 
+use anyhow::Context;
 use clap::Subcommand;
 use paceline_engine::{Component, Engine, Field, Limits, LoadError, Output, Role, Settings, Value};
 
-use crate::{Failure, report};
+use crate::report;
 
-/// What `plugin` is told.
+/// Arguments of `paceline plugin`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -18,38 +19,40 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Build the plugin in a folder: cargo, then from core module to component.
+    /// Build the plugin in a folder with cargo, and convert the module to a component.
     Build(build::Arguments),
-    /// Say what a component is, or why a host would refuse it.
+    /// Describe a component, or explain why a host would refuse it.
     Check {
         /// The component.
         file: PathBuf,
-        /// A setting that it is to be described with, as a rulebook would give it.
+        /// A setting of the plugin, as in a rulebook.
         #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = setting)]
         settings: Vec<(String, String)>,
     },
 }
 
-fn setting(text: &str) -> Result<(String, String), String> {
+fn setting(text: &str) -> Result<(String, String), &'static str> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Builds or checks a plugin.
-pub(crate) fn plugin(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) fn plugin(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.action {
         Action::Build(arguments) => build::build(&arguments),
         Action::Check { file, settings } => {
-            let wasm = std::fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            let refused = |refusal: LoadError| format!("{} is refused: {refusal}", file.display());
-            let engine = Engine::new(Limits::default()).map_err(|error| error.to_string())?;
-            let component = engine.load(&wasm).map_err(refused)?;
-            describe(&component, &settings.into_iter().collect()).map_err(refused)
+            let wasm = std::fs::read(&file).with_context(|| file.display().to_string())?;
+            let refused = || format!("{} is refused", file.display());
+            let engine = Engine::new(Limits::default())?;
+            let component = engine.load(&wasm).with_context(refused)?;
+            let facts = describe(&component, &settings.into_iter().collect()).with_context(refused)?;
+            report::print_table(&facts)
         }
     }
 }
 
-fn describe(component: &Component, settings: &Settings) -> Result<(), LoadError> {
+/// What a component is, as rows of a table.
+fn describe(component: &Component, settings: &Settings) -> Result<Vec<Vec<String>>, LoadError> {
     let mut rows = vec![
         vec!["digest".to_owned(), component.digest().to_string()],
         vec!["size".to_owned(), format!("{} bytes", report::thousands(component.bytes() as u64))],
@@ -79,7 +82,7 @@ fn describe(component: &Component, settings: &Settings) -> Result<(), LoadError>
             rows.push(vec!["writes".to_owned(), format!("{name} ({kind})")]);
         }
     }
-    report::print_table(&rows).map_err(LoadError::Invalid)
+    Ok(rows)
 }
 
 fn value(value: &Value) -> String {

@@ -11,19 +11,18 @@ use paceline_pipeline::receive::{NdjsonSource, Source};
 use paceline_pipeline::run::run as run_source;
 use paceline_simulator::Simulation;
 
-use super::{ConfigArgument, runtime};
-use crate::Failure;
 use crate::progress::Progress;
 use crate::report;
+use crate::setup::{ConfigArgument, runtime};
 use crate::stop::stop_signal;
-use crate::watcher::{RulebookWatcher, is_active};
+use crate::watcher::{RulebookWatcher, active_line};
 
-/// What `run` is told.
+/// Arguments of `paceline run`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     config: ConfigArgument,
-    /// Read this file of newline-delimited JSON (`-` for standard input), whatever the configuration's [source] says.
+    /// Read this file of newline-delimited JSON, or standard input for `-`, instead of the configuration's [source].
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
     /// Print the summary as JSON.
@@ -31,45 +30,45 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Takes the source's records into the store.
-pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+/// Processes the source's records.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = arguments.config.load()?;
     if let Some(input) = arguments.input {
         let stdin = input.as_os_str() == "-";
         let name = config.source.take().and_then(|source| source.name);
         config.source = Some(SourceConfig { file: (!stdin).then_some(input), stdin, name, ..SourceConfig::default() });
     }
-    // Looked at first: what is missing there takes no time to tell.
+    // The source comes first: checking it takes no time, compiling plugins does.
     if let Some(kinesis) = &config.source()?.kinesis {
         return stream::run(&config, kinesis, arguments.json);
     }
     let runtime = runtime()?;
-    let (pipeline, watch) = runtime.block_on(paceline_config::open(&config, None))?;
+    let (pipeline, rulebooks) = runtime.block_on(paceline_config::open(&config, None))?;
     let source = source(&config)?;
 
     let progress = Arc::new(Progress::new(source.len_hint()));
     for (race_type, version) in pipeline.rulebooks().catalog().versions() {
-        progress.note(&is_active(&race_type, version));
+        progress.note(&active_line(&race_type, version));
     }
-    let noting = Arc::clone(&progress);
-    let watcher = RulebookWatcher::start(watch, &config.rulebooks, move |line| noting.note(line))?;
+    let watcher_progress = Arc::clone(&progress);
+    let watcher = RulebookWatcher::start(rulebooks, &config.rulebooks, move |line| watcher_progress.note(line))?;
     let started = Instant::now();
     let limits = config.batch.clone();
     let summary = runtime.block_on(async {
-        let noting = Arc::clone(&progress);
-        let stop = stop_signal(move || noting.note("stopping after the batch in hand"))?;
-        let done = |batch: &_, summary: &_| progress.advance(batch, summary);
-        run_source(source, &pipeline, limits, stop, done).await.map_err(|error| error.to_string())
+        let stop_progress = Arc::clone(&progress);
+        let stop = stop_signal(move || stop_progress.note("stopping after the current batch"))?;
+        let committed = |batch: &_, summary: &_| progress.advance(batch, summary);
+        anyhow::Ok(run_source(source, &pipeline, limits, stop, committed).await?)
     });
     watcher.end();
     progress.finish();
     let summary = summary?;
-    // A reader of standard input may still wait for a line that never comes.
+    // A reader of standard input may still wait for a line.
     runtime.shutdown_background();
     report::print(&summary, started.elapsed(), arguments.json)
 }
 
-fn source(config: &Config) -> Result<Box<dyn Source>, Failure> {
+fn source(config: &Config) -> anyhow::Result<Box<dyn Source>> {
     let source = config.source()?;
     let name = source.name.as_deref();
     if let Some(race) = &source.simulate {
@@ -79,5 +78,5 @@ fn source(config: &Config) -> Result<Box<dyn Source>, Failure> {
         Some(path) => NdjsonSource::file(path, name),
         None => NdjsonSource::reader(std::io::stdin(), name.unwrap_or("stdin")),
     };
-    Ok(Box::new(lines.map_err(|error| error.to_string())?))
+    Ok(Box::new(lines?))
 }

@@ -2,58 +2,41 @@
 //!
 //! # Layout
 //!
-//! - this file: what it is told, and messages into a file.
+//! - this file: the arguments, and messages into a file.
 //! - `stream`: messages into a Kinesis stream.
+//! - `speed`: how fast.
 
+mod speed;
 mod stream;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use anyhow::{Context, anyhow};
 use paceline_simulator::{Messages, Race};
 
-use crate::Failure;
+use speed::Speed;
 
-/// What `simulate` is told.
+/// Arguments of `paceline simulate`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     race: Race,
-    /// How fast: as fast as the messages are taken, in real time, or ten times as fast.
+    /// As fast as the messages are accepted, in real time, or ten times as fast.
     #[arg(long, value_enum, default_value = "max")]
     speed: Speed,
-    /// Where to: a file, or `-` for standard output.
+    /// The file to write, or `-` for standard output.
     #[arg(long, default_value = "-", value_name = "FILE", conflicts_with = "stream")]
     out: PathBuf,
     #[command(flatten)]
     stream: stream::StreamArguments,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Speed {
-    Max,
-    #[value(name = "1x")]
-    Real,
-    #[value(name = "10x")]
-    TenTimes,
-}
-
-impl Speed {
-    /// How long a second of the race takes. Nothing, where it takes what it takes.
-    fn second_takes(self) -> Option<Duration> {
-        match self {
-            Self::Max => None,
-            Self::Real => Some(Duration::from_secs(1)),
-            Self::TenTimes => Some(Duration::from_millis(100)),
-        }
-    }
-}
-
-/// Writes the messages of a race, one a line, or puts them into a stream.
-pub(crate) fn simulate(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.race.check().map_err(|wrong| format!("--{wrong}"))?;
+/// Writes the messages of a race, one per line, or puts them into a stream.
+pub(crate) fn simulate(arguments: &Arguments) -> anyhow::Result<()> {
+    arguments.race.check().map_err(|wrong| anyhow!("--{wrong}"))?;
     if let Some(name) = &arguments.stream.stream {
         return stream::simulate(&arguments.race, arguments.speed, name, &arguments.stream);
     }
@@ -62,12 +45,12 @@ pub(crate) fn simulate(arguments: &Arguments) -> Result<(), Failure> {
     let out: Box<dyn Write> = if to_stdout {
         Box::new(io::stdout().lock())
     } else {
-        Box::new(File::create(&arguments.out).map_err(|error| format!("{name}: {error}"))?)
+        Box::new(File::create(&arguments.out).with_context(|| name.clone())?)
     };
     match write(arguments, BufWriter::with_capacity(1 << 16, out)) {
-        // Whoever read it has seen enough.
+        // The reader has read what it needs.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        done => done.map_err(|error| format!("{name}: {error}")),
+        done => done.context(name),
     }
 }
 
@@ -79,7 +62,7 @@ fn write(arguments: &Arguments, mut out: impl Write) -> io::Result<()> {
         if let Some(takes) = second_takes
             && second > now
         {
-            // What was due before is sent before the wait.
+            // Messages that are due are written before the wait.
             out.flush()?;
             std::thread::sleep((started + takes * (second - 1)).saturating_duration_since(Instant::now()));
             now = second;

@@ -1,13 +1,14 @@
 //! `paceline table`.
 
+use anyhow::{Context, bail};
 use clap::Subcommand;
 use paceline_aws::dynamodb::client;
 use paceline_aws::dynamodb::table::{Billing, check, create};
 
-use super::{ConfigArgument, runtime};
-use crate::{Failure, report};
+use crate::report;
+use crate::setup::{ConfigArgument, runtime};
 
-/// What `table` is told.
+/// Arguments of `paceline table`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -16,57 +17,53 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make the table and that of the dead letters, where they are not there yet.
+    /// Create the table and the table of dead letters, unless they exist.
     Create {
         #[command(flatten)]
         config: ConfigArgument,
-        /// Read capacity units; without both, the tables are paid by request.
+        /// Read capacity units. Without both units, the tables are billed by request.
         #[arg(long, value_name = "RCU", requires = "write_units")]
         read_units: Option<u32>,
-        /// Write capacity units; the index gets as many.
+        /// Write capacity units. The index gets as many.
         #[arg(long, value_name = "WCU", requires = "read_units")]
         write_units: Option<u32>,
     },
-    /// Say what of the tables differs from what paceline needs.
+    /// Report how the tables differ from what paceline needs.
     Check {
         #[command(flatten)]
         config: ConfigArgument,
     },
 }
 
-/// Makes or checks the tables.
-pub(crate) fn table(arguments: &Arguments) -> Result<(), Failure> {
+/// Creates or checks the tables.
+pub(crate) fn table(arguments: &Arguments) -> anyhow::Result<()> {
     let (Action::Create { config, .. } | Action::Check { config }) = &arguments.action;
     let loaded = config.load()?;
     let dynamodb = loaded
         .store
         .dynamodb
         .as_ref()
-        .ok_or_else(|| format!("{}: there is no [store.dynamodb]", config.config.display()))?;
+        .with_context(|| format!("{}: there is no [store.dynamodb]", config.config.display()))?;
     runtime()?.block_on(async {
-        let failed = |error: paceline_pipeline::store::StoreError| error.to_string();
-        let client = client(dynamodb).await.map_err(failed)?;
+        let client = client(dynamodb).await?;
         match &arguments.action {
             Action::Create { read_units, write_units, .. } => {
                 let billing = match (read_units, write_units) {
                     (Some(read), Some(write)) => Billing::Provisioned { read: *read, write: *write },
                     _ => Billing::OnDemand,
                 };
-                create(&client, dynamodb, billing).await.map_err(failed)?;
-                report::print_line(&format!(
-                    "the tables {} and {} are there",
-                    dynamodb.table,
-                    dynamodb.dead_letter_table()
-                ))
+                create(&client, dynamodb, billing).await?;
+                report::print_line(&format!("the tables {} and {} exist", dynamodb.table, dynamodb.dead_letter_table()))
             }
             Action::Check { .. } => {
-                let differences = check(&client, dynamodb).await.map_err(failed)?;
+                let differences = check(&client, dynamodb).await?;
                 for difference in &differences {
                     report::print_line(&difference.to_string())?;
                 }
                 match differences.iter().filter(|difference| !difference.note).count() {
-                    0 => report::print_line(&format!("the table {} will do", dynamodb.table)),
-                    wrong => Err(format!("the table {} will not do: {wrong} differences", dynamodb.table)),
+                    0 => report::print_line(&format!("the table {} is compatible", dynamodb.table)),
+                    1 => bail!("the table {} is incompatible: 1 difference", dynamodb.table),
+                    count => bail!("the table {} is incompatible: {count} differences", dynamodb.table),
                 }
             }
         }

@@ -1,84 +1,65 @@
-//! The numbers, in Prometheus's text format.
-//!
-//! | metric | labels | what it counts |
-//! |---|---|---|
-//! | `paceline_iterator_age_seconds` | `shard` | how old the oldest record is that is not done |
-//! | `paceline_shard_state` | `shard`, `state` | 1 for the state that the shard is in: waiting, starting, reading, failing, done |
-//! | `paceline_stream_records_total`, `paceline_stream_bytes_total` | `shard` | what was read |
-//! | `paceline_stream_throttles_total`, `paceline_stream_retries_total` | `shard` | requests that Kinesis throttled; that failed otherwise |
-//! | `paceline_store_waits_total` | `shard` | times that a batch waited for a busy store |
-//! | `paceline_misrouted_records_total` | `shard` | records of aggregates that belong to other shards |
-//! | `paceline_expired_hours` | `shard` | hours of records that expired unread: **alert on any** |
-//! | `paceline_records_total`, `paceline_batches_total` | `shard` | what is done, dead letters included |
-//! | `paceline_dead_letters_total` | `reason` | records that could not go on |
-//! | `paceline_batch_seconds` | `shard` | from a batch to its checkpoint, as a histogram |
-//! | `paceline_stage_seconds` | `stage` | where that time goes |
-//! | `paceline_groups_total`, `paceline_duplicates_total`, `paceline_conflicts_total` | | writes of groups; records that were folded before; writes that others were ahead of |
-//! | `paceline_plugin_fuel_total` | `plugin` | fuel, by the first digits of the plugin's digest |
-//! | `paceline_rulebook_records_total` | `race_type`, `version` | records judged by each rulebook |
-//! | `paceline_store_requests_total`, `paceline_store_throttles_total`, `paceline_store_cache_hits_total` | | of DynamoDB |
-//! | `paceline_store_write_units`, `paceline_store_read_units` | | capacity consumed so far |
+//! The metrics of a running consumer in Prometheus's text format. `docs/metrics.md` lists them; a test compares it with
+//! this file.
 
+use anyhow::Context;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use paceline_aws::kinesis::{Finished, ShardState, Status};
 use paceline_config::AnyStore;
 use paceline_pipeline::summary::Stage;
 
-use crate::Failure;
-
-/// Seconds of a batch: from the quickest to what a Lambda may take at most.
+/// Upper bounds of a batch's time in seconds, up to a minute.
 const BATCH_SECONDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
-/// The numbers of this process.
+/// The metrics of this process.
 #[derive(Clone)]
 pub(crate) struct Metrics(PrometheusHandle);
 
 impl Metrics {
-    /// To be called once in a process.
-    pub(crate) fn new() -> Result<Self, Failure> {
+    /// Installs the process's recorder. A second call fails.
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let builder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full("paceline_batch_seconds".to_owned()), &BATCH_SECONDS);
         let handle = builder.and_then(PrometheusBuilder::install_recorder);
-        let handle = handle.map_err(|error| format!("no metrics can be kept: {error}"))?;
-        describe_gauge!("paceline_iterator_age_seconds", "How old the oldest record is that is not done");
-        describe_gauge!("paceline_shard_state", "1 for the state that the shard is in");
-        describe_gauge!("paceline_expired_hours", "Hours of records that expired unread");
-        describe_gauge!("paceline_stage_seconds", "Where the batches' time goes");
-        describe_gauge!("paceline_store_write_units", "Write capacity consumed");
-        describe_gauge!("paceline_store_read_units", "Read capacity consumed");
-        describe_histogram!("paceline_batch_seconds", "From a batch to its checkpoint");
+        let handle = handle.context("the metrics recorder can't be installed")?;
+        describe_gauge!("paceline_iterator_age_seconds", "Age of the oldest record that is not committed");
+        describe_gauge!("paceline_shard_state", "1 for the state of the shard");
+        describe_gauge!("paceline_expired_hours", "Hours of records that expired before they were read");
+        describe_gauge!("paceline_stage_seconds", "Seconds spent in each stage");
+        describe_gauge!("paceline_store_write_units", "Write capacity units consumed");
+        describe_gauge!("paceline_store_read_units", "Read capacity units consumed");
+        describe_histogram!("paceline_batch_seconds", "Seconds from a batch to its checkpoint");
         for (name, what) in [
             ("paceline_stream_records_total", "Records of the stream that were read"),
             ("paceline_stream_bytes_total", "Bytes of their data"),
             ("paceline_stream_throttles_total", "Requests that Kinesis throttled"),
-            ("paceline_stream_retries_total", "Requests to Kinesis that failed otherwise"),
-            ("paceline_store_waits_total", "Times that a batch waited for a busy store"),
-            ("paceline_misrouted_records_total", "Records of aggregates that belong to other shards"),
-            ("paceline_records_total", "Records that are done, dead letters included"),
-            ("paceline_batches_total", "Batches that are done"),
-            ("paceline_dead_letters_total", "Records that could not go on"),
-            ("paceline_groups_total", "Writes of groups"),
-            ("paceline_duplicates_total", "Records that were folded before"),
-            ("paceline_conflicts_total", "Writes that others were ahead of"),
+            ("paceline_stream_retries_total", "Requests to Kinesis that failed otherwise and were retried"),
+            ("paceline_store_waits_total", "Times that a batch waited for the store"),
+            ("paceline_misrouted_records_total", "User records of aggregates that belong to other shards"),
+            ("paceline_records_total", "Records that are committed, dead letters included"),
+            ("paceline_batches_total", "Batches that are committed"),
+            ("paceline_dead_letters_total", "Records that could not be processed"),
+            ("paceline_groups_total", "Items of groups that were written"),
+            ("paceline_duplicates_total", "Rows that their groups held already"),
+            ("paceline_conflicts_total", "Conditional writes that another host preceded"),
             ("paceline_plugin_fuel_total", "Fuel that a plugin used"),
-            ("paceline_rulebook_records_total", "Records judged by a rulebook"),
+            ("paceline_rulebook_records_total", "Records evaluated by a rulebook"),
             ("paceline_store_requests_total", "Requests to DynamoDB"),
             ("paceline_store_throttles_total", "Requests and writes that DynamoDB throttled"),
-            ("paceline_store_cache_hits_total", "Items that need not be read"),
+            ("paceline_store_cache_hits_total", "Items that did not have to be read"),
         ] {
             describe_counter!(name, what);
         }
         Ok(Self(handle))
     }
 
-    /// A batch is done.
+    /// Counts a batch that is committed.
     pub(crate) fn finished(&self, Finished { shard, summary, took, .. }: &Finished<'_>) {
         let shard = (*shard).to_owned();
         counter!("paceline_records_total", "shard" => shard.clone()).increment(summary.records);
         counter!("paceline_batches_total", "shard" => shard.clone()).increment(1);
         histogram!("paceline_batch_seconds", "shard" => shard).record(took.as_secs_f64());
-        for (cause, count) in &summary.dead {
+        for (cause, count) in &summary.dead_letters {
             counter!("paceline_dead_letters_total", "reason" => cause.as_str()).increment(*count);
         }
         counter!("paceline_groups_total").increment(summary.groups);
@@ -92,12 +73,12 @@ impl Metrics {
             counter!("paceline_rulebook_records_total", &labels).increment(*records);
         }
         for (stage, time) in Stage::ALL.iter().zip(&summary.time) {
-            // This library's counters are whole.
+            // This library's counters are integers.
             gauge!("paceline_stage_seconds", "stage" => stage.as_str()).increment(time.as_secs_f64());
         }
     }
 
-    /// All numbers as they are now.
+    /// All metrics with their current values.
     pub(crate) fn render(&self, status: &Status, store: &AnyStore) -> String {
         for (shard, now) in status.shards() {
             let shard = || shard.to_string();

@@ -3,33 +3,62 @@
 use std::sync::Arc;
 
 use base64_simd::STANDARD;
-use paceline_pipeline::model::RecordPosition;
-use paceline_pipeline::model::{Batch, BatchLimits, Span};
+use paceline_pipeline::model::{Batch, BatchLimits, NotASequenceNumber, Record, RecordPosition, Span};
 
-use super::protocol::Record;
-use crate::Failure;
+use super::protocol;
 
-/// Fills the batch with the first of these records, at least one; how many they are.
-pub(crate) fn fill(batch: &mut Batch, records: &[Record<'_>], limits: &BatchLimits) -> Result<usize, Failure> {
-    batch.bytes.clear();
-    batch.records.clear();
-    batch.undecodable.clear();
-    let mut payloads = 0;
-    for record in records.iter().take(limits.max_records) {
-        let data = record.data.as_deref().unwrap_or_default();
-        // The most that it can come to.
-        let payload = data.len() / 4 * 3;
-        if !batch.records.is_empty() && payloads + payload > limits.max_bytes {
-            break;
-        }
-        payloads += payload;
-        push(batch, record, data)?;
-    }
-    Ok(batch.records.len())
+/// Makes batches of a shard's records.
+#[derive(Debug)]
+pub(super) struct Batches {
+    shard: Arc<str>,
+    limits: BatchLimits,
+    /// A batch whose memory is used again.
+    spare: Option<Batch>,
 }
 
-fn push(batch: &mut Batch, record: &Record<'_>, data: &str) -> Result<(), Failure> {
-    let sequence = record.sequence_number.parse().map_err(|error| format!("a record of the daemon's: {error}"))?;
+impl Batches {
+    /// `stream` and `shard` are names; together they are the shard's name in dedup state and dead letters.
+    pub(super) fn new(stream: &str, shard: &str, limits: BatchLimits) -> Self {
+        Self { shard: Arc::from(format!("{stream}/{shard}")), limits, spare: None }
+    }
+
+    /// The shard's name.
+    pub(super) fn shard(&self) -> &str {
+        &self.shard
+    }
+
+    /// A batch of the first of these records, which are taken from the slice; `None` if there are none.
+    pub(super) fn next(&mut self, records: &mut &[protocol::Record<'_>]) -> Result<Option<Batch>, NotASequenceNumber> {
+        if records.is_empty() {
+            return Ok(None);
+        }
+        let mut batch = self.spare.take().unwrap_or_else(|| Batch::new(Arc::clone(&self.shard)));
+        batch.bytes.clear();
+        batch.records.clear();
+        batch.undecodable.clear();
+        let mut payloads = 0;
+        for record in records.iter().take(self.limits.max_records) {
+            let data = record.data.as_deref().unwrap_or_default();
+            // An upper bound of the payload's length.
+            let payload = data.len() / 4 * 3;
+            if !batch.records.is_empty() && payloads + payload > self.limits.max_bytes {
+                break;
+            }
+            payloads += payload;
+            push(&mut batch, record, data)?;
+        }
+        *records = &records[batch.records.len()..];
+        Ok(Some(batch))
+    }
+
+    /// Takes back a batch that is committed.
+    pub(super) fn reuse(&mut self, batch: Batch) {
+        self.spare = Some(batch);
+    }
+}
+
+fn push(batch: &mut Batch, record: &protocol::Record<'_>, data: &str) -> Result<(), NotASequenceNumber> {
+    let sequence = record.sequence_number.parse()?;
     let start = batch.bytes.len();
     let payload = match STANDARD.decode_append(data, &mut batch.bytes) {
         Ok(()) => {
@@ -38,20 +67,15 @@ fn push(batch: &mut Batch, record: &Record<'_>, data: &str) -> Result<(), Failur
         }
         Err(_) => {
             batch.bytes.truncate(start);
-            batch.undecodable.push((batch.records.len() as u32, "its data is not base64".to_owned()));
+            batch.undecodable.push((batch.records.len() as u32, "the data is not base64".to_owned()));
             batch.push_bytes(data.as_bytes())
         }
     };
     let partition_key = record.partition_key.as_ref().map(|key| batch.push_bytes(key.as_bytes()));
     let position = RecordPosition { sequence, sub_sequence: record.sub_sequence_number.unwrap_or(0) };
     let arrival_ms = record.approximate_arrival_timestamp;
-    batch.records.push(batch::Record { payload, position, partition_key, arrival_ms, cut_from: None, redriven: None });
+    batch.records.push(Record { payload, position, partition_key, arrival_ms, cut_from: None, redriven: None });
     Ok(())
-}
-
-/// An empty batch of a shard.
-pub(crate) fn of_shard(stream: &str, shard: &str) -> Batch {
-    Batch::new(Arc::from(format!("{stream}/{shard}")))
 }
 
 #[cfg(test)]
@@ -60,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_cut_into_batches_and_nothing_is_left_over() {
+    fn records_are_split_into_batches_and_none_is_left_over() {
         let record = |number: usize, data: &str| {
             format!(
                 r#"{{"action":"record","data":"{data}","partitionKey":null,"sequenceNumber":"{number}","subSequenceNumber":{number}}}"#
@@ -71,13 +95,13 @@ mod tests {
         let line = format!(r#"{{"action":"processRecords","records":[{}]}}"#, all.join(","));
         let Ok(Message::ProcessRecords { records, .. }) = read(line.as_bytes()) else { panic!("{line}") };
         let payloads = |limits: BatchLimits| {
-            let mut batch = of_shard("s", "shardId-0");
+            let mut batches = Batches::new("s", "shardId-0", limits);
             let (mut rest, mut found) = (&records[..], Vec::new());
-            while !rest.is_empty() {
-                let taken = fill(&mut batch, rest, &limits).unwrap();
+            while let Some(batch) = batches.next(&mut rest).unwrap() {
                 let payload = |n| String::from_utf8(batch.payload(n).to_vec()).unwrap();
-                found.push(((0..taken).map(payload).collect::<Vec<_>>().join(","), batch.undecodable.len()));
-                rest = &rest[taken..];
+                let all: Vec<_> = (0..batch.records.len()).map(payload).collect();
+                found.push((all.join(","), batch.undecodable.len()));
+                batches.reuse(batch);
             }
             found
         };

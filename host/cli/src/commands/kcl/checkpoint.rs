@@ -1,32 +1,62 @@
-//! When the daemon is told how far the shard is done, and what its answer means.
+//! When the daemon is sent a checkpoint, and what its answer means.
 //!
-//! Every checkpoint is a write to the daemon's lease table, and with fan-out records come several times a second: so
-//! there is one a second at most. What is done but not told waits for the next records, and is told at the latest when
-//! the daemon asks for it before it gives the lease up; a shard's end is told at once and stands for all before it. After
-//! a crash or a lost lease what was not told comes again to whoever has the lease then, and the fences absorb it.
+//! Every checkpoint is a write to the daemon's lease table, and with fan-out records arrive several times a second.
+//! Therefore the daemon gets at most one checkpoint per interval. The position of records that are committed later is
+//! sent with the next records, and at the latest when the daemon requests it before it releases the lease. The checkpoint
+//! at a shard's end is sent at once, and covers all before it. After a crash or a lost lease, records after the last
+//! checkpoint are delivered again to the next holder of the lease, and dedup absorbs them.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use paceline_pipeline::model::RecordPosition;
 
-use super::processor::{Processor, Stop};
+use super::connection::Connection;
+use super::error::KclError;
 use super::protocol::{self, Answer, Message};
 
-/// How often a checkpoint is tried that the daemon's table has no room for: some 20 seconds in all.
+/// Attempts at a checkpoint that the daemon's table is throttled for: some 20 seconds in all.
 const ATTEMPTS: u32 = 10;
 
 /// The first wait before another attempt, which doubles each time, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// How far the shard is done, and what the daemon knows of it.
+/// How far the shard is committed, and what the daemon knows of it.
 #[derive(Debug)]
 pub(super) struct Checkpoints {
+    /// The least time between two checkpoints.
     every: Duration,
     sent: Option<Instant>,
-    /// What is done and the daemon does not know.
+    /// The last committed position, if the daemon does not know it.
     pending: Option<RecordPosition>,
-    /// Somebody else has the lease: the daemon takes no more.
+    /// Another worker has the lease: the daemon accepts no more checkpoints.
     lost: bool,
+}
+
+/// What to do after the daemon's answer to a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AfterCheckpoint {
+    /// The checkpoint is written.
+    Written,
+    /// Retry it: the table is throttled.
+    Retry,
+    /// Send no more checkpoints: another worker has the lease.
+    LeaseLost,
+    /// Stop: a retry would fail as well.
+    Fatal,
+    /// Go on: a later checkpoint may be written.
+    Continue,
+}
+
+/// The daemon names the class of its exception.
+fn classify(error: Option<&str>) -> AfterCheckpoint {
+    match error {
+        None => AfterCheckpoint::Written,
+        Some("ThrottlingException" | "KinesisClientLibDependencyException") => AfterCheckpoint::Retry,
+        Some("ShutdownException") => AfterCheckpoint::LeaseLost,
+        Some("InvalidStateException") => AfterCheckpoint::Fatal,
+        Some(_) => AfterCheckpoint::Continue,
+    }
 }
 
 impl Checkpoints {
@@ -34,111 +64,76 @@ impl Checkpoints {
         Self { every, sent: None, pending: None, lost: false }
     }
 
-    /// The shard is done up to here.
+    /// Notes that all records up to this position are committed.
     pub(super) fn reached(&mut self, position: RecordPosition) {
         self.pending = Some(position);
     }
 
-    /// What the daemon should be told now.
+    /// The position to send now, if the interval is over.
     pub(super) fn due(&self) -> Option<RecordPosition> {
         self.pending.filter(|_| self.sent.is_none_or(|sent| sent.elapsed() >= self.every))
     }
 
-    /// What the daemon should be told before it gives the lease up.
+    /// The position to send before the daemon releases the lease.
     pub(super) fn pending(&self) -> Option<RecordPosition> {
         self.pending
     }
-}
 
-/// What to do about the daemon's answer to a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It stands.
-    Done,
-    /// Try it again.
-    Again,
-    /// Somebody else has the lease.
-    Lost,
-    /// It would be no better next time, here.
-    Fatal,
-    /// Unknown: a later one may stand.
-    GoOn,
-}
-
-/// The daemon names the class of the exception.
-fn classify(error: Option<&str>) -> Verdict {
-    match error {
-        None => Verdict::Done,
-        Some("ThrottlingException" | "KinesisClientLibDependencyException") => Verdict::Again,
-        Some("ShutdownException") => Verdict::Lost,
-        Some("InvalidStateException") => Verdict::Fatal,
-        Some(_) => Verdict::GoOn,
-    }
-}
-
-impl<W: std::io::Write> Processor<W> {
-    /// Has the daemon note that the shard is done up to a place, or to its end.
-    pub(super) async fn checkpoint(&mut self, position: Option<RecordPosition>) -> Result<(), Stop> {
-        if self.checkpoints.lost {
+    /// Sends a checkpoint, at a position or at the shard's end, and waits for the answer.
+    pub(super) async fn write<W: Write>(
+        &mut self,
+        daemon: &mut Connection<W>,
+        position: Option<RecordPosition>,
+    ) -> Result<(), KclError> {
+        if self.lost {
             return Ok(());
         }
         let mut wait = WAITS.0;
         for attempt in 1..=ATTEMPTS {
-            self.say(&Answer::checkpoint(position))?;
-            let error = self.answer_to_checkpoint().await?;
-            let error = error.as_deref();
-            match classify(error) {
-                Verdict::Done => {
-                    self.checkpoints.pending = None;
-                    self.checkpoints.sent = Some(Instant::now());
+            daemon.send(&Answer::checkpoint(position))?;
+            let error = answer(daemon).await?;
+            let after = classify(error.as_deref());
+            let error = error.unwrap_or_default();
+            match after {
+                AfterCheckpoint::Written => {
+                    self.pending = None;
+                    self.sent = Some(Instant::now());
                     return Ok(());
                 }
-                Verdict::Again if attempt < ATTEMPTS => {
-                    tracing::warn!(attempt, error, "the daemon's table has no room for a checkpoint: trying again");
+                AfterCheckpoint::Retry if attempt < ATTEMPTS => {
+                    tracing::warn!(attempt, error, "the daemon's lease table is throttled: the checkpoint is retried");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(WAITS.1);
                 }
-                Verdict::Again if position.is_none() => {
-                    let error = error.unwrap_or_default();
-                    return Err(Stop::Failed(format!(
-                        "the daemon can't note the shard's end after {ATTEMPTS} attempts: {error}"
-                    )));
+                AfterCheckpoint::Retry if position.is_none() => {
+                    return Err(KclError::ShardEnd { attempts: ATTEMPTS, error });
                 }
-                Verdict::Lost => {
-                    tracing::info!("somebody else has the shard's lease: no more checkpoints");
-                    self.checkpoints.lost = true;
+                AfterCheckpoint::LeaseLost => {
+                    tracing::info!("another worker has the shard's lease: no more checkpoints are sent");
+                    self.lost = true;
                     return Ok(());
                 }
-                Verdict::Fatal => {
-                    let error = error.unwrap_or_default();
-                    return Err(Stop::Failed(format!(
-                        "the daemon can't write a checkpoint: {error}; is its lease table there, and may it write it?"
-                    )));
-                }
-                // The next one stands for this one, too.
-                Verdict::Again | Verdict::GoOn => {
-                    tracing::warn!(error, "a checkpoint was not written; what comes again is not counted twice");
+                AfterCheckpoint::Fatal => return Err(KclError::LeaseTable { error }),
+                // The next checkpoint covers this one.
+                AfterCheckpoint::Retry | AfterCheckpoint::Continue => {
+                    tracing::warn!(error, "a checkpoint was not written; the next one covers it");
                     return Ok(());
                 }
             }
         }
         Ok(())
     }
+}
 
-    /// The name of what went wrong, if anything did.
-    async fn answer_to_checkpoint(&mut self) -> Result<Option<String>, Stop> {
-        let line = self.input.next().await?.ok_or(Stop::Gone)?;
-        let answer = match protocol::read(&line)? {
-            Message::Checkpoint { error } => error.map(|error| error.to_string()),
-            other => {
-                let what = format!("{other:?}");
-                let what = what.split([' ', '(']).next().unwrap_or_default();
-                return Err(Stop::Failed(format!("the daemon answers a checkpoint with {what}")));
-            }
-        };
-        self.input.done(line);
-        Ok(answer)
-    }
+/// The daemon's answer to a checkpoint: the class of its exception, if there was one.
+async fn answer<W: Write>(daemon: &mut Connection<W>) -> Result<Option<String>, KclError> {
+    let line = daemon.input.next().await?.ok_or(KclError::DaemonGone)?;
+    let error = match protocol::read(&line)? {
+        Message::Checkpoint { error } => error.map(|error| error.to_string()),
+        other => return Err(KclError::NotAnAnswer(other.action())),
+    };
+    daemon.input.reuse(line);
+    Ok(error)
 }
 
 #[cfg(test)]
@@ -150,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_due_at_once_and_the_next_when_it_is_time() {
+    fn the_first_is_due_at_once_and_the_next_after_the_interval() {
         let mut checkpoints = Checkpoints::new(Duration::from_secs(3_600));
         assert_eq!(checkpoints.due(), None);
         checkpoints.reached(at(1));
@@ -163,11 +158,11 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_told_apart() {
-        assert_eq!(classify(None), Verdict::Done);
-        assert_eq!(classify(Some("ThrottlingException")), Verdict::Again);
-        assert_eq!(classify(Some("ShutdownException")), Verdict::Lost);
-        assert_eq!(classify(Some("InvalidStateException")), Verdict::Fatal);
-        assert_eq!(classify(Some("IllegalArgumentException")), Verdict::GoOn);
+    fn answers_are_classified() {
+        assert_eq!(classify(None), AfterCheckpoint::Written);
+        assert_eq!(classify(Some("ThrottlingException")), AfterCheckpoint::Retry);
+        assert_eq!(classify(Some("ShutdownException")), AfterCheckpoint::LeaseLost);
+        assert_eq!(classify(Some("InvalidStateException")), AfterCheckpoint::Fatal);
+        assert_eq!(classify(Some("IllegalArgumentException")), AfterCheckpoint::Continue);
     }
 }

@@ -1,8 +1,7 @@
-//! The keys that the daemon's properties may have. The daemon passes over others without a word, so a key that is
-//! misspelt has to be told here.
+//! The keys of the daemon's properties. The daemon ignores unknown keys, so misspelt ones are rejected here.
 
-/// The keys of KCL 3.1.3: what its `MultiLangDaemonConfiguration` has a setter for, and the daemon's own three. The first
-/// letter may be large or small.
+/// The keys of KCL 3.1.3: the setters of its `MultiLangDaemonConfiguration`, and the daemon's own three. The case of the
+/// first letter does not matter.
 const KEYS: [&str; 79] = [
     "allowThroughputOvershoot",
     "applicationName",
@@ -85,11 +84,19 @@ const KEYS: [&str; 79] = [
     "workerMetricsWriteCapacity",
 ];
 
-/// What has keys of its own: `fanoutConfig.consumerName`.
+/// Prefixes of nested keys: `fanoutConfig.consumerName`.
 const NESTED: [&str; 5] = ["cloudWatchClient", "dynamoDbClient", "fanoutConfig", "kinesisClient", "pollingConfig"];
 
-/// Whether the daemon knows a key, or what may have been meant.
-pub(super) fn check(key: &str) -> Result<(), String> {
+/// The daemon would ignore a key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the daemon has no setting `{key}` and would ignore it; did you mean `{nearest}`?")]
+pub(super) struct UnknownKey {
+    key: String,
+    nearest: &'static str,
+}
+
+/// Checks that the daemon knows a key.
+pub(super) fn check(key: &str) -> Result<(), UnknownKey> {
     let plain = decapitalised(key);
     let known = match plain.split_once('.') {
         Some((nested, _)) => NESTED.contains(&nested),
@@ -98,9 +105,11 @@ pub(super) fn check(key: &str) -> Result<(), String> {
     if known {
         return Ok(());
     }
-    let alike = |a: &&&str, b: &&&str| strsim::jaro_winkler(&plain, a).total_cmp(&strsim::jaro_winkler(&plain, b));
-    let nearest = KEYS.iter().chain(&NESTED).max_by(alike).expect("there are keys");
-    Err(format!("the daemon has no setting `{key}`, and would pass over it; did you mean `{nearest}`?"))
+    let alike = |a: &&'static str, b: &&'static str| {
+        strsim::jaro_winkler(&plain, a).total_cmp(&strsim::jaro_winkler(&plain, b))
+    };
+    let nearest = KEYS.into_iter().chain(NESTED).max_by(alike).expect("there are keys");
+    Err(UnknownKey { key: key.to_owned(), nearest })
 }
 
 fn decapitalised(key: &str) -> String {
@@ -113,11 +122,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_misspelt_key_is_told() {
+    fn a_misspelt_key_is_rejected() {
         for key in ["failoverTimeMillis", "AwsCredentialsProvider", "kinesisEndpoint", "fanoutConfig.consumerName"] {
             assert_eq!(check(key), Ok(()), "{key}");
         }
-        assert!(check("failOverTimeMillis").unwrap_err().contains("`failoverTimeMillis`"));
+        assert!(check("failOverTimeMillis").unwrap_err().to_string().contains("`failoverTimeMillis`"));
         for key in ["", ".", "nonsense.of", "ä"] {
             assert!(check(key).is_err(), "{key}");
         }

@@ -1,4 +1,4 @@
-//! What the lines say: messages from the daemon, and answers to it.
+//! The format of the lines: messages from the daemon, and answers to it.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -6,15 +6,13 @@ use std::ops::Deref;
 use paceline_pipeline::model::RecordPosition;
 use serde::{Deserialize, Serialize};
 
-use crate::Failure;
-
-/// How much of a line that can't be understood is shown. It may hold payloads.
+/// Characters of an invalid line that an error shows. The line may contain payloads.
 const SHOWN_CHARS: usize = 120;
 
 /// A text, borrowed from the line unless it has escapes.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Deref for Text<'_> {
     type Target = str;
@@ -27,39 +25,39 @@ impl Deref for Text<'_> {
 /// A record, as the daemon writes it.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "a record")]
-pub(crate) struct Record<'a> {
-    /// Base64; nothing where the record has none.
+pub(super) struct Record<'a> {
+    /// Base64.
     #[serde(borrow)]
-    pub(crate) data: Option<Text<'a>>,
-    /// Streams that choose the shard themselves have none.
+    pub(super) data: Option<Text<'a>>,
+    /// Absent in streams that choose the shard themselves.
     #[serde(borrow)]
-    pub(crate) partition_key: Option<Text<'a>>,
+    pub(super) partition_key: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(crate) sequence_number: Text<'a>,
-    /// Which of the records of an aggregate.
-    pub(crate) sub_sequence_number: Option<u64>,
+    pub(super) sequence_number: Text<'a>,
+    /// The index within an aggregate.
+    pub(super) sub_sequence_number: Option<u64>,
     /// Milliseconds since 1970.
-    pub(crate) approximate_arrival_timestamp: Option<i64>,
+    pub(super) approximate_arrival_timestamp: Option<i64>,
 }
 
-/// A message of the daemon's.
+/// A message from the daemon.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Message<'a> {
-    /// The shard that this process is for, and from where on it comes.
+pub(super) enum Message<'a> {
+    /// The shard that this process is for, and the position where it begins.
     Initialize { shard: Text<'a>, from: Option<Text<'a>> },
     /// Records of the shard, in order.
     ProcessRecords { records: Vec<Record<'a>>, behind_ms: Option<i64> },
-    /// The answer to a checkpoint: the name of what went wrong.
+    /// The answer to a checkpoint: the class of the exception, if there was one.
     Checkpoint { error: Option<Text<'a>> },
-    /// Somebody else has the shard now.
+    /// Another worker has the lease.
     LeaseLost,
-    /// All of the shard has been read.
+    /// The shard is read to its end.
     ShardEnded,
-    /// The lease will be given up.
+    /// The daemon is about to release the lease.
     ShutdownRequested,
 }
 
-/// What a message may have.
+/// The fields of all messages.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "a message of the MultiLangDaemon")]
 struct Fields<'a> {
@@ -76,13 +74,48 @@ struct Fields<'a> {
     error: Option<Text<'a>>,
 }
 
-/// Reads a line.
-pub(crate) fn read(line: &[u8]) -> Result<Message<'_>, Failure> {
-    let wrong = |why: String| {
-        format!("a line on standard input that is no message of the daemon's: {}: {why}", beginning(line))
-    };
-    let fields: Fields<'_> = serde_json::from_slice(line).map_err(|error| wrong(error.to_string()))?;
-    let missing = |name| wrong(format!("it has no `{name}`"));
+impl Message<'_> {
+    /// The message's name.
+    pub(super) fn action(&self) -> &'static str {
+        match self {
+            Self::Initialize { .. } => "initialize",
+            Self::ProcessRecords { .. } => "processRecords",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::LeaseLost => "leaseLost",
+            Self::ShardEnded => "shardEnded",
+            Self::ShutdownRequested => "shutdownRequested",
+        }
+    }
+}
+
+/// A line is not a message of the daemon.
+#[derive(Debug, thiserror::Error)]
+#[error("standard input has a line that is not a message of the MultiLangDaemon: {beginning}")]
+pub(super) struct ProtocolError {
+    /// The beginning of the line.
+    beginning: String,
+    source: InvalidMessage,
+}
+
+/// What is wrong with a line.
+#[derive(Debug, thiserror::Error)]
+enum InvalidMessage {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("the field `{0}` is missing")]
+    MissingField(&'static str),
+    #[error("there is no action `{0}`")]
+    UnknownAction(String),
+}
+
+/// Parses a line.
+pub(super) fn read(line: &[u8]) -> Result<Message<'_>, ProtocolError> {
+    parse(line).map_err(|source| ProtocolError { beginning: beginning(line), source })
+}
+
+fn parse(line: &[u8]) -> Result<Message<'_>, InvalidMessage> {
+    let fields: Fields<'_> = serde_json::from_slice(line)?;
+    let missing = InvalidMessage::MissingField;
     match &*fields.action {
         "initialize" => {
             let shard = fields.shard_id.filter(|shard| !shard.is_empty()).ok_or_else(|| missing("shardId"))?;
@@ -96,7 +129,7 @@ pub(crate) fn read(line: &[u8]) -> Result<Message<'_>, Failure> {
         "leaseLost" => Ok(Message::LeaseLost),
         "shardEnded" => Ok(Message::ShardEnded),
         "shutdownRequested" => Ok(Message::ShutdownRequested),
-        other => Err(wrong(format!("there is no action `{}`", beginning(other.as_bytes())))),
+        other => Err(InvalidMessage::UnknownAction(beginning(other.as_bytes()))),
     }
 }
 
@@ -114,16 +147,16 @@ fn beginning(text: &[u8]) -> String {
 /// An answer to the daemon.
 #[derive(Debug, Serialize)]
 #[serde(tag = "action", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(crate) enum Answer {
-    /// A message has been dealt with.
+pub(super) enum Answer {
+    /// A message is processed.
     Status { response_for: &'static str },
-    /// The shard is done so far; with nothing in it, to its end.
+    /// The shard is committed up to a position; without one, to its end.
     Checkpoint { sequence_number: Option<String>, sub_sequence_number: Option<u64> },
 }
 
 impl Answer {
-    /// The shard is done up to this place, or to its end.
-    pub(crate) fn checkpoint(position: Option<RecordPosition>) -> Self {
+    /// A checkpoint at a position, or at the shard's end.
+    pub(super) fn checkpoint(position: Option<RecordPosition>) -> Self {
         Self::Checkpoint {
             sequence_number: position.map(|position| position.sequence.to_string()),
             sub_sequence_number: position.map(|position| position.sub_sequence),
@@ -133,10 +166,12 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
+    use paceline_pipeline::ErrorChain;
+
     use super::*;
 
     #[test]
-    fn answers_are_what_the_daemon_reads() {
+    fn answers_have_the_daemons_format() {
         let text = |answer: &Answer| serde_json::to_string(answer).unwrap();
         assert_eq!(
             text(&Answer::Status { response_for: "processRecords" }),
@@ -154,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_understood_is_shown_in_part() {
+    fn an_invalid_line_is_shown_in_part() {
         let long = format!("{{\"action\":\"{}\"}}", "ü".repeat(1_000));
         for (line, why) in [
             ("", "EOF"),
@@ -165,15 +200,16 @@ mod tests {
             (r#"{"action":"processRecords","records":[{"data":"AA=="}]}"#, "sequenceNumber"),
             (&long, "…"),
         ] {
-            let said = read(line.as_bytes()).unwrap_err();
-            assert!(said.contains(why), "{line}: {said}");
-            assert!(said.len() < 1_000, "{} bytes", said.len());
+            let error = read(line.as_bytes()).unwrap_err();
+            let text = ErrorChain(&error).to_string();
+            assert!(text.contains(why), "{line}: {text}");
+            assert!(text.len() < 1_000, "{} bytes", text.len());
         }
     }
 
     #[test]
-    fn fields_of_later_versions_do_not_matter() {
+    fn unknown_fields_are_ignored() {
         let line = r#"{"action":"leaseLost","reason":{"of":["any",1]},"shardId":null}"#;
-        assert_eq!(read(line.as_bytes()), Ok(Message::LeaseLost));
+        assert_eq!(read(line.as_bytes()).unwrap(), Message::LeaseLost);
     }
 }

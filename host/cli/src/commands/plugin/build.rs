@@ -1,42 +1,42 @@
-//! `paceline plugin build`: cargo, then from core module to component.
+//! `paceline plugin build`: runs cargo and converts the core module to a component.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use anyhow::{Context, bail};
 use serde_json::Value;
 use wit_component::ComponentEncoder;
 
-use crate::{Failure, report};
+use crate::report;
 
-/// The target without WASI: what is built for it can import nothing by accident.
+/// The target without WASI: nothing that is built for it imports anything by accident.
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// What `build` is told.
+/// Arguments of `paceline plugin build`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The plugin's folder, with its Cargo.toml.
     dir: PathBuf,
-    /// Where to write the component: a file, or a folder that it gets the package's name in. Beside cargo's own output
-    /// unless given.
+    /// The component's file, or a folder for a file with the package's name [default: beside cargo's output]
     #[arg(long, value_name = "PATH")]
     out: Option<PathBuf>,
 }
 
 /// Builds the plugin in a folder.
-pub(crate) fn build(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn build(arguments: &Arguments) -> anyhow::Result<()> {
     let manifest = arguments.dir.join("Cargo.toml");
     if !manifest.is_file() {
-        return Err(format!("{}: there is no Cargo.toml", arguments.dir.display()));
+        bail!("{}: there is no Cargo.toml", arguments.dir.display());
     }
     let toolchain = Toolchain::find()?;
     let metadata = cargo_json(
         Command::new("cargo").args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(&manifest),
     )?;
-    let metadata = metadata.first().ok_or("cargo metadata says nothing")?;
-    let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?;
+    let metadata = metadata.first().context("cargo metadata printed nothing")?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
 
-    // A folder of its own: another compiler may build here than builds for this machine, and each would undo what the
-    // other has built.
+    // A separate folder: plugins may be built by another compiler than host programs, and each compiler would discard
+    // the other's artifacts.
     let mut cargo = Command::new("cargo");
     cargo
         .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics", "--manifest-path"])
@@ -46,7 +46,7 @@ pub(crate) fn build(arguments: &Arguments) -> Result<(), Failure> {
     toolchain.apply(&mut cargo);
     let messages = cargo_json(&mut cargo)?;
 
-    let manifest = manifest.canonicalize().map_err(|error| format!("{}: {error}", manifest.display()))?;
+    let manifest = manifest.canonicalize().with_context(|| manifest.display().to_string())?;
     let ours = |message: &&Value| {
         message["reason"] == "compiler-artifact"
             && message["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest)
@@ -55,14 +55,14 @@ pub(crate) fn build(arguments: &Arguments) -> Result<(), Failure> {
         let files = artifact["filenames"].as_array()?;
         files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
     });
-    let module = module.ok_or_else(|| {
+    let module = module.with_context(|| {
         format!(
-            "{} gives no WebAssembly module: its Cargo.toml needs [lib] crate-type = [\"cdylib\"]",
+            "{} builds no WebAssembly module: its Cargo.toml needs [lib] crate-type = [\"cdylib\"]",
             manifest.display()
         )
     })?;
-    let bytes = std::fs::read(&module).map_err(|error| format!("{}: {error}", module.display()))?;
-    let component = componentize(&bytes).map_err(|error| format!("{}: {error}", module.display()))?;
+    let bytes = std::fs::read(&module).with_context(|| module.display().to_string())?;
+    let component = componentize(&bytes).with_context(|| module.display().to_string())?;
 
     let name = package_name(metadata, &manifest);
     let out = match &arguments.out {
@@ -70,17 +70,17 @@ pub(crate) fn build(arguments: &Arguments) -> Result<(), Failure> {
         Some(out) => out.clone(),
         None => module.with_file_name(format!("{name}.component.wasm")),
     };
-    // A component that has not changed keeps its time, so that whatever depends on it need not be made again.
+    // An unchanged component keeps its modification time, so that its dependents need not be rebuilt.
     if std::fs::read(&out).ok().as_ref() != Some(&component) {
-        std::fs::write(&out, &component).map_err(|error| format!("{}: {error}", out.display()))?;
+        std::fs::write(&out, &component).with_context(|| out.display().to_string())?;
     }
     report::print_line(&format!("{}  {} bytes", out.display(), report::thousands(component.len() as u64)))
 }
 
-/// A core module that wit-bindgen was at work in, as a component.
-fn componentize(module: &[u8]) -> Result<Vec<u8>, String> {
+/// A core module with wit-bindgen's metadata as a component.
+fn componentize(module: &[u8]) -> anyhow::Result<Vec<u8>> {
     let encode = || ComponentEncoder::default().validate(true).module(module)?.encode();
-    encode().map_err(|error| format!("no component can be made of it: {error:#}"))
+    encode().context("the module can't be converted to a component")
 }
 
 fn package_name(metadata: &Value, manifest: &Path) -> String {
@@ -89,45 +89,44 @@ fn package_name(metadata: &Value, manifest: &Path) -> String {
     packages.iter().find(ours).and_then(|package| package["name"].as_str()).unwrap_or("plugin").to_owned()
 }
 
-/// Runs cargo, which shows its own progress and errors, and reads the JSON that it writes.
-fn cargo_json(cargo: &mut Command) -> Result<Vec<Value>, Failure> {
+/// Runs cargo, which shows its own progress and errors, and parses the JSON lines that it writes.
+fn cargo_json(cargo: &mut Command) -> anyhow::Result<Vec<Value>> {
     let output = cargo
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|error| format!("cargo can't be started: {error}; is Rust installed?"))?;
+        .context("cargo can't be started; is Rust installed?")?;
     if !output.status.success() {
-        return Err("cargo failed; what it says stands above".to_owned());
+        bail!("cargo failed; see its output above");
     }
     Ok(output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
-/// What builds for WebAssembly on this machine.
+/// The compiler that builds for WebAssembly on this machine.
 enum Toolchain {
-    /// The usual one, which has the target.
-    Usual,
-    /// A compiler with a standard library of its own, in a folder that `scripts/wasm-toolchain` filled: `rustc`,
-    /// `rust-lld` and `sysroot`.
+    /// The default one, with the target installed.
+    Default,
+    /// `rustc`, `rust-lld` and `sysroot` in a folder that `scripts/wasm-toolchain` filled.
     Folder(PathBuf),
 }
 
 impl Toolchain {
-    fn find() -> Result<Self, Failure> {
+    fn find() -> anyhow::Result<Self> {
         let library = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
-        let library = library.map_err(|error| format!("rustc can't be started: {error}; is Rust installed?"))?;
+        let library = library.context("rustc can't be started; is Rust installed?")?;
         let library = String::from_utf8_lossy(&library.stdout).trim().to_owned();
         if !library.is_empty() && Path::new(&library).is_dir() {
-            return Ok(Self::Usual);
+            return Ok(Self::Default);
         }
         let cache = std::env::var_os("XDG_CACHE_HOME")
             .map(PathBuf::from)
             .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")));
         match cache.map(|cache| cache.join("paceline/wasm-toolchain")) {
             Some(folder) if folder.join("sysroot").is_dir() => Ok(Self::Folder(folder)),
-            _ => Err(format!(
-                "there is no standard library for {TARGET}: `rustup target add {TARGET}` installs it; in a checkout of \
-                 paceline, `make setup` does what this machine needs"
-            )),
+            _ => bail!(
+                "there is no standard library for {TARGET}: run `rustup target add {TARGET}`, or `make setup` in a \
+                 checkout of paceline"
+            ),
         }
     }
 
@@ -138,9 +137,9 @@ impl Toolchain {
             cargo.env("RUSTC", folder.join("rustc"));
             cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", folder.join("rust-lld"));
         }
-        // Of all ways to give flags this one wins over the others, so that none of the machine's gets in.
+        // This variable overrides all other sources of flags, so that none of the machine's flags apply.
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
-        // Variables by which cargo builds this program's own tests would lead the build of the plugin astray.
+        // These variables may be set for the build of this program, and would apply to the plugin's build.
         cargo.env_remove("CARGO_TARGET_DIR").env_remove("RUSTC_WRAPPER").env_remove("RUSTC_WORKSPACE_WRAPPER");
     }
 }

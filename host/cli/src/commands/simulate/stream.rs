@@ -1,55 +1,56 @@
-//! A race's messages into a Kinesis stream: each is in it at the end, or the program says how many are not, and fails.
+//! A race's messages into a Kinesis stream. At the end each message is in the stream, or the command fails and reports how
+//! many are not.
 
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use paceline_aws::kinesis::{KinesisConfig, Meter, Order, Producer, ProducerConfig, Sent, Stream, StreamError, Unsent};
 use paceline_simulator::{Keys, Messages, PartitionKey, Race};
 use serde_json::json;
 
-use super::Speed;
-use crate::Failure;
-use crate::commands::runtime;
+use super::speed::Speed;
 use crate::progress::Progress;
 use crate::report::{print_json, print_table, thousands};
+use crate::setup::runtime;
 use crate::stop::stop_signal;
 
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 
-/// What `simulate` is told of the stream.
+/// Arguments of `paceline simulate` for a stream.
 #[derive(clap::Args)]
 pub(super) struct StreamArguments {
-    /// Put the messages into this Kinesis stream: by the racer's id as the partition key, or with `--key random` by a
-    /// random number.
+    /// Put the messages into this Kinesis stream. The partition key is the racer's id, or with `--key random` a random
+    /// number.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) stream: Option<String>,
-    /// The stream's region. Without it, what the environment or the profile says.
+    /// The stream's region [default: from the environment or the profile]
     #[arg(long, requires = "stream")]
     region: Option<String>,
-    /// The address of the service, for private endpoints and tests. Without it, the region's.
+    /// The URL of the service, for private endpoints and tests [default: the region's]
     #[arg(long, value_name = "URL", requires = "stream")]
     endpoint: Option<String>,
-    /// Pack messages into aggregates of the Kinesis Producer Library, many in one record of the stream.
+    /// Pack messages into aggregates of the Kinesis Producer Library, many messages in one record of the stream.
     #[arg(long, requires = "stream")]
     aggregate: bool,
-    /// How many seconds to go on trying while the stream takes nothing at all.
+    /// Give up after so many seconds in which the stream accepted no record.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "stream")]
-    patience: u32,
+    give_up_after: u32,
     /// Print the summary as JSON.
     #[arg(long, requires = "stream")]
     json: bool,
 }
 
-/// How far the messages were put.
+/// How many messages were given to the producer.
 struct Put {
     messages: u64,
-    /// Whether a signal came before the last one.
+    /// Whether a signal came before the last message.
     stopped: bool,
 }
 
 /// Puts the messages of a race into the stream.
-pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &StreamArguments) -> Result<(), Failure> {
-    let StreamArguments { region, endpoint, aggregate, patience, .. } = arguments;
+pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &StreamArguments) -> anyhow::Result<()> {
+    let StreamArguments { region, endpoint, aggregate, give_up_after, .. } = arguments;
     let stream = KinesisConfig {
         stream: name.to_owned(),
         region: region.clone(),
@@ -62,12 +63,12 @@ pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &Stream
             PartitionKey::Random => Order::None,
         },
         aggregate: *aggregate,
-        patience: Duration::from_secs(u64::from(*patience)),
+        give_up_after: Duration::from_secs(u64::from(*give_up_after)),
         ..ProducerConfig::default()
     };
     runtime()?.block_on(async {
-        let stream = Stream::connect(&stream).await.map_err(text)?;
-        let producer = Producer::start(&stream, producer).await.map_err(text)?;
+        let stream = Stream::connect(&stream).await?;
+        let producer = Producer::start(&stream, producer).await?;
         let progress = Progress::new(Some(u64::from(race.racers) * u64::from(race.seconds)));
         let stop = stop_signal(|| {})?;
         let started = Instant::now();
@@ -76,21 +77,20 @@ pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &Stream
         progress.finish();
         let sent = finished.as_ref().unwrap_or_else(|unsent| &unsent.sent);
         print(sent, started.elapsed(), arguments.json)?;
-        // What ended the producer is told with how many it left.
-        finished.map_err(|unsent| unsent.to_string())?;
-        let Put { messages, stopped } = put.map_err(text)?;
+        // The error of `finish` includes the one that ended the producer, and the number of messages left.
+        finished?;
+        let Put { messages, stopped } = put?;
         match stopped {
             false => Ok(()),
-            true => Err(format!(
-                "stopped by a signal before the race was over: the first {} messages were put, and all of them are in \
-                 the stream",
+            true => bail!(
+                "stopped by a signal before the end of the race: the first {} messages are in the stream",
                 thousands(messages)
-            )),
+            ),
         }
     })
 }
 
-/// Puts one message after another, each when it is due. Those that the stream does not take in time are late.
+/// Puts one message after another, each when it is due. Messages are late if the stream does not accept them in time.
 async fn put_all(
     race: &Race,
     speed: Speed,
@@ -111,10 +111,10 @@ async fn put_all(
             producer.put(keys.next(&line), line).await
         };
         tokio::select! {
-            // A signal is looked at first: putting may be ready each time.
+            // The signal is polled first: putting may be ready each time.
             biased;
             () = &mut stop => {
-                progress.note("stopping: what was put is sent; once more, and that is lost");
+                progress.note("flushing; press Ctrl-C again to discard");
                 return Ok(Put { messages, stopped: true });
             }
             put = put => put?,
@@ -128,7 +128,7 @@ async fn put_all(
     Ok(Put { messages, stopped: false })
 }
 
-/// Sends what waits, which may be most of a race, and shows how far it is.
+/// Sends the messages that wait, which may be most of a race, and shows the progress.
 async fn finish(producer: Producer, progress: &Progress) -> Result<Sent, Unsent> {
     let meter = producer.meter();
     let mut every = tokio::time::interval(SHOW_EVERY);
@@ -154,12 +154,8 @@ fn show(meter: &Meter, progress: &Progress) {
     });
 }
 
-fn text(error: StreamError) -> Failure {
-    error.to_string()
-}
-
-/// Prints what was sent.
-fn print(sent: &Sent, took: Duration, as_json: bool) -> Result<(), Failure> {
+/// Prints the summary.
+fn print(sent: &Sent, took: Duration, as_json: bool) -> anyhow::Result<()> {
     let seconds = took.as_secs_f64();
     let rate = sent.records as f64 / seconds.max(1e-9);
     if as_json {
@@ -170,7 +166,7 @@ fn print(sent: &Sent, took: Duration, as_json: bool) -> Result<(), Failure> {
             "bytes": sent.bytes,
             "throttled": sent.throttled,
             "retried": sent.retried,
-            "retriedUnsure": sent.unsure,
+            "retriedAmbiguous": sent.ambiguous,
             "resentByResharding": sent.resharded,
             "seconds": seconds,
             "messagesPerSecond": rate,
@@ -181,11 +177,11 @@ fn print(sent: &Sent, took: Duration, as_json: bool) -> Result<(), Failure> {
         row("messages", sent.records, format!("in {seconds:.2} s: {} messages a second", thousands(rate as u64))),
         row("stream records", sent.stream_records, format!("of {} bytes in all", thousands(sent.bytes))),
         row("requests", sent.requests, String::new()),
-        row("throttled", sent.throttled, "records that were too much for their shard at first".to_owned()),
+        row("throttled", sent.throttled, "records beyond the limits of their shard at first".to_owned()),
         row(
             "retried",
             sent.retried,
-            format!("records sent again, {} of them without knowing whether they were taken", thousands(sent.unsure)),
+            format!("records sent again, {} of them after an ambiguous answer", thousands(sent.ambiguous)),
         ),
         row("resharded", sent.resharded, "messages sent again because their shard was split or merged".to_owned()),
     ])

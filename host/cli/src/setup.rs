@@ -1,0 +1,40 @@
+//! What the commands start with: configuration, runtime, store.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use paceline_config::{AnyStore, Config};
+use tokio::runtime::Runtime;
+
+/// The argument that names the configuration.
+#[derive(clap::Args)]
+pub(crate) struct ConfigArgument {
+    /// The configuration file.
+    #[arg(long)]
+    pub(crate) config: PathBuf,
+}
+
+impl ConfigArgument {
+    pub(crate) fn load(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(&self.config)?)
+    }
+}
+
+/// One worker beside the main thread: it receives signals while the main thread works.
+pub(crate) fn runtime() -> anyhow::Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.context(RUNTIME_FAILED)
+}
+
+/// One worker for each processor: shards are processed concurrently.
+pub(crate) fn parallel_runtime() -> anyhow::Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context(RUNTIME_FAILED)
+}
+
+const RUNTIME_FAILED: &str = "the asynchronous runtime can't be started";
+
+/// Opens the store, for a command that reads it.
+pub(crate) fn open_store(config: &Config, runtime: &Runtime) -> anyhow::Result<AnyStore> {
+    Ok(runtime.block_on(paceline_config::open_store(config))?)
+}

@@ -1,0 +1,125 @@
+//! A run that is killed at any moment and started again has the outcome of an undisturbed run.
+
+use paceline_testbed::outcome::tally;
+use paceline_testbed::require;
+
+use crate::support::{DedupMode, Fed, Workspace, joined, rulebook, simulate};
+
+/// A generator that needs no crate: the moments should differ from each other, no more.
+struct Moments(u64);
+
+impl Moments {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+/// A workspace that also counts every racer's records: the other aggregators do not show that a record was folded twice.
+fn counting(dedup: DedupMode) -> Workspace {
+    let workspace = Workspace::new(dedup);
+    workspace.write("rulebooks/class-3.toml", format!("{}{}", rulebook(3, 1, dedup), tally(dedup)));
+    workspace
+}
+
+fn twenty_kills_change_nothing(dedup: DedupMode, key: &str, seed: u64) {
+    let race = "--racers 200 --seconds 100 --class 3 --race 131 --seed 9 --errors 5 --duplicates 5";
+    let input = joined(&simulate(&format!("{race} --key {key}")));
+    let source = "[source]\nstdin = true\n";
+    let small_batches = "[batch]\nmax-records = 250\n";
+
+    let undisturbed = counting(dedup);
+    undisturbed.configure(source, small_batches);
+    let mut fed = Fed::start(undisturbed.command(&["run", "--json"]));
+    fed.feed(&input);
+    let all: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+
+    let killed = counting(dedup);
+    killed.configure(source, small_batches);
+    let mut moments = Moments(seed);
+    for _ in 0..20 {
+        let mut fed = Fed::start(killed.command(&["run", "--json"]));
+        // It takes what it is given at its own pace: when the last of it is taken, it is somewhere in the batches
+        // before.
+        fed.feed(&input[..moments.below(input.len() - 1)]);
+        fed.kill();
+    }
+    let mut fed = Fed::start(killed.command(&["run", "--json"]));
+    fed.feed(&input);
+    let rest: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+
+    // The kills hit runs that had got somewhere.
+    assert!(rest["records"].as_u64() < all["records"].as_u64(), "{rest}");
+    assert_eq!(killed.items(), undisturbed.items());
+    assert_eq!(killed.dead_letters(), undisturbed.dead_letters());
+}
+
+#[test]
+fn twenty_kills_change_nothing_with_sequence_dedup() {
+    require!(Plugins);
+    twenty_kills_change_nothing(DedupMode::Sequence, "racer", 1);
+}
+
+#[test]
+fn twenty_kills_change_nothing_with_ordinal_dedup() {
+    require!(Plugins);
+    twenty_kills_change_nothing(DedupMode::Ordinal, "random", 2);
+}
+
+#[test]
+fn a_terminated_run_ends_the_batch_in_hand_and_goes_on_later() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Sequence);
+    workspace.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
+    let lines = simulate("--racers 100 --seconds 20 --class 3 --race 131 --seed 9");
+    let mut fed = Fed::start(workspace.command(&["run", "--json"]));
+    // Its input stays open: without the signal it would wait for ever.
+    fed.feed(&joined(&lines[..1_500]));
+    let id = fed.child.id().to_string();
+    crate::support::succeed(std::process::Command::new("kill").args(["-TERM", &id]));
+    fed.wait_for("stopping after the current batch");
+    let output = fed.child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    let first: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let first = first["records"].as_u64().unwrap();
+
+    let mut fed = Fed::start(workspace.command(&["run", "--json"]));
+    fed.feed(&joined(&lines));
+    let second: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+    assert_eq!(first + second["records"].as_u64().unwrap(), 2_000);
+    assert_eq!(second["duplicates"], 0);
+    assert_eq!(
+        workspace.json(&["leaderboard", "--class", "3", "--race", "131"]),
+        crate::support::oracle::race(&lines, 131)
+    );
+}
+
+#[test]
+fn a_file_that_grows_is_read_on_from_where_it_was_left() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Sequence);
+    let lines = simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 9");
+    for (end, fresh) in [(90, 90), (90, 0), (200, 110)] {
+        workspace.write("messages.ndjson", joined(&lines[..end]));
+        assert_eq!(workspace.run()["records"], fresh);
+    }
+    assert_eq!(
+        workspace.json(&["leaderboard", "--class", "3", "--race", "131"]),
+        crate::support::oracle::race(&lines, 131)
+    );
+}
+
+#[test]
+fn another_file_of_the_same_name_is_not_taken_for_the_old_one() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Sequence);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 1")));
+    workspace.run();
+    workspace.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 25 --class 3 --race 132 --seed 2")));
+    let error = workspace.fails(&["run"]);
+    assert!(error.contains("messages.ndjson is not the input that was read before"), "{error}");
+    assert!(error.contains("give it another `name` in [source]"), "{error}");
+    workspace.write("messages.ndjson", "{}\n");
+    let error = workspace.fails(&["run"]);
+    assert!(error.contains("it has 3 bytes, of which"), "{error}");
+}

@@ -1,0 +1,86 @@
+//! Dead letters are listed, shown and redriven.
+
+use crate::support::{DedupMode, Workspace, joined, oracle, rulebook, simulate};
+use paceline_testbed::require;
+
+fn workspace_with_two_classes(dedup: DedupMode) -> (Workspace, Vec<Vec<u8>>) {
+    let workspace = Workspace::new(dedup);
+    let mut lines = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1 --errors 10");
+    // A racer of class 3 whose messages name a class that has no rulebook yet, among those of the others.
+    lines.iter_mut().for_each(|line| {
+        if let Ok(text) = std::str::from_utf8(line)
+            && text.contains("\"racerId\":105,")
+        {
+            *line = text.replace("\"classId\":3,", "\"classId\":4,").into_bytes();
+        }
+    });
+    workspace.write("messages.ndjson", joined(&lines));
+    workspace.run();
+    (workspace, lines)
+}
+
+fn redriven(dedup: DedupMode) {
+    let (workspace, _) = workspace_with_two_classes(dedup);
+    let before = workspace.dead_letters();
+    let lost = before.iter().filter(|letter| letter.reason.text.contains("race type `4`")).count();
+    assert_eq!(lost, 10);
+    // Without the rulebook they come back, and are the same letters as before.
+    let done = workspace.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
+    assert_eq!(done["through"], 0);
+    assert_eq!(workspace.dead_letters(), before);
+
+    workspace.write("rulebooks/class-4.toml", rulebook(4, 1, dedup));
+    let done = workspace.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
+    assert_eq!(done["through"], 10);
+    assert_eq!(workspace.dead_letters().len(), before.len() - 10);
+    let sound = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1");
+    let is_redriven = |line: &&Vec<u8>| String::from_utf8_lossy(line).contains("\"racerId\":105,");
+    let (redriven, others): (Vec<_>, Vec<_>) = sound.iter().partition(is_redriven);
+    for (class, lines) in [("3", others), ("4", redriven)] {
+        let lines: Vec<_> = lines.into_iter().cloned().collect();
+        let race = workspace.json(&["leaderboard", "--class", class, "--race", "131"]);
+        assert_eq!(race, oracle::race(&lines, 131), "class {class}");
+    }
+    let seconds = workspace.items().into_values().filter_map(|item| item.attribute("seconds").cloned());
+    assert!(seconds.into_iter().all(|seconds| seconds == paceline_pipeline::model::Attribute::Integer(10)));
+
+    // Once more changes nothing.
+    let items = workspace.items();
+    assert_eq!(workspace.json(&["dead-letters", "redrive"])["through"], 0);
+    assert_eq!(workspace.items(), items);
+}
+
+#[test]
+fn redriven_letters_are_folded_once_with_sequence_dedup() {
+    require!(Plugins);
+    redriven(DedupMode::Sequence);
+}
+
+#[test]
+fn redriven_letters_are_folded_once_with_ordinal_dedup() {
+    require!(Plugins);
+    redriven(DedupMode::Ordinal);
+}
+
+#[test]
+fn letters_are_listed_in_the_order_of_their_records_and_shown_whole() {
+    require!(Plugins);
+    let (workspace, lines) = workspace_with_two_classes(DedupMode::Ordinal);
+    let list = workspace.json(&["dead-letters", "list"]);
+    let list = list.as_array().unwrap();
+    let at: Vec<u64> = list.iter().map(|letter| letter["sequence"].as_str().unwrap().parse().unwrap()).collect();
+    assert!(at.is_sorted() && !at.is_empty());
+    let letter = list.iter().find(|letter| letter["text"].as_str().unwrap().contains("race type `4`")).unwrap();
+    let id = letter["id"].as_str().unwrap();
+    assert_eq!(id, format!("messages.ndjson:{}", letter["sequence"].as_str().unwrap()));
+    assert_eq!(workspace.json(&["dead-letters", "show", id]), *letter);
+    assert!(lines.contains(&letter["payload"].as_str().unwrap().as_bytes().to_vec()));
+    let shown = workspace.ok(&["dead-letters", "show", id]);
+    assert!(shown.contains("there is no rulebook for race type `4`"), "{shown}");
+    let table = workspace.ok(&["dead-letters", "list"]);
+    assert_eq!(table.lines().count(), list.len() + 1);
+    let error = workspace.fails(&["dead-letters", "show", "nowhere:1"]);
+    assert_eq!(error, "paceline: there is no dead letter nowhere:1\n");
+    let output = workspace.command(&["dead-letters", "redrive", "--reason", "bad-luck"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no such reason; there are: empty, too-large"));
+}

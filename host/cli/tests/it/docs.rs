@@ -1,0 +1,218 @@
+//! The documents fit the product: links, configuration keys, metrics, the first plugin. The commands in them are parsed
+//! by a unit test beside the program's arguments.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use paceline_config::Config;
+use paceline_pipeline::rules::parse_toml;
+use paceline_testbed::environment::checkout;
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = checkout().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All documents, relative to the checkout.
+fn documents() -> Vec<PathBuf> {
+    let mut documents: Vec<PathBuf> = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+        .into_iter()
+        .map(PathBuf::from)
+        .filter(|file| checkout().join(file).exists())
+        .collect();
+    let mut folders = vec![PathBuf::from("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(checkout().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(path),
+                false if path.extension().is_some_and(|extension| extension == "md") => documents.push(path),
+                false => {}
+            }
+        }
+    }
+    assert!(documents.len() > 10, "{documents:?}");
+    documents
+}
+
+/// The lines outside code blocks.
+fn prose(text: &str) -> Vec<&str> {
+    let mut in_code = false;
+    let is_prose = |line: &&str| {
+        let delimiter = line.trim_start().starts_with("```");
+        in_code ^= delimiter;
+        !delimiter && !in_code
+    };
+    text.lines().filter(is_prose).collect()
+}
+
+/// The code blocks of a language.
+fn code_blocks(text: &str, language: &str) -> Vec<String> {
+    let opening = format!("```{language}\n");
+    let blocks = text.split(&opening).skip(1).map(|rest| rest.split("```").next().unwrap_or_default().to_owned());
+    blocks.collect()
+}
+
+/// The targets of links: `[text](target)` and `[text]: target`.
+fn links(text: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for line in prose(text) {
+        // Code between backticks may look like a link.
+        let plain: String = line.split('`').step_by(2).collect();
+        links
+            .extend(plain.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link.to_owned()));
+        if let Some((label, target)) = plain.split_once("]: ")
+            && label.starts_with('[')
+        {
+            links.push(target.trim().to_owned());
+        }
+    }
+    links
+}
+
+/// The anchors of a document, as GitHub makes them from headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    let headings = prose(text).into_iter().filter(|line| line.starts_with('#'));
+    let anchor = |line: &str| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
+        let anchor = kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect::<String>();
+        let count = seen.entry(anchor.clone()).or_default();
+        *count += 1;
+        if *count == 1 { anchor } else { format!("{anchor}-{}", *count - 1) }
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_a_heading() {
+    let (mut broken, mut checked) = (Vec::new(), 0);
+    for document in documents() {
+        for link in links(&read(&document)) {
+            if link.contains("://") || link.starts_with("mailto:") {
+                continue;
+            }
+            checked += 1;
+            let (file, anchor) = link.split_once('#').map_or((link.as_str(), None), |(file, at)| (file, Some(at)));
+            let target = match file {
+                "" => document.clone(),
+                file => document.parent().unwrap().join(file),
+            };
+            let found = checkout().join(&target).exists()
+                && anchor.is_none_or(|anchor| {
+                    target.extension().is_none_or(|extension| extension != "md")
+                        || anchors(&read(&target)).contains(anchor)
+                });
+            if !found {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(checked > 30, "{checked} links");
+}
+
+/// The dotted keys in the tables of `docs/configuration.md`.
+fn documented_keys() -> BTreeSet<String> {
+    let text = read("docs/configuration.md");
+    let keys = text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0));
+    // Environment variables have tables, too.
+    keys.filter(|key| key.contains('.')).map(ToOwned::to_owned).collect()
+}
+
+/// What is wrong with a configuration that is nothing but this text.
+fn wrong_with(text: &str) -> String {
+    parse_toml::<Config>(text).expect_err("no configuration is that short").to_string()
+}
+
+/// The keys of a table of the configuration, which its error for an unknown key lists; `None` if it is no table with
+/// fixed keys.
+fn keys_of(table: &str) -> Option<Vec<String>> {
+    let text = if table.is_empty() { "no-such-key = 1".to_owned() } else { format!("[{table}]\nno-such-key = 1") };
+    let error = wrong_with(&text);
+    let (_, expected) = error.split_once("unknown field `no-such-key`, expected ")?;
+    let expected = expected.lines().next().unwrap_or_default();
+    Some(expected.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect())
+}
+
+/// Adds the keys of a table and of the tables in it. `NAME` is a placeholder for names that users choose.
+fn add_keys(table: &str, keys: &mut BTreeSet<String>) {
+    for key in keys_of(table).unwrap_or_default() {
+        let key = if table.is_empty() { key } else { format!("{table}.{key}") };
+        let named = format!("{key}.NAME");
+        if keys_of(&key).is_some() {
+            add_keys(&key, keys);
+        } else if keys_of(&named).is_some() {
+            add_keys(&named, keys);
+        } else if takes_any_name(&key) {
+            keys.insert(named);
+        } else {
+            keys.insert(key);
+        }
+    }
+}
+
+/// Whether a key is a table of texts with names that users choose.
+fn takes_any_name(key: &str) -> bool {
+    let error = wrong_with(&format!("[{key}]\nNAME = \"text\""));
+    !error.contains("invalid type: map") && !error.contains("unknown variant")
+}
+
+#[test]
+fn the_documented_configuration_keys_are_those_that_there_are() {
+    let mut keys = BTreeSet::new();
+    add_keys("", &mut keys);
+    assert!(keys.contains("store.dynamodb.index.attribute") && keys.contains("plugins.NAME"), "{keys:#?}");
+    let documented = documented_keys();
+    let missing: Vec<_> = keys.difference(&documented).collect();
+    let unknown: Vec<_> = documented.difference(&keys).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "not documented: {missing:#?}; unknown: {unknown:#?}");
+}
+
+/// The first column of a document's tables, below a heading, up to the next one of the same level.
+fn first_column(text: &str, heading: &str) -> BTreeSet<String> {
+    let (_, section) = text.split_once(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("## {heading}"));
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let names = section.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()));
+    names.collect()
+}
+
+/// The first argument of each call of these macros.
+fn macro_arguments(source: &str, macros: &[&str]) -> BTreeSet<String> {
+    let calls = macros.iter().flat_map(|name| source.split(&format!("{name}!(\"")).skip(1));
+    calls.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+}
+
+#[test]
+fn the_documented_metrics_are_those_that_there_are() {
+    let documented = read("docs/metrics.md");
+    let macros = ["counter", "gauge", "histogram"];
+    for (heading, source) in
+        [("Prometheus", "host/cli/src/serve/metrics.rs"), ("CloudWatch", "host/lambda/src/metrics.rs")]
+    {
+        let metrics = macro_arguments(&read(source), &macros);
+        assert!(metrics.len() > 10, "{source}: {metrics:?}");
+        assert_eq!(first_column(&documented, heading), metrics, "{heading}");
+    }
+}
+
+#[test]
+fn every_stage_of_the_metrics_is_documented() {
+    let documented = read("docs/metrics.md");
+    let (_, list) = documented.split_once("The label `stage` is one of ").unwrap();
+    let list = list.split("\n\n").next().unwrap();
+    let stages: Vec<_> = list.split('`').skip(1).step_by(2).collect();
+    let expected = paceline_pipeline::summary::Stage::ALL.iter().map(|stage| stage.as_str());
+    assert_eq!(stages, expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_first_plugin_of_the_documents_is_the_example() {
+    let rust = code_blocks(&read("README.md"), "rust");
+    assert!(rust.contains(&read("examples/hello-scorer/src/lib.rs")), "{rust:#?}");
+    let manifest = read("examples/hello-scorer/Cargo.toml");
+    let toml = code_blocks(&read("docs/plugins.md"), "toml");
+    assert!(manifest.starts_with(&toml[0]), "{}", toml[0]);
+}

@@ -1,0 +1,231 @@
+//! The container images' recipe and the configuration in them fit each other and the repository. The images themselves
+//! are not built here: that takes a container engine.
+
+use paceline_testbed::require;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+use crate::dynamo::{Deployment, environment};
+use crate::support::{Fed, paceline};
+use paceline_config::Config;
+use paceline_testbed::dynamodb::endpoint;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A stage of the Dockerfile: its name, what it begins with, and its instructions.
+#[derive(Debug)]
+struct Stage {
+    name: String,
+    from: String,
+    instructions: Vec<(String, String)>,
+}
+
+impl Stage {
+    /// What its instructions of a sort say, in order.
+    fn all(&self, instruction: &str) -> impl Iterator<Item = &str> {
+        self.instructions.iter().filter(move |(name, _)| name == instruction).map(|(_, said)| said.as_str())
+    }
+}
+
+/// The stages, with the ARGs' defaults put in.
+fn stages() -> Vec<Stage> {
+    let text = read("examples/alleycat/Dockerfile");
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let whole = lines.join("\n").replace("\\\n", " ");
+    let mut arguments: Vec<(String, String)> = Vec::new();
+    let mut stages: Vec<Stage> = Vec::new();
+    for line in whole.lines().filter(|line| !line.trim().is_empty()) {
+        let (instruction, said) = line.trim().split_once(' ').unwrap();
+        let mut said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        if stages.is_empty() && instruction == "ARG" {
+            let (name, value) = said.split_once('=').unwrap();
+            arguments.push((format!("${{{name}}}"), value.to_owned()));
+        } else if instruction == "FROM" {
+            arguments.iter().for_each(|(name, value)| said = said.replace(name, value));
+            let (from, name) = said.split_once(" AS ").unwrap();
+            stages.push(Stage { name: name.to_owned(), from: from.to_owned(), instructions: Vec::new() });
+        } else {
+            stages.last_mut().unwrap().instructions.push((instruction.to_owned(), said));
+        }
+    }
+    stages
+}
+
+/// A stage and the stages that it is based on, the lowest first.
+fn image<'a>(stages: &'a [Stage], name: &str) -> Vec<&'a Stage> {
+    let stage = stages.iter().find(|stage| stage.name == name).unwrap_or_else(|| panic!("there is no stage {name}"));
+    let below = stages.iter().any(|other| other.name == stage.from).then(|| image(stages, &stage.from));
+    below.into_iter().flatten().chain([stage]).collect()
+}
+
+/// What the last instruction of a sort says in an image.
+fn last<'a>(image: &[&'a Stage], instruction: &str) -> &'a str {
+    let said = image.iter().rev().find_map(|stage| stage.all(instruction).last());
+    said.unwrap_or_else(|| panic!("there is no {instruction}"))
+}
+
+/// The words of an instruction in exec form, without which signals would end in a shell.
+fn exec(said: &str) -> Vec<String> {
+    serde_json::from_str(said).unwrap_or_else(|error| panic!("{said}: {error}"))
+}
+
+#[test]
+fn every_image_has_a_version_and_rust_is_the_pinned_one() {
+    let stages = stages();
+    let named = |name: &str| stages.iter().any(|stage| stage.name == name);
+    for stage in stages.iter().filter(|stage| !named(&stage.from)) {
+        let (_, tag) = stage.from.split_once(':').unwrap_or_else(|| panic!("{} has no tag", stage.from));
+        assert!(!tag.contains("latest") && !tag.contains('$'), "{}", stage.from);
+    }
+    let value = |file: &str, key: &str| {
+        let text = read(file);
+        text.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim_matches([' ', '=', '"']).to_owned()
+    };
+    let toolchain = value("rust-toolchain.toml", "channel");
+    assert_eq!(stages[0].from, format!("rust:{toolchain}-bookworm"));
+    let oldest = value("Cargo.toml", "rust-version");
+    assert!(toolchain == oldest || toolchain.starts_with(&format!("{oldest}.")), "{toolchain}, {oldest}");
+}
+
+#[test]
+fn what_is_copied_is_there() {
+    require!(Plugins, DynamoDbLocal);
+    let (stages, ignored) = (stages(), read("examples/alleycat/Dockerfile.dockerignore"));
+    let mut copied = 0;
+    for (at, stage) in stages.iter().enumerate() {
+        for said in stage.all("COPY") {
+            let words: Vec<&str> = said.split(' ').collect();
+            if let Some(from) = words[0].strip_prefix("--from=") {
+                assert!(stages[..at].iter().any(|stage| stage.name == from), "COPY {said}");
+                continue;
+            }
+            for source in &words[..words.len() - 1] {
+                assert!(root().join(source).exists(), "COPY {said}");
+                assert!(ignored.lines().all(|line| line != *source), "COPY {said}");
+                copied += 1;
+            }
+        }
+    }
+    assert!(copied >= 5, "{copied}");
+    // What is built has to be copied from where it is put.
+    let build = stages.iter().find(|stage| stage.name == "build").unwrap();
+    let built = build.all("RUN").last().unwrap();
+    for path in ["/out/paceline", "/out/plugins/$plugin.wasm"] {
+        assert!(built.contains(path), "{built}");
+    }
+}
+
+#[test]
+fn both_images_run_as_nobody_in_particular_and_can_be_stopped_and_asked() {
+    let stages = stages();
+    for name in ["run", "kcl"] {
+        let image = image(&stages, name);
+        let user = last(&image, "USER").split(':').next().unwrap();
+        assert!(user.parse::<u32>().is_ok_and(|user| user > 0), "{name} runs as {user}");
+        assert_eq!(last(&image, "STOPSIGNAL"), "SIGTERM");
+        assert_eq!(last(&image, "VOLUME"), "/var/lib/paceline");
+        let program = &exec(last(&image, "ENTRYPOINT"))[0];
+        let there = image.iter().flat_map(|stage| stage.all("COPY")).any(|said| said.ends_with(&format!(" {program}")));
+        assert!(there, "{name} has no {program}");
+        exec(last(&image, "CMD"));
+    }
+    let run = image(&stages, "run");
+    let config = Config::load(&root().join("examples/alleycat/kinesis.toml")).unwrap();
+    assert_eq!(last(&run, "EXPOSE"), config.serve.listen.unwrap().port().to_string());
+    let (_, health) = last(&run, "HEALTHCHECK").split_once(" CMD ").unwrap();
+    let (health, main) = (exec(health), exec(last(&run, "CMD")));
+    assert_eq!(health[..2], ["/usr/local/bin/paceline", "healthcheck"]);
+    assert_eq!(
+        (&health[2..], &main[..]),
+        (&main[1..], &["run", "--config", "/etc/paceline/kinesis.toml"].map(Into::into)[..])
+    );
+    assert_eq!(last(&image(&stages, "kcl"), "HEALTHCHECK"), "NONE");
+    let entrypoint = read("examples/alleycat/kcl-entrypoint");
+    for path in [health.last().unwrap(), "/usr/local/bin/paceline", "/opt/kcl", "/var/lib/paceline/daemon.properties"] {
+        assert!(entrypoint.contains(path), "{path}");
+    }
+}
+
+#[test]
+fn the_configuration_works_where_the_image_has_it() {
+    require!(Plugins, DynamoDbLocal);
+    let deployment = Deployment::new();
+    let workspace = |path: &str| deployment.workspace.path(path);
+    let stages = stages();
+    for said in image(&stages, "run").iter().flat_map(|stage| stage.all("COPY")) {
+        let words: Vec<&str> = said.split(' ').collect();
+        let to = words.last().unwrap().trim_start_matches('/');
+        let from = match words[..] {
+            ["--from=build", "/out/plugins", _] => paceline_testbed::plugins::folder(),
+            ["--from=build", ..] => continue,
+            [from, _] => root().join(from),
+            _ => panic!("COPY {said}"),
+        };
+        copy(&from, &workspace(to));
+    }
+    let file = workspace("etc/paceline/kinesis.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("\"/var/lib/paceline/registry\""));
+    std::fs::write(&file, text.replace("/var/lib/paceline", workspace("volume").to_str().unwrap())).unwrap();
+
+    let mut command = paceline(&["kcl", "--config", file.to_str().unwrap()]);
+    environment(&mut command, &endpoint());
+    command.env("PACELINE_TABLE", &deployment.table.table);
+    let mut process = Fed::start(command);
+    let mut answers = BufReader::new(process.child.stdout.take().unwrap());
+    process.feed(b"{\"action\":\"initialize\",\"shardId\":\"shardId-000000000000\"}\n");
+    let mut answer = String::new();
+    answers.read_line(&mut answer).unwrap();
+    assert_eq!(answer, "{\"action\":\"status\",\"responseFor\":\"initialize\"}\n");
+    assert_eq!(process.finish(), "");
+    for class in 1..=6 {
+        let kept = workspace(&format!("volume/registry/rulebooks/{class}/1.toml"));
+        assert!(kept.exists(), "{}", kept.display());
+    }
+}
+
+/// Copies a file, or a folder with what is in it.
+fn copy(from: &Path, to: &Path) {
+    if from.is_dir() {
+        for entry in std::fs::read_dir(from).unwrap() {
+            let name = entry.unwrap().file_name();
+            copy(&from.join(&name), &to.join(&name));
+        }
+    } else {
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(from, to).unwrap();
+    }
+}
+
+#[test]
+fn what_is_commented_out_are_keys_that_there_are() {
+    let text = read("examples/alleycat/kinesis.toml");
+    let key = |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) || line.starts_with('[');
+    let mut keys = 0;
+    let uncommented = text.lines().map(|line| match line.strip_prefix("# ").filter(key) {
+        Some(setting) => {
+            keys += 1;
+            format!("{setting}\n")
+        }
+        None => format!("{line}\n"),
+    });
+    let workspace = crate::support::Workspace::new(crate::support::DedupMode::Ordinal);
+    workspace.write("kinesis.toml", uncommented.collect::<String>());
+    let config = Config::load(&workspace.path("kinesis.toml")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(keys, 36);
+    // Those that have a default show it.
+    let plain = Config::load(&root().join("examples/alleycat/kinesis.toml")).unwrap();
+    let kinesis = |config: Config| {
+        let kinesis = config.source.unwrap().kinesis.unwrap();
+        (paceline_aws::kinesis::KinesisConfig { region: None, ..kinesis }, config.batch, config.limits, config.retry)
+    };
+    let (ours, theirs) = (kinesis(config), kinesis(plain));
+    assert_eq!((ours.0, ours.1, ours.3), (theirs.0, theirs.1, theirs.3));
+    assert_eq!(format!("{:?}", ours.2), format!("{:?}", theirs.2));
+}

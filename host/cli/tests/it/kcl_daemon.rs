@@ -1,0 +1,362 @@
+//! Amazon's own MultiLangDaemon with `paceline kcl` as its record processor, on kinesis-local and DynamoDB Local. It
+//! takes minutes, most of which the daemon spends starting: `make test-kcl` runs it, `make test` does not.
+
+use paceline_testbed::require;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use crate::dynamo::{Deployment, Outcome, environment, on_one_machine};
+use crate::support::simulate;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
+use paceline_testbed::kinesis::TestStream;
+use paceline_testbed::{dynamodb, kinesis::endpoint};
+use tokio::runtime::Runtime;
+
+/// How long a daemon may take to start, and to process the records: many times what it needs.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Between two looks at a table. There is no event to wait for: the daemons' processes are not ours.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+
+/// The folder of the KCL's jars.
+fn jars() -> PathBuf {
+    let folder = std::env::var_os("PACELINE_TEST_KCL");
+    PathBuf::from(folder.expect("PACELINE_TEST_KCL does not say where the KCL's jars are: run `make test-kcl`"))
+}
+
+/// A daemon, started as the container image `kcl` starts it.
+struct Daemon {
+    name: &'static str,
+    java: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    fn start(deployment: &Deployment, name: &'static str) -> Self {
+        let entrypoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/alleycat/kcl-entrypoint");
+        let log = deployment.workspace.path(&format!("{name}.log"));
+        let file = File::create(&log).unwrap();
+        // It ends with this thread, whatever ends that.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(entrypoint.canonicalize().unwrap());
+        let worker = format!("workerId={name}");
+        for setting in [
+            worker.as_str(),
+            "failoverTimeMillis=5000",
+            "shardSyncIntervalMillis=2000",
+            "parentShardPollIntervalMillis=1000",
+            "metricsLevel=NONE",
+            "disableWorkerMetrics=true",
+        ] {
+            command.args(["--set", setting]);
+        }
+        environment(&mut command, &dynamodb::endpoint());
+        command
+            .env("PACELINE", env!("CARGO_BIN_EXE_paceline"))
+            .env("PACELINE_CONFIG", deployment.workspace.path("paceline.toml"))
+            .env("PACELINE_KCL", jars())
+            .env("PACELINE_PROPERTIES", deployment.workspace.path(&format!("{name}.properties")))
+            .env("JAVA_OPTIONS", "-Xmx256m -XX:TieredStopAtLevel=1 -Daws.cborEnabled=false")
+            .env("AWS_CBOR_DISABLE", "1")
+            .env_remove("RUST_BACKTRACE")
+            // A separate process group: the daemon and its shards' processes.
+            .process_group(0)
+            .stdin(std::process::Stdio::null())
+            .stdout(file.try_clone().unwrap())
+            .stderr(file);
+        Self { name, java: command.spawn().unwrap(), log }
+    }
+
+    /// Sends a signal to the daemon alone, or to its group.
+    fn signal(&self, signal: &str, group: bool) {
+        let id = self.java.id();
+        let to = if group { format!("-{id}") } else { id.to_string() };
+        assert!(Command::new("kill").args([signal, "--", &to]).status().unwrap().success());
+    }
+
+    /// Ends it and its children at once, as a power cut does.
+    fn kill(mut self) {
+        self.signal("-KILL", true);
+        self.java.wait().unwrap();
+    }
+
+    /// Has it give its leases up, and waits for its end.
+    fn stop(mut self) -> String {
+        self.signal("-TERM", false);
+        self.java.wait().unwrap();
+        self.said()
+    }
+
+    fn said(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    /// Demands that it still runs.
+    fn must_run(&mut self) {
+        let ended = self.java.try_wait().unwrap();
+        assert!(ended.is_none(), "{} ended with {ended:?}: {}", self.name, end_of(&self.said()));
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if self.java.try_wait().is_ok_and(|ended| ended.is_none()) {
+            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", self.java.id())]).status();
+            let _ = self.java.wait();
+        }
+    }
+}
+
+fn end_of(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let lines = lines[lines.len().saturating_sub(40)..].iter().map(|line| line.chars().take(300).collect());
+    lines.collect::<Vec<String>>().join("\n")
+}
+
+/// How many messages of records a daemon has had answered, by its log.
+fn messages_in(log: &Path) -> usize {
+    let said = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
+    said.matches("from subprocess while waiting for processRecords").count()
+}
+
+/// Who owns which shard, by the daemons' lease table; those that are done are left out.
+fn owners(runtime: &Runtime, client: &Client, application: &str) -> BTreeMap<String, String> {
+    let Ok(scan) = runtime.block_on(client.scan().table_name(application).send()) else { return BTreeMap::new() };
+    let text = |value: Option<&AttributeValue>| value.and_then(|value| value.as_s().ok()).cloned();
+    let lease = |item: &std::collections::HashMap<String, AttributeValue>| {
+        text(item.get("checkpoint")).filter(|checkpoint| checkpoint != "SHARD_END")?;
+        Some((text(item.get("leaseKey"))?, text(item.get("leaseOwner"))?))
+    };
+    scan.items().iter().filter_map(lease).collect()
+}
+
+/// Polls a condition until it holds. Both daemons must stay alive.
+fn until<T>(what: &str, daemons: &mut [&mut Daemon], mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = match look() {
+            Ok(found) => return found,
+            Err(found) => found,
+        };
+        for daemon in daemons.iter_mut() {
+            daemon.must_run();
+        }
+        if Instant::now() > deadline {
+            let said: Vec<_> = daemons.iter().map(|daemon| end_of(&daemon.said())).collect();
+            panic!("{what} does not come: {found}; the daemons say:\n{}", said.join("\n---\n"));
+        }
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+#[test]
+fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
+    let runtime = Runtime::new().unwrap();
+    let deployment = Deployment::new();
+    let stream = runtime.block_on(TestStream::new("races", 4));
+    let (dynamodb, kinesis) = (dynamodb::endpoint(), endpoint());
+    deployment.configure_with(
+        &format!("endpoint = {dynamodb:?}"),
+        &format!("stream = {:?}\nregion = \"us-east-1\"\nendpoint = {kinesis:?}\nidle-ms = 200", stream.name()),
+        "[batch]\nmax-records = 100\n",
+    );
+    let application = format!("paceline-{}", stream.name());
+    let client = dynamodb::client(&dynamodb);
+
+    let messages = simulate("--racers 100 --seconds 60 --class 3 --race 131 --seed 7 --errors 2 --duplicates 2");
+    let expected = on_one_machine(&messages);
+    let mut keys = fastrand::Rng::with_seed(7);
+    let mut put = |messages: &[Vec<u8>]| {
+        let keyed = messages.iter().map(|message| (keys.u32(..).to_string(), message.clone()));
+        runtime.block_on(stream.put(keyed.collect::<Vec<_>>()));
+    };
+    let thirds: Vec<&[Vec<u8>]> = messages.chunks(messages.len().div_ceil(3)).collect();
+
+    let mut first = Daemon::start(&deployment, "first");
+    let mut second = Daemon::start(&deployment, "second");
+    put(thirds[0]);
+    let owners = || owners(&runtime, &client, &application);
+    until("a share for each worker", &mut [&mut first, &mut second], || {
+        let owners = owners();
+        let workers: BTreeSet<&str> = owners.values().map(String::as_str).collect();
+        if workers.len() == 2 { Ok(()) } else { Err(format!("{owners:?}")) }
+    });
+    // One worker hands out the leases. Were it the one to go, the other would wait minutes for its workspace, and then do the
+    // same.
+    let leads = first.said().contains("Worker : first is the current leader");
+    let (mut stays, mut goes) = if leads { (first, second) } else { (second, first) };
+    let (log_of_one, log_of_other) = (goes.log.clone(), stays.log.clone());
+    until("records for each worker", &mut [&mut stays, &mut goes], || {
+        let messages = [messages_in(&log_of_one), messages_in(&log_of_other)];
+        if messages.iter().all(|count| *count > 0) { Ok(()) } else { Err(format!("{messages:?}")) }
+    });
+
+    // Half of the race is under way when the stream changes, and one of the workers is gone in the middle of it.
+    let before = messages_in(&log_of_one);
+    let shards: Vec<String> = runtime.block_on(stream.open_shards()).into_iter().map(|shard| shard.shard_id).collect();
+    runtime.block_on(stream.split(&shards[0]));
+    put(thirds[1]);
+    runtime.block_on(stream.merge(&shards[2], &shards[3]));
+    until("the race's middle", &mut [&mut stays, &mut goes], || {
+        let (now, found) = (messages_in(&log_of_one), deployment.outcome().tallied());
+        let far = now > before + 2 && found > expected.tallied() * 4 / 10;
+        if far { Ok(()) } else { Err(format!("{before} to {now} messages, {found:?} of {:?}", expected.tallied())) }
+    });
+    let (owned, name) = (owners(), goes.name);
+    goes.kill();
+    put(thirds[2]);
+    until("the race's end", &mut [&mut stays], || {
+        let found: Outcome = deployment.outcome();
+        if found.reaches(&expected) {
+            Ok(())
+        } else {
+            Err(format!("{:?} of {:?}", found.tallied(), expected.tallied()))
+        }
+    });
+    let said_by_other = stays.stop();
+    deployment.outcome().must_be(&expected, "the daemon");
+
+    // It went as the test says: who went had shards, and who stayed saw them end and gave its own up at last.
+    assert!(owned.values().any(|owner| owner == name), "{owned:?}");
+    for words in ["all of the shard is done", "the daemon is about to give the shard up"] {
+        assert!(said_by_other.contains(words), "{words}: {}", end_of(&said_by_other));
+    }
+    assert!(!said_by_other.contains("panicked"), "{}", end_of(&said_by_other));
+}
+
+#[test]
+fn a_process_that_fails_ends_the_daemon_and_its_log_says_why() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
+    let runtime = Runtime::new().unwrap();
+    // The daemon creates its own tables; paceline's do not exist.
+    let deployment = Deployment::without_tables();
+    let stream = runtime.block_on(TestStream::new("races", 1));
+    let (dynamodb, kinesis) = (dynamodb::endpoint(), endpoint());
+    deployment.configure_with(
+        &format!("endpoint = {dynamodb:?}"),
+        &format!("stream = {:?}\nregion = \"us-east-1\"\nendpoint = {kinesis:?}\nstop-ms = 2000", stream.name()),
+        "",
+    );
+    let mut daemon = Daemon::start(&deployment, "only");
+    let messages = simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 8");
+    runtime.block_on(stream.put(messages.into_iter().map(|message| ("key", message))));
+    let ended = until("the daemon's end", &mut [], || {
+        let ended = daemon.java.try_wait().unwrap();
+        ended.ok_or_else(|| end_of(&daemon.said()))
+    });
+    let said = daemon.said();
+    assert_eq!(ended.code(), Some(1), "{}", end_of(&said));
+    let reason = format!("paceline: {}/shardId-000000000000: ", stream.name());
+    let line = said.lines().find(|line| line.contains(&reason)).unwrap_or_else(|| panic!("{}", end_of(&said)));
+    assert!(line.contains(&deployment.table.table), "{line}");
+}
+
+/// What the daemon itself makes of properties files: each key has a setter, and what some of the values come to. Of no
+/// file, all keys that have a setter.
+const CHECK: &str = r#"
+import java.io.FileReader;
+import java.util.Arrays;
+import java.util.Properties;
+import software.amazon.kinesis.multilang.config.*;
+
+public class Check {
+    public static void main(String[] files) throws Exception {
+        var setters = Arrays.stream(MultiLangDaemonConfiguration.class.getMethods())
+            .filter(method -> method.getName().startsWith("set") && method.getParameterCount() == 1)
+            .map(method -> method.getName().substring(3, 4).toLowerCase() + method.getName().substring(4)).toList();
+        if (files.length == 0) setters.forEach(System.out::println);
+        for (String file : files) {
+            Properties properties = new Properties();
+            properties.load(new FileReader(file));
+            for (String name : properties.stringPropertyNames()) {
+                String key = name.substring(0, 1).toLowerCase() + name.substring(1);
+                var own = key.equals("executableName") || key.equals("processingLanguage");
+                if (!own && !key.contains(".") && !setters.contains(key)) System.out.println("unknown: " + name);
+            }
+            var found = new KinesisClientLibConfigurator().getConfiguration(properties);
+            System.out.println(properties.getProperty("executableName"));
+            System.out.println(found.getStreamName() + " " + found.getApplicationName());
+            System.out.println(found.getInitialPositionInStreamExtended());
+            System.out.println(found.getRetrievalMode() + " " + found.getFanoutConfig().getConsumerName());
+            System.out.println(found.getMaxRecords() + " " + found.getIdleTimeBetweenReadsInMillis());
+            System.out.println(found.getShutdownGraceMillis() + " " + found.getFailoverTimeMillis());
+            System.out.println(found.getKinesisClient().get("region") + " " + found.getDynamoDbClient().get("region"));
+        }
+    }
+}
+"#;
+
+/// What the check says of these files.
+fn check(deployment: &Deployment, files: &[&Path]) -> Vec<String> {
+    deployment.workspace.write("Check.java", CHECK);
+    let mut java = Command::new("java");
+    java.arg("-cp").arg(format!("{}/*", jars().display())).arg(deployment.workspace.path("Check.java"));
+    let said = crate::support::succeed(java.args(files));
+    // The daemon's log goes there, too.
+    said.lines().filter(|line| !line.contains(" INFO ")).map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn the_daemon_reads_its_properties_as_they_are_meant() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
+    let deployment = Deployment::without_tables();
+    let write = |name: &str, kinesis: &str, arguments: &[&str]| {
+        deployment.configure(kinesis, "");
+        let file = deployment.workspace.path(name);
+        deployment.workspace.ok(&[&["kcl", "--write-properties", file.to_str().unwrap()], arguments].concat());
+        file
+    };
+    let poll = write("poll", "stream = \"alleycat\"\nregion = \"us-east-1\"\nidle-ms = 100", &[]);
+    let fan_out = write(
+        "fan-out",
+        "stream = \"arn:aws:kinesis:eu-west-1:123456789012:stream/alleycat\"\nregion = \"eu-west-1\"\n\
+         start = \"2021-05-05T18:51:00Z\"\nconsumer = \"fan-out\"\nstop-ms = 5000",
+        &["--application", "Zürich", "--set", "failoverTimeMillis=5000"],
+    );
+    let executable = |deployment: &Deployment| {
+        format!(
+            "{} kcl --config {}",
+            env!("CARGO_BIN_EXE_paceline"),
+            deployment.workspace.path("paceline.toml").display()
+        )
+    };
+    let expected = [
+        &executable(&deployment),
+        "alleycat paceline-alleycat",
+        "InitialPositionInStreamExtended(position=TRIM_HORIZON, timestamp=null)",
+        "POLLING null",
+        "10000 200",
+        "20000 10000",
+        "us-east-1 us-east-1",
+        &executable(&deployment),
+        "alleycat Zürich",
+        "InitialPositionInStreamExtended(position=AT_TIMESTAMP, timestamp=Wed May 05 18:51:00 UTC 2021)",
+        "FANOUT paceline",
+        "0 0",
+        "5000 5000",
+        "eu-west-1 us-east-1",
+    ];
+    assert_eq!(check(&deployment, &[&poll, &fan_out]), expected);
+}
+
+#[test]
+fn every_setting_of_the_daemons_can_be_set() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
+    let deployment = Deployment::without_tables();
+    let keys = check(&deployment, &[]);
+    assert!(keys.len() > 70, "{keys:?}");
+    for key in keys.iter().filter(|key| *key != "shardPrioritization") {
+        let file = deployment.workspace.path("properties");
+        let set = format!("{key}=1");
+        deployment.workspace.ok(&["kcl", "--write-properties", file.to_str().unwrap(), "--set", &set]);
+        // The first letter of a key may be large.
+        let text = std::fs::read_to_string(file).unwrap().to_lowercase();
+        assert!(text.contains(&format!("\n{} = 1\n", key.to_lowercase())), "{key}");
+    }
+}

@@ -1,0 +1,134 @@
+//! An author writes a rule, builds it, checks it, and runs a race with it.
+
+use paceline_testbed::require;
+use std::path::Path;
+
+use crate::support::{DedupMode, Workspace, fail, joined, paceline, simulate, succeed};
+
+fn check(name: &str) -> std::process::Command {
+    let mut command = paceline(&["plugin", "check"]);
+    command.arg(paceline_testbed::plugins::file(name));
+    command
+}
+
+#[test]
+fn check_describes_a_plugin() {
+    require!(Plugins);
+    let said = succeed(&mut check("last-output"));
+    for fact in ["role     aggregator", "reads    /second (integer)", "writes   finished (boolean)", "imports  nothing"]
+    {
+        assert!(said.contains(fact), "{fact}: {said}");
+    }
+    let said = succeed(&mut check("telemetry"));
+    assert!(said.contains("imports  paceline:plugin/settings@0.1.0"), "{said}");
+}
+
+#[test]
+fn check_reports_why_a_plugin_would_be_refused() {
+    require!(Plugins);
+    let said = fail(&mut check("evil-wasi"));
+    assert!(said.contains("it imports `wasi:cli/environment@0.2.0`"), "{said}");
+    let said = fail(&mut check("evil-scorer"));
+    assert!(said.contains("setting `deed` is missing"), "{said}");
+    let said = succeed(check("evil-scorer").args(["--setting", "deed=remember"]));
+    assert!(said.contains("role     scorer"), "{said}");
+    let said = fail(paceline(&["plugin", "check"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")));
+    assert!(said.contains("this is not WebAssembly"), "{said}");
+}
+
+#[test]
+fn a_rule_of_ten_lines_is_built_checked_and_raced_with() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/sdk").canonicalize().unwrap();
+    std::fs::create_dir_all(workspace.path("my-rule/src")).unwrap();
+    workspace.write(
+        "my-rule/Cargo.toml",
+        format!(
+            "[package]\nname = \"my-rule\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"cdylib\"]\n\n\
+             [dependencies]\npaceline-plugin = {{ path = {sdk:?} }}\n\n[workspace]\n"
+        ),
+    );
+    // The versions that this checkout was tested with.
+    std::fs::copy(sdk.join("../../Cargo.lock"), workspace.path("my-rule/Cargo.lock")).unwrap();
+    workspace.write(
+        "my-rule/src/lib.rs",
+        r#"
+use paceline_plugin::{Fields, scorer};
+
+#[derive(Fields)]
+struct Effort {
+    cadence: f64,
+    #[field(path = "/bike/resistance", default = 50.0)]
+    resistance: f64,
+}
+
+fn power(row: Effort) -> f64 {
+    row.cadence * row.resistance
+}
+
+scorer!(power);
+"#,
+    );
+    // What the plugins of this checkout have built already need not be built again.
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    let mut build = paceline(&["plugin", "build"]);
+    build.env("CARGO_TARGET_DIR", target.canonicalize().unwrap());
+    let built = succeed(build.arg(workspace.path("my-rule")).arg("--out").arg(workspace.path("")));
+    assert!(built.contains("my-rule.wasm"), "{built}");
+    let said = succeed(paceline(&["plugin", "check"]).arg(workspace.path("my-rule.wasm")));
+    assert!(said.contains("reads    /bike/resistance (number, default 50)"), "{said}");
+
+    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
+    workspace.write("paceline.toml", config.replace("[plugins]\n", "[plugins]\nmy-rule = \"my-rule.wasm\"\n"));
+    let book = crate::support::rulebook(3, 1, DedupMode::Ordinal);
+    workspace.write("rulebooks/class-3.toml", book.replace("\"output\"", "\"my-rule\""));
+    let lines = simulate("--racers 1 --seconds 1 --class 3 --race 131 --seed 1");
+    workspace.write("messages.ndjson", joined(&lines));
+    workspace.run();
+    let message: serde_json::Value = serde_json::from_slice(&lines[0]).unwrap();
+    let output = message["cadence"].as_f64().unwrap() * 50.0;
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"])[0]["output"], output);
+}
+
+#[test]
+fn a_folder_without_a_package_is_not_built() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let error = fail(paceline(&["plugin", "build"]).arg(workspace.path("rulebooks")));
+    assert!(error.contains("there is no Cargo.toml"), "{error}");
+}
+
+/// `examples/hello-scorer` in a folder of the workspace, so that building it leaves the checkout as it is.
+fn hello_scorer(workspace: &Workspace) -> std::path::PathBuf {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let (from, to) = (checkout.join("examples/hello-scorer"), workspace.path("hello-scorer"));
+    for file in ["src/lib.rs", "tests/output.rs"] {
+        std::fs::create_dir_all(to.join(file).parent().unwrap()).unwrap();
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    }
+    let manifest = std::fs::read_to_string(from.join("Cargo.toml")).unwrap();
+    let sdk = checkout.join("plugins/sdk").display().to_string();
+    std::fs::write(to.join("Cargo.toml"), manifest.replace("../../plugins/sdk", &sdk)).unwrap();
+    std::fs::copy(checkout.join("Cargo.lock"), to.join("Cargo.lock")).unwrap();
+    to
+}
+
+#[test]
+fn the_example_of_a_plugin_is_tested_built_and_checked() {
+    require!(Plugins, WasmTarget);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let folder = hello_scorer(&workspace);
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").canonicalize().unwrap();
+    let mut test = std::process::Command::new("cargo");
+    test.args(["test", "--quiet", "--manifest-path"]).arg(folder.join("Cargo.toml"));
+    succeed(test.env("CARGO_TARGET_DIR", target.join("hello-scorer")));
+    let component = workspace.path("hello-scorer.wasm");
+    let mut build = paceline(&["plugin", "build"]);
+    build.env("CARGO_TARGET_DIR", &target).arg(&folder).arg("--out").arg(&component);
+    succeed(&mut build);
+    let said = succeed(paceline(&["plugin", "check"]).arg(&component));
+    for fact in ["role     scorer", "reads    /cadence (number)", "reads    /resistance (number)"] {
+        assert!(said.contains(fact), "{fact}: {said}");
+    }
+}

@@ -1,0 +1,369 @@
+//! `paceline simulate --stream`: every message of a race is in the stream, whatever the stream does.
+
+use paceline_testbed::require;
+use std::collections::{BTreeMap, HashMap};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::fake_kinesis::{Act, FakeKinesis};
+use crate::support::{block_on, fail, lines, paceline, simulate, succeed};
+use paceline_aws::kinesis::{KinesisConfig, Producer, ProducerConfig, Stream, StreamErrorKind};
+use paceline_aws::kpl::unpack;
+use paceline_pipeline::model::Batch;
+use paceline_simulator::{Keys, PartitionKey, Race};
+use paceline_testbed::kinesis::{TestStream, endpoint, hashes};
+use serde_json::Value;
+
+/// A record as somebody who reads the stream sees it: partition key and data.
+type Seen = (String, Vec<u8>);
+
+/// The command that puts a race into a stream.
+fn command(race: &str, stream: &str, endpoint: &str, more: &str) -> Command {
+    let mut command = paceline(&["simulate", "--stream", stream, "--endpoint", endpoint, "--json"]);
+    command.args(race.split(' ')).args(more.split_whitespace());
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
+/// Puts a race into a stream; the summary.
+fn put(race: &str, stream: &TestStream, more: &str) -> Value {
+    serde_json::from_str(&succeed(&mut command(race, stream.name(), &endpoint(), more))).unwrap()
+}
+
+/// The messages of a race with their keys.
+fn expected(race: &str, key: PartitionKey, seed: u32) -> Vec<Seen> {
+    let mut keys =
+        Keys::new(&Race { racers: 1, seconds: 1, class: 1, race: 1, seed, key, errors: 0.0, duplicates: 0.0 });
+    simulate(race).into_iter().map(|line| (keys.next(&line), line)).collect()
+}
+
+/// The records of each shard in order, aggregates taken apart, and how many of those belong to another shard.
+async fn read(stream: &TestStream) -> (Vec<Vec<Seen>>, usize) {
+    let (mut shards, mut elsewhere) = (Vec::new(), 0);
+    for shard in stream.shards().await {
+        let mut batch = Batch::new("test".into());
+        for (at, record) in (0u64..).zip(stream.read(shard.shard_id()).await) {
+            batch.push(record.data().as_ref(), at.into());
+            let key = batch.push_bytes(record.partition_key().unwrap().as_bytes());
+            batch.records.last_mut().unwrap().partition_key = Some(key);
+        }
+        elsewhere += unpack(&mut batch, Some(hashes(&shard)));
+        assert!(batch.undecodable.is_empty());
+        let seen = |record: &paceline_pipeline::model::Record| {
+            let key = batch.slice(record.partition_key.unwrap()).to_vec();
+            (String::from_utf8(key).unwrap(), batch.slice(record.payload).to_vec())
+        };
+        shards.push(batch.records.iter().map(seen).collect());
+    }
+    (shards, elsewhere)
+}
+
+fn sorted(records: impl IntoIterator<Item = Seen>) -> Vec<Seen> {
+    let mut records: Vec<_> = records.into_iter().collect();
+    records.sort();
+    records
+}
+
+/// The data of each key, in order.
+fn by_key(records: impl IntoIterator<Item = Seen>) -> BTreeMap<String, Vec<Vec<u8>>> {
+    let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    records.into_iter().for_each(|(key, data)| keys.entry(key).or_default().push(data));
+    keys
+}
+
+/// How many copies there are beyond what was expected, of which each must be there.
+fn copies(seen: impl IntoIterator<Item = Seen>, expected: &[Seen]) -> usize {
+    let mut times: HashMap<Seen, i64> = HashMap::new();
+    seen.into_iter().for_each(|record| *times.entry(record).or_default() += 1);
+    for record in expected {
+        *times.get_mut(record).unwrap_or_else(|| panic!("{record:?} is lost")) -= 1;
+    }
+    assert!(times.values().all(|left| *left >= 0), "a record is there less often than it was put");
+    times.values().sum::<i64>() as usize
+}
+
+#[test]
+fn every_message_of_a_race_is_in_the_stream_once_and_a_racers_are_in_order() {
+    require!(KinesisLocal);
+    let race = "--racers 40 --seconds 25 --class 3 --race 131 --seed 5 --errors 3 --duplicates 3";
+    let expected = expected(race, PartitionKey::Racer, 5);
+    block_on(async {
+        let stream = TestStream::new("put", 4).await;
+        let summary = put(race, &stream, "");
+        assert_eq!((&summary["messages"], &summary["streamRecords"]), (&expected.len().into(), &expected.len().into()));
+        for none in ["throttled", "retried", "retriedAmbiguous", "resentByResharding"] {
+            assert_eq!(summary[none], 0, "{summary}");
+        }
+        let (shards, _) = read(&stream).await;
+        assert!(shards.iter().all(|shard| !shard.is_empty()));
+        // Each key's messages are in one shard, and exactly those that were put, in their order.
+        assert_eq!(by_key(shards.concat()), by_key(expected));
+    });
+}
+
+#[test]
+fn random_keys_are_the_seeds_and_spread_over_the_shards() {
+    require!(KinesisLocal);
+    let race = "--racers 40 --seconds 25 --class 3 --race 131 --seed 6 --key random";
+    let expected = expected(race, PartitionKey::Random, 6);
+    block_on(async {
+        let stream = TestStream::new("put-random", 3).await;
+        assert_eq!(put(race, &stream, "")["messages"], expected.len());
+        let (shards, _) = read(&stream).await;
+        assert!(shards.iter().all(|shard| shard.len() > 200));
+        assert_eq!(sorted(shards.concat()), sorted(expected));
+    });
+}
+
+#[test]
+fn every_user_record_of_an_aggregate_lands_in_the_shard_that_owns_its_hash() {
+    require!(KinesisLocal);
+    for (key, name) in [(PartitionKey::Racer, "racer"), (PartitionKey::Random, "random")] {
+        let race =
+            format!("--racers 200 --seconds 30 --class 3 --race 131 --seed 7 --errors 1 --duplicates 1 --key {name}");
+        let expected = expected(&race, key, 7);
+        block_on(async {
+            let stream = TestStream::new("put-aggregates", 4).await;
+            let summary = put(&race, &stream, "--aggregate");
+            assert_eq!(summary["messages"], expected.len());
+            // 51,200 bytes are some 300 messages.
+            assert!(summary["streamRecords"].as_u64().unwrap() < 60, "{summary}");
+            let (shards, elsewhere) = read(&stream).await;
+            assert_eq!(elsewhere, 0);
+            if key == PartitionKey::Racer {
+                assert_eq!(by_key(shards.concat()), by_key(expected));
+            } else {
+                assert_eq!(sorted(shards.concat()), sorted(expected));
+            }
+        });
+    }
+}
+
+/// Waits until a shard has records. There is no event for that.
+async fn until_it_has_records(stream: &TestStream, shard: &str) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while stream.read(shard).await.is_empty() {
+        assert!(Instant::now() < deadline, "nothing comes into {shard}");
+    }
+}
+
+#[test]
+fn splits_and_merges_in_the_middle_of_an_aggregated_race_lose_nothing() {
+    require!(KinesisLocal);
+    let race = "--racers 100 --seconds 80 --class 3 --race 131 --seed 8";
+    let expected = expected(race, PartitionKey::Racer, 8);
+    block_on(async {
+        let stream = TestStream::new("put-resharded", 1).await;
+        let mut command = command(race, stream.name(), &endpoint(), "--aggregate --speed 10x");
+        let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let first = stream.shards().await[0].shard_id().to_owned();
+        until_it_has_records(&stream, &first).await;
+        let [low, high] = stream.split(&first).await;
+        until_it_has_records(&stream, &low).await;
+        let merged = stream.merge(&low, &high).await;
+        until_it_has_records(&stream, &merged).await;
+        let [.., high] = stream.split(&merged).await;
+        until_it_has_records(&stream, &high).await;
+
+        let Output { status, stdout, stderr } = running.wait_with_output().unwrap();
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        let summary: Value = serde_json::from_slice(&stdout).unwrap();
+        let (shards, elsewhere) = read(&stream).await;
+        let resent = summary["resentByResharding"].as_u64().unwrap();
+        assert_eq!(summary["messages"], expected.len());
+        assert_eq!(summary["retriedAmbiguous"], 0);
+        // A split makes aggregates stray: they land in one child with what belongs to the other.
+        assert!(resent > 0 && elsewhere > 0, "{summary}, {elsewhere} elsewhere");
+        // What was sent again is there twice, but for what was dropped as foreign the first time.
+        assert_eq!(copies(shards.concat(), &expected) + elsewhere, resent as usize);
+        // A racer's messages are in order, copies aside. Parents come before their children here.
+        for (key, seen) in by_key(shards.concat()) {
+            let mut first: Vec<Vec<u8>> = Vec::new();
+            seen.into_iter().for_each(|data| {
+                if !first.contains(&data) {
+                    first.push(data);
+                }
+            });
+            assert_eq!(first, by_key(expected.clone())[&key], "{key}");
+        }
+    });
+}
+
+#[test]
+fn throttled_failed_and_cut_off_requests_lose_nothing_and_keep_a_racers_order() {
+    let race = "--racers 20 --seconds 20 --class 3 --race 131 --seed 9";
+    let expected = expected(race, PartitionKey::Racer, 9);
+    let kinesis = FakeKinesis::start(
+        |_| "ACTIVE",
+        |nth| match nth % 10 {
+            0 => Act::ThrottleEach(3),
+            2 => Act::CutAfter,
+            4 => Act::Refuse(500, "InternalFailure"),
+            6 => Act::Refuse(400, "ProvisionedThroughputExceededException"),
+            8 => Act::CutBefore,
+            _ => Act::Take,
+        },
+    );
+    let summary: Value = serde_json::from_str(&succeed(&mut command(race, "fake", &kinesis.endpoint, ""))).unwrap();
+    let seen = kinesis.seen();
+    assert_eq!(summary["messages"], expected.len());
+    assert_eq!(summary["requests"], seen.puts);
+    // Whole requests that were throttled count as well.
+    assert!(summary["throttled"].as_u64().unwrap() > seen.throttled && seen.throttled > 0, "{summary}");
+    // There are copies of just what was taken without an answer.
+    assert_eq!(copies(seen.taken.clone(), &expected), seen.taken_unheard);
+    assert!(summary["retriedAmbiguous"].as_u64().unwrap() as usize >= seen.taken_unheard && seen.taken_unheard > 0);
+    let expected = by_key(expected);
+    for (key, mut data) in by_key(seen.taken.clone()) {
+        // What was taken without an answer comes again before what is newer.
+        data.dedup();
+        assert_eq!(data, expected[&key], "{key}");
+    }
+}
+
+#[test]
+fn what_ends_it_is_told_with_how_many_messages_were_not_accepted() {
+    let race = "--racers 20 --seconds 20 --class 3 --race 131 --seed 9";
+    for (code, says) in [
+        ("AccessDeniedException", "PutRecords and ListShards"),
+        ("KMSDisabledException", "the key that the stream is encrypted with"),
+        ("ResourceNotFoundException", "finds nothing"),
+    ] {
+        let script: fn(usize) -> Act = match code {
+            "AccessDeniedException" => {
+                |nth| if nth < 3 { Act::Take } else { Act::Refuse(400, "AccessDeniedException") }
+            }
+            "KMSDisabledException" => |nth| if nth < 3 { Act::Take } else { Act::Refuse(400, "KMSDisabledException") },
+            _ => |nth| if nth < 3 { Act::Take } else { Act::Refuse(400, "ResourceNotFoundException") },
+        };
+        let kinesis = FakeKinesis::start(|_| "ACTIVE", script);
+        let output = command(race, "fake", &kinesis.endpoint, "").output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(says) && error.contains("`fake`"), "{error}");
+        assert!(error.contains("of the records that were put, ") && error.contains("not known to be in"), "{error}");
+        let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(summary["messages"], kinesis.seen().taken.len());
+        assert!(kinesis.seen().taken.len() < 400);
+    }
+}
+
+#[test]
+fn a_stream_that_takes_nothing_for_so_long_is_given_up() {
+    let race = "--racers 5 --seconds 2 --class 3 --race 131 --seed 9";
+    let kinesis = FakeKinesis::start(|_| "ACTIVE", |_| Act::ThrottleEach(1));
+    let error = fail(&mut command(race, "fake", &kinesis.endpoint, "--give-up-after 1"));
+    assert!(error.contains("no records were accepted for 1 s") && error.contains("Rate exceeded for shard"), "{error}");
+    assert!(error.contains("10 are not known to be in the stream"), "{error}");
+}
+
+#[test]
+fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is_not() {
+    let race = "--racers 5 --seconds 2 --class 3 --race 131 --seed 9";
+    let kinesis = FakeKinesis::start(|nth| if nth < 2 { "CREATING" } else { "ACTIVE" }, |_| Act::Take);
+    let Output { status, stderr, .. } = command(race, "fake", &kinesis.endpoint, "").output().unwrap();
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(status.success() && said.contains("is being created") && said.contains("waiting for up to 60 s"), "{said}");
+    assert_eq!(kinesis.seen().described, 3);
+    assert_eq!(kinesis.seen().taken.len(), 10);
+
+    let kinesis = FakeKinesis::start(|_| "CREATING", |_| Act::Take);
+    let error = fail(&mut command(race, "fake", &kinesis.endpoint, "--give-up-after 1"));
+    assert!(error.contains("`fake`") && error.contains("not active yet"), "{error}");
+
+    let kinesis = FakeKinesis::start(|_| "DELETING", |_| Act::Take);
+    let error = fail(&mut command(race, "fake", &kinesis.endpoint, ""));
+    assert!(error.contains("`fake`") && error.contains("is being deleted"), "{error}");
+}
+
+#[test]
+fn a_stream_that_is_not_there_and_a_place_that_does_not_answer_are_told() {
+    require!(KinesisLocal);
+    let race = "--racers 5 --seconds 2 --class 3 --race 131 --seed 9";
+    let error = fail(&mut command(race, "no-such-stream", &endpoint(), ""));
+    assert!(error.contains("`no-such-stream`") && error.contains("there is no such stream"), "{error}");
+
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = fail(&mut command(race, "races", &format!("http://127.0.0.1:{port}"), "--give-up-after 1"));
+    assert!(error.contains("could not reach the service") && error.contains(&port.to_string()), "{error}");
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut without = command(race, "races", &endpoint(), "");
+    without.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").env("HOME", folder.path());
+    without.env("AWS_CONFIG_FILE", folder.path().join("config"));
+    assert!(fail(&mut without).contains("no AWS region"));
+
+    let both = command(race, "races", &endpoint(), "--out file").output().unwrap();
+    assert_eq!(both.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&both.stderr).contains("cannot be used with"));
+}
+
+#[test]
+fn an_interrupted_race_is_in_the_stream_as_far_as_it_came() {
+    require!(KinesisLocal);
+    let race = "--racers 30 --seconds 3000 --class 3 --race 131 --seed 10";
+    block_on(async {
+        let stream = TestStream::new("put-interrupted", 1).await;
+        let mut command = command(race, stream.name(), &endpoint(), "--aggregate --speed 1x");
+        let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        until_it_has_records(&stream, stream.shards().await[0].shard_id()).await;
+        let killed = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let Output { status, stdout, stderr } = running.wait_with_output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{said}");
+        assert!(said.contains("stopped by a signal"), "{said}");
+        let summary: Value = serde_json::from_slice(&stdout).unwrap();
+        let (shards, _) = read(&stream).await;
+        let come = shards.concat().len();
+        assert_eq!(summary["messages"], come);
+        let race = race.replace("3000", &(come / 30 + 1).to_string());
+        // The values on the way depend on the length, so racers and seconds are compared.
+        let workspace = |line: &[u8]| {
+            let line: Value = serde_json::from_slice(line).unwrap();
+            (line["second"].as_u64(), line["racerId"].as_u64())
+        };
+        let whole: Vec<_> = lines(&simulate(&race).join(&b'\n')).iter().map(|line| workspace(line)).collect();
+        let come: Vec<_> = shards.concat().iter().map(|(_, line)| workspace(line)).collect();
+        assert_eq!(come, whole[..come.len()]);
+    });
+}
+
+#[test]
+fn what_a_stream_would_not_take_is_refused_when_it_is_put() {
+    require!(KinesisLocal);
+    block_on(async {
+        let stream = TestStream::new("put-refused", 1).await;
+        let config = KinesisConfig {
+            stream: stream.name().to_owned(),
+            region: Some("us-east-1".to_owned()),
+            endpoint: Some(endpoint()),
+            ..KinesisConfig::default()
+        };
+        let connected = Stream::connect(&config).await.unwrap();
+        // A buffer for hardly one of them: the others wait for it.
+        let config =
+            ProducerConfig { buffer_bytes: 0, shard_bytes_per_second: 100_000_000, ..ProducerConfig::default() };
+        let producer = Producer::start(&connected, config).await.unwrap();
+        let largest = || vec![b'x'; (1 << 20) - 3];
+        for (key, data) in [("", vec![]), (&*"é".repeat(257), vec![]), ("four", largest())] {
+            let error = producer.put(key, data).await.unwrap_err();
+            assert!(error.kind == StreamErrorKind::Invalid && error.text.contains(stream.name()), "{error}");
+        }
+        producer.put("é".repeat(256), "").await.unwrap();
+        for _ in 0..3 {
+            producer.put("key", largest()).await.unwrap();
+        }
+        let sent = producer.finish().await.unwrap();
+        assert_eq!((sent.records, sent.bytes), (4, 512 + 3 * (1 << 20)));
+        let lengths: Vec<_> = stream
+            .read(stream.shards().await[0].shard_id())
+            .await
+            .iter()
+            .map(|record| record.data().as_ref().len())
+            .collect();
+        assert_eq!(lengths, [0, largest().len(), largest().len(), largest().len()]);
+    });
+}

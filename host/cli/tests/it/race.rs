@@ -1,0 +1,132 @@
+//! The main job: the results of a race, whatever happened to its messages.
+
+use paceline_testbed::require;
+use std::collections::BTreeMap;
+
+use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
+
+fn counted(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
+    let mut counts = BTreeMap::new();
+    lines.into_iter().for_each(|line| *counts.entry(line).or_default() += 1);
+    counts
+}
+
+/// Two races of a class with broken and repeated messages: the leaderboards are the oracle's, and the dead letters are
+/// exactly the broken messages.
+fn the_numbers_are_right(dedup: DedupMode, key: &str) {
+    let races = [
+        "--racers 1000 --seconds 60 --class 3 --race 131 --seed 1",
+        "--racers 1000 --seconds 60 --class 3 --race 132 --seed 2",
+    ];
+    let sound: Vec<_> = races.iter().flat_map(|race| simulate(race)).collect();
+    let mixed: Vec<_> =
+        races.iter().flat_map(|race| simulate(&format!("{race} --errors 5 --duplicates 5 --key {key}"))).collect();
+    let workspace = Workspace::new(dedup);
+    workspace.write("messages.ndjson", joined(&mixed));
+    let summary = workspace.run();
+
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "132"]), oracle::race(&sound, 132));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), oracle::class(&sound));
+
+    let is_sound = counted(sound);
+    let broken = counted(mixed.iter().filter(|line| !is_sound.contains_key(*line)).cloned());
+    let dead = counted(workspace.dead_letters().into_iter().map(|letter| letter.payload));
+    assert_eq!(dead, broken);
+    assert_eq!(summary["records"], mixed.len());
+    assert_eq!(summary["deadLetters"], broken.values().sum::<u32>());
+}
+
+#[test]
+fn the_numbers_are_right_with_sequence_dedup() {
+    require!(Plugins);
+    the_numbers_are_right(DedupMode::Sequence, "racer");
+}
+
+#[test]
+fn the_numbers_are_right_with_ordinal_dedup_in_any_order() {
+    require!(Plugins);
+    the_numbers_are_right(DedupMode::Ordinal, "random");
+}
+
+#[test]
+fn ordinal_dedup_drops_repeated_messages() {
+    require!(Plugins);
+    let race = "--racers 100 --seconds 30 --class 3 --race 131 --seed 1 --duplicates 20";
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let lines = simulate(race);
+    workspace.write("messages.ndjson", joined(&lines));
+    let summary = workspace.run();
+    let finals = |line: &&Vec<u8>| line.starts_with(br#"{"event":"final""#);
+    // Each repeat is a duplicate in the racer's race; that of a final is one in the class, too.
+    let repeats = lines.len() - 3_000 + lines.iter().filter(finals).count() - 100;
+    assert!(repeats > 500, "{repeats}");
+    assert_eq!(summary["duplicates"], repeats);
+}
+
+#[test]
+fn states_are_the_same_bytes_whatever_the_batch_size() {
+    require!(Plugins);
+    let mixed =
+        simulate("--racers 20 --seconds 50 --class 3 --race 131 --seed 5 --errors 5 --duplicates 5 --key random");
+    for dedup in [DedupMode::Sequence, DedupMode::Ordinal] {
+        let outcomes = [1, 7, 1_000, 10_000].map(|size| {
+            let workspace = Workspace::new(dedup);
+            workspace.configure("[source]\nfile = \"messages.ndjson\"\n", &format!("[batch]\nmax-records = {size}\n"));
+            workspace.write("messages.ndjson", joined(&mixed));
+            let summary = workspace.run();
+            assert_eq!(summary["batches"], mixed.len().div_ceil(size), "{summary}");
+            (workspace.items(), workspace.dead_letters())
+        });
+        assert_eq!(outcomes[0].0.len(), 40);
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));
+    }
+}
+
+#[test]
+fn the_simulator_is_a_source_too() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure(
+        "[source]\nsimulate = { racers = 50, seconds = 20, class = 3, race = 131, seed = 3, errors = 10 }\n",
+        "",
+    );
+    workspace.run();
+    let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 3");
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+    // A second run finds it read to its end.
+    assert_eq!(workspace.run()["records"], 0);
+}
+
+#[test]
+fn a_limit_shows_the_first() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let sound = simulate("--racers 30 --seconds 5 --class 3 --race 131 --seed 3");
+    workspace.write("messages.ndjson", joined(&sound));
+    workspace.run();
+    let all = oracle::race(&sound, 131);
+    let first = workspace.json(&["leaderboard", "--class", "3", "--race", "131", "--limit", "3"]);
+    assert_eq!(first.as_array().unwrap()[..], all.as_array().unwrap()[..3]);
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "999"]), serde_json::json!([]));
+    let table = workspace.ok(&["leaderboard", "--class", "3", "--limit", "1"]);
+    assert_eq!(table.lines().count(), 2, "{table}");
+}
+
+#[test]
+fn every_item_names_its_rulebook_and_its_plugins() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 3")));
+    workspace.run();
+    let digest = |name: &str| {
+        let bytes = paceline_testbed::plugins::bytes(name);
+        *paceline_engine::Digest::of(&bytes).as_bytes()
+    };
+    for (key, item) in workspace.items() {
+        let aggregator = if key.partition.starts_with("race-") { "last-output" } else { "best-output" };
+        let plugins = ["telemetry", "output", aggregator].map(digest);
+        assert_eq!(item.provenance.plugins, plugins);
+        assert_eq!((item.provenance.race_type.as_str(), item.provenance.version), ("3", 1));
+    }
+}

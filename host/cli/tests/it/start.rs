@@ -1,0 +1,198 @@
+//! What stops the start, and what stops a run: one clear error, nothing half done.
+
+use paceline_testbed::require;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::{DedupMode, Fed, Workspace, joined, oracle, paceline, rulebook, simulate};
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure("[source]\nfile = \"messages.ndjson\"\n", "[batch]\nmax-record = 5\n");
+    let error = workspace.fails(&["run"]);
+    assert!(error.contains("paceline.toml: TOML parse error at line "), "{error}");
+    assert!(error.contains("max-record = 5") && error.contains("Did you mean `max-records`?"), "{error}");
+}
+
+#[test]
+fn a_wrong_configuration_stops_the_start() {
+    require!(Plugins);
+    let file = "[source]\nfile = \"messages.ndjson\"\n";
+    let cases = [
+        ("[source]\n", "", "[source] names none of `file`, `stdin = true`, `simulate` and `kinesis`"),
+        ("[source]\nfile = \"x\"\nstdin = true\n", "", "[source] names more than one of"),
+        (
+            "[source]\nsimulate = { racers = 1001, seconds = 1, class = 3, race = 1, seed = 1 }\n",
+            "",
+            "[source.simulate] racers is 1001, not within 1 and 1000",
+        ),
+        (file, "[batch]\nmax-records = 0\n", "[batch] max-records is 0"),
+        (file, "[batch]\nmax-records = \"many\"\n", "invalid type: string \"many\""),
+        (file, "[[[", "TOML parse error"),
+        ("[source]\nfile = \"no-such-file\"\n", "", "no-such-file: No such file or directory"),
+        ("[source]\nfile = \"rulebooks\"\n", "", "is a folder, not a file of messages"),
+    ];
+    for (source, more, message) in cases {
+        let workspace = Workspace::new(DedupMode::Ordinal);
+        workspace.configure(source, more);
+        let error = workspace.fails(&["run"]);
+        assert!(error.starts_with("paceline: ") && error.contains(message), "{message}: {error}");
+    }
+    let error = crate::support::fail(&mut paceline(&["run", "--config", "/no/such/file.toml"]));
+    assert!(error.contains("/no/such/file.toml: No such file or directory"), "{error}");
+}
+
+#[test]
+fn a_wrong_rulebook_stops_the_start() {
+    require!(Plugins);
+    let book = rulebook(3, 1, DedupMode::Ordinal);
+    let cases = [
+        (book.replace("version = 1", "versoin = 1"), "Did you mean `version`?"),
+        (
+            book.replace("\"output\"", "\"ouput\""),
+            "there is no plugin `ouput` in the configuration's [plugins]; did you mean `output`?",
+        ),
+        (
+            book.replace("\"output\"", "\"telemetry\""),
+            "it is no scorer: it does not export `paceline:plugin/scoring@0.1.0`",
+        ),
+        (
+            book.replace("plugin = \"telemetry\"", "plugin = \"telemetry\"\nsettings = { max-cadence = \"fast\" }"),
+            "its `describe` fails: setting `max-cadence` is `fast`: invalid float literal",
+        ),
+        (
+            book.replace("racerId = \"{/racerId}\", ruled", "output = \"{/racerId}\", ruled"),
+            "the attribute `output` is also an output of",
+        ),
+        (
+            book.replace("racerId = \"{/racerId}\", ruled", "PK = \"{/racerId}\", ruled"),
+            "the attribute `PK` is the key's",
+        ),
+        (book.replace("\"output\"", &format!("\"sha256:{}\"", "0".repeat(64))), "No such file or directory"),
+    ];
+    for (text, message) in cases {
+        let workspace = Workspace::new(DedupMode::Ordinal);
+        workspace.write("messages.ndjson", "");
+        workspace.write("rulebooks/class-3.toml", text);
+        let error = workspace.fails(&["run"]);
+        assert!(error.contains("rulebooks/class-3.toml: ") && error.contains(message), "{message}: {error}");
+        assert!(!workspace.path("store.redb").exists(), "nothing is half done");
+    }
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    std::fs::remove_file(workspace.path("rulebooks/class-3.toml")).unwrap();
+    let error = workspace.fails(&["run"]);
+    assert!(error.contains("there is no rulebook (*.toml) in"), "{error}");
+    workspace.write("rulebooks/a.toml", rulebook(3, 1, DedupMode::Ordinal));
+    workspace.write("rulebooks/b.toml", rulebook(3, 1, DedupMode::Sequence));
+    let error = workspace.fails(&["run"]);
+    assert!(error.contains("b.toml: race type 3 has version 1 in") && error.contains("a.toml already"), "{error}");
+}
+
+#[test]
+fn a_store_that_is_open_elsewhere_is_left_alone() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure("[source]\nstdin = true\n", "");
+    let first = Fed::start(workspace.command(&["run"]));
+    first.wait_for("rulebook 3 version 1 is active");
+    for command in [&["run"][..], &["leaderboard", "--class", "3", "--race", "131"], &["dead-letters", "list"]] {
+        let error = workspace.fails(command);
+        assert!(error.contains("store.redb is open in another process"), "{error}");
+    }
+    first.finish();
+}
+
+/// Runs the program as somebody whom file permissions bind; root they do not bind.
+fn unprivileged(workspace: &Workspace) -> std::process::Command {
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let is_root = std::fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).unwrap() == 0;
+    let program = env!("CARGO_BIN_EXE_paceline");
+    let mut command = match is_root {
+        true => {
+            // The program may lie in a folder that only root can enter.
+            std::fs::copy(program, workspace.path("paceline")).unwrap();
+            command.arg(workspace.path("paceline"));
+            command
+        }
+        false => std::process::Command::new(program),
+    };
+    command.args(["run", "--config"]).arg(workspace.path("paceline.toml")).env_remove("RUST_BACKTRACE");
+    command
+}
+
+#[test]
+fn a_folder_that_can_not_be_written_is_a_clear_error() {
+    require!(Plugins, UtilLinux);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 5 --class 3 --race 131 --seed 1")));
+    // Plugins where anybody can read them.
+    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
+    workspace.write("paceline.toml", config.replace(paceline_testbed::plugins::folder().to_str().unwrap(), "plugins"));
+    std::fs::create_dir(workspace.path("plugins")).unwrap();
+    for plugin in ["telemetry", "output", "last-output", "best-output"] {
+        let name = format!("{plugin}.wasm");
+        std::fs::copy(paceline_testbed::plugins::folder().join(&name), workspace.path("plugins").join(&name)).unwrap();
+    }
+    std::fs::create_dir(workspace.path("registry")).unwrap();
+    let mode = |name: &str, mode: u32| {
+        std::fs::set_permissions(workspace.path(name), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let mut command = unprivileged(&workspace);
+    mode("registry", 0o555);
+    let error = crate::support::fail(&mut command);
+    assert!(error.contains("registry: Permission denied"), "{error}");
+    mode("registry", 0o777);
+    mode("", 0o555);
+    let error = crate::support::fail(&mut command);
+    mode("", 0o755);
+    assert!(error.contains("store.redb can't be opened: ") && error.contains("Permission denied"), "{error}");
+    assert!(!workspace.path("store.redb").exists(), "nothing is half done");
+}
+
+#[test]
+fn a_full_disk_stops_the_run_and_with_room_it_goes_on() {
+    require!(Plugins, UtilLinux);
+    let workspace = Workspace::new(DedupMode::Sequence);
+    workspace.configure("[source]\nfile = \"messages.ndjson\"\n", "[batch]\nmax-records = 1000\n");
+    let lines = simulate("--racers 1000 --seconds 30 --class 3 --race 131 --seed 1 --errors 20");
+    workspace.write("messages.ndjson", joined(&lines));
+    std::fs::create_dir(workspace.path("small")).unwrap();
+    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
+    workspace.write("paceline.toml", config.replace("path = \"store.redb\"", "path = \"small/store.redb\""));
+    // A disk of 3 MiB, in its own name space. The content of the full disk is kept.
+    let script = r#"
+        mount -t tmpfs -o size=3m tmpfs "$1/small" || exit 99
+        "$2" run --config "$1/paceline.toml"; status=$?
+        cp "$1/small/store.redb" "$1/kept.redb"
+        exit $status
+    "#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+    command.arg(workspace.path("")).arg(env!("CARGO_BIN_EXE_paceline")).env_remove("RUST_BACKTRACE");
+    let error = crate::support::fail(&mut command);
+    assert!(error.contains("small/store.redb: ") && error.contains("No space left on device"), "{error}");
+
+    std::fs::rename(workspace.path("kept.redb"), workspace.path("small/store.redb")).unwrap();
+    let summary = workspace.run();
+    assert!(summary["records"].as_u64().unwrap() < lines.len() as u64, "{summary}");
+    let sound = simulate("--racers 1000 --seconds 30 --class 3 --race 131 --seed 1");
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+    let letters = workspace.json(&["dead-letters", "list"]);
+    assert_eq!(letters.as_array().unwrap().len(), lines.len() - sound.len());
+}
+
+#[test]
+fn with_little_address_space_there_is_no_pool_and_the_outcome_is_the_same() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 1");
+    workspace.write("messages.ndjson", joined(&sound));
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -v 33554432; exec \"$0\" run --config \"$1\"", env!("CARGO_BIN_EXE_paceline")]);
+    let output = command.arg(workspace.path("paceline.toml")).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.contains("no pool of instances on this machine"), "{stderr}");
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+}

@@ -1,0 +1,385 @@
+//! What can be wrong with a stream: each has a clear error or does what the documentation says, and nothing is lost
+//! silently.
+
+use paceline_testbed::require;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use paceline_aws::kpl::Aggregator;
+use paceline_pipeline::model::Checkpoint;
+use paceline_pipeline::store::{CheckpointStore, EmbeddedStore};
+use paceline_testbed::outcome::{DedupMode, Message, block_on};
+use paceline_testbed::scripted::Scripted;
+use paceline_testbed::{dynamodb, kinesis};
+use serde_json::{Value, json};
+
+use crate::stream::deployment::{Deployment, signal};
+use crate::support::{Fed, Workspace};
+
+/// An error in Kinesis's words.
+fn refused(code: &str, message: &str) -> (u16, Value) {
+    (400, json!({ "__type": code, "message": message }))
+}
+
+/// What a stream says of itself.
+fn summary(status: &str) -> (u16, Value) {
+    (
+        200,
+        json!({ "StreamDescriptionSummary": {
+            "StreamName": "alleycat", "StreamARN": "arn:aws:kinesis:us-east-1:1:stream/alleycat", "StreamStatus": status,
+            "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1_620_566_842.5, "OpenShardCount": 1,
+            "EnhancedMonitoring": [],
+        }}),
+    )
+}
+
+/// A shard in a list of shards.
+fn shard(id: u32, parent: Option<u32>) -> Value {
+    let name = |id: u32| format!("shardId-{id:012}");
+    let range = json!({ "StartingHashKey": "0", "EndingHashKey": u128::MAX.to_string() });
+    let mut shard = json!({
+        "ShardId": name(id), "HashKeyRange": range, "SequenceNumberRange": { "StartingSequenceNumber": "49" },
+    });
+    if let Some(parent) = parent {
+        shard["ParentShardId"] = name(parent).into();
+    }
+    shard
+}
+
+/// A stream of these shards that has no records.
+fn quiet(operation: &str, shards: &Value) -> (u16, Value) {
+    match operation {
+        "DescribeStreamSummary" => summary("ACTIVE"),
+        "ListShards" => (200, json!({ "Shards": shards })),
+        "GetShardIterator" => (200, json!({ "ShardIterator": "AAA" })),
+        "GetRecords" => (200, json!({ "Records": [], "NextShardIterator": "AAA", "MillisBehindLatest": 0 })),
+        other => panic!("{other} is not in the script"),
+    }
+}
+
+/// A workspace with an embedded store whose source is a stream.
+fn workspace(more: &str) -> Workspace {
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure(&format!("[source.kinesis]\nstream = \"alleycat\"\nidle-ms = 200\n{more}\n"), "");
+    workspace
+}
+
+/// Starts the program on a service.
+fn start(workspace: &Workspace, endpoint: &str) -> Fed {
+    let mut command = workspace.command(&["run"]);
+    command.env("AWS_ENDPOINT_URL_KINESIS", endpoint).env("NO_COLOR", "1");
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
+    Fed::start(command)
+}
+
+fn stop(fed: Fed) {
+    signal(&fed.child, "TERM");
+    fed.finish();
+}
+
+/// What it says when it gives up.
+fn gives_up(workspace: &Workspace, endpoint: &str) -> String {
+    let mut fed = start(workspace, endpoint);
+    let status = fed.child.wait().unwrap();
+    let said: Vec<String> = fed.says.iter().collect();
+    assert_eq!(status.code(), Some(1), "{said:?}");
+    said.last().unwrap().clone()
+}
+
+#[test]
+fn a_stream_that_is_not_there_is_named_with_what_to_do() {
+    require!(Plugins);
+    let error = gives_up(&workspace(""), &kinesis::endpoint());
+    for part in ["`alleycat` in us-east-1", "there is no such stream", "PACELINE_STREAM"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_refusal_says_what_is_refused_and_what_is_needed() {
+    require!(Plugins);
+    for (operation, code, parts) in [
+        ("DescribeStreamSummary", "AccessDeniedException", ["describing the stream is not allowed", "ListShards"]),
+        ("GetRecords", "KMSAccessDeniedException", ["the key that the stream is encrypted with", "kms:Decrypt"]),
+        ("GetRecords", "KMSDisabledException", ["KMSDisabledException", "has to be enabled"]),
+        ("ListShards", "ExpiredTokenException", ["the credentials are not accepted", "clock"]),
+    ] {
+        let service = Scripted::start(None, move |requested, _| match requested == operation {
+            true => refused(code, "no"),
+            false => quiet(requested, &json!([shard(0, None)])),
+        });
+        let error = gives_up(&workspace(""), service.endpoint());
+        for part in parts {
+            assert!(error.contains(part), "{code}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is_not() {
+    require!(Plugins);
+    let requests = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&requests);
+    let service = Scripted::start(None, move |operation, _| {
+        match operation == "DescribeStreamSummary" && counted.fetch_add(1, Ordering::SeqCst) < 2 {
+            true => summary("CREATING"),
+            false => quiet(operation, &json!([shard(0, None)])),
+        }
+    });
+    let workspace = workspace("");
+    let fed = start(&workspace, service.endpoint());
+    fed.wait_for("which is being created");
+    fed.wait_for("from its oldest record");
+    stop(fed);
+
+    let service = Scripted::start(None, |_, _| summary("DELETING"));
+    let error = gives_up(&workspace, service.endpoint());
+    assert!(error.contains("it is being deleted"), "{error}");
+}
+
+#[test]
+fn a_stream_that_is_deleted_while_it_is_read_ends_the_program_with_its_name() {
+    require!(Plugins);
+    let requests = Arc::new(AtomicU32::new(0));
+    let service = Scripted::start(None, move |operation, _| match requests.fetch_add(1, Ordering::SeqCst) {
+        0..8 => quiet(operation, &json!([shard(0, None)])),
+        _ => refused("ResourceNotFoundException", "Stream alleycat under account 1 not found."),
+    });
+    let error = gives_up(&workspace(""), service.endpoint());
+    assert!(error.contains("`alleycat`") && error.contains("there is no such stream"), "{error}");
+}
+
+#[test]
+fn a_clock_that_is_wrong_is_told() {
+    require!(Plugins);
+    let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
+    let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
+    let workspace = workspace("");
+    let fed = start(&workspace, service.endpoint());
+    let said = fed.wait_for("this machine's clock");
+    assert!(said.contains("ahead of the service's") && said.contains("set it right"), "{said}");
+    stop(fed);
+}
+
+#[test]
+fn a_start_that_lies_ahead_is_refused_by_the_services_clock() {
+    require!(Plugins);
+    let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
+    let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
+    let error = gives_up(&workspace("start = \"2021-05-05T19:00:00Z\""), service.endpoint());
+    assert!(error.contains("`start` is 2021-05-05T19:00:00Z, which is in the future: the service's clock is at 2021-05-05T18:51:0"), "{error}");
+    // A start that is none is found before anything else.
+    let workspace = workspace("start = \"yesterday\"");
+    let error = workspace.fails(&["run"]);
+    assert!(error.contains("yesterday") && error.contains("TRIM_HORIZON"), "{error}");
+}
+
+#[test]
+fn a_shard_that_expired_before_it_was_read_to_its_end_is_told_with_its_hours() {
+    require!(Plugins);
+    let workspace = workspace("");
+    let first = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
+    let fed = start(&workspace, first.endpoint());
+    fed.wait_for("from its oldest record");
+    stop(fed);
+    // It read up to 30 hours before now; the stream keeps 24.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let seen = Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 30 * 3_600_000), ..Checkpoint::default() };
+    plant(&workspace, "alleycat/shardId-000000000000", &seen);
+    let second = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(1, Some(0)), shard(3, Some(2))])));
+    let fed = start(&workspace, second.endpoint());
+    let lost = fed.wait_for("RECORDS ARE LOST");
+    assert!(lost.contains("shardId-000000000000") && lost.contains("up to 6.0"), "{lost}");
+    // Of the other one nothing is known but that it was there.
+    let lost = fed.wait_for("RECORDS ARE LOST");
+    assert!(lost.contains("shardId-000000000002") && lost.contains("nothing of it was read"), "{lost}");
+    fed.wait_for("from its oldest record");
+    stop(fed);
+}
+
+#[test]
+fn records_that_expired_while_the_host_was_away_are_told_with_their_hours() {
+    require!(Plugins);
+    let workspace = workspace("");
+    let first = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
+    let fed = start(&workspace, first.endpoint());
+    fed.wait_for("from its oldest record");
+    stop(fed);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let seen = Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 26 * 3_600_000), ..Checkpoint::default() };
+    plant(&workspace, "alleycat/shardId-000000000000", &seen);
+    let second = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
+    let fed = start(&workspace, second.endpoint());
+    let lost = fed.wait_for("RECORDS ARE LOST");
+    assert!(lost.contains("2.00 hours are missing") && lost.contains("keeps records for 24 hours"), "{lost}");
+    stop(fed);
+}
+
+/// Writes a checkpoint into the embedded store.
+fn plant(workspace: &Workspace, shard: &str, checkpoint: &Checkpoint) {
+    let store = EmbeddedStore::open(&workspace.path("store.redb")).unwrap();
+    block_on(store.acknowledge(Some((shard, checkpoint)))).unwrap();
+}
+
+#[test]
+fn another_stream_of_the_same_name_needs_another_name() {
+    require!(Plugins);
+    let workspace = workspace("");
+    let quiet = |operation: &str| quiet(operation, &json!([shard(0, None)]));
+    let first = Scripted::start(None, move |operation, _| quiet(operation));
+    let fed = start(&workspace, first.endpoint());
+    fed.wait_for("from its oldest record");
+    stop(fed);
+    let second = Scripted::start(None, move |operation, _| {
+        let (status, mut said) = quiet(operation);
+        if operation == "DescribeStreamSummary" {
+            said["StreamDescriptionSummary"]["StreamCreationTimestamp"] = json!(1_620_666_842.5);
+        }
+        (status, said)
+    });
+    let error = gives_up(&workspace, second.endpoint());
+    assert!(error.contains("belong to another stream") && error.contains("`name` in [source]"), "{error}");
+    let source = "[source]\nname = \"alleycat-2\"\n[source.kinesis]\nstream = \"alleycat\"\nidle-ms = 200\n";
+    workspace.configure(source, "");
+    let fed = start(&workspace, second.endpoint());
+    fed.wait_for("from its oldest record");
+    stop(fed);
+}
+
+#[test]
+fn latest_is_the_moment_of_the_first_start_however_often_the_process_dies() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    deployment.configure("start = \"LATEST\"", "");
+    let message = |racer: u32| Message {
+        payload: json!({
+            "event": "update", "deviceTimestamp": 1_620_566_842_000_u64, "second": 1, "raceId": 131, "name": "Hubert",
+            "racerId": racer, "classId": 3, "cadence": 62, "resistance": 68.6,
+        })
+        .to_string()
+        .into_bytes(),
+        key: racer.to_string(),
+        sent_ms: 0,
+    };
+    let mut running = deployment.start_plainly();
+    running.until_ready();
+    running.fed.kill();
+    deployment.put(&[message(1)]);
+    let running = deployment.start_plainly();
+    deployment.until_done();
+    running.stop();
+    let origin = deployment.checkpoint("@origin").unwrap();
+    assert!(origin.arrival_ms.is_some(), "{origin:?}");
+    deployment.outcome().must_be(&deployment.local(&[message(1)]), "what came while it was dead");
+}
+
+#[test]
+fn what_looks_like_an_aggregate_and_is_none_is_a_dead_letter_and_its_neighbours_go_on() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let message = |second: u32| {
+        json!({
+            "event": "update", "deviceTimestamp": 1_620_566_842_000_u64, "second": second, "raceId": 131,
+            "name": "Hubert", "racerId": 7, "classId": 3, "cadence": 62, "resistance": 68.6,
+        })
+        .to_string()
+        .into_bytes()
+    };
+    let aggregate = |seconds: std::ops::Range<u32>| {
+        let mut aggregator = Aggregator::default();
+        for second in seconds {
+            assert_eq!(aggregator.add("7", None, &message(second)), None);
+        }
+        aggregator.finish().unwrap().data
+    };
+    let mut bad_digest = aggregate(10..13);
+    *bad_digest.last_mut().unwrap() ^= 1;
+    let cut = aggregate(20..23)[..200].to_vec();
+    // The number of a record's partition key is the third record's second field's value: of a table of one key, key 9.
+    let mut out_of_range = aggregate(30..33);
+    let at = out_of_range.windows(2).rposition(|bytes| bytes == [0x08, 0x00]).unwrap();
+    out_of_range[at + 1] = 9;
+    let message_bytes = out_of_range[4..out_of_range.len() - 16].to_vec();
+    let digest = md5(&message_bytes);
+    let end = out_of_range.len() - 16;
+    out_of_range[end..].copy_from_slice(&digest);
+
+    let records = [aggregate(1..4), bad_digest, cut, out_of_range, message(40)];
+    block_on(deployment.stream.put(records.into_iter().map(|data| ("a", data))));
+    let running = deployment.start_plainly();
+    deployment.until_done();
+    running.stop();
+
+    let outcome = deployment.outcome();
+    let reasons: Vec<&str> = outcome.dead_letters.iter().map(|(_, reason)| reason.as_str()).collect();
+    assert_eq!(reasons.iter().filter(|reason| **reason == "undecodable").count(), 1, "{reasons:?}");
+    assert_eq!(reasons.len(), 3, "{reasons:?}");
+    let sound: Vec<Message> = (1..4)
+        .chain(30..32)
+        .chain([40])
+        .map(|second| Message { payload: message(second), key: String::new(), sent_ms: 0 })
+        .collect();
+    let local = deployment.local(&sound);
+    assert_eq!(outcome.items, local.items);
+}
+
+fn md5(bytes: &[u8]) -> [u8; 16] {
+    use md5::Digest;
+    md5::Md5::digest(bytes).into()
+}
+
+#[test]
+fn a_consumer_name_that_another_uses_is_told_and_waited_for() {
+    require!(Plugins);
+    let service = Scripted::start(None, |operation, _| match operation {
+        "DescribeStreamConsumer" => {
+            let arn = "arn:aws:kinesis:us-east-1:1:stream/alleycat/consumer/shared:1";
+            let consumer = json!({
+                "ConsumerName": "shared", "ConsumerARN": arn, "ConsumerStatus": "ACTIVE",
+                "ConsumerCreationTimestamp": 1_620_566_842, "StreamARN": "arn:aws:kinesis:us-east-1:1:stream/alleycat",
+            });
+            (200, json!({ "ConsumerDescription": consumer }))
+        }
+        "SubscribeToShard" => refused("ResourceInUseException", "Another active subscription exists for this consumer"),
+        other => quiet(other, &json!([shard(0, None)])),
+    });
+    let workspace = workspace("consumer = \"fan-out\"\nconsumer-name = \"shared\"");
+    let fed = start(&workspace, service.endpoint());
+    let said = fed.wait_for("in use by another reader");
+    assert!(
+        said.contains("`shared`") && said.contains("`consumer-name`") && said.contains("Nothing is lost"),
+        "{said}"
+    );
+    stop(fed);
+}
+
+#[test]
+fn a_process_that_is_told_to_stop_ends_in_time_though_the_store_hangs() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    use paceline_testbed::proxy::{FaultProxy, Faults};
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    deployment.configure("stop-ms = 300", "");
+    let proxy = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
+    let mut running = deployment.start(&kinesis::endpoint(), &proxy.endpoint());
+    running.until_ready();
+    // From now on the store answers nothing.
+    let hanging = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&hanging);
+    let (sender, hangs) = std::sync::mpsc::channel();
+    proxy.set_faults(Faults { reset_before: 1.0, ..Faults::default() });
+    proxy.on_request(move |_, _| {
+        if seen.fetch_add(1, Ordering::SeqCst) == 0 {
+            let _ = sender.send(());
+        }
+    });
+    let messages = crate::stream::race::messages(paceline_simulator::PartitionKey::Racer, 9);
+    deployment.put(&messages[..100]);
+    hangs.recv().unwrap();
+    let summary = running.stop();
+    assert_eq!(summary["records"], 0);
+    // Nothing is lost by it.
+    let running = deployment.start_plainly();
+    deployment.until_done();
+    running.stop();
+    deployment.outcome().must_be(&deployment.local(&messages[..100]), "after the stop");
+}

@@ -1,0 +1,216 @@
+//! A consumer as it is deployed: a stream, tables, a configuration, and the program that runs on them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use paceline_aws::DynamoDbStore;
+use paceline_aws::dynamodb::table::{Billing, create};
+use paceline_aws::dynamodb::{DynamoDbConfig, client};
+use paceline_pipeline::model::Checkpoint;
+use paceline_pipeline::model::SequenceNumber;
+use paceline_pipeline::store::CheckpointStore;
+use paceline_testbed::kinesis::{TestStream, is_closed};
+use paceline_testbed::outcome::{self, DedupMode, Message, Outcome, block_on, rulebook, tally};
+use paceline_testbed::{dynamodb, http, kinesis, plugins};
+use tempfile::TempDir;
+
+use crate::support::{Fed, paceline};
+
+/// How long a consumer may take for what a test gives it, on a machine that has other things to do.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks at a table. It has no event for what is written to it.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+
+/// A stream, tables, a configuration.
+pub(crate) struct Deployment {
+    folder: TempDir,
+    pub(crate) stream: TestStream,
+    pub(crate) table: DynamoDbConfig,
+}
+
+impl Deployment {
+    /// A stream of so many shards, and a rulebook that counts every racer's records, too: the races' own aggregators
+    /// would not show that one was folded twice.
+    pub(crate) fn new(dedup: DedupMode, shards: i32) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::create_dir(folder.path().join("rulebooks")).unwrap();
+        let stream = block_on(TestStream::new("races", shards));
+        let table: DynamoDbConfig = serde_json::from_value(serde_json::json!({
+            "table": dynamodb::unique("races"), "endpoint": dynamodb::endpoint(), "region": "us-east-1",
+        }))
+        .unwrap();
+        block_on(async {
+            let client = client(&table).await.unwrap();
+            create(&client, &table, Billing::OnDemand).await.unwrap();
+        });
+        let deployment = Self { folder, stream, table };
+        deployment.write("rulebooks/class-3.toml", &format!("{}{}", rulebook(dedup), tally(dedup)));
+        deployment.configure("", "");
+        deployment
+    }
+
+    /// Writes the configuration, with more lines for the stream, and whatever else comes at the end.
+    pub(crate) fn configure(&self, kinesis: &str, more: &str) {
+        let (plugins, stream, table) = (plugins::configuration(), self.stream.name(), &self.table.table);
+        self.write(
+            "paceline.toml",
+            &format!(
+                "[source.kinesis]\nstream = \"{stream}\"\nidle-ms = 200\ndiscover-every-ms = 500\n{kinesis}\n\
+                 [serve]\nlisten = \"127.0.0.1:0\"\n\n[route]\nrace-type = \"/classId\"\n\n\
+                 [rulebooks]\nfolder = \"rulebooks\"\nregistry = \"registry\"\n\n[plugins]\n{plugins}\n\
+                 [store.dynamodb]\ntable = \"{table}\"\n\n[batch]\nmax-wait-ms = 100\n\n\
+                 [retry]\nfirst-wait-ms = 2\nlongest-wait-ms = 100\n\n{more}"
+            ),
+        );
+    }
+
+    pub(crate) fn write(&self, name: &str, content: &str) {
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts the program. It reaches the services by these endpoints.
+    pub(crate) fn start(&self, kinesis: &str, dynamodb: &str) -> Running {
+        self.start_with(kinesis, dynamodb, &[])
+    }
+
+    /// Starts the program straight on the services.
+    pub(crate) fn start_plainly(&self) -> Running {
+        self.start(&kinesis::endpoint(), &dynamodb::endpoint())
+    }
+
+    /// Likewise, with more variables.
+    pub(crate) fn start_with(&self, kinesis: &str, dynamodb: &str, variables: &[(&str, &str)]) -> Running {
+        let mut command = paceline(&["run", "--json"]);
+        command.arg("--config").arg(self.path("paceline.toml"));
+        command.env("AWS_ENDPOINT_URL_KINESIS", kinesis).env("AWS_ENDPOINT_URL_DYNAMODB", dynamodb);
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
+        // Compiled once for all tests; nobody else writes the folder.
+        command.env("PACELINE_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
+        command.env("NO_COLOR", "1").envs(variables.iter().copied());
+        Running { fed: Fed::start(command), address: None }
+    }
+
+    /// Puts messages in their order, each with its key.
+    pub(crate) fn put(&self, messages: &[Message]) {
+        let records = messages.iter().map(|message| (message.key.as_str(), message.payload.as_slice()));
+        block_on(self.stream.put(records));
+    }
+
+    /// A store on the tables, past any proxy.
+    pub(crate) fn store(&self) -> DynamoDbStore {
+        block_on(DynamoDbStore::connect(&self.table)).unwrap()
+    }
+
+    /// A shard's checkpoint.
+    pub(crate) fn checkpoint(&self, shard: &str) -> Option<Checkpoint> {
+        block_on(self.store().get_checkpoint(&format!("{}/{shard}", self.stream.name()))).unwrap()
+    }
+
+    /// Waits until all that is in the stream is done: each shard's checkpoint is at its last record, and those of closed
+    /// shards say that they are at their end.
+    pub(crate) fn until_done(&self) {
+        self.until_done_within(PATIENCE);
+    }
+
+    pub(crate) fn until_done_within(&self, patience: Duration) {
+        let mut ends: BTreeMap<String, (Option<SequenceNumber>, bool)> = BTreeMap::new();
+        block_on(async {
+            for shard in self.stream.shards().await {
+                let last = self.stream.read(shard.shard_id()).await.pop();
+                let last = last.map(|record| record.sequence_number().parse().unwrap());
+                ends.insert(shard.shard_id().to_owned(), (last, is_closed(&shard)));
+            }
+        });
+        let (store, deadline) = (self.store(), Instant::now() + patience);
+        block_on(async {
+            for (shard, (last, closed)) in &ends {
+                loop {
+                    let checkpoint = store.get_checkpoint(&format!("{}/{shard}", self.stream.name())).await.unwrap();
+                    let checkpoint = checkpoint.unwrap_or_default();
+                    if last.is_none_or(|last| checkpoint.sequence >= last) && (!closed || checkpoint.ended) {
+                        break;
+                    }
+                    assert!(
+                        Instant::now() < deadline,
+                        "{shard} is at {checkpoint:?} and should be at {last:?}, {closed}"
+                    );
+                    tokio::time::sleep(BETWEEN_LOOKS).await;
+                }
+            }
+        });
+    }
+
+    /// The outcome in the table.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome::of(&self.store())
+    }
+
+    /// The outcome of these messages in one process.
+    pub(crate) fn local(&self, messages: &[Message]) -> Outcome {
+        outcome::local(&self.path("rulebooks"), &self.path("oracle"), messages)
+    }
+}
+
+/// The program at work.
+pub(crate) struct Running {
+    pub(crate) fed: Fed,
+    address: Option<String>,
+}
+
+impl Running {
+    /// What it answers over HTTP: status and body.
+    pub(crate) fn get(&mut self, path: &str) -> (u16, String) {
+        if self.address.is_none() {
+            let line = self.fed.wait_for("serving /metrics");
+            let address = line.split("address=").nth(1).expect("it says where").split_whitespace().next().unwrap();
+            self.address = Some(address.to_owned());
+        }
+        get(self.address.as_deref().unwrap(), path)
+    }
+
+    /// Waits until it is ready.
+    pub(crate) fn until_ready(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (status, why) = self.get("/readyz");
+            if status == 200 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{why}");
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+    }
+
+    /// The sum of a metric over all its labels.
+    pub(crate) fn metric(&mut self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics");
+        let values = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+            let (labelled, value) = line.rsplit_once(' ')?;
+            (labelled.split('{').next() == Some(name)).then(|| value.parse::<f64>().unwrap())
+        });
+        values.sum()
+    }
+
+    /// Tells it to end, as an operator does, and waits for it; its summary.
+    pub(crate) fn stop(self) -> serde_json::Value {
+        signal(&self.fed.child, "TERM");
+        serde_json::from_str(&self.fed.finish()).unwrap()
+    }
+}
+
+/// Sends a signal to a program.
+pub(crate) fn signal(child: &std::process::Child, name: &str) {
+    let kill = std::process::Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+}
+
+/// Sends a GET to a server; status and body.
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
+    let (status, body) = http::get(address, path).unwrap();
+    (status, String::from_utf8(body).unwrap())
+}

@@ -1,0 +1,111 @@
+//! A consumer keeps up with a race in real time; and one whose store was slow for a while catches up, without having
+//! used more memory.
+
+use paceline_testbed::require;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use paceline_simulator::{PartitionKey, Race};
+use paceline_testbed::outcome::{DedupMode, race};
+use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::{dynamodb, kinesis};
+
+use crate::stream::deployment::{Deployment, PATIENCE, Running};
+use crate::stream::race::producer;
+
+/// Between two looks at the numbers.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// How old the oldest record may get while the consumer keeps up.
+const KEEPS_UP: f64 = 2.0;
+
+/// What the process has of the machine's memory now, in MB.
+fn memory(running: &Running) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.fed.child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+}
+
+/// Looks at age and memory until something holds; the greatest of both.
+fn watch(running: &mut Running, mut until: impl FnMut(f64) -> bool) -> (f64, f64) {
+    let (mut age, mut most) = (0.0_f64, 0.0_f64);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = running.metric("paceline_iterator_age_seconds");
+        (age, most) = (age.max(now), most.max(memory(running)));
+        if until(now) {
+            return (age, most);
+        }
+        assert!(Instant::now() < deadline, "the age is {now} s, and was {age} s at most");
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+/// A race that the simulator puts into the stream as fast as it says.
+fn produce(deployment: &Deployment, race: &Race, speed: &str) -> Child {
+    let mut command = producer(deployment, &kinesis::endpoint(), race);
+    command.args(["--speed", speed, "--aggregate"]).stdout(Stdio::null()).spawn().unwrap()
+}
+
+fn race_of(racers: u32, seconds: u32) -> Race {
+    Race { racers, seconds, class: 3, race: 131, seed: 4, key: PartitionKey::Racer, errors: 0.0, duplicates: 0.0 }
+}
+
+/// The article's load: 1,000 racers, a message a second each, one shard. Into the embedded store: DynamoDB Local takes
+/// some 700 writes a second, and each racer is one.
+#[test]
+fn a_thousand_racers_are_kept_up_with() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let config = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
+    let table = format!("[store.dynamodb]\ntable = \"{}\"\n", deployment.table.table);
+    assert!(config.contains(&table));
+    deployment.write("paceline.toml", &config.replace(&table, "[store]\npath = \"store.redb\"\n"));
+    let mut running = deployment.start_plainly();
+    running.until_ready();
+    let race = race_of(1_000, 20);
+    let mut producing = produce(&deployment, &race, "1x");
+    let (age, _) = watch(&mut running, |_| producing.try_wait().unwrap().is_some());
+    assert!(producing.wait().unwrap().success());
+    assert!(age < KEEPS_UP, "the oldest record was {age} s old");
+    watch_records(&mut running, 20_000.0);
+    let summary = running.stop();
+    assert_eq!(summary["records"], 20_000);
+}
+
+/// Waits until so many records are done.
+fn watch_records(running: &mut Running, records: f64) {
+    let deadline = Instant::now() + PATIENCE;
+    while running.metric("paceline_records_total") < records {
+        assert!(Instant::now() < deadline, "{} records are done", running.metric("paceline_records_total"));
+        std::thread::sleep(BETWEEN_LOOKS);
+    }
+}
+
+/// A thousand messages a second into DynamoDB, which is slow for a while.
+#[test]
+fn a_slow_store_is_caught_up_with_in_flat_memory() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    deployment.configure("read-ahead-bytes = 1048576", "");
+    let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
+    let mut running = deployment.start(&kinesis::endpoint(), &store.endpoint());
+    running.until_ready();
+    let race_of = race_of(100, 300);
+    let mut producing = produce(&deployment, &race_of, "10x");
+    watch_records(&mut running, 3_000.0);
+    let (age, calm) = watch(&mut running, |age| age > 0.0 && age < KEEPS_UP);
+    assert!(age < KEEPS_UP, "the oldest record was {age} s old");
+
+    store.set_faults(Faults { delay: 1.0, delay_ms: (2_500, 2_500), ..Faults::default() });
+    let (_, slow) = watch(&mut running, |age| age > 6.0);
+    store.set_faults(Faults::default());
+    let (_, catching_up) = watch(&mut running, |age| age < KEEPS_UP);
+
+    assert!(producing.wait().unwrap().success());
+    deployment.until_done();
+    let (_, end) = watch(&mut running, |age| age < KEEPS_UP);
+    let most = calm.max(slow).max(catching_up).max(end);
+    assert!(most < calm + 40.0, "{calm} MB, {slow} MB while slow, {catching_up} MB after, {end} MB at the end");
+    running.stop();
+    deployment.outcome().must_be(&deployment.local(&race(&race_of)), "the race");
+}

@@ -1,0 +1,132 @@
+//! What a running consumer shows: `/metrics`, `/healthz`, `/readyz`, logs, and its end.
+
+use paceline_simulator::PartitionKey;
+use paceline_testbed::outcome::DedupMode;
+use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::require;
+use paceline_testbed::{dynamodb, kinesis};
+
+use crate::stream::deployment::Deployment;
+use crate::stream::race::messages;
+
+#[test]
+fn the_numbers_are_those_of_the_race() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 2);
+    let messages = messages(PartitionKey::Racer, 5);
+    let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
+    let mut running = deployment.start_plainly();
+    running.until_ready();
+    deployment.put(&messages);
+    deployment.until_done();
+    assert_eq!(running.get("/healthz"), (200, "alive\n".to_owned()));
+    assert_eq!(running.get("/readyz"), (200, "ready\n".to_owned()));
+    assert_eq!(running.get("/elsewhere").0, 404);
+
+    let dead = deployment.outcome().dead_letters.len() as f64;
+    for (name, value) in [
+        ("paceline_records_total", messages.len() as f64),
+        ("paceline_stream_records_total", messages.len() as f64),
+        ("paceline_stream_bytes_total", bytes as f64),
+        ("paceline_dead_letters_total", dead),
+        ("paceline_expired_hours", 0.0),
+        // One of the states of each shard.
+        ("paceline_shard_state", 2.0),
+    ] {
+        assert_eq!(running.metric(name), value, "{name}");
+    }
+    assert!(dead > 0.0);
+    for name in ["paceline_batches_total", "paceline_batch_seconds_count", "paceline_store_requests_total"] {
+        assert!(running.metric(name) >= 2.0, "{name}");
+    }
+    let (_, text) = running.get("/metrics");
+    let reading = format!(r#"paceline_shard_state{{shard="{}",state="reading"}} 1"#, "shardId-000000000000");
+    assert!(text.contains(&reading), "{text}");
+    assert!(text.contains(r#"paceline_iterator_age_seconds{shard="shardId-000000000001"} "#), "{text}");
+    assert!(running.metric("paceline_iterator_age_seconds") < 4.0);
+
+    // At its end everything has a checkpoint: nothing comes again.
+    running.stop();
+    let mut again = deployment.start_plainly();
+    again.until_ready();
+    assert_eq!(again.metric("paceline_stream_records_total"), 0.0);
+    assert_eq!(again.stop()["records"], 0);
+}
+
+#[test]
+fn who_has_no_store_or_no_shards_is_alive_and_not_ready() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
+    let stream = FaultProxy::start(&kinesis::endpoint(), Faults::default(), 0);
+    let mut running = deployment.start(&stream.endpoint(), &store.endpoint());
+    running.until_ready();
+    store.set_faults(Faults { server_error: 1.0, ..Faults::default() });
+    let (status, why) = running.get("/readyz");
+    assert_eq!(status, 503, "{why}");
+    assert!(why.starts_with("not ready: the DynamoDB table"), "{why}");
+    assert_eq!(running.get("/healthz").0, 200);
+
+    store.set_faults(Faults::default());
+    stream.set_faults(Faults { server_error: 1.0, ..Faults::default() });
+    // The next call of the shard's records fails.
+    running.fed.wait_for("retrying");
+    let (status, why) = running.get("/readyz");
+    assert_eq!((status, why.as_str()), (503, "not ready: shardId-000000000000 is failing\n"));
+    stream.set_faults(Faults::default());
+    running.until_ready();
+    running.stop();
+}
+
+#[test]
+fn logs_are_json_where_programs_collect_them() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
+    let running = deployment.start_with(&endpoints.0, &endpoints.1, &[("PACELINE_LOG", "json")]);
+    let line = running.fed.wait_for("from its oldest record");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["level"], &line["shard"]), (&"INFO".into(), &"shardId-000000000000".into()));
+    running.stop();
+}
+
+#[test]
+fn a_port_that_is_taken_is_told() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
+    let mut running = deployment.start_with(&endpoints.0, &endpoints.1, &[("PACELINE_LISTEN", &address)]);
+    assert_eq!(running.fed.child.wait().unwrap().code(), Some(1));
+    let said: Vec<String> = running.fed.says.iter().collect();
+    assert!(said.last().unwrap().contains(&format!("{address} can't be listened on")), "{said:?}");
+}
+
+/// At each start the server answers before the shards are known. It must not be ready before every shard is being read.
+#[test]
+fn nobody_is_ready_before_every_shard_is_being_read() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 2);
+    for start in 0..15 {
+        let mut running = deployment.start_plainly();
+        let mut answers = Vec::new();
+        loop {
+            let (status, why) = running.get("/readyz");
+            answers.push(why);
+            if status == 200 {
+                break;
+            }
+            assert!(answers.len() < 1_000_000, "it is never ready: {:?}", answers.last());
+        }
+        let (_, metrics) = running.get("/metrics");
+        for shard in ["shardId-000000000000", "shardId-000000000001"] {
+            let reading = format!(r#"paceline_shard_state{{shard="{shard}",state="reading"}} 1"#);
+            assert!(
+                metrics.contains(&reading),
+                "start {start}: ready after {answers:?}, and {shard} is not: {metrics}"
+            );
+        }
+        running.fed.kill();
+    }
+}
