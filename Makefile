@@ -101,7 +101,7 @@ soak: setup nextest ## Many seeds of faults, kills and repeats with longer races
 	@$(MAKE) --no-print-directory plugins
 	PACELINE_SOAK_SEEDS=$${PACELINE_SOAK_SEEDS:-100} scripts/local-aws \
 	    cargo nextest run --workspace --profile soak \
-	    -E 'package(paceline-lambda) and binary(faults) or package(paceline) and test(/^faults::/)'
+	    -E 'package(paceline-lambda) and test(/^faults::/) or package(paceline) and test(/^faults::/)'
 
 .PHONY: bench
 bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.json

@@ -1,28 +1,28 @@
-//! Aggregates of the Kinesis Producer Library through the compiled function: their messages count like others, and what
-//! has to come again is named by the record of the stream.
-
-mod support;
+//! Aggregates of the Kinesis Producer Library: their messages are processed like plain ones, and a response names the
+//! stream record to retry.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use paceline_aws::kpl::Aggregator;
-use paceline_pipeline::Store;
-
+use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::store::DeadLetterStore;
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::mapping::Mapping;
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::require;
 use paceline_testbed::stream::Stream;
-use support::{
-    DedupMode, Deployment, Message, all_safe, answer, beat, block_on, event_of, messages, proxy, race, safe_before,
-    sequence,
+
+use crate::support::{
+    DedupMode, Deployment, Message, all_committed, beat, block_on, event_of, messages, proxy, race, response,
+    retry_from, sequence,
 };
 
-/// More than any invocation here takes.
+/// Longer than any invocation takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A stream whose records are aggregates of up to `bytes` bytes, and what is in each, by its sequence number.
+/// A stream whose records are aggregates of up to `bytes` bytes, and the messages of each, by sequence number.
 fn packed(all: &[Message], shards: usize, bytes: usize) -> (Stream, BTreeMap<String, Vec<Message>>) {
     let (mut stream, mut contents) = (Stream::new("alleycat", shards), BTreeMap::new());
     let mut aggregator = Aggregator::new(bytes);
@@ -41,7 +41,7 @@ fn packed(all: &[Message], shards: usize, bytes: usize) -> (Stream, BTreeMap<Str
     (stream, contents)
 }
 
-/// These payloads as one record.
+/// An aggregate of these payloads.
 fn aggregate(payloads: &[&[u8]]) -> Vec<u8> {
     let mut aggregator = Aggregator::default();
     payloads.iter().for_each(|payload| assert!(aggregator.add("key", None, payload).is_none()));
@@ -50,6 +50,7 @@ fn aggregate(payloads: &[&[u8]]) -> Vec<u8> {
 
 #[test]
 fn an_aggregated_race_gives_the_table_of_the_plain_one() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let ways = [
         (DedupMode::Sequence, 1, PartitionKey::Racer, None),
         (DedupMode::Ordinal, 4, PartitionKey::Random, None),
@@ -84,15 +85,15 @@ fn an_aggregated_race_gives_the_table_of_the_plain_one() {
         let what = format!("{dedup:?}, window {tumbling_window:?}");
         deployment.outcome().must_be(&deployment.local(&all), &what);
 
-        // Each dead letter is named for its own message, not for the aggregate that it came in.
-        let letters = block_on(deployment.store().dead_letters()).unwrap();
-        assert!(letters.iter().any(|letter| letter.place.sub_sequence > 0), "{what}");
+        // Each dead letter is identified by its own message, not by the aggregate.
+        let letters = block_on(deployment.store().list_dead_letters()).unwrap();
+        assert!(letters.iter().any(|letter| letter.position.sub_sequence > 0), "{what}");
         for letter in letters {
-            let message = &contents[&letter.place.sequence.to_string()][letter.place.sub_sequence as usize];
-            assert_eq!(letter.id, id(&letter.shard, letter.place));
-            if letter.place.sub_sequence > 0 {
-                let place = letter.place;
-                assert_eq!(letter.id, format!("{}:{}.{}", letter.shard, place.sequence, place.sub_sequence));
+            let message = &contents[&letter.position.sequence.to_string()][letter.position.sub_sequence as usize];
+            assert_eq!(letter.id, DeadLetter::id_of(&letter.shard, letter.position));
+            if letter.position.sub_sequence > 0 {
+                let position = letter.position;
+                assert_eq!(letter.id, format!("{}:{}.{}", letter.shard, position.sequence, position.sub_sequence));
             }
             assert_eq!(letter.partition_key.as_deref(), Some(&*message.key), "{what}: {}", letter.id);
             if letter.cut_from.is_none() {
@@ -103,14 +104,15 @@ fn an_aggregated_race_gives_the_table_of_the_plain_one() {
 }
 
 #[test]
-fn what_can_not_be_written_within_an_aggregate_is_named_by_the_record_of_the_stream() {
+fn an_uncommitted_record_of_an_aggregate_is_named_by_its_stream_record() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
     let function = deployment.function(&proxy.endpoint());
     let beats: Vec<Vec<u8>> = (0..6).map(|racer| beat(racer, 1, 60).to_string().into_bytes()).collect();
     let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(|racer| &beats[racer][..]);
-    // The racers before stand in the table already: their records are safe, whatever becomes of the others.
-    assert_eq!(answer(function.invoke(event_of([a, b, c]), TIMEOUT)), all_safe());
+    // The first racers are in the table already: their records are committed, whatever happens to the others.
+    assert_eq!(response(function.invoke(event_of([a, b, c]), TIMEOUT)), all_committed());
 
     proxy.set_faults(Faults {
         throttle: 1.0,
@@ -121,30 +123,31 @@ fn what_can_not_be_written_within_an_aggregate_is_named_by_the_record_of_the_str
     let (second, third) = (aggregate(&[c, b, d, e]), aggregate(&[f, a]));
     let event = event_of([a, &first[..], &second, &third]);
     // In the second aggregate, the third message is the first of a group that is not written.
-    let partly = answer(function.invoke(event.clone(), Duration::from_secs(3)));
-    assert_eq!(partly, safe_before(&sequence(2)), "{}", function.logs());
+    let partly = response(function.invoke(event.clone(), Duration::from_secs(3)));
+    assert_eq!(partly, retry_from(&sequence(2)), "{}", function.logs());
     assert!(proxy.counts().injected.throttles > 1);
 
     proxy.set_faults(Faults::default());
     for _ in 0..2 {
-        assert_eq!(answer(function.invoke(event.clone(), TIMEOUT)), all_safe());
+        assert_eq!(response(function.invoke(event.clone(), TIMEOUT)), all_committed());
     }
     deployment.outcome().must_be(&deployment.local(&messages([a, b, c, d, e, f])), "delivered again");
 }
 
 #[test]
-fn an_aggregate_of_nothing_is_acknowledged() {
-    // Its message holds a table with the key `k`, and no user record. The MD5 is that of `\n\x01k`.
+fn an_empty_aggregate_is_committed() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    // Its message has a table with the partition key `k`, and no user record. The MD5 is that of `\n\x01k`.
     let message = b"\n\x01k";
     let digest = paceline_aws::kpl::hash_key("\n\x01k").to_be_bytes();
     let nothing = [&[0xf3, 0x89, 0x9a, 0xc2], &message[..], &digest].concat();
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
-    assert_eq!(answer(function.invoke(event_of([&nothing[..]]), TIMEOUT)), all_safe());
+    assert_eq!(response(function.invoke(event_of([&nothing[..]]), TIMEOUT)), all_committed());
     let outcome = deployment.outcome();
-    assert!(outcome.items.is_empty() && outcome.dead.is_empty(), "{outcome:?}");
-    // Among others it is not in their way.
+    assert!(outcome.items.is_empty() && outcome.dead_letters.is_empty(), "{outcome:?}");
+    // It does not affect other records.
     let beat = beat(1, 1, 60).to_string().into_bytes();
-    assert_eq!(answer(function.invoke(event_of([&nothing[..], &beat, &nothing]), TIMEOUT)), all_safe());
+    assert_eq!(response(function.invoke(event_of([&nothing[..], &beat, &nothing]), TIMEOUT)), all_committed());
     deployment.outcome().must_be(&deployment.local(&messages([&beat[..]])), "one message");
 }

@@ -1,9 +1,7 @@
-//! What the template for CloudFormation says, the program does, and the other way round.
+//! The CloudFormation template and the program agree.
 //!
-//! The template is read as lines and their indentation, by which it is laid out throughout: its short tags (`!Ref`) are
-//! more than a plain reader of YAML takes.
-
-mod support;
+//! The template is read by lines and indentation, which it uses throughout: a plain YAML parser does not know its short
+//! tags (`!Ref`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,31 +12,30 @@ use paceline_aws::dynamodb::client;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_config::Config;
 use paceline_engine::Digest;
-use paceline_pipeline::Store;
 use paceline_pipeline::rules::Rulebook;
+use paceline_pipeline::store::{DeadLetterStore, GroupStore};
 use paceline_testbed::dynamodb::{endpoint, unique};
+use paceline_testbed::environment::checkout;
 use paceline_testbed::lambda::{Configuration, Function};
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::{plugins, require};
 use serde_json::{Value, json};
-use support::{DedupMode, Deployment, all_safe, answer, beat, block_on, dynamodb, event_of, plugins};
 use tempfile::TempDir;
 
-/// Variables that the program reads and the template leaves alone, and why.
+use crate::support::{DedupMode, Deployment, all_committed, beat, block_on, dynamodb, event_of, response};
+
+/// Variables that the program reads and the template does not set, and why.
 const OPTIONAL: [(&str, &str); 3] = [
-    ("PACELINE_CACHE", "its default is in /tmp, the only folder that Lambda lets it write"),
-    ("PACELINE_STREAM", "for `paceline run`: a function's stream is in its mapping"),
-    ("PACELINE_LISTEN", "for `paceline run`: nobody can reach a port of a function"),
+    ("PACELINE_CACHE", "its default is in /tmp, the only folder that Lambda lets it write to"),
+    ("PACELINE_STREAM", "for `paceline run`: the stream of a function is in its mapping"),
+    ("PACELINE_LISTEN", "for `paceline run`: a port of a function can't be reached"),
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
 fn read(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    std::fs::read_to_string(checkout().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Some lines of the template, without comments and empty ones.
+/// Lines of the template, without comments and empty lines.
 struct Lines(Vec<String>);
 
 impl Lines {
@@ -52,7 +49,7 @@ impl Lines {
         line.len() - line.trim_start().len()
     }
 
-    /// What is below the first line that is this key, by indentation.
+    /// The lines below the first line with this key, by indentation.
     fn below(&self, key: &str) -> Self {
         let is_it = |line: &String| line.trim_start().trim_start_matches("- ") == format!("{key}:");
         let at =
@@ -86,7 +83,7 @@ impl Lines {
         self.below("Parameters").below(parameter).value("Default")
     }
 
-    /// The keys right below.
+    /// The keys of the first level.
     fn keys(&self) -> Vec<&str> {
         let indent = self.0.iter().map(|line| Self::indent(line)).min().unwrap_or(0);
         let own = self.0.iter().filter(|line| Self::indent(line) == indent);
@@ -101,7 +98,7 @@ impl Lines {
         found.filter(|(_, lines)| lines.value("Type") == of_type).collect()
     }
 
-    /// The variables that the function is given.
+    /// The function's environment variables.
     fn variables(&self) -> BTreeMap<String, String> {
         let lines = self.below("Resources").below("Function").below("Environment").below("Variables");
         lines.keys().into_iter().map(|name| (name.to_owned(), lines.value(name))).collect()
@@ -115,9 +112,9 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     all.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
 }
 
-/// The variables that the program reads: each is written as a text somewhere in it.
+/// The variables that the program reads: each is a string literal in its source.
 fn variables_read() -> BTreeSet<String> {
-    let files = ["host/lambda/src", "host/config/src"].iter().flat_map(|folder| sources(&root().join(folder)));
+    let files = ["host/lambda/src", "host/config/src"].iter().flat_map(|folder| sources(&checkout().join(folder)));
     let text: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let after = text.split("\"PACELINE_").skip(1).filter_map(|rest| rest.split_once('"'));
     let name = |(name, _): (&str, &str)| {
@@ -128,26 +125,26 @@ fn variables_read() -> BTreeSet<String> {
 }
 
 #[test]
-fn each_variable_that_one_side_knows_the_other_knows_too() {
+fn template_and_program_have_the_same_variables() {
     let (set, read_by_it) = (Lines::template().variables(), variables_read());
     assert!(read_by_it.len() >= 7, "the scan finds too little: {read_by_it:?}");
     for name in set.keys().filter(|name| *name != "RUST_LOG") {
-        assert!(read_by_it.contains(name), "the template sets {name}, which nothing reads");
+        assert!(read_by_it.contains(name), "the template sets {name}, which the program does not read");
     }
     assert!(set.contains_key("RUST_LOG") && read("host/lambda/src/main.rs").contains("try_from_default_env"));
     for name in &read_by_it {
         let optional = OPTIONAL.iter().any(|(optional, _)| optional == name);
         assert!(
             set.contains_key(name) != optional,
-            "{name} is read, but neither set nor known to be optional, or both"
+            "the program reads {name}: the template sets it, or OPTIONAL has it, but not both"
         );
     }
     for (name, _) in OPTIONAL {
-        assert!(read_by_it.contains(name), "{name} is called optional, and nothing reads it");
+        assert!(read_by_it.contains(name), "OPTIONAL has {name}, which the program does not read");
     }
 }
 
-/// Name and kind of a table's or an index's keys.
+/// Name and type of the keys of a table or an index.
 fn keys_of(description: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let keys = description["KeySchema"].as_array().unwrap().iter();
@@ -155,8 +152,9 @@ fn keys_of(description: &Value) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_tables_are_those_that_paceline_table_create_makes() {
-    // By the configuration that goes into the package, but in tables of this test.
+fn the_tables_are_those_that_paceline_table_create_creates() {
+    require!(Plugins, DynamoDbLocal);
+    // With the configuration of the package, but tables of this test.
     let package = Package::new();
     let config = DynamoDbConfig {
         table: unique("races"),
@@ -193,7 +191,7 @@ fn the_tables_are_those_that_paceline_table_create_makes() {
     assert_eq!(indexes.values("IndexName"), names);
     assert_eq!(schema(&indexes.below("KeySchema")), keys_of(&made[0]));
     assert_eq!(indexes.value("ProjectionType"), made[0]["Projection"]["ProjectionType"].as_str().unwrap());
-    // Alarms name the index once more.
+    // Alarms name the index, too.
     for (name, alarm) in template.resources("AWS::CloudWatch::Alarm") {
         let dimensions = alarm.below("Dimensions");
         let at = dimensions.values("Name").iter().position(|name| name == "GlobalSecondaryIndexName");
@@ -207,7 +205,8 @@ fn the_tables_are_those_that_paceline_table_create_makes() {
 }
 
 #[test]
-fn alarms_on_the_functions_own_metrics_go_by_what_it_prints() {
+fn alarms_on_the_functions_own_metrics_match_its_output() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let template = Lines::template();
     let own: Vec<_> = template
         .resources("AWS::CloudWatch::Alarm")
@@ -223,7 +222,7 @@ fn alarms_on_the_functions_own_metrics_go_by_what_it_prints() {
     configuration.name = "the-function".to_owned();
     let function = Function::new(configuration).unwrap();
     let payloads: [&[u8]; 2] = [&beat(1, 1, 60).to_string().into_bytes(), b"no JSON"];
-    assert_eq!(answer(function.invoke(event_of(payloads), Duration::from_secs(60))), all_safe());
+    assert_eq!(response(function.invoke(event_of(payloads), Duration::from_secs(60))), all_committed());
     for (name, alarm) in own {
         let metric = alarm.value("MetricName");
         assert!(
@@ -256,15 +255,16 @@ fn alarms_on_the_functions_own_metrics_go_by_what_it_prints() {
 }
 
 #[test]
-fn the_role_may_do_what_the_function_asks_of_the_tables_and_no_more() {
+fn the_role_allows_the_functions_requests_to_the_tables_and_no_others() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     // Groups, a pin, dead letters.
     let deployment = Deployment::new(DedupMode::Ordinal);
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
     let function = deployment.function(&proxy.endpoint());
     let first: [&[u8]; 2] = [&beat(1, 1, 60).to_string().into_bytes(), b"no JSON"];
-    assert_eq!(answer(function.invoke(event_of(first), Duration::from_secs(60))), all_safe());
+    assert_eq!(response(function.invoke(event_of(first), Duration::from_secs(60))), all_committed());
     let second = beat(1, 2, 60).to_string().into_bytes();
-    assert_eq!(answer(function.invoke(event_of([&*second]), Duration::from_secs(60))), all_safe());
+    assert_eq!(response(function.invoke(event_of([&*second]), Duration::from_secs(60))), all_committed());
 
     let statements = Lines::template().below("Resources").below("FunctionRole").below("Statement");
     let allowed: BTreeSet<String> = statements
@@ -282,20 +282,24 @@ fn the_role_may_do_what_the_function_asks_of_the_tables_and_no_more() {
             operation => vec![operation],
         };
         for action in needed {
-            assert!(allowed.contains(action), "the function asks for {action}, which its role may not: {allowed:?}");
+            assert!(
+                allowed.contains(action),
+                "the function needs {action}, which its role does not allow: {allowed:?}"
+            );
         }
     }
-    let not_its = ["Query", "Scan", "DeleteItem", "CreateTable", "DeleteTable", "PartiQLDelete", "PartiQLSelect", "*"];
-    assert!(not_its.iter().all(|action| !allowed.contains(*action)), "{allowed:?}");
+    let forbidden =
+        ["Query", "Scan", "DeleteItem", "CreateTable", "DeleteTable", "PartiQLDelete", "PartiQLSelect", "*"];
+    assert!(forbidden.iter().all(|action| !allowed.contains(*action)), "{allowed:?}");
 }
 
-/// The package as scripts/lambda-package lays it out.
+/// A package with the layout of scripts/lambda-package.
 struct Package(TempDir);
 
 impl Package {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let example = root().join("examples/alleycat");
+        let example = checkout().join("examples/alleycat");
         std::fs::copy(example.join("lambda.toml"), folder.path().join("paceline.toml")).unwrap();
         for part in ["rulebooks", "plugins"] {
             std::fs::create_dir(folder.path().join(part)).unwrap();
@@ -306,7 +310,7 @@ impl Package {
         }
         for plugin in packed_plugins() {
             let file = format!("{plugin}.wasm");
-            std::fs::copy(plugins().join(&file), folder.path().join("plugins").join(&file)).unwrap();
+            std::fs::copy(plugins::file(&plugin), folder.path().join("plugins").join(&file)).unwrap();
         }
         Self(folder)
     }
@@ -325,13 +329,14 @@ fn packed_plugins() -> Vec<String> {
 
 #[test]
 fn the_package_has_every_file_that_its_configuration_names() {
+    require!(Plugins);
     let script = read("scripts/lambda-package");
     for step in [
         "cp examples/alleycat/lambda.toml \"$work/paceline.toml\"",
         "cp examples/alleycat/rulebooks/*.toml \"$work/rulebooks/\"",
         "\"target/plugins/$plugin.wasm\" \"$work/plugins/\"",
     ] {
-        assert!(script.contains(step), "scripts/lambda-package does something else by now than `{step}`");
+        assert!(script.contains(step), "scripts/lambda-package has no step `{step}`");
     }
     let template = Lines::template();
     assert_eq!(template.variables()["PACELINE_CONFIG"], "paceline.toml");
@@ -343,7 +348,7 @@ fn the_package_has_every_file_that_its_configuration_names() {
     assert!(config.source.is_none(), "the event source mapping brings the batches");
     let within = package.0.path();
     assert_eq!(config.rulebooks.folder, within.join("rulebooks"));
-    // Lambda lets it write nowhere else.
+    // The only folder that Lambda lets it write.
     assert!(config.rulebooks.registry.starts_with("/tmp"), "{}", config.rulebooks.registry.display());
     let named: BTreeSet<&str> = config.plugins.keys().map(String::as_str).collect();
     let packed = packed_plugins();
@@ -363,7 +368,7 @@ fn the_package_has_every_file_that_its_configuration_names() {
         race_types.insert(book.race_type);
     }
     assert_eq!(race_types.into_iter().collect::<Vec<_>>(), ["1", "2", "3", "4", "5", "6"]);
-    // The template's tables have other names where one wishes, but by default the same.
+    // The default names of the template's tables are those of the configuration.
     let tables = config.store.dynamodb.expect("a table in DynamoDB");
     assert_eq!(tables.table, template.default_of("TableName"));
     assert_eq!(tables.dead_letter_table(), template.default_of("DeadLetterTableName"));
@@ -371,15 +376,16 @@ fn the_package_has_every_file_that_its_configuration_names() {
 
 #[test]
 fn the_package_works_with_the_templates_variables() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let package = Package::new();
     let folder = package.0.path();
-    // Its registry would be the machine's, shared by all who test on it.
+    // Its registry would be in /tmp, shared by all tests on the machine.
     let text = std::fs::read_to_string(folder.join("paceline.toml")).unwrap();
     let own = text.replace("\"/tmp/paceline/registry\"", &format!("{:?}", folder.join("registry")));
     assert_ne!(own, text);
     std::fs::write(folder.join("paceline.toml"), own).unwrap();
 
-    // What the template refers to, as it is when nobody gives other parameters; but other tables.
+    // References have the parameters' defaults, except for the tables.
     let tables = Deployment::new(DedupMode::Ordinal);
     let template = Lines::template();
     let mut configuration = Configuration::new(env!("CARGO_BIN_EXE_bootstrap"));
@@ -407,29 +413,30 @@ fn the_package_works_with_the_templates_variables() {
         .chain([b"no JSON".to_vec()])
         .collect();
     let event = event_of(payloads.iter().map(Vec::as_slice));
-    assert_eq!(answer(function.invoke(event, Duration::from_secs(60))), all_safe());
+    assert_eq!(response(function.invoke(event, Duration::from_secs(60))), all_committed());
     let store = tables.store();
-    let items = block_on(store.items()).unwrap();
+    let items = block_on(store.list_groups()).unwrap();
     let keys: BTreeSet<String> = items.iter().map(|(key, _)| key.partition.clone()).collect();
     let wanted: BTreeSet<String> =
         (1..=6).flat_map(|class| [format!("class-{class}"), format!("race-{}", 100 + class)]).collect();
     assert_eq!(keys, wanted);
-    assert_eq!(block_on(store.dead_letters()).unwrap().len(), 1);
-    assert!(!function.logs().contains("\"WARN\""), "the defaults go together:\n{}", function.logs());
+    assert_eq!(block_on(store.list_dead_letters()).unwrap().len(), 1);
+    assert!(!function.logs().contains("\"WARN\""), "the defaults are incompatible:\n{}", function.logs());
 }
 
 #[test]
-fn the_defaults_that_depend_on_each_other_agree() {
+fn defaults_that_depend_on_each_other_agree() {
+    require!(Plugins);
     let template = Lines::template();
     let number = |parameter: &str| -> u64 { template.default_of(parameter).parse().unwrap() };
     let timeout_ms = number("FunctionTimeout") * 1_000;
     let retry = Package::new().config().retry;
-    assert!(retry.deadline_ms < timeout_ms, "the store is tried for {} of {timeout_ms} ms", retry.deadline_ms);
+    assert!(retry.deadline_ms < timeout_ms, "the store is retried for {} of {timeout_ms} ms", retry.deadline_ms);
     assert!((timeout_ms / 2..timeout_ms).contains(&number("DurationAlarmMs")));
     assert_eq!(number("IteratorAgeAlarmMs"), number("RetentionHours") * 1_800_000);
     assert!(number("BatchSize") <= 10 || number("MaximumBatchingWindowInSeconds") >= 1);
     assert_eq!((number("ParallelizationFactor"), number("TumblingWindowInSeconds")), (1, 0));
-    // The lowest record that is not safe is answered, which counts only with this.
+    // Without it, Lambda ignores the first uncommitted record of a response.
     let mapping = template.below("Resources").below("Function").below("Events");
     assert_eq!(mapping.value("FunctionResponseTypes"), "[ReportBatchItemFailures]");
 }

@@ -1,28 +1,29 @@
-//! The function stops in time: it answers before Lambda would kill it, and where it is killed all the same, what was
-//! written is not written again.
-
-mod support;
+//! The function responds before Lambda's deadline; and if it is killed, groups that were written are not written again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use paceline_pipeline::Store;
 use paceline_pipeline::model::Key;
+use paceline_pipeline::store::GroupStore;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Function, Invocation};
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::require;
 use serde_json::Value;
-use support::{DedupMode, Deployment, all_safe, answer, beat, block_on, event_of, messages, safe_before, sequence};
 
-/// More than any invocation here takes.
+use crate::support::{
+    DedupMode, Deployment, all_committed, beat, block_on, event_of, messages, response, retry_from, sequence,
+};
+
+/// Longer than any invocation takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The requests that write groups.
 const WRITE: &str = "BatchExecuteStatement";
 
-/// A message of each racer.
+/// One message of each racer.
 fn lap(racers: u32, second: u32) -> Vec<Vec<u8>> {
     (0..racers).map(|racer| beat(racer, second, 30 + racer % 60).to_string().into_bytes()).collect()
 }
@@ -32,36 +33,37 @@ fn event_with(payloads: &[Vec<u8>]) -> Vec<u8> {
 }
 
 fn revisions(deployment: &Deployment) -> BTreeMap<Key, u64> {
-    let items = block_on(deployment.store().items()).unwrap();
+    let items = block_on(deployment.store().list_groups()).unwrap();
     items.into_iter().map(|(key, item)| (key, item.revision)).collect()
 }
 
-/// Whether the standing of the racer of this record is in the table.
-fn stands(written: &BTreeMap<Key, u64>, racer: usize) -> bool {
+/// Whether the racer's item is in the table.
+fn is_written(written: &BTreeMap<Key, u64>, racer: usize) -> bool {
     written.contains_key(&Key { partition: "race-131".into(), sort: format!("racer-{racer}") })
 }
 
-/// A deployment that has one write in flight at a time, so that a commit has a middle.
+/// A deployment with one write in flight at a time, so that a commit can be interrupted between writes.
 fn one_at_a_time() -> Deployment {
     let deployment = Deployment::new(DedupMode::Ordinal);
     deployment.configure("concurrency = 1\n\n[retry]\nfirst-wait-ms = 2\nlongest-wait-ms = 100\n");
     deployment
 }
 
-/// The function, warm: it has started, loaded the plugins and connected, which Lambda does not count.
+/// A warm function: it has started, loaded the plugins and connected, which Lambda does not count.
 fn warm(deployment: &Deployment, proxy: &FaultProxy, first: &[Vec<u8>]) -> Function {
     let function = deployment.function(&proxy.endpoint());
-    assert_eq!(answer(function.invoke(event_with(first), TIMEOUT)), all_safe());
+    assert_eq!(response(function.invoke(event_with(first), TIMEOUT)), all_committed());
     function
 }
 
 #[test]
-fn writes_that_are_throttled_until_the_deadline_get_an_answer_in_time() {
+fn with_writes_throttled_until_the_deadline_the_response_is_in_time() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = one_at_a_time();
     let proxy = Arc::new(FaultProxy::start(&endpoint(), Faults::default(), 1));
     let before = [beat(1_000, 1, 60).to_string().into_bytes()];
     let function = warm(&deployment, &proxy, &before);
-    // One request of 25 groups goes through, all further ones are refused.
+    // One request of 25 groups succeeds; all further ones are throttled.
     let (weak, writes) = (Arc::downgrade(&proxy), AtomicU64::new(0));
     proxy.on_request(move |_, operation| {
         if operation == WRITE && writes.fetch_add(1, Ordering::SeqCst) == 1 {
@@ -71,31 +73,32 @@ fn writes_that_are_throttled_until_the_deadline_get_an_answer_in_time() {
     });
     let payloads = lap(60, 1);
     let (timeout, begun) = (Duration::from_secs(3), Instant::now());
-    let answer_in_time = answer(function.invoke(event_with(&payloads), timeout));
+    let in_time = response(function.invoke(event_with(&payloads), timeout));
     assert!(begun.elapsed() < timeout, "{:?}", begun.elapsed());
-    // It did not give up at the first refusal either.
+    // It did not give up at the first throttled request.
     assert!(begun.elapsed() > timeout / 2, "{:?}", begun.elapsed());
 
     let written = revisions(&deployment);
-    let first_missing = (0..60).find(|racer| !stands(&written, *racer)).expect("35 groups are not written");
-    assert_eq!(answer_in_time, safe_before(&sequence(first_missing)));
-    assert_eq!(written.len(), 1 + 25, "what was safe stands");
+    let first_missing = (0..60).find(|racer| !is_written(&written, *racer)).expect("35 groups are not written");
+    assert_eq!(in_time, retry_from(&sequence(first_missing)));
+    assert_eq!(written.len(), 1 + 25, "the committed groups are written");
 
     proxy.on_request(|_, _| ());
     proxy.set_faults(Faults::default());
-    assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+    assert_eq!(response(function.invoke(event_with(&payloads), TIMEOUT)), all_committed());
     let all = messages(before.iter().chain(&payloads).map(Vec::as_slice));
     deployment.outcome().must_be(&deployment.local(&all), "delivered again");
     assert!(revisions(&deployment).values().all(|revision| *revision == 1), "each group was written once");
 }
 
 #[test]
-fn writes_that_nobody_answers_get_an_answer_in_time() {
+fn with_writes_without_a_response_the_response_is_in_time() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = one_at_a_time();
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
     let before = [beat(1_000, 1, 60).to_string().into_bytes()];
     let function = warm(&deployment, &proxy, &before);
-    // Longer than the function may take; the writes come through afterwards, when nobody waits for them any more.
+    // Longer than the function's timeout; the writes take effect afterwards, when nothing waits for them.
     let late = Faults { delay: 1.0, delay_ms: (4_000, 4_000), only: Some(vec![WRITE.to_owned()]), ..Faults::default() };
     proxy.set_faults(late);
     let payloads = lap(60, 1);
@@ -103,25 +106,26 @@ fn writes_that_nobody_answers_get_an_answer_in_time() {
     let outcome = function.invoke(event_with(&payloads), timeout);
     assert!(begun.elapsed() < timeout, "{:?}", begun.elapsed());
     assert_ne!(outcome, Invocation::TimedOut);
-    assert_eq!(answer(outcome), safe_before(&sequence(0)));
+    assert_eq!(response(outcome), retry_from(&sequence(0)));
 
-    // The redelivery meets the late writes or does not: it comes to the same.
+    // The outcome does not depend on whether the late writes take effect before the redelivery.
     proxy.set_faults(Faults::default());
-    assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+    assert_eq!(response(function.invoke(event_with(&payloads), TIMEOUT)), all_committed());
     let all = messages(before.iter().chain(&payloads).map(Vec::as_slice));
     deployment.outcome().must_be(&deployment.local(&all), "delivered again");
     assert_eq!(function.started(), 1, "no instance was killed");
 }
 
 #[test]
-fn reads_that_nobody_answers_get_an_answer_in_time() {
+fn with_reads_without_a_response_the_response_is_in_time() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
     let before = [beat(1_000, 1, 60).to_string().into_bytes()];
     let function = warm(&deployment, &proxy, &before);
     let late = Faults { delay: 1.0, delay_ms: (20_000, 20_000), ..Faults::default() };
     proxy.set_faults(late);
-    // Another race: its pin has to be read before anything can begin.
+    // Another race, whose pin is read first.
     let other: Vec<Vec<u8>> = [1, 2]
         .map(|racer| {
             let mut message = beat(racer, 1, 60);
@@ -131,22 +135,23 @@ fn reads_that_nobody_answers_get_an_answer_in_time() {
         .to_vec();
     for payloads in [&lap(5, 1), &other] {
         let (timeout, begun) = (Duration::from_secs(2), Instant::now());
-        assert_eq!(answer(function.invoke(event_with(payloads), timeout)), safe_before(&sequence(0)));
+        assert_eq!(response(function.invoke(event_with(payloads), timeout)), retry_from(&sequence(0)));
         assert!(begun.elapsed() < timeout, "{:?}", begun.elapsed());
     }
     proxy.set_faults(Faults::default());
     let all: Vec<Vec<u8>> = [lap(5, 1), other].concat();
-    assert_eq!(answer(function.invoke(event_with(&all), TIMEOUT)), all_safe());
+    assert_eq!(response(function.invoke(event_with(&all), TIMEOUT)), all_committed());
     let all = messages(before.iter().chain(&all).map(Vec::as_slice));
     deployment.outcome().must_be(&deployment.local(&all), "delivered again");
 }
 
 #[test]
-fn what_was_written_before_a_kill_is_not_written_again() {
+fn groups_written_before_a_kill_are_not_written_again() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = one_at_a_time();
     let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
     let function = Arc::new(deployment.function(&proxy.endpoint()));
-    // At the third of a batch's four requests; that one still reaches the table, nothing after it does.
+    // At the third of a batch's four requests: that one still reaches the table, the fourth does not.
     let (left, victim) = (Arc::new(AtomicU64::new(0)), Arc::clone(&function));
     let fuse = Arc::clone(&left);
     proxy.on_request(move |_, operation| {
@@ -164,7 +169,7 @@ fn what_was_written_before_a_kill_is_not_written_again() {
         assert!((50..=75).contains(&of_this_lap), "{of_this_lap} of 100 groups were written before the kill");
 
         left.store(0, Ordering::SeqCst);
-        assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+        assert_eq!(response(function.invoke(event_with(&payloads), TIMEOUT)), all_committed());
         let now = revisions(&deployment);
         assert_eq!(now.len(), 100);
         let wrong: Vec<_> = now.iter().filter(|(_, revision)| **revision != u64::from(second)).collect();
@@ -172,6 +177,6 @@ fn what_was_written_before_a_kill_is_not_written_again() {
         all.extend(payloads);
     }
     deployment.outcome().must_be(&deployment.local(&messages(all.iter().map(Vec::as_slice))), "killed three times");
-    // The hook holds the function, and the function's thread must not end on the proxy's.
+    // The hook owns the function, which must not be dropped on the proxy's thread.
     proxy.on_request(|_, _| ());
 }

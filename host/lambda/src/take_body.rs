@@ -1,8 +1,8 @@
-//! The event's bytes, past the runtime's own reading.
+//! Takes the event's bytes before the Lambda runtime parses them.
 //!
-//! `lambda_runtime` reads an event with serde_json before it calls the function, and at its trace level logs it. A batch
-//! of 10,000 records would be read twice, and payloads would reach a log. So the body is taken aside before the runtime
-//! looks at it, and what the runtime reads is `null`.
+//! `lambda_runtime` parses an event with serde_json before it calls the function, and logs it at its trace level. That
+//! would parse a batch of 10,000 records twice, and log payloads. This layer takes the body of each invocation first, and
+//! leaves `null` for the runtime.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -11,12 +11,12 @@ use bytes::Bytes;
 use lambda_runtime::tower::Layer;
 use lambda_runtime::{LambdaInvocation, Service};
 
-/// Holds the body of the event at hand. There is one: Lambda sends the next when this one is answered.
+/// The body of the current invocation. There is only one: Lambda sends the next event after the response to this one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Body(Arc<Mutex<Bytes>>);
 
 impl Body {
-    /// The body, which is gone from here then.
+    /// Takes the body out.
     pub(crate) fn take(&self) -> Bytes {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -30,7 +30,7 @@ impl<S> Layer<S> for Body {
     }
 }
 
-/// Takes each body aside.
+/// The service that moves each invocation's body to [`Body`].
 #[derive(Clone, Debug)]
 pub(crate) struct TakeBody<S> {
     inner: S,

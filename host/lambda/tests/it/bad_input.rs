@@ -1,6 +1,4 @@
-//! What comes in wrong, and what is set up wrong: each says what, where and what to do, and nothing is lost by it.
-
-mod support;
+//! Invalid events and invalid set-ups: each error states what happened, where and what to do, and no record is lost.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -10,27 +8,30 @@ use std::time::Duration;
 
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
-use paceline_pipeline::Store;
 use paceline_pipeline::model::{Cause, DeadLetter};
+use paceline_pipeline::store::DeadLetterStore;
 use paceline_simulator::{PartitionKey, Race};
+use paceline_testbed::assertions::assert_contains;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Configuration, Function, Invocation};
 use paceline_testbed::mapping::Mapping;
+use paceline_testbed::require;
 use serde_json::{Value, json};
-use support::{
-    DedupMode, Deployment, all_safe, answer, beat, block_on, dynamodb, error, event, event_of, messages, race, record,
-    sequence, stream,
+
+use crate::support::{
+    DedupMode, Deployment, all_committed, beat, block_on, dynamodb, error_message, event, event_of, messages, race,
+    record, response, rulebook, sequence, stream,
 };
 
-/// More than any invocation here takes.
+/// Longer than any invocation takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn letters(deployment: &Deployment) -> Vec<DeadLetter> {
-    block_on(deployment.store().dead_letters()).unwrap()
+    block_on(deployment.store().list_dead_letters()).unwrap()
 }
 
-/// Three sound messages.
-fn sound() -> Vec<Vec<u8>> {
+/// Three valid messages.
+fn valid() -> Vec<Vec<u8>> {
     (1..=3).map(|racer| beat(racer, 1, 60).to_string().into_bytes()).collect()
 }
 
@@ -38,20 +39,19 @@ fn event_with(payloads: &[Vec<u8>]) -> Vec<u8> {
     event_of(payloads.iter().map(Vec::as_slice))
 }
 
-/// Demands that an event fails, with a message that tells all this.
-fn fails(function: &Function, event: Vec<u8>, tells: &[&str]) {
-    let message = error(function.invoke(event, TIMEOUT));
-    for part in tells {
-        assert!(message.contains(part), "`{part}` is not in: {message}");
-    }
-    // Operators look into the log as well. The message is escaped there, but its first words are plain enough.
+/// Asserts that an event fails, with a message that contains all these parts.
+#[track_caller]
+fn fails(function: &Function, event: Vec<u8>, parts: &[&str]) {
+    let message = error_message(function.invoke(event, TIMEOUT));
+    assert_contains(&message, parts);
+    // The log has it as well. The message is escaped there, but its first words have no special characters.
     let first = message.split(['"', '\\', '\n']).next().unwrap_or_default();
     assert!(function.wait_for_log(first, TIMEOUT), "`{first}` is not in the log:\n{}", function.logs());
 }
 
-/// Demands that these come through and leave what the local run leaves.
+/// Asserts that these payloads are committed with the outcome of the local run.
 fn completes(deployment: &Deployment, function: &Function, payloads: &[Vec<u8>]) {
-    assert_eq!(answer(function.invoke(event_with(payloads), TIMEOUT)), all_safe());
+    assert_eq!(response(function.invoke(event_with(payloads), TIMEOUT)), all_committed());
     deployment.outcome().must_be(&deployment.local(&messages(payloads.iter().map(Vec::as_slice))), "delivered again");
 }
 
@@ -65,7 +65,8 @@ fn create_tables(config: &DynamoDbConfig) {
 // ---- Events
 
 #[test]
-fn an_event_of_something_else_is_refused_and_the_next_batch_is_done() {
+fn an_event_of_another_service_is_rejected_and_the_next_batch_is_committed() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let sqs = json!({ "Records": [{
         "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d", "receiptHandle": "AQEB", "body": "{}",
         "attributes": {}, "messageAttributes": {}, "eventSource": "aws:sqs",
@@ -79,7 +80,7 @@ fn an_event_of_something_else_is_refused_and_the_next_batch_is_done() {
     let stream_of_table = json!({ "Records": [{
         "eventID": "1", "eventName": "INSERT", "eventSource": "aws:dynamodb", "dynamodb": { "Keys": {} },
     }]});
-    let no_records = "This function takes batches of a Kinesis stream: check what invokes it";
+    let no_records = "This function processes batches of a Kinesis stream: check that an event source mapping";
     let cases: [(Value, &[&str]); 10] = [
         (sqs, &["Records[0].eventSource is aws:sqs, not aws:kinesis", "check its event source mappings"]),
         (s3, &["Records[0].eventSource is aws:s3, not aws:kinesis", "check its event source mappings"]),
@@ -87,43 +88,45 @@ fn an_event_of_something_else_is_refused_and_the_next_batch_is_done() {
         (stream_of_table, &["Records[0].eventSource is aws:dynamodb", "check its event source mappings"]),
         (json!({}), &["no `Records`", "an empty object", no_records]),
         (json!({ "key1": "value1", "key2": "value2" }), &["an object with the keys `key1`, `key2`", no_records]),
-        (json!([1, 2]), &["no `Records`", "it is a list", no_records]),
+        (json!([1, 2]), &["no `Records`", "it is an array", no_records]),
         (json!(17), &["no `Records`", "it is a number", no_records]),
-        (json!("hello"), &["no `Records`", "it is a text", no_records]),
+        (json!("hello"), &["no `Records`", "it is a string", no_records]),
         (Value::Null, &["no `Records`", "it is null", no_records]),
     ];
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
-    for (event, tells) in cases {
-        fails(&function, event.to_string().into_bytes(), tells);
+    for (event, parts) in cases {
+        fails(&function, event.to_string().into_bytes(), parts);
     }
-    completes(&deployment, &function, &sound());
-    assert_eq!(function.started(), 1, "no event cost an instance");
+    completes(&deployment, &function, &valid());
+    assert_eq!(function.started(), 1, "no event ended an instance");
 }
 
 #[test]
-fn data_that_is_not_base64_is_a_dead_letter_and_its_neighbours_are_done() {
+fn data_that_is_not_base64_is_a_dead_letter_and_its_neighbours_are_committed() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
-    let payloads = sound();
+    let payloads = valid();
     let mut records: Vec<Value> = payloads.iter().enumerate().map(|(at, payload)| record(at, payload)).collect();
     records[1]["kinesis"]["data"] = json!("{\"naïve\": *}");
-    assert_eq!(answer(function.invoke(event(&records), TIMEOUT)), all_safe());
+    assert_eq!(response(function.invoke(event(&records), TIMEOUT)), all_committed());
     let letters = letters(&deployment);
     let [letter] = &letters[..] else { panic!("{letters:?}") };
     assert_eq!(letter.reason.cause, Cause::Undecodable);
     assert_eq!(String::from_utf8_lossy(&letter.payload), "{\"naïve\": *}");
-    assert_eq!(letter.place.sequence.to_string(), sequence(1));
-    assert!(letter.reason.text.contains("its data is not base64: it has '{' at byte 0"), "{}", letter.reason.text);
+    assert_eq!(letter.position.sequence.to_string(), sequence(1));
+    assert!(letter.reason.text.contains("the data is not base64: unexpected '{' at byte 0"), "{}", letter.reason.text);
     let neighbours = messages([&payloads[0], &payloads[2]].map(Vec::as_slice));
     assert_eq!(deployment.outcome().items, deployment.local(&neighbours).items);
 }
 
 #[test]
-fn a_sequence_number_that_is_no_number_fails_the_event_and_names_the_record() {
+fn a_sequence_number_that_is_not_a_number_fails_the_event_and_names_the_record() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
-    let payloads = sound();
+    let payloads = valid();
     for (wrong, shown) in [
         (json!("forty-nine"), "`forty-nine` is not a sequence number"),
         (json!("-1"), "`-1` is not a sequence number"),
@@ -134,21 +137,23 @@ fn a_sequence_number_that_is_no_number_fails_the_event_and_names_the_record() {
         records[2]["kinesis"]["sequenceNumber"] = wrong;
         fails(&function, event(&records), &["Records[2].kinesis.sequenceNumber", shown]);
     }
-    assert!(deployment.outcome().items.is_empty(), "none of its records was touched");
+    assert!(deployment.outcome().items.is_empty(), "none of its records is processed");
     completes(&deployment, &function, &payloads);
 }
 
 #[test]
 fn an_empty_batch_succeeds_with_an_empty_list() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
-    assert_eq!(answer(function.invoke(event(&[]), TIMEOUT)), all_safe());
-    completes(&deployment, &function, &sound());
+    assert_eq!(response(function.invoke(event(&[]), TIMEOUT)), all_committed());
+    completes(&deployment, &function, &valid());
 }
 
 #[test]
-fn a_batch_of_6_megabytes_is_done_in_one_go() {
-    // As many messages as Lambda puts into an event, and some more.
+fn a_batch_of_6_megabytes_is_committed_in_one_invocation() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    // More messages than fit in an event.
     let messages = race(&Race {
         racers: 900,
         seconds: 10,
@@ -176,10 +181,11 @@ fn a_batch_of_6_megabytes_is_done_in_one_go() {
 
 #[test]
 fn a_payload_of_300_kibibytes_is_a_dead_letter_with_all_its_bytes() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let mut long = beat(9, 1, 60);
     long["name"] = json!("x".repeat(300 << 10));
     let long = long.to_string().into_bytes();
-    let mut payloads = sound();
+    let mut payloads = valid();
     payloads.insert(1, long.clone());
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
@@ -192,10 +198,11 @@ fn a_payload_of_300_kibibytes_is_a_dead_letter_with_all_its_bytes() {
 }
 
 #[test]
-fn a_windows_state_of_somebody_else_fails_the_event_and_says_what_to_do() {
+fn a_window_state_of_another_writer_fails_the_event_with_a_remedy() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
-    let payloads = sound();
+    let payloads = valid();
     let window = |state: Value, is_final: bool| {
         let mut event: Value = serde_json::from_slice(&event_with(if is_final { &[] } else { &payloads })).unwrap();
         event["window"] = json!({ "start": "2021-05-05T18:51:00Z", "end": "2021-05-05T18:51:15Z" });
@@ -210,31 +217,36 @@ fn a_windows_state_of_somebody_else_fails_the_event_and_says_what_to_do() {
         fails(
             &function,
             window(state, false),
-            &["the state of the tumbling window", "delete and make the event source mapping anew"],
+            &[
+                "this window state was not written by this function",
+                "delete the event source mapping and create it again",
+            ],
         );
     }
     assert!(deployment.outcome().items.is_empty());
-    // The mapping made anew begins with no state.
-    let gathered = answer(function.invoke(window(json!({}), false), TIMEOUT));
-    assert_eq!(answer(function.invoke(window(gathered["state"].clone(), true), TIMEOUT))["state"], json!({}));
+    // The new mapping begins without a state.
+    let accumulated = response(function.invoke(window(json!({}), false), TIMEOUT));
+    assert_eq!(response(function.invoke(window(accumulated["state"].clone(), true), TIMEOUT))["state"], json!({}));
     deployment.outcome().must_be(&deployment.local(&messages(payloads.iter().map(Vec::as_slice))), "after the repair");
 }
 
 // ---- Tables
 
 #[test]
-fn a_table_that_is_missing_is_named_and_its_creation_repairs_it() {
+fn a_missing_table_is_named_and_its_creation_repairs_the_function() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::without_tables(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     let named = format!("the DynamoDB table `{}`", deployment.table.table);
-    let tells = [named.as_str(), "there is no such table", "paceline table create --config"];
-    fails(&function, event_with(&sound()), &tells);
+    let parts = [named.as_str(), "there is no such table", "paceline table create --config"];
+    fails(&function, event_with(&valid()), &parts);
     create_tables(&deployment.table);
-    completes(&deployment, &function, &sound());
+    completes(&deployment, &function, &valid());
 }
 
 #[test]
-fn a_table_with_other_keys_is_named_and_the_right_one_repairs_it() {
+fn a_table_with_other_keys_is_named_and_the_right_one_repairs_the_function() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::without_tables(DedupMode::Ordinal);
     let table = &deployment.table.table;
     let keys = json!({
@@ -245,33 +257,34 @@ fn a_table_with_other_keys_is_named_and_the_right_one_repairs_it() {
     dynamodb("CreateTable", &keys);
     let function = deployment.function(&endpoint());
     let named = format!("the DynamoDB table `{table}`");
-    fails(&function, event_with(&sound()), &[&named, "paceline table check --config"]);
+    fails(&function, event_with(&valid()), &[&named, "paceline table check --config"]);
     dynamodb("DeleteTable", &json!({ "TableName": table }));
     create_tables(&deployment.table);
-    completes(&deployment, &function, &sound());
+    completes(&deployment, &function, &valid());
 }
 
 #[test]
-fn a_table_of_dead_letters_that_is_missing_is_told_when_it_is_needed() {
+fn a_missing_table_of_dead_letters_is_named_when_it_is_needed() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let table = deployment.table.dead_letter_table();
     dynamodb("DeleteTable", &json!({ "TableName": table }));
     let function = deployment.function(&endpoint());
-    // Without a dead letter nobody asks for it.
-    assert_eq!(answer(function.invoke(event_with(&sound()), TIMEOUT)), all_safe());
+    // Without a dead letter it is not used.
+    assert_eq!(response(function.invoke(event_with(&valid()), TIMEOUT)), all_committed());
     let mut payloads: Vec<Vec<u8>> = (1..=3).map(|racer| beat(racer, 2, 60).to_string().into_bytes()).collect();
     payloads.insert(1, b"no JSON".to_vec());
     let named = format!("the DynamoDB table `{table}`");
     fails(&function, event_with(&payloads), &[&named, "there is no such table", "paceline table create --config"]);
     create_tables(&deployment.table);
-    assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
-    let all: Vec<Vec<u8>> = sound().into_iter().chain(payloads).collect();
+    assert_eq!(response(function.invoke(event_with(&payloads), TIMEOUT)), all_committed());
+    let all: Vec<Vec<u8>> = valid().into_iter().chain(payloads).collect();
     deployment.outcome().must_be(&deployment.local(&messages(all.iter().map(Vec::as_slice))), "after the repair");
 }
 
 // ---- Credentials
 
-/// The function, started without credentials.
+/// The configuration of a function without credentials.
 fn without_credentials(deployment: &Deployment) -> Configuration {
     let script = format!(
         "#!/bin/sh\nunset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE\nexec {:?}\n",
@@ -282,25 +295,26 @@ fn without_credentials(deployment: &Deployment) -> Configuration {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut configuration = deployment.configuration(&endpoint());
     configuration.bootstrap = path;
-    // No profile, and no metadata service, which would be asked for a second or more.
+    // Without a profile, and without the metadata service, whose time-out takes a second or more.
     let home = deployment.path("").to_str().unwrap().to_owned();
     configuration.env("AWS_EC2_METADATA_DISABLED", "true").env("HOME", home)
 }
 
 #[test]
-fn credentials_that_are_missing_are_told_with_where_they_are_looked_for() {
+fn missing_credentials_are_reported_with_where_to_set_them() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = Function::new(without_credentials(&deployment)).unwrap();
-    let tells = ["needs credentials, and there are none", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"];
-    fails(&function, event_with(&sound()), &tells);
-    completes(&deployment, &deployment.function(&endpoint()), &sound());
+    let parts = ["needs credentials, and there are none", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"];
+    fails(&function, event_with(&valid()), &parts);
+    completes(&deployment, &deployment.function(&endpoint()), &valid());
 }
 
-/// Answers every request as DynamoDB answers one whose credentials it does not know. Its address.
+/// Starts a server that responds to every request as DynamoDB does to unknown credentials. Returns its address.
 fn refusing() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    // It ends with the test's process.
+    // The thread ends with the test's process.
     std::thread::spawn(move || listener.incoming().for_each(|stream| refuse(stream.unwrap()).unwrap_or(())));
     format!("http://{address}")
 }
@@ -328,53 +342,56 @@ fn refuse(mut stream: TcpStream) -> std::io::Result<()> {
 }
 
 #[test]
-fn credentials_that_are_refused_are_told_with_what_dynamodb_says() {
+fn rejected_credentials_are_reported_with_dynamodbs_message() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&refusing());
     let named = format!("the DynamoDB table `{}`", deployment.table.table);
-    let tells = [
+    let parts = [
         &named,
         "the credentials are not accepted (UnrecognizedClientException)",
         "The security token included in the request is invalid",
         "Renew them or give others",
     ];
-    fails(&function, event_with(&sound()), &tells);
-    completes(&deployment, &deployment.function(&endpoint()), &sound());
+    fails(&function, event_with(&valid()), &parts);
+    completes(&deployment, &deployment.function(&endpoint()), &valid());
 }
 
 // ---- The package
 
-/// Demands that a function can't start, says why at each event, and that its like starts after the repair.
-fn does_not_start(deployment: &Deployment, tells: &[&str], repair: impl FnOnce(&Deployment)) {
+/// Asserts that a function can't start, reports the reason for each event, and starts after the repair.
+fn does_not_start(deployment: &Deployment, parts: &[&str], repair: impl FnOnce(&Deployment)) {
     let function = deployment.function(&endpoint());
-    // Not once, but at each event: whoever looks at the second one must learn it too.
+    // Each event has the reason, not only the first.
     for _ in 0..2 {
-        fails(&function, event_with(&sound()), tells);
+        fails(&function, event_with(&valid()), parts);
     }
     assert!(deployment.outcome().items.is_empty());
     repair(deployment);
-    // Lambda starts it anew with the new package.
+    // Lambda starts a new instance with the new package.
     assert!(function.kill_all());
-    completes(deployment, &function, &sound());
+    completes(deployment, &function, &valid());
 }
 
 #[test]
-fn a_configuration_that_is_missing_is_told_with_its_path() {
+fn a_missing_configuration_is_reported_with_its_path() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let path = deployment.path("paceline.toml").canonicalize().unwrap();
     std::fs::remove_file(&path).unwrap();
     does_not_start(
         &deployment,
-        &[path.to_str().unwrap(), "there is no configuration", "PACELINE_CONFIG"],
+        &[path.to_str().unwrap(), "the package has no configuration", "PACELINE_CONFIG"],
         |deployment| deployment.configure(""),
     );
 }
 
 #[test]
-fn a_configuration_that_is_broken_is_told_with_its_line() {
+fn an_invalid_configuration_is_reported_with_its_line() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let whole = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
-    for (broken, tells) in [
+    for (broken, parts) in [
         (whole.replace("[plugins]", "[plugins"), &["paceline.toml: ", "line 8", "[plugins"][..]),
         (
             whole.replace("[retry]", "[retrying]"),
@@ -398,23 +415,25 @@ fn a_configuration_that_is_broken_is_told_with_its_line() {
         deployment.write("paceline.toml", &broken);
         let tables = &deployment;
         let function = tables.function(&endpoint());
-        fails(&function, event_with(&sound()), tells);
+        fails(&function, event_with(&valid()), parts);
     }
     deployment.write("paceline.toml", &whole);
-    completes(&deployment, &deployment.function(&endpoint()), &sound());
+    completes(&deployment, &deployment.function(&endpoint()), &valid());
 }
 
 #[test]
-fn a_plugin_that_nobody_names_is_told_with_the_rulebook() {
+fn an_unknown_plugin_is_reported_with_the_rulebook() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
-    deployment.rulebook(&support::rulebook(DedupMode::Ordinal).replace("\"output\"", "\"outptu\""));
+    deployment.rulebook(&rulebook(DedupMode::Ordinal).replace("\"output\"", "\"outptu\""));
     does_not_start(&deployment, &["rulebooks/class-3.toml", "`outptu`"], |deployment| {
-        deployment.rulebook(&support::rulebook(DedupMode::Ordinal));
+        deployment.rulebook(&rulebook(DedupMode::Ordinal));
     });
 }
 
 #[test]
-fn a_plugin_whose_file_is_missing_is_told_with_its_path() {
+fn a_missing_plugin_file_is_reported_with_its_path() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let whole = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
     deployment.write("paceline.toml", &whole.replace("best-output.wasm", "gone.wasm"));
@@ -422,9 +441,10 @@ fn a_plugin_whose_file_is_missing_is_told_with_its_path() {
 }
 
 #[test]
-fn a_rulebook_that_is_broken_is_told_with_its_file_and_line() {
-    let book = support::rulebook(DedupMode::Ordinal);
-    for (broken, tells) in [
+fn an_invalid_rulebook_is_reported_with_its_file_and_line() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let book = rulebook(DedupMode::Ordinal);
+    for (broken, parts) in [
         (book.replace("version = 1", "version = one"), &["class-3.toml", "line 3"][..]),
         (book.replace("[score]", "[scores]"), &["class-3.toml", "unknown field `scores`", "Did you mean `score`?"]),
         (book.split("[[aggregate]]").next().unwrap().to_owned(), &["class-3.toml", "aggregate"]),
@@ -432,37 +452,38 @@ fn a_rulebook_that_is_broken_is_told_with_its_file_and_line() {
         assert_ne!(broken, book);
         let deployment = Deployment::new(DedupMode::Ordinal);
         deployment.rulebook(&broken);
-        does_not_start(&deployment, tells, |deployment| deployment.rulebook(&book));
+        does_not_start(&deployment, parts, |deployment| deployment.rulebook(&book));
     }
 }
 
 #[test]
 fn a_package_without_a_rulebook_does_not_start() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     std::fs::remove_file(deployment.path("rulebooks/class-3.toml")).unwrap();
     does_not_start(&deployment, &["there is no rulebook (*.toml) in", "rulebooks"], |deployment| {
-        deployment.rulebook(&support::rulebook(DedupMode::Ordinal));
+        deployment.rulebook(&rulebook(DedupMode::Ordinal));
     });
 }
 
 #[test]
-fn a_factor_that_does_not_go_with_the_fences_is_warned_of_at_the_start() {
-    let told = "the parallelization factor is 10, and race type 3, version 1 fences its groups";
+fn an_incompatible_parallelization_factor_is_logged_at_the_start() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let warning = "the parallelization factor is 10, and race type 3, version 1 has `dedup";
     let started = |dedup: DedupMode, factor: &str| {
         let deployment = Deployment::new(dedup);
         let configuration = deployment.configuration(&endpoint()).env("PACELINE_PARALLELIZATION_FACTOR", factor);
         let function = Function::new(configuration).unwrap();
-        completes(&deployment, &function, &sound());
+        completes(&deployment, &function, &valid());
         function
     };
     let function = started(DedupMode::Sequence, "10");
-    assert!(function.wait_for_log(told, TIMEOUT), "{}", function.logs());
-    let line = function.logs().lines().find(|line| line.contains(told)).map(str::to_owned).unwrap();
+    assert!(function.wait_for_log(warning, TIMEOUT), "{}", function.logs());
+    let line = function.logs().lines().find(|line| line.contains(warning)).map(str::to_owned).unwrap();
     let line: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["level"], "WARN");
-    let message = line["message"].as_str().unwrap();
-    assert!(message.contains("fence by an ordinal, or set the factor to 1"), "{message}");
-    // It was waited for what comes after the start, so a warning would have come before.
+    assert_contains(&line["message"], &["dropped as duplicates", "or set the factor to 1"]);
+    // The metrics come after the start, so a warning would come before them.
     for (dedup, factor) in [(DedupMode::Sequence, "1"), (DedupMode::Ordinal, "10")] {
         let function = started(dedup, factor);
         assert!(function.wait_for_log("\"_aws\"", TIMEOUT));
@@ -471,10 +492,11 @@ fn a_factor_that_does_not_go_with_the_fences_is_warned_of_at_the_start() {
 }
 
 #[test]
-fn a_factor_that_is_no_number_is_told_with_its_variable() {
+fn a_factor_that_is_not_a_number_is_reported_with_its_variable() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let configuration = deployment.configuration(&endpoint()).env("PACELINE_PARALLELIZATION_FACTOR", "ten");
     let function = Function::new(configuration).unwrap();
-    fails(&function, event_with(&sound()), &["PACELINE_PARALLELIZATION_FACTOR is `ten`, which is no number"]);
-    completes(&deployment, &deployment.function(&endpoint()), &sound());
+    fails(&function, event_with(&valid()), &["PACELINE_PARALLELIZATION_FACTOR is `ten`, which is not a number"]);
+    completes(&deployment, &deployment.function(&endpoint()), &valid());
 }

@@ -1,6 +1,4 @@
-//! What the function prints: metrics as CloudWatch reads them, logs as JSON, and no payload anywhere.
-
-mod support;
+//! The function's output: metrics that CloudWatch can extract, logs as JSON, and payloads nowhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,16 +6,20 @@ use std::time::Duration;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Function;
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::require;
 use serde_json::{Map, Value, json};
-use support::{DedupMode, Deployment, all_safe, answer, beat, error, event_of, safe_before, sequence};
 
-/// More than any invocation here takes.
+use crate::support::{
+    DedupMode, Deployment, all_committed, beat, error_message, event_of, response, retry_from, sequence,
+};
+
+/// Longer than any invocation takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Nobody's word but the payloads'.
+/// A word that only payloads contain.
 const MARKER: &str = "Zebedee";
 
-/// Three sound messages and one of each sort that is not.
+/// Three valid messages, and one of each invalid kind.
 fn payloads() -> Vec<Vec<u8>> {
     let changed = |field: &str, value: Value| {
         let mut message = beat(4, 1, 60);
@@ -41,7 +43,7 @@ fn event_with(payloads: &[Vec<u8>]) -> Vec<u8> {
     event_of(payloads.iter().map(Vec::as_slice))
 }
 
-/// The lines that the function has printed so far, each of which must be a JSON object.
+/// The lines of output so far, each of which must be a JSON object.
 fn lines(function: &Function) -> Vec<Map<String, Value>> {
     let logs = function.logs();
     let read = |line: &str| match serde_json::from_str(line) {
@@ -57,12 +59,12 @@ struct Metrics {
     namespace: String,
     /// Name and value.
     dimensions: BTreeMap<String, String>,
-    /// Name, unit and what was measured: of a histogram each value as often as it came.
+    /// Name, unit and values. A value of a histogram occurs as often as it was recorded.
     metrics: BTreeMap<String, (Option<String>, Vec<f64>)>,
     request_id: String,
 }
 
-/// Reads a line as CloudWatch does:
+/// Parses a line by CloudWatch's specification:
 /// <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 fn metrics(line: &Map<String, Value>) -> Metrics {
     let about = &line["_aws"];
@@ -95,7 +97,7 @@ fn metrics(line: &Map<String, Value>) -> Metrics {
     Metrics { namespace, dimensions, metrics: metrics.collect(), request_id }
 }
 
-/// A metric's values: a number, a list of up to 100 numbers, or numbers with how often each came.
+/// A metric's values: a number, up to 100 numbers, or numbers with their counts.
 fn numbers(value: &Value) -> Vec<f64> {
     let list = |value: &Value| -> Vec<f64> {
         let list = value.as_array().unwrap_or_else(|| panic!("{value} is no list"));
@@ -115,16 +117,16 @@ fn numbers(value: &Value) -> Vec<f64> {
     all
 }
 
-/// All lines of metrics, once the last one of an invocation is there.
+/// All lines of metrics, after the last one of an invocation.
 fn all_metrics(function: &Function) -> Vec<Metrics> {
-    // Each is a line of its own, with other dimensions, and they come in no order.
+    // There is a line for each set of dimensions, in any order.
     for last in ["\"IteratorAge\":", "\"Fuel\":", "\"RulebookVersion\":", "\"stage\":\"acknowledge\"", "\"reason\":"] {
         assert!(function.wait_for_log(last, TIMEOUT), "{last} is missing:\n{}", function.logs());
     }
     lines(function).iter().filter(|line| line.contains_key("_aws")).map(metrics).collect()
 }
 
-/// The values of a metric with these dimensions beside `function`.
+/// The values of a metric with these dimensions in addition to `function`.
 fn values(all: &[Metrics], metric: &str, others: &[(&str, &str)]) -> Vec<f64> {
     let others: BTreeMap<String, String> =
         others.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -136,20 +138,21 @@ fn values(all: &[Metrics], metric: &str, others: &[(&str, &str)]) -> Vec<f64> {
     matching.filter_map(|line| line.metrics.get(metric)).flat_map(|(_, values)| values.clone()).collect()
 }
 
-/// The values of a second dimension that a metric comes with.
+/// The values of a metric's second dimension.
 fn spread(all: &[Metrics], metric: &str, dimension: &str) -> BTreeSet<String> {
     let with = all.iter().filter(|line| line.metrics.contains_key(metric));
     with.filter_map(|line| line.dimensions.get(dimension).cloned()).collect()
 }
 
 #[test]
-fn metrics_are_lines_that_cloudwatch_reads_and_say_what_the_batch_came_to() {
+fn metrics_follow_the_specification_and_count_the_batch() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let mut configuration = deployment.configuration(&endpoint()).env("PACELINE_METRICS_NAMESPACE", "races");
     configuration.name = "alleycat-function".to_owned();
     let function = Function::new(configuration).unwrap();
     let payloads = payloads();
-    assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+    assert_eq!(response(function.invoke(event_with(&payloads), TIMEOUT)), all_committed());
     let all = all_metrics(&function);
     for line in &all {
         assert_eq!(line.namespace, "races");
@@ -167,16 +170,16 @@ fn metrics_are_lines_that_cloudwatch_reads_and_say_what_the_batch_came_to() {
     let by_reason = |reason: &str| values(&all, "DeadLetters", &[("reason", reason)]).iter().sum::<f64>();
     assert_eq!(reasons.iter().map(|reason| by_reason(reason)).sum::<f64>(), 8.0, "{reasons:?}");
     assert_eq!([by_reason("rejected"), by_reason("not-json"), by_reason("not-utf8")], [2.0, 2.0, 1.0], "{reasons:?}");
-    // 2021, so years.
+    // The messages are of 2021, so the age is years.
     let ages = values(&all, "IteratorAge", &[]);
     assert!(!ages.is_empty() && ages.iter().all(|age| *age > 1e11), "{ages:?}");
     let stages = spread(&all, "StageTime", "stage");
-    for stage in ["project", "route", "gather", "validate", "score", "load", "fold", "commit", "acknowledge"] {
+    for stage in ["project", "route", "columns", "validate", "score", "load", "fold", "commit", "acknowledge"] {
         assert!(stages.contains(stage), "{stage} is not in {stages:?}");
         assert!(values(&all, "StageTime", &[("stage", stage)]).iter().all(|time| (0.0..60_000.0).contains(time)));
     }
     let plugins = spread(&all, "Fuel", "plugin");
-    // No final is among the messages, so the fourth plugin had nothing to do.
+    // There is no final among the messages, so the fourth plugin is not called.
     assert_eq!(plugins.len(), 3, "{plugins:?}");
     for plugin in &plugins {
         assert!(plugin.len() == 12 && plugin.bytes().all(|digit| digit.is_ascii_hexdigit()), "{plugin}");
@@ -184,8 +187,8 @@ fn metrics_are_lines_that_cloudwatch_reads_and_say_what_the_batch_came_to() {
     }
     assert_eq!(values(&all, "RulebookVersion", &[("raceType", "3")]), [1.0]);
     assert!(values(&all, "Requests", &[])[0] >= 4.0, "a pin is read and put, groups and dead letters written");
-    // DynamoDB Local tells the units of all but statements, and none for reading what is not there: what is left are
-    // those of the pin and of the dead letters.
+    // DynamoDB Local reports no units for statements, and none for reading missing items: the rest are those of the
+    // pin and of the dead letters.
     assert!(values(&all, "WriteUnits", &[])[0] >= 9.0);
     let units: BTreeMap<&str, Option<&str>> = all
         .iter()
@@ -196,16 +199,17 @@ fn metrics_are_lines_that_cloudwatch_reads_and_say_what_the_batch_came_to() {
 }
 
 #[test]
-fn a_second_batch_counts_for_itself() {
+fn each_batch_has_its_own_metrics() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let function = deployment.function(&endpoint());
     for _ in 0..2 {
-        assert_eq!(answer(function.invoke(event_with(&payloads()), TIMEOUT)), all_safe());
+        assert_eq!(response(function.invoke(event_with(&payloads()), TIMEOUT)), all_committed());
     }
     assert!(function.wait_for_log("\"Duplicates\":", TIMEOUT), "{}", function.logs());
     let all = all_metrics(&function);
     assert_eq!(values(&all, "Records", &[]), [11.0, 11.0]);
-    // The same records, so there is nothing new to write.
+    // All records are duplicates, so no group is written.
     assert_eq!(values(&all, "Groups", &[]), [3.0]);
     assert_eq!(values(&all, "Duplicates", &[]), [3.0]);
     let requests: BTreeSet<&String> = all.iter().map(|line| &line.request_id).collect();
@@ -213,25 +217,30 @@ fn a_second_batch_counts_for_itself() {
 }
 
 #[test]
-fn what_the_log_says_of_a_batch_names_its_request() {
+fn log_lines_of_a_batch_have_its_request_id() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
     let only = Some(vec!["BatchExecuteStatement".to_owned()]);
     let proxy = FaultProxy::start(&endpoint(), Faults { throttle: 1.0, only, ..Faults::default() }, 1);
     let function = deployment.function(&proxy.endpoint());
-    let sound = &payloads()[..3];
-    assert_eq!(answer(function.invoke(event_with(sound), Duration::from_secs(3))), safe_before(&sequence(0)));
-    assert!(function.wait_for_log("is not safe from here on", TIMEOUT), "{}", function.logs());
-    // What is 0, such as the records that are done, is not printed.
+    let valid = &payloads()[..3];
+    assert_eq!(response(function.invoke(event_with(valid), Duration::from_secs(3))), retry_from(&sequence(0)));
+    assert!(function.wait_for_log("is not committed from this record on", TIMEOUT), "{}", function.logs());
+    // Values of 0 are not printed: there are no `Records`.
     assert!(function.wait_for_log("\"Throttles\":", TIMEOUT), "{}", function.logs());
-    error(function.invoke(b"{}".to_vec(), TIMEOUT));
-    assert!(function.wait_for_log("the batch has to come again as a whole", TIMEOUT), "{}", function.logs());
+    error_message(function.invoke(b"{}".to_vec(), TIMEOUT));
+    assert!(
+        function.wait_for_log("the invocation failed, and Lambda retries the whole batch", TIMEOUT),
+        "{}",
+        function.logs()
+    );
 
     let lines = lines(&function);
-    let said = |message: &str| {
+    let line_with = |message: &str| {
         let line = lines
             .iter()
             .find(|line| line.get("message").and_then(Value::as_str).is_some_and(|text| text.contains(message)));
-        line.unwrap_or_else(|| panic!("no line says {message}"))
+        line.unwrap_or_else(|| panic!("no line contains {message}"))
     };
     let request = |line: &Map<String, Value>| {
         let id = line.get("span").and_then(|span| span["requestId"].as_str());
@@ -239,31 +248,32 @@ fn what_the_log_says_of_a_batch_names_its_request() {
     };
     let metrics: BTreeSet<String> =
         lines.iter().filter_map(|line| line.get("requestId")?.as_str()).map(str::to_owned).collect();
-    let unsafe_line = said("is not safe from here on");
-    assert!(metrics.contains(&request(unsafe_line)), "{unsafe_line:?}, {metrics:?}");
-    // Which records they are can be seen without the message's words.
-    assert_eq!(unsafe_line["level"], "WARN");
-    assert_eq!(unsafe_line["shard"], "alleycat/shardId-000000000000");
-    assert_eq!((&unsafe_line["from"], &unsafe_line["of"]), (&json!(sequence(0)), &json!(3)));
-    let failed = said("the batch has to come again as a whole");
+    let partial = line_with("is not committed from this record on");
+    assert!(metrics.contains(&request(partial)), "{partial:?}, {metrics:?}");
+    // The records are in fields, too.
+    assert_eq!(partial["level"], "WARN");
+    assert_eq!(partial["shard"], "alleycat/shardId-000000000000");
+    assert_eq!((&partial["from"], &partial["records"]), (&json!(sequence(0)), &json!(3)));
+    let failed = line_with("the invocation failed, and Lambda retries the whole batch");
     assert_eq!(failed["level"], "ERROR");
-    assert_ne!(request(failed), request(unsafe_line));
+    assert_ne!(request(failed), request(partial));
 }
 
 #[test]
-fn no_payload_is_in_the_logs_however_much_is_logged() {
+fn no_payload_is_in_the_log_at_any_level() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     for level in [
         "info",
         "debug",
-        "info,bootstrap=trace,paceline_pipeline=trace,paceline_aws=trace,paceline_engine=trace,paceline_config=trace,plugin=trace",
+        "info,bootstrap=trace,paceline_lambda=trace,paceline_pipeline=trace,paceline_aws=trace,paceline_engine=trace,paceline_config=trace,plugin=trace",
     ] {
         let deployment = Deployment::new(DedupMode::Ordinal);
-        // Throttled once in a while, so that there is something to tell.
+        // With throttling, so that there are warnings.
         let faults = Faults { throttle: 0.3, partial: 0.3, ..Faults::default() };
         let proxy = FaultProxy::start(&endpoint(), faults, 5);
         let function = Function::new(deployment.configuration(&proxy.endpoint()).env("RUST_LOG", level)).unwrap();
         let payloads = payloads();
-        assert_eq!(answer(function.invoke(event_with(&payloads), TIMEOUT)), all_safe());
+        assert_eq!(response(function.invoke(event_with(&payloads), TIMEOUT)), all_committed());
         proxy.set_faults(Faults { throttle: 1.0, ..Faults::default() });
         let later: Vec<Vec<u8>> = (2..4)
             .map(|second| {
@@ -272,15 +282,19 @@ fn no_payload_is_in_the_logs_however_much_is_logged() {
                 message.to_string().into_bytes()
             })
             .collect();
-        assert_eq!(answer(function.invoke(event_with(&later), Duration::from_secs(2))), safe_before(&sequence(0)));
-        error(function.invoke(format!("{{\"Records\":[{{\"name\":\"{MARKER}\"}}]}}").into_bytes(), TIMEOUT));
-        assert!(function.wait_for_log("the batch has to come again as a whole", TIMEOUT), "{}", function.logs());
+        assert_eq!(response(function.invoke(event_with(&later), Duration::from_secs(2))), retry_from(&sequence(0)));
+        error_message(function.invoke(format!("{{\"Records\":[{{\"name\":\"{MARKER}\"}}]}}").into_bytes(), TIMEOUT));
+        assert!(
+            function.wait_for_log("the invocation failed, and Lambda retries the whole batch", TIMEOUT),
+            "{}",
+            function.logs()
+        );
         assert!(function.kill_all());
         let logs = function.logs();
         let encoded = paceline_aws::base64::encode(&payloads[0]);
         for secret in [MARKER, "deviceTimestamp", &encoded[..60]] {
-            let told: Vec<&str> = logs.lines().filter(|line| line.contains(secret)).collect();
-            assert!(told.is_empty(), "at {level} {} lines tell of {secret}, the first: {}", told.len(), told[0]);
+            let leaks: Vec<&str> = logs.lines().filter(|line| line.contains(secret)).collect();
+            assert!(leaks.is_empty(), "at {level} {} lines contain {secret}, the first: {}", leaks.len(), leaks[0]);
         }
     }
 }

@@ -1,6 +1,4 @@
-//! The function as it is deployed: a package, tables in DynamoDB Local, a proxy before them, a stream to feed it from.
-#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
-#![allow(unreachable_pub, reason = "shared by test files that are crates of their own")]
+//! The function as it is deployed: a package, tables in DynamoDB Local, a proxy in front of them, a stream.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,26 +7,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use paceline_aws::DynamoDbStore;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
-use paceline_pipeline::Store;
 use paceline_testbed::dynamodb::{endpoint, unique};
+use paceline_testbed::http::post;
 use paceline_testbed::lambda::{Configuration, Function, Invocation};
-pub use paceline_testbed::outcome::{
-    self, DedupMode, Message, Outcome, block_on, plugin_lines, plugins, race, rulebook, tally,
-};
+use paceline_testbed::outcome::{self, Outcome, tally};
+pub(crate) use paceline_testbed::outcome::{DedupMode, Message, block_on, race, rulebook};
+use paceline_testbed::plugins;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::stream::Stream;
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// A package and its tables.
-pub struct Deployment {
+pub(crate) struct Deployment {
     folder: TempDir,
-    pub table: DynamoDbConfig,
+    pub(crate) table: DynamoDbConfig,
 }
 
 impl Deployment {
-    /// A package whose class 3 has a rulebook, with tables of its own.
-    pub fn new(dedup: DedupMode) -> Self {
+    /// A package with a rulebook for class 3, and new tables.
+    pub(crate) fn new(dedup: DedupMode) -> Self {
         let deployment = Self::without_tables(dedup);
         block_on(async {
             let client = client(&deployment.table).await.unwrap();
@@ -37,7 +35,7 @@ impl Deployment {
         deployment
     }
 
-    pub fn without_tables(dedup: DedupMode) -> Self {
+    pub(crate) fn without_tables(dedup: DedupMode) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("rulebooks")).unwrap();
         let table: DynamoDbConfig = serde_json::from_value(serde_json::json!({
@@ -50,18 +48,18 @@ impl Deployment {
         deployment
     }
 
-    /// Has every racer's records counted, too: the races' own aggregators would not show that one was folded twice.
-    pub fn count(self, dedup: DedupMode) -> Self {
+    /// Also counts the records of each racer: the other aggregators would not show that a record was folded twice.
+    pub(crate) fn tallied(self, dedup: DedupMode) -> Self {
         self.rulebook(&format!("{}{}", rulebook(dedup), tally(dedup)));
         self
     }
 
-    pub fn rulebook(&self, text: &str) {
+    pub(crate) fn rulebook(&self, text: &str) {
         self.write("rulebooks/class-3.toml", text);
     }
 
-    pub fn configure(&self, more: &str) {
-        let all = plugin_lines();
+    pub(crate) fn configure(&self, more: &str) {
+        let all = plugins::configuration();
         self.write(
             "paceline.toml",
             &format!(
@@ -72,19 +70,19 @@ impl Deployment {
         );
     }
 
-    pub fn write(&self, name: &str, content: &str) {
+    pub(crate) fn write(&self, name: &str, content: &str) {
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// What Lambda is told of the function. It reaches DynamoDB through this endpoint.
-    pub fn configuration(&self, endpoint: &str) -> Configuration {
+    /// The configuration of the function, with this endpoint of DynamoDB.
+    pub(crate) fn configuration(&self, endpoint: &str) -> Configuration {
         let mut configuration = Configuration::new(env!("CARGO_BIN_EXE_bootstrap"));
         configuration.task_root = self.folder.path().to_owned();
-        // Compiled once for all tests; nobody else writes the folder.
+        // Plugins are compiled once for all tests. Only the function writes this folder.
         let compiled = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
         configuration
             .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
@@ -94,53 +92,52 @@ impl Deployment {
             .env("PACELINE_CACHE", compiled.to_str().unwrap())
     }
 
-    /// The function, whose requests go to this endpoint.
-    pub fn function(&self, endpoint: &str) -> Function {
+    /// The function, with this endpoint of DynamoDB.
+    pub(crate) fn function(&self, endpoint: &str) -> Function {
         Function::new(self.configuration(endpoint)).unwrap()
     }
 
-    /// A store on the tables, past any proxy.
-    pub fn store(&self) -> DynamoDbStore {
+    /// A store on the tables, without a proxy.
+    pub(crate) fn store(&self) -> DynamoDbStore {
         block_on(DynamoDbStore::connect(&self.table)).unwrap()
     }
 
-    /// What stands in the table.
-    pub fn outcome(&self) -> Outcome {
-        let store = self.store();
-        Outcome::of(block_on(store.items()).unwrap(), &block_on(store.dead_letters()).unwrap())
+    /// The outcome in the tables.
+    pub(crate) fn outcome(&self) -> Outcome {
+        Outcome::of(&self.store())
     }
 
-    /// What one run of these messages on one machine comes to.
-    pub fn local(&self, messages: &[Message]) -> Outcome {
+    /// The outcome of these messages in one process.
+    pub(crate) fn local(&self, messages: &[Message]) -> Outcome {
         outcome::local(&self.path("rulebooks"), &self.path("oracle"), messages)
     }
 }
 
 /// A stream with these messages.
-pub fn stream(messages: &[Message], shards: usize) -> Stream {
+pub(crate) fn stream(messages: &[Message], shards: usize) -> Stream {
     let mut stream = Stream::new("alleycat", shards);
     put(&mut stream, messages);
     stream
 }
 
-pub fn put(stream: &mut Stream, messages: &[Message]) {
+pub(crate) fn put(stream: &mut Stream, messages: &[Message]) {
     for Message { payload, key, sent_ms } in messages {
         stream.put(key, payload.clone(), *sent_ms);
     }
 }
 
-/// A proxy that lets everything through.
-pub fn proxy() -> FaultProxy {
+/// A proxy without faults.
+pub(crate) fn proxy() -> FaultProxy {
     FaultProxy::start(&endpoint(), Faults::default(), 0)
 }
 
-/// Kills the function's busy instance when so many requests from now have come in.
+/// Kills the function's busy instance at a request that a test chooses.
 #[derive(Clone, Default)]
-pub struct Killer(Arc<AtomicU64>);
+pub(crate) struct Killer(Arc<AtomicU64>);
 
 impl Killer {
-    /// A killer that listens to the proxy.
-    pub fn new(proxy: &FaultProxy, function: &Arc<Function>) -> Self {
+    /// A killer that counts the requests to the proxy.
+    pub(crate) fn new(proxy: &FaultProxy, function: &Arc<Function>) -> Self {
         let killer = Self::default();
         let (left, function) = (Arc::clone(&killer.0), Arc::clone(function));
         proxy.on_request(move |_, _| {
@@ -152,22 +149,24 @@ impl Killer {
         killer
     }
 
-    /// Kills at the request that comes after so many others.
-    pub fn after(&self, requests: u64) {
+    /// Kills at the request after this number of others.
+    pub(crate) fn after(&self, requests: u64) {
         self.0.store(requests + 1, Ordering::SeqCst);
     }
 }
 
-/// The answer of an invocation that succeeds.
-pub fn answer(outcome: Invocation) -> Value {
+/// The response of an invocation, which must succeed.
+#[track_caller]
+pub(crate) fn response(outcome: Invocation) -> Value {
     match outcome {
-        Invocation::Ok(answer) => answer,
+        Invocation::Ok(response) => response,
         other => panic!("{other:?}"),
     }
 }
 
-/// The error message of an invocation that fails.
-pub fn error(outcome: Invocation) -> String {
+/// The error message of an invocation, which must fail.
+#[track_caller]
+pub(crate) fn error_message(outcome: Invocation) -> String {
     match outcome {
         Invocation::FunctionError(error) => {
             assert!(matches!(error["errorType"].as_str(), Some("StartFailed" | "BatchFailed")), "{error}");
@@ -178,7 +177,7 @@ pub fn error(outcome: Invocation) -> String {
 }
 
 /// A message of class 3 in race 131. Its output is 1.3 × (cadence + 35).
-pub fn beat(racer: u32, second: u32, cadence: u32) -> Value {
+pub(crate) fn beat(racer: u32, second: u32, cadence: u32) -> Value {
     serde_json::json!({
         "event": "update", "deviceTimestamp": 1_620_566_842_000_u64 + u64::from(second) * 1_000, "second": second,
         "raceId": 131, "name": "Hubert", "racerId": racer, "classId": 3, "cadence": cadence, "resistance": 65,
@@ -186,18 +185,18 @@ pub fn beat(racer: u32, second: u32, cadence: u32) -> Value {
 }
 
 /// Payloads as messages, for the local run.
-pub fn messages<'p>(payloads: impl IntoIterator<Item = &'p [u8]>) -> Vec<Message> {
+pub(crate) fn messages<'p>(payloads: impl IntoIterator<Item = &'p [u8]>) -> Vec<Message> {
     let message = |payload: &[u8]| Message { payload: payload.to_vec(), key: String::new(), sent_ms: 0 };
     payloads.into_iter().map(message).collect()
 }
 
 /// The sequence number of an event's record.
-pub fn sequence(number: usize) -> String {
+pub(crate) fn sequence(number: usize) -> String {
     format!("49{number:054}")
 }
 
-/// A record of an event, as Lambda writes it.
-pub fn record(number: usize, payload: &[u8]) -> Value {
+/// A record of an event in Lambda's format.
+pub(crate) fn record(number: usize, payload: &[u8]) -> Value {
     let sequence = sequence(number);
     serde_json::json!({
         "kinesis": {
@@ -218,49 +217,29 @@ pub fn record(number: usize, payload: &[u8]) -> Value {
 }
 
 /// An event with these records.
-pub fn event(records: &[Value]) -> Vec<u8> {
+pub(crate) fn event(records: &[Value]) -> Vec<u8> {
     serde_json::json!({ "Records": records }).to_string().into_bytes()
 }
 
 /// An event with these payloads, numbered from 0.
-pub fn event_of<'p>(payloads: impl IntoIterator<Item = &'p [u8]>) -> Vec<u8> {
+pub(crate) fn event_of<'p>(payloads: impl IntoIterator<Item = &'p [u8]>) -> Vec<u8> {
     let records: Vec<Value> =
         payloads.into_iter().enumerate().map(|(number, payload)| record(number, payload)).collect();
     event(&records)
 }
 
-/// The answer of which nothing has to come again.
-pub fn all_safe() -> Value {
+/// The response that all records are committed.
+pub(crate) fn all_committed() -> Value {
     serde_json::json!({ "batchItemFailures": [] })
 }
 
-/// The answer by which all from this record on has to come again.
-pub fn safe_before(sequence: &str) -> Value {
+/// The response that Lambda has to retry from this record on.
+pub(crate) fn retry_from(sequence: &str) -> Value {
     serde_json::json!({ "batchItemFailures": [{ "itemIdentifier": sequence }] })
 }
 
-/// Posts to a server, which must not answer in chunks; status and body.
-pub fn post(address: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
-    use std::io::{Read, Write};
-    let mut stream = std::net::TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(60)))?;
-    // Of version 1.0, an answer ends with its connection.
-    let mut request = format!("POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n", body.len());
-    headers.iter().for_each(|(name, value)| request.push_str(&format!("{name}: {value}\r\n")));
-    request.push_str("\r\n");
-    stream.write_all(&[request.as_bytes(), body].concat())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let split = answer.windows(4).position(|end| end == b"\r\n\r\n");
-    let split = split.ok_or_else(|| std::io::Error::other("no head of an answer"))?;
-    let head = String::from_utf8_lossy(&answer[..split]);
-    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| std::io::Error::other(format!("no status in {head:?}")))?;
-    Ok((status, answer[split + 4..].to_vec()))
-}
-
-/// Asks DynamoDB Local in its own JSON, past the SDK and past what paceline makes of it.
-pub fn dynamodb(operation: &str, request: &Value) -> Value {
+/// Sends a request to DynamoDB Local as JSON, without the SDK.
+pub(crate) fn dynamodb(operation: &str, request: &Value) -> Value {
     let endpoint = endpoint();
     let address = endpoint.strip_prefix("http://").unwrap().trim_end_matches('/');
     let target = format!("DynamoDB_20120810.{operation}");

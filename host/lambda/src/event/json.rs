@@ -1,21 +1,20 @@
-//! From one JSON value of the event to the next. The values themselves are serde_json's; only the punctuation between
-//! them is read here, so that records can be passed over without parsing them.
+//! The punctuation between the event's JSON values. serde_json parses the values themselves. A cursor that reads the
+//! punctuation itself can step over records without parsing them.
 
 use serde::Deserialize;
 use serde_json::error::Category;
 
-use super::EventError;
+use super::error::EventError;
 
-/// A place in the event.
+/// A position in the event.
 pub(super) struct Cursor<'a> {
-    /// The event.
     pub(super) event: &'a [u8],
-    /// The next byte.
+    /// The offset of the next byte.
     pub(super) at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// What has not been read yet.
+    /// The bytes that are not read yet.
     pub(super) fn rest(&self) -> &'a [u8] {
         &self.event[self.at..]
     }
@@ -29,7 +28,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Steps over this byte if it is the next.
-    pub(super) fn take(&mut self, wanted: u8) -> bool {
+    pub(super) fn accept(&mut self, wanted: u8) -> bool {
         let found = self.peek() == Some(wanted);
         self.at += usize::from(found);
         found
@@ -37,18 +36,18 @@ impl<'a> Cursor<'a> {
 
     /// Steps over this byte, which must be the next.
     pub(super) fn expect(&mut self, wanted: u8) -> Result<(), EventError> {
-        match self.take(wanted) {
+        match self.accept(wanted) {
             true => Ok(()),
             false => Err(self.not_json(format!("expected `{}`", char::from(wanted)))),
         }
     }
 
-    /// Whether a list or an object that begins with `open` and ends with `close` has another element. `first` says that
-    /// none has been read yet.
-    pub(super) fn another(&mut self, first: bool, open: u8, close: u8) -> Result<bool, EventError> {
+    /// Steps to the next element of an array or object between `open` and `close`; whether there is one. `first` is true
+    /// before the first element.
+    pub(super) fn next_element(&mut self, first: bool, open: u8, close: u8) -> Result<bool, EventError> {
         if first {
             self.expect(open)?;
-            return Ok(!self.take(close));
+            return Ok(!self.accept(close));
         }
         match self.peek() {
             Some(b',') => self.at += 1,
@@ -58,7 +57,7 @@ impl<'a> Cursor<'a> {
         Ok(self.event[self.at - 1] == b',')
     }
 
-    /// Reads a value. `path` says which, should it be another than is wanted.
+    /// Parses a value. An error of type names it by `path`.
     pub(super) fn value<T: Deserialize<'a>>(&mut self, path: impl FnOnce() -> String) -> Result<T, EventError> {
         let rest = self.rest();
         let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
@@ -69,7 +68,7 @@ impl<'a> Cursor<'a> {
             }
             Some(Err(error)) => {
                 let lines = rest.split(|byte| *byte == b'\n').take(error.line() - 1);
-                // The column of a byte that breaks the rules is counted from 1, all others from 0.
+                // serde_json counts the column of a byte that breaks the syntax from 1, all other columns from 0.
                 let in_line = error.column().saturating_sub(usize::from(error.classify() == Category::Syntax));
                 let byte = self.at + lines.map(|line| line.len() + 1).sum::<usize>() + in_line;
                 let what = error.to_string();
@@ -83,9 +82,9 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The error that the event is not JSON here.
+    /// The error that the event is not JSON at this position.
     pub(super) fn not_json(&self, what: String) -> EventError {
-        let what = if self.at < self.event.len() { what } else { format!("it ends, {what}") };
+        let what = if self.at < self.event.len() { what } else { format!("unexpected end, {what}") };
         EventError::NotJson { what, byte: self.at }
     }
 }

@@ -1,16 +1,17 @@
-//! A race through the compiled function into DynamoDB comes to what the run on one machine comes to.
-
-mod support;
+//! A race through the compiled function into DynamoDB has the outcome of a local run.
 
 use std::time::Duration;
 
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::mapping::Mapping;
-use support::{DedupMode, Deployment, proxy, race, stream};
+use paceline_testbed::require;
+
+use crate::support::{DedupMode, Deployment, proxy, race, stream};
 
 #[test]
-fn a_race_of_1000_racers_gives_the_table_that_the_local_run_gives() {
+fn a_race_of_1000_racers_has_the_outcome_of_the_local_run() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let messages = race(&Race {
         racers: 1_000,
         seconds: 300,
@@ -29,7 +30,7 @@ fn a_race_of_1000_racers_gives_the_table_that_the_local_run_gives() {
     assert_eq!((report.retries, report.function_errors), (0, 0), "{}", function.logs());
     assert!(report.failures.is_empty());
     deployment.outcome().must_be(&deployment.local(&messages), "1,000 racers");
-    // A write a group and batch, 25 in a request; what is cached is not read again.
+    // One write for each group and batch, 25 in a request. Cached groups are not read again.
     let counts = proxy.counts();
     let writes = counts.requests("BatchExecuteStatement");
     assert!(writes <= report.invocations * 42 + 42, "{writes} requests for {} batches", report.invocations);
@@ -38,6 +39,7 @@ fn a_race_of_1000_racers_gives_the_table_that_the_local_run_gives() {
 
 #[test]
 fn windows_write_a_group_once_for_all_their_batches() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let messages = race(&Race {
         racers: 20,
         seconds: 45,
@@ -49,7 +51,7 @@ fn windows_write_a_group_once_for_all_their_batches() {
         duplicates: 0.0,
     });
     for dedup in [DedupMode::Sequence, DedupMode::Ordinal] {
-        let deployment = Deployment::new(dedup).count(dedup);
+        let deployment = Deployment::new(dedup).tallied(dedup);
         deployment.configure("");
         let proxy = proxy();
         let function = deployment.function(&proxy.endpoint());
@@ -62,7 +64,7 @@ fn windows_write_a_group_once_for_all_their_batches() {
         let report = mapping.run(&stream(&messages, 1), &function);
         assert_eq!(report.function_errors, 0, "{}", function.logs());
         deployment.outcome().must_be(&deployment.local(&messages), "windows");
-        // 45 seconds touch four aligned windows, and the finals 20 items more.
+        // 45 seconds overlap four aligned windows. The finals have 20 more items.
         assert!(report.invocations > 45 && report.final_invocations <= 4, "{report:?}");
         let statements = proxy.counts().requests("BatchExecuteStatement");
         assert!(statements <= 10, "{statements} requests, each of up to 25 groups");
@@ -71,6 +73,7 @@ fn windows_write_a_group_once_for_all_their_batches() {
 
 #[test]
 fn a_window_whose_state_grows_too_large_is_committed_before_its_end() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
     let messages = race(&Race {
         racers: 1_000,
         seconds: 60,
@@ -85,11 +88,11 @@ fn a_window_whose_state_grows_too_large_is_committed_before_its_end() {
     let function = deployment.function(&endpoint());
     let mapping = Mapping { batch_size: 7_000, tumbling_window: Some(900), ..Mapping::default() };
     let report = mapping.run(&stream(&messages, 1), &function);
-    // Lambda never had to end a window, because no state was larger than it carries.
+    // No state exceeded Lambda's limit, so that it ended no window early.
     assert_eq!((report.function_errors, report.early_ends, report.retries), (0, 0, 0), "{}", function.logs());
-    let said = "it is committed before the window's end";
-    assert!(function.wait_for_log(said, Duration::from_secs(60)), "{}", function.logs());
-    let early = function.logs().lines().filter(|line| line.contains(said)).count();
+    let warning = "the window is committed before its end";
+    assert!(function.wait_for_log(warning, Duration::from_secs(60)), "{}", function.logs());
+    let early = function.logs().lines().filter(|line| line.contains(warning)).count();
     assert!((1..=4).contains(&early), "{early} times");
     deployment.outcome().must_be(&deployment.local(&messages), "committed early");
 }
