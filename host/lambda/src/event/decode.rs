@@ -209,7 +209,7 @@ impl<'a> Decoder<'a> {
 
     /// Sets the stream to the one that an ARN names, or compares it.
     fn set_stream(&mut self, arn: &str, path: impl Fn() -> String) -> Result<(), EventError> {
-        // The ARN of an enhanced fan-out consumer goes on after the name: `stream/NAME/consumer/…`.
+        // The ARN of an enhanced fan-out consumer has more after the name: `stream/NAME/consumer/…`.
         let name = arn.split_once(":stream/").map(|(_, name)| name.split('/').next().unwrap_or(name));
         let expected = "the ARN of a stream, arn:aws:kinesis:REGION:ACCOUNT:stream/NAME";
         let wrong = || EventError::WrongFormat { path: path(), text: beginning(arn), expected };
@@ -233,7 +233,14 @@ impl<'a> Decoder<'a> {
         let payload = self.push_payload(data);
         let partition_key = partition_key.map(|key| self.batch.push_bytes(key.as_bytes()));
         let position = RecordPosition { sequence, sub_sequence: 0 };
-        self.batch.records.push(Record { payload, position, partition_key, arrival_ms, cut_from: None, redriven: None });
+        self.batch.records.push(Record {
+            payload,
+            position,
+            partition_key,
+            arrival_ms,
+            cut_from: None,
+            redriven: None,
+        });
         Ok(())
     }
 

@@ -147,7 +147,12 @@ mod tests {
 
     fn values(text: &'static str) -> RecordValues<'static> {
         let at = |value: &str| text.find(value).map(|at| &text[at..at + value.len()]);
-        RecordValues { partition_key: at("key"), sequence: at("42").unwrap(), data: at("data").unwrap(), arrival: at("1.5") }
+        RecordValues {
+            partition_key: at("key"),
+            sequence: at("42").unwrap(),
+            data: at("data").unwrap(),
+            arrival: at("1.5"),
+        }
     }
 
     #[test]
@@ -182,6 +187,9 @@ mod tests {
         let escaped = "key".to_owned();
         let values = RecordValues { partition_key: Some(&escaped), ..values(text) };
         assert!(RecordLayout::infer(text.as_bytes(), &values, None).is_none(), "a key that is not in the text");
-        assert!(RecordLayout::infer(text.as_bytes(), &self::values(text), Some("shard:41")).is_none(), "another number");
+        assert!(
+            RecordLayout::infer(text.as_bytes(), &self::values(text), Some("shard:41")).is_none(),
+            "another number"
+        );
     }
 }

@@ -8,14 +8,15 @@ use paceline_aws::kpl::Aggregator;
 use paceline_pipeline::model::DeadLetter;
 use paceline_pipeline::store::DeadLetterStore;
 use paceline_simulator::{PartitionKey, Race};
-use paceline_testbed::require;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::mapping::Mapping;
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::require;
 use paceline_testbed::stream::Stream;
+
 use crate::support::{
-    DedupMode, Deployment, Message, all_committed, response, beat, block_on, event_of, messages, proxy, race, retry_from,
-    sequence,
+    DedupMode, Deployment, Message, all_committed, beat, block_on, event_of, messages, proxy, race, response,
+    retry_from, sequence,
 };
 
 /// Longer than any invocation takes.

@@ -17,9 +17,10 @@ use paceline_testbed::lambda::{Configuration, Function, Invocation};
 use paceline_testbed::mapping::Mapping;
 use paceline_testbed::require;
 use serde_json::{Value, json};
+
 use crate::support::{
-    DedupMode, Deployment, all_committed, response, beat, block_on, dynamodb, error_message, event, event_of, messages, race, record,
-    rulebook, sequence, stream,
+    DedupMode, Deployment, all_committed, beat, block_on, dynamodb, error_message, event, event_of, messages, race,
+    record, response, rulebook, sequence, stream,
 };
 
 /// Longer than any invocation takes.
@@ -216,7 +217,10 @@ fn a_window_state_of_another_writer_fails_the_event_with_a_remedy() {
         fails(
             &function,
             window(state, false),
-            &["this window state was not written by this function", "delete the event source mapping and create it again"],
+            &[
+                "this window state was not written by this function",
+                "delete the event source mapping and create it again",
+            ],
         );
     }
     assert!(deployment.outcome().items.is_empty());

@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 
 use paceline_pipeline::model::Key;
 use paceline_pipeline::store::GroupStore;
-use paceline_testbed::require;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Function, Invocation};
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::require;
 use serde_json::Value;
-use crate::support::{DedupMode, Deployment, all_committed, response, beat, block_on, event_of, messages, retry_from, sequence};
+
+use crate::support::{
+    DedupMode, Deployment, all_committed, beat, block_on, event_of, messages, response, retry_from, sequence,
+};
 
 /// Longer than any invocation takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -105,7 +108,7 @@ fn with_writes_without_a_response_the_response_is_in_time() {
     assert_ne!(outcome, Invocation::TimedOut);
     assert_eq!(response(outcome), retry_from(&sequence(0)));
 
-    // Whether or not the redelivery meets the late writes, the outcome is the same.
+    // The outcome does not depend on whether the late writes take effect before the redelivery.
     proxy.set_faults(Faults::default());
     assert_eq!(response(function.invoke(event_with(&payloads), TIMEOUT)), all_committed());
     let all = messages(before.iter().chain(&payloads).map(Vec::as_slice));

@@ -7,15 +7,16 @@ use std::time::Duration;
 use paceline_pipeline::model::{Attribute, Cause, DeadLetter, Item, Key};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore};
 use paceline_simulator::{PartitionKey, Race};
-use paceline_testbed::require;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Function, Invocation};
 use paceline_testbed::mapping::Mapping;
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::require;
 use serde_json::{Value, json};
+
 use crate::support::{
-    DedupMode, Deployment, Message, all_committed, response, beat, block_on, dynamodb, event, event_of, messages, race,
-    record, retry_from, sequence, stream,
+    DedupMode, Deployment, Message, all_committed, beat, block_on, dynamodb, event, event_of, messages, race, record,
+    response, retry_from, sequence, stream,
 };
 
 /// Longer than any invocation takes.
@@ -192,7 +193,8 @@ fn a_throttled_write_is_retried_until_it_succeeds() {
     // Weak, because the proxy owns the hook.
     let (weak, requests) = (Arc::downgrade(&proxy), std::sync::atomic::AtomicU64::new(0));
     proxy.on_request(move |_, operation| {
-        if operation == "BatchExecuteStatement" && requests.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == THROTTLED
+        if operation == "BatchExecuteStatement"
+            && requests.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == THROTTLED
         {
             let proxy = weak.upgrade().expect("the proxy runs its own hook");
             proxy.set_faults(Faults::default());
@@ -231,9 +233,9 @@ fn records_throttled_to_the_deadline_are_named_and_a_retry_commits_them() {
 
 /// All items of a table in DynamoDB's JSON, by key.
 fn raw(table: &str) -> BTreeMap<String, Value> {
-    let answer = dynamodb("Scan", &json!({ "TableName": table, "ConsistentRead": true }));
-    assert!(answer.get("LastEvaluatedKey").is_none(), "more than one page");
-    let items = answer["Items"].as_array().unwrap().iter();
+    let response = dynamodb("Scan", &json!({ "TableName": table, "ConsistentRead": true }));
+    assert!(response.get("LastEvaluatedKey").is_none(), "more than one page");
+    let items = response["Items"].as_array().unwrap().iter();
     items.map(|item| (format!("{} {}", item["PK"], item["SK"]), item.clone())).collect()
 }
 

@@ -286,9 +286,8 @@ fn an_event_has_records_of_one_shard() {
 
 #[test]
 fn values_of_other_types_and_formats_are_named() {
-    let message = |path: &str, byte: usize, what: &str| {
-        format!("{path} has the wrong type: {what}, at byte {byte} of the event")
-    };
+    let message =
+        |path: &str, byte: usize, what: &str| format!("{path} has the wrong type: {what}, at byte {byte} of the event");
     let list = message("Records", 11, "invalid type: map, expected a sequence");
     assert_eq!(error(r#"{"Records":{}}"#), list);
     assert_eq!(error(r#"{"Records":[["a"]]}"#), message("Records[0]", 12, "expected an object"));

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_simulator::{PartitionKey, Race};
-use paceline_testbed::require;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Function;
 use paceline_testbed::mapping::{Mapping, Report};
 use paceline_testbed::proxy::{FaultProxy, Faults, Injected};
+use paceline_testbed::require;
+
 use crate::support::{DedupMode, Deployment, Killer, Message, put, race, stream};
 
 /// Faults in a tenth of all requests.

@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use paceline_testbed::require;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Function;
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::require;
 use serde_json::{Map, Value, json};
-use crate::support::{DedupMode, Deployment, all_committed, response, beat, error_message, event_of, retry_from, sequence};
+
+use crate::support::{
+    DedupMode, Deployment, all_committed, beat, error_message, event_of, response, retry_from, sequence,
+};
 
 /// Longer than any invocation takes.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -220,13 +223,17 @@ fn log_lines_of_a_batch_have_its_request_id() {
     let only = Some(vec!["BatchExecuteStatement".to_owned()]);
     let proxy = FaultProxy::start(&endpoint(), Faults { throttle: 1.0, only, ..Faults::default() }, 1);
     let function = deployment.function(&proxy.endpoint());
-    let sound = &payloads()[..3];
-    assert_eq!(response(function.invoke(event_with(sound), Duration::from_secs(3))), retry_from(&sequence(0)));
+    let valid = &payloads()[..3];
+    assert_eq!(response(function.invoke(event_with(valid), Duration::from_secs(3))), retry_from(&sequence(0)));
     assert!(function.wait_for_log("is not committed from this record on", TIMEOUT), "{}", function.logs());
     // Values of 0 are not printed: there are no `Records`.
     assert!(function.wait_for_log("\"Throttles\":", TIMEOUT), "{}", function.logs());
     error_message(function.invoke(b"{}".to_vec(), TIMEOUT));
-    assert!(function.wait_for_log("the invocation failed, and Lambda retries the whole batch", TIMEOUT), "{}", function.logs());
+    assert!(
+        function.wait_for_log("the invocation failed, and Lambda retries the whole batch", TIMEOUT),
+        "{}",
+        function.logs()
+    );
 
     let lines = lines(&function);
     let line_with = |message: &str| {
@@ -277,7 +284,11 @@ fn no_payload_is_in_the_log_at_any_level() {
             .collect();
         assert_eq!(response(function.invoke(event_with(&later), Duration::from_secs(2))), retry_from(&sequence(0)));
         error_message(function.invoke(format!("{{\"Records\":[{{\"name\":\"{MARKER}\"}}]}}").into_bytes(), TIMEOUT));
-        assert!(function.wait_for_log("the invocation failed, and Lambda retries the whole batch", TIMEOUT), "{}", function.logs());
+        assert!(
+            function.wait_for_log("the invocation failed, and Lambda retries the whole batch", TIMEOUT),
+            "{}",
+            function.logs()
+        );
         assert!(function.kill_all());
         let logs = function.logs();
         let encoded = paceline_aws::base64::encode(&payloads[0]);

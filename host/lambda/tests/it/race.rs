@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use paceline_simulator::{PartitionKey, Race};
-use paceline_testbed::require;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::mapping::Mapping;
+use paceline_testbed::require;
+
 use crate::support::{DedupMode, Deployment, proxy, race, stream};
 
 #[test]

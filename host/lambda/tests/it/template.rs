@@ -20,8 +20,9 @@ use paceline_testbed::lambda::{Configuration, Function};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::{plugins, require};
 use serde_json::{Value, json};
-use crate::support::{DedupMode, Deployment, all_committed, response, beat, block_on, dynamodb, event_of};
 use tempfile::TempDir;
+
+use crate::support::{DedupMode, Deployment, all_committed, beat, block_on, dynamodb, event_of, response};
 
 /// Variables that the program reads and the template does not set, and why.
 const OPTIONAL: [(&str, &str); 3] = [
@@ -281,10 +282,14 @@ fn the_role_allows_the_functions_requests_to_the_tables_and_no_others() {
             operation => vec![operation],
         };
         for action in needed {
-            assert!(allowed.contains(action), "the function needs {action}, which its role does not allow: {allowed:?}");
+            assert!(
+                allowed.contains(action),
+                "the function needs {action}, which its role does not allow: {allowed:?}"
+            );
         }
     }
-    let forbidden = ["Query", "Scan", "DeleteItem", "CreateTable", "DeleteTable", "PartiQLDelete", "PartiQLSelect", "*"];
+    let forbidden =
+        ["Query", "Scan", "DeleteItem", "CreateTable", "DeleteTable", "PartiQLDelete", "PartiQLSelect", "*"];
     assert!(forbidden.iter().all(|action| !allowed.contains(*action)), "{allowed:?}");
 }
 

@@ -11,8 +11,9 @@ use paceline_testbed::http::post;
 use paceline_testbed::lambda::Configuration;
 use paceline_testbed::require;
 use serde_json::Value;
-use crate::support::{DedupMode, Deployment, Message, all_committed, beat, event_of, messages};
 use tempfile::TempDir;
+
+use crate::support::{DedupMode, Deployment, Message, all_committed, beat, event_of, messages};
 
 /// A process that is killed with this value, and with the test's process.
 struct Running(Child);
@@ -73,7 +74,7 @@ impl Emulator {
             });
             if listens {
                 // It would block on a full pipe.
-                std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| println!("{line}")));
+                std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
                 return Self { address: format!("127.0.0.1:{port}"), _process: process, _package: package };
             }
         }
@@ -84,8 +85,8 @@ impl Emulator {
     fn invoke(&self, event: &[u8]) -> (u16, Value) {
         // `_` is the only function.
         let (status, body) = post(&self.address, "/2015-03-31/functions/_/invocations", &[], event).unwrap();
-        let answer = serde_json::from_slice(&body);
-        (status, answer.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body))))
+        let response = serde_json::from_slice(&body);
+        (status, response.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&body))))
     }
 }
 
@@ -135,6 +136,10 @@ fn the_function_works_with_cargo_lambda_watch() {
     let (status, error) = emulator.invoke(b"{\"key1\":\"value1\"}");
     assert_eq!(status, 500);
     assert!(error["errorMessage"].as_str().is_some_and(|text| text.contains("the event has no `Records`")), "{error}");
-    assert_eq!(emulator.invoke(&event_of(payloads.iter().map(Vec::as_slice))), (200, all_committed()), "and it continues");
+    assert_eq!(
+        emulator.invoke(&event_of(payloads.iter().map(Vec::as_slice))),
+        (200, all_committed()),
+        "and it continues"
+    );
     deployment.outcome().must_be(&deployment.local(&sent), "the same forty again");
 }
