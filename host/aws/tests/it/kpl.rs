@@ -1,4 +1,4 @@
-//! Aggregates of the Kinesis Producer Library: taken apart and made, against a third party's and against `prost`.
+//! Aggregates of the Kinesis Producer Library: unpacked and packed, compared with a third party's and with `prost`.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ use proptest::prelude::*;
 use prost::Message;
 use serde_json::Value;
 
-/// What the first of a batch's records is numbered; the others follow.
+/// The sequence number of a batch's first record; the others follow.
 const SEQUENCE: u64 = 700;
-/// When the first arrived; the others a millisecond apart.
+/// The arrival of the first record; the others follow a millisecond apart.
 const ARRIVAL_MS: i64 = 1_620_992_101_000;
 
-/// The message as the format has it, but for its strings: whether they are UTF-8 is told for each user record.
+/// The message of the format, with bytes instead of strings: UTF-8 is checked for each user record.
 #[derive(Clone, PartialEq, Message)]
 struct Aggregate {
     #[prost(bytes = "vec", repeated, tag = "1")]
@@ -48,7 +48,7 @@ struct Tag {
     value: Option<Vec<u8>>,
 }
 
-/// A user record as its producer has it.
+/// A user record before packing.
 #[derive(Clone, Debug, PartialEq)]
 struct User {
     key: String,
@@ -60,8 +60,8 @@ fn user(key: &str, data: &str) -> User {
     User { key: key.to_owned(), hash: None, data: data.into() }
 }
 
-/// A record of a batch: how far its aggregate stands in the batch, its number there, its key, its data, and whether it
-/// can't be decoded.
+/// A record of a batch: the index of its stream record, its own index there, its key, its data, and why it can't be
+/// decoded.
 type Seen = (u64, u64, Option<String>, Vec<u8>, Option<String>);
 
 fn outer(at: u64, payload: &[u8]) -> Seen {
@@ -101,14 +101,14 @@ fn unpacked<P: AsRef<[u8]>>(payloads: &[P]) -> Vec<Seen> {
     seen(&batch)
 }
 
-/// What is left of an aggregate in a shard with these hashes, and how many are left out.
+/// The records of an aggregate in a shard with this range, and how many are left out.
 fn ranged(payload: &[u8], range: (u128, u128)) -> (Vec<Seen>, usize) {
     let mut batch = batch(&[payload]);
-    let elsewhere = unpack(&mut batch, Some(range));
-    (seen(&batch), elsewhere)
+    let misrouted = unpack(&mut batch, Some(range));
+    (seen(&batch), misrouted)
 }
 
-/// An aggregate of any message.
+/// An aggregate with this message.
 fn framed(message: &[u8]) -> Vec<u8> {
     [&[0xf3, 0x89, 0x9a, 0xc2], message, &Md5::digest(message)[..]].concat()
 }
@@ -134,7 +134,7 @@ fn pack(users: &[User], max_bytes: usize) -> Vec<Packed> {
     packed
 }
 
-/// All of these in one aggregate.
+/// One aggregate of all these.
 fn aggregate(users: &[User]) -> Vec<u8> {
     let packed = pack(users, usize::MAX);
     assert_eq!(packed.len(), 1);
@@ -142,7 +142,7 @@ fn aggregate(users: &[User]) -> Vec<u8> {
 }
 
 fn users(most: usize) -> impl Strategy<Value = Vec<User>> {
-    // Few keys, so that they come again; and some that are long or not ASCII.
+    // Few keys, so that they repeat; some are long or not ASCII.
     let key = prop_oneof!["[a-e]", "racer-[0-9]{1,3}", "\\PC{0,40}"];
     let hash = prop_oneof![Just(None), Just(Some(0)), Just(Some(u128::MAX)), any::<u128>().prop_map(Some)];
     let data = prop_oneof![8 => vec(any::<u8>(), 0..200), 1 => vec(any::<u8>(), 120..400), 1 => Just(Vec::new())];
@@ -177,7 +177,7 @@ fn vectors() -> Vec<(String, Vec<User>, Vec<u8>)> {
 }
 
 #[test]
-fn aggregates_of_a_third_party_are_taken_apart() {
+fn aggregates_of_a_third_party_are_unpacked() {
     for (name, users, aggregate) in vectors() {
         let expected: Vec<_> = (0..).zip(&users).map(|(sub, user)| inner(0, sub, user)).collect();
         assert_eq!(unpacked(&[aggregate]), expected, "{name}");
@@ -185,7 +185,7 @@ fn aggregates_of_a_third_party_are_taken_apart() {
 }
 
 #[test]
-fn what_is_packed_is_byte_for_byte_what_a_third_party_packs() {
+fn aggregates_equal_a_third_partys_byte_for_byte() {
     for (name, users, expected) in vectors() {
         let packed = pack(&users, usize::MAX);
         assert_eq!(packed.len(), 1, "{name}");
@@ -198,8 +198,8 @@ fn what_is_packed_is_byte_for_byte_what_a_third_party_packs() {
 }
 
 #[test]
-fn a_hash_is_the_partition_keys_md5_as_a_number() {
-    // As `printf a | md5sum` has it.
+fn a_hash_key_is_the_partition_keys_md5_as_a_number() {
+    // The output of `printf a | md5sum`.
     assert_eq!(hash_key("a"), 0x0cc1_75b9_c0f1_b6a8_31c3_99e2_6977_2661);
     assert_eq!(hash_key("Zürich"), u128::from_be_bytes(Md5::digest("Zürich".as_bytes()).into()));
 }
@@ -207,7 +207,7 @@ fn a_hash_is_the_partition_keys_md5_as_a_number() {
 // Batches.
 
 #[test]
-fn user_records_take_the_aggregates_place_and_the_others_keep_theirs() {
+fn user_records_replace_their_aggregate_in_order() {
     let users = [user("k", "one"), user("l", "two"), user("k", "three")];
     let aggregate = aggregate(&users);
     let expected = vec![
@@ -225,7 +225,7 @@ fn user_records_take_the_aggregates_place_and_the_others_keep_theirs() {
 }
 
 #[test]
-fn a_batch_without_aggregates_is_not_touched() {
+fn a_batch_without_aggregates_is_not_changed() {
     let mut batch = batch(&[&b"{}"[..], b"", b"\xf3\x89\x9a", b"plain"]);
     batch.undecodable = vec![(2, "because".to_owned())];
     let (before, stood, bytes) = (seen(&batch), batch.records.as_ptr(), batch.bytes.clone());
@@ -235,10 +235,10 @@ fn a_batch_without_aggregates_is_not_touched() {
 }
 
 #[test]
-fn records_that_were_undecodable_before_stay_so_behind_aggregates() {
+fn undecodable_records_stay_undecodable_after_aggregates() {
     let users = [user("k", "one"), user("l", "two"), user("k", "three")];
     let aggregate = aggregate(&users);
-    // The fourth is an aggregate, but what it was decoded from was none: it stays as it came.
+    // The fourth is an aggregate, but its data could not be decoded: it stays as it is.
     let mut batch = batch(&[b"?", &aggregate[..], b"!", &aggregate, b"{}"]);
     batch.undecodable = vec![(0, "first".into()), (2, "third".into()), (3, "fourth".into())];
     batch.checkpoint = Some(Checkpoint { sequence: 9.into(), ..Checkpoint::default() });
@@ -258,7 +258,7 @@ fn records_that_were_undecodable_before_stay_so_behind_aggregates() {
 }
 
 #[test]
-fn an_aggregate_without_user_records_vanishes_and_the_batch_ends_behind_it() {
+fn an_aggregate_without_user_records_disappears_and_the_checkpoint_is_past_it() {
     let empty = encoded(&["key"], &["1"], &[]);
     assert_eq!(unpacked(&[&b"{}"[..], &empty, b"{}"]), [outer(0, b"{}"), outer(2, b"{}")]);
     let mut batch = batch(&[empty]);
@@ -269,7 +269,7 @@ fn an_aggregate_without_user_records_vanishes_and_the_batch_ends_behind_it() {
 }
 
 #[test]
-fn what_begins_like_an_aggregate_but_is_none_is_an_ordinary_record() {
+fn a_record_that_only_begins_like_an_aggregate_is_an_ordinary_record() {
     let whole = aggregate(&[user("k", "one"), user("l", "two")]);
     let lacking = |field: &str| {
         let record = Inner {
@@ -286,13 +286,13 @@ fn what_begins_like_an_aggregate_but_is_none_is_an_ordinary_record() {
     let payloads = [
         whole[..4].to_vec(),
         whole[..20].to_vec(),
-        // No message at all: its length leaves no room for one.
+        // Too short for a message.
         framed(b""),
         whole[..whole.len() - 1].to_vec(),
         [&whole[..], b"\n"].concat(),
         [b" ", &whole[..]].concat(),
         framed(b"{\"not\":\"protobuf\"}"),
-        // A record that breaks off.
+        // A truncated record.
         framed(&[0x1a, 5, 8, 0]),
         lacking("key"),
         lacking("data"),
@@ -310,7 +310,7 @@ fn an_aggregate_within_an_aggregate_stays_one() {
 }
 
 #[test]
-fn a_dead_letter_that_is_driven_through_again_is_what_it_was() {
+fn a_redriven_dead_letter_is_not_unpacked() {
     let aggregate = aggregate(&[user("k", "one"), user("l", "two")]);
     let mut batch = batch(&[&aggregate]);
     let letter = DeadLetter::of(&batch, 0, Reason::new(Cause::NotUtf8, "it was none"));
@@ -322,7 +322,7 @@ fn a_dead_letter_that_is_driven_through_again_is_what_it_was() {
 // Broken producers.
 
 #[test]
-fn a_user_record_whose_key_is_not_in_the_table_is_undecodable_and_the_others_go_on() {
+fn a_user_record_whose_key_is_not_in_the_table_is_undecodable_and_the_others_are_not() {
     let aggregate = encoded(&["k", "l"], &[], &[(0, None, "a"), (2, None, "b"), (1, None, "c"), (u64::MAX, None, "d")]);
     let seen = unpacked(&[&aggregate[..], b"{}"]);
     let (b, d) = (&seen[1], &seen[3]);
@@ -333,14 +333,15 @@ fn a_user_record_whose_key_is_not_in_the_table_is_undecodable_and_the_others_go_
     assert!(d.4.is_some());
     let rest = [&seen[0], &seen[2], &seen[4]].map(Clone::clone);
     assert_eq!(rest, [inner(0, 0, &user("k", "a")), inner(0, 2, &user("l", "c")), outer(1, b"{}")]);
-    // Whatever comes with it when it comes again, each has the place that it had.
+    // At another delivery, with other neighbours, each has the same position.
     let again = unpacked(&[&b"before"[..], &aggregate]);
-    let positions = |seen: &[Seen]| seen.iter().map(|seen| (seen.1, seen.3.clone(), seen.4.clone())).collect::<Vec<_>>();
+    let positions =
+        |seen: &[Seen]| seen.iter().map(|seen| (seen.1, seen.3.clone(), seen.4.clone())).collect::<Vec<_>>();
     assert_eq!(positions(&again[1..]), positions(&seen[..4]));
 }
 
 #[test]
-fn a_user_record_whose_key_is_not_utf_8_is_undecodable_and_the_others_go_on() {
+fn a_user_record_whose_key_is_not_utf_8_is_undecodable_and_the_others_are_not() {
     let records = [(0, "a"), (1, "b")].map(|(key, data)| Inner {
         partition_key: Some(key),
         data: Some(data.into()),
@@ -354,15 +355,15 @@ fn a_user_record_whose_key_is_not_utf_8_is_undecodable_and_the_others_go_on() {
     assert_eq!(seen[1], inner(0, 1, &user("k", "b")));
 }
 
-// Shards' hashes.
+// Hash ranges of shards.
 
 #[test]
-fn user_records_of_another_shard_are_left_out_one_by_one_and_the_others_keep_their_numbers() {
+fn user_records_of_another_shard_are_left_out_and_the_others_keep_their_sub_sequence_numbers() {
     let users = ["k", "l", "m", "n", "o", "p"].map(|key| user(key, &format!("of {key}")));
     let aggregate = aggregate(&users);
     let mut hashes = users.clone().map(|user| hash_key(&user.key));
     hashes.sort_unstable();
-    // The ends are the shard's, too.
+    // Both ends belong to the shard.
     let range = (hashes[1], hashes[3]);
     let stays = |user: &User| (range.0..=range.1).contains(&hash_key(&user.key));
     let expected: Vec<_> =
@@ -374,7 +375,7 @@ fn user_records_of_another_shard_are_left_out_one_by_one_and_the_others_keep_the
 }
 
 #[test]
-fn an_explicit_hash_key_counts_before_the_partition_key() {
+fn an_explicit_hash_key_overrides_the_partition_key() {
     let at = |hash| User { hash: Some(hash), ..user("k", &hash.to_string()) };
     let users = [at(9), at(10), at(20), at(21), at(u128::MAX), at(0)];
     let left = vec![inner(0, 1, &users[1]), inner(0, 2, &users[2])];
@@ -382,13 +383,13 @@ fn an_explicit_hash_key_counts_before_the_partition_key() {
 }
 
 #[test]
-fn a_hash_key_that_nothing_can_be_made_of_matters_only_where_hashes_do() {
+fn an_unreadable_hash_key_matters_only_with_a_range() {
     let records = [(0, Some(0), "no number"), (0, Some(1), "too large"), (0, Some(3), "none"), (0, Some(2), "ten")];
     let aggregate = encoded(&["k"], &["ten", "340282366920938463463374607431768211456", "10"], &records);
     let all = (0..).zip(records).map(|(sub, (_, _, data))| inner(0, sub, &user("k", data))).collect::<Vec<_>>();
     assert_eq!(unpacked(&[&aggregate]), all);
-    let (seen, elsewhere) = ranged(&aggregate, (10, 10));
-    assert_eq!((elsewhere, seen.len()), (0, 4));
+    let (seen, misrouted) = ranged(&aggregate, (10, 10));
+    assert_eq!((misrouted, seen.len()), (0, 4));
     for (record, number) in seen.iter().zip(["0", "1", "3"]) {
         let why = record.4.as_deref().unwrap();
         assert!(why.contains(&format!("explicit hash key {number}")), "{why}");
@@ -397,12 +398,12 @@ fn a_hash_key_that_nothing_can_be_made_of_matters_only_where_hashes_do() {
 }
 
 #[test]
-fn a_user_record_that_can_not_be_placed_is_not_dropped_by_a_range() {
+fn a_user_record_without_a_readable_key_is_not_left_out_by_a_range() {
     let aggregate = encoded(&["k"], &["10"], &[(7, None, "lost key"), (7, Some(0), "lost key, but a hash")]);
-    let (seen, elsewhere) = ranged(&aggregate, (10, 10));
-    assert_eq!((elsewhere, seen.len()), (0, 2));
+    let (seen, misrouted) = ranged(&aggregate, (10, 10));
+    assert_eq!((misrouted, seen.len()), (0, 2));
     assert!(seen.iter().all(|seen| seen.2.is_none() && seen.4.as_deref().unwrap().contains("partition key 7")));
-    // By its explicit hash key, the second one is another shard's, whose host reports it.
+    // By its explicit hash key, the second record belongs to another shard, whose host reports it.
     assert_eq!(ranged(&aggregate, (11, 11)).1, 1);
 }
 
@@ -418,7 +419,7 @@ fn a_single_user_record_is_sent_as_it_is() {
 }
 
 #[test]
-fn an_aggregate_goes_where_its_first_user_record_would() {
+fn an_aggregate_has_the_hash_key_of_its_first_user_record() {
     let packed = pack(&[user("k", "one"), User { hash: Some(7), ..user("l", "two") }], 51_200);
     assert_eq!((&*packed[0].partition_key, packed[0].explicit_hash_key), ("a", Some(hash_key("k"))));
     let packed = pack(&[User { hash: Some(7), ..user("l", "two") }, user("k", "one")], 51_200);
@@ -426,13 +427,13 @@ fn an_aggregate_goes_where_its_first_user_record_would() {
 }
 
 #[test]
-fn a_single_user_record_that_is_itself_an_aggregate_comes_out_as_it_went_in() {
+fn a_single_user_record_that_is_itself_an_aggregate_is_packed() {
     let users = [User { data: aggregate(&[user("k", "one"), user("l", "two")]), ..user("m", "") }];
     assert_eq!(unpacked(&[aggregate(&users)]), [inner(0, 0, &users[0])]);
 }
 
 #[test]
-fn an_aggregate_is_filled_to_the_last_byte_and_no_further() {
+fn an_aggregate_is_filled_exactly_to_its_limit() {
     let users = [user("k", "one"), user("l", "two")];
     let bytes = aggregate(&users).len();
     assert_eq!(pack(&users, bytes).len(), 1);
@@ -442,9 +443,9 @@ fn an_aggregate_is_filled_to_the_last_byte_and_no_further() {
     assert_eq!((aggregator.len(), aggregator.bytes()), (2, bytes));
 }
 
-// Anything at all.
+// Arbitrary input.
 
-/// What unpacking an aggregate of a message should give, by `prost`.
+/// The expected records of an aggregate with this message, by `prost`.
 fn model(message: &[u8]) -> Vec<Seen> {
     let whole = || vec![outer(0, &framed(message))];
     if message.is_empty() {
@@ -465,14 +466,14 @@ fn model(message: &[u8]) -> Vec<Seen> {
     seen
 }
 
-/// Unpacks an aggregate of a message. The words of a reason don't count.
+/// Unpacks an aggregate with this message. The text of a reason is not compared.
 fn by_us(message: &[u8]) -> Vec<Seen> {
     let mut seen = unpacked(&[framed(message)]);
     seen.iter_mut().for_each(|seen| seen.4 = seen.4.take().map(|_| String::new()));
     seen
 }
 
-/// Messages of the format, with tables and numbers that mostly fit, and tags.
+/// Messages of the format with tags, and with indexes that mostly are in the tables.
 fn messages() -> impl Strategy<Value = Vec<u8>> {
     let bytes = |most| vec(any::<u8>(), 0..most);
     let tag = (proptest::option::weighted(0.9, bytes(4)), proptest::option::of(bytes(4)));
@@ -491,15 +492,15 @@ fn messages() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Bytes such as messages are made of: keys of fields, short numbers, and all else.
-fn morsels() -> impl Strategy<Value = Vec<u8>> {
+/// Bytes that are frequent in messages: keys of fields, short numbers, and arbitrary ones.
+fn fragments() -> impl Strategy<Value = Vec<u8>> {
     let field = (0..6_u8, 0..8_u8).prop_map(|(number, wire_type)| number << 3 | wire_type);
     vec(prop_oneof![field, 0..12_u8, any::<u8>(), Just(0xff), Just(0x80)], 0..16)
 }
 
 proptest! {
     #[test]
-    fn what_is_packed_comes_out_as_it_went_in(users in users(60), max_bytes in 0..3_000_usize) {
+    fn packed_user_records_are_unpacked_unchanged(users in users(60), max_bytes in 0..3_000_usize) {
         let packed = pack(&users, max_bytes);
         let payloads: Vec<_> = packed.iter().map(|packed| &packed.data).collect();
         let seen = unpacked(&payloads);
@@ -526,7 +527,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_an_ordinary_record_unless_they_are_an_aggregate(
+    fn bytes_without_a_valid_frame_are_an_ordinary_record(
         bytes in vec(any::<u8>(), 0..300),
         magic in any::<bool>(),
     ) {
@@ -549,11 +550,11 @@ proptest! {
     }
 
     #[test]
-    fn messages_with_something_put_in_or_taken_out_are_read_as_prost_reads_them(
+    fn damaged_messages_are_read_as_prost_reads_them(
         message in messages(),
         at in any::<prop::sample::Index>(),
         out in 0..4_usize,
-        put in morsels(),
+        put in fragments(),
     ) {
         let at = at.index(message.len() + 1);
         let mut message = message;
@@ -562,13 +563,13 @@ proptest! {
     }
 
     #[test]
-    fn any_message_is_read_as_prost_reads_it(message in morsels()) {
+    fn any_message_is_read_as_prost_reads_it(message in fragments()) {
         prop_assert_eq!(by_us(&message), model(&message));
     }
 }
 
 #[test]
-fn groups_within_groups_are_followed_and_not_forever() {
+fn nested_groups_are_skipped_up_to_a_depth() {
     let nested = |depth: usize| {
         let record = Inner { partition_key: Some(0), data: Some(b"x".to_vec()), ..Inner::default() };
         let message = Aggregate { partition_keys: vec![b"k".to_vec()], hash_keys: vec![], records: vec![record] };
@@ -584,7 +585,7 @@ fn groups_within_groups_are_followed_and_not_forever() {
 }
 
 #[test]
-fn each_single_bit_of_an_aggregate_counts() {
+fn every_flipped_bit_of_an_aggregate_is_noticed() {
     let whole = aggregate(&[user("k", "one"), user("l", "two"), user("k", "")]);
     assert_eq!(unpacked(&[&whole]).len(), 3);
     for bit in 0..whole.len() * 8 {
