@@ -1,17 +1,21 @@
-//! Where in a shard to go on.
+//! Where in a shard to resume, as requests express it.
+
+use std::fmt;
 
 use aws_sdk_kinesis::operation::get_shard_iterator::builders::GetShardIteratorFluentBuilder;
 use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition};
 
-/// Where in a shard to go on.
+use crate::kinesis::config::timestamp;
+
+/// Where in a shard to resume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum IteratorPosition {
-    /// At its oldest record.
+    /// The oldest record.
     TrimHorizon,
-    /// At the first record that arrived then or later, in milliseconds since 1970.
+    /// The first record that arrived at this time or later, in milliseconds since 1970.
     At(i64),
-    /// After the record of this sequence number.
+    /// The record after this sequence number.
     After(String),
 }
 
@@ -24,8 +28,8 @@ impl IteratorPosition {
         }
     }
 
-    /// Completes a request for an iterator.
-    pub(super) fn iterator(&self, request: GetShardIteratorFluentBuilder) -> GetShardIteratorFluentBuilder {
+    /// Sets the position of a request for an iterator.
+    pub(super) fn set_on(&self, request: GetShardIteratorFluentBuilder) -> GetShardIteratorFluentBuilder {
         let request = request.shard_iterator_type(self.kind());
         match self {
             Self::TrimHorizon => request,
@@ -34,14 +38,24 @@ impl IteratorPosition {
         }
     }
 
-    /// Where a subscription begins.
-    pub(super) fn subscription(&self) -> StartingPosition {
+    /// The position of a subscription.
+    pub(super) fn starting_position(&self) -> StartingPosition {
         let position = StartingPosition::builder().r#type(self.kind());
         let position = match self {
             Self::TrimHorizon => position,
             Self::At(time) => position.timestamp(DateTime::from_millis(*time)),
             Self::After(sequence) => position.sequence_number(sequence),
         };
-        position.build().expect("its type is set")
+        position.build().expect("the type is set")
+    }
+}
+
+impl fmt::Display for IteratorPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TrimHorizon => f.write_str("from its oldest record"),
+            Self::At(time) => write!(f, "from {}", timestamp(*time)),
+            Self::After(sequence) => write!(f, "after {sequence}"),
+        }
     }
 }

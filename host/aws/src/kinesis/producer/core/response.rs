@@ -1,82 +1,85 @@
-//! What becomes of a request's entries.
+//! The results of a request's entries.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Core, Entry, again};
-use crate::kinesis::error::{StreamErrorKind, StreamError};
+use paceline_pipeline::ErrorChain;
 
-/// What became of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) enum PutResult {
-    /// It is in this shard.
-    Permit(Arc<str>),
-    /// Too much was asked, and it was not taken.
-    Throttled(String),
-    /// It was not taken, for another reason.
-    Throttled(String),
-    /// It may have been taken or not.
-    Ambiguous(String),
+use super::{Core, Misplaced, retry_at};
+use crate::kinesis::error::{StreamError, StreamErrorKind};
+use crate::kinesis::producer::queue::Entry;
+use crate::kinesis::producer::request::PutResult;
+
+/// What happened to the entries of one queue.
+#[derive(Debug, Default)]
+struct QueueResult {
+    failed: bool,
+    stored: bool,
 }
 
 impl Core {
-    /// A request was answered: what became of each entry, in order, or why there is no answer.
-    pub(in super::super) fn answer(&mut self, now: Duration, number: u64, answer: Result<Vec<PutResult>, StreamError>) {
-        let entries = self.flights.remove(&number).expect("a request is answered once");
-        let fates = self.fates(entries.len(), answer);
-        let mut back = Vec::new();
-        // Of each lane: whether something failed, and whether something was taken.
-        let mut queues: BTreeMap<usize, (bool, bool)> = BTreeMap::new();
-        for (entry, result) in entries.into_iter().zip(fates) {
-            let (failed, taken) = queues.entry(entry.queue).or_default();
+    /// The response to a request: the result of each entry, in order, or why there is none.
+    pub(in super::super) fn answered(
+        &mut self,
+        now: Duration,
+        number: u64,
+        response: Result<Vec<PutResult>, StreamError>,
+    ) {
+        let entries = self.in_flight.remove(&number).expect("a request is answered once");
+        let results = self.results(entries.len(), response);
+        let mut failed = Vec::new();
+        let mut queues: BTreeMap<usize, QueueResult> = BTreeMap::new();
+        for (entry, result) in entries.into_iter().zip(results) {
+            let queue = queues.entry(entry.queue).or_default();
             let why = match result {
-                PutResult::Permit(shard) => {
-                    *taken = true;
-                    self.taken(entry, shard, now);
+                PutResult::Stored(shard) => {
+                    queue.stored = true;
+                    self.stored(entry, shard, now);
                     continue;
                 }
                 PutResult::Throttled(why) => {
                     self.sent.throttled += 1;
                     why
                 }
-                PutResult::Throttled(why) => why,
+                PutResult::Rejected(why) => why,
                 PutResult::Ambiguous(why) => {
-                    self.sent.unsure += 1;
+                    self.sent.ambiguous += 1;
                     why
                 }
             };
-            *failed = true;
-            self.said = Some(why);
-            back.push(entry);
+            queue.failed = true;
+            self.last_error = Some(why);
+            failed.push(entry);
         }
-        for (at, (failed, taken)) in queues {
-            self.queues[at].landed(failed, taken, |failures| again(now, failures, &mut self.rng));
+        for (index, QueueResult { failed, stored }) in queues {
+            self.queues[index].answered(failed, stored, |failures| retry_at(now, failures, &mut self.rng));
         }
         if self.ended.is_none() {
-            self.sent.retried += back.len() as u64;
+            self.sent.retried += failed.len() as u64;
         }
-        // Before all that is newer, in their order.
-        for entry in back.into_iter().rev() {
-            entry.users.into_iter().rev().for_each(|user| self.queues[entry.queue].push_front(user));
+        // Before all later records, in their order.
+        for entry in failed.into_iter().rev() {
+            let queue = &mut self.queues[entry.queue];
+            entry.user_records.into_iter().rev().for_each(|record| queue.push_front(record));
         }
     }
 
-    /// What became of each of so many entries.
-    fn fates(&mut self, entries: usize, answer: Result<Vec<PutResult>, StreamError>) -> Vec<PutResult> {
-        let error = match answer {
-            Ok(fates) if fates.len() == entries => return fates,
-            Ok(fates) => {
-                let text = format!("putting records got an answer about {} of {entries} records", fates.len());
-                self.named.error(StreamErrorKind::Ambiguous, text)
+    /// The result of each of so many entries.
+    fn results(&mut self, entries: usize, response: Result<Vec<PutResult>, StreamError>) -> Vec<PutResult> {
+        let error = match response {
+            Ok(results) if results.len() == entries => return results,
+            Ok(results) => {
+                let text = format_args!("putting {entries} records got a response for {} records", results.len());
+                self.stream_ref.error(StreamErrorKind::Ambiguous, text)
             }
             Err(error) => error,
         };
-        let why = error.text.clone();
+        let why = ErrorChain(&error).to_string();
         let result = match error.kind {
             StreamErrorKind::Throttled => PutResult::Throttled(why),
             StreamErrorKind::Ambiguous => PutResult::Ambiguous(why),
-            _ => PutResult::Throttled(why),
+            _ => PutResult::Rejected(why),
         };
         if !error.kind.is_transient() {
             self.end(error);
@@ -85,18 +88,22 @@ impl Core {
     }
 
     /// An entry is in this shard, which may be another than predicted.
-    fn taken(&mut self, entry: Entry, shard: Arc<str>, now: Duration) {
+    fn stored(&mut self, entry: Entry, shard: Arc<str>, now: Duration) {
         self.sent.stream_records += 1;
         self.sent.bytes += entry.bytes as u64;
         if shard == entry.predicted {
-            return self.confirm(&entry.users, now);
+            return self.confirm(&entry.user_records, now);
         }
-        self.listing.hurry(now);
-        // A record by itself is always where its key belongs, whatever the map says.
-        let within = |(first, last): (u128, u128)| entry.users.iter().all(|user| (first..=last).contains(&user.hash));
-        match entry.users.len() == 1 || self.map.range(&shard).is_some_and(within) {
-            true => self.confirm(&entry.users, now),
-            false => self.misplaced(entry, shard),
+        self.listing.expedite(now);
+        // A plain record is always where its key belongs, whatever the map shows.
+        let belong =
+            |(first, last): (u128, u128)| entry.user_records.iter().all(|record| (first..=last).contains(&record.hash));
+        match entry.user_records.len() == 1 || self.map.range(&shard).is_some_and(belong) {
+            true => self.confirm(&entry.user_records, now),
+            false => {
+                let Entry { user_records, hash, predicted, .. } = entry;
+                self.misplaced.push(Misplaced { user_records, hash, predicted, landed_in: shard });
+            }
         }
     }
 }
