@@ -5,8 +5,7 @@ use std::path::Path;
 use md5::{Digest, Md5};
 use paceline_aws::base64;
 use paceline_aws::kpl::{Aggregator, Packed, hash_key, unpack};
-use paceline_pipeline::model::{Batch, Checkpoint, Record};
-use paceline_pipeline::model::{Cause, DeadLetter, Reason};
+use paceline_pipeline::model::{Batch, Cause, Checkpoint, Reason, Record};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
@@ -313,7 +312,7 @@ fn an_aggregate_within_an_aggregate_stays_one() {
 fn a_redriven_dead_letter_is_not_unpacked() {
     let aggregate = aggregate(&[user("k", "one"), user("l", "two")]);
     let mut batch = batch(&[&aggregate]);
-    let letter = DeadLetter::of(&batch, 0, Reason::new(Cause::NotUtf8, "it was none"));
+    let letter = batch.dead_letter(0, Reason::new(Cause::NotUtf8, "it was none"));
     batch.records[0].redriven = Some(letter.into());
     unpack(&mut batch, None);
     assert_eq!(seen(&batch), [outer(0, &aggregate)]);

@@ -14,7 +14,7 @@ pub(in crate::kinesis::consumer) struct RecordChunk {
     /// The distance from their end to the newest record of the shard, by the service.
     pub(in crate::kinesis::consumer) behind_ms: i64,
     /// When they were requested, by the service's clock.
-    requested_ms: i64,
+    pub(super) requested_ms: i64,
     /// At the end of the shard: its children.
     pub(in crate::kinesis::consumer) children: Option<Vec<Shard>>,
 }
