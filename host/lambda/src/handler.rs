@@ -109,8 +109,8 @@ impl Handler {
         Ok(response)
     }
 
-    /// Accumulates a batch in the window, and flushes the window at its end. A batch succeeds or fails as a whole: Lambda's
-    /// documentation does not define the effect of a state beside failed records.
+    /// Accumulates a batch in the window, and flushes the window at its end. A batch succeeds or fails as a whole:
+    /// Lambda's documentation does not define the effect of a state beside failed records.
     async fn accumulate(
         &self,
         batch: &Batch,
@@ -145,8 +145,8 @@ impl Handler {
     }
 }
 
-/// The time by which the stores are no longer retried, so that a response is in time. `None` if the context has no valid
-/// deadline: some local emulators of Lambda send something else than milliseconds since 1970.
+/// The time by which the stores are no longer retried, so that a response is in time. `None` if the context has no
+/// valid deadline: some local emulators of Lambda send something else than milliseconds since 1970.
 fn deadline(context: &Context) -> Option<Instant> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     let left = Duration::from_millis(context.deadline).checked_sub(now)?;

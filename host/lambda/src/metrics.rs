@@ -12,7 +12,7 @@
 //! | `Groups` | | count | groups written |
 //! | `Duplicates` | | count | rows that their groups held already |
 //! | `Conflicts` | | count | writes that met a conflict with another writer |
-//! | `Requests`, `Throttles`, `CacheHits` | | count | requests to DynamoDB, throttled ones, groups that needed no read |
+//! | `Requests`, `Throttles`, `CacheHits` | | count | requests to DynamoDB, throttled ones, groups not read |
 //! | `WriteUnits`, `ReadUnits` | | count | consumed capacity |
 //! | `Fuel` | `plugin` | count | fuel by plugin; the dimension is the beginning of its digest |
 //! | `RulebookVersion` | `raceType` | none | the latest version by which records were evaluated |
@@ -98,7 +98,8 @@ impl Metrics {
         counter!("Requests").increment(usage.requests);
         counter!("Throttles").increment(usage.throttles);
         counter!("CacheHits").increment(usage.cache_hits);
-        // The format's counters are integers. Units are, too, except for eventually consistent reads, which are not used.
+        // The format's counters are integers. Units are, too, except for eventually consistent reads, which are not
+        // used.
         counter!("WriteUnits").increment(usage.write_units.ceil() as u64);
         counter!("ReadUnits").increment(usage.read_units.ceil() as u64);
         for (stage, time) in Stage::ALL.iter().zip(&summary.time) {

@@ -1,8 +1,8 @@
 //! Takes the event's bytes before the Lambda runtime parses them.
 //!
 //! `lambda_runtime` parses an event with serde_json before it calls the function, and logs it at its trace level. That
-//! would parse a batch of 10,000 records twice, and log payloads. This layer takes the body of each invocation first, and
-//! leaves `null` for the runtime.
+//! would parse a batch of 10,000 records twice, and log payloads. This layer takes the body of each invocation first,
+//! and leaves `null` for the runtime.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};

@@ -244,8 +244,8 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Decodes the data of the next record into the batch's buffer. Data that is not base64 becomes the payload as it is,
-    /// for the dead letter.
+    /// Decodes the data of the next record into the batch's buffer. Data that is not base64 becomes the payload as it
+    /// is, for the dead letter.
     fn push_payload(&mut self, data: &str) -> Span {
         let bytes = &mut self.batch.bytes;
         let start = bytes.len();

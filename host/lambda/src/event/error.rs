@@ -4,8 +4,8 @@ use std::fmt;
 
 use paceline_pipeline::model::NotASequenceNumber;
 
-/// The event can't be decoded. None of its records is processed, and a retry of the event fails as well: either something
-/// other than a Kinesis event source mapping invokes the function, or Lambda's format has changed.
+/// The event can't be decoded. None of its records is processed, and a retry of the event fails as well: either
+/// something other than a Kinesis event source mapping invokes the function, or Lambda's format has changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EventError {
     /// The text is not JSON.

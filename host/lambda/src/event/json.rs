@@ -42,8 +42,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Steps to the next element of an array or object between `open` and `close`; whether there is one. `first` is true
-    /// before the first element.
+    /// Steps to the next element of an array or object between `open` and `close`; whether there is one. `first` is
+    /// true before the first element.
     pub(super) fn next_element(&mut self, first: bool, open: u8, close: u8) -> Result<bool, EventError> {
         if first {
             self.expect(open)?;

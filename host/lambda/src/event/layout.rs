@@ -1,7 +1,7 @@
-//! The text between a record's values. Lambda writes all records of an event alike: only partition key, sequence number,
-//! data and arrival time differ, a little over half of the text. So the text between the values is inferred from a record
-//! that was parsed, and the next record is compared with it. If that text is equal and each value is plain, a parser would
-//! find the same values. Otherwise the record is parsed.
+//! The text between a record's values. Lambda writes all records of an event alike: only partition key, sequence
+//! number, data and arrival time differ, a little over half of the text. So the text between the values is inferred
+//! from a record that was parsed, and the next record is compared with it. If that text is equal and each value is
+//! plain, a parser would find the same values. Otherwise the record is parsed.
 
 use super::record::RecordValues;
 
@@ -24,8 +24,8 @@ pub(super) struct RecordLayout<'a> {
 }
 
 impl<'a> RecordLayout<'a> {
-    /// Infers the layout of a parsed record from its text and its values. `None` if a value has escapes, or if the event's
-    /// id does not end in the sequence number.
+    /// Infers the layout of a parsed record from its text and its values. `None` if a value has escapes, or if the
+    /// event's id does not end in the sequence number.
     pub(super) fn infer(text: &'a [u8], values: &RecordValues<'_>, id: Option<&str>) -> Option<Self> {
         let RecordValues { partition_key, sequence, data, arrival } = *values;
         let in_id = match id {

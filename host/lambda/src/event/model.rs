@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 /// A decoded event.
 #[derive(Clone, Debug)]
 pub struct Event {
-    /// The records, ready for the pipeline: KPL aggregates are unpacked, and records whose data is not base64 are marked
-    /// as undecodable. The shard's name contains the stream's: `alleycat/shardId-000000000006`. It is empty if the event
-    /// has neither records nor a window.
+    /// The records, ready for the pipeline: KPL aggregates are unpacked, and records whose data is not base64 are
+    /// marked as undecodable. The shard's name contains the stream's: `alleycat/shardId-000000000006`. It is empty if
+    /// the event has neither records nor a window.
     pub batch: Batch,
     /// The sequence numbers as the event has them.
     pub sequences: Sequences,
@@ -41,8 +41,9 @@ pub struct EventResponse {
     /// The window's state. Lambda treats a response without it as a failure if the event has a window.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Box<RawValue>>,
-    /// The records to retry; empty if all are committed. Lambda retries the lowest one and all after it. The event source
-    /// mapping needs `ReportBatchItemFailures` among its `FunctionResponseTypes`; without it, Lambda ignores this list.
+    /// The records to retry; empty if all are committed. Lambda retries the lowest one and all after it. The event
+    /// source mapping needs `ReportBatchItemFailures` among its `FunctionResponseTypes`; without it, Lambda ignores
+    /// this list.
     #[serde(rename = "batchItemFailures")]
     pub batch_item_failures: Vec<BatchItemFailure>,
 }
@@ -50,7 +51,8 @@ pub struct EventResponse {
 /// A record to retry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BatchItemFailure {
-    /// The sequence number as the event has it: see [`Sequences::failure`]. If it is empty, Lambda retries the whole batch.
+    /// The sequence number as the event has it: see [`Sequences::failure`]. If it is empty, Lambda retries the whole
+    /// batch.
     #[serde(rename = "itemIdentifier")]
     pub item_identifier: String,
 }

@@ -195,8 +195,8 @@ fn text_that_is_not_json_is_rejected_with_the_byte() {
 fn an_event_without_records_is_described() {
     let message = |found: &str| {
         format!(
-            "the event has no `Records`: it is {found}. This function processes batches of a Kinesis stream: check that an \
-             event source mapping for Kinesis invokes it"
+            "the event has no `Records`: it is {found}. This function processes batches of a Kinesis stream: check that \
+             an event source mapping for Kinesis invokes it"
         )
     };
     assert_eq!(error("{}"), message("an empty object"));
@@ -258,8 +258,8 @@ fn a_sequence_number_is_a_number() {
         let long = "x".repeat(300);
         for (text, shown) in [("TRIM_HORIZON", "TRIM_HORIZON"), ("-1", "-1"), ("", ""), (&long, &long[..100])] {
             let expected = format!(
-                "Records[{record}].kinesis.sequenceNumber: `{shown}` is not a sequence number: a decimal of at most 192 \
-                 bits"
+                "Records[{record}].kinesis.sequenceNumber: `{shown}` is not a sequence number: a decimal of at most \
+                 192 bits"
             );
             assert_eq!(error(&event(record + 1, &number, &format!("\"{text}\""))), expected);
         }

@@ -418,7 +418,7 @@ fn the_package_works_with_the_templates_variables() {
     let items = block_on(store.list_groups()).unwrap();
     let keys: BTreeSet<String> = items.iter().map(|(key, _)| key.partition.clone()).collect();
     let wanted: BTreeSet<String> =
-        (1..=6).flat_map(|class| [format!("class-{class}"), format!("race-{}", 100 + class)]).collect();
+        (1..=6).flat_map(|class| [format!("class-{class}"), format!("race-{class}-{}", 100 + class)]).collect();
     assert_eq!(keys, wanted);
     assert_eq!(block_on(store.list_dead_letters()).unwrap().len(), 1);
     assert!(!function.logs().contains("\"WARN\""), "the defaults are incompatible:\n{}", function.logs());

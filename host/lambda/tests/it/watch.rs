@@ -43,8 +43,8 @@ struct Emulator {
 }
 
 impl Emulator {
-    /// Starts it without a function: it would build one with `cargo run`, with other features than the workspace's, which
-    /// takes many minutes. The test starts the compiled one instead.
+    /// Starts it without a function: it would build one with `cargo run`, with other features than the workspace's,
+    /// which takes many minutes. The test starts the compiled one instead.
     fn start() -> Self {
         let package = TempDir::new().unwrap();
         let manifest = "[package]\nname = \"function\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n";
