@@ -181,8 +181,12 @@ fn first_column(text: &str, heading: &str) -> BTreeSet<String> {
 
 /// The first argument of each call of these macros.
 fn macro_arguments(source: &str, macros: &[&str]) -> BTreeSet<String> {
-    let calls = macros.iter().flat_map(|name| source.split(&format!("{name}!(\"")).skip(1));
-    calls.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+    let mut arguments = BTreeSet::new();
+    for name in macros {
+        let calls = source.split(&format!("{name}!(\"")).skip(1);
+        arguments.extend(calls.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+    }
+    arguments
 }
 
 #[test]

@@ -350,7 +350,7 @@ fn what_a_stream_would_not_take_is_refused_when_it_is_put() {
         let largest = || vec![b'x'; (1 << 20) - 3];
         for (key, data) in [("", vec![]), (&*"é".repeat(257), vec![]), ("four", largest())] {
             let error = producer.put(key, data).await.unwrap_err();
-            assert!(error.kind == StreamErrorKind::Invalid && error.text.contains(stream.name()), "{error}");
+            assert!(error.kind == StreamErrorKind::Invalid && error.to_string().contains(stream.name()), "{error}");
         }
         producer.put("é".repeat(256), "").await.unwrap();
         for _ in 0..3 {

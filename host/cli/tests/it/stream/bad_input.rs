@@ -167,7 +167,12 @@ fn a_start_that_lies_ahead_is_refused_by_the_services_clock() {
     let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
     let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
     let error = gives_up(&workspace("start = \"2021-05-05T19:00:00Z\""), service.endpoint());
-    assert!(error.contains("`start` is 2021-05-05T19:00:00Z, which is in the future: the service's clock is at 2021-05-05T18:51:0"), "{error}");
+    assert!(
+        error.contains(
+            "`start` is 2021-05-05T19:00:00Z, which is in the future: the service's clock is at 2021-05-05T18:51:0"
+        ),
+        "{error}"
+    );
     // A start that is none is found before anything else.
     let workspace = workspace("start = \"yesterday\"");
     let error = workspace.fails(&["run"]);
@@ -218,7 +223,7 @@ fn records_that_expired_while_the_host_was_away_are_told_with_their_hours() {
 /// Writes a checkpoint into the embedded store.
 fn plant(workspace: &Workspace, shard: &str, checkpoint: &Checkpoint) {
     let store = EmbeddedStore::open(&workspace.path("store.redb")).unwrap();
-    block_on(store.acknowledge(Some((shard, checkpoint)))).unwrap();
+    block_on(store.put_checkpoint(shard, checkpoint)).unwrap();
 }
 
 #[test]
