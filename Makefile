@@ -18,14 +18,20 @@ setup: ## Install what is missing: a C compiler, Rust, a WebAssembly standard li
 	@scripts/setup
 
 .PHONY: race
-race: setup ## Simulate a race of 1,000 racers with broken and repeated messages, run it, show its outcome
-	cargo build --release -p paceline
-	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
+race: PACELINE := target/quick/paceline
+race: setup ## Simulate a flat race and a climb with 1,000 racers and broken and repeated messages, run them, show both results
+	cargo build --profile quick -p paceline
+	@$(MAKE) --no-print-directory plugins PACELINE=$(PACELINE)
 	@rm -rf target/race && mkdir -p target/race
-	target/release/paceline simulate --racers 1000 --seconds 300 --class 3 --race 5403307 --seed 1 \
-	    --key random --errors 1 --duplicates 1 --out target/race/messages.ndjson
-	target/release/paceline run --config $(ALLEYCAT)
-	target/release/paceline leaderboard --config $(ALLEYCAT) --race 5403307 --limit 10
+	@set -e; for class in 3 5; do \
+	    $(PACELINE) simulate --racers 1000 --seconds 300 --class $$class --race 5403307 --seed 1 \
+	        --key random --errors 1 --duplicates 1 >> target/race/messages.ndjson; \
+	done
+	$(PACELINE) run --config $(ALLEYCAT)
+	@echo "Class 3, flat, race 5403307:"
+	@$(PACELINE) leaderboard --config $(ALLEYCAT) --class 3 --race 5403307 --limit 5
+	@echo "Class 5, a climb with the same rides, where resistance counts one and a half times:"
+	@$(PACELINE) leaderboard --config $(ALLEYCAT) --class 5 --race 5403307 --limit 5
 
 PACELINE ?= target/debug/paceline
 # The images' name and tag; the KCL's image has -kcl after the name.
@@ -59,7 +65,7 @@ lint: setup ## Check format, lints, dependencies, spelling, templates and workfl
 test: setup nextest lint ## Set up and run every test and check
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
-	scripts/local-aws cargo nextest run --workspace
+	PACELINE_TEST_STRICT=1 scripts/local-aws cargo nextest run --workspace
 	cargo test --doc --workspace
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
@@ -67,7 +73,7 @@ test: setup nextest lint ## Set up and run every test and check
 test-kcl: setup nextest ## Test with Amazon's MultiLangDaemon, real: minutes, most of which it takes to start
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
-	PACELINE_TEST_KCL=$$(scripts/kcl) scripts/local-aws cargo nextest run --workspace --profile kcl
+	PACELINE_TEST_STRICT=1 PACELINE_TEST_KCL=$$(scripts/kcl) scripts/local-aws cargo nextest run --workspace --profile kcl
 
 .PHONY: nextest
 nextest: setup
@@ -101,7 +107,7 @@ soak: setup nextest ## Many seeds of faults, kills and repeats with longer races
 	@$(MAKE) --no-print-directory plugins
 	PACELINE_SOAK_SEEDS=$${PACELINE_SOAK_SEEDS:-100} scripts/local-aws \
 	    cargo nextest run --workspace --profile soak \
-	    -E 'package(paceline-lambda) and binary(faults) or package(paceline) and test(/^faults::/)'
+	    -E 'package(paceline-lambda) and test(/^faults::/) or package(paceline) and test(/^stream::faults::/)'
 
 .PHONY: bench
 bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.json

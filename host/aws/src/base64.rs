@@ -2,17 +2,17 @@
 
 use base64_simd::STANDARD;
 
-/// The text is not base64.
+/// The text is not padded base64 of the standard alphabet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not base64")]
+#[error("the text is not base64")]
 pub struct NotBase64;
 
-/// Bytes as text.
+/// Encodes bytes.
 pub fn encode(bytes: &[u8]) -> String {
     STANDARD.encode_to_string(bytes)
 }
 
-/// Text as bytes.
+/// Decodes text.
 pub fn decode(text: &[u8]) -> Result<Vec<u8>, NotBase64> {
     STANDARD.decode_to_vec(text).map_err(|_| NotBase64)
 }

@@ -1,47 +1,30 @@
 //! Kinesis: streams, read and written.
 //!
-//! A [`Consumer`] reads all shards of a stream into a pipeline. Kinesis delivers at least once, and a process may die at
-//! any moment; the groups' fences and the shards' checkpoints, written after what they stand for, make each record count
-//! once all the same.
+//! A [`Consumer`] reads all shards of a stream into a pipeline. Kinesis delivers at least once, and a process may die
+//! at any moment. The groups' dedup state, and checkpoints that are written after what they cover, make each record
+//! count exactly once nevertheless. A [`Producer`] puts records without losing any.
 //!
 //! # Layout
 //!
+//! - `consumer`: reads a stream.
+//! - `producer`: puts records into a stream.
+//! - `describe`: a stream's status and shards.
+//! - `client`, `clock`: a client of one stream, and the service's clock.
 //! - `config`: the settings.
-//! - `client`: how Kinesis is reached, and what time it is there.
-//! - `error`: what goes wrong, and what to do about it.
-//! - `describe`: what a stream says of itself.
-//! - `consumer`: all shards of a stream, and how they follow each other.
-//! - `lineage`: which shards may be read by now.
-//! - `initial_position`, `position`: where reading begins, and where it goes on.
-//! - `shard`: one shard, from its records to its checkpoint.
-//! - `reader`, `poll`, `fan_out`: the two ways to its records.
-//! - `budget`: how much may be read ahead.
-//! - `batcher`: from records to batches.
-//! - `retention`: whether records expired before they were read.
-//! - `producer`: records are put, and none is lost.
-//! - `status`: how the shards are, for others to see.
+//! - `shard`: a shard as the service describes it.
+//! - `error`: what goes wrong, by what the caller does about it.
 
-mod batcher;
-mod budget;
 mod client;
+mod clock;
 mod config;
 mod consumer;
 mod describe;
 mod error;
-mod fan_out;
-mod initial_position;
-mod lineage;
-mod poll;
-mod position;
 mod producer;
-mod reader;
-mod retention;
 mod shard;
-mod status;
 
 pub use client::Stream;
-pub use config::{ConsumerKind, KinesisConfig, Start};
-pub use consumer::{Consumer, ConsumerError, Finished};
+pub use config::{ConsumerKind, KinesisConfig, NotAStart, Start};
+pub use consumer::{Consumer, ConsumerError, Finished, ShardState, ShardStatus, Status};
 pub use error::{StreamError, StreamErrorKind};
 pub use producer::{Meter, Order, Producer, ProducerConfig, Sent, Unsent};
-pub use status::{ShardState, ShardStatus, Status};

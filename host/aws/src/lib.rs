@@ -3,7 +3,6 @@
 //! # Layout
 //!
 //! - `kinesis`: streams, read and written.
-//! - `event`: events of Lambda's event source mapping for Kinesis, and the answer to them.
 //! - `kpl`: aggregates of the Kinesis Producer Library, taken apart and made.
 //! - `dynamodb`: the store.
 //! - `base64`: as events and windows' states have it.
@@ -12,7 +11,6 @@
 
 pub mod base64;
 pub mod dynamodb;
-pub mod event;
 pub mod kinesis;
 pub mod kpl;
 mod sdk;

@@ -1,20 +1,37 @@
-//! What the services share: how they are reached, and what goes wrong on the way to them.
+//! What the clients of all services share: how they are configured, and what a failed request means.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use paceline_pipeline::ErrorChain;
 
-/// Characters of a service's message that are passed on. They are shorter; this is against surprises.
+/// Characters of a service's message that are passed on. A guard: the messages are shorter.
 const MESSAGE_CHARS: usize = 400;
 
-/// Region, endpoint and credentials, from the configuration or, failing that, from where the AWS tools take them. No
-/// request is sent but for credentials.
+/// The cause of a failed request. Shared, because the error of a producer that ended is returned by every later call.
+pub(crate) type Source = Arc<dyn Error + Send + Sync>;
+
+/// No region is configured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no AWS region is set: set `region` beside `{beside}`, or AWS_REGION, or a region in the profile")]
+pub(crate) struct NoRegion {
+    /// The setting that `region` is beside.
+    beside: &'static str,
+}
+
+/// Region, endpoint and credentials: from the configuration, else from where the AWS tools take them. Sends no request,
+/// except for credentials.
 ///
-/// `beside` names the setting that `region` stands beside in the configuration.
-pub(crate) async fn load(region: Option<&str>, endpoint: Option<&str>, beside: &str) -> Result<SdkConfig, String> {
+/// `beside` names the setting that `region` is beside in the configuration.
+pub(crate) async fn load(
+    region: Option<&str>,
+    endpoint: Option<&str>,
+    beside: &'static str,
+) -> Result<SdkConfig, NoRegion> {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
     if let Some(region) = region {
@@ -23,43 +40,52 @@ pub(crate) async fn load(region: Option<&str>, endpoint: Option<&str>, beside: &
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    let shared = loader.load().await;
-    if shared.region().is_none() {
-        return Err(format!(
-            "no AWS region is set: give `region` beside `{beside}`, or set AWS_REGION, or name one in the profile"
-        ));
+    let config = loader.load().await;
+    if config.region().is_none() {
+        return Err(NoRegion { beside });
     }
-    Ok(shared)
+    Ok(config)
 }
 
-/// What is to be done about a failed request.
+/// What the caller does about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RetryClass {
-    /// Try again: it was throttled or refused for a moment. Nothing was done.
+    /// Retry: the service was over a limit. The request had no effect.
     Throttled,
-    /// Try again: it may have been done or not.
+    /// Retry: the request may have had its effect or not.
     Ambiguous,
-    /// Don't try again: somebody has to do something first.
+    /// Stop: a retry would fail as well until somebody intervenes.
     Fatal,
 }
 
 /// A failed request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failed {
-    /// The service says why. What its code means is the service's own, or [`common`].
-    ServiceError(ServiceError),
-    /// It did not come to an answer, and this is why.
-    Sorted(RetryClass, String),
+#[derive(Clone, Debug)]
+pub(crate) enum RequestError {
+    /// The service answered with an error. What its code means depends on the service; [`classify_common`] knows the
+    /// codes that all services share.
+    Service(ServiceError),
+    /// There is no readable response.
+    Transport(TransportError),
 }
 
-/// What a service says about a request that it did not do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServiceError {
-    /// The error's code as it came.
-    pub(crate) code: String,
-    /// What it says to a person.
+/// A request without a readable response.
+#[derive(Clone, Debug)]
+pub(crate) struct TransportError {
+    pub(crate) class: RetryClass,
+    /// What happened and what to do, without the cause.
     pub(crate) message: String,
-    /// The status of the answer.
+    pub(crate) source: Option<Source>,
+}
+
+/// An error response of a service. Messages about it contain its text, so that a chain shows it once.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub(crate) struct ServiceError {
+    /// The error code as the service sent it.
+    pub(crate) code: String,
+    /// The explanation, at most [`MESSAGE_CHARS`] long.
+    pub(crate) message: String,
+    /// The HTTP status.
     pub(crate) status: u16,
 }
 
@@ -69,57 +95,67 @@ impl ServiceError {
         Self { code: code.to_owned(), message, status }
     }
 
-    /// The code without its name space, and without `Exception`, which some services leave out at times.
-    pub(crate) fn short(&self) -> &str {
-        let short = self.code.rsplit(['#', '.']).next().unwrap_or(&self.code);
-        short.strip_suffix("Exception").unwrap_or(short)
+    /// The code without its name space and without `Exception`, which some services leave out.
+    pub(crate) fn name(&self) -> &str {
+        let name = self.code.rsplit(['#', '.']).next().unwrap_or(&self.code);
+        name.strip_suffix("Exception").unwrap_or(name)
     }
 }
 
-/// Sorts what the SDK says. `doing` is what was to be done; `patience` the setting that bounds how long it may take.
-pub(crate) fn sort<E>(doing: &str, patience: &str, error: &SdkError<E, HttpResponse>) -> Failed
+/// Classifies an error of the SDK. `doing` names the request in messages, `timeout_setting` the setting that bounds it.
+pub(crate) fn classify<E>(doing: &str, timeout_setting: &str, error: SdkError<E, HttpResponse>) -> RequestError
 where
-    E: ProvideErrorMetadata + Error + 'static,
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
-    let unreadable = |status: u16| {
-        Failed::Sorted(RetryClass::Ambiguous, format!("{doing} got an answer that can't be read (HTTP {status})"))
-    };
-    match error {
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let (class, message) = match &error {
         SdkError::ServiceError(service) => match service.err().code() {
             Some(code) => {
-                Failed::ServiceError(ServiceError::new(code, service.err().message(), service.raw().status().as_u16()))
+                let status = status.unwrap_or_default();
+                return RequestError::Service(ServiceError::new(code, service.err().message(), status));
             }
-            None => unreadable(service.raw().status().as_u16()),
+            None => unreadable(doing, status),
         },
-        SdkError::ResponseError(response) => unreadable(response.raw().status().as_u16()),
-        SdkError::TimeoutError(_) => {
-            Failed::Sorted(RetryClass::Ambiguous, format!("{doing} got no answer in time (`{patience}`)"))
-        }
+        SdkError::ResponseError(_) => unreadable(doing, status),
+        SdkError::TimeoutError(_) => (RetryClass::Ambiguous, format!("{doing} timed out (`{timeout_setting}`)")),
         SdkError::DispatchFailure(failure) => {
-            let why = failure.as_connector_error().map_or_else(String::new, |error| chain(error));
-            if why.contains("redential") || why.contains("auth scheme") || why.contains("dentity") {
-                return no_credentials(doing, &why);
+            let cause = failure.as_connector_error().map_or_else(String::new, |error| ErrorChain(error).to_string());
+            match ["redential", "auth scheme", "dentity"].iter().any(|word| cause.contains(word)) {
+                true => no_credentials(doing, &cause),
+                false => (RetryClass::Ambiguous, format!("{doing} could not reach the service")),
             }
-            Failed::Sorted(RetryClass::Ambiguous, format!("{doing} did not get through: {why}"))
         }
         other => {
-            let why = other.source().map_or_else(String::new, chain);
-            if why.contains("redential") {
-                return no_credentials(doing, &why);
+            let cause = other.source().map_or_else(String::new, |error| ErrorChain(error).to_string());
+            match cause.contains("redential") {
+                true => no_credentials(doing, &cause),
+                false => (
+                    RetryClass::Fatal,
+                    format!("{doing} could not be sent. Check the region and the endpoint in the configuration"),
+                ),
             }
-            Failed::Sorted(RetryClass::Fatal, format!("{doing} can't be sent: {why}. Are region and endpoint right?"))
         }
-    }
+    };
+    RequestError::Transport(TransportError { class, message, source: error.into_source().ok().map(Arc::from) })
 }
 
-/// What codes mean that are the same in every service.
-pub(crate) fn common(doing: &str, told: &ServiceError) -> (RetryClass, String) {
-    let ServiceError { code, message, status } = told;
-    match told.short() {
-        "ProvisionedThroughputExceeded" | "Throttling" | "ThrottlingError" | "RequestLimitExceeded" => {
-            (RetryClass::Throttled, format!("{doing} is throttled ({code}): {message}"))
-        }
-        "LimitExceeded" => (RetryClass::Throttled, format!("{doing} was refused for now ({code}): {message}")),
+fn unreadable(doing: &str, status: Option<u16>) -> (RetryClass, String) {
+    (RetryClass::Ambiguous, unreadable_response(doing, status.unwrap_or_default()))
+}
+
+/// The message of a response without an error code.
+pub(crate) fn unreadable_response(doing: &str, status: u16) -> String {
+    format!("{doing} got a response that can't be read (HTTP {status})")
+}
+
+/// The class and the message of an error whose code means the same in every service.
+pub(crate) fn classify_common(doing: &str, error: &ServiceError) -> (RetryClass, String) {
+    match error.name() {
+        "ProvisionedThroughputExceeded"
+        | "Throttling"
+        | "ThrottlingError"
+        | "RequestLimitExceeded"
+        | "LimitExceeded" => (RetryClass::Throttled, format!("{doing} is throttled ({error})")),
         "UnrecognizedClient"
         | "ExpiredToken"
         | "InvalidSignature"
@@ -131,51 +167,37 @@ pub(crate) fn common(doing: &str, told: &ServiceError) -> (RetryClass, String) {
         | "OptInRequired" => (
             RetryClass::Fatal,
             format!(
-                "the credentials are not accepted ({code}): {message}. Renew them or give others (AWS_ACCESS_KEY_ID \
-                 and so on, a profile, or a role), and look at the machine's clock"
+                "{doing} failed because the credentials are not accepted ({error}). Renew or replace them \
+                 (AWS_ACCESS_KEY_ID and so on, a profile, or a role), and check the machine's clock"
             ),
         ),
         "InternalServerError" | "InternalFailure" | "InternalServer" | "ServiceUnavailable" | "RequestTimeout" => {
-            (RetryClass::Ambiguous, format!("{doing} failed at the other end ({code}): {message}"))
+            (RetryClass::Ambiguous, format!("{doing} failed in the service ({error})"))
         }
-        _ if *status >= 500 || *status == 429 || *status == 200 => {
-            (RetryClass::Ambiguous, format!("{doing} failed at the other end ({code}): {message}"))
+        // A status of 200 with an error code: the service broke the response off.
+        _ if error.status >= 500 || error.status == 429 || error.status == 200 => {
+            (RetryClass::Ambiguous, format!("{doing} failed in the service ({error})"))
         }
-        _ => (RetryClass::Fatal, format!("{doing} failed ({code}): {message}")),
+        _ => (RetryClass::Fatal, format!("{doing} failed ({error})")),
     }
 }
 
-/// Credentials that can't be had for the moment, or at all.
-fn no_credentials(doing: &str, why: &str) -> Failed {
-    let for_now = why.contains("timed out") || why.contains("error occurred while loading");
+/// No credentials were found, or their provider does not respond for now.
+fn no_credentials(doing: &str, cause: &str) -> (RetryClass, String) {
+    let for_now = cause.contains("timed out") || cause.contains("error occurred while loading");
     let class = if for_now { RetryClass::Throttled } else { RetryClass::Fatal };
-    let text = format!(
-        "{doing} needs credentials, and there are none: {why}. Give them as the AWS tools take them: AWS_ACCESS_KEY_ID \
-         and AWS_SECRET_ACCESS_KEY, a profile, or a role of the machine; for a service on this machine any will do"
+    let message = format!(
+        "{doing} needs credentials, and there are none. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or \
+         a role of the machine; a service on this machine accepts any"
     );
-    Failed::Sorted(class, text)
+    (class, message)
 }
 
-/// ` in eu-west-1`, ` at http://localhost:8000`, or both: where something is, for messages.
-pub(crate) fn place(region: Option<&str>, endpoint: Option<&str>) -> String {
-    let mut place = region.map(|region| format!(" in {region}")).unwrap_or_default();
+/// The location of a service, for messages: ` in eu-west-1`, ` at http://localhost:8000`, or both.
+pub(crate) fn location(region: Option<&str>, endpoint: Option<&str>) -> String {
+    let mut location = region.map(|region| format!(" in {region}")).unwrap_or_default();
     if let Some(endpoint) = endpoint {
-        place.push_str(&format!(" at {endpoint}"));
+        location.push_str(&format!(" at {endpoint}"));
     }
-    place
-}
-
-/// An error and what caused it, each said once.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
+    location
 }

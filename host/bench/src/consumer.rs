@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use paceline_aws::kinesis::{Consumer, ConsumerKind, KinesisConfig};
 use paceline_engine::{Engine, Limits};
-use paceline_pipeline::model::BatchLimits;
+use paceline_pipeline::model::{BatchLimits, Pointer};
 use paceline_pipeline::rules::{Registry, RulebookFolder};
 use paceline_pipeline::store::MemoryStore;
 use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
@@ -83,7 +83,7 @@ async fn race(endpoint: &str, consumer: ConsumerKind, rulebooks: &Arc<Rulebooks>
     let (done, all) = (AtomicU64::new(0), Arc::new(Notify::new()));
     let told = Arc::clone(&all);
     let finished = move |finished: &paceline_aws::kinesis::Finished<'_>| {
-        assert_eq!((finished.summary.duplicates, finished.summary.dead_letters()), (0, 0), "every message counts");
+        assert_eq!((finished.summary.duplicates, finished.summary.dead_letter_count()), (0, 0), "every message counts");
         if done.fetch_add(finished.summary.records, Ordering::Relaxed) + finished.summary.records == records {
             told.notify_one();
         }

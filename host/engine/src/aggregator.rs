@@ -36,7 +36,7 @@ pub struct Folded {
 /// What an aggregator made of pairs of states.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// A state for each pair. That of a pair that failed is its left state, unchanged: what is on its right is not in it.
+    /// A state for each pair. A pair that failed keeps its left state, unchanged; its right state is not in it.
     pub states: PackedBuf,
     /// The pairs that it failed on, in ascending order.
     pub failed: Vec<(u32, Fault)>,

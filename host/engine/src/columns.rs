@@ -71,8 +71,7 @@ impl Column<'_> {
     }
 }
 
-/// One field of every record, or one output of every group. One that comes from a plugin is unchecked until
-/// [`ColumnBuf::check`].
+/// One field of every record, or one output of every group. A session checks those that a plugin returns.
 #[derive(Clone, Debug, PartialEq, ComponentType, Lift)]
 #[component(variant)]
 pub enum ColumnBuf {
@@ -209,7 +208,7 @@ pub(crate) struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// Calls `with` with some of a batch's rows: all of them as they are, fewer as a copy. Each column has `total` values.
+    /// Calls `with` with some of the `total` rows of a batch: all of them as they are, fewer as a copy.
     pub(crate) fn with_rows<T>(
         columns: &[Column<'_>],
         total: usize,

@@ -8,12 +8,12 @@ pub const CONTRACT: &str = "paceline:plugin";
 /// The version of the contract that this host implements.
 pub const CONTRACT_VERSION: &str = "0.1.0";
 
-/// `settings` as a component writes it: `paceline:plugin/settings@0.1.0`.
+/// The full name of an interface: for `settings`, `paceline:plugin/settings@0.1.0`.
 pub(crate) fn qualified(interface: &str) -> String {
     format!("{CONTRACT}/{interface}@{CONTRACT_VERSION}")
 }
 
-/// The interface and the version in a name such as `paceline:plugin/settings@0.1.0`; nothing for another package's name.
+/// Splits `paceline:plugin/settings@0.1.0` into `settings` and `0.1.0`. `None` for a name in another package.
 pub(crate) fn split(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(CONTRACT)?.strip_prefix('/')?.split_once('@')
 }

@@ -109,7 +109,7 @@ fn config() -> Config {
 fn pooled(limits: &Limits) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(POOLED_INSTANCES)
-        // A component has its main module and up to three that wit-component adds to wire imports; each may have a table.
+        // A component has its main module and up to three that wit-component adds for imports. Each may have a table.
         .total_core_instances(POOLED_INSTANCES * 4)
         .total_memories(POOLED_INSTANCES)
         .total_tables(POOLED_INSTANCES * 2)

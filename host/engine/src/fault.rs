@@ -46,13 +46,13 @@ pub enum Fault {
     Score(String),
 }
 
-/// The sandbox itself failed. No row is to blame, and the batch can be processed again.
+/// The sandbox itself failed. No plugin and no row is to blame.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The machine lacks something that the sandbox needs.
     #[error("the WebAssembly engine can't start")]
     Start(#[source] Box<dyn Error + Send + Sync>),
-    /// A plugin can't run now: for example, the pool has no free instance.
+    /// A plugin can't run now: for example, the pool has no free instance. The batch can be processed again.
     #[error("the WebAssembly engine can't run a plugin")]
     Run(#[source] Box<dyn Error + Send + Sync>),
 }
@@ -74,8 +74,8 @@ impl CallError {
 }
 
 impl Fault {
-    /// The fault that an error of a call stands for. `denied_bytes` is the memory that the plugin requested in vain
-    /// during the call, `fuel` what the call had to spend.
+    /// Classifies the error of a call. `denied_bytes` is the memory that the plugin requested during the call and did
+    /// not get; `fuel` is the limit of the call.
     pub(crate) fn of(error: &wasmtime::Error, denied_bytes: Option<usize>, fuel: u64, limits: &Limits) -> Self {
         match error.downcast_ref::<Trap>() {
             Some(Trap::OutOfFuel) => return Self::Fuel(fuel),
@@ -87,7 +87,7 @@ impl Fault {
             return Self::Memory { requested, limit: limits.memory_bytes };
         }
         let cause = error.root_cause().to_string();
-        // wasmtime's type for this error is private, so its text identifies it. tests/it/evil fails if the text changes.
+        // wasmtime's type for this error is private, so its text identifies it. A test fails if the text changes.
         if cause.contains("fuel allocated for hostcalls") {
             return Self::TooManyBytes(limits.returned_bytes);
         }

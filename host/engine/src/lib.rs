@@ -1,9 +1,10 @@
 //! The sandbox: loads WebAssembly components, limits what they may use, and calls them with columns.
 //!
-//! A [`Component`] is a plugin's code, checked and compiled. With the settings of a rulebook it becomes a [`Validator`],
-//! a [`Scorer`] or an [`Aggregator`]. Each batch opens a [`Session`], which makes a fresh instance: nothing that a plugin
-//! remembers outlives its batch. When a call fails as a whole (a trap, a limit, a list of the wrong length), the session
-//! bisects the batch on fresh instances until it knows the rows that make the call fail; the others go on.
+//! A [`Component`] is a plugin's code, checked and compiled. With the settings of a rulebook it becomes a
+//! [`Validator`], a [`Scorer`] or an [`Aggregator`]. Each batch opens a [`Session`], which makes a fresh instance:
+//! nothing that a plugin remembers outlives its batch. When a call fails as a whole (a trap, a limit, a list of the
+//! wrong length), the session bisects the batch on fresh instances until it knows the rows that make the call fail; the
+//! others go on.
 //!
 //! Errors are sorted by what the caller does: a [`LoadError`] refuses the plugin, a [`Fault`] rejects its row, an
 //! [`EngineError`] stops the batch. The message of an error does not repeat that of its source.
@@ -12,7 +13,7 @@
 //!
 //! # Layout
 //!
-//! From top to bottom; no module imports one that stands before it.
+//! From top to bottom: a module imports only modules further down.
 //!
 //! - `validator`, `scorer`, `aggregator`: the three roles, each with its calls and the checks of their results.
 //! - `session`: the calls of one batch.

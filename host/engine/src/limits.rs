@@ -1,5 +1,5 @@
-//! What a plugin may use. Each limit is a constant with its reason; most are settings, too. Each has a test that is named
-//! for its violation.
+//! What a plugin may use. Each limit is a constant with its reason. Those of [`Limits`] are settings, too, and each has
+//! a test that is named for its violation.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use serde::Deserialize;
 /// in languages that bring a garbage collector.
 pub const MEMORY_BYTES: usize = 64 << 20;
 
-/// Fuel (about one unit for each WebAssembly instruction) that a call gets whatever its size: for start-up and settings.
+/// Fuel (about one unit for each WebAssembly instruction) that a call gets whatever its size, for start-up and
+/// settings.
 pub const FUEL_PER_CALL: u64 = 2_000_000;
 
 /// Further fuel for each row of a call. The Alleycat plugins need 50 to 600; a rule in JavaScript some thousands.
@@ -54,7 +55,7 @@ pub const OUTPUT_NAME_BYTES: usize = 255;
 pub const STACK_BYTES: usize = 512 << 10;
 
 /// Elements of one table. A Rust plugin has two small tables; one in JavaScript or Python needs some thousand elements.
-pub const TABLE_ELEMENTS: usize = 50_000;
+pub(crate) const TABLE_ELEMENTS: usize = 50_000;
 
 /// The limits that a host sets. The defaults are this module's constants.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -27,7 +27,7 @@ pub struct Component {
 pub(crate) struct Exports(Vec<(Function, ComponentExportIndex)>);
 
 impl Exports {
-    /// The functions of a role's interface; nothing where the component does not export the interface.
+    /// The functions of a role's interface. `None` where the component does not export the interface.
     fn find(component: &component::Component, role: Role) -> Option<Self> {
         let interface = component.get_export_index(None, contract::qualified(role.interface()).as_str())?;
         let export = |function: Function| component.get_export_index(Some(&interface), function.name());

@@ -50,7 +50,7 @@ impl<'a> Packed<'a> {
     }
 }
 
-/// Values of varying length, end to end. One that comes from a plugin is unchecked until [`PackedBuf::check`].
+/// Values of varying length, end to end. A session checks those that a plugin returns.
 #[derive(Clone, Debug, Default, PartialEq, Eq, ComponentType, Lift)]
 #[component(record)]
 pub struct PackedBuf {

@@ -1,22 +1,25 @@
-//! What an event came to, in CloudWatch's embedded metric format: a line of JSON on standard output, which CloudWatch
-//! makes metrics of.
+//! An event's counts and times, in CloudWatch's embedded metric format: lines of JSON on standard output, from which
+//! CloudWatch extracts metrics.
 //!
-//! Every metric has the dimension `function`. Some have a second one. What is 0 is not written.
+//! Every metric has the dimension `function`. Some have a second one. Values of 0 are not written.
 //!
-//! | metric | second dimension | unit | what it counts |
+//! | metric | second dimension | unit | meaning |
 //! |---|---|---|---|
-//! | `Records` | | count | records that are done, dead letters included |
-//! | `DeadLetters` | none, and `reason` | count | records that could not go on |
-//! | `IteratorAge` | | milliseconds | from a record's arrival in the stream to now: least, greatest, and between |
-//! | `StageTime` | `stage` | milliseconds | where an event's time went |
-//! | `Groups`, `Duplicates`, `Conflicts` | | count | writes of groups; records that were folded before; writes that others were ahead of |
-//! | `Requests`, `Throttles`, `CacheHits` | | count | of the table |
+//! | `Records` | | count | committed records, dead letters included |
+//! | `DeadLetters` | none, and `reason` | count | records that could not be processed |
+//! | `IteratorAge` | | milliseconds | from a record's arrival in the stream to now: minimum, maximum, and between |
+//! | `StageTime` | `stage` | milliseconds | time by stage |
+//! | `Groups` | | count | groups written |
+//! | `Duplicates` | | count | rows that their groups held already |
+//! | `Conflicts` | | count | writes that met a conflict with another writer |
+//! | `Requests`, `Throttles`, `CacheHits` | | count | requests to DynamoDB, throttled ones, groups that needed no read |
 //! | `WriteUnits`, `ReadUnits` | | count | consumed capacity |
-//! | `Fuel` | `plugin` | count | fuel that a plugin used, by the first digits of its digest |
-//! | `RulebookVersion` | `raceType` | none | the greatest version that records were judged by |
+//! | `Fuel` | `plugin` | count | fuel by plugin; the dimension is the beginning of its digest |
+//! | `RulebookVersion` | `raceType` | none | the latest version by which records were evaluated |
 //! | `WindowsCommittedEarly` | | count | tumbling windows whose state grew too large to be carried |
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,8 +29,13 @@ use paceline_aws::dynamodb::Usage;
 use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::{Stage, Summary};
 
-/// Where the numbers go.
-pub(crate) struct Metrics(&'static Collector);
+/// The recorder of the process's metrics.
+pub struct Metrics(&'static Collector);
+
+/// The recorder can't be installed.
+#[derive(Debug, thiserror::Error)]
+#[error("no metrics can be recorded")]
+pub struct MetricsError(#[source] Box<dyn Error + Send + Sync>);
 
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -36,9 +44,10 @@ impl std::fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(namespace: String, function: String) -> Result<Self, String> {
+    /// Installs the recorder. A process can do that once.
+    pub fn new(namespace: String, function: String) -> Result<Self, MetricsError> {
         let collector = Builder::new().cloudwatch_namespace(namespace).with_dimension("function", function).init();
-        let collector = collector.map_err(|error| format!("no metrics can be kept: {error}"))?;
+        let collector = collector.map_err(MetricsError)?;
         describe_histogram!("IteratorAge", Unit::Milliseconds, "");
         describe_histogram!("StageTime", Unit::Milliseconds, "");
         describe_gauge!("RulebookVersion", Unit::Count, "");
@@ -61,25 +70,26 @@ impl Metrics {
         Ok(Self(collector))
     }
 
-    /// How long records have been in the stream.
-    pub(crate) fn age(&self, batch: &Batch) {
+    /// Records how long a batch's records have been in the stream.
+    pub(crate) fn record_age(&self, batch: &Batch) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        // The oldest and the newest tell enough; a batch is in order.
+        // A batch is in order, so the first and the last record have the extremes.
         let ends = [batch.records.first(), batch.records.last()];
         for arrival in ends.into_iter().flatten().filter_map(|record| record.arrival_ms) {
             histogram!("IteratorAge").record(now.saturating_sub(arrival).max(0) as f64);
         }
     }
 
-    pub(crate) fn window_committed_early(&self) {
+    /// Records that a window was committed before its end.
+    pub(crate) fn record_early_commit(&self) {
         counter!("WindowsCommittedEarly").increment(1);
     }
 
-    /// What a batch came to.
-    pub(crate) fn summary(&self, summary: &Summary, usage: Usage) {
+    /// Records an event's summary, and its use of DynamoDB.
+    pub(crate) fn record_summary(&self, summary: &Summary, usage: Usage) {
         counter!("Records").increment(summary.records);
-        counter!("DeadLetters").increment(summary.dead_letters());
-        for (cause, count) in &summary.dead {
+        counter!("DeadLetters").increment(summary.dead_letter_count());
+        for (cause, count) in &summary.dead_letters {
             counter!("DeadLetters", "reason" => cause.as_str()).increment(*count);
         }
         counter!("Groups").increment(summary.groups);
@@ -88,7 +98,7 @@ impl Metrics {
         counter!("Requests").increment(usage.requests);
         counter!("Throttles").increment(usage.throttles);
         counter!("CacheHits").increment(usage.cache_hits);
-        // The format's counters are whole; so are units but for eventually consistent reads, which there are none of.
+        // The format's counters are integers. Units are, too, except for eventually consistent reads, which are not used.
         counter!("WriteUnits").increment(usage.write_units.ceil() as u64);
         counter!("ReadUnits").increment(usage.read_units.ceil() as u64);
         for (stage, time) in Stage::ALL.iter().zip(&summary.time) {
@@ -99,16 +109,16 @@ impl Metrics {
         for (plugin, fuel) in &summary.fuel {
             counter!("Fuel", "plugin" => plugin.hex()[..12].to_owned()).increment(*fuel);
         }
-        let mut versions: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut latest: BTreeMap<&str, u64> = BTreeMap::new();
         for (race_type, version) in summary.by_rulebook.keys() {
-            versions.entry(race_type).and_modify(|greatest| *greatest = (*greatest).max(*version)).or_insert(*version);
+            latest.entry(race_type).and_modify(|latest| *latest = (*latest).max(*version)).or_insert(*version);
         }
-        for (race_type, version) in versions {
+        for (race_type, version) in latest {
             gauge!("RulebookVersion", "raceType" => race_type.to_owned()).set(version as f64);
         }
     }
 
-    /// Writes what has come together since the last time.
+    /// Writes what was recorded since the last flush.
     pub(crate) fn flush(&self, request_id: &str) {
         self.0.set_property("requestId", request_id.to_owned());
         let mut out = std::io::stdout().lock();

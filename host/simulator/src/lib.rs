@@ -1,7 +1,7 @@
 //! The messages of a race, as the simulator of the Alleycat sample application sends them.
 //!
-//! The racers, their bounds and their ramps are those of the sample, bit for bit. Where the sample's random numbers have
-//! no seed, these have one, so that a race can be repeated. Broken and repeated messages can be mixed in.
+//! The racers, their bounds and their ramps are those of the sample, bit for bit. Where the sample's random numbers
+//! have no seed, these have one, so that a race can be repeated. Broken and repeated messages can be mixed in.
 //!
 //! # Layout
 //!

@@ -13,8 +13,8 @@ pub const PLUGINS: &str = "PACELINE_PLUGINS";
 /// If it is set, to anything but `0`, a missing prerequisite fails a test; `make test` sets it.
 pub const STRICT: &str = "PACELINE_TEST_STRICT";
 
-/// The variables that a program needs to reach local services by an Amazon SDK, in addition to the endpoints: credentials
-/// that are valid nowhere else, a region, no search for an instance's metadata.
+/// The variables that a program needs to reach local services by an Amazon SDK, in addition to the endpoints:
+/// credentials that are valid nowhere else, a region, no search for an instance's metadata.
 pub const AWS_VARIABLES: [(&str, &str); 4] = [
     ("AWS_ACCESS_KEY_ID", "test"),
     ("AWS_SECRET_ACCESS_KEY", "test"),

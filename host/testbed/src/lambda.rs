@@ -120,7 +120,8 @@ impl Function {
     ///
     /// As [`Function::invoke`].
     pub fn invoke_with(&self, event: Vec<u8>, timeout: Duration, on_start: &mut dyn FnMut()) -> Invocation {
-        let (sender, updates) = mpsc::channel();
+        // It holds all updates of an invocation: the start and the end.
+        let (sender, updates) = mpsc::sync_channel(2);
         let service = self.service.clone();
         self.handle.spawn(async move { service.invoke(event, timeout, sender).await });
         loop {
@@ -150,7 +151,7 @@ impl Function {
     }
 
     fn kill(&self, instances: Vec<Arc<Instance>>) -> bool {
-        let (sender, killed) = mpsc::channel();
+        let (sender, killed) = mpsc::sync_channel(1);
         self.handle.spawn(async move {
             let mut any = false;
             for instance in instances {
@@ -199,7 +200,7 @@ impl Service {
         self.instances.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn invoke(&self, event: Vec<u8>, timeout: Duration, updates: mpsc::Sender<InvocationUpdate>) {
+    async fn invoke(&self, event: Vec<u8>, timeout: Duration, updates: mpsc::SyncSender<InvocationUpdate>) {
         let permit = self.permits.acquire().await.expect("a semaphore that is never closed");
         let last = match self.reserve().await {
             Ok(instance) => InvocationUpdate::Finished(self.run(&instance, event, timeout, &updates).await),
@@ -231,7 +232,7 @@ impl Service {
         instance: &Instance,
         event: Vec<u8>,
         timeout: Duration,
-        updates: &mpsc::Sender<InvocationUpdate>,
+        updates: &mpsc::SyncSender<InvocationUpdate>,
     ) -> Invocation {
         let (start_sender, mut started) = oneshot::channel();
         let (outcome_sender, mut outcome) = oneshot::channel();

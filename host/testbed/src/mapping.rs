@@ -1,5 +1,5 @@
-//! An event source mapping: reads a [`Stream`] and invokes a function with its records, as AWS documents it, with all the
-//! failures that it handles.
+//! An event source mapping: reads a [`Stream`] and invokes a function with its records, as AWS documents it, with all
+//! the failures that it handles.
 //!
 //! # Layout
 //!

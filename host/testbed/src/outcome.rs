@@ -1,5 +1,5 @@
-//! The races that tests run, and the outcome that every run must have: rulebooks, messages, and a run of one process into
-//! memory, with which other runs are compared.
+//! The races that tests run, and the outcome that every run must have: rulebooks, messages, and a run of one process
+//! into memory, with which other runs are compared.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -84,7 +84,8 @@ dedup = {dedup}
     )
 }
 
-/// The outcome of these messages in one process, with the rulebooks in a folder. `scratch` is a folder for this run only.
+/// The outcome of these messages in one process, with the rulebooks in a folder. `scratch` is a folder for this run
+/// only.
 ///
 /// # Panics
 ///
@@ -144,8 +145,8 @@ impl Outcome {
         self.items.iter().filter(|(key, _)| key.partition.starts_with("tally-")).map(|(_, item)| count(item)).sum()
     }
 
-    /// Whether as many records are counted, and as many dead letters stored, as in another outcome: the run is complete.
-    /// [`must_be`](Self::must_be) then finds what is too much.
+    /// Whether as many records are counted, and as many dead letters stored, as in another outcome: the run is
+    /// complete. [`must_be`](Self::must_be) then finds what is too much.
     pub fn reaches(&self, other: &Self) -> bool {
         self.tallied() >= other.tallied() && self.dead_letters.len() >= other.dead_letters.len()
     }

@@ -17,8 +17,7 @@ use std::process::Command;
 
 use crate::{environment, plugins};
 
-/// Skips the test if one of these variants of [`Prerequisite`](crate::prerequisite::Prerequisite) is missing. It is the
-/// first line of the test's function:
+/// Skips the test if one of these variants of [`Prerequisite`] is missing. It is the first line of the test's function:
 ///
 /// ```
 /// # use paceline_testbed::require;

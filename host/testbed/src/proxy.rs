@@ -1,8 +1,8 @@
 //! A proxy in front of DynamoDB or Kinesis that injects the faults of the real services.
 //!
 //! DynamoDB Local and kinesis-local never throttle, never leave a batch unprocessed, never lose a connection.
-//! [`FaultProxy`] does, as often as [`Faults`] sets, before or after the request takes effect. The seed and the order of
-//! the requests determine every random choice. The header `x-amz-target` of a request names its service.
+//! [`FaultProxy`] does, as often as [`Faults`] sets, before or after the request takes effect. The seed and the order
+//! of the requests determine every random choice. The header `x-amz-target` of a request names its service.
 //!
 //! # Layout
 //!
@@ -63,8 +63,8 @@ impl FaultProxy {
         Self::start_with(upstream, faults, seed, None)
     }
 
-    /// Starts a proxy that speaks TLS to its callers and plain HTTP to the service: Amazon's clients use HTTP/2 with TLS
-    /// only. They must trust [`FaultProxy::certificate_file`].
+    /// Starts a proxy that speaks TLS to its callers and plain HTTP to the service: Amazon's clients use HTTP/2 with
+    /// TLS only. They must trust [`FaultProxy::certificate_file`].
     ///
     /// # Panics
     ///

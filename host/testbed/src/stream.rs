@@ -3,8 +3,8 @@
 /// A record of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// A decimal number of 56 digits, as in Kinesis: wider than 128 bits, and ascending in the order of the puts, so that
-    /// the numbers ascend within a shard and a child's are above its parents'.
+    /// A decimal number of 56 digits, as in Kinesis: wider than 128 bits, and ascending in the order of the puts, so
+    /// that the numbers ascend within a shard and a child's are above its parents'.
     pub sequence: String,
     /// Determines the shard.
     pub partition_key: String,
@@ -62,8 +62,8 @@ impl Stream {
         format!("arn:aws:kinesis:{}:{}:stream/{}", crate::lambda::REGION, crate::lambda::ACCOUNT, self.name)
     }
 
-    /// Puts a record into the open shard of its key's hash. Kinesis uses MD5; this uses another hash, because tests need
-    /// only its distribution.
+    /// Puts a record into the open shard of its key's hash. Kinesis uses MD5; this uses another hash, because tests
+    /// need only its distribution.
     pub fn put(
         &mut self,
         partition_key: impl Into<String>,
@@ -124,8 +124,8 @@ impl Stream {
     }
 }
 
-/// A partition key's hash: FNV-1a of 128 bits, mixed, because the high bits of FNV alone are similar for similar keys. The
-/// high bits determine the shard, the low ones the queue within the shard.
+/// A partition key's hash: FNV-1a of 128 bits, mixed, because the high bits of FNV alone are similar for similar keys.
+/// The high bits determine the shard, the low ones the queue within the shard.
 pub(crate) fn hash_key(key: &str) -> u128 {
     const OFFSET: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;

@@ -1,6 +1,6 @@
 //! An aggregator: a racer's best final output in a class.
 //!
-//! Group by class and racer. Only a race's last message counts; a rulebook that lets no others through
+//! Group by class and racer. Only the last message of a race counts. A rulebook that passes no others
 //! (`where = { "/event" = "final" }`) saves the writes of groups that would not change.
 
 use paceline_plugin::{Aggregator, Fields, Outputs, Settings, aggregator};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Settings)]
 pub struct BestOutput;
 
-/// The fields that it reads.
+/// The fields that it reads from a message.
 #[derive(Fields)]
 pub struct Beat<'a> {
     event: &'a str,
@@ -20,7 +20,7 @@ pub struct Beat<'a> {
     sent_ms: i64,
 }
 
-/// What is remembered of a racer in a class: the best final so far.
+/// The state of a racer in a class: the best final output so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State(Option<Best>);
 
@@ -32,21 +32,21 @@ struct Best {
 }
 
 impl Best {
-    /// Whether it stands above the other: the greater output; of equal ones the earlier, then the smaller race id, so
-    /// that the order in which messages arrive does not matter.
-    fn above(&self, other: &Self) -> bool {
+    /// Whether it ranks above the other: by the greater output, then the earlier message, then the smaller race id.
+    /// This is a total order, so the order in which messages arrive does not matter.
+    fn ranks_above(&self, other: &Self) -> bool {
         let order = self.output.total_cmp(&other.output);
         order.then(other.sent_ms.cmp(&self.sent_ms)).then(other.race_id.cmp(&self.race_id)).is_gt()
     }
 }
 
-/// What is written of a racer in a class. There is no output before the first final.
+/// The outputs of a racer in a class. `output` is not written before the first final message.
 #[derive(Outputs)]
 pub struct Standing {
     output: f64,
     #[output(name = "raceId")]
     race_id: i64,
-    /// When the final was sent, in milliseconds since 1970.
+    /// When the final message was sent, in milliseconds since 1970.
     ts: i64,
 }
 
@@ -64,7 +64,7 @@ impl Aggregator for BestOutput {
 
     fn merge(&self, left: &mut State, right: State) {
         if let Some(best) = right.0
-            && left.0.is_none_or(|before| best.above(&before))
+            && left.0.is_none_or(|before| best.ranks_above(&before))
         {
             *left = right;
         }
@@ -110,17 +110,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn folded_apart_and_joined_is_folded_together(
+        fn folded_apart_and_merged_is_folded_together(
             all in prop::collection::vec((0..4_u8, 0..4_i64, 0..4_i64), 0..20),
             cut in 0..20_usize,
         ) {
             let all: Vec<_> = all.into_iter().map(|(score, ms, race)| (f64::from(score), ms, race)).collect();
             let (left, right) = all.split_at(cut.min(all.len()));
-            let (mut ahead, mut behind) = (folded(left), folded(right));
-            BestOutput.merge(&mut ahead, folded(right));
-            BestOutput.merge(&mut behind, folded(left));
-            prop_assert_eq!(ahead, folded(&all));
-            prop_assert_eq!(behind, ahead);
+            let (mut merged, mut swapped) = (folded(left), folded(right));
+            BestOutput.merge(&mut merged, folded(right));
+            BestOutput.merge(&mut swapped, folded(left));
+            prop_assert_eq!(merged, folded(&all));
+            prop_assert_eq!(swapped, merged);
         }
     }
 }

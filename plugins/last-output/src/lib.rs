@@ -1,7 +1,7 @@
 //! An aggregator: a racer's output at the greatest second of a race.
 //!
-//! Group by race and racer. The result of a race is the output of its last second, so the one at the greatest second so
-//! far is the standing while it runs.
+//! Group by race and racer. The result of a race is the output at its last second. While the race runs, the output at
+//! the greatest second so far is the current standing.
 
 mod seconds;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Settings)]
 pub struct LastOutput;
 
-/// The fields that it reads.
+/// The fields that it reads from a message.
 #[derive(Fields)]
 pub struct Beat<'a> {
     event: &'a str,
@@ -22,7 +22,7 @@ pub struct Beat<'a> {
     sent_ms: i64,
 }
 
-/// What is remembered of a racer in a race.
+/// The state of a racer in a race.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     last: Option<Last>,
@@ -38,15 +38,15 @@ struct Last {
 }
 
 impl Last {
-    /// Whether it stands above the other: the greater second; of one second told twice, the later message; of the
-    /// same time too, the greater output. So the order in which messages arrive does not matter.
-    fn above(&self, other: &Self) -> bool {
+    /// Whether it replaces the other: by the greater second, then the later message, then the greater output. This is a
+    /// total order, so the order in which messages arrive does not matter.
+    fn replaces(&self, other: &Self) -> bool {
         let order = self.second.cmp(&other.second).then(self.sent_ms.cmp(&other.sent_ms));
         order.then(self.output.total_cmp(&other.output)).is_gt()
     }
 }
 
-/// What is written of a racer in a race.
+/// The outputs of a racer in a race.
 #[derive(Outputs)]
 pub struct Standing {
     /// The output at `second`.
@@ -55,12 +55,12 @@ pub struct Standing {
     second: i64,
     /// When the message of that second was sent, in milliseconds since 1970.
     ts: i64,
-    /// How many different seconds were seen.
+    /// The number of different seconds in the messages so far.
     seconds: i64,
-    /// Whether the race's last message has come.
+    /// Whether the last message of the race has arrived.
     finished: bool,
-    /// The result: the output once the race's last message has come, and nothing before. An index over it holds results
-    /// only, and costs no writes while the race runs.
+    /// The result: the output once the last message of the race has arrived. It is not written before, so an index over
+    /// it holds only results and costs no writes while the race runs.
     #[output(name = "final")]
     result: f64,
 }
@@ -74,16 +74,16 @@ impl Aggregator for LastOutput {
         state.seen.insert(row.second);
         state.finished |= row.event == "final";
         let last = Last { second: row.second, sent_ms: row.sent_ms, output: score };
-        if state.last.is_none_or(|before| last.above(&before)) {
+        if state.last.is_none_or(|before| last.replaces(&before)) {
             state.last = Some(last);
         }
     }
 
     fn merge(&self, left: &mut State, right: State) {
-        left.seen.join(&right.seen);
+        left.seen.merge(&right.seen);
         left.finished |= right.finished;
         if let Some(last) = right.last
-            && left.last.is_none_or(|before| last.above(&before))
+            && left.last.is_none_or(|before| last.replaces(&before))
         {
             left.last = Some(last);
         }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_greatest_second_stands_whatever_comes_after() {
+    fn the_greatest_second_holds_whatever_arrives_later() {
         let standing = LastOutput.finish(&folded(&[(2, 20, 80.5, true), (1, 10, 188.75, false)]));
         assert_eq!((standing.output, standing.second, standing.ts), (80.5, 2, 20));
         assert_eq!((standing.seconds, standing.finished, standing.result), (2, true, 80.5));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_told_twice_counts_once() {
+    fn a_repeated_message_counts_once() {
         assert_eq!(folded(&[(1, 10, 80.5, false), (1, 10, 80.5, false)]), folded(&[(1, 10, 80.5, false)]));
     }
 
@@ -141,13 +141,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn folded_apart_and_joined_is_folded_together(all in messages(), cut in 0..30_usize) {
+        fn folded_apart_and_merged_is_folded_together(all in messages(), cut in 0..30_usize) {
             let (left, right) = all.split_at(cut.min(all.len()));
-            let (mut ahead, mut behind) = (folded(left), folded(right));
-            LastOutput.merge(&mut ahead, folded(right));
-            LastOutput.merge(&mut behind, folded(left));
-            prop_assert_eq!(&ahead, &folded(&all));
-            prop_assert_eq!(behind, ahead);
+            let (mut merged, mut swapped) = (folded(left), folded(right));
+            LastOutput.merge(&mut merged, folded(right));
+            LastOutput.merge(&mut swapped, folded(left));
+            prop_assert_eq!(&merged, &folded(&all));
+            prop_assert_eq!(swapped, merged);
         }
 
         #[test]

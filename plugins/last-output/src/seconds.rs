@@ -1,21 +1,21 @@
-//! A set of seconds, small when they are consecutive, as those of a racer are.
+//! A set of seconds that is small when they are consecutive, as the seconds of a racer are.
 
 use serde::{Deserialize, Serialize};
 
-/// A set of integers as runs `[first, last]`: ascending, and never touching, so that equal sets have equal bytes.
+/// A set of integers as runs `[first, last]`. The runs ascend and never touch, so equal sets have equal bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Seconds(Vec<(i64, i64)>);
 
 impl Seconds {
-    /// Adds one.
+    /// Inserts one second.
     pub(crate) fn insert(&mut self, second: i64) {
-        // The first run that ends at or after the second before this one: the only one that it can lie in or extend.
+        // The first run that ends at `second - 1` or later. No other run can contain or touch the second.
         let at = self.0.partition_point(|&(_, last)| last < second.saturating_sub(1));
         match self.0.get_mut(at) {
             Some((first, last)) if *first <= second.saturating_add(1) => {
                 *first = second.min(*first);
                 *last = second.max(*last);
-                // It may have closed the gap to the run after.
+                // The gap to the next run may be closed now.
                 if let Some(&(next_first, next_last)) = self.0.get(at + 1)
                     && next_first <= second.saturating_add(1)
                 {
@@ -27,8 +27,8 @@ impl Seconds {
         }
     }
 
-    /// Adds all of another set.
-    pub(crate) fn join(&mut self, other: &Self) {
+    /// Inserts all seconds of another set.
+    pub(crate) fn merge(&mut self, other: &Self) {
         let mut runs: Vec<_> = self.0.iter().chain(&other.0).copied().collect();
         runs.sort_unstable();
         self.0.clear();
@@ -40,7 +40,7 @@ impl Seconds {
         }
     }
 
-    /// How many there are.
+    /// The number of seconds.
     pub(crate) fn count(&self) -> i64 {
         self.0.iter().map(|(first, last)| last.saturating_sub(*first).saturating_add(1)).sum()
     }
@@ -68,12 +68,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_set(left in prop::collection::vec(-20..20_i64, 0..40), right in prop::collection::vec(-20..20_i64, 0..40)) {
-            let mut joined = set(&left);
-            joined.join(&set(&right));
+        fn it_is_a_set(
+            left in prop::collection::vec(-20..20_i64, 0..40),
+            right in prop::collection::vec(-20..20_i64, 0..40),
+        ) {
+            let mut union = set(&left);
+            union.merge(&set(&right));
             let all: Vec<_> = left.iter().chain(&right).copied().collect();
-            prop_assert_eq!(&joined, &set(&all));
-            prop_assert_eq!(joined.count() as usize, all.iter().collect::<BTreeSet<_>>().len());
+            prop_assert_eq!(&union, &set(&all));
+            prop_assert_eq!(union.count() as usize, all.iter().collect::<BTreeSet<_>>().len());
         }
     }
 }

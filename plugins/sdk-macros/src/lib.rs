@@ -1,34 +1,34 @@
-//! The derives of `paceline-plugin`: from an author's struct to the contract's columns, settings and outputs.
+//! The derives of `paceline-plugin`: from a plugin's struct to the contract's columns, settings and outputs.
 //!
-//! What they make is documented where it is used: the traits `Fields`, `Settings` and `Outputs` of `paceline-plugin`.
+//! The traits `Fields`, `Settings` and `Outputs` of `paceline-plugin` document what they generate.
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::{format_ident, quote};
 use syn::{Data, DeriveInput, Error, Expr, Field, Ident, LitStr, Result, parse_macro_input};
 
-/// Makes a struct of plain values readable from a batch. See the trait `paceline_plugin::Fields`.
+/// Implements `paceline_plugin::Fields` for a struct of plain values.
 #[proc_macro_derive(Fields, attributes(field))]
 pub fn fields(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     derive_fields(&input).unwrap_or_else(Error::into_compile_error).into()
 }
 
-/// Makes a struct readable from the rulebook's settings. See the trait `paceline_plugin::Settings`.
+/// Implements `paceline_plugin::Settings` for a struct of settings.
 #[proc_macro_derive(Settings, attributes(setting))]
 pub fn settings(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     derive_settings(&input).unwrap_or_else(Error::into_compile_error).into()
 }
 
-/// Makes a struct writable as an aggregator's outputs. See the trait `paceline_plugin::Outputs`.
+/// Implements `paceline_plugin::Outputs` for a struct of outputs.
 #[proc_macro_derive(Outputs, attributes(output))]
 pub fn outputs(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     derive_outputs(&input).unwrap_or_else(Error::into_compile_error).into()
 }
 
-/// What an attribute says of a field: `path = "…"` or `name = "…"`, and `default = …`.
+/// An attribute of a field: `path = "…"` or `name = "…"`, and `default = …`.
 #[derive(Default)]
 struct Attribute {
     name: Option<LitStr>,
@@ -36,7 +36,7 @@ struct Attribute {
 }
 
 impl Attribute {
-    /// Reads `#[attribute(…)]`. `key` is what names the field outside (`path` or `name`).
+    /// Parses `#[attribute(…)]`. `key` is the key of the field's external name: `path` or `name`.
     fn read(field: &Field, attribute: &str, key: &str, default_allowed: bool) -> Result<Self> {
         let mut read = Self::default();
         for found in field.attrs.iter().filter(|found| found.path().is_ident(attribute)) {
@@ -57,7 +57,7 @@ impl Attribute {
     }
 }
 
-/// The named fields of a struct; none for a unit struct.
+/// The named fields of a struct. A unit struct has none.
 fn named(input: &DeriveInput) -> Result<Vec<(&Ident, &Field)>> {
     let Data::Struct(data) = &input.data else {
         return Err(Error::new_spanned(&input.ident, "expected a struct"));
@@ -79,7 +79,7 @@ fn derive_fields(input: &DeriveInput) -> Result<Tokens> {
     if lifetimes.len() > 1 || lifetimes.len() != input.generics.params.len() {
         return Err(Error::new_spanned(&input.generics, "expected at most one parameter, a lifetime"));
     }
-    // The columns borrow from the batch for the lifetime that the author's struct has, or for one of our own.
+    // The columns borrow from the batch for the lifetime of the plugin's struct, or for a new one where it has none.
     let own: syn::Lifetime = syn::parse_quote!('batch);
     let lifetime = lifetimes.first().map_or(&own, |parameter| &parameter.lifetime);
     let row = if lifetimes.is_empty() { quote!(#name) } else { quote!(#name<#lifetime>) };

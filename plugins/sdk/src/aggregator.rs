@@ -1,4 +1,4 @@
-//! The world `aggregator`: from an author's type to the component's exports.
+//! The world `aggregator`: from a plugin's type to the component's exports.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -58,28 +58,29 @@ use crate::{Columns, Fields, Settings};
 /// aggregator!(Best);
 /// ```
 ///
-/// The state is written with serde in the [postcard](https://docs.rs/postcard) format. A later version of a plugin is
-/// handed the states that an earlier one wrote, so fields are only ever added in a way that both can read.
+/// The state is encoded with serde in the [postcard](https://docs.rs/postcard) format. A later version of a plugin
+/// receives the states that an earlier one wrote, so change the state's type only in a way that both can read.
 pub trait Aggregator: Settings {
-    /// The fields that it reads: a struct that derives [`Fields`](macro@crate::Fields).
+    /// The fields that `fold` reads: a struct that derives [`Fields`](macro@crate::Fields).
     type Row<'a>: Fields<'a>;
-    /// What is remembered of a group. That of a new group is the default.
+    /// The state of a group. The state of a new group is the default.
     type State: Default + Serialize + DeserializeOwned;
-    /// What is written of a group: a struct that derives [`Outputs`](macro@crate::Outputs).
+    /// The outputs of a group: a struct that derives [`Outputs`](macro@crate::Outputs).
     type Outputs: Outputs;
 
-    /// Takes one record into its group's state. Records come in stream order.
+    /// Folds one record into the state of its group. Records come in stream order.
     fn fold(&self, state: &mut Self::State, row: Self::Row<'_>, score: f64);
 
-    /// Joins two states of one group that were folded apart. Must be associative and commutative.
+    /// Merges two states of one group that were folded apart. Must be associative and commutative.
     fn merge(&self, left: &mut Self::State, right: Self::State);
 
-    /// What is written of the group.
+    /// Computes the outputs of a group from its state.
     fn finish(&self, state: &Self::State) -> Self::Outputs;
 }
 
-/// What an aggregator writes of a group: a struct of `bool`, `i64`, `f64` and `String` fields, made by
-/// `#[derive(Outputs)]`. Each is written under its own name; `#[output(name = "…")]` gives another.
+/// The outputs of a group: a struct of `bool`, `i64`, `f64` and `String` fields that derives `Outputs`. Each field is
+/// written to the attribute of its name; `#[output(name = "…")]` gives another name. A number that is not finite is not
+/// written.
 pub trait Outputs {
     #[doc(hidden)]
     fn outputs() -> Vec<Output>;
@@ -133,7 +134,7 @@ impl IntoOutput for String {
 #[macro_export]
 macro_rules! aggregator {
     ($aggregator:ty) => {
-        // A native linker does not take the names that components export; unit tests do without.
+        // A native linker rejects the names that components export. Unit tests don't need them.
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             use $crate::bindings::aggregator::exports::paceline::plugin::aggregation;
@@ -188,7 +189,7 @@ pub fn fold<A: Aggregator>(batch: &Batch, scores: &[f64], groups: &[u32], states
     let columns = <A::Row<'_> as Fields<'_>>::Columns::read(batch)?;
     if scores.len() != columns.rows() || groups.len() != columns.rows() {
         return Err(format!(
-            "the host gave {} scores and {} groups for {} records",
+            "the host passed {} scores and {} groups for {} records",
             scores.len(),
             groups.len(),
             columns.rows()
@@ -196,7 +197,7 @@ pub fn fold<A: Aggregator>(batch: &Batch, scores: &[f64], groups: &[u32], states
     }
     let mut states = unpack::<A::State>(states)?;
     for (row, (&score, &group)) in scores.iter().zip(groups).enumerate() {
-        let state = states.get_mut(group as usize).ok_or("the host named a group that has no state")?;
+        let state = states.get_mut(group as usize).ok_or("the host passed the index of a group that has no state")?;
         aggregator.fold(state, A::Row::row(&columns, row), score);
     }
     pack(&states)
@@ -206,22 +207,22 @@ pub fn fold<A: Aggregator>(batch: &Batch, scores: &[f64], groups: &[u32], states
 pub fn merge<A: Aggregator>(left: &Packed, right: &Packed) -> Result<Packed, String> {
     let aggregator = A::read()?;
     if left.ends.len() != right.ends.len() {
-        return Err(format!("the host gave {} states to join with {}", left.ends.len(), right.ends.len()));
+        return Err(format!("the host passed {} states to merge with {}", left.ends.len(), right.ends.len()));
     }
-    let mut joined = Packed { ends: Vec::new(), bytes: Vec::new() };
+    let mut merged = Packed { ends: Vec::new(), bytes: Vec::new() };
     for (left, right) in slices(left).zip(slices(right)) {
-        // An empty state stands for a group that nothing was folded into: the other side is the answer, as it is.
+        // An empty state is that of a group without records: the result is the other side, unchanged.
         match (left, right) {
-            ([], one) | (one, []) => joined.bytes.extend_from_slice(one),
+            ([], one) | (one, []) => merged.bytes.extend_from_slice(one),
             (left, right) => {
                 let mut state = decode::<A::State>(left)?;
                 aggregator.merge(&mut state, decode(right)?);
-                encode(&state, &mut joined)?;
+                encode(&state, &mut merged)?;
             }
         }
-        joined.ends.push(joined.bytes.len() as u32);
+        merged.ends.push(merged.bytes.len() as u32);
     }
-    Ok(joined)
+    Ok(merged)
 }
 
 #[doc(hidden)]
@@ -245,12 +246,12 @@ fn decode<S: Default + DeserializeOwned>(bytes: &[u8]) -> Result<S, String> {
         return Ok(S::default());
     }
     postcard::from_bytes(bytes)
-        .map_err(|error| format!("a state of {} bytes is not one of this plugin's: {error}", bytes.len()))
+        .map_err(|error| format!("a state of {} bytes was not written by this plugin: {error}", bytes.len()))
 }
 
 fn encode<S: Serialize>(state: &S, into: &mut Packed) -> Result<(), String> {
     let bytes = std::mem::take(&mut into.bytes);
-    into.bytes = postcard::to_extend(state, bytes).map_err(|error| format!("a state can't be written: {error}"))?;
+    into.bytes = postcard::to_extend(state, bytes).map_err(|error| format!("a state can't be encoded: {error}"))?;
     Ok(())
 }
 

@@ -1,6 +1,4 @@
-//! What wit-bindgen generates from `wit/`. Nobody meets it but this crate and its macros.
-#![allow(missing_docs, reason = "generated from wit/, which is documented")]
-#![allow(clippy::all, reason = "generated")]
+//! What wit-bindgen generates from `wit/`. Only this crate and its macros use it.
 
 /// The types and imports that all three worlds share.
 pub mod common {

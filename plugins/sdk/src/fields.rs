@@ -1,13 +1,13 @@
-//! From the contract's columns to the struct that an author declares, without a copy.
+//! From the contract's columns to the struct that a plugin declares, without a copy.
 
 use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Packed, Value};
 
-/// The fields of a record that a plugin reads: a struct of plain values, made by `#[derive(Fields)]`.
+/// The fields of a record that a plugin reads: a struct of plain values that derives `Fields`.
 ///
-/// A field may be a `bool`, an `i64`, an `f64` (any JSON number), a `&str` or a `&[u8]`. Its place in the payload is
-/// the member of its own name; `#[field(path = "…")]` names another JSON Pointer (`"/bike/resistance"`) or one of the
+/// A field may be a `bool`, an `i64`, an `f64` (any JSON number), a `&str` or a `&[u8]`. It is read from the payload's
+/// member of the same name; `#[field(path = "…")]` gives another JSON Pointer (`"/bike/resistance"`) or one of the
 /// record's own values (`"@payload"`, `"@partition-key"`, `"@arrival-ms"`). A record that lacks a field becomes a dead
-/// letter, unless `#[field(default = …)]` says what stands in.
+/// letter, unless `#[field(default = …)]` gives a default. Only `@payload` is a `&[u8]`.
 ///
 /// ```
 /// use paceline_plugin::Fields;
@@ -22,7 +22,7 @@ use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Field, K
 /// }
 /// ```
 ///
-/// The derive also makes `BeatColumns`, the same fields as whole columns, for functions where speed asks for it.
+/// The derive also makes `BeatColumns`, the same fields as whole columns, for functions that have to be fast.
 pub trait Fields<'a>: Sized {
     /// The same fields as whole columns.
     type Columns: Columns<'a>;
@@ -33,15 +33,15 @@ pub trait Fields<'a>: Sized {
 
 /// Whole columns of the fields that a plugin reads: the struct `…Columns` that `#[derive(Fields)]` makes.
 pub trait Columns<'a>: Sized {
-    /// What the plugin declares to its host.
+    /// The fields that the plugin declares to its host.
     #[doc(hidden)]
     fn fields() -> Vec<Field>;
 
-    /// Finds the columns in a batch. An error says which one the host did not give.
+    /// Finds the columns in a batch. An error names the one that the host did not pass.
     #[doc(hidden)]
     fn read(batch: &'a Batch) -> Result<Self, String>;
 
-    /// How many records there are.
+    /// The number of records.
     fn rows(&self) -> usize;
 }
 
@@ -66,7 +66,7 @@ impl<'a, T: ?Sized + Cut> TextColumn<'a, T> {
     }
 }
 
-/// What a row can be cut out of.
+/// The bytes or the text that rows are cut out of.
 #[doc(hidden)]
 pub trait Cut {
     fn cut(&self, start: usize, end: usize) -> &Self;
@@ -141,7 +141,8 @@ impl<'a> FieldType<'a> for &'a str {
 
     fn column(column: &'a Column) -> Option<Self::Column> {
         match column {
-            // Looked at as a whole: a check of each row would cost more than most rules do. The host sends no other.
+            // Checked as a whole, because checking each row would cost more than most rules do. Each row that the host
+            // passes is UTF-8 by itself.
             Column::Texts(Packed { ends, bytes }) => {
                 std::str::from_utf8(bytes).ok().map(|all| TextColumn { ends, all })
             }
@@ -188,7 +189,7 @@ impl<'a> FieldType<'a> for &'a [u8] {
     }
 }
 
-/// One field's column out of a batch, checked.
+/// One field's column of a batch, with its kind and length checked.
 #[doc(hidden)]
 #[inline]
 pub fn column<'a, T: FieldType<'a>>(batch: &'a Batch, index: usize, path: &str) -> Result<T::Column, String> {
@@ -196,9 +197,13 @@ pub fn column<'a, T: FieldType<'a>>(batch: &'a Batch, index: usize, path: &str) 
         .columns
         .get(index)
         .and_then(T::column)
-        .ok_or_else(|| format!("the host gave no column of the declared kind for field `{path}`"))?;
+        .ok_or_else(|| format!("the host passed no column of the declared kind for the field `{path}`"))?;
     if T::len(&found) != batch.rows as usize {
-        return Err(format!("the host gave {} values of field `{path}` for {} records", T::len(&found), batch.rows));
+        return Err(format!(
+            "the host passed {} values of the field `{path}` for {} records",
+            T::len(&found),
+            batch.rows
+        ));
     }
     Ok(found)
 }

@@ -1,6 +1,6 @@
-//! What a paceline plugin author depends on.
+//! The SDK for plugins of paceline: from plain Rust functions to a WebAssembly component.
 //!
-//! A scorer, whole:
+//! A complete scorer:
 //!
 //! ```
 //! use paceline_plugin::{Fields, scorer};
@@ -19,18 +19,23 @@
 //! # assert_eq!(output(Effort { cadence: 81.0, resistance: 79.0 }), 167.04);
 //! ```
 //!
-//! The function is an ordinary one, so `cargo test` tests it as it is. `paceline plugin build DIR` makes the component
-//! and `paceline plugin check FILE.wasm` says what a host would make of it.
+//! The function is ordinary Rust, so `cargo test` runs it natively. `paceline plugin build DIR` builds the component,
+//! and `paceline plugin check FILE.wasm` prints its fields and outputs, or the reason why a host would refuse it.
+//!
+//! # Errors
+//!
+//! The contract passes errors as text: the reason of a rejection, a setting that is missing. So the error type here is
+//! `String`, and the text is what the operator reads. Name the field or the setting, its value and what is expected.
 //!
 //! # Layout
 //!
-//! - [`Fields`]: what a plugin reads, as a struct of plain values; [`Columns`] are whole columns of them.
+//! - [`Fields`]: the fields that a plugin reads, as a struct of plain values; [`Columns`] are whole columns of them.
 //! - [`validator!`], [`scorer!`], [`aggregator!`]: export a function or a type as a component.
-//! - [`Settings`]: what the rulebook says to the plugin, as a struct.
-//! - [`log`]: lines for the operator.
+//! - [`Settings`]: the plugin's settings in the rulebook, as a struct.
+//! - [`log`]: lines for the operator's log.
 //! - [`testing`]: settings for native unit tests.
 
-// The macros and derives name this crate as their users do.
+// The macros and derives refer to this crate by the name that their users know.
 extern crate self as paceline_plugin;
 
 mod aggregator;
@@ -47,7 +52,7 @@ pub use fields::{Columns, Fields, TextColumn};
 pub use paceline_plugin_macros::{Fields, Outputs, Settings};
 pub use settings::{Settings, testing};
 
-/// What the macros expand to. Not for authors: it changes without notice.
+/// What the macros expand to. It is not part of the API and changes without notice.
 #[doc(hidden)]
 pub mod glue {
     pub use crate::aggregator::{IntoOutput, describe_aggregator, finish, fold, merge};
@@ -62,7 +67,7 @@ pub mod glue {
 #[doc(hidden)]
 pub use wit_bindgen;
 
-/// The README's code is compiled as this crate's documentation is.
+/// Compiles the README's code with this crate's documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

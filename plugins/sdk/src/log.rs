@@ -1,7 +1,7 @@
 //! Lines for the operator's log.
 //!
-//! The host keeps a bounded number of lines for each call and a bounded length of each line: write what an operator
-//! would want to read, not a line a record. In native tests they go to standard error.
+//! The host limits the number of lines for each call and the length of each line: write what an operator wants to read,
+//! not a line for each record. In native tests the lines go to standard error.
 
 macro_rules! levels {
     ($($(#[$doc:meta])* $name:ident $level:ident)*) => {
@@ -15,13 +15,13 @@ macro_rules! levels {
 }
 
 levels! {
-    /// For the author.
+    /// Writes a line for the plugin's author.
     debug Debug
-    /// For whoever wants to know.
+    /// Writes a line that needs no action.
     info Info
-    /// Something that the operator should look at some day.
+    /// Writes a line about something that the operator should look at eventually.
     warn Warn
-    /// Something that the operator should look at now.
+    /// Writes a line about something that the operator should look at now.
     error Error
 }
 

@@ -1,23 +1,23 @@
-//! The world `scorer`: from an author's function to the component's exports.
+//! The world `scorer`: from a plugin's function to the component's exports.
 
 use crate::bindings::common::paceline::plugin::columns::{Batch, Field};
 use crate::{Columns, Fields, Settings};
 
-/// Exports a function as a scorer. Any of these will do:
+/// Exports a function as a scorer. The function has one of four forms:
 ///
-/// | the function | for |
+/// | function | use |
 /// |---|---|
 /// | `fn score(row: Row) -> f64` | one record at a time |
 /// | `fn score(settings: &S, row: Row) -> f64` | the same, with settings |
-/// | `fn score(columns: RowColumns) -> Vec<f64>` | whole columns, where speed asks for it |
+/// | `fn score(columns: RowColumns) -> Vec<f64>` | whole columns, for speed |
 /// | `fn score(settings: &S, columns: RowColumns) -> Vec<f64>` | the same, with settings |
 ///
-/// `Row` derives [`Fields`](macro@crate::Fields), `S` derives [`Settings`](macro@crate::Settings). A score that is not a
-/// finite number makes its record a dead letter.
+/// `Row` derives [`Fields`](macro@crate::Fields), `S` derives [`Settings`](macro@crate::Settings). A record
+/// whose score is not a finite number becomes a dead letter.
 #[macro_export]
 macro_rules! scorer {
     ($score:path) => {
-        // A native linker does not take the names that components export; unit tests do without.
+        // A native linker rejects the names that components export. Unit tests don't need them.
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Component;
@@ -42,7 +42,7 @@ macro_rules! scorer {
     };
 }
 
-/// A function that [`scorer!`] takes. `Form` tells the four forms apart.
+/// A function that [`scorer!`] takes. `Form` distinguishes the four forms.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "this function is not a scorer",

@@ -1,13 +1,14 @@
-//! What the rulebook says to the plugin.
+//! The plugin's settings in the rulebook.
 
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// The settings of a plugin: a struct made by `#[derive(Settings)]`.
+/// The settings of a plugin: a struct that derives `Settings`.
 ///
-/// A field's setting has its name with dashes (`max_cadence` is `max-cadence`); `#[setting(name = "…")]` gives another
-/// and `#[setting(default = …)]` says what holds where the rulebook is silent. Every type that implements `FromStr` will
-/// do. Settings are read when the plugin is loaded, so that a bad one refuses the rulebook and not a record.
+/// The setting of a field has the field's name with dashes (`max_cadence` is `max-cadence`); `#[setting(name = "…")]`
+/// gives another name. `#[setting(default = …)]` gives the value where the rulebook has none. Every type that
+/// implements `FromStr` can be a setting. Settings are read when the plugin is loaded, so an invalid one refuses the
+/// rulebook instead of failing records.
 ///
 /// ```
 /// use paceline_plugin::{Settings, testing};
@@ -22,11 +23,11 @@ use std::str::FromStr;
 /// assert_eq!(bounds.max_cadence, 120.0);
 /// ```
 pub trait Settings: Sized {
-    /// Reads them. An error names the setting, what it says and what it should be.
+    /// Reads the settings. An error names the setting, its value and what is wrong with it.
     fn read() -> Result<Self, String>;
 }
 
-/// One setting, read and understood.
+/// Reads and parses one setting.
 #[doc(hidden)]
 pub fn setting<T>(name: &str, default: Option<T>) -> Result<T, String>
 where
@@ -58,9 +59,9 @@ pub mod testing {
         static SETTINGS: RefCell<HashMap<String, String>> = RefCell::default();
     }
 
-    /// Runs `f` as if the rulebook had these settings, on this thread.
+    /// Runs `f` with these settings, which hold on this thread only.
     pub fn with_settings<T, const N: usize>(settings: [(&str, &str); N], f: impl FnOnce() -> T) -> T {
-        /// Puts the old settings back even where `f` panics.
+        /// Restores the old settings, also when `f` panics.
         struct Restore(HashMap<String, String>);
         impl Drop for Restore {
             fn drop(&mut self) {

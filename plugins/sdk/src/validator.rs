@@ -1,22 +1,22 @@
-//! The world `validator`: from an author's function to the component's exports.
+//! The world `validator`: from a plugin's function to the component's exports.
 
 use crate::bindings::common::paceline::plugin::columns::{Batch, Field};
 use crate::bindings::validator::exports::paceline::plugin::validation::Rejection;
 use crate::{Columns, Fields, Settings};
 
-/// Exports a function as a validator. Either of these will do:
+/// Exports a function as a validator. The function has one of two forms:
 ///
-/// | the function | for |
+/// | function | use |
 /// |---|---|
 /// | `fn check(row: Row) -> Result<(), String>` | one record at a time |
 /// | `fn check(settings: &S, row: Row) -> Result<(), String>` | the same, with settings |
 ///
-/// `Row` derives [`Fields`](macro@crate::Fields), `S` derives [`Settings`](macro@crate::Settings). The error is what the
-/// dead letter says: name the field, its value and the bound.
+/// `Row` derives [`Fields`](macro@crate::Fields), `S` derives [`Settings`](macro@crate::Settings). The error is the
+/// reason in the dead letter: name the field, its value and the bound.
 #[macro_export]
 macro_rules! validator {
     ($check:path) => {
-        // A native linker does not take the names that components export; unit tests do without.
+        // A native linker rejects the names that components export. Unit tests don't need them.
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Component;
@@ -41,7 +41,7 @@ macro_rules! validator {
     };
 }
 
-/// A function that [`validator!`] takes. `Form` tells the two forms apart.
+/// A function that [`validator!`] takes. `Form` distinguishes the two forms.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "this function is not a validator",

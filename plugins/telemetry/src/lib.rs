@@ -1,10 +1,10 @@
-//! A validator: rejects messages whose cadence, resistance, second or event can't be.
+//! A validator: rejects messages whose cadence, resistance, second or event is implausible.
 //!
-//! The bounds are those of the exercise bikes of the Alleycat races; settings move them.
+//! The default bounds are those of the exercise bikes of the Alleycat races. Settings change them.
 
 use paceline_plugin::{Fields, Settings, validator};
 
-/// The fields that it reads.
+/// The fields that it reads from a message.
 #[derive(Fields)]
 struct Beat<'a> {
     event: &'a str,
@@ -13,10 +13,10 @@ struct Beat<'a> {
     resistance: f64,
 }
 
-/// What is plausible.
+/// The plausible values. Bounds are inclusive.
 #[derive(Settings)]
 struct Bounds {
-    /// Revolutions a minute.
+    /// Revolutions per minute.
     #[setting(default = 30.0)]
     min_cadence: f64,
     #[setting(default = 90.0)]
@@ -30,12 +30,12 @@ struct Bounds {
     /// The simulator races 300 seconds, the browser 600.
     #[setting(default = 600)]
     max_second: i64,
-    /// The events that there are, with commas between.
+    /// The known events, separated by commas.
     #[setting(default = Events::from("update,final"))]
     events: Events,
 }
 
-/// Names with commas between.
+/// Names separated by commas.
 struct Events(Vec<String>);
 
 impl From<&str> for Events {
@@ -109,13 +109,13 @@ mod tests {
     }
 
     #[test]
-    fn settings_move_the_bounds() {
+    fn settings_change_the_bounds() {
         assert_eq!(check_with([("max-cadence", "120")], Beat { cadence: 120.0, ..beat() }), Ok(()));
         assert_eq!(check_with([("events", "start,update")], Beat { event: "start", ..beat() }), Ok(()));
     }
 
     #[test]
-    fn a_setting_that_is_no_number_is_refused_by_name() {
+    fn a_setting_that_is_not_a_number_is_refused_by_name() {
         let error = check_with([("max-cadence", "fast")], beat()).unwrap_err();
         assert_eq!(error, "setting `max-cadence` is `fast`: invalid float literal");
     }

@@ -40,7 +40,7 @@ impl CheckpointStore for DynamoDbStore {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
-            .map_err(|error| self.meter.classify(&self.table, "writing a checkpoint", &error))?;
+            .map_err(|error| self.meter.classify(&self.table, "writing a checkpoint", error))?;
         self.meter.writes(answer.consumed_capacity());
         Ok(())
     }

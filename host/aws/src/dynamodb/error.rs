@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::error::{
 };
 use paceline_pipeline::store::StoreError;
 
-use crate::sdk::{self, Failed, RetryClass, ServiceError};
+use crate::sdk::{self, RequestError, RetryClass, ServiceError};
 
 /// What the host has to be allowed to do.
 const PERMISSIONS: &str = "dynamodb:BatchGetItem, GetItem, Query, Scan, PutItem, UpdateItem, BatchWriteItem, \
@@ -56,7 +56,7 @@ pub(super) struct TableRef {
 
 impl TableRef {
     pub(super) fn new(table: String, region: Option<&str>, endpoint: Option<&str>) -> Self {
-        Self { table, place: sdk::place(region, endpoint) }
+        Self { table, place: sdk::location(region, endpoint) }
     }
 
     /// A fault with the table in its message.
@@ -65,16 +65,14 @@ impl TableRef {
     }
 
     /// Sorts what the SDK says.
-    pub(super) fn classify<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> TableError
+    pub(super) fn classify<E>(&self, doing: &str, error: SdkError<E, HttpResponse>) -> TableError
     where
-        E: ProvideErrorMetadata + Error + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        match sdk::sort(doing, "request-ms", error) {
-            Failed::ServiceError(told) => {
-                let reasons = error.as_service_error().map(|error| throttling(error)).unwrap_or_default();
-                self.classify_service_error(doing, &told, &reasons)
-            }
-            Failed::Sorted(class, text) => self.error(class.into(), text),
+        let reasons = error.as_service_error().map(|error| throttling(error)).unwrap_or_default();
+        match sdk::classify(doing, "request-ms", error) {
+            RequestError::Service(told) => self.classify_service_error(doing, &told, &reasons),
+            RequestError::Transport(error) => self.error(error.class.into(), error.message),
         }
     }
 
@@ -99,7 +97,7 @@ impl TableRef {
 
     fn classify_service_error(&self, doing: &str, told: &ServiceError, reasons: &[ThrottlingReason]) -> TableError {
         let ServiceError { code, message, .. } = told;
-        match told.short() {
+        match told.name() {
             _ if !reasons.is_empty() => {
                 let reasons: Vec<String> = reasons
                     .iter()
@@ -138,7 +136,7 @@ impl TableRef {
                 ),
             ),
             _ => {
-                let (class, text) = sdk::common(doing, told);
+                let (class, text) = sdk::classify_common(doing, told);
                 self.error(class.into(), text)
             }
         }

@@ -79,7 +79,7 @@ impl GroupStore for DynamoDbStore {
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
-                .map_err(|error| self.meter.classify(&self.table, "a query", &error))?;
+                .map_err(|error| self.meter.classify(&self.table, "a query", error))?;
             self.meter.reads(&page.consumed_capacity);
             self.collect(page.items.unwrap_or_default(), &mut found)?;
             from = page.last_evaluated_key.filter(|key| !key.is_empty());
@@ -199,7 +199,7 @@ impl DynamoDbStore {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
-            .map_err(|error| self.meter.classify(table, "a scan", &error))?;
+            .map_err(|error| self.meter.classify(table, "a scan", error))?;
         self.meter.reads(&page.consumed_capacity);
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key.filter(|key| !key.is_empty())))
     }
@@ -236,7 +236,7 @@ async fn get_batch(client: Client, table: Arc<TableRef>, meter: Arc<Meter>, keys
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                got.error = Some(meter.classify(&table, "a batch of reads", &error));
+                got.error = Some(meter.classify(&table, "a batch of reads", error));
                 return got;
             }
         };

@@ -315,7 +315,7 @@ mod tests {
             } else {
                 let mut dedup = LastPositions::default();
                 for (shard, sequence) in shards {
-                    dedup.advance(&shard.into(), RecordPosition { sequence: sequence.into(), sub_sequence: 3 });
+                    dedup.record(&shard.into(), RecordPosition { sequence: sequence.into(), sub_sequence: 3 });
                 }
                 DedupState::Sequence(dedup)
             };
@@ -406,7 +406,7 @@ mod tests {
             ("big", Attribute::Blob(vec![0; MAX_ITEM_BYTES]), "DynamoDB takes 408576"),
         ] {
             let refused = with(name, value).unwrap_err();
-            assert!(refused.contains(part), "{refused}");
+            assert!(refused.0.contains(part), "{refused}");
         }
         let at = |partition: &str, sort: &str| {
             check(&Key { partition: partition.into(), sort: sort.into() }, &item(vec![]), "")

@@ -161,7 +161,7 @@ impl DynamoDbStore {
                         .return_consumed_capacity(ReturnConsumedCapacity::Total)
                         .send()
                         .await
-                        .map_err(|error| meter.classify(&table, doing, &error))?;
+                        .map_err(|error| meter.classify(&table, doing, error))?;
                     meter.writes(answer.consumed_capacity());
                     // The request names a single table.
                     open = answer.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
@@ -219,7 +219,7 @@ impl DynamoDbStore {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
-            .map_err(|error| self.meter.classify(&self.letters, "assigning redrive sequences", &error))?;
+            .map_err(|error| self.meter.classify(&self.letters, "assigning redrive sequences", error))?;
         self.meter.writes(answer.consumed_capacity());
         let last = answer.attributes().and_then(|all| all.get(LAST)?.as_n().ok()?.parse().ok());
         let unclear = format_args!("the counter `{REDRIVE_SEQUENCE}` holds no number in `{LAST}`");
@@ -258,7 +258,7 @@ impl DynamoDbStore {
                     Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
                         Ok(failed.item().and_then(|map| map.get(REDRIVE)?.as_n().ok()?.parse().ok()))
                     }
-                    _ => Err(meter.classify(&table, "assigning a redrive sequence", &error)),
+                    _ => Err(meter.classify(&table, "assigning a redrive sequence", error)),
                 },
             }
         }

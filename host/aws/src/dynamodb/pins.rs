@@ -83,7 +83,7 @@ impl PinStore for DynamoDbStore {
                         None => Err(table
                             .error(TableErrorKind::Ambiguous, "there is a pin, but the answer does not contain it")),
                     },
-                    _ => Err(meter.classify(&table, "pinning a race", &error)),
+                    _ => Err(meter.classify(&table, "pinning a race", error)),
                 }
             });
         }

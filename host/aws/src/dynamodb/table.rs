@@ -154,7 +154,7 @@ async fn create_one(client: &Client, table: &TableRef, request: CreateTable) -> 
         Err(error) => match error.as_service_error() {
             // Somebody else was quicker, or an answer was lost.
             Some(CreateTableError::ResourceInUseException(_)) => Ok(false),
-            _ => Err(table.classify("creating it", &error).into()),
+            _ => Err(table.classify("creating it", error).into()),
         },
     }
 }
@@ -199,7 +199,7 @@ async fn expire(client: &Client, table: &TableRef) -> Result<(), StoreError> {
         .time_to_live_specification(specification.expect("both are set"))
         .send()
         .await
-        .map_err(|error| table.classify("letting its items expire", &error))?;
+        .map_err(|error| table.classify("letting its items expire", error))?;
     Ok(())
 }
 
@@ -210,7 +210,7 @@ async fn expires(client: &Client, table: &TableRef) -> Result<Option<String>, St
         .table_name(&table.table)
         .send()
         .await
-        .map_err(|error| table.classify("looking at its time to live", &error))?;
+        .map_err(|error| table.classify("looking at its time to live", error))?;
     Ok(answer
         .time_to_live_description
         .filter(|found| {
@@ -228,7 +228,7 @@ async fn describe(client: &Client, table: &TableRef) -> Result<Option<TableDescr
         {
             Ok(None)
         }
-        Err(error) => Err(table.classify("looking at it", &error).into()),
+        Err(error) => Err(table.classify("looking at it", error).into()),
     }
 }
 

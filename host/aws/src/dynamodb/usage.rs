@@ -63,9 +63,9 @@ impl Meter {
     }
 
     /// Sorts a failed request, and counts it where it was throttled.
-    pub(super) fn classify<E>(&self, table: &TableRef, doing: &str, error: &SdkError<E, HttpResponse>) -> TableError
+    pub(super) fn classify<E>(&self, table: &TableRef, doing: &str, error: SdkError<E, HttpResponse>) -> TableError
     where
-        E: ProvideErrorMetadata + Error + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let error = table.classify(doing, error);
         if error.kind == TableErrorKind::Throttled {

@@ -220,7 +220,7 @@ impl Sender {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                         failed.item().cloned().map_or(Ended::Unmet, Ended::Met)
                     }
-                    _ => Ended::Failed(meter.classify(&table, "a write", &error)),
+                    _ => Ended::Failed(meter.classify(&table, "a write", error)),
                 },
             };
             vec![(at, end)]
@@ -240,7 +240,7 @@ impl Sender {
             let answer = match request.send().await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    let error = meter.classify(&table, "a batch of writes", &error);
+                    let error = meter.classify(&table, "a batch of writes", error);
                     let end = || match error.kind {
                         TableErrorKind::Invalid => Ended::Unsupported,
                         _ => Ended::Failed(error.clone()),

@@ -1,4 +1,4 @@
-//! Which stream, and how it is read.
+//! Which stream is read, and how.
 
 use std::fmt;
 
@@ -11,29 +11,30 @@ use serde::Deserialize;
 pub struct KinesisConfig {
     /// The stream's name.
     pub stream: String,
-    /// The region. Without it, what the environment or the profile says.
+    /// The region. By default the environment's or the profile's.
     pub region: Option<String>,
-    /// The address of the service, for private endpoints and tests. Without it, the region's.
+    /// The service's address, for private endpoints and tests. By default the region's.
     pub endpoint: Option<String>,
     /// How the shards are read.
     pub consumer: ConsumerKind,
     /// The name under which `fan-out` registers with the stream. Two readers need two names.
     pub consumer_name: String,
-    /// Where to begin when there are no checkpoints yet.
+    /// Where to begin if there are no checkpoints yet.
     pub start: Start,
-    /// `poll`: how long a shard that is caught up is left alone, in milliseconds. Kinesis allows five calls a second and
-    /// shard, to all readers together.
+    /// `poll`: the pause between calls for a shard that is caught up, in milliseconds. Kinesis allows five calls per
+    /// second and shard, for all readers together.
     pub idle_ms: u64,
-    /// Bytes that may be read ahead of what is done, of all shards together. What one answer has beyond the expected
-    /// comes on top: 10 MiB at most.
+    /// Bytes that may be read and not committed, of all shards together. A response that is larger than expected may
+    /// exceed it by up to 10 MiB.
     pub read_ahead_bytes: usize,
-    /// How often the stream is asked for new shards, in milliseconds. The end of a shard is followed at once.
+    /// The interval at which the shards are listed, in milliseconds. The children of a shard that ended are read at
+    /// once.
     pub discover_every_ms: u64,
     /// How long one attempt of a request may take, in milliseconds.
     pub request_ms: u64,
     /// `fan-out`: how long a subscription is kept, in milliseconds. Kinesis ends it after five minutes.
     pub resubscribe_ms: u64,
-    /// How long the batches in hand may take when the process is told to stop, in milliseconds.
+    /// How long the current batches may take once the process is stopping, in milliseconds.
     pub stop_ms: u64,
 }
 
@@ -60,30 +61,35 @@ impl Default for KinesisConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConsumerKind {
-    /// `GetRecords`: 2 MB and five calls a second and shard, shared with all other readers that poll.
+    /// `GetRecords`: 2 MB and five calls per second and shard, shared with all other readers that poll.
     #[default]
     Poll,
-    /// `SubscribeToShard`, "enhanced fan-out": 2 MB a second and shard for this reader alone, pushed as it comes.
+    /// `SubscribeToShard`, "enhanced fan-out": 2 MB per second and shard for this reader alone, pushed as it arrives.
     FanOut,
 }
 
-/// Where to begin when there are no checkpoints yet.
+/// Where to begin if there are no checkpoints yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Start {
     /// The oldest record that the stream still has.
     #[default]
     TrimHorizon,
-    /// What comes from now on.
+    /// Records that arrive from now on.
     Latest,
-    /// The first record that arrived then or later, in milliseconds since 1970.
+    /// The first record that arrived at this time or later, in milliseconds since 1970.
     At(i64),
 }
 
-impl TryFrom<String> for Start {
-    type Error = String;
+/// The text is not a [`Start`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not TRIM_HORIZON, LATEST, or a time such as 2026-11-23T18:51:00Z")]
+pub struct NotAStart(String);
 
-    fn try_from(text: String) -> Result<Self, String> {
+impl TryFrom<String> for Start {
+    type Error = NotAStart;
+
+    fn try_from(text: String) -> Result<Self, NotAStart> {
         match text.as_str() {
             "TRIM_HORIZON" => return Ok(Self::TrimHorizon),
             "LATEST" => return Ok(Self::Latest),
@@ -91,8 +97,7 @@ impl TryFrom<String> for Start {
         }
         let time = DateTime::from_str(&text, DateTimeFormat::DateTimeWithOffset);
         let time = time.ok().and_then(|time| time.to_millis().ok()).filter(|time| *time >= 0);
-        time.map(Self::At)
-            .ok_or_else(|| format!("`{text}` is none of TRIM_HORIZON, LATEST, and a time such as 2026-11-23T18:51:00Z"))
+        time.map(Self::At).ok_or(NotAStart(text))
     }
 }
 
@@ -106,7 +111,7 @@ impl fmt::Display for Start {
     }
 }
 
-/// Milliseconds since 1970 as people write them.
+/// Milliseconds since 1970 as RFC 3339 text.
 pub(super) fn timestamp(milliseconds: i64) -> String {
     let text = DateTime::from_millis(milliseconds).fmt(DateTimeFormat::DateTimeWithOffset);
     text.unwrap_or_else(|_| format!("{milliseconds} ms after 1970"))
@@ -124,7 +129,7 @@ mod tests {
         assert_eq!(start("2021-05-05T18:51:00Z"), Ok(Start::At(1_620_240_660_000)));
         assert_eq!(start("2021-05-05T20:51:00.250+02:00"), Ok(Start::At(1_620_240_660_250)));
         for text in ["", "latest", "2021-05-05", "yesterday", "1620240660"] {
-            assert!(start(text).unwrap_err().contains("TRIM_HORIZON"), "{text}");
+            assert!(start(text).unwrap_err().to_string().contains("TRIM_HORIZON"), "{text}");
         }
     }
 }

@@ -1,46 +1,47 @@
-//! What a stream says of itself.
+//! A stream's status and its shards.
 
 use std::time::Duration;
 
 use aws_sdk_kinesis::types::StreamStatus;
+use paceline_pipeline::ErrorChain;
 use tokio::time::sleep;
 
 use super::client::Stream;
 use super::error::{StreamError, StreamErrorKind};
-use super::lineage::Shard;
+use super::shard::Shard;
 
-/// How often a stream that is being made, or that does not answer, is asked again.
-const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// How often a failure that may pass is tried at the start: an address that is wrong looks like one that is out of reach.
-const FIRST_TRIES: u32 = 30;
+/// The interval between requests for a stream that is being created or that does not answer.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Attempts at the start, while failures are transient: a wrong address looks like one that is out of reach.
+const ATTEMPTS: u32 = 30;
 
-/// What a stream says of itself.
+/// A stream's status.
 #[derive(Clone, Debug)]
-pub(super) struct Described {
+pub(super) struct StreamSummary {
     pub(super) arn: String,
     pub(super) status: StreamStatus,
-    /// How long it keeps its records.
+    /// How long the stream keeps its records.
     pub(super) retention_hours: i32,
-    /// When it was made, in milliseconds since 1970: another stream of the same name was made at another time.
+    /// The time of creation, in milliseconds since 1970. It differs for another stream of the same name.
     pub(super) created_ms: i64,
 }
 
-/// Asks once.
-pub(super) async fn summary(stream: &Stream) -> Result<Described, StreamError> {
-    let named = &stream.named;
-    let answer = stream.client.describe_stream_summary().stream_name(&named.stream).send().await;
-    let answer = answer.map_err(|error| match named.classify("asking for the stream", &error) {
-        StreamError { kind: StreamErrorKind::Missing, .. } => named.error(
-            StreamErrorKind::Missing,
-            "there is no such stream. Create it, or correct its name (`stream` in [source.kinesis], or \
-             PACELINE_STREAM), the region or the endpoint",
+/// Describes the stream, with one attempt.
+pub(super) async fn summary(stream: &Stream) -> Result<StreamSummary, StreamError> {
+    let stream_ref = &stream.stream_ref;
+    let response = stream.client.describe_stream_summary().stream_name(&stream_ref.stream).send().await;
+    let response = response.map_err(|error| match stream_ref.classify("describing the stream", error) {
+        missing if missing.kind == StreamErrorKind::Missing => stream_ref.reword(
+            missing,
+            "there is no such stream. Create it, or correct its name (`stream` in [source.kinesis], PACELINE_STREAM or \
+             `--stream`), the region or the endpoint",
         ),
         error => error,
     })?;
-    let summary = answer
-        .stream_description_summary
-        .ok_or_else(|| named.error(StreamErrorKind::Ambiguous, "it was asked for, and nothing was said of it"))?;
-    Ok(Described {
+    let summary = response.stream_description_summary.ok_or_else(|| {
+        stream_ref.error(StreamErrorKind::Ambiguous, "describing the stream got a response without a description")
+    })?;
+    Ok(StreamSummary {
         arn: summary.stream_arn,
         status: summary.stream_status,
         retention_hours: summary.retention_period_hours,
@@ -48,32 +49,32 @@ pub(super) async fn summary(stream: &Stream) -> Result<Described, StreamError> {
     })
 }
 
-/// Asks until the stream can be read. One that is being created is waited for; one that is being deleted is an error.
-pub(super) async fn active(stream: &Stream) -> Result<Described, StreamError> {
-    let (mut said, mut tries) = (false, 0);
+/// Describes the stream once it can be read: waits while it is created; fails if it is being deleted.
+pub(super) async fn active(stream: &Stream) -> Result<StreamSummary, StreamError> {
+    let (mut logged, mut failures) = (false, 0);
     loop {
         match summary(stream).await {
-            Ok(described) => match &described.status {
+            Ok(summary) => match &summary.status {
                 StreamStatus::Creating => {
-                    if !said {
-                        tracing::info!("waiting for {}, which is being created", stream.named);
-                        said = true;
+                    if !logged {
+                        tracing::info!("waiting for {}, which is being created", stream.stream_ref);
+                        logged = true;
                     }
                 }
                 StreamStatus::Deleting => {
-                    let text = "it is being deleted: nothing of it can be read any more. Name another stream, or \
-                                create it anew when it is gone";
-                    return Err(stream.named.error(StreamErrorKind::Fatal, text));
+                    let text = "it is being deleted and can't be read any more. Configure another stream, or create it \
+                                again once it is gone";
+                    return Err(stream.stream_ref.error(StreamErrorKind::Fatal, text));
                 }
-                _ => return Ok(described),
+                _ => return Ok(summary),
             },
-            Err(error) if error.kind.is_transient() && tries < FIRST_TRIES => {
-                tries += 1;
-                tracing::warn!("{error}; it is tried again");
+            Err(error) if error.kind.is_transient() && failures < ATTEMPTS => {
+                failures += 1;
+                tracing::warn!("{}; retrying", ErrorChain(&error));
             }
             Err(error) => return Err(error),
         }
-        sleep(ASK_AGAIN).await;
+        sleep(RETRY_AFTER).await;
     }
 }
 
@@ -83,17 +84,20 @@ pub(super) async fn shards(stream: &Stream) -> Result<Vec<Shard>, StreamError> {
     let mut next: Option<String> = None;
     loop {
         let request = stream.client.list_shards();
-        // The name may only be given with the first page.
+        // Kinesis accepts the name only with the first page.
         let request = match next {
             Some(token) => request.next_token(token),
-            None => request.stream_name(&stream.named.stream),
+            None => request.stream_name(&stream.stream_ref.stream),
         };
-        let answer = request.send().await.map_err(|error| stream.named.classify("listing the shards", &error))?;
-        for shard in answer.shards() {
-            let wrong = |wrong| stream.named.error(StreamErrorKind::Fatal, format_args!("listing the shards: {wrong}"));
-            shards.push(Shard::listed(shard).map_err(wrong)?);
+        let response = request.send().await.map_err(|error| stream.stream_ref.classify("listing the shards", error))?;
+        for listed in response.shards() {
+            let shard = Shard::from_listing(listed).map_err(|malformed| {
+                let text = "listing the shards got a response that can't be read";
+                stream.stream_ref.error(StreamErrorKind::Fatal, text).with_source(malformed)
+            })?;
+            shards.push(shard);
         }
-        next = answer.next_token;
+        next = response.next_token;
         if next.is_none() {
             return Ok(shards);
         }

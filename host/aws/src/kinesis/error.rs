@@ -1,124 +1,156 @@
-//! What goes wrong with a stream, by what is to be done about it.
+//! What goes wrong with a stream, by what the caller does about it.
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use aws_sdk_kinesis::config::http::HttpResponse;
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
-use crate::sdk::{self, Failed, RetryClass, ServiceError};
+use crate::sdk::{self, RequestError, RetryClass, ServiceError, Source};
 
-/// What a reader has to be allowed to do.
+/// The permissions that readers and producers need.
 const PERMISSIONS: &str = "kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords; for \
                            `consumer = \"fan-out\"` also DescribeStreamConsumer, RegisterStreamConsumer and \
-                           SubscribeToShard; a producer needs PutRecords and ListShards; where the stream is encrypted \
-                           with a key of its own, kms:Decrypt on it to read and kms:GenerateDataKey to write";
+                           SubscribeToShard; a producer needs PutRecords and ListShards; if the stream is encrypted \
+                           with its own key, kms:Decrypt on it to read and kms:GenerateDataKey to write";
 
-/// What is to be done about a failed request.
+/// What the caller does about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamErrorKind {
-    /// Try again later: too much is asked of the shard or the stream. Nothing was done.
+    /// Retry later: the shard or the stream is over a limit. The request had no effect.
     Throttled,
-    /// Try again: it may have been done or not.
+    /// Retry: the request may have had its effect or not.
     Ambiguous,
-    /// The iterator is too old. Get another one.
+    /// Get another iterator: this one is too old.
     ExpiredIterator,
-    /// Something or somebody else has it in use; later it may be free.
+    /// Retry later: the resource is being changed, or another reader uses it.
     InUse,
     /// There is no such stream, shard or consumer.
     Missing,
-    /// Kinesis does not take what the request says, a sequence number for instance.
+    /// Kinesis does not accept a value of the request, a sequence number for instance.
     Invalid,
-    /// Don't try again: somebody has to do something first.
+    /// Stop: a retry would fail as well until somebody intervenes.
     Fatal,
 }
 
 impl StreamErrorKind {
-    /// Whether it may pass by itself.
+    /// Whether a retry may succeed without intervention.
     pub fn is_transient(self) -> bool {
         matches!(self, Self::Throttled | Self::Ambiguous | Self::ExpiredIterator | Self::InUse)
     }
 }
 
 /// A failed request.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
+#[derive(Clone, Debug)]
 pub struct StreamError {
-    /// What is to be done about it.
+    /// What the caller does about it.
     pub kind: StreamErrorKind,
     /// What happened, where, and what to do.
-    pub text: String,
+    message: String,
+    source: Option<Source>,
 }
 
-/// A stream, as messages name it.
+impl StreamError {
+    pub(super) fn new(kind: StreamErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    pub(super) fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for StreamError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// A stream's name and location, as requests and messages use them.
 #[derive(Clone, Debug)]
 pub(super) struct StreamRef {
     pub(super) stream: String,
     /// ` in eu-west-1`, ` at http://localhost:4567`, or both.
-    pub(super) place: String,
+    pub(super) location: String,
 }
 
 impl fmt::Display for StreamRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the stream `{}`{}", self.stream, self.place)
+        write!(f, "the stream `{}`{}", self.stream, self.location)
     }
 }
 
 impl StreamRef {
-    /// An error with the stream in its message.
+    /// An error whose message begins with the stream.
     pub(super) fn error(&self, kind: StreamErrorKind, what: impl fmt::Display) -> StreamError {
-        StreamError { kind, text: format!("{self}: {what}") }
+        StreamError::new(kind, format!("{self}: {what}"))
     }
 
-    /// Sorts what the SDK says.
-    pub(super) fn classify<E>(&self, doing: &str, error: &SdkError<E, HttpResponse>) -> StreamError
+    /// The same error with another message.
+    pub(super) fn reword(&self, error: StreamError, what: impl fmt::Display) -> StreamError {
+        StreamError { source: error.source, ..self.error(error.kind, what) }
+    }
+
+    /// Classifies an error of the SDK. `doing` names the request.
+    pub(super) fn classify<E>(&self, doing: &str, error: SdkError<E, HttpResponse>) -> StreamError
     where
-        E: ProvideErrorMetadata + Error + 'static,
+        E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         match sdk::classify(doing, "request-ms", error) {
-            Failed::ServiceError(told) => self.classify_service_error(doing, &told),
-            Failed::Sorted(class, text) => self.error(class.into(), text),
+            RequestError::Service(error) => self.classify_service_error(doing, error),
+            RequestError::Transport(error) => {
+                StreamError { source: error.source, ..self.error(error.class.into(), error.message) }
+            }
         }
     }
 
-    /// Sorts what Kinesis says: of a request, or as an event of a subscription.
-    pub(super) fn classify_service_error(&self, doing: &str, told: &ServiceError) -> StreamError {
-        let ServiceError { code, message, .. } = told;
-        match told.short() {
-            "ExpiredIterator" => self.error(
-                StreamErrorKind::ExpiredIterator,
-                format_args!("{doing} came too late for its iterator: {message}"),
+    /// Classifies an error of Kinesis: the response to a request, or an event of a subscription.
+    pub(super) fn classify_service_error(&self, doing: &str, error: ServiceError) -> StreamError {
+        let (kind, message) = classify_code(doing, &error);
+        self.error(kind, message).with_source(error)
+    }
+}
+
+fn classify_code(doing: &str, error: &ServiceError) -> (StreamErrorKind, String) {
+    match error.name() {
+        "ExpiredIterator" => (StreamErrorKind::ExpiredIterator, format!("{doing} used an expired iterator ({error})")),
+        "KMSThrottling" => {
+            (StreamErrorKind::Throttled, format!("{doing} is throttled by KMS, which holds the stream's key ({error})"))
+        }
+        "ResourceInUse" => (StreamErrorKind::InUse, format!("{doing} has to wait ({error})")),
+        "ResourceNotFound" => (
+            StreamErrorKind::Missing,
+            format!(
+                "{doing} failed because there is no such stream, shard or consumer ({error}). Check the stream's name, \
+                 the region and the endpoint"
             ),
-            "KMSThrottling" => self.error(
-                StreamErrorKind::Throttled,
-                format_args!("{doing} is throttled by the service that keeps the stream's key ({code}): {message}"),
+        ),
+        "AccessDenied" => (
+            StreamErrorKind::Fatal,
+            format!("{doing} is not allowed ({error}). The role needs the permissions {PERMISSIONS}"),
+        ),
+        name if name.starts_with("KMS") => (
+            StreamErrorKind::Fatal,
+            format!(
+                "{doing} is refused by the key that the stream is encrypted with ({error}). The key has to be enabled, \
+                 and its policy and this role's have to allow kms:Decrypt (and kms:GenerateDataKey to write). No \
+                 record is lost while the stream keeps it"
             ),
-            "ResourceInUse" => {
-                self.error(StreamErrorKind::InUse, format_args!("{doing} has to wait ({code}): {message}"))
-            }
-            "ResourceNotFound" => self.error(
-                StreamErrorKind::Missing,
-                format_args!("{doing} finds nothing: {message}. Are its name, the region and the endpoint right?"),
-            ),
-            "AccessDenied" => self.error(
-                StreamErrorKind::Fatal,
-                format_args!("{doing} is not allowed: {message}. What is needed: {PERMISSIONS}"),
-            ),
-            kms if kms.starts_with("KMS") => self.error(
-                StreamErrorKind::Fatal,
-                format_args!(
-                    "{doing} is refused by the key that the stream is encrypted with ({code}): {message}. The key has \
-                     to be enabled, and its policy and this role's have to allow kms:Decrypt (and kms:GenerateDataKey \
-                     to write). Nothing is lost as long as the stream keeps its records"
-                ),
-            ),
-            "InvalidArgument" | "Validation" | "ValidationError" | "Serialization" => {
-                self.error(StreamErrorKind::Invalid, format_args!("{doing} is not accepted ({code}): {message}"))
-            }
-            _ => {
-                let (class, text) = sdk::common(doing, told);
-                self.error(class.into(), text)
-            }
+        ),
+        "InvalidArgument" | "Validation" | "ValidationError" | "Serialization" => {
+            (StreamErrorKind::Invalid, format!("{doing} is not accepted ({error})"))
+        }
+        _ => {
+            let (class, message) = sdk::classify_common(doing, error);
+            (class.into(), message)
         }
     }
 }
@@ -135,15 +167,17 @@ impl From<RetryClass> for StreamErrorKind {
 
 #[cfg(test)]
 mod tests {
+    use paceline_pipeline::ErrorChain;
+
     use super::*;
 
     fn classify(code: &str, status: u16) -> StreamError {
-        let stream = StreamRef { stream: "alleycat".into(), place: " in eu-west-1".into() };
-        stream.classify_service_error("reading a shard", &ServiceError::new(code, Some("why"), status))
+        let stream = StreamRef { stream: "alleycat".into(), location: " in eu-west-1".into() };
+        stream.classify_service_error("reading a shard", ServiceError::new(code, Some("why"), status))
     }
 
     #[test]
-    fn what_passes_is_tried_again_and_what_does_not_is_told() {
+    fn codes_are_classified_by_what_the_caller_does() {
         for (code, status, kind) in [
             ("ProvisionedThroughputExceededException", 400, StreamErrorKind::Throttled),
             ("LimitExceededException", 400, StreamErrorKind::Throttled),
@@ -163,20 +197,24 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_which_stream_and_what_to_do() {
+    fn a_message_names_the_stream_and_the_remedy() {
         for (code, part) in [
             ("KMSAccessDeniedException", "kms:Decrypt"),
             ("AccessDeniedException", "kinesis:DescribeStreamSummary"),
             ("ResourceNotFoundException", "region"),
             ("ExpiredTokenException", "clock"),
         ] {
-            let text = classify(code, 400).text;
-            for part in ["`alleycat` in eu-west-1", "reading a shard", part]
-                .iter()
-                .filter(|part| code != "ExpiredTokenException" || !part.starts_with("reading"))
-            {
+            let text = classify(code, 400).to_string();
+            for part in ["`alleycat` in eu-west-1", "reading a shard", code, part] {
                 assert!(text.contains(part), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn the_response_is_the_source_and_is_shown_once() {
+        let error = classify("AccessDeniedException", 400);
+        assert_eq!(error.source().unwrap().to_string(), "AccessDeniedException: why");
+        assert_eq!(ErrorChain(&error).to_string(), error.to_string());
     }
 }

@@ -1,45 +1,43 @@
-//! From user records to records for the stream.
+//! From user records to stream records.
 
 use std::collections::HashMap;
 
-use md5::{Digest, Md5};
+use super::frame::{DIGEST_BYTES, MAGIC, framed, hash_key, message};
 
-use super::{DIGEST, MAGIC, hash_key, message};
-
-/// Bytes of an aggregate, by default: what the KPL makes of its `AggregationMaxSize`.
+/// The default size of an aggregate in bytes: the KPL's default of `AggregationMaxSize`.
 pub const AGGREGATE_BYTES: usize = 51_200;
 
 /// The partition key of an aggregate of several user records. Its explicit hash key decides its shard.
 const PARTITION_KEY: &str = "a";
 
-/// A record for the stream.
+/// A stream record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// Its partition key.
+    /// The partition key.
     pub partition_key: String,
-    /// Its explicit hash key, which Kinesis takes as a decimal.
+    /// The explicit hash key. Kinesis takes it as a decimal.
     pub explicit_hash_key: Option<u128>,
-    /// Its data.
+    /// The payload: a user record's data or an aggregate.
     pub data: Vec<u8>,
 }
 
-/// Packs user records into aggregates as the KPL does. A single one is sent as it is.
+/// Packs user records into aggregates as the KPL does. A single user record is sent as it is.
 ///
-/// An aggregate goes to one shard, that of its first user record: have one aggregator for each shard, and give it the
-/// user records that belong there ([`hash_key`] tells). A consumer that filters by hash drops the others.
+/// An aggregate goes to one shard, that of its first user record. So each shard needs its own aggregator, which gets
+/// only the user records that belong there (see [`hash_key`]). A consumer that filters by hash key drops the others.
 #[derive(Debug)]
 pub struct Aggregator {
     max_bytes: usize,
     partition_keys: Table<1>,
     hash_keys: Table<2>,
     records: Vec<u8>,
-    first: Option<First>,
+    first: Option<FirstRecord>,
     count: usize,
 }
 
-/// What is kept of the first user record.
+/// The first user record, without its data.
 #[derive(Debug)]
-struct First {
+struct FirstRecord {
     partition_key: String,
     explicit_hash_key: Option<u128>,
     data_bytes: usize,
@@ -52,8 +50,8 @@ impl Default for Aggregator {
 }
 
 impl Aggregator {
-    /// An aggregator whose aggregates have this many bytes at most. A user record that is longer by itself is sent as it
-    /// is: what Kinesis takes at most is for the caller to see to.
+    /// An aggregator whose aggregates have at most this many bytes. A user record that is longer by itself is sent as
+    /// it is: the caller has to keep Kinesis's limit.
     pub fn new(max_bytes: usize) -> Self {
         Self {
             max_bytes,
@@ -65,9 +63,9 @@ impl Aggregator {
         }
     }
 
-    /// Adds a user record. Where it does not fit in any more, this gives what was packed before, and the record begins
-    /// the next one.
-    #[must_use = "what is full has to be sent"]
+    /// Adds a user record. If it does not fit, this returns the aggregate before it, and the record begins the next
+    /// one.
+    #[must_use = "a full aggregate has to be sent"]
     pub fn add(&mut self, partition_key: &str, explicit_hash_key: Option<u128>, data: &[u8]) -> Option<Packed> {
         let decimal = explicit_hash_key.map(|key| key.to_string());
         let full = if self.bytes() + self.growth(partition_key, decimal.as_deref(), data) > self.max_bytes {
@@ -75,14 +73,14 @@ impl Aggregator {
         } else {
             None
         };
-        self.first.get_or_insert_with(|| First {
+        self.first.get_or_insert_with(|| FirstRecord {
             partition_key: partition_key.to_owned(),
             explicit_hash_key,
             data_bytes: data.len(),
         });
         self.count += 1;
-        let number = self.partition_keys.number(partition_key);
-        let hash_key = decimal.map(|decimal| self.hash_keys.number(&decimal));
+        let number = self.partition_keys.index_of(partition_key);
+        let hash_key = decimal.map(|decimal| self.hash_keys.index_of(&decimal));
         let records = &mut self.records;
         push_key(records, 3, 2);
         push_varint(records, body_bytes(number, hash_key, data) as u64);
@@ -92,49 +90,51 @@ impl Aggregator {
             push_key(records, 2, 0);
             push_varint(records, hash_key);
         }
-        // Last, so that a single user record's data is the end of what is written.
+        // Last, so that the data of a single user record is a suffix of `records`.
         push_bytes(records, 3, data);
         full
     }
 
-    /// How many user records wait.
+    /// The number of user records in the aggregate.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether none waits.
+    /// Whether the aggregate has no user records.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// The bytes of the aggregate so far, exactly. The KPL estimates them, and falls short by about three a record.
+    /// The exact size of the aggregate so far. The KPL's estimate is about three bytes per record too low.
     pub fn bytes(&self) -> usize {
-        MAGIC.len() + self.partition_keys.written.len() + self.hash_keys.written.len() + self.records.len() + DIGEST
+        MAGIC.len()
+            + self.partition_keys.written.len()
+            + self.hash_keys.written.len()
+            + self.records.len()
+            + DIGEST_BYTES
     }
 
-    /// Gives what was packed, and begins anew. Nothing where there is none.
+    /// Takes the aggregate and begins the next; `None` if it has no user records.
     pub fn finish(&mut self) -> Option<Packed> {
         let Self { partition_keys, hash_keys, mut records, first, count, .. } =
             std::mem::replace(self, Self::new(self.max_bytes));
-        let First { partition_key, explicit_hash_key, data_bytes } = first?;
-        // A single one whose data looks like an aggregate would be taken for one, unless it is packed.
+        let FirstRecord { partition_key, explicit_hash_key, data_bytes } = first?;
+        // Data that looks like an aggregate has to be packed, or consumers would unpack it.
         let data = &records[records.len() - data_bytes..];
         if count == 1 && message(data).is_none() {
             let data = records.split_off(records.len() - data_bytes);
             return Some(Packed { partition_key, explicit_hash_key, data });
         }
-        let mut data = [&MAGIC[..], &partition_keys.written, &hash_keys.written, &records].concat();
-        let digest = Md5::digest(&data[MAGIC.len()..]);
-        data.extend_from_slice(&digest);
+        let data = framed(&[&partition_keys.written, &hash_keys.written, &records]);
         let hash = explicit_hash_key.unwrap_or_else(|| hash_key(&partition_key));
         Some(Packed { partition_key: PARTITION_KEY.to_owned(), explicit_hash_key: Some(hash), data })
     }
 
-    /// By how many bytes a user record makes the aggregate longer.
+    /// The bytes that a user record adds to the aggregate.
     fn growth(&self, partition_key: &str, hash_key: Option<&str>, data: &[u8]) -> usize {
-        let (number, mut bytes) = self.partition_keys.would_be(partition_key);
+        let (number, mut bytes) = self.partition_keys.peek(partition_key);
         let hash_key = hash_key.map(|hash_key| {
-            let (number, more) = self.hash_keys.would_be(hash_key);
+            let (number, more) = self.hash_keys.peek(hash_key);
             bytes += more;
             number
         });
@@ -142,30 +142,30 @@ impl Aggregator {
     }
 }
 
-/// A table of keys, each written once, as the field of this number.
+/// A table of distinct keys, written as the field with this number.
 #[derive(Debug, Default)]
 struct Table<const FIELD: u8> {
-    numbers: HashMap<Box<str>, u64>,
+    indexes: HashMap<Box<str>, u64>,
     written: Vec<u8>,
 }
 
 impl<const FIELD: u8> Table<FIELD> {
-    /// A key's number. A new key is written.
-    fn number(&mut self, key: &str) -> u64 {
-        if let Some(number) = self.numbers.get(key) {
+    /// A key's index. A new key is written.
+    fn index_of(&mut self, key: &str) -> u64 {
+        if let Some(number) = self.indexes.get(key) {
             return *number;
         }
-        let number = self.numbers.len() as u64;
-        self.numbers.insert(key.into(), number);
+        let number = self.indexes.len() as u64;
+        self.indexes.insert(key.into(), number);
         push_bytes(&mut self.written, FIELD, key.as_bytes());
         number
     }
 
-    /// The number that a key has or would get, and the bytes that this would take.
-    fn would_be(&self, key: &str) -> (u64, usize) {
-        match self.numbers.get(key) {
+    /// The index that a key has or would get, and the bytes that adding it would take.
+    fn peek(&self, key: &str) -> (u64, usize) {
+        match self.indexes.get(key) {
             Some(number) => (*number, 0),
-            None => (self.numbers.len() as u64, field_bytes(key.len())),
+            None => (self.indexes.len() as u64, field_bytes(key.len())),
         }
     }
 }
@@ -175,7 +175,7 @@ fn body_bytes(partition_key: u64, hash_key: Option<u64>, data: &[u8]) -> usize {
     1 + varint_bytes(partition_key) + hash_key.map_or(0, |key| 1 + varint_bytes(key)) + field_bytes(data.len())
 }
 
-/// The bytes of a field that holds this many.
+/// The bytes of a field with a value of this length.
 fn field_bytes(length: usize) -> usize {
     1 + varint_bytes(length as u64) + length
 }

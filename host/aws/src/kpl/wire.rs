@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! AggregatedRecord {
-//!     repeated string partition_key_table = 1; repeated string explicit_hash_key_table = 2; repeated Record records = 3;
+//!     repeated string partition_key_table = 1;
+//!     repeated string explicit_hash_key_table = 2;
+//!     repeated Record records = 3;
 //! }
 //! Record {
 //!     required uint64 partition_key_index = 1; optional uint64 explicit_hash_key_index = 2; required bytes data = 3;
@@ -11,15 +13,15 @@
 //! Tag { required string key = 1; optional string value = 2; }
 //! ```
 //!
-//! By hand, because spans are wanted, and a library would copy or count references for each user record. The tests hold
-//! it against `prost`.
+//! It is parsed by hand because callers need spans; a library would copy each user record or count references to it.
+//! Tests compare it with `prost`.
 
 use paceline_pipeline::model::Span;
 
-/// Groups within groups that are followed. The format has none at all; as many as protobuf's own libraries follow.
+/// The depth to which nested groups are skipped, that of protobuf's own libraries. The format has no groups.
 const DEPTH: u32 = 100;
 
-/// What an aggregate holds, by its places in the bytes that it was read from.
+/// The content of an aggregate, as spans of the bytes that it was read from.
 #[derive(Debug, Default)]
 pub(super) struct Aggregate {
     pub(super) partition_keys: Vec<Span>,
@@ -27,7 +29,7 @@ pub(super) struct Aggregate {
     pub(super) records: Vec<UserRecord>,
 }
 
-/// A user record. Its keys are numbers in the tables.
+/// A user record. Its keys are indexes into the tables.
 #[derive(Debug)]
 pub(super) struct UserRecord {
     pub(super) partition_key: u64,
@@ -35,11 +37,11 @@ pub(super) struct UserRecord {
     pub(super) data: Span,
 }
 
-/// These bytes are no such message.
+/// The bytes are not such a message.
 #[derive(Debug)]
 pub(super) struct Malformed;
 
-/// Reads the message that stands here.
+/// Reads the message in this span.
 pub(super) fn read(bytes: &[u8], message: Span) -> Result<Aggregate, Malformed> {
     let mut aggregate = Aggregate::default();
     let mut fields = Fields::of(bytes, message);
@@ -71,7 +73,7 @@ fn user_record(bytes: &[u8], message: Span) -> Result<UserRecord, Malformed> {
     Ok(UserRecord { partition_key: partition_key.ok_or(Malformed)?, hash_key, data: data.ok_or(Malformed)? })
 }
 
-/// Nobody uses tags, but a message with a malformed one is malformed.
+/// Tags are not used, but a message with a malformed one is malformed.
 fn tag(bytes: &[u8], message: Span) -> Result<(), Malformed> {
     let mut has_key = false;
     let mut fields = Fields::of(bytes, message);
@@ -90,15 +92,15 @@ fn tag(bytes: &[u8], message: Span) -> Result<(), Malformed> {
 enum Value {
     Integer(u64),
     Bytes(Span),
-    /// Of a type that the format has no use for.
+    /// Of a type that the format does not use.
     Other,
 }
 
-/// The fields of a message, one after another.
+/// The fields of a message, in order.
 struct Fields<'a> {
     /// All bytes up to the message's end.
     bytes: &'a [u8],
-    /// The next one.
+    /// Where the next field begins.
     at: usize,
 }
 

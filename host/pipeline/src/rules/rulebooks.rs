@@ -67,6 +67,7 @@ impl Rulebooks {
         if let Some(before) = loaded.active.get(race_type).and_then(|version| loaded.find(race_type, *version)) {
             before.check_successor(&rulebook)?;
         }
+        self.check_groups(&loaded, document)?;
         // It is registered before it evaluates anything, so that a race that is pinned to it finds it again.
         self.registry.add_rulebook(document)?;
         if loaded.find(race_type, version).is_none() {
@@ -106,6 +107,25 @@ impl Rulebooks {
                 Digest::from(pin.rulebook)
             ))),
         }
+    }
+
+    /// Whether a rulebook's groups are disjoint from those of other race types: equal keys must contain the race type.
+    /// Otherwise two races with the same number would share items, and dedup would drop the records of one of them.
+    fn check_groups(&self, loaded: &Loaded, document: &Rulebook) -> Result<(), RulebookError> {
+        let others = loaded.active.iter().filter(|(race_type, _)| **race_type != document.race_type);
+        for other in others.filter_map(|(race_type, version)| loaded.find(race_type, *version)) {
+            for key in document.aggregate.iter().map(|rule| &rule.key) {
+                let has_race_type = key.partition.fields().chain(key.sort.fields()).any(|field| *field == self.route);
+                if !has_race_type && other.document.aggregate.iter().any(|rule| rule.key == *key) {
+                    return Err(RulebookError::Incompatible(format!(
+                        "its groups PK = {:?}, SK = {:?} are also those of race type {}: two races with the same \
+                         number would share items. Add the race type, {{{}}}, to the key",
+                        key.partition, key.sort, other.document.race_type, self.route
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Loaded> {

@@ -7,6 +7,7 @@ use crate::support::{FlakyStore, batch, block_on, committed, host, outcome, rule
 use paceline_pipeline::model::{Batch, BatchLimits, DeadLetter, Item, Key};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, PipelineError, RetryPolicy, Rulebooks};
+use paceline_testbed::require;
 
 /// What one host alone makes of these batches.
 fn alone(batches: &[Batch], rulebooks: &Arc<Rulebooks>) -> (Vec<(Key, Item)>, Vec<DeadLetter>) {
@@ -22,6 +23,7 @@ fn alone(batches: &[Batch], rulebooks: &Arc<Rulebooks>) -> (Vec<(Key, Item)>, Ve
 
 #[test]
 fn a_throttled_store_is_retried_and_nothing_counts_twice() {
+    require!(Plugins);
     let folder = tempfile::tempdir().unwrap();
     for dedup in [r#""sequence""#, r#"{ ordinal = "/second" }"#] {
         let folder = folder.path().join(dedup.len().to_string());
@@ -41,6 +43,7 @@ fn a_throttled_store_is_retried_and_nothing_counts_twice() {
 
 #[test]
 fn a_rival_that_is_ahead_costs_a_conflict_and_no_record() {
+    require!(Plugins);
     let folder = tempfile::tempdir().unwrap();
     let rulebooks = rulebooks(folder.path(), r#""sequence""#);
     // The rival has read another shard of the same race: some of the groups are the same.
@@ -64,6 +67,7 @@ fn a_rival_that_is_ahead_costs_a_conflict_and_no_record() {
 
 #[test]
 fn a_rival_that_read_the_same_records_leaves_nothing_to_do() {
+    require!(Plugins);
     let folder = tempfile::tempdir().unwrap();
     for dedup in [r#""sequence""#, r#"{ ordinal = "/second" }"#] {
         let rulebooks = rulebooks(&folder.path().join(dedup.len().to_string()), dedup);
@@ -87,6 +91,7 @@ fn a_rival_that_read_the_same_records_leaves_nothing_to_do() {
 
 #[test]
 fn endless_conflicts_end_in_an_error_that_names_a_group() {
+    require!(Plugins);
     let folder = tempfile::tempdir().unwrap();
     let rulebooks = rulebooks(folder.path(), r#""sequence""#);
     let store = FlakyStore { contended: true, ..FlakyStore::default() };
@@ -99,6 +104,7 @@ fn endless_conflicts_end_in_an_error_that_names_a_group() {
 
 #[test]
 fn a_store_that_stays_throttled_is_given_up_at_the_deadline() {
+    require!(Plugins);
     let folder = tempfile::tempdir().unwrap();
     let rulebooks = rulebooks(folder.path(), r#""sequence""#);
     let store = FlakyStore { transient_every: 1, calls: Arc::new(AtomicU32::new(1)), ..FlakyStore::default() };

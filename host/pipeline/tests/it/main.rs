@@ -1,5 +1,6 @@
 //! Pipelines on a store that several hosts share.
 
 mod commit;
+mod rules;
 mod support;
 mod window;

@@ -1,6 +1,5 @@
 //! A store that misbehaves, rulebooks, batches.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,6 +11,7 @@ use paceline_pipeline::store::{
     CheckpointStore, DeadLetterStore, GroupStore, MemoryStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome,
 };
 use paceline_pipeline::{Pipeline, PipelineError, ProcessOutcome, RetryPolicy, Rulebooks};
+use paceline_testbed::plugins;
 
 /// A store that several hosts share, and that fails as one in the cloud does.
 #[derive(Clone, Default)]
@@ -120,18 +120,30 @@ impl DeadLetterStore for FlakyStore {
 
 /// Rulebooks of class 3, with this dedup for a racer in a race.
 ///
-/// Its aggregator, which without a `deed` does nothing wrong, counts rows: what is folded twice shows.
+/// Without a setting `deed` its aggregator does nothing wrong and counts rows: what is folded twice shows.
 pub(crate) fn rulebooks(folder: &Path, dedup: &str) -> Arc<Rulebooks> {
-    let plugins = std::env::var_os("PACELINE_PLUGINS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), std::path::PathBuf::from);
-    let names = ["telemetry", "output", "evil-aggregator"];
-    let files: BTreeMap<_, _> =
-        names.into_iter().map(|name| (name.to_owned(), plugins.join(format!("{name}.wasm")))).collect();
-    assert!(files["output"].is_file(), "{} holds no plugins: `make plugins` builds them", plugins.display());
     std::fs::create_dir_all(folder.join("rulebooks")).unwrap();
-    let book = format!(
+    std::fs::write(folder.join("rulebooks/class-3.toml"), rulebook(3, "race-{/raceId}", dedup)).unwrap();
+    let (rulebooks, events) = open(folder);
+    assert!(matches!(&events[..], [RulebookEvent::Activated { version: 1, .. }]), "{events:?}");
+    rulebooks
+}
+
+/// Opens the folder `rulebooks` in this folder, with a registry beside it.
+pub(crate) fn open(folder: &Path) -> (Arc<Rulebooks>, Vec<RulebookEvent>) {
+    let engine = Engine::new(Limits::default()).unwrap();
+    let registry = Registry::open(&folder.join("registry")).unwrap();
+    let rulebooks = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
+    let events =
+        RulebookFolder::new(folder.join("rulebooks"), plugins::files(), Arc::clone(&rulebooks)).poll().unwrap();
+    (rulebooks, events)
+}
+
+/// A rulebook of a race type whose groups have this partition key and this dedup.
+pub(crate) fn rulebook(race_type: u32, partition: &str, dedup: &str) -> String {
+    format!(
         r#"
-race-type = 3
+race-type = {race_type}
 version = 1
 pin = "/raceId"
 [[validate]]
@@ -140,17 +152,10 @@ plugin = "telemetry"
 plugin = "output"
 [[aggregate]]
 plugin = "evil-aggregator"
-key = {{ PK = "race-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+key = {{ PK = "{partition}", SK = "racer-{{/racerId}}" }}
 dedup = {dedup}
 "#
-    );
-    std::fs::write(folder.join("rulebooks/class-3.toml"), book).unwrap();
-    let engine = Engine::new(Limits::default()).unwrap();
-    let registry = Registry::open(&folder.join("registry")).unwrap();
-    let rulebooks = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
-    let events = RulebookFolder::new(folder.join("rulebooks"), files, Arc::clone(&rulebooks)).poll().unwrap();
-    assert!(matches!(&events[..], [RulebookEvent::Activated { version: 1, .. }]), "{events:?}");
-    rulebooks
+    )
 }
 
 pub(crate) fn host(store: FlakyStore, rulebooks: &Arc<Rulebooks>) -> Pipeline<FlakyStore> {

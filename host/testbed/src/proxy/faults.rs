@@ -25,8 +25,8 @@ pub struct Faults {
     /// Length of that delay: minimum and maximum, both included.
     pub delay_ms: (u64, u64),
     /// Probability that a batch is processed in part. `BatchGetItem` and `BatchWriteItem` of two or more entries return
-    /// some as `UnprocessedKeys` or `UnprocessedItems`. `BatchExecuteStatement` returns an error for some statements, or
-    /// for all; one with an `InternalServerError` may have taken effect. `PutRecords` returns
+    /// some as `UnprocessedKeys` or `UnprocessedItems`. `BatchExecuteStatement` returns an error for some statements,
+    /// or for all; one with an `InternalServerError` may have taken effect. `PutRecords` returns
     /// `ProvisionedThroughputExceededException` or `InternalFailure` for some records, or for all; one with the latter
     /// may be in the stream.
     pub partial: f64,
@@ -64,8 +64,8 @@ impl Faults {
 /// [`Faults::only`] exempts an operation from what is drawn, not from what is a rule: limits, ages, ends.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KinesisFaults {
-    /// What each shard accepts and returns in a second. A `PutRecords` over the limit fails in part, any other request as
-    /// a whole.
+    /// What each shard accepts and returns in a second. A `PutRecords` over the limit fails in part, any other request
+    /// as a whole.
     pub limits: Option<KinesisLimits>,
     /// Probability that a `GetRecords` fails with `ExpiredIteratorException`.
     pub expired_iterator: f64,
@@ -80,8 +80,8 @@ pub struct KinesisFaults {
     pub end_after: Option<u64>,
     /// The time after which a subscription ends normally; five minutes in Kinesis.
     pub end_when: Option<Duration>,
-    /// A subscription to a shard that was split or merged ends after the shard's last record, by an event that names the
-    /// shard's children. Kinesis does so; kinesis-local does not.
+    /// A subscription to a shard that was split or merged ends after the shard's last record, by an event that names
+    /// the shard's children. Kinesis does so; kinesis-local does not.
     pub end_with_shard: bool,
 }
 

@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::types::{
 use paceline_testbed::dynamodb::{client, endpoint, unique};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::require;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, channel};
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -48,12 +48,12 @@ impl ProxiedTable {
         ids(&self.direct, &self.table).await
     }
 
-    /// The operations of requests, as they arrive.
-    fn arrivals(&self) -> UnboundedReceiver<String> {
-        let (sender, receiver) = unbounded_channel();
+    /// The operations of the first requests, as they arrive.
+    fn arrivals(&self) -> Receiver<String> {
+        let (sender, receiver) = channel(16);
         self.proxy.on_request(move |_, operation| {
-            // The test may be over.
-            let _ = sender.send(operation.to_owned());
+            // The test may be over, or it waits for no more requests.
+            let _ = sender.try_send(operation.to_owned());
         });
         receiver
     }

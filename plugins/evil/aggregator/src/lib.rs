@@ -1,12 +1,12 @@
-//! Aggregators that misbehave on purpose, each as the setting `deed` demands. `host/engine/tests/it/evil` tests what the
-//! host does. They implement the contract without the SDK's macros, which would prevent most of the deeds.
-#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
+//! Aggregators that misbehave on purpose, each as the setting `deed` demands. `host/engine/tests/it/evil` tests what
+//! the host does. They implement the contract without the SDK's macros, which would prevent most of the deeds.
 
 use paceline_plugin::bindings::aggregator::exports::paceline::plugin::aggregation::{Guest, Output, Shape};
 use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Packed};
 use paceline_plugin::bindings::common::paceline::plugin::settings;
 
-struct Evil;
+/// The component.
+pub struct Evil;
 
 impl Guest for Evil {
     fn describe() -> Result<Shape, String> {

@@ -1,14 +1,15 @@
-//! Scorers that misbehave on purpose, each as the setting `deed` demands. `host/engine/tests/it/evil` tests what the host
-//! does.
-#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
+//! Scorers that misbehave on purpose, each as the setting `deed` demands. `host/engine/tests/it/evil` tests what the
+//! host does.
 
 use paceline_plugin::{Fields, Settings, log, scorer};
 
 /// The fields that they read.
 #[derive(Fields)]
-struct Effort {
-    cadence: f64,
-    resistance: f64,
+pub struct Effort {
+    /// Revolutions per minute.
+    pub cadence: f64,
+    /// The bike's resistance, without a unit.
+    pub resistance: f64,
 }
 
 #[derive(Settings)]

@@ -1,12 +1,12 @@
 //! Validators that misbehave on purpose, each as the setting `deed` demands. `host/engine/tests/it/evil` tests what the
 //! host does. They implement the contract without the SDK's macros, which would prevent most of the deeds.
-#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
 
 use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Value};
 use paceline_plugin::bindings::common::paceline::plugin::settings;
 use paceline_plugin::bindings::validator::exports::paceline::plugin::validation::{Guest, Rejection};
 
-struct Evil;
+/// The component.
+pub struct Evil;
 
 impl Guest for Evil {
     fn describe() -> Result<Vec<Field>, String> {

@@ -1,7 +1,6 @@
 //! A scorer that imports WASI to read its host's environment, including credentials. The host refuses to load it.
-#![allow(unsafe_code, reason = "wit-bindgen's macro writes and checks it")]
-#![allow(missing_docs, reason = "generated")]
-#![cfg_attr(not(target_arch = "wasm32"), allow(dead_code, reason = "only the component uses it"))]
+#![cfg_attr(target_arch = "wasm32", expect(unsafe_code, reason = "wit-bindgen's macro writes and checks it"))]
+#![expect(missing_docs, reason = "generated")]
 
 wit_bindgen::generate!({
     path: ["../../../wit", "wasi-cli", "wit"],

@@ -1,28 +1,28 @@
-//! What waits for one shard, and when how much of it may go.
+//! What waits for one shard, and how much of it may be sent when.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::bucket::Bucket;
-use super::{Order, ProducerConfig};
+use super::config::{Order, ProducerConfig};
 use crate::kpl::{AGGREGATE_BYTES, Aggregator, Packed};
 
 /// Kinesis's limits for a request.
-pub(super) const ENTRIES_A_REQUEST: usize = 500;
-pub(super) const BYTES_A_REQUEST: usize = 10 << 20;
+pub(super) const ENTRIES_PER_REQUEST: usize = 500;
+pub(super) const BYTES_PER_REQUEST: usize = 10 << 20;
 
-/// What keeping a record takes beside its key and data, about.
-const KEEPING_BYTES: usize = 128;
+/// The memory that a record takes in addition to its key and data, about.
+const OVERHEAD_BYTES: usize = 128;
 
-/// A record as it was put: a user record, where aggregates are made.
+/// A record as it was put: with aggregates, a user record.
 #[derive(Debug)]
 pub(super) struct UserRecord {
-    /// How many were put before. Those of one shard are sent in this order.
+    /// The number of records that were put before. Records of one shard are sent in this order.
     pub(super) number: u64,
     /// When it was put.
     pub(super) at: Duration,
-    /// What decides its shard.
+    /// The hash key, which decides the shard.
     pub(super) hash: u128,
     pub(super) key: String,
     pub(super) data: Vec<u8>,
@@ -34,57 +34,70 @@ impl UserRecord {
         self.key.len() + self.data.len()
     }
 
-    /// What it takes of the buffer.
+    /// Its bytes in the buffer.
     pub(super) fn room(&self) -> usize {
         room(&self.key, &self.data)
     }
 }
 
-/// What a record takes of the buffer.
+/// The bytes of a record in the buffer.
 pub(super) fn room(key: &str, data: &[u8]) -> usize {
-    key.len() + data.len() + KEEPING_BYTES
+    key.len() + data.len() + OVERHEAD_BYTES
 }
 
-/// A record of the stream that is under way.
+/// A stream record in flight.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The lane that it came from.
+    /// The index of the queue that it came from.
     pub(super) queue: usize,
-    /// The shard that it should land in.
+    /// The shard in which it should land.
     pub(super) predicted: Arc<str>,
-    /// What decides where it does.
+    /// The hash key that decides where it lands.
     pub(super) hash: u128,
     /// Its bytes as Kinesis counts them.
     pub(super) bytes: usize,
-    /// What it is made of. One, unless it is an aggregate.
-    pub(super) users: Vec<UserRecord>,
+    /// The records in it: one, unless it is an aggregate.
+    pub(super) user_records: Vec<UserRecord>,
 }
 
-/// A request that is being filled.
+/// What decides how much of a queue is sent now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sending<'a> {
+    pub(super) config: &'a ProducerConfig,
+    pub(super) now: Duration,
+    /// No further records are put: aggregates need not become full.
+    pub(super) flushing: bool,
+}
+
+/// Accumulates the entries of a request.
 #[derive(Debug, Default)]
-pub(super) struct Load {
-    pub(super) entries: Vec<Packed>,
+pub(super) struct RequestBuilder {
+    /// The entries as they are sent.
+    pub(super) packed: Vec<Packed>,
+    /// The same entries as they are kept until the response.
     pub(super) entries: Vec<Entry>,
     bytes: usize,
-    /// The hashes of the partition keys in it, where each may be there but once.
-    keys: HashSet<u128>,
-    pub(super) full: bool,
+    /// The hash keys in the request, where each may occur only once.
+    hashes: HashSet<u128>,
+    pub(super) is_full: bool,
 }
 
 /// What waits for one shard.
 #[derive(Debug)]
 pub(super) struct ShardQueue {
     shard: Arc<str>,
-    queue: VecDeque<UserRecord>,
-    /// Of all that wait.
+    waiting: VecDeque<UserRecord>,
+    /// Bytes of all waiting records.
     bytes: usize,
-    records: Bucket,
-    volume: Bucket,
-    /// Requests under way with entries for this shard.
+    /// The shard's limit of records per second.
+    record_limit: Bucket,
+    /// The shard's limit of bytes per second.
+    byte_limit: Bucket,
+    /// Requests in flight with entries for this shard.
     in_flight: usize,
-    /// Requests in a row that failed for this shard, at least in part.
+    /// Consecutive requests that failed for this shard, at least in part.
     failures: u32,
-    /// Nothing is sent until then, after a failure.
+    /// After a failure: when to send again.
     not_before: Duration,
 }
 
@@ -92,10 +105,10 @@ impl ShardQueue {
     pub(super) fn new(shard: Arc<str>, config: &ProducerConfig, now: Duration) -> Self {
         Self {
             shard,
-            queue: VecDeque::new(),
+            waiting: VecDeque::new(),
             bytes: 0,
-            records: Bucket::full(config.shard_records_per_second, now),
-            volume: Bucket::full(config.shard_bytes_per_second, now),
+            record_limit: Bucket::full(config.shard_records_per_second, now),
+            byte_limit: Bucket::full(config.shard_bytes_per_second, now),
             in_flight: 0,
             failures: 0,
             not_before: now,
@@ -106,124 +119,127 @@ impl ShardQueue {
         &self.shard
     }
 
-    /// Adds the newest.
-    pub(super) fn push(&mut self, user: UserRecord) {
-        self.bytes += user.bytes();
-        self.queue.push_back(user);
+    /// Adds the newest record.
+    pub(super) fn push(&mut self, record: UserRecord) {
+        self.bytes += record.bytes();
+        self.waiting.push_back(record);
     }
 
-    /// Gives back what has to be sent again, before all newer ones.
-    pub(super) fn push_front(&mut self, user: UserRecord) {
-        self.bytes += user.bytes();
-        self.queue.push_front(user);
+    /// Adds a record that has to be sent again, before all later ones.
+    pub(super) fn push_front(&mut self, record: UserRecord) {
+        self.bytes += record.bytes();
+        self.waiting.push_front(record);
     }
 
-    /// Takes everything out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = UserRecord> + '_ {
         self.bytes = 0;
-        self.queue.drain(..)
+        self.waiting.drain(..)
     }
 
-    /// The number of the one that is next.
+    /// The number of the oldest record.
     pub(super) fn oldest(&self) -> Option<u64> {
-        self.queue.front().map(|user| user.number)
+        self.waiting.front().map(|record| record.number)
     }
 
-    /// A request with entries of this lane has ended, and this is when it is tried again if some of them failed.
-    pub(super) fn landed(&mut self, failed: bool, taken: bool, again: impl FnOnce(u32) -> Duration) {
+    /// A request with entries of this queue was answered: whether some failed, and whether some were stored. `retry_at`
+    /// is the time of a retry after so many failures.
+    pub(super) fn answered(&mut self, failed: bool, stored: bool, retry_at: impl FnOnce(u32) -> Duration) {
         self.in_flight -= 1;
         if failed {
-            // Where the shard took some, it is merely full.
-            self.failures = if taken { 1 } else { self.failures + 1 };
-            self.not_before = again(self.failures);
+            // A shard that stored some entries is only at its limit.
+            self.failures = if stored { 1 } else { self.failures + 1 };
+            self.not_before = retry_at(self.failures);
         } else {
             self.failures = 0;
         }
     }
 
-    /// When the next may go: nothing if there is none, or if an answer has to come first.
+    /// When the next record may be sent; `None` if there is none, or if a response has to come first.
     pub(super) fn ready_at(&self, config: &ProducerConfig, flushing: bool) -> Option<Duration> {
-        let front = self.queue.front()?;
+        let front = self.waiting.front()?;
         if config.order == Order::ByKey && self.in_flight > 0 {
             return None;
         }
         let (records, due) = match config.aggregate {
-            false => (self.queue.len(), self.not_before),
+            false => (self.waiting.len(), self.not_before),
             true if flushing || self.fills_an_aggregate() => (self.bytes / AGGREGATE_BYTES + 1, self.not_before),
             true => (1, self.not_before.max(front.at + config.linger)),
         };
-        Some(due.max(self.records.ready_at(records)).max(self.volume.ready_at(self.bytes)))
+        Some(due.max(self.record_limit.ready_at(records)).max(self.byte_limit.ready_at(self.bytes)))
     }
 
-    /// About: an aggregate has a few bytes more of each record, and each key but once.
+    /// An estimate: an aggregate adds a few bytes per record, and has each key only once.
     fn fills_an_aggregate(&self) -> bool {
         self.bytes >= AGGREGATE_BYTES
     }
 
-    /// Puts what may go into a request. To be asked only if it is ready: the first is not held against the buckets.
-    pub(super) fn load(&mut self, at: usize, config: &ProducerConfig, flushing: bool, now: Duration, load: &mut Load) {
-        let mut first = true;
-        while let Some(front) = self.queue.front() {
+    /// Moves what may be sent into a request. `index` is the queue's. To be called only if the queue is ready: the
+    /// first record is sent whatever the limits are.
+    pub(super) fn fill(&mut self, index: usize, sending: Sending<'_>, request: &mut RequestBuilder) {
+        let Sending { config, now, flushing } = sending;
+        let mut is_first = true;
+        while let Some(front) = self.waiting.front() {
             let bytes = match config.aggregate {
                 true => front.bytes().max(AGGREGATE_BYTES) + 1,
                 false => front.bytes(),
             };
-            if load.entries.len() == ENTRIES_A_REQUEST || load.bytes + bytes > BYTES_A_REQUEST {
-                load.full = true;
+            if request.entries.len() == ENTRIES_PER_REQUEST || request.bytes + bytes > BYTES_PER_REQUEST {
+                request.is_full = true;
                 break;
             }
-            let goes = first
-                || self.records.covers(now, 1)
-                    && self.volume.covers(now, bytes.min(self.bytes))
+            let may_be_sent = is_first
+                || self.record_limit.covers(now, 1)
+                    && self.byte_limit.covers(now, bytes.min(self.bytes))
                     && match (config.aggregate, config.order) {
                         (true, Order::ByKey) => false,
                         (true, Order::None) => flushing || self.fills_an_aggregate() || now >= front.at + config.linger,
-                        (false, Order::ByKey) => !load.keys.contains(&front.hash),
+                        (false, Order::ByKey) => !request.hashes.contains(&front.hash),
                         (false, Order::None) => true,
                     };
-            if !goes {
+            if !may_be_sent {
                 break;
             }
-            first = false;
-            load.keys.insert(front.hash);
+            is_first = false;
             let hash = front.hash;
-            let (packed, users) = if config.aggregate { self.pack() } else { self.take_one() };
+            request.hashes.insert(hash);
+            let (packed, user_records) = if config.aggregate { self.pack() } else { self.take_one() };
             let bytes = packed.partition_key.len() + packed.data.len();
-            self.records.take(now, 1);
-            self.volume.take(now, bytes);
-            load.bytes += bytes;
-            load.entries.push(packed);
-            load.entries.push(Entry { queue: at, predicted: Arc::clone(&self.shard), hash, bytes, users });
+            self.record_limit.take(now, 1);
+            self.byte_limit.take(now, bytes);
+            request.bytes += bytes;
+            request.packed.push(packed);
+            let predicted = Arc::clone(&self.shard);
+            request.entries.push(Entry { queue: index, predicted, hash, bytes, user_records });
         }
-        if !first {
+        if !is_first {
             self.in_flight += 1;
         }
     }
 
-    /// The next as a record of its own.
+    /// The next record as a stream record.
     fn take_one(&mut self) -> (Packed, Vec<UserRecord>) {
-        let user = self.pop();
-        let packed = Packed { partition_key: user.key.clone(), explicit_hash_key: None, data: user.data.clone() };
-        (packed, vec![user])
+        let record = self.pop();
+        let packed = Packed { partition_key: record.key.clone(), explicit_hash_key: None, data: record.data.clone() };
+        (packed, vec![record])
     }
 
-    /// As many of the next as an aggregate takes.
+    /// As many of the next records as an aggregate holds.
     fn pack(&mut self) -> (Packed, Vec<UserRecord>) {
         let mut aggregator = Aggregator::default();
-        let mut users = Vec::new();
-        while let Some(next) = self.queue.front() {
-            // The one that does not fit any more stays where it is: the next aggregate begins with it.
+        let mut records = Vec::new();
+        while let Some(next) = self.waiting.front() {
+            // The record that does not fit stays: the next aggregate begins with it.
             if let Some(full) = aggregator.add(&next.key, None, &next.data) {
-                return (full, users);
+                return (full, records);
             }
-            users.push(self.pop());
+            records.push(self.pop());
         }
-        (aggregator.finish().expect("there was one at least"), users)
+        (aggregator.finish().expect("there was a record"), records)
     }
 
     fn pop(&mut self) -> UserRecord {
-        let user = self.queue.pop_front().expect("there is one");
-        self.bytes -= user.bytes();
-        user
+        let record = self.waiting.pop_front().expect("there is a record");
+        self.bytes -= record.bytes();
+        record
     }
 }

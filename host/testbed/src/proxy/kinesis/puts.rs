@@ -1,5 +1,5 @@
-//! `PutRecord` and `PutRecords`: oversized requests fail as a whole; a record that its shard has no capacity for fails in
-//! its place in the response.
+//! `PutRecord` and `PutRecords`: oversized requests fail as a whole; a record that its shard has no capacity for fails
+//! in its place in the response.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

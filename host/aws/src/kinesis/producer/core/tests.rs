@@ -1,4 +1,4 @@
-//! The core against a stream of the test's own, on a clock of the test's own.
+//! The core against a simulated stream and clock.
 
 mod fake;
 
@@ -6,30 +6,32 @@ use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 
-use super::super::queue::{BYTES_A_REQUEST, ENTRIES_A_REQUEST, room};
-use super::super::{Order, ProducerConfig};
+use super::super::config::Order;
+use super::super::queue::{BYTES_PER_REQUEST, ENTRIES_PER_REQUEST, room};
+use super::super::request::PutResult;
 use super::*;
-use fake::{FakeStream, Happens};
+use crate::kpl::Packed;
+use fake::{FakeStream, Outcome};
 
 fn core(config: ProducerConfig, stream: &FakeStream) -> Core {
-    let named = StreamRef { stream: "races".into(), position: String::new() };
-    Core::new(config, named, stream.map(), fastrand::Rng::with_seed(7))
+    let stream_ref = StreamRef { stream: "races".into(), location: String::new() };
+    Core::new(config, stream_ref, stream.map(), fastrand::Rng::with_seed(7))
 }
 
-/// What a test does, one after another.
+/// A step of a test.
 #[derive(Clone, Debug)]
 enum Step {
-    /// So many records with keys of so many, each of about so many bytes, one of them of so many more.
+    /// Puts `records` with `keys` different keys, each of about `bytes`; the first has `large` more.
     Put {
         records: u16,
         keys: u8,
         bytes: u16,
         large: u32,
     },
-    /// The oldest request under way, or another, ends.
+    /// A request in flight is answered.
     Ends {
         which: u8,
-        happens: Happens,
+        outcome: Outcome,
     },
     /// Time passes.
     Later {
@@ -42,16 +44,16 @@ enum Step {
     },
 }
 
-/// Drives a core through the steps and then to its end, and keeps the laws that hold at each.
+/// Drives a core through the steps and then to its end, and checks the invariants at each.
 fn drive(config: ProducerConfig, steps: Vec<Step>, shards: u32) -> (FakeStream, Sent, Vec<(String, Vec<u8>)>) {
     let mut stream = FakeStream::new(shards);
     let mut core = core(config.clone(), &stream);
     let (mut now, mut put, mut flying): (_, Vec<(String, Vec<u8>)>, Vec<Request>) = (Duration::ZERO, vec![], vec![]);
     let mut steps = steps.into_iter();
     let (mut before, mut lags) = (stream.map(), None);
-    let mut taken_room = 0;
+    let mut used_room = 0;
     for round in 0.. {
-        assert!(round < 1_000_000, "it does not come to an end: {core:?}");
+        assert!(round < 1_000_000, "it does not end: {core:?}");
         let step = steps.next();
         let draining = step.is_none();
         match step {
@@ -59,14 +61,14 @@ fn drive(config: ProducerConfig, steps: Vec<Step>, shards: u32) -> (FakeStream, 
                 let key = format!("key-{}", u64::from(at) % (u64::from(keys) + 1));
                 let mut data = put.len().to_string().into_bytes();
                 data.resize(data.len() + usize::from(bytes) + if at == 0 { large as usize } else { 0 }, b'.');
-                taken_room += room(&key, &data);
+                used_room += room(&key, &data);
                 core.put(now, key.clone(), data.clone()).unwrap();
                 put.push((key, data));
             }),
-            Some(Step::Ends { which, happens }) if !flying.is_empty() => {
+            Some(Step::Ends { which, outcome }) if !flying.is_empty() => {
                 let request = flying.remove(usize::from(which) % flying.len());
-                let answer = stream.answer(&request, &happens);
-                core.answer(now, request.number, answer);
+                let response = stream.respond(&request, &outcome);
+                core.answered(now, request.number, response);
             }
             Some(Step::Later { ms }) => now += Duration::from_millis(u64::from(ms)),
             Some(Step::Split) => {
@@ -79,64 +81,65 @@ fn drive(config: ProducerConfig, steps: Vec<Step>, shards: u32) -> (FakeStream, 
                 core.flush();
                 if !flying.is_empty() {
                     let request = flying.remove(0);
-                    let answer = stream.answer(&request, &Happens::Permit);
-                    core.answer(now, request.number, answer);
+                    let response = stream.respond(&request, &Outcome::Stored);
+                    core.answered(now, request.number, response);
                 }
             }
         }
-        taken_room -= core.take_freed();
+        used_room -= core.take_freed();
         let done = loop {
-            match core.next(now) {
-                Next::Send(request) => {
-                    look(&config, &request);
+            match core.next_action(now) {
+                Action::Send(request) => {
+                    check(&config, &request);
                     flying.push(request);
                 }
-                Next::List => {
-                    let error = || StreamError { kind: StreamErrorKind::Ambiguous, text: "as the test says".into() };
+                Action::List => {
+                    let error = || StreamError::new(StreamErrorKind::Ambiguous, "simulated");
                     let listed = lags.take().map_or_else(
                         || Ok(stream.map()),
                         |fails: bool| if fails { Err(error()) } else { Ok(before.clone()) },
                     );
                     core.listed(now, listed);
                 }
-                Next::Wait(until) => {
-                    // Nothing comes any more but by itself.
+                Action::Wait(until) => {
+                    // No event comes any more.
                     if draining && flying.is_empty() {
-                        let until = until.expect("something is left, and it waits for nothing");
-                        assert!(until > now, "it waits for what has been");
+                        let until = until.expect("something is left to send");
+                        assert!(until > now, "it waits for the past");
                         now = until;
                         continue;
                     }
                     break false;
                 }
-                Next::Done => break true,
+                Action::Done => break true,
             }
         };
-        taken_room -= core.take_freed();
+        used_room -= core.take_freed();
         if done {
             break;
         }
     }
-    assert_eq!((core.ended(), core.outstanding(), taken_room), (None, 0, 0));
+    assert!(core.ended().is_none(), "{core:?}");
+    assert_eq!((core.outstanding(), used_room), (0, 0));
     let sent = core.sent().clone();
     assert_eq!(sent.records as usize, put.len());
     (stream, sent, put)
 }
 
-/// What holds of every request.
-fn look(config: &ProducerConfig, request: &Request) {
+/// Checks what holds for every request.
+fn check(config: &ProducerConfig, request: &Request) {
     let Request { entries, .. } = request;
     let bytes: usize = entries.iter().map(|packed| packed.partition_key.len() + packed.data.len()).sum();
-    assert!((1..=ENTRIES_A_REQUEST).contains(&entries.len()) && bytes <= BYTES_A_REQUEST);
+    assert!((1..=ENTRIES_PER_REQUEST).contains(&entries.len()) && bytes <= BYTES_PER_REQUEST);
     if config.order == Order::ByKey && !config.aggregate {
         let mut keys: Vec<_> = entries.iter().map(|packed| &packed.partition_key).collect();
-        keys.classify();
+        keys.sort();
         keys.dedup();
-        assert_eq!(keys.len(), entries.len(), "a key comes twice in a request");
+        assert_eq!(keys.len(), entries.len(), "a key occurs twice in a request");
     }
 }
 
-/// Each record that was put is read as often as it was put, or more often if there may be copies.
+/// Each record that was put is read once, or more often if there may be copies.
 fn holds_all(stream: &FakeStream, put: &[(String, Vec<u8>)], copies: bool) {
     let mut times: HashMap<(String, Vec<u8>), usize> = HashMap::new();
     for record in stream.read() {
@@ -146,7 +149,7 @@ fn holds_all(stream: &FakeStream, put: &[(String, Vec<u8>)], copies: bool) {
         let times = times.remove(record).unwrap_or(0);
         assert!(times == 1 || times > 1 && copies, "{:?} is there {times} times", record.0);
     }
-    assert!(times.is_empty(), "there is what nobody put");
+    assert!(times.is_empty(), "a record that nobody put");
 }
 
 /// By key, the first copies come in the order in which they were put.
@@ -163,12 +166,12 @@ fn in_order(stream: &FakeStream) {
     }
 }
 
-fn happens() -> impl Strategy<Value = Happens> {
+fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
-        4 => Just(Happens::Permit),
-        4 => (any::<u64>(), 0..3u8).prop_map(|(failed, how)| Happens::Partly { failed, how }),
-        1 => Just(Happens::Throttled),
-        1 => any::<bool>().prop_map(|taken| Happens::Lost { taken }),
+        4 => Just(Outcome::Stored),
+        4 => (any::<u64>(), 0..3u8).prop_map(|(failed, how)| Outcome::Partly { failed, how }),
+        1 => Just(Outcome::Throttled),
+        1 => any::<bool>().prop_map(|taken| Outcome::Lost { taken }),
     ]
 }
 
@@ -176,7 +179,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let put = (1..700u16, any::<u8>(), 0..300u16, prop_oneof![9 => Just(0), 1 => 0..1_000_000u32]);
     let step = prop_oneof![
         4 => put.prop_map(|(records, keys, bytes, large)| Step::Put { records, keys, bytes, large }),
-        8 => (any::<u8>(), happens()).prop_map(|(which, happens)| Step::Ends { which, happens }),
+        8 => (any::<u8>(), outcome()).prop_map(|(which, outcome)| Step::Ends { which, outcome }),
         6 => (1..2_000u16).prop_map(|ms| Step::Later { ms }),
         1 => Just(Step::Split),
         1 => any::<bool>().prop_map(|fails| Step::Lags { fails }),
@@ -189,19 +192,19 @@ fn config() -> impl Strategy<Value = ProducerConfig> {
         order: if ordered { Order::ByKey } else { Order::None },
         aggregate,
         requests,
-        // The steps may let long times pass without an answer.
-        patience: Duration::from_secs(1 << 20),
+        // The steps may let a long time pass without a response.
+        give_up_after: Duration::from_secs(1 << 20),
         ..ProducerConfig::default()
     })
 }
 
 proptest! {
     #[test]
-    fn whatever_happens_all_comes_out_in_order_and_copies_have_a_reason(
+    fn whatever_happens_every_record_is_stored_in_order_and_copies_have_a_reason(
         (config, steps, shards) in (config(), steps(), 1..6u32)
     ) {
         let (stream, sent, put) = drive(config.clone(), steps, shards);
-        holds_all(&stream, &put, sent.unsure > 0 || sent.resharded > 0);
+        holds_all(&stream, &put, sent.ambiguous > 0 || sent.resharded > 0);
         // While a shard is split, parent and children are read here in the order of their making, as they should be.
         if config.order == Order::ByKey {
             in_order(&stream);
@@ -217,25 +220,27 @@ fn put(records: u16, keys: u8) -> Step {
 #[test]
 fn a_shard_gets_no_more_than_its_rate() {
     let stream = FakeStream::new(2);
-    let mut core =
-        core(ProducerConfig { patience: Duration::from_secs(999), order: Order::None, ..Default::default() }, &stream);
+    let mut core = core(
+        ProducerConfig { give_up_after: Duration::from_secs(999), order: Order::None, ..Default::default() },
+        &stream,
+    );
     (0..20_000u32).for_each(|at| core.put(Duration::ZERO, at.to_string(), vec![0; 10]).unwrap());
     let mut now = Duration::ZERO;
     let mut sent: HashMap<usize, Vec<Duration>> = HashMap::new();
     core.flush();
     loop {
-        match core.next(now) {
-            Next::Send(request) => {
+        match core.next_action(now) {
+            Action::Send(request) => {
                 let map = stream.map();
                 let shard = |packed: &Packed| map.locate(hash_key(&packed.partition_key));
                 request.entries.iter().for_each(|packed| sent.entry(shard(packed)).or_default().push(now));
-                let fates =
-                    request.entries.iter().map(|packed| PutResult::Permit(map.open()[shard(packed)].id.clone()));
-                core.answer(now, request.number, Ok(fates.collect()));
+                let results =
+                    request.entries.iter().map(|packed| PutResult::Stored(map.open()[shard(packed)].id.clone()));
+                core.answered(now, request.number, Ok(results.collect()));
             }
-            Next::List => core.listed(now, Ok(stream.map())),
-            Next::Wait(until) => now = until.unwrap(),
-            Next::Done => break,
+            Action::List => core.listed(now, Ok(stream.map())),
+            Action::Wait(until) => now = until.unwrap(),
+            Action::Done => break,
         }
     }
     for (shard, times) in sent {
@@ -252,18 +257,18 @@ fn an_aggregate_waits_until_it_is_full_or_old() {
     let stream = FakeStream::new(1);
     let mut core = core(ProducerConfig { aggregate: true, ..Default::default() }, &stream);
     core.put(Duration::from_millis(5), "a".into(), vec![0; 10]).unwrap();
-    let Next::Wait(Some(until)) = core.next(Duration::from_millis(5)) else { panic!("it does not wait") };
+    let Action::Wait(Some(until)) = core.next_action(Duration::from_millis(5)) else { panic!("it does not wait") };
     assert_eq!(until, Duration::from_millis(105));
     (0..1_000).for_each(|_| core.put(Duration::from_millis(50), "b".into(), vec![0; 100]).unwrap());
-    let Next::Send(request) = core.next(Duration::from_millis(50)) else { panic!("it waits") };
+    let Action::Send(request) = core.next_action(Duration::from_millis(50)) else { panic!("it waits") };
     assert_eq!(request.entries.len(), 1);
     assert!((51_000..=51_200).contains(&request.entries[0].data.len()), "{}", request.entries[0].data.len());
 }
 
 #[test]
-fn aggregates_that_stray_are_sent_again_whole_under_the_new_map() {
+fn misplaced_aggregates_are_sent_again_whole_under_the_new_map() {
     let config = ProducerConfig { aggregate: true, ..Default::default() };
-    let ends = || Step::Ends { which: 0, happens: Happens::Permit };
+    let ends = || Step::Ends { which: 0, outcome: Outcome::Stored };
     let (stream, sent, all) = drive(config, vec![put(100, 50), Step::Later { ms: 150 }, Step::Split, ends()], 1);
     assert_eq!((sent.resharded, sent.records), (100, 100));
     // Into one child as a whole, then into both.
@@ -274,83 +279,84 @@ fn aggregates_that_stray_are_sent_again_whole_under_the_new_map() {
 }
 
 #[test]
-fn a_stray_waits_for_a_listing_that_accounts_for_it() {
+fn a_misplaced_aggregate_waits_for_a_listing_that_explains_it() {
     let config = ProducerConfig { aggregate: true, ..Default::default() };
     for fails in [true, false] {
-        let ends = Step::Ends { which: 0, happens: Happens::Permit };
+        let ends = Step::Ends { which: 0, outcome: Outcome::Stored };
         let steps = vec![put(100, 50), Step::Later { ms: 150 }, Step::Split, Step::Lags { fails }, ends];
         let (stream, sent, all) = drive(config.clone(), steps, 1);
-        // Were it sent again under a listing that lags, it would stray once more.
+        // Sent again under a listing that lags, it would be misplaced once more.
         assert_eq!((sent.resharded, sent.stream_records), (100, 3));
         holds_all(&stream, &all, true);
     }
 }
 
 #[test]
-fn a_stream_that_distributes_by_itself_is_told_from_one_that_is_resharded() {
+fn a_stream_that_distributes_regardless_of_keys_is_distinguished_from_a_resharding() {
     let stream = FakeStream::new(2);
     let mut core = core(ProducerConfig { aggregate: true, ..Default::default() }, &stream);
     core.flush();
     (0..50).for_each(|at: u32| core.put(Duration::ZERO, at.to_string(), vec![0; 100]).unwrap());
-    let Next::Send(request) = core.next(Duration::ZERO) else { panic!("it waits") };
+    let Action::Send(request) = core.next_action(Duration::ZERO) else { panic!("it waits") };
     let other = |packed: &Packed| {
         let map = stream.map();
-        PutResult::Permit(map.open()[1 - map.locate(packed.explicit_hash_key.unwrap())].id.clone())
+        PutResult::Stored(map.open()[1 - map.locate(packed.explicit_hash_key.unwrap())].id.clone())
     };
-    core.answer(Duration::ZERO, request.number, Ok(request.entries.iter().map(other).collect()));
+    core.answered(Duration::ZERO, request.number, Ok(request.entries.iter().map(other).collect()));
     let mut now = Duration::ZERO;
     loop {
-        match core.next(now) {
-            Next::List => core.listed(now, Ok(stream.map())),
-            Next::Wait(until) => now = until.unwrap(),
-            Next::Done => break,
-            Next::Send(_) => panic!("it goes on"),
+        match core.next_action(now) {
+            Action::List => core.listed(now, Ok(stream.map())),
+            Action::Wait(until) => now = until.unwrap(),
+            Action::Done => break,
+            Action::Send(_) => panic!("it goes on"),
         }
     }
     let why = core.ended().unwrap();
-    assert!(why.kind == StreamErrorKind::Fatal && why.text.contains("AUTO"), "{why}");
+    assert!(why.kind == StreamErrorKind::Fatal && why.to_string().contains("AUTO"), "{why}");
     assert_eq!(core.outstanding(), 50);
 }
 
 #[test]
-fn patience_ends_after_so_long_without_progress_and_says_what_was_heard_last() {
+fn the_producer_gives_up_after_so_long_without_progress_and_reports_the_last_error() {
     let stream = FakeStream::new(1);
-    let mut core = core(ProducerConfig { patience: Duration::from_secs(6), ..Default::default() }, &stream);
+    let mut core = core(ProducerConfig { give_up_after: Duration::from_secs(6), ..Default::default() }, &stream);
     (0..5).for_each(|_| core.put(Duration::from_secs(1), "a".into(), vec![]).unwrap());
     let (mut now, mut requests) = (Duration::from_secs(1), 0);
     loop {
-        match core.next(now) {
-            Next::Send(request) => {
-                let why = "a record is too much for its shard".to_owned();
+        match core.next_action(now) {
+            Action::Send(request) => {
+                let why = "a record exceeds its shard's limit".to_owned();
                 // One of five comes through, after two seconds.
                 let taken = now >= Duration::from_secs(3) && core.sent().records == 0;
                 let result =
-                    if taken { PutResult::Permit("shardId-000000000000".into()) } else { PutResult::Throttled(why) };
-                core.answer(now, request.number, Ok(vec![result]));
+                    if taken { PutResult::Stored("shardId-000000000000".into()) } else { PutResult::Throttled(why) };
+                core.answered(now, request.number, Ok(vec![result]));
                 requests += 1;
             }
-            Next::Wait(until) => now = until.unwrap(),
-            Next::List => panic!("nothing hints at a resharding"),
-            Next::Done => break,
+            Action::Wait(until) => now = until.unwrap(),
+            Action::List => panic!("nothing hints at a resharding"),
+            Action::Done => break,
         }
     }
     assert!((9..13).contains(&now.as_secs()), "{now:?}");
     assert!((8..40).contains(&requests), "{requests} requests in {now:?}");
-    let why = core.ended().unwrap().text.clone();
-    assert!(why.contains("nothing was taken for 6 s") && why.contains("too much for its shard"), "{why}");
+    let why = core.ended().unwrap().to_string();
+    assert!(why.contains("no records were accepted for 6 s") && why.contains("exceeds its shard's limit"), "{why}");
     assert_eq!((core.outstanding(), core.sent().records), (4, 1));
-    assert_eq!(core.put(now, "a".into(), vec![]).unwrap_err().text, why);
+    assert_eq!(core.put(now, "a".into(), vec![]).unwrap_err().to_string(), why);
 }
 
 #[test]
-fn what_does_not_pass_ends_it_at_once() {
+fn a_fatal_error_ends_the_producer_at_once() {
     let stream = FakeStream::new(1);
     let mut core = core(ProducerConfig::default(), &stream);
     core.put(Duration::ZERO, "a".into(), vec![]).unwrap();
-    let Next::Send(request) = core.next(Duration::ZERO) else { panic!("it waits") };
-    let error = StreamError { kind: StreamErrorKind::Missing, text: "no such stream".into() };
-    core.answer(Duration::ZERO, request.number, Err(error.clone()));
-    assert!(matches!(core.next(Duration::ZERO), Next::Done));
-    assert_eq!((core.ended(), core.outstanding()), (Some(&error), 1));
+    let Action::Send(request) = core.next_action(Duration::ZERO) else { panic!("it waits") };
+    let error = StreamError::new(StreamErrorKind::Missing, "no such stream");
+    core.answered(Duration::ZERO, request.number, Err(error.clone()));
+    assert!(matches!(core.next_action(Duration::ZERO), Action::Done));
+    assert_eq!(core.ended().map(ToString::to_string), Some(error.to_string()));
+    assert_eq!(core.outstanding(), 1);
     assert_eq!((core.sent().retried, core.sent().throttled), (0, 0));
 }

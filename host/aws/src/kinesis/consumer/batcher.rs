@@ -1,0 +1,105 @@
+//! From records to batches: by count, bytes and time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_kinesis::types::Record as StreamRecord;
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, NotASequenceNumber, Record, RecordPosition, Span};
+use tokio::time::Instant;
+
+use super::reader::arrival_ms;
+use crate::kpl;
+
+/// Accumulates the records of one shard into batches.
+#[derive(Debug)]
+pub(super) struct Batcher {
+    limits: BatchLimits,
+    /// The first and the last hash key of the shard.
+    hash_range: (u128, u128),
+    batch: Batch,
+    /// When the first record has waited long enough; `None` while there is nothing to commit.
+    due: Option<Instant>,
+}
+
+impl Batcher {
+    pub(super) fn new(shard: Arc<str>, hash_range: (u128, u128), limits: BatchLimits) -> Self {
+        Self { limits, hash_range, batch: Batch::new(shard), due: None }
+    }
+
+    /// Adds a record; of an aggregate, its user records. Returns how many user records were left out because they
+    /// belong to other shards.
+    pub(super) fn push(&mut self, record: &StreamRecord) -> Result<usize, NotASequenceNumber> {
+        let sequence = record.sequence_number().parse()?;
+        let arrival_ms = arrival_ms(record);
+        let batch = &mut self.batch;
+        let payload = batch.push_bytes(record.data().as_ref());
+        let partition_key = record.partition_key().map(|key| batch.push_bytes(key.as_bytes()));
+        let from = batch.records.len();
+        batch.records.push(Record {
+            payload,
+            position: RecordPosition { sequence, sub_sequence: 0 },
+            partition_key: partition_key.filter(|key: &Span| key.start < key.end),
+            arrival_ms,
+            cut_from: None,
+            redriven: None,
+        });
+        batch.checkpoint = Some(Checkpoint { sequence, arrival_ms, ..Checkpoint::default() });
+        self.due.get_or_insert_with(|| Instant::now() + Duration::from_millis(self.limits.max_wait_ms));
+        Ok(kpl::unpack_from(batch, from, Some(self.hash_range)))
+    }
+
+    /// Whether there is no room for another record.
+    pub(super) fn is_full(&self) -> bool {
+        self.batch.records.len() >= self.limits.max_records || self.batch.bytes.len() >= self.limits.max_bytes
+    }
+
+    /// When the first record has waited long enough; `None` while there is nothing to commit.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Takes the accumulated batch and begins the next. A batch without records still has a checkpoint: aggregates may
+    /// be empty.
+    pub(super) fn take(&mut self) -> Option<Batch> {
+        self.due.take()?;
+        let empty = Batch::new(Arc::clone(&self.batch.shard));
+        Some(std::mem::replace(&mut self.batch, empty))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_kinesis::primitives::{Blob, DateTime};
+
+    use super::*;
+
+    fn record(sequence: &str) -> StreamRecord {
+        let record = StreamRecord::builder().sequence_number(sequence).partition_key("key").data(Blob::new("data"));
+        record.approximate_arrival_timestamp(DateTime::from_millis(7_000)).build().unwrap()
+    }
+
+    fn batcher(max_records: usize) -> Batcher {
+        Batcher::new("races/shard".into(), (0, u128::MAX), BatchLimits { max_records, ..BatchLimits::default() })
+    }
+
+    #[tokio::test]
+    async fn a_batch_has_the_position_of_its_last_record_as_checkpoint() {
+        let mut batcher = batcher(2);
+        assert!(batcher.due().is_none() && batcher.take().is_none());
+        assert_eq!(batcher.push(&record("41")), Ok(0));
+        assert!(!batcher.is_full() && batcher.due().is_some());
+        assert_eq!(batcher.push(&record("42")), Ok(0));
+        assert!(batcher.is_full());
+        let batch = batcher.take().unwrap();
+        let checkpoint = Checkpoint { sequence: 42.into(), arrival_ms: Some(7_000), ..Checkpoint::default() };
+        assert_eq!((batch.checkpoint, batch.records.len()), (Some(checkpoint), 2));
+        assert!(!batcher.is_full() && batcher.due().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_record_without_a_sequence_number_is_an_error() {
+        let mut batcher = batcher(2);
+        assert!(batcher.push(&record("after")).unwrap_err().to_string().contains("`after`"));
+        assert!(batcher.take().is_none());
+    }
+}

@@ -1,0 +1,222 @@
+//! Reads all shards of a stream: lists them, reads those that the core begins, and follows them to their children.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
+
+use paceline_pipeline::ErrorChain;
+use paceline_pipeline::model::Checkpoint;
+use paceline_pipeline::store::Store;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::context::ConsumerContext;
+use super::core::{Core, InitialPosition};
+use super::error::ConsumerError;
+use super::processor::{ShardEnd, ShardProcessor};
+use super::store_retry::retry_transient;
+use crate::kinesis::config::timestamp;
+use crate::kinesis::describe;
+use crate::kinesis::shard::Shard;
+
+/// The wait before the shards are listed again at the start.
+const LIST_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// Reads all shards of a stream.
+pub(super) struct Driver<S> {
+    context: Arc<ConsumerContext<S>>,
+    initial_position: InitialPosition,
+    readers: JoinSet<(Shard, Result<ShardEnd, ConsumerError>)>,
+    /// Stops the readers.
+    stop: CancellationToken,
+}
+
+impl<S: Store + 'static> Driver<S> {
+    pub(super) fn new(context: Arc<ConsumerContext<S>>, initial_position: InitialPosition) -> Self {
+        Self { context, initial_position, readers: JoinSet::new(), stop: CancellationToken::new() }
+    }
+
+    /// Lists the shards, and begins to read. `is_first`: the stream was never read under this name.
+    pub(super) async fn start(&mut self, is_first: bool) -> Result<(), ConsumerError> {
+        while let Err(error) = self.discover(is_first).await {
+            match error {
+                ConsumerError::Stream(error) if error.kind.is_transient() => {
+                    tracing::warn!("{}; retrying", ErrorChain(&error));
+                }
+                error => return Err(error),
+            }
+            sleep(LIST_AGAIN_AFTER).await;
+        }
+        self.begin().await
+    }
+
+    /// Reads until `stop` is ready or reading fails for good.
+    pub(super) async fn run(&mut self, stop: impl Future<Output = ()>) -> Result<(), ConsumerError> {
+        tokio::select! {
+            biased;
+            () = stop => Ok(()),
+            failed = self.read() => failed.map(|never| match never {}),
+        }
+    }
+
+    async fn read(&mut self) -> Result<Infallible, ConsumerError> {
+        let every = Duration::from_millis(self.context.reader.config.discover_every_ms.max(100));
+        let mut discovery = interval_at(Instant::now() + every, every);
+        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                ended = self.readers.join_next(), if !self.readers.is_empty() => {
+                    let ended = ended.expect("there is a reader");
+                    let (shard, end) = ended.map_err(|error| ConsumerError::Panicked(error.to_string()))?;
+                    self.ended(&shard, end?).await?;
+                }
+                _ = discovery.tick() => self.discover_and_begin().await?,
+            }
+        }
+    }
+
+    /// Stops all readers. Those with a batch may commit it within the configured time.
+    pub(super) async fn end(&mut self) {
+        self.stop.cancel();
+        let bound = Duration::from_millis(self.context.reader.config.stop_ms);
+        let all = async {
+            while let Some(ended) = self.readers.join_next().await {
+                if let Ok((shard, Err(error))) = ended {
+                    let error = ErrorChain(&error);
+                    tracing::warn!(
+                        shard = &*shard.id,
+                        "the last batch is not committed and will be read again: {error}"
+                    );
+                }
+            }
+        };
+        if timeout(bound, all).await.is_err() {
+            tracing::warn!(
+                "{} shards did not commit their batches within {} ms (`stop-ms`); the next start reads them again",
+                self.readers.len(),
+                bound.as_millis()
+            );
+        }
+        self.readers.shutdown().await;
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.context.reader.status.core()
+    }
+
+    /// A shard is not read any more.
+    async fn ended(&mut self, shard: &Shard, end: ShardEnd) -> Result<(), ConsumerError> {
+        match end {
+            ShardEnd::Stopped => return Ok(()),
+            ShardEnd::Done => {}
+            ShardEnd::Gone { error, read_until_ms } => {
+                // Fails if the stream is gone, too.
+                describe::active(&self.context.reader.stream).await?;
+                self.report_expired(&shard.id, read_until_ms);
+                tracing::error!(shard = &*shard.id, "{}", ErrorChain(&error));
+                self.core().done(&shard.id, Vec::new());
+            }
+        }
+        self.begin().await?;
+        self.discover_and_begin().await
+    }
+
+    /// Lists the shards and begins new ones. A transient error is no reason to stop: the known shards are being read.
+    async fn discover_and_begin(&mut self) -> Result<(), ConsumerError> {
+        match self.discover(false).await {
+            Err(ConsumerError::Stream(error)) if error.kind.is_transient() => {
+                tracing::warn!("{}; the known shards are read", ErrorChain(&error));
+            }
+            discovered => discovered?,
+        }
+        self.begin().await
+    }
+
+    /// Lists the shards.
+    async fn discover(&mut self, is_first: bool) -> Result<(), ConsumerError> {
+        let stream = &self.context.reader.stream;
+        let listed = describe::shards(stream).await?;
+        self.context.retention.set_hours(describe::summary(stream).await?.retention_hours);
+        if !is_first {
+            self.report_expired_parents(&listed).await?;
+        }
+        self.core().listed(listed);
+        Ok(())
+    }
+
+    /// Reports shards that expired before they were read to their end: the stream does not list them any more, but
+    /// their children, which have not been begun.
+    async fn report_expired_parents(&self, listed: &[Shard]) -> Result<(), ConsumerError> {
+        let expired = self.core().expired_parents(listed);
+        let mut checked = HashSet::new();
+        for (child, parent) in expired {
+            if checked.contains(&parent) || self.checkpoint(&child).await?.is_some() {
+                continue;
+            }
+            let checkpoint = self.checkpoint(&parent).await?;
+            if let Some(unread) = self.initial_position.unread(checkpoint.as_ref()) {
+                self.report_expired(&parent, unread.read_until_ms);
+            }
+            checked.insert(parent);
+        }
+        Ok(())
+    }
+
+    /// Reports a shard that expired with records that were not read.
+    fn report_expired(&self, shard: &Arc<str>, read_until_ms: Option<i64>) {
+        let now_ms = self.context.reader.stream.clock.now_ms();
+        let begin_ms = self.context.retention.begin_ms(now_ms);
+        let hours = read_until_ms.map(|until| (begin_ms - until).max(0) as f64 / 3_600_000.0);
+        self.core().expired(shard, hours.unwrap_or(0.0));
+        let (read, missing) = match (read_until_ms, hours) {
+            (Some(until), Some(hours)) => {
+                (format!("it was read up to {}", timestamp(until)), format!("up to {hours:.2} hours are missing"))
+            }
+            _ => ("nothing of it was read".to_owned(), "the number of missing hours is not known".to_owned()),
+        };
+        tracing::error!(
+            shard = &**shard,
+            hours,
+            "RECORDS ARE LOST: the stream does not have {shard} any more, and {read}: {missing}. The stream keeps \
+             records for {} hours; increase that beyond the time that this host may be down or behind \
+             (IncreaseStreamRetentionPeriod)",
+            self.context.retention.hours()
+        );
+    }
+
+    /// Begins to read all shards that have to be read and are not.
+    async fn begin(&mut self) -> Result<(), ConsumerError> {
+        loop {
+            let begun = self.core().begin();
+            if begun.is_empty() {
+                return Ok(());
+            }
+            for shard in begun {
+                let checkpoint = self.checkpoint(&shard.id).await?;
+                match checkpoint {
+                    // An earlier process read it. Its children may be read now.
+                    Some(Checkpoint { ended: true, .. }) => self.core().done(&shard.id, Vec::new()),
+                    checkpoint => self.spawn(shard, checkpoint.as_ref()),
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, shard: Shard, checkpoint: Option<&Checkpoint>) {
+        let position = self.initial_position.resume_at(checkpoint);
+        tracing::info!(shard = &*shard.id, closed = shard.closed, "reading {position}");
+        let context = Arc::clone(&self.context);
+        let processor = ShardProcessor::new(context, shard.clone(), checkpoint, self.stop.clone());
+        self.readers.spawn(async move { (shard, processor.run(position).await) });
+    }
+
+    async fn checkpoint(&self, shard: &str) -> Result<Option<Checkpoint>, ConsumerError> {
+        let (store, name) = (self.context.pipeline.store(), self.context.shard_name(shard));
+        let what = format!("reading the checkpoint of {shard}");
+        Ok(retry_transient(&what, &self.stop, || store.get_checkpoint(&name), || {}).await?)
+    }
+}

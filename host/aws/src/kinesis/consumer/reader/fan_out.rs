@@ -1,0 +1,185 @@
+//! Reads a shard by subscribing to it: `SubscribeToShard`, "enhanced fan-out". The service pushes records for five
+//! minutes; then the reader subscribes again, after the last record.
+
+use std::time::Duration;
+
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
+use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
+use aws_sdk_kinesis::types::{SubscribeToShardEvent, SubscribeToShardEventStream as Event};
+use paceline_pipeline::ErrorChain;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::backoff::Backoff;
+use super::chunk::RecordChunk;
+use super::context::ReaderContext;
+use crate::kinesis::consumer::iterator_position::IteratorPosition;
+use crate::kinesis::error::{StreamError, StreamErrorKind};
+use crate::kinesis::shard::Shard;
+use crate::sdk::ServiceError;
+
+/// The service sends an event every five seconds, also without records. A connection that is silent for so long is
+/// dead.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Another reader's subscription ends within seconds after its process. One that lasts longer is logged as an error.
+const LOG_IN_USE_AFTER: Duration = Duration::from_secs(10);
+
+type Receiver = EventReceiver<Event, SubscribeToShardEventStreamError>;
+
+/// Reads a shard by subscribing to it.
+pub(in crate::kinesis::consumer) struct FanOut {
+    context: ReaderContext,
+    shard: Shard,
+    /// After the last record that was read.
+    position: IteratorPosition,
+    subscription: Option<Subscription>,
+    not_before: Instant,
+    backoff: Backoff,
+    /// Since when another reader has the subscription; the time of the log line once there was one.
+    in_use_since: Option<Instant>,
+}
+
+struct Subscription {
+    events: Receiver,
+    until: Instant,
+}
+
+impl FanOut {
+    pub(super) fn new(context: ReaderContext, shard: Shard, position: IteratorPosition) -> Self {
+        Self {
+            context,
+            shard,
+            position,
+            subscription: None,
+            not_before: Instant::now(),
+            backoff: Backoff::default(),
+            in_use_since: None,
+        }
+    }
+
+    pub(super) async fn next(&mut self) -> Result<RecordChunk, StreamError> {
+        loop {
+            match self.receive().await {
+                Ok(Some(chunk)) => {
+                    self.backoff.reset();
+                    self.in_use_since = None;
+                    return Ok(chunk);
+                }
+                // The subscription has ended as planned.
+                Ok(None) => self.subscription = None,
+                Err(error) if error.kind.is_transient() => {
+                    self.subscription = None;
+                    self.context.record_failure(&self.shard, &error);
+                    self.log_in_use(&error);
+                    self.not_before = Instant::now() + self.backoff.next_wait();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next records of the subscription; `None` once it has ended.
+    async fn receive(&mut self) -> Result<Option<RecordChunk>, StreamError> {
+        if self.subscription.is_none() {
+            sleep_until(self.not_before).await;
+            self.subscription = Some(self.subscribe().await?);
+        }
+        let subscription = self.subscription.as_mut().expect("the reader has subscribed");
+        let requested_ms = self.context.stream.clock.now_ms();
+        let event = tokio::select! {
+            event = timeout(SILENCE, subscription.events.recv()) => event,
+            () = sleep_until(subscription.until) => return Ok(None),
+        };
+        let stream_ref = &self.context.stream.stream_ref;
+        match event {
+            Ok(Ok(Some(Event::SubscribeToShardEvent(event)))) => Ok(Some(self.chunk(event, requested_ms))),
+            // An event that this version of the SDK does not know carries no records.
+            Ok(Ok(Some(_))) => Ok(Some(RecordChunk::new(Vec::new(), 0, requested_ms))),
+            Ok(Ok(None)) => Ok(None),
+            Ok(Err(SdkError::ServiceError(error))) => {
+                let error = error.err();
+                let error = ServiceError::new(code(error), error.message(), 500);
+                Err(stream_ref.classify_service_error(&self.doing(), error))
+            }
+            Ok(Err(error)) => {
+                let text = format_args!("{} broke off", self.doing());
+                Err(stream_ref.error(StreamErrorKind::Ambiguous, text).with_source(error))
+            }
+            Err(_) => {
+                let text = format_args!("{} received no event for {} s", self.doing(), SILENCE.as_secs());
+                Err(stream_ref.error(StreamErrorKind::Ambiguous, text))
+            }
+        }
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, StreamError> {
+        let ReaderContext { stream, config, consumer_arn, .. } = &self.context;
+        let response = stream
+            .client
+            .subscribe_to_shard()
+            .consumer_arn(consumer_arn.as_deref().unwrap_or_default())
+            .shard_id(&*self.shard.id)
+            .starting_position(self.position.starting_position())
+            .send()
+            .await
+            .map_err(|error| stream.stream_ref.classify(&self.doing(), error))?;
+        let until = Instant::now() + Duration::from_millis(config.resubscribe_ms);
+        Ok(Subscription { events: response.event_stream, until })
+    }
+
+    fn chunk(&mut self, event: SubscribeToShardEvent, requested_ms: i64) -> RecordChunk {
+        // The service may be past its last record, after stretches without any.
+        let last = event.records.last().map(|record| &record.sequence_number);
+        let continuation = Some(&event.continuation_sequence_number).filter(|sequence| !sequence.is_empty());
+        if let Some(sequence) = continuation.or(last) {
+            self.position = IteratorPosition::After(sequence.clone());
+        }
+        let chunk = RecordChunk::new(event.records, event.millis_behind_latest, requested_ms);
+        match event.child_shards {
+            Some(children) if !children.is_empty() => chunk.at_end(&children),
+            _ => chunk,
+        }
+    }
+
+    fn doing(&self) -> String {
+        format!("the subscription to {}", self.shard.id)
+    }
+
+    /// Logs that another reader keeps the subscription.
+    fn log_in_use(&mut self, error: &StreamError) {
+        if error.kind != StreamErrorKind::InUse {
+            self.in_use_since = None;
+            return;
+        }
+        let since = *self.in_use_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= LOG_IN_USE_AFTER {
+            self.in_use_since = Some(Instant::now());
+            tracing::error!(
+                shard = &*self.shard.id,
+                "the fan-out consumer `{}` is in use by another reader, which keeps its subscription to {}. Set \
+                 another `consumer-name` for this reader, or stop the other one. Nothing is lost, but nothing is \
+                 read: {}",
+                self.context.config.consumer_name,
+                self.shard.id,
+                ErrorChain(error)
+            );
+        }
+    }
+}
+
+/// The code of an error that came as an event: the SDK parses which error it is, but leaves the code empty.
+fn code(error: &SubscribeToShardEventStreamError) -> &str {
+    use SubscribeToShardEventStreamError as Error;
+    match error {
+        Error::ResourceNotFoundException(_) => "ResourceNotFoundException",
+        Error::ResourceInUseException(_) => "ResourceInUseException",
+        Error::KmsDisabledException(_) => "KMSDisabledException",
+        Error::KmsInvalidStateException(_) => "KMSInvalidStateException",
+        Error::KmsAccessDeniedException(_) => "KMSAccessDeniedException",
+        Error::KmsNotFoundException(_) => "KMSNotFoundException",
+        Error::KmsOptInRequired(_) => "KMSOptInRequired",
+        Error::KmsThrottlingException(_) => "KMSThrottlingException",
+        Error::InternalFailureException(_) => "InternalFailureException",
+        other => other.code().unwrap_or("no code"),
+    }
+}

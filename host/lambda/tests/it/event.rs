@@ -1,0 +1,448 @@
+//! Lambda's Kinesis events, in AWS's format and in other valid formats, and the responses to them.
+
+use std::fmt::Write;
+
+use paceline_aws::{base64, kpl};
+use paceline_lambda::event::{Event, EventResponse, decode};
+use paceline_pipeline::ErrorChain;
+use paceline_pipeline::model::{RecordPosition, SequenceNumber};
+use proptest::prelude::*;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A record: payload, partition key, sequence number, arrival time.
+type Plain = (Vec<u8>, Option<String>, String, Option<i64>);
+
+fn plain(event: &Event) -> Vec<Plain> {
+    let batch = &event.batch;
+    let records = batch.records.iter().map(|record| {
+        assert_eq!((record.position.sub_sequence, record.cut_from), (0, None));
+        let key = record.partition_key.map(|key| str::from_utf8(batch.slice(key)).unwrap().to_owned());
+        let sequence = event.sequences.text(record.position.sequence).into_owned();
+        (batch.slice(record.payload).to_vec(), key, sequence, record.arrival_ms)
+    });
+    records.collect()
+}
+
+fn record(payload: &str, key: Option<&str>, sequence: &str, arrival_ms: Option<i64>) -> Plain {
+    (payload.into(), key.map(str::to_owned), sequence.to_owned(), arrival_ms)
+}
+
+/// The message for a text that is not an event.
+fn error(event: &str) -> String {
+    ErrorChain(&decode(event.as_bytes()).unwrap_err()).to_string()
+}
+
+/// An event of valid records; in the last one, the first occurrence of `replaced` is replaced.
+fn event(records: usize, replaced: &str, by: &str) -> String {
+    let valid = |number| {
+        format!(
+            r#"{{"kinesis":{{"partitionKey":"k","sequenceNumber":"{number}","data":"aGk=","approximateArrivalTimestamp":1.5}},"eventSource":"aws:kinesis","eventID":"shardId-000000000006:{number}","eventSourceARN":"arn:aws:kinesis:us-east-2:123456789012:stream/alleycat"}}"#
+        )
+    };
+    let last = valid(records);
+    assert!(last.contains(replaced), "{replaced}");
+    let mut all: Vec<_> = (1..records).map(valid).collect();
+    all.push(last.replacen(replaced, by, 1));
+    format!(r#"{{"Records":[{}]}}"#, all.join(","))
+}
+
+#[test]
+fn the_sample_of_the_documentation_is_decoded() {
+    let event = decode(include_bytes!("../fixtures/two-records.json")).unwrap();
+    let first = "49590338271490256608559692538361571095921575989136588898";
+    let second = "49590338271490256608559692540925702759324208523137515618";
+    let expected = [
+        record("Hello, this is a test.", Some("1"), first, Some(1_545_084_650_987)),
+        record("This is only a test.", Some("1"), second, Some(1_545_084_711_166)),
+    ];
+    assert_eq!(plain(&event), expected);
+    assert_eq!(&*event.batch.shard, "lambda-stream/shardId-000000000006");
+    assert_eq!(event.batch.checkpoint, None, "Lambda keeps the checkpoint");
+    assert!(event.window.is_none() && event.batch.undecodable.is_empty());
+}
+
+#[test]
+fn a_window_has_its_state() {
+    let event = decode(include_bytes!("../fixtures/window.json")).unwrap();
+    assert_eq!(event.batch.records.len(), 1);
+    let window = event.window.unwrap();
+    assert_eq!((&*window.start, &*window.end), ("2020-12-09T07:04:00Z", "2020-12-09T07:06:00Z"));
+    assert_eq!(serde_json::from_str::<Value>(window.state.get()).unwrap(), serde_json::json!({"1": 282}));
+    assert!(!window.is_final && !window.terminated_early);
+}
+
+#[test]
+fn the_last_event_of_a_window_has_no_records() {
+    let event = decode(include_bytes!("../fixtures/window-final.json")).unwrap();
+    assert!(event.batch.records.is_empty());
+    assert_eq!(&*event.batch.shard, "alleycat/shardId-000000000000");
+    let window = event.window.unwrap();
+    assert_eq!(window.state.get(), r#"{"103": {"1": 164.16, "2": 98.0}, "104": {}}"#, "byte for byte");
+    assert!(window.is_final && !window.terminated_early);
+}
+
+#[test]
+fn a_new_window_has_an_empty_state() {
+    let event = br#"{"window":{"start":"a","end":"b"},"isWindowTerminatedEarly":true,"Records":[]}"#;
+    let window = decode(event).unwrap().window.unwrap();
+    assert_eq!(window.state.get(), "{}");
+    assert!(!window.is_final && window.terminated_early);
+}
+
+#[test]
+fn no_records_are_an_empty_batch() {
+    let event = decode(b" {\"Records\" : [ ] } \n").unwrap();
+    assert!(event.batch.records.is_empty() && event.window.is_none());
+    assert_eq!(&*event.batch.shard, "");
+}
+
+#[test]
+fn keys_may_be_null_and_records_may_have_other_formats() {
+    let event = decode(include_bytes!("../fixtures/other-ways-of-writing.json")).unwrap();
+    let four = "00000000000000000000000000000000000000000000000000000004";
+    let expected = [
+        record("one", None, "1", Some(1_545_084_650_987)),
+        record("two", None, "2", Some(1_545_084_651_000)),
+        record("three", Some("a\"bé"), "3", Some(1_545_084_652_000)),
+        record("", Some("Zoë"), four, None),
+        record("five", None, "5", None),
+    ];
+    assert_eq!(plain(&event), expected);
+    assert_eq!(&*event.batch.shard, "alleycat/shardId-000000000006", "one record has the ARN of a consumer");
+    assert!(event.window.is_none() && event.batch.undecodable.is_empty());
+}
+
+#[test]
+fn data_that_is_not_base64_does_not_stop_the_others() {
+    for (data, why) in [
+        ("a-k=", "the data is not base64: unexpected '-' at byte 1"),
+        ("aGkü", "the data is not base64: unexpected 'ü' at byte 3"),
+        ("aG=k", "the data is not base64: unexpected '=' at byte 2"),
+        ("aGk", "the data is not base64: its length, 3, is not a multiple of four"),
+        ("aGl=", "the data is not base64: the unused bits of its last digit are not zero"),
+        ("====", "the data is not base64: unexpected '=' at byte 0"),
+    ] {
+        // In the first record, which is parsed, and in a later one, which is compared with the one before.
+        for before in [0, 2] {
+            let text = event(before + 1, "aGk=", data);
+            let text = text.replace("]}", &format!(",{}", &event(1, "", "")["{\"Records\":[".len()..]));
+            let event = decode(text.as_bytes()).unwrap();
+            assert_eq!(event.batch.undecodable, [(before as u32, why.to_owned())], "{data}");
+            let payloads: Vec<_> = (0..before + 2).map(|record| event.batch.payload(record)).collect();
+            let expected: Vec<&[u8]> =
+                (0..before + 2).map(|at| if at == before { data.as_bytes() } else { b"hi" }).collect();
+            assert_eq!(payloads, expected);
+            assert_eq!(event.batch.records[before].position.sequence, (before as u64 + 1).into());
+        }
+    }
+}
+
+#[test]
+fn aggregates_are_unpacked() {
+    let mut aggregator = kpl::Aggregator::default();
+    for payload in [b"a", b"b"] {
+        assert!(aggregator.add("k", None, payload).is_none());
+    }
+    let aggregate = base64::encode(&aggregator.finish().unwrap().data);
+    let text = event(2, "aGk=", &aggregate).replacen("aGk=", "*", 1);
+    let batch = decode(text.as_bytes()).unwrap().batch;
+    let positions: Vec<_> = batch.records.iter().map(|record| record.position).collect();
+    let expected = [(1_u64, 0), (2, 0), (2, 1)];
+    let expected = expected.map(|(sequence, sub_sequence)| RecordPosition { sequence: sequence.into(), sub_sequence });
+    assert_eq!(positions, expected);
+    let payloads: Vec<_> = (0..3).map(|record| batch.payload(record)).collect();
+    assert_eq!(payloads, [&b"*"[..], b"a", b"b"]);
+    assert_eq!(batch.undecodable.len(), 1);
+    assert_eq!(batch.undecodable[0].0, 0);
+}
+
+#[test]
+fn text_that_is_not_json_is_rejected_with_the_byte() {
+    let message = |what: &str, byte: usize| {
+        format!(
+            "the event is not JSON: {what} at byte {byte}; send it in the format of Lambda's event source mapping for \
+             Kinesis"
+        )
+    };
+    for (event, what, byte) in [
+        ("", "unexpected end, expected `{`", 0),
+        ("Records", "expected `{`", 0),
+        ("{", "unexpected end, expected a key in quotes", 1),
+        ("{Records:[]}", "expected a key in quotes", 1),
+        (r#"{"Records" []}"#, "expected `:`", 11),
+        (r#"{"Records":[,]}"#, "expected value", 12),
+        (r#"{"Records":[] "window":null}"#, "expected `,` or `}`", 14),
+        (r#"{"Records":[]}}"#, "expected the end after the event's `}`", 14),
+        (r#"{"Records":[]"#, "unexpected end, expected `,` or `}`", 13),
+        ("{\n  \"Records\": [\n    {\"kinesis\": nil}\n  ]\n}", "expected ident", 34),
+        (r#"{"Records":[{"kinesis":{"data":"a"#, "EOF while parsing a string", 33),
+    ] {
+        assert_eq!(error(event), message(what, byte), "{event}");
+    }
+    let cut = event(3, "", "");
+    for length in 0..cut.len() {
+        assert!(error(&cut[..length]).starts_with("the event is not JSON: "), "{length}");
+    }
+    let position = cut.rfind("aGk=").unwrap();
+    let mut not_utf8 = cut.into_bytes();
+    not_utf8[position] = 0xff;
+    let error = decode(&not_utf8).unwrap_err().to_string();
+    assert!(error.starts_with("the event is not JSON: invalid unicode code point at byte "), "{error}");
+}
+
+#[test]
+fn an_event_without_records_is_described() {
+    let message = |found: &str| {
+        format!(
+            "the event has no `Records`: it is {found}. This function processes batches of a Kinesis stream: check that an \
+             event source mapping for Kinesis invokes it"
+        )
+    };
+    assert_eq!(error("{}"), message("an empty object"));
+    assert_eq!(error(" [1]"), message("an array"));
+    assert_eq!(error("\"hello\""), message("a string"));
+    assert_eq!(error("-1"), message("a number"));
+    assert_eq!(error("null\n"), message("null"));
+    assert_eq!(error(r#"{"detail":{"Records":[]}}"#), message("an object with the key `detail`"));
+    let firehose = r#"{"invocationId":"1","deliveryStreamArn":"arn","region":"us-east-1","records":[]}"#;
+    let keys = "an object with the keys `invocationId`, `deliveryStreamArn`, `region`, `records`";
+    assert_eq!(error(firehose), message(keys));
+    let many = (0..12).fold(String::new(), |mut many, key| {
+        write!(many, r#"{}"k{key}":0"#, if key == 0 { "" } else { "," }).unwrap();
+        many
+    });
+    let keys = "an object with the keys `k0`, `k1`, `k2`, `k3`, `k4`, `k5`, `k6`, `k7`, `k8`, `k9` and 2 more";
+    assert_eq!(error(&format!("{{{many}}}")), message(keys));
+}
+
+#[test]
+fn records_of_other_services_are_named() {
+    let message = |record: usize, service: &str| {
+        format!(
+            "Records[{record}].eventSource is {service}, not aws:kinesis. This function processes batches of a \
+             Kinesis stream: check its event source mappings"
+        )
+    };
+    let queue = r#"{"Records":[{"messageId":"19dd0b57","body":"hello","attributes":{},"eventSource":"aws:sqs"}]}"#;
+    assert_eq!(error(queue), message(0, "aws:sqs"));
+    let topic = r#"{"Records":[{"EventVersion":"1.0","EventSource":"aws:sns","Sns":{}}]}"#;
+    assert_eq!(error(topic), message(0, "aws:sns"));
+    assert_eq!(error(&event(3, "aws:kinesis\"", "aws:dynamodb\"")), message(2, "aws:dynamodb"));
+}
+
+#[test]
+fn required_fields_are_named() {
+    let message = |record: usize, field: &str, why: &str| {
+        format!("Records[{record}] has no `{field}`, which every record of a Kinesis event has: {why}")
+    };
+    for record in [0, 2] {
+        let without = |field| error(&event(record + 1, field, "\"other"));
+        let stream_part = "it holds the stream's part of the record";
+        assert_eq!(without("\"kinesis"), message(record, "kinesis", stream_part));
+        assert_eq!(without("\"data"), message(record, "kinesis.data", "it is the payload; an empty payload is \"\""));
+        let position = "it is the record's position in the shard";
+        assert_eq!(without("\"sequenceNumber"), message(record, "kinesis.sequenceNumber", position));
+    }
+    let without = |field| error(&event(1, field, "\"other"));
+    let shard = "it names the shard, which identifies the record";
+    assert_eq!(without("\"eventID"), message(0, "eventID", shard));
+    let stream = "it names the stream, which identifies the record";
+    assert_eq!(without("\"eventSourceARN"), message(0, "eventSourceARN", stream));
+}
+
+#[test]
+fn a_sequence_number_is_a_number() {
+    for record in [0, 2] {
+        let number = format!("\"{}\"", record + 1);
+        let long = "x".repeat(300);
+        for (text, shown) in [("TRIM_HORIZON", "TRIM_HORIZON"), ("-1", "-1"), ("", ""), (&long, &long[..100])] {
+            let expected = format!(
+                "Records[{record}].kinesis.sequenceNumber: `{shown}` is not a sequence number: a decimal of at most 192 \
+                 bits"
+            );
+            assert_eq!(error(&event(record + 1, &number, &format!("\"{text}\""))), expected);
+        }
+    }
+}
+
+#[test]
+fn an_event_has_records_of_one_shard() {
+    let advice = "an event holds records of one shard; send the others in a separate event";
+    assert_eq!(
+        error(&event(3, "shardId-000000000006", "shardId-000000000007")),
+        format!(
+            "Records[2].eventID names shardId-000000000007, but the records before it are of shardId-000000000006: \
+             {advice}"
+        )
+    );
+    assert_eq!(
+        error(&event(2, "stream/alleycat", "stream/other")),
+        format!("Records[1].eventSourceARN names other, but the records before it are of alleycat: {advice}")
+    );
+    let window = event(1, "", "").replace("]}", r#"],"shardId":"shardId-000000000007"}"#);
+    assert!(error(&window).starts_with("shardId names shardId-000000000007, but "));
+}
+
+#[test]
+fn values_of_other_types_and_formats_are_named() {
+    let message =
+        |path: &str, byte: usize, what: &str| format!("{path} has the wrong type: {what}, at byte {byte} of the event");
+    let list = message("Records", 11, "invalid type: map, expected a sequence");
+    assert_eq!(error(r#"{"Records":{}}"#), list);
+    assert_eq!(error(r#"{"Records":[["a"]]}"#), message("Records[0]", 12, "expected an object"));
+    let data = event(2, "\"aGk=\"", "[104]");
+    let byte = data.rfind("[104]").unwrap();
+    assert_eq!(error(&data), message("Records[1]", byte, "invalid type: sequence, expected a string"));
+    assert_eq!(error(r#"{"Records":[],"window":{"start":"a"}}"#), message("window", 36, "missing field `end`"));
+    let last = message("isFinalInvokeForWindow", 44, "invalid type: string \"yes\", expected a boolean");
+    assert_eq!(error(r#"{"Records":[],"isFinalInvokeForWindow":"yes"}"#), last);
+    assert_eq!(
+        error(&event(2, "1.5", "\"1.5\"")),
+        "Records[1].kinesis.approximateArrivalTimestamp is `\"1.5\"`; expected a number of seconds"
+    );
+    assert_eq!(
+        error(&event(2, "shardId-000000000006:", "")),
+        "Records[1].eventID is `2`; expected shardId-…:SEQUENCE-NUMBER"
+    );
+    assert_eq!(
+        error(&event(1, ":stream/alleycat", ":table/alleycat")),
+        "Records[0].eventSourceARN is `arn:aws:kinesis:us-east-2:123456789012:table/alleycat`; expected the ARN \
+         of a stream, arn:aws:kinesis:REGION:ACCOUNT:stream/NAME"
+    );
+}
+
+#[test]
+fn responses_have_the_format_of_lambda() {
+    let encoded = |response: &EventResponse| serde_json::to_string(response).unwrap();
+    assert_eq!(encoded(&EventResponse::default()), r#"{"batchItemFailures":[]}"#);
+
+    let text = "00000000000000000000000000000000000000000000000000000004";
+    let event = decode(include_bytes!("../fixtures/other-ways-of-writing.json")).unwrap();
+    let failure = |number: u64| event.sequences.failure(SequenceNumber::from(number));
+    let mut response = EventResponse { state: None, batch_item_failures: vec![failure(4)] };
+    assert_eq!(encoded(&response), format!(r#"{{"batchItemFailures":[{{"itemIdentifier":"{text}"}}]}}"#));
+
+    response.batch_item_failures = vec![failure(3)];
+    response.state = Some(RawValue::from_string(r#"{"103": {"1": 164.16}}"#.to_owned()).unwrap());
+    let expected = r#"{"state":{"103": {"1": 164.16}},"batchItemFailures":[{"itemIdentifier":"3"}]}"#;
+    assert_eq!(encoded(&response), expected);
+}
+
+/// The variations of an event's text that leave its JSON value unchanged.
+#[derive(Clone, Debug)]
+struct Style {
+    spaces: bool,
+    id_first: bool,
+    escaped: bool,
+    exponent: bool,
+    more: bool,
+}
+
+fn style() -> impl Strategy<Value = Style> {
+    any::<[bool; 5]>().prop_map(|[spaces, id_first, escaped, exponent, more]| Style {
+        spaces,
+        id_first,
+        escaped,
+        exponent,
+        more,
+    })
+}
+
+/// A record, and its own style if it differs from the event's.
+fn styled_record() -> impl Strategy<Value = (Plain, Option<Style>)> {
+    let payload = prop::collection::vec(any::<u8>(), 0..80);
+    let sequence = "0|[1-9][0-9]{0,55}|0{1,3}[0-9]{50}";
+    let record = (payload, prop::option::of(any::<String>()), sequence, prop::option::of(0..4_102_444_800_000_i64));
+    (record, prop::option::weighted(0.2, style()))
+}
+
+/// Encodes a record.
+fn encode(record: &Plain, style: &Style) -> String {
+    let (payload, key, sequence, arrival_ms) = record;
+    let colon = if style.spaces { " :\n\t" } else { ":" };
+    let text = |text: &str| match style.escaped {
+        true => format!("\"{}\"", text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>()),
+        false => serde_json::to_string(text).unwrap(),
+    };
+    let mut kinesis = vec![
+        ("partitionKey", key.as_deref().map_or_else(|| "null".to_owned(), text)),
+        ("sequenceNumber", text(sequence)),
+        ("data", text(&base64_simd::STANDARD.encode_to_string(payload))),
+    ];
+    if let Some(ms) = arrival_ms {
+        let seconds = format!("{}.{:03}", ms / 1_000, ms % 1_000);
+        let seconds = if style.exponent { format!("{:E}", *ms as f64 / 1_000.0) } else { seconds };
+        kinesis.push(("approximateArrivalTimestamp", seconds));
+    }
+    let object = |members: &[(&str, String)]| {
+        let members = members.iter().map(|(key, value)| format!("\"{key}\"{colon}{value}"));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(if style.spaces { " , " } else { "," }))
+    };
+    let mut members = vec![
+        ("kinesis", object(&kinesis)),
+        ("eventSource", text("aws:kinesis")),
+        ("eventID", text(&format!("shardId-000000000006:{sequence}"))),
+        ("eventSourceARN", text("arn:aws:kinesis:us-east-2:123456789012:stream/alleycat")),
+    ];
+    if style.more {
+        members.push(("more", r#"{"data":["}",null,{"kinesis":{}}]}"#.to_owned()));
+    }
+    if style.id_first {
+        members.swap(0, 2);
+    }
+    object(&members)
+}
+
+proptest! {
+    #[test]
+    fn records_round_trip_in_any_style(mut records in prop::collection::vec(styled_record(), 0..20), common in style()) {
+        // Sequence numbers are unique in Kinesis.
+        let mut seen = std::collections::HashSet::new();
+        records.retain(|((_, _, sequence, _), _)| seen.insert(sequence.parse::<SequenceNumber>().unwrap()));
+        let texts: Vec<_> = records.iter().map(|(it, own)| encode(it, own.as_ref().unwrap_or(&common))).collect();
+        let event = decode(format!(r#"{{"Records":[{}]}}"#, texts.join(",")).as_bytes()).unwrap();
+        let expected: Vec<_> = records.into_iter().map(|(record, _)| record).collect();
+        prop_assert_eq!(plain(&event), expected);
+        prop_assert!(event.batch.undecodable.is_empty());
+    }
+
+    #[test]
+    fn a_corrupted_event_is_decoded_as_serde_json_decodes_it(
+        records in prop::collection::vec(styled_record(), 1..5),
+        common in style(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let texts: Vec<_> = records.iter().map(|(it, own)| encode(it, own.as_ref().unwrap_or(&common))).collect();
+        let mut event = format!(r#"{{"Records":[{}]}}"#, texts.join(",")).into_bytes();
+        for (at, byte) in changes {
+            let at = at.index(event.len());
+            event[at] = byte;
+        }
+        if let Ok(found) = decode(&event) {
+            // Strings that are not used are not checked: they need not be UTF-8.
+            let value = serde_json::from_str(&String::from_utf8_lossy(&event));
+            prop_assert!(value.is_ok(), "{:?}", value);
+            let position = |(payload, key, sequence, arrival_ms): Plain| {
+                (payload, key, sequence.parse::<SequenceNumber>().unwrap(), arrival_ms)
+            };
+            let found: Vec<_> = plain(&found).into_iter().map(position).collect();
+            let expected: Vec<_> = by_serde_json(&value.unwrap()).into_iter().map(position).collect();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}
+
+/// The records of an event that serde_json has parsed as a whole.
+fn by_serde_json(event: &Value) -> Vec<Plain> {
+    let records = event["Records"].as_array().unwrap().iter().map(|record| {
+        let kinesis = &record["kinesis"];
+        let text = |key: &str| kinesis[key].as_str().map(str::to_owned);
+        let data = text("data").unwrap();
+        let payload = base64_simd::STANDARD.decode_to_vec(&data).unwrap_or(data.into_bytes());
+        let seconds = kinesis["approximateArrivalTimestamp"].as_f64();
+        let arrival_ms = seconds.map(|seconds| (seconds * 1_000.0).round() as i64);
+        (payload, text("partitionKey"), text("sequenceNumber").unwrap(), arrival_ms)
+    });
+    records.collect()
+}

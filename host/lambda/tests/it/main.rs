@@ -1,0 +1,13 @@
+//! The tests of the function: `event` of its library, the others of the compiled program as Lambda runs it.
+
+mod aggregates;
+mod bad_input;
+mod deadline;
+mod defects;
+mod event;
+mod faults;
+mod metrics;
+mod race;
+mod support;
+mod template;
+mod watch;

@@ -1,0 +1,442 @@
+//! The CloudFormation template and the program agree.
+//!
+//! The template is read by lines and indentation, which it uses throughout: a plain YAML parser does not know its short
+//! tags (`!Ref`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use paceline_aws::dynamodb::DynamoDbConfig;
+use paceline_aws::dynamodb::client;
+use paceline_aws::dynamodb::table::{Billing, create};
+use paceline_config::Config;
+use paceline_engine::Digest;
+use paceline_pipeline::rules::Rulebook;
+use paceline_pipeline::store::{DeadLetterStore, GroupStore};
+use paceline_testbed::dynamodb::{endpoint, unique};
+use paceline_testbed::environment::checkout;
+use paceline_testbed::lambda::{Configuration, Function};
+use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::{plugins, require};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{DedupMode, Deployment, all_committed, beat, block_on, dynamodb, event_of, response};
+
+/// Variables that the program reads and the template does not set, and why.
+const OPTIONAL: [(&str, &str); 3] = [
+    ("PACELINE_CACHE", "its default is in /tmp, the only folder that Lambda lets it write to"),
+    ("PACELINE_STREAM", "for `paceline run`: the stream of a function is in its mapping"),
+    ("PACELINE_LISTEN", "for `paceline run`: a port of a function can't be reached"),
+];
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(checkout().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Lines of the template, without comments and empty lines.
+struct Lines(Vec<String>);
+
+impl Lines {
+    fn template() -> Self {
+        let text = read("examples/alleycat/template.yaml");
+        let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default().trim_end());
+        Self(lines.filter(|line| !line.is_empty() && !line.trim_start().starts_with('#')).map(str::to_owned).collect())
+    }
+
+    fn indent(line: &str) -> usize {
+        line.len() - line.trim_start().len()
+    }
+
+    /// The lines below the first line with this key, by indentation.
+    fn below(&self, key: &str) -> Self {
+        let is_it = |line: &String| line.trim_start().trim_start_matches("- ") == format!("{key}:");
+        let at =
+            self.0.iter().position(is_it).unwrap_or_else(|| panic!("there is no `{key}:` in\n{}", self.0.join("\n")));
+        let indent = Self::indent(&self.0[at]);
+        Self(self.0[at + 1..].iter().take_while(|line| Self::indent(line) > indent).cloned().collect())
+    }
+
+    /// The values of a field, in the order of the lines: `{ Name: value, … }` or `Name: value`.
+    fn values(&self, field: &str) -> Vec<String> {
+        let value = |line: &String| {
+            let start =
+                [" ", "{"].iter().find_map(|before| line.find(&format!("{before}{field}: ")).map(|at| at + 1))?;
+            let rest = &line[start + field.len() + 2..];
+            let flat = line.contains('{') && !rest.starts_with("!");
+            let end = if flat { rest.find([',', '}']).unwrap_or(rest.len()) } else { rest.len() };
+            Some(rest[..end].trim().trim_end_matches([' ', '}']).trim_matches('"').to_owned())
+        };
+        self.0.iter().filter_map(value).collect()
+    }
+
+    fn value(&self, field: &str) -> String {
+        self.values(field)
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| panic!("there is no `{field}` in\n{}", self.0.join("\n")))
+    }
+
+    /// A parameter's default.
+    fn default_of(&self, parameter: &str) -> String {
+        self.below("Parameters").below(parameter).value("Default")
+    }
+
+    /// The keys of the first level.
+    fn keys(&self) -> Vec<&str> {
+        let indent = self.0.iter().map(|line| Self::indent(line)).min().unwrap_or(0);
+        let own = self.0.iter().filter(|line| Self::indent(line) == indent);
+        own.filter_map(|line| Some(line.trim_start().split_once(':')?.0)).collect()
+    }
+
+    /// The resources of a type, with their lines.
+    fn resources(&self, of_type: &str) -> Vec<(String, Self)> {
+        let all = self.below("Resources");
+        let names: Vec<String> = all.keys().into_iter().map(str::to_owned).collect();
+        let found = names.into_iter().map(|name| (name.clone(), all.below(&name)));
+        found.filter(|(_, lines)| lines.value("Type") == of_type).collect()
+    }
+
+    /// The function's environment variables.
+    fn variables(&self) -> BTreeMap<String, String> {
+        let lines = self.below("Resources").below("Function").below("Environment").below("Variables");
+        lines.keys().into_iter().map(|name| (name.to_owned(), lines.value(name))).collect()
+    }
+}
+
+/// All Rust files of a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let all = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    all.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+/// The variables that the program reads: each is a string literal in its source.
+fn variables_read() -> BTreeSet<String> {
+    let files = ["host/lambda/src", "host/config/src"].iter().flat_map(|folder| sources(&checkout().join(folder)));
+    let text: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let after = text.split("\"PACELINE_").skip(1).filter_map(|rest| rest.split_once('"'));
+    let name = |(name, _): (&str, &str)| {
+        let plain = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        plain.then(|| format!("PACELINE_{name}"))
+    };
+    after.filter_map(name).collect()
+}
+
+#[test]
+fn template_and_program_have_the_same_variables() {
+    let (set, read_by_it) = (Lines::template().variables(), variables_read());
+    assert!(read_by_it.len() >= 7, "the scan finds too little: {read_by_it:?}");
+    for name in set.keys().filter(|name| *name != "RUST_LOG") {
+        assert!(read_by_it.contains(name), "the template sets {name}, which the program does not read");
+    }
+    assert!(set.contains_key("RUST_LOG") && read("host/lambda/src/main.rs").contains("try_from_default_env"));
+    for name in &read_by_it {
+        let optional = OPTIONAL.iter().any(|(optional, _)| optional == name);
+        assert!(
+            set.contains_key(name) != optional,
+            "the program reads {name}: the template sets it, or OPTIONAL has it, but not both"
+        );
+    }
+    for (name, _) in OPTIONAL {
+        assert!(read_by_it.contains(name), "OPTIONAL has {name}, which the program does not read");
+    }
+}
+
+/// Name and type of the keys of a table or an index.
+fn keys_of(description: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let keys = description["KeySchema"].as_array().unwrap().iter();
+    keys.map(|key| (text(&key["AttributeName"]), text(&key["KeyType"]))).collect()
+}
+
+#[test]
+fn the_tables_are_those_that_paceline_table_create_creates() {
+    require!(Plugins, DynamoDbLocal);
+    // With the configuration of the package, but tables of this test.
+    let package = Package::new();
+    let config = DynamoDbConfig {
+        table: unique("races"),
+        dead_letters: Some(unique("letters")),
+        endpoint: Some(endpoint()),
+        region: Some("us-east-1".to_owned()),
+        ..package.config().store.dynamodb.expect("a table in DynamoDB")
+    };
+    block_on(async { create(&client(&config).await.unwrap(), &config, Billing::OnDemand).await.unwrap() });
+    let describe = |table: &str| dynamodb("DescribeTable", &json!({ "TableName": table }))["Table"].clone();
+    let template = Lines::template();
+    let resources = template.below("Resources");
+
+    let schema = |lines: &Lines| -> Vec<(String, String)> {
+        lines.values("AttributeName").into_iter().zip(lines.values("KeyType")).collect()
+    };
+    for (resource, table) in [("Table", config.table.clone()), ("DeadLetterTable", config.dead_letter_table())] {
+        let (lines, made) = (resources.below(resource), describe(&table));
+        assert_eq!(schema(&lines.below("KeySchema")), keys_of(&made), "{resource}: keys");
+        let types = lines.below("AttributeDefinitions");
+        let types: BTreeMap<_, _> =
+            types.values("AttributeName").into_iter().zip(types.values("AttributeType")).collect();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let made_types = made["AttributeDefinitions"].as_array().unwrap().iter();
+        let made_types: BTreeMap<_, _> =
+            made_types.map(|made| (text(&made["AttributeName"]), text(&made["AttributeType"]))).collect();
+        assert_eq!(types, made_types, "{resource}: types");
+    }
+
+    let indexes = resources.below("Table").below("GlobalSecondaryIndexes");
+    let made = describe(&config.table)["GlobalSecondaryIndexes"].clone();
+    let made = made.as_array().unwrap();
+    let names: Vec<&str> = made.iter().map(|index| index["IndexName"].as_str().unwrap()).collect();
+    assert_eq!(indexes.values("IndexName"), names);
+    assert_eq!(schema(&indexes.below("KeySchema")), keys_of(&made[0]));
+    assert_eq!(indexes.value("ProjectionType"), made[0]["Projection"]["ProjectionType"].as_str().unwrap());
+    // Alarms name the index, too.
+    for (name, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        let dimensions = alarm.below("Dimensions");
+        let at = dimensions.values("Name").iter().position(|name| name == "GlobalSecondaryIndexName");
+        assert!(at.is_none_or(|at| dimensions.values("Value")[at] == names[0]), "{name}");
+    }
+
+    let live = resources.below("DeadLetterTable").below("TimeToLiveSpecification");
+    let made = dynamodb("DescribeTimeToLive", &json!({ "TableName": config.dead_letter_table() }));
+    assert_eq!(live.value("AttributeName"), made["TimeToLiveDescription"]["AttributeName"].as_str().unwrap());
+    assert_eq!(live.value("Enabled"), "true");
+}
+
+#[test]
+fn alarms_on_the_functions_own_metrics_match_its_output() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let template = Lines::template();
+    let own: Vec<_> = template
+        .resources("AWS::CloudWatch::Alarm")
+        .into_iter()
+        .filter(|(_, alarm)| alarm.value("Namespace") == "!Ref MetricsNamespace")
+        .collect();
+    assert!(!own.is_empty(), "no alarm is on the function's own metrics");
+    assert_eq!(template.variables()["PACELINE_METRICS_NAMESPACE"], "!Ref MetricsNamespace");
+
+    let deployment = Deployment::new(DedupMode::Ordinal);
+    let namespace = template.default_of("MetricsNamespace");
+    let mut configuration = deployment.configuration(&endpoint()).env("PACELINE_METRICS_NAMESPACE", &namespace);
+    configuration.name = "the-function".to_owned();
+    let function = Function::new(configuration).unwrap();
+    let payloads: [&[u8]; 2] = [&beat(1, 1, 60).to_string().into_bytes(), b"no JSON"];
+    assert_eq!(response(function.invoke(event_of(payloads), Duration::from_secs(60))), all_committed());
+    for (name, alarm) in own {
+        let metric = alarm.value("MetricName");
+        assert!(
+            function.wait_for_log(&format!("\"{metric}\":"), Duration::from_secs(60)),
+            "{name}: {}",
+            function.logs()
+        );
+        let dimensions = alarm.below("Dimensions");
+        // `!Ref` of a function is its name.
+        let named = dimensions.values("Value").into_iter().map(|value| match value.as_str() {
+            "!Ref Function" => "the-function".to_owned(),
+            _ => value,
+        });
+        let wanted: BTreeMap<String, String> = dimensions.values("Name").into_iter().zip(named).collect();
+        let logs = function.logs();
+        let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let printed = lines.filter(|line| line.get(&metric).is_some()).any(|line| {
+            let directive = &line["_aws"]["CloudWatchMetrics"][0];
+            let set: BTreeMap<String, String> = directive["Dimensions"][0]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|name| name.as_str().unwrap())
+                .map(|name| (name.to_owned(), line[name].as_str().unwrap_or_default().to_owned()))
+                .collect();
+            directive["Namespace"] == json!(namespace) && set == wanted
+        });
+        assert!(printed, "{name}: no line has {metric} with exactly {wanted:?}:\n{logs}");
+    }
+}
+
+#[test]
+fn the_role_allows_the_functions_requests_to_the_tables_and_no_others() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    // Groups, a pin, dead letters.
+    let deployment = Deployment::new(DedupMode::Ordinal);
+    let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
+    let function = deployment.function(&proxy.endpoint());
+    let first: [&[u8]; 2] = [&beat(1, 1, 60).to_string().into_bytes(), b"no JSON"];
+    assert_eq!(response(function.invoke(event_of(first), Duration::from_secs(60))), all_committed());
+    let second = beat(1, 2, 60).to_string().into_bytes();
+    assert_eq!(response(function.invoke(event_of([&*second]), Duration::from_secs(60))), all_committed());
+
+    let statements = Lines::template().below("Resources").below("FunctionRole").below("Statement");
+    let allowed: BTreeSet<String> = statements
+        .0
+        .join("\n")
+        .split("Sid: ")
+        .skip(1)
+        .chain(Lines::template().below("Policies").0.join("\n").split("Sid: ").skip(1))
+        .flat_map(|statement| statement.lines().map(str::trim).map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|line| line.strip_prefix("- dynamodb:").map(str::to_owned))
+        .collect();
+    for operation in proxy.counts().by_operation.keys() {
+        let needed = match operation.as_str() {
+            "BatchExecuteStatement" => vec!["PartiQLInsert", "PartiQLUpdate"],
+            operation => vec![operation],
+        };
+        for action in needed {
+            assert!(
+                allowed.contains(action),
+                "the function needs {action}, which its role does not allow: {allowed:?}"
+            );
+        }
+    }
+    let forbidden =
+        ["Query", "Scan", "DeleteItem", "CreateTable", "DeleteTable", "PartiQLDelete", "PartiQLSelect", "*"];
+    assert!(forbidden.iter().all(|action| !allowed.contains(*action)), "{allowed:?}");
+}
+
+/// A package with the layout of scripts/lambda-package.
+struct Package(TempDir);
+
+impl Package {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let example = checkout().join("examples/alleycat");
+        std::fs::copy(example.join("lambda.toml"), folder.path().join("paceline.toml")).unwrap();
+        for part in ["rulebooks", "plugins"] {
+            std::fs::create_dir(folder.path().join(part)).unwrap();
+        }
+        for book in std::fs::read_dir(example.join("rulebooks")).unwrap() {
+            let book = book.unwrap();
+            std::fs::copy(book.path(), folder.path().join("rulebooks").join(book.file_name())).unwrap();
+        }
+        for plugin in packed_plugins() {
+            let file = format!("{plugin}.wasm");
+            std::fs::copy(plugins::file(&plugin), folder.path().join("plugins").join(&file)).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn config(&self) -> Config {
+        Config::load(&self.0.path().join("paceline.toml")).unwrap()
+    }
+}
+
+/// The plugins that the script packs.
+fn packed_plugins() -> Vec<String> {
+    let script = read("scripts/lambda-package");
+    let list = script.lines().find_map(|line| line.strip_prefix("plugins=\"")?.strip_suffix('"')).expect("its list");
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_package_has_every_file_that_its_configuration_names() {
+    require!(Plugins);
+    let script = read("scripts/lambda-package");
+    for step in [
+        "cp examples/alleycat/lambda.toml \"$work/paceline.toml\"",
+        "cp examples/alleycat/rulebooks/*.toml \"$work/rulebooks/\"",
+        "\"target/plugins/$plugin.wasm\" \"$work/plugins/\"",
+    ] {
+        assert!(script.contains(step), "scripts/lambda-package has no step `{step}`");
+    }
+    let template = Lines::template();
+    assert_eq!(template.variables()["PACELINE_CONFIG"], "paceline.toml");
+    assert_eq!(template.below("Resources").below("Function").value("CodeUri"), "../../target/lambda/paceline.zip");
+    assert!(script.contains("archive=target/lambda/paceline.zip"));
+
+    let package = Package::new();
+    let config = package.config();
+    assert!(config.source.is_none(), "the event source mapping brings the batches");
+    let within = package.0.path();
+    assert_eq!(config.rulebooks.folder, within.join("rulebooks"));
+    // The only folder that Lambda lets it write.
+    assert!(config.rulebooks.registry.starts_with("/tmp"), "{}", config.rulebooks.registry.display());
+    let named: BTreeSet<&str> = config.plugins.keys().map(String::as_str).collect();
+    let packed = packed_plugins();
+    assert_eq!(named, packed.iter().map(String::as_str).collect(), "named in lambda.toml, and packed");
+    for (name, path) in &config.plugins {
+        assert!(path.starts_with(within) && path.is_file(), "{name}: there is no {}", path.display());
+    }
+    let mut race_types = BTreeSet::new();
+    for book in std::fs::read_dir(&config.rulebooks.folder).unwrap() {
+        let path = book.unwrap().path();
+        let book = Rulebook::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        book.resolved(|plugin| match named.contains(plugin) {
+            true => Ok(Digest::of(plugin.as_bytes())),
+            false => Err(format!("{} names `{plugin}`, which is not in the package", path.display())),
+        })
+        .unwrap();
+        race_types.insert(book.race_type);
+    }
+    assert_eq!(race_types.into_iter().collect::<Vec<_>>(), ["1", "2", "3", "4", "5", "6"]);
+    // The default names of the template's tables are those of the configuration.
+    let tables = config.store.dynamodb.expect("a table in DynamoDB");
+    assert_eq!(tables.table, template.default_of("TableName"));
+    assert_eq!(tables.dead_letter_table(), template.default_of("DeadLetterTableName"));
+}
+
+#[test]
+fn the_package_works_with_the_templates_variables() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let package = Package::new();
+    let folder = package.0.path();
+    // Its registry would be in /tmp, shared by all tests on the machine.
+    let text = std::fs::read_to_string(folder.join("paceline.toml")).unwrap();
+    let own = text.replace("\"/tmp/paceline/registry\"", &format!("{:?}", folder.join("registry")));
+    assert_ne!(own, text);
+    std::fs::write(folder.join("paceline.toml"), own).unwrap();
+
+    // References have the parameters' defaults, except for the tables.
+    let tables = Deployment::new(DedupMode::Ordinal);
+    let template = Lines::template();
+    let mut configuration = Configuration::new(env!("CARGO_BIN_EXE_bootstrap"));
+    configuration.task_root = folder.to_owned();
+    for (name, value) in template.variables() {
+        let value = match value.strip_prefix("!Ref ") {
+            None => value,
+            Some("Table") => tables.table.table.clone(),
+            Some("DeadLetterTable") => tables.table.dead_letter_table(),
+            Some(parameter) => template.default_of(parameter),
+        };
+        configuration = configuration.env(name, value);
+    }
+    let deployed = tables.configuration(&endpoint());
+    configuration.environment.extend(deployed.environment);
+    let function = Function::new(configuration).unwrap();
+    let payloads: Vec<Vec<u8>> = (1..=6)
+        .map(|class| {
+            let mut message = beat(7, 1, 60);
+            message["classId"] = json!(class);
+            message["raceId"] = json!(100 + class);
+            message["event"] = json!("final");
+            message.to_string().into_bytes()
+        })
+        .chain([b"no JSON".to_vec()])
+        .collect();
+    let event = event_of(payloads.iter().map(Vec::as_slice));
+    assert_eq!(response(function.invoke(event, Duration::from_secs(60))), all_committed());
+    let store = tables.store();
+    let items = block_on(store.list_groups()).unwrap();
+    let keys: BTreeSet<String> = items.iter().map(|(key, _)| key.partition.clone()).collect();
+    let wanted: BTreeSet<String> =
+        (1..=6).flat_map(|class| [format!("class-{class}"), format!("race-{}", 100 + class)]).collect();
+    assert_eq!(keys, wanted);
+    assert_eq!(block_on(store.list_dead_letters()).unwrap().len(), 1);
+    assert!(!function.logs().contains("\"WARN\""), "the defaults are incompatible:\n{}", function.logs());
+}
+
+#[test]
+fn defaults_that_depend_on_each_other_agree() {
+    require!(Plugins);
+    let template = Lines::template();
+    let number = |parameter: &str| -> u64 { template.default_of(parameter).parse().unwrap() };
+    let timeout_ms = number("FunctionTimeout") * 1_000;
+    let retry = Package::new().config().retry;
+    assert!(retry.deadline_ms < timeout_ms, "the store is retried for {} of {timeout_ms} ms", retry.deadline_ms);
+    assert!((timeout_ms / 2..timeout_ms).contains(&number("DurationAlarmMs")));
+    assert_eq!(number("IteratorAgeAlarmMs"), number("RetentionHours") * 1_800_000);
+    assert!(number("BatchSize") <= 10 || number("MaximumBatchingWindowInSeconds") >= 1);
+    assert_eq!((number("ParallelizationFactor"), number("TumblingWindowInSeconds")), (1, 0));
+    // Without it, Lambda ignores the first uncommitted record of a response.
+    let mapping = template.below("Resources").below("Function").below("Events");
+    assert_eq!(mapping.value("FunctionResponseTypes"), "[ReportBatchItemFailures]");
+}
