@@ -6,6 +6,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Ready at the first Ctrl-C or SIGTERM, after a call of `note`. The second one ends the process at once.
+#[expect(clippy::disallowed_methods, reason = "the second signal means: at once, whatever is lost")]
 pub(crate) fn stop_signal(note: impl FnOnce() + Send + 'static) -> anyhow::Result<impl Future<Output = ()>> {
     let listen = |kind| signal(kind).context("no signal handler can be installed");
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);

@@ -54,6 +54,7 @@ pub(crate) fn simulate(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "it paces the messages: there is no event to wait for")]
 fn write(arguments: &Arguments, mut out: impl Write) -> io::Result<()> {
     let second_takes = arguments.speed.second_takes();
     let started = Instant::now();

@@ -82,5 +82,5 @@ fn letters_are_listed_in_the_order_of_their_records_and_shown_whole() {
     let error = workspace.fails(&["dead-letters", "show", "nowhere:1"]);
     assert_eq!(error, "paceline: there is no dead letter nowhere:1\n");
     let output = workspace.command(&["dead-letters", "redrive", "--reason", "bad-luck"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no such reason; there are: empty, too-large"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no such reason; the reasons are: empty, too-large"));
 }

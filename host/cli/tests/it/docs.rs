@@ -183,8 +183,8 @@ fn first_column(text: &str, heading: &str) -> BTreeSet<String> {
 fn macro_arguments(source: &str, macros: &[&str]) -> BTreeSet<String> {
     let mut arguments = BTreeSet::new();
     for name in macros {
-        let call = format!("{name}!(\"");
-        let calls = source.split(&call).skip(1);
+        let opening = format!("{name}!(\"");
+        let calls = source.split(&opening).skip(1);
         arguments.extend(calls.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
     }
     arguments

@@ -55,7 +55,7 @@ fn a_wrong_rulebook_stops_the_start() {
         ),
         (
             book.replace("\"output\"", "\"telemetry\""),
-            "it is no scorer: it does not export `paceline:plugin/scoring@0.1.0`",
+            "it is not a scorer: it does not export `paceline:plugin/scoring@0.1.0`",
         ),
         (
             book.replace("plugin = \"telemetry\"", "plugin = \"telemetry\"\nsettings = { max-cadence = \"fast\" }"),
@@ -172,7 +172,7 @@ fn a_full_disk_stops_the_run_and_with_room_it_goes_on() {
     command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
     command.arg(workspace.path("")).arg(env!("CARGO_BIN_EXE_paceline")).env_remove("RUST_BACKTRACE");
     let error = crate::support::fail(&mut command);
-    assert!(error.contains("small/store.redb: ") && error.contains("No space left on device"), "{error}");
+    assert!(error.contains("small/store.redb failed: ") && error.contains("No space left on device"), "{error}");
 
     std::fs::rename(workspace.path("kept.redb"), workspace.path("small/store.redb")).unwrap();
     let summary = workspace.run();

@@ -2,6 +2,7 @@
 //! store is retried.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::mpsc;
 
@@ -11,6 +12,9 @@ pub(super) const MAX_LINE_BYTES: usize = 256 << 20;
 
 /// A larger buffer is freed after use: lines that long are rare.
 const KEPT_BYTES: usize = 32 << 20;
+
+/// Lines that are read ahead of the current one.
+const LINES: usize = 1;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 256 << 10;
@@ -37,14 +41,14 @@ pub(super) enum InputError {
 pub(super) struct Input {
     lines: mpsc::Receiver<Result<Vec<u8>, InputError>>,
     /// Buffers for further lines.
-    used: std::sync::mpsc::Sender<Vec<u8>>,
+    used: SyncSender<Vec<u8>>,
 }
 
 impl Input {
     /// Starts the thread that reads.
     pub(super) fn start(from: impl Read + Send + 'static) -> Result<Self, InputError> {
-        let (sender, lines) = mpsc::channel(1);
-        let (used, free) = std::sync::mpsc::channel::<Vec<u8>>();
+        let (sender, lines) = mpsc::channel(LINES);
+        let (used, free) = sync_channel::<Vec<u8>>(LINES);
         let thread = std::thread::Builder::new().name("paceline-daemon".to_owned()).spawn(move || {
             let mut from = BufReader::with_capacity(READ_BYTES, from);
             loop {
@@ -69,7 +73,8 @@ impl Input {
     pub(super) fn reuse(&self, mut line: Vec<u8>) {
         line.clear();
         if line.capacity() <= KEPT_BYTES {
-            let _ = self.used.send(line);
+            // Without room, one buffer more is freed.
+            let _ = self.used.try_send(line);
         }
     }
 

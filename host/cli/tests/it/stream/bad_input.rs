@@ -88,7 +88,7 @@ fn gives_up(workspace: &Workspace, endpoint: &str) -> String {
 
 #[test]
 fn a_stream_that_is_not_there_is_named_with_what_to_do() {
-    require!(Plugins);
+    require!(Plugins, KinesisLocal);
     let error = gives_up(&workspace(""), &kinesis::endpoint());
     for part in ["`alleycat` in us-east-1", "there is no such stream", "PACELINE_STREAM"] {
         assert!(error.contains(part), "{error}");
