@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::types::error::{
 };
 use paceline_pipeline::store::StoreError;
 
-use crate::sdk::{self, Failed, RetryClass, ServiceError};
+use crate::sdk::{self, RequestError, RetryClass, ServiceError, Source};
 
 /// The permissions that the host needs.
 const PERMISSIONS: &str = "dynamodb:BatchGetItem, GetItem, Query, Scan, PutItem, UpdateItem, BatchWriteItem, \
@@ -44,7 +44,7 @@ pub(super) struct TableError {
     pub(super) kind: TableErrorKind,
     /// What happened, where, and what to do.
     message: String,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+    source: Option<Source>,
 }
 
 impl fmt::Display for TableError {
@@ -72,7 +72,7 @@ impl From<TableError> for StoreError {
 
 /// A shared cause as an error of its own: `Arc<dyn Error>` does not implement `Error`.
 #[derive(Debug)]
-struct SharedSource(Arc<dyn Error + Send + Sync>);
+struct SharedSource(Source);
 
 impl fmt::Display for SharedSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,7 +102,7 @@ impl fmt::Display for TableRef {
 
 impl TableRef {
     pub(super) fn new(table: String, region: Option<&str>, endpoint: Option<&str>) -> Self {
-        Self { table, location: sdk::place(region, endpoint) }
+        Self { table, location: sdk::location(region, endpoint) }
     }
 
     /// An error whose message begins with the table.
@@ -115,13 +115,11 @@ impl TableRef {
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        match sdk::sort(doing, "request-ms", &error) {
-            Failed::ServiceError(service) => {
-                let reasons = error.as_service_error().map(|error| throttling_reasons(error)).unwrap_or_default();
-                self.classify_service_error(doing, &service, &reasons)
-            }
-            Failed::Sorted(class, message) => {
-                TableError { source: error.into_source().ok().map(Arc::from), ..self.error(class.into(), message) }
+        let reasons = error.as_service_error().map(|error| throttling_reasons(error)).unwrap_or_default();
+        match sdk::classify(doing, "request-ms", error) {
+            RequestError::Service(error) => self.classify_service_error(doing, error, &reasons),
+            RequestError::Transport(error) => {
+                TableError { source: error.source, ..self.error(error.class.into(), error.message) }
             }
         }
     }
@@ -137,22 +135,20 @@ impl TableRef {
         // The batch as a whole succeeded, so an unknown code counts as ambiguous.
         const STATUS: u16 = 200;
         match code {
-            Some(code) => self.classify_service_error(doing, &ServiceError::new(code, message, STATUS), &[]),
+            Some(code) => self.classify_service_error(doing, ServiceError::new(code, message, STATUS), &[]),
             None => self
                 .error(TableErrorKind::Ambiguous, format_args!("{doing} failed, and the response has no error code")),
         }
     }
 
-    fn classify_service_error(&self, doing: &str, error: &ServiceError, reasons: &[ThrottlingReason]) -> TableError {
-        let (kind, message) = classify_code(doing, error, reasons);
-        self.error(kind, message)
+    fn classify_service_error(&self, doing: &str, error: ServiceError, reasons: &[ThrottlingReason]) -> TableError {
+        let (kind, message) = classify_code(doing, &error, reasons);
+        TableError { source: Some(Arc::new(error)), ..self.error(kind, message) }
     }
 }
 
 fn classify_code(doing: &str, error: &ServiceError, reasons: &[ThrottlingReason]) -> (TableErrorKind, String) {
-    let ServiceError { code, message, .. } = error;
-    let cause = format!("{code}: {message}");
-    match error.short() {
+    match error.name() {
         _ if !reasons.is_empty() => {
             let reasons: Vec<String> = reasons
                 .iter()
@@ -162,39 +158,39 @@ fn classify_code(doing: &str, error: &ServiceError, reasons: &[ThrottlingReason]
                 })
                 .collect();
             let reasons = reasons.join(", ");
-            (TableErrorKind::Throttled, format!("{doing} is throttled by {reasons} ({cause})"))
+            (TableErrorKind::Throttled, format!("{doing} is throttled by {reasons} ({error})"))
         }
         "TransactionConflict" | "ReplicatedWriteConflict" => (
             TableErrorKind::Throttled,
-            format!("{doing} is refused for now, because another write to the item is in progress ({cause})"),
+            format!("{doing} is refused for now, because another write to the item is in progress ({error})"),
         ),
         "ResourceNotFound" => (
             TableErrorKind::Fatal,
             format!(
-                "{doing} failed because there is no such table ({cause}). Create it with `paceline table create --config \
+                "{doing} failed because there is no such table ({error}). Create it with `paceline table create --config \
                  …`, or correct its name, the region or the endpoint"
             ),
         ),
         "AccessDenied" => (
             TableErrorKind::Fatal,
-            format!("{doing} is not allowed ({cause}). The role needs the permissions {PERMISSIONS}"),
+            format!("{doing} is not allowed ({error}). The role needs the permissions {PERMISSIONS}"),
         ),
         "ItemCollectionSizeLimitExceeded" => (
             TableErrorKind::Fatal,
             format!(
                 "{doing} failed because a partition has reached 10 GB, the limit of a table with a local index \
-                 ({cause}). Use a table without local indexes"
+                 ({error}). Use a table without local indexes"
             ),
         ),
         "Validation" | "ValidationError" | "Serialization" => (
             TableErrorKind::Invalid,
             format!(
-                "{doing} is not accepted ({cause}). Run `paceline table check --config …` to see whether the table is \
+                "{doing} is not accepted ({error}). Run `paceline table check --config …` to see whether the table is \
                  compatible"
             ),
         ),
         _ => {
-            let (class, message) = sdk::common(doing, error);
+            let (class, message) = sdk::classify_common(doing, error);
             (class.into(), message)
         }
     }
@@ -238,7 +234,7 @@ mod tests {
     }
 
     fn classify(code: &str, status: u16) -> TableError {
-        table().classify_service_error("a write", &ServiceError::new(code, Some("why"), status), &[])
+        table().classify_service_error("a write", ServiceError::new(code, Some("why"), status), &[])
     }
 
     #[test]
@@ -282,8 +278,15 @@ mod tests {
         let error = ProvisionedThroughputExceededException::builder().throttling_reasons(reason).build();
         let reasons = throttling_reasons(&PutItemError::ProvisionedThroughputExceededException(error));
         let error = ServiceError::new("ProvisionedThroughputExceededException", Some("slow down"), 400);
-        let text = table().classify_service_error("a write", &error, &reasons).to_string();
+        let text = table().classify_service_error("a write", error, &reasons).to_string();
         assert!(text.contains("TableWriteProvisionedThroughputExceeded on arn:aws:dynamodb"), "{text}");
+    }
+
+    #[test]
+    fn the_response_is_the_source_and_is_shown_once() {
+        let error = StoreError::from(classify("AccessDeniedException", 400));
+        assert_eq!(error.source().unwrap().to_string(), "AccessDeniedException: why");
+        assert_eq!(ErrorChain(&error).to_string(), error.to_string());
     }
 
     #[test]
