@@ -1,31 +1,36 @@
 //! DynamoDB as the store.
 //!
-//! Each group is an item that carries its revision, state and dedup state beside what people read. It is written on the
-//! condition that its revision is the one that was read. Pins and checkpoints are in the same table, in partitions that
-//! begin with `@`. Dead letters are in a separate table, so that they can expire.
+//! Each group is one item with its revision, state, dedup state and attributes. A write is conditional on the revision
+//! that was read. Pins and checkpoints are in the same table, in partitions whose keys begin with `@`. Dead letters are in
+//! a separate table, so that DynamoDB can expire them.
 //!
-//! Every method makes one attempt of each request. Failures that may pass are [`StoreError::Transient`], and the caller
-//! retries. A future that is dropped leaves nothing behind that a further attempt would not put right.
+//! Every method attempts each request once and returns transient failures as [`StoreError::Transient`]; the caller
+//! retries. Every method is safe to cancel: a repeated call completes what a dropped future left undone.
 //!
 //! # Layout
 //!
 //! - `config`: the settings.
-//! - `groups`, `write`: items of groups. `item`: what an item looks like in the table. `cache`: items that need not be read.
-//! - `pins`, `checkpoints`, `letters`: the other stores.
-//! - `names`: names that keys can hold. `requests`: concurrent requests.
-//! - `table`: creating and checking the tables.
-//! - `error`: failures, by what the caller does. `usage`: requests and capacity.
+//! - `groups`, `write`: reads and conditional writes of items. `statement`: a write in PartiQL. `cache`: cached items.
+//! - `item`, `number`: the format of items.
+//! - `pins`, `checkpoints`, `dead_letters`: the other stores. `dead_letter_item`: the format of dead letters.
+//! - `names`: shortens names to the limits of keys. `requests`: concurrent requests.
+//! - `table`: creates and checks the tables. `difference`: how a table differs from what is needed.
+//! - `error`: errors by what the caller does. `usage`: counts requests and capacity.
 
 mod cache;
 mod checkpoints;
 mod config;
+mod dead_letter_item;
+mod dead_letters;
+mod difference;
 mod error;
 mod groups;
 mod item;
-mod letters;
 mod names;
+mod number;
 mod pins;
 mod requests;
+mod statement;
 pub mod table;
 mod usage;
 mod write;
@@ -47,22 +52,24 @@ use crate::sdk;
 
 use cache::Cache;
 use error::TableRef;
-use usage::Meter;
+use usage::UsageCounter;
 
-/// How long connecting may take. Within a region it takes a millisecond; a lost packet is sent again after one second.
+/// The connect timeout. Within a region, connecting takes a millisecond; a lost packet is sent again after a second.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A client with the settings that the store wants, with region, endpoint and credentials from the configuration or,
-/// failing that, from where the AWS tools take them.
+/// A client with the store's timeouts. Region, endpoint and credentials come from the configuration, or else from where
+/// the AWS tools take them.
 ///
-/// It makes one attempt a call, because the pipeline tries again by a deadline of its own.
+/// The client does not retry, because the pipeline retries by its own deadline.
 pub async fn client(config: &DynamoDbConfig) -> Result<Client, StoreError> {
     if config.table.is_empty() {
-        return Err(StoreError::fatal("no DynamoDB table is named: set `table`".to_owned()));
+        return Err(StoreError::fatal("no DynamoDB table is configured: set `table`"));
     }
     if config.dead_letter_table() == config.table {
-        let text = "`dead-letters` names the table of items: dead letters need a table of their own";
-        return Err(StoreError::fatal(text.to_owned()));
+        return Err(StoreError::fatal(format!(
+            "`dead-letters` and `table` name the same table `{}`: name another table for dead letters",
+            config.table
+        )));
     }
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
@@ -70,7 +77,7 @@ pub async fn client(config: &DynamoDbConfig) -> Result<Client, StoreError> {
         .build();
     let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "table").await;
     let shared = loaded.map_err(|error| StoreError::fatal(error.to_string()))?;
-    // Only DynamoDB's calls get these limits: credentials come from elsewhere, and may take longer.
+    // These limits hold for requests to DynamoDB only: requests for credentials go elsewhere and may take longer.
     let settings = aws_sdk_dynamodb::config::Builder::from(&shared)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
@@ -82,56 +89,56 @@ pub async fn client(config: &DynamoDbConfig) -> Result<Client, StoreError> {
 pub struct DynamoDbStore {
     client: Client,
     table: Arc<TableRef>,
-    letters: Arc<TableRef>,
+    dead_letters: Arc<TableRef>,
     dead_letter_days: u32,
     write: WriteWith,
     concurrency: usize,
-    /// The attribute that the index goes by, which must be a number.
-    index: String,
+    /// The hash key of the global index. Its values must be numbers.
+    index_attribute: String,
     cache: Cache,
-    meter: Arc<Meter>,
+    usage: Arc<UsageCounter>,
 }
 
 impl fmt::Debug for DynamoDbStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DynamoDbStore")
             .field("table", &self.table)
-            .field("letters", &self.letters)
+            .field("dead_letters", &self.dead_letters)
             .finish_non_exhaustive()
     }
 }
 
 impl DynamoDbStore {
-    /// Finds out region and credentials; sends no request to DynamoDB yet.
+    /// Resolves region and credentials. Sends no request to DynamoDB.
     pub async fn connect(config: &DynamoDbConfig) -> Result<Self, StoreError> {
         Ok(Self::new(client(config).await?, config))
     }
 
-    /// A store on a client. The client should make one attempt a call, as that of [`client`] does.
+    /// A store that uses this client, which should not retry; see [`client`].
     pub fn new(client: Client, config: &DynamoDbConfig) -> Self {
-        let (table, letters) = names(&client, config);
+        let (table, dead_letters) = table_refs(&client, config);
         Self {
             client,
             table: Arc::new(table),
-            letters: Arc::new(letters),
+            dead_letters: Arc::new(dead_letters),
             dead_letter_days: config.dead_letter_days,
             write: config.write,
             concurrency: config.concurrency.max(1),
-            index: config.index.attribute.clone(),
+            index_attribute: config.index.attribute.clone(),
             cache: Cache::new(config.cached_items),
-            meter: Arc::default(),
+            usage: Arc::default(),
         }
     }
 
-    /// What has been asked of DynamoDB since the store was opened.
+    /// Requests and consumed capacity since the store was opened.
     pub fn usage(&self) -> Usage {
-        self.meter.read()
+        self.usage.snapshot()
     }
 }
 
-/// The two tables, as messages name them.
-fn names(client: &Client, config: &DynamoDbConfig) -> (TableRef, TableRef) {
+/// The tables of items and of dead letters.
+fn table_refs(client: &Client, config: &DynamoDbConfig) -> (TableRef, TableRef) {
     let region = client.config().region().map(ToString::to_string);
-    let named = |table: String| TableRef::new(table, region.as_deref(), config.endpoint.as_deref());
-    (named(config.table.clone()), named(config.dead_letter_table()))
+    let table_ref = |table: String| TableRef::new(table, region.as_deref(), config.endpoint.as_deref());
+    (table_ref(config.table.clone()), table_ref(config.dead_letter_table()))
 }

@@ -1,11 +1,11 @@
-//! A race of 300,000 messages from a stream into the store in memory: polled, and by fan-out.
+//! A race of 300,000 messages from a stream into the memory store, by polling and by fan-out.
 //!
-//! The stream is a few lines in this process that answer at once with what was written before, so that the consumer is
-//! what is measured: HTTP, the SDK's reading of the JSON and the base64, batches, the pipeline. Its processor time
-//! includes the other end's, which only copies bytes. Each of the 60 shards has 5,000 messages; Kinesis's limit of 2 MB a
-//! second and shard, which the reader keeps to by itself, leaves room for ten times what comes out.
+//! A fake of Kinesis in this process responds at once with prepared responses, so that the benchmark measures the
+//! consumer: HTTP, the SDK's decoding of JSON and base64, batches, the pipeline. The processor time includes that of the
+//! fake, which only copies bytes. Each of the 60 shards has 5,000 messages. The reader limits itself to Kinesis's 2 MB a
+//! second and shard, which is ten times the measured rate.
 //!
-//! - `service`: the other end.
+//! - `service`: the fake of Kinesis.
 
 mod service;
 
@@ -23,34 +23,34 @@ use tokio::sync::Notify;
 
 use self::service::Service;
 use crate::timing::median;
-use crate::{Results, root, simulated};
+use crate::{Results, print_line, root, simulated};
 
 const RACERS: usize = 1_000;
 const SECONDS: usize = 300;
 const SHARDS: usize = 60;
-/// Records of an answer and of a batch.
-const RECORDS_A_CALL: usize = 2_500;
-/// Turns of each way. One takes a second or two.
+/// Records in a response and in a batch.
+const RECORDS_PER_CALL: usize = 2_500;
+/// Turns of each kind of consumer. A turn takes one or two seconds.
 const TURNS: usize = 7;
 
 pub(crate) fn run(results: &mut Results) {
-    println!("\na race of 300,000 messages from a stream of {SHARDS} shards into the store in memory");
+    print_line(&format!("\na race of 300,000 messages from a stream of {SHARDS} shards into the memory store"));
     let lines = simulated(RACERS, SECONDS);
-    // A racer's messages go to one shard.
+    // The messages of a racer are in one shard.
     let mut shards = vec![Vec::new(); SHARDS];
     for (at, line) in lines.iter().enumerate() {
         shards[at % RACERS % SHARDS].push(line.as_slice());
     }
-    let service = Service::start(&shards, RECORDS_A_CALL);
+    let service = Service::start(&shards, RECORDS_PER_CALL);
     let rulebooks = rulebooks();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("it starts");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
     let turn = |consumer| {
-        let (busy, began) = (processor_time(), Instant::now());
+        let (processor_before, started) = (processor_time(), Instant::now());
         runtime.block_on(race(&service.endpoint, consumer, &rulebooks, lines.len() as u64));
-        let took = began.elapsed().as_secs_f64();
-        (lines.len() as f64 / took, (processor_time() - busy) * 1e9 / lines.len() as f64)
+        let took = started.elapsed().as_secs_f64();
+        (lines.len() as f64 / took, (processor_time() - processor_before) * 1e9 / lines.len() as f64)
     };
-    // To warm up.
+    // The first turn is a warm-up.
     turn(ConsumerKind::Poll);
     let [mut polled, mut again, mut pushed] = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..TURNS {
@@ -60,14 +60,14 @@ pub(crate) fn run(results: &mut Results) {
     }
     let rate = |turns: &[(f64, f64)]| median(&mut turns.iter().map(|turn| turn.0).collect::<Vec<_>>());
     let cost = |turns: &[(f64, f64)]| median(&mut turns.iter().map(|turn| turn.1).collect::<Vec<_>>());
-    results.add("consumer_records_per_second", rate(&polled), "records/s", "polled; the processors are the limit");
+    results.add("consumer_records_per_second", rate(&polled), "records/s", "polled; limited by the processors");
     results.add("consumer_fan_out_records_per_second", rate(&pushed), "records/s", "");
     results.add("consumer_poll_cpu_ns_per_record", cost(&polled), "ns", "");
     results.add("consumer_poll_cpu_control", cost(&again) / cost(&polled), "A/A", "");
     results.add("consumer_fan_out_cpu_ns_per_record", cost(&pushed), "ns", "");
 }
 
-/// Reads the stream to its end.
+/// Reads all records of the stream.
 async fn race(endpoint: &str, consumer: ConsumerKind, rulebooks: &Arc<Rulebooks>, records: u64) {
     let config = KinesisConfig {
         stream: "alleycat".to_owned(),
@@ -76,41 +76,46 @@ async fn race(endpoint: &str, consumer: ConsumerKind, rulebooks: &Arc<Rulebooks>
         consumer,
         ..KinesisConfig::default()
     };
-    let limits = BatchLimits { max_records: RECORDS_A_CALL, ..BatchLimits::default() };
+    let limits = BatchLimits { max_records: RECORDS_PER_CALL, ..BatchLimits::default() };
     let store = MemoryStore::default();
     let pipeline = Arc::new(Pipeline::new(store, Arc::clone(rulebooks), limits.clone(), RetryPolicy::default()));
-    let consumer = Consumer::connect(&config, None, limits).await.expect("it has a region and credentials");
+    let consumer = Consumer::connect(&config, None, limits).await.expect("region and credentials are set");
     let (done, all) = (AtomicU64::new(0), Arc::new(Notify::new()));
-    let told = Arc::clone(&all);
+    let all_read = Arc::clone(&all);
     let finished = move |finished: &paceline_aws::kinesis::Finished<'_>| {
-        assert_eq!((finished.summary.duplicates, finished.summary.dead_letter_count()), (0, 0), "every message counts");
+        assert_eq!(
+            (finished.summary.duplicates, finished.summary.dead_letter_count()),
+            (0, 0),
+            "every message is folded"
+        );
         if done.fetch_add(finished.summary.records, Ordering::Relaxed) + finished.summary.records == records {
-            told.notify_one();
+            all_read.notify_one();
         }
     };
     consumer.run(pipeline, async move { all.notified().await }, finished).await.expect("the stream is read");
 }
 
 fn rulebooks() -> Arc<Rulebooks> {
-    let folder = tempfile::tempdir().expect("there is room for temporary files").keep();
+    let folder = tempfile::tempdir().expect("a temporary folder can be created").keep();
     let engine = Engine::new(Limits::default()).expect("the sandbox starts");
-    let registry = Registry::open(&folder).expect("it can be written");
-    let route = Pointer::parse("/classId").expect("it is one");
+    let registry = Registry::open(&folder).expect("the registry can be opened");
+    let route = Pointer::parse("/classId").expect("the pointer is valid");
     let rulebooks = Arc::new(Rulebooks::new(engine, registry, route));
     let plugins = ["telemetry", "output", "last-output", "best-output"];
     let plugins = plugins.map(|name| (name.to_owned(), root().join(format!("target/plugins/{name}.wasm"))));
     let alleycat = root().join("examples/alleycat/rulebooks");
     RulebookFolder::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks))
         .poll()
-        .expect("they can be read");
+        .expect("the rulebooks can be read");
     rulebooks
 }
 
-/// Seconds of processor time that this process has taken, in all its threads.
+/// The processor time of all threads of this process, in seconds.
 fn processor_time() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("it tells");
-    // The name may have spaces; it ends with the last bracket. Times count in hundredths of a second.
-    let fields: Vec<&str> = stat.rsplit(')').next().expect("there is one").split_whitespace().collect();
-    let ticks = |at: usize| fields[at].parse::<f64>().expect("a number");
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux provides it");
+    // The name of the process can contain spaces and ends with the last bracket. Times are in 1/100 s.
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().expect("split returns at least one part").split_whitespace().collect();
+    let ticks = |at: usize| fields[at].parse::<f64>().expect("the field is a number");
     (ticks(11) + ticks(12)) / 100.0
 }

@@ -1,5 +1,5 @@
-//! 10,000 Alleycat messages in aggregates of the Kinesis Producer Library, from aggregates to user records; and what the
-//! look costs where nothing is aggregated.
+//! 10,000 Alleycat messages in aggregates of the Kinesis Producer Library, to user records; and the cost of the check of
+//! records that are not aggregated.
 
 use std::hint::black_box;
 
@@ -7,23 +7,22 @@ use paceline_aws::kpl::{Aggregator, unpack};
 use paceline_pipeline::model::{Batch, Record};
 
 use crate::timing::in_turns;
-use crate::{Results, simulated};
+use crate::{Results, print_line, simulated};
 
-/// Messages.
 const RECORDS: usize = 10_000;
 
 pub(crate) fn run(results: &mut Results) {
     let lines = simulated(1_000, 300);
     let lines = &lines[lines.len() - RECORDS..];
     let mut aggregated = aggregates(lines);
-    println!("\n{RECORDS} messages in {} aggregates of the KPL, to user records", aggregated.records.len());
+    print_line(&format!("\n{RECORDS} messages in {} aggregates of the KPL, to user records", aggregated.records.len()));
     let mut plain = batch(lines);
     compare(aggregated.clone(), &plain);
     let packed = aggregated.records.clone();
     let mut again = aggregated.clone();
     let [unpacked, control, untouched] = in_turns([
-        &mut || unpack_anew(&mut aggregated, &packed),
-        &mut || unpack_anew(&mut again, &packed),
+        &mut || restore_and_unpack(&mut aggregated, &packed),
+        &mut || restore_and_unpack(&mut again, &packed),
         &mut || {
             black_box(unpack(black_box(&mut plain), None));
         },
@@ -33,14 +32,14 @@ pub(crate) fn run(results: &mut Results) {
     results.add("kpl_not_aggregated_ns_per_record", untouched / RECORDS as f64, "ns", "");
 }
 
-/// Unpacking leaves the bytes as they are, so that the records are all that has to be put back.
-fn unpack_anew(batch: &mut Batch, packed: &[Record]) {
+/// Restores the records before each unpacking, which does not change the bytes.
+fn restore_and_unpack(batch: &mut Batch, packed: &[Record]) {
     batch.records.clear();
     batch.records.extend_from_slice(packed);
     black_box(unpack(black_box(batch), None));
 }
 
-/// Sees that all messages come out.
+/// Checks that unpacking returns all messages.
 fn compare(mut aggregated: Batch, plain: &Batch) {
     unpack(&mut aggregated, None);
     assert_eq!(aggregated.records.len(), plain.records.len());
@@ -52,7 +51,7 @@ fn aggregates(lines: &[Vec<u8>]) -> Batch {
     let mut aggregator = Aggregator::default();
     let mut packed = Vec::new();
     for (at, line) in lines.iter().enumerate() {
-        // Weyl's sequence in place of chance: the same keys in every run.
+        // Weyl's sequence instead of random numbers, for the same keys in every run.
         let key = (at as u32 + 1).wrapping_mul(0x9e37_79b9) % 100_000_000;
         packed.extend(aggregator.add(&key.to_string(), None, line));
     }

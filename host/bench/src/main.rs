@@ -1,20 +1,20 @@
 //! The benchmarks: `make bench` runs them.
 //!
-//! What is compared is run in turns within one process, so that a machine whose speed drifts bends both alike, and the
-//! median of the turns counts. Beside each comparison stands an A/A control: the same thing against itself. The limits
-//! of the sandbox are on. Results go to the screen and to `target/bench/summary.json`.
+//! Alternatives run in turns within one process, so that a drift of the machine's speed affects both alike; the result is
+//! the median of the turns. Each comparison comes with an A/A control: the same code against itself. The limits of the
+//! sandbox are on. Results go to standard output and to `target/bench/summary.json`.
 //!
 //! # Layout
 //!
-//! - `timing`: turns and medians.
-//! - `score`: the `output` plugin in the sandbox against the same loop outside of it.
+//! - `timing`: measures alternatives in turns.
+//! - `score`: the `output` plugin in the sandbox against the same loop in native code.
 //! - `pipeline`: payloads to folded groups, against a plain loop over serde_json.
 //! - `event`: a Lambda event's bytes to decoded records, against `aws_lambda_events`.
-//! - `function`: what an invocation of the Lambda function costs, and its cold start.
-//! - `table`: what a race costs in DynamoDB.
+//! - `function`: the processor time of the Lambda function, and its cold start.
+//! - `table`: the cost of a race in DynamoDB.
 //! - `kpl`: aggregates of the Kinesis Producer Library to user records.
-//! - `consumer`: a race from a stream into the store in memory.
-//! - `race`: the whole program, from a file to the durable store.
+//! - `consumer`: a race from a stream into the memory store.
+//! - `race`: a race from a file into the durable store, by `paceline run`.
 #![forbid(unsafe_code)]
 
 mod consumer;
@@ -28,26 +28,31 @@ mod table;
 mod timing;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where a benchmark's results go: a name, its value, and the bar that it should stay under or reach.
+/// The results of the benchmarks, by name.
 #[derive(Default)]
 struct Results {
     values: BTreeMap<String, f64>,
 }
 
 impl Results {
-    /// Notes and prints a result. `bar` says what is asked of it.
-    fn add(&mut self, name: &str, value: f64, unit: &str, bar: &str) {
+    /// Records and prints a result. `target` is shown beside it and may be empty.
+    fn add(&mut self, name: &str, value: f64, unit: &str, target: &str) {
         let shown = if value >= 1_000.0 { format!("{value:.0}") } else { format!("{value:.2}") };
-        println!("  {name:<36} {shown:>10} {unit:<16} {bar}");
+        print_line(&format!("  {name:<36} {shown:>10} {unit:<16} {target}"));
         self.values.insert(name.to_owned(), value);
     }
 }
 
+fn print_line(line: &str) {
+    writeln!(std::io::stdout(), "{line}").expect("standard output can be written");
+}
+
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout is there")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout exists")
 }
 
 fn plugin(name: &str) -> Vec<u8> {
@@ -61,7 +66,7 @@ fn simulated(racers: usize, seconds: usize) -> Vec<Vec<u8>> {
         .args(["simulate", "--class", "3", "--race", "5403307", "--seed", "1"])
         .args(["--racers", &racers.to_string(), "--seconds", &seconds.to_string()])
         .output()
-        .expect("the program is built");
+        .expect("target/release/paceline is built");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = output.stdout.strip_suffix(b"\n").unwrap_or_default();
     lines.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
@@ -69,34 +74,34 @@ fn simulated(racers: usize, seconds: usize) -> Vec<Vec<u8>> {
 
 fn main() {
     if std::env::var_os("RUST_BACKTRACE").is_some() {
-        eprintln!("RUST_BACKTRACE is set, which slows the sandbox's errors down: unset it for figures that count");
+        eprintln!("RUST_BACKTRACE is set, which slows down errors of the sandbox: unset it for valid results");
     }
-    // `paceline-bench score` runs one part; the summary is then of that part.
+    // `paceline-bench score` runs only that part; the summary then contains only its results.
     let only = std::env::args().nth(1);
-    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    let is_selected = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let mut results = Results::default();
-    if wanted("score") {
+    if is_selected("score") {
         score::run(&mut results);
     }
-    if wanted("pipeline") {
+    if is_selected("pipeline") {
         pipeline::run(&mut results);
     }
-    if wanted("event") {
+    if is_selected("event") {
         event::run(&mut results);
     }
-    if wanted("kpl") {
+    if is_selected("kpl") {
         kpl::run(&mut results);
     }
-    if wanted("function") {
+    if is_selected("function") {
         function::run(&mut results);
     }
-    if wanted("table") {
+    if is_selected("table") {
         table::run(&mut results);
     }
-    if wanted("consumer") {
+    if is_selected("consumer") {
         consumer::run(&mut results);
     }
-    if wanted("race") {
+    if is_selected("race") {
         race::run(&mut results);
     }
 
@@ -105,5 +110,5 @@ fn main() {
     let file = folder.join("summary.json");
     let summary = serde_json::to_string_pretty(&results.values).expect("numbers can be written");
     std::fs::write(&file, summary + "\n").expect("target can be written");
-    println!("{}", file.display());
+    print_line(&file.display().to_string());
 }

@@ -1,5 +1,5 @@
-//! From payloads in memory to folded group states ready to commit, against a plain loop that reads each message with
-//! serde_json into a struct of the same fields and does the same arithmetic into a map.
+//! Payloads in memory to group states that are ready to commit, against a plain loop that decodes each message with
+//! serde_json into a struct of the same fields and does the same arithmetic on a map.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -13,7 +13,7 @@ use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use serde::Deserialize;
 
 use crate::timing::in_turns;
-use crate::{Results, root, simulated};
+use crate::{Results, print_line, root, simulated};
 
 /// The fields that the plugins and the rulebook read.
 #[derive(Deserialize)]
@@ -29,7 +29,7 @@ struct Message<'a> {
     resistance: f64,
 }
 
-/// A racer in a race, and a racer in a class.
+/// The states by race and racer, and by class and racer.
 #[derive(Default)]
 struct Standings {
     races: HashMap<(i64, i64), (i64, i64, f64, bool)>,
@@ -40,11 +40,11 @@ fn plain(batch: &Batch) -> Standings {
     let mut standings = Standings::default();
     for record in 0..batch.records.len() {
         let Ok(message) = serde_json::from_slice::<Message<'_>>(batch.payload(record)) else { continue };
-        let sound = (30.0..=90.0).contains(&message.cadence)
+        let is_valid = (30.0..=90.0).contains(&message.cadence)
             && (33.0..=86.0).contains(&message.resistance)
             && (1..=600).contains(&message.second)
             && matches!(message.event, "update" | "final");
-        if !sound {
+        if !is_valid {
             continue;
         }
         let score = output::round4((message.cadence + 35.0) * (message.resistance + 65.0) / 100.0);
@@ -63,7 +63,7 @@ fn plain(batch: &Batch) -> Standings {
     standings
 }
 
-/// A race's messages, as the simulator writes them: the last seconds of 1,000 racers, or of fewer for small batches.
+/// The last `rows` messages of a simulated race of 1,000 racers, or of `rows` racers if those are fewer.
 fn batch(rows: usize) -> Batch {
     let racers = rows.min(1_000);
     let lines = simulated(racers, 300);
@@ -73,11 +73,11 @@ fn batch(rows: usize) -> Batch {
 }
 
 pub(crate) fn run(results: &mut Results) {
-    println!("\npayloads to folded groups: validate, score, two aggregators, up to 1,000 racers");
-    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    print_line("\npayloads to folded groups: validate, score, two aggregators, up to 1,000 racers");
+    let folder = tempfile::tempdir().expect("a temporary folder can be created");
     let engine = Engine::new(Limits::default()).expect("the sandbox starts");
-    let registry = Registry::open(folder.path()).expect("it can be written");
-    let route = Pointer::parse("/classId").expect("it is one");
+    let registry = Registry::open(folder.path()).expect("the registry can be opened");
+    let route = Pointer::parse("/classId").expect("the pointer is valid");
     let rulebooks = Arc::new(Rulebooks::new(engine, registry, route));
     let plugins = ["telemetry", "output", "last-output", "best-output"];
     let plugins = plugins.map(|name| (name.to_owned(), root().join(format!("target/plugins/{name}.wasm"))));
@@ -86,28 +86,28 @@ pub(crate) fn run(results: &mut Results) {
     let events = events.expect("the rulebooks can be read");
     assert!(events.iter().all(|event| matches!(event, RulebookEvent::Activated { .. })), "{events:?}");
     let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), RetryPolicy::default());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("it starts");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("the runtime starts");
 
     for rows in [10_000, 1_000, 100_usize] {
         let name = if rows >= 1_000 { format!("{}k", rows / 1_000) } else { rows.to_string() };
         let batch = batch(rows);
-        let evaluation = runtime.block_on(pipeline.evaluate(&batch)).expect("it is evaluated");
+        let evaluation = runtime.block_on(pipeline.evaluate(&batch)).expect("the batch is evaluated");
         let standings = plain(&batch);
         assert_eq!(
             evaluation.writes.len(),
             standings.races.len() + standings.classes.len(),
-            "both find the same groups"
+            "both result in the same groups"
         );
-        assert!(evaluation.dead_letters.is_empty(), "every message is sound");
-        let [native, again, ours] = in_turns([
+        assert!(evaluation.dead_letters.is_empty(), "every message is valid");
+        let [native, control, paceline] = in_turns([
             &mut || drop(black_box(plain(black_box(&batch)))),
             &mut || drop(black_box(plain(black_box(&batch)))),
             &mut || drop(black_box(runtime.block_on(pipeline.evaluate(black_box(&batch))))),
         ]);
-        let bar = if rows == 10_000 { "at most 2.0" } else { "" };
+        let target = if rows == 10_000 { "at most 2.0" } else { "" };
         results.add(&format!("pipeline_native_ns_per_record_{name}"), native / rows as f64, "ns", "");
-        results.add(&format!("pipeline_native_control_{name}"), again / native, "A/A", "");
-        results.add(&format!("pipeline_ns_per_record_{name}"), ours / rows as f64, "ns", "");
-        results.add(&format!("pipeline_over_native_{name}"), ours / native, "paceline/native", bar);
+        results.add(&format!("pipeline_native_control_{name}"), control / native, "A/A", "");
+        results.add(&format!("pipeline_ns_per_record_{name}"), paceline / rows as f64, "ns", "");
+        results.add(&format!("pipeline_over_native_{name}"), paceline / native, "paceline/native", target);
     }
 }

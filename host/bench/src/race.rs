@@ -1,5 +1,5 @@
-//! The whole program: a race of 300,000 messages from a file through `paceline run` into the durable store, and one that
-//! is ten times as long.
+//! A race of 300,000 messages from a file through `paceline run` into the durable store, and a race that is ten times as
+//! long.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,27 +8,26 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::timing::median;
-use crate::{Results, root};
+use crate::{Results, print_line, root};
 
 /// Runs of the race.
 const RUNS: usize = 5;
 
 struct Run {
-    /// From the start of the process to its end.
+    /// From the start of the process to its exit.
     seconds: f64,
-    /// Without the start: plugins are compiled before the first record is read.
+    /// From the first record, after the plugins are compiled.
     streaming_seconds: f64,
     peak_mb: f64,
 }
 
-/// Runs a race into a new store.
+/// Runs a race with an empty store.
 fn race(folder: &Path, config: &Path, records: u64) -> Run {
     for old in ["store.redb", "registry"] {
         let old = folder.join(old);
         let _ = std::fs::remove_dir_all(&old).or_else(|_| std::fs::remove_file(&old));
     }
     let started = Instant::now();
-    // The kernel keeps count of the most memory that the process ever had.
     let mut child = Command::new(root().join("target/release/paceline"))
         .args(["run", "--json", "--config"])
         .arg(config)
@@ -36,26 +35,26 @@ fn race(folder: &Path, config: &Path, records: u64) -> Run {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .expect("the program is built");
+        .expect("target/release/paceline is built");
     let mut peak_mb = 0.0_f64;
-    let status = format!("/proc/{}/status", child.id());
-    let ended = loop {
-        // VmHWM only ever grows, so the last look before the end is the one that counts.
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
+    let status_file = format!("/proc/{}/status", child.id());
+    let status = loop {
+        // VmHWM is the peak resident memory of the process so far, so the last value before the exit is the result.
+        let text = std::fs::read_to_string(&status_file).unwrap_or_default();
         let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
         peak_mb = peak_mb.max(kib.unwrap_or(0.0) / 1024.0 * 1.048_576);
-        if let Some(ended) = child.try_wait().expect("it can be waited for") {
-            break ended;
+        if let Some(status) = child.try_wait().expect("the child can be waited for") {
+            break status;
         }
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        paceline_testbed::poll::pause(std::time::Duration::from_millis(2));
     };
     let seconds = started.elapsed().as_secs_f64();
-    assert!(ended.success(), "{ended}");
-    let output = child.wait_with_output().expect("its output can be read");
-    let summary: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert!(status.success(), "{status}");
+    let output = child.wait_with_output().expect("the output can be read");
+    let summary: Value = serde_json::from_slice(&output.stdout).expect("the summary is JSON");
     assert_eq!(summary["records"], records);
     assert_eq!(summary["deadLetters"], 0);
-    Run { seconds, streaming_seconds: summary["seconds"].as_f64().expect("a number"), peak_mb }
+    Run { seconds, streaming_seconds: summary["seconds"].as_f64().expect("`seconds` is a number"), peak_mb }
 }
 
 /// Writes a race and a configuration that reads it.
@@ -66,32 +65,37 @@ fn prepare(folder: &Path, seconds: u32) -> std::path::PathBuf {
         .arg("--out")
         .arg(folder.join("messages.ndjson"))
         .status();
-    assert!(simulated.expect("the program is built").success());
+    assert!(simulated.expect("target/release/paceline is built").success());
     let alleycat = root().join("examples/alleycat");
-    let book = std::fs::read_to_string(alleycat.join("rulebooks/class-3.toml")).expect("it is there");
-    // Longer races have later seconds.
+    let book = std::fs::read_to_string(alleycat.join("rulebooks/class-3.toml")).expect("the example has this file");
+    // The plugin rejects seconds after 600 by default.
     let book = book.replace("plugin = \"telemetry\"\n", "plugin = \"telemetry\"\nsettings = { max-second = 86400 }\n");
-    std::fs::create_dir_all(folder.join("rulebooks")).expect("there is room");
-    std::fs::write(folder.join("rulebooks/class-3.toml"), book).expect("there is room");
-    let config = std::fs::read_to_string(alleycat.join("paceline.toml")).expect("it is there");
+    std::fs::create_dir_all(folder.join("rulebooks")).expect("the folder can be written");
+    std::fs::write(folder.join("rulebooks/class-3.toml"), book).expect("the folder can be written");
+    let config = std::fs::read_to_string(alleycat.join("paceline.toml")).expect("the example has this file");
     let config = config
-        .replace("../../target/plugins", root().join("target/plugins").to_str().expect("a path in UTF-8"))
+        .replace("../../target/plugins", root().join("target/plugins").to_str().expect("the path is UTF-8"))
         .replace("../../target/race/", "");
     let file = folder.join("paceline.toml");
-    std::fs::write(&file, config).expect("there is room");
+    std::fs::write(&file, config).expect("the folder can be written");
     file
 }
 
 pub(crate) fn run(results: &mut Results) {
-    println!("\na race of 1,000 racers through `paceline run`, from a file into the durable store");
-    // Beside the build, not in /tmp, which may be memory: the store is to be as durable as it is for users.
+    print_line("\na race of 1,000 racers through `paceline run`, from a file into the durable store");
+    // Not in /tmp, which may be in memory: the store must be as durable as it is for users.
     let folder = tempfile::tempdir_in(root().join("target")).expect("target can be written");
     let config = prepare(folder.path(), 300);
     let runs: Vec<Run> = (0..RUNS).map(|_| race(folder.path(), &config, 300_000)).collect();
-    let of = |value: fn(&Run) -> f64| median(&mut runs.iter().map(value).collect::<Vec<_>>());
-    results.add("race_records_per_second", 300_000.0 / of(|run| run.seconds), "records/s", "at least 300000");
-    results.add("race_streaming_records_per_second", 300_000.0 / of(|run| run.streaming_seconds), "records/s", "");
-    let peak = of(|run| run.peak_mb);
+    let median_of = |value: fn(&Run) -> f64| median(&mut runs.iter().map(value).collect::<Vec<_>>());
+    results.add("race_records_per_second", 300_000.0 / median_of(|run| run.seconds), "records/s", "at least 300000");
+    results.add(
+        "race_streaming_records_per_second",
+        300_000.0 / median_of(|run| run.streaming_seconds),
+        "records/s",
+        "",
+    );
+    let peak = median_of(|run| run.peak_mb);
     results.add("race_peak_rss_mb", peak, "MB", "at most 150");
 
     let config = prepare(folder.path(), 3_000);

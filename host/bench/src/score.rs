@@ -1,4 +1,4 @@
-//! The `output` plugin in the sandbox, limits on, against the same loop outside of it.
+//! The `output` plugin in the sandbox, with limits, against the same loop in native code.
 
 use std::hint::black_box;
 
@@ -6,12 +6,16 @@ use output::EffortColumns;
 use paceline_engine::{Column, Engine, Limits, Settings};
 
 use crate::timing::in_turns;
-use crate::{Results, plugin, simulated};
+use crate::{Results, plugin, print_line, simulated};
 
 pub(crate) fn run(results: &mut Results) {
-    println!("\nscoring with the `output` plugin, columns in, columns out");
+    print_line("\nscoring with the `output` plugin, columns in, columns out");
     let engine = Engine::new(Limits::default()).expect("the sandbox starts");
-    let scorer = engine.load(&plugin("output")).expect("it loads").scorer(&Settings::new()).expect("it is a scorer");
+    let scorer = engine
+        .load(&plugin("output"))
+        .expect("the plugin loads")
+        .scorer(&Settings::new())
+        .expect("the plugin is a scorer");
     for rows in [10_000, 1_000, 100_usize] {
         let name = if rows >= 1_000 { format!("{}k", rows / 1_000) } else { rows.to_string() };
         let (cadence, resistance) = effort(rows);
@@ -24,30 +28,30 @@ pub(crate) fn run(results: &mut Results) {
         };
         let mut warm = scorer.session();
         assert_eq!(
-            warm.score(rows, &columns).expect("it scores").scores,
+            warm.score(rows, &columns).expect("the rows are scored").scores,
             output::output(EffortColumns { cadence: &cadence, resistance: &resistance }),
-            "both give the same bits"
+            "both return the same bits"
         );
-        let [outside, again, kept, fresh] = in_turns([
+        let [native_time, control, kept, fresh] = in_turns([
             &mut || native(),
             &mut || native(),
             &mut || drop(black_box(warm.score(rows, black_box(&columns)))),
             &mut || drop(black_box(scorer.session().score(rows, black_box(&columns)))),
         ]);
-        let (over, bar_over) = (kept / outside, if rows == 10_000 { "at most 1.6" } else { "" });
-        let bar_fresh = match rows {
+        let (over_native, target_over_native) = (kept / native_time, if rows == 10_000 { "at most 1.6" } else { "" });
+        let target_fresh = match rows {
             10_000 => "at most 12",
             1_000 => "at most 30",
             _ => "",
         };
-        results.add(&format!("score_native_ns_per_row_{name}"), outside / rows as f64, "ns", "");
-        results.add(&format!("score_native_control_{name}"), again / outside, "A/A", "");
-        results.add(&format!("score_sandbox_over_native_{name}"), over, "kept/native", bar_over);
-        results.add(&format!("score_fresh_ns_per_row_{name}"), fresh / rows as f64, "ns", bar_fresh);
+        results.add(&format!("score_native_ns_per_row_{name}"), native_time / rows as f64, "ns", "");
+        results.add(&format!("score_native_control_{name}"), control / native_time, "A/A", "");
+        results.add(&format!("score_sandbox_over_native_{name}"), over_native, "kept/native", target_over_native);
+        results.add(&format!("score_fresh_ns_per_row_{name}"), fresh / rows as f64, "ns", target_fresh);
     }
 }
 
-/// Cadence and resistance of a race's messages, spread over its racers and seconds.
+/// Cadence and resistance of `rows` messages, spread over the racers and seconds of a race.
 fn effort(rows: usize) -> (Vec<f64>, Vec<f64>) {
     #[derive(serde::Deserialize)]
     struct Message {

@@ -1,7 +1,8 @@
-//! What a race costs in DynamoDB: write units, read units and requests, from the capacity that DynamoDB says it
-//! consumed, and the two ways of writing side by side.
+//! The cost of a race in DynamoDB: write units, read units and requests, by the consumed capacity that DynamoDB reports;
+//! and a comparison of the two kinds of writes.
 //!
-//! 100 racers stand for 1,000: a racer's items know nothing of the others', and requests of 25 fill up alike.
+//! 100 racers represent 1,000: the items of different racers are independent, and requests of 25 items are full with
+//! both numbers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,17 +21,17 @@ use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use paceline_testbed::dynamodb::unique;
 
 use crate::timing::median;
-use crate::{Results, root, simulated};
+use crate::{Results, print_line, root, simulated};
 
 const RACERS: usize = 100;
 const SECONDS: usize = 300;
 
-/// Turns of each way of writing.
+/// Turns of each kind of write.
 const TURNS: usize = 7;
 
-/// The original, by the arithmetic of its tables and functions, for 1,000 racers and 300 seconds: a results item of
-/// 14.7 KB is put each second, 15 units each in the table, its local and its global index; at the end each racer's
-/// final and best are written, 2 units each in the table with its local index, and 1 in the global one.
+/// The write units of the original, computed from its tables and functions, for 1,000 racers and 300 seconds. Each second
+/// it puts a results item of 14.7 KB: 15 units each in the table, the local and the global index. At the end it writes
+/// the final and the best item of each racer: 2 units each in the table with its local index, and 1 in the global index.
 const ORIGINAL_WRITE_UNITS: f64 = 300.0 * 45.0 + 1_000.0 * 6.0;
 
 struct Host {
@@ -43,29 +44,29 @@ fn config(endpoint: &str, write: WriteWith) -> DynamoDbConfig {
     let mut config: DynamoDbConfig = serde_json::from_value(serde_json::json!({
         "table": unique("bench"), "endpoint": endpoint, "region": "us-east-1",
     }))
-    .expect("these are its settings");
+    .expect("the settings are valid");
     config.write = write;
     config
 }
 
 impl Host {
     fn new(endpoint: &str, write: WriteWith) -> Self {
-        let folder = tempfile::tempdir().expect("there is room");
-        let registry = Registry::open(folder.path()).expect("there is room");
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
+        let registry = Registry::open(folder.path()).expect("the registry can be opened");
         let engine = Engine::new(Limits::default()).expect("the sandbox starts");
-        let rulebooks = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").expect("it is one")));
+        let rulebooks =
+            Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").expect("the pointer is valid")));
         let names = ["telemetry", "output", "last-output", "best-output"];
         let plugins: BTreeMap<_, _> =
             names.iter().map(|name| ((*name).to_owned(), root().join(format!("target/plugins/{name}.wasm")))).collect();
         let events =
             RulebookFolder::new(root().join("examples/alleycat/rulebooks"), plugins, Arc::clone(&rulebooks)).poll();
-        assert_eq!(events.expect("they can be read").len(), 6);
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime can start");
+        assert_eq!(events.expect("the rulebooks can be read").len(), 6);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts");
         let config = config(endpoint, write);
         let store = runtime.block_on(async {
-            let client: Client = client(&config).await.expect("the endpoint is there");
-            create(&client, &config, Billing::OnDemand).await.expect("a new table");
+            let client: Client = client(&config).await.expect("the settings are complete");
+            create(&client, &config, Billing::OnDemand).await.expect("the tables can be created");
             DynamoDbStore::new(client, &config)
         });
         let pipeline = Pipeline::new(store, rulebooks, BatchLimits::default(), RetryPolicy::default());
@@ -77,12 +78,12 @@ impl Host {
     }
 
     fn process(&self, batch: &Batch) {
-        let done = self.runtime.block_on(self.pipeline.process(batch, None, &mut Summary::default()));
-        assert!(done.expect("the table takes it").first_uncommitted.is_none());
+        let outcome = self.runtime.block_on(self.pipeline.process(batch, None, &mut Summary::default()));
+        assert!(outcome.expect("the batch is processed").first_uncommitted.is_none());
     }
 }
 
-/// The race in batches of so many seconds.
+/// The race in batches of `seconds` seconds each.
 fn batches(lines: &[Vec<u8>], seconds: usize) -> Vec<Batch> {
     let chunks = lines.chunks(RACERS * seconds).enumerate();
     chunks
@@ -103,42 +104,49 @@ fn cost(results: &mut Results, name: &str, usage: Usage) {
     results.add(&format!("requests_per_1000_records_{name}"), usage.requests as f64 / thousands, "PutItem", "");
 }
 
-/// How long this thread, which does all of a host's work, has run on a processor, in microseconds.
+/// The processor time of this thread, which does all work of a host, in microseconds.
 fn processor_time() -> f64 {
-    let counts = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux counts it");
+    let counts = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux provides it");
     let nanoseconds: u64 =
-        counts.split(' ').next().and_then(|count| count.parse().ok()).expect("the first is a number");
+        counts.split(' ').next().and_then(|count| count.parse().ok()).expect("the first field is a number");
     nanoseconds as f64 / 1e3
 }
 
 pub(crate) fn run(results: &mut Results) {
     let Ok(endpoint) = std::env::var("PACELINE_TEST_DYNAMODB") else {
-        println!("\nwhat a race costs in DynamoDB: left out, there is none here; `make bench` starts one");
+        print_line(
+            "\na race in DynamoDB Local: skipped, because PACELINE_TEST_DYNAMODB is not set; `make bench` starts it",
+        );
         return;
     };
-    println!("\na race of {SECONDS} seconds in DynamoDB Local, with its index: consumed capacity");
+    print_line(&format!("\na race of {SECONDS} seconds in DynamoDB Local, with its index: consumed capacity"));
     let lines = simulated(RACERS, SECONDS);
-    // DynamoDB Local tells the capacity of PutItem, and not that of statements, which cost the same.
+    // DynamoDB Local reports the capacity of PutItem, but not that of statements, which consume the same.
     for seconds in [1, 5] {
         let host = Host::new(&endpoint, WriteWith::Items);
         batches(&lines, seconds).iter().for_each(|batch| host.process(batch));
         cost(results, &format!("{seconds}s"), host.usage());
     }
     let host = Host::new(&endpoint, WriteWith::Items);
-    for windowful in batches(&lines, 1).chunks(15) {
-        let mut window = Window::new(windowful[0].shard.clone());
+    for window_batches in batches(&lines, 1).chunks(15) {
+        let mut window = Window::new(window_batches[0].shard.clone());
         let mut summary = Summary::default();
-        for batch in windowful {
+        for batch in window_batches {
             let accumulated = host.pipeline.accumulate(batch, &mut window, None, &mut summary);
-            host.runtime.block_on(accumulated).expect("a sound batch");
+            host.runtime.block_on(accumulated).expect("the batch is accumulated");
         }
-        host.runtime.block_on(host.pipeline.flush_window(&window, None, &mut summary)).expect("the table takes it");
+        host.runtime.block_on(host.pipeline.flush_window(&window, None, &mut summary)).expect("the window is flushed");
     }
     cost(results, "window15", host.usage());
     let original = ORIGINAL_WRITE_UNITS / 300.0;
-    results.add("wcu_per_1000_records_original", original, "write units", "by arithmetic, losing what it loses");
+    results.add(
+        "wcu_per_1000_records_original",
+        original,
+        "write units",
+        "computed; without the records that it loses",
+    );
 
-    println!("\n{RACERS} groups a batch, written by statements of 25 and by single puts");
+    print_line(&format!("\n{RACERS} groups a batch, written by statements of 25 and by single puts"));
     let hosts = [Host::new(&endpoint, WriteWith::Statements), Host::new(&endpoint, WriteWith::Items)];
     let before = hosts.each_ref().map(Host::usage);
     let mut times = [Vec::new(), Vec::new()];
@@ -152,11 +160,12 @@ pub(crate) fn run(results: &mut Results) {
         }
     }
     let [statements, items] = times.map(|mut times| median(&mut times));
-    let [little, much] = work.map(|mut work| median(&mut work));
-    let [few, many] = [0, 1].map(|which| hosts[which].usage().since(before[which]).requests as f64);
+    let [statements_cpu, items_cpu] = work.map(|mut work| median(&mut work));
+    let [statement_requests, item_requests] =
+        [0, 1].map(|which| hosts[which].usage().since(before[which]).requests as f64);
     results.add("write_statements_ms_per_batch", statements, "ms", "");
     results.add("write_statements_over_items_time", statements / items, "statements/items", "");
-    results.add("write_statements_cpu_us_per_group", little, "us", "");
-    results.add("write_statements_over_items_cpu", little / much, "statements/items", "");
-    results.add("write_statements_over_items_requests", few / many, "statements/items", "");
+    results.add("write_statements_cpu_us_per_group", statements_cpu, "us", "");
+    results.add("write_statements_over_items_cpu", statements_cpu / items_cpu, "statements/items", "");
+    results.add("write_statements_over_items_requests", statement_requests / item_requests, "statements/items", "");
 }

@@ -5,7 +5,7 @@
 //! are a digest of the rest, which detects truncation and damage.
 
 use std::fs::{self, DirBuilder, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -36,8 +36,12 @@ impl Cache {
         Ok(Self { folder: folder.to_owned() })
     }
 
+    #[expect(
+        clippy::disallowed_types,
+        reason = "it names a file of this machine's cache only: another hash is another file"
+    )]
     fn path(&self, engine: &Engine, digest: Digest) -> PathBuf {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         self.folder.join(format!("{}-{:016x}.compiled", digest.hex(), hasher.finish()))
     }

@@ -71,6 +71,7 @@ impl Drop for RunningCall<'_> {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "it is a clock: there is no event to wait for but the next tick")]
 fn run(engine: &EngineWeak, calls: &RunningCalls) {
     loop {
         let mut idle = calls.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@
 //! - [`prerequisite`]: what a test needs of the machine, and [`require!`], which skips the test if that is missing.
 //! - [`environment`]: the variables of a test run, and the checkout's folder.
 //! - [`plugins`]: the built plugins.
-//! - [`assertions`], [`http`]: assertions on messages, requests to a server.
+//! - [`assertions`], [`http`], [`poll`]: assertions on messages, requests to a server, polling.
 //!
 //! With the feature `outcome`:
 //! - [`outcome`]: the races that tests run, and the outcome that each run must have.
@@ -31,6 +31,7 @@ pub mod assertions;
 pub mod environment;
 pub mod http;
 pub mod plugins;
+pub mod poll;
 pub mod prerequisite;
 
 #[cfg(feature = "outcome")]

@@ -1,7 +1,7 @@
-//! Items that need not be read again before they are written.
+//! Caches items, so that they need not be read before each write.
 //!
-//! The cache is a guess, never the truth: every write is on the condition that the item still has the revision that the
-//! guess has, so a stale guess costs a conflict and nothing else.
+//! A cached item may be stale. That is safe, because every write is conditional on the item's revision: a stale item
+//! leads to a conflict, after which it is read again.
 
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,21 +9,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use lru::LruCache;
 use paceline_pipeline::model::{Item, Key};
 
-/// What stands at a key.
+/// What the table holds at a key.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct CachedItem {
-    /// The item; nothing where there is none.
+    /// `None`: the table has no item at the key.
     pub(super) item: Option<Item>,
-    /// Attributes of types that are not ours, which somebody else put there. A write takes them away.
+    /// Names of attributes that another program added and that paceline can't represent. The next write removes them.
     pub(super) unknown: Vec<String>,
 }
 
 impl CachedItem {
-    pub(super) fn of(item: Item) -> Self {
+    pub(super) fn present(item: Item) -> Self {
         Self { item: Some(item), unknown: Vec::new() }
     }
 
-    pub(super) fn nothing() -> Self {
+    pub(super) fn absent() -> Self {
         Self { item: None, unknown: Vec::new() }
     }
 
@@ -32,7 +32,7 @@ impl CachedItem {
     }
 }
 
-/// The items used last.
+/// The most recently used items. `None`: caching is off.
 #[derive(Debug)]
 pub(super) struct Cache(Option<Mutex<LruCache<Key, CachedItem>>>);
 
@@ -45,25 +45,25 @@ impl Cache {
         self.0.as_ref().map(|entries| entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Looks many keys up under one lock.
+    /// Looks up many keys under one lock. The outer `None` is a miss, the inner one a key without an item.
     pub(super) fn get<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Vec<Option<Option<Item>>> {
         match self.entries() {
-            Some(mut entries) => keys.map(|key| entries.get(key).map(|found| found.item.clone())).collect(),
+            Some(mut entries) => keys.map(|key| entries.get(key).map(|cached| cached.item.clone())).collect(),
             None => keys.map(|_| None).collect(),
         }
     }
 
-    /// Takes many keys out under one lock.
-    pub(super) fn take<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Vec<Option<CachedItem>> {
+    /// Removes many keys under one lock and returns their items.
+    pub(super) fn remove<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Vec<Option<CachedItem>> {
         match self.entries() {
             Some(mut entries) => keys.map(|key| entries.pop(key)).collect(),
             None => keys.map(|_| None).collect(),
         }
     }
 
-    /// Remembers what stands at a key, unless something later is known by now: two of the process's shards may be at
-    /// the same item, and an answer may come late.
-    pub(super) fn learn(&self, key: &Key, cached: CachedItem) {
+    /// Caches an item that was read or written, unless a later revision is cached: two shards of the process may use the
+    /// same item, and their responses may arrive out of order.
+    pub(super) fn insert_if_newer(&self, key: &Key, cached: CachedItem) {
         if let Some(mut entries) = self.entries()
             && entries.peek(key).is_none_or(|known| known.revision() <= cached.revision())
         {
@@ -71,8 +71,9 @@ impl Cache {
         }
     }
 
-    /// Remembers what stands at a key, after a condition has failed: whatever was known before was wrong.
-    pub(super) fn correct(&self, key: &Key, cached: CachedItem) {
+    /// Caches an item in place of any other. For use after a failed condition, which shows that the cached item was
+    /// stale.
+    pub(super) fn replace(&self, key: &Key, cached: CachedItem) {
         if let Some(mut entries) = self.entries() {
             entries.put(key.clone(), cached);
         }
@@ -95,36 +96,36 @@ mod tests {
     fn at(revision: u64) -> CachedItem {
         let provenance = Arc::new(Provenance { race_type: "3".into(), version: 1, plugins: vec![] });
         let dedup = DedupState::Ordinal(OrdinalSet::default());
-        CachedItem::of(Item { revision, state: vec![], dedup, attributes: vec![], provenance })
+        CachedItem::present(Item { revision, state: vec![], dedup, attributes: vec![], provenance })
     }
 
     fn revision(cache: &Cache, sort: &str) -> Option<Option<u64>> {
-        cache.get([key(sort)].iter())[0].as_ref().map(|found| found.as_ref().map(|item| item.revision))
+        cache.get([key(sort)].iter())[0].as_ref().map(|cached| cached.as_ref().map(|item| item.revision))
     }
 
     #[test]
-    fn a_late_answer_does_not_hide_a_later_item() {
+    fn a_late_response_does_not_replace_a_later_item() {
         let cache = Cache::new(10);
-        cache.learn(&key("a"), at(2));
-        cache.learn(&key("a"), at(1));
-        cache.learn(&key("a"), CachedItem::nothing());
+        cache.insert_if_newer(&key("a"), at(2));
+        cache.insert_if_newer(&key("a"), at(1));
+        cache.insert_if_newer(&key("a"), CachedItem::absent());
         assert_eq!(revision(&cache, "a"), Some(Some(2)));
-        cache.correct(&key("a"), CachedItem::nothing());
-        assert_eq!(revision(&cache, "a"), Some(None), "that there is no item is known too");
+        cache.replace(&key("a"), CachedItem::absent());
+        assert_eq!(revision(&cache, "a"), Some(None), "the absence of an item is cached");
     }
 
     #[test]
-    fn the_least_used_item_goes_first_and_no_room_is_no_cache() {
+    fn the_least_recently_used_item_is_evicted_and_capacity_0_caches_nothing() {
         let cache = Cache::new(2);
-        ["a", "b"].iter().for_each(|sort| cache.learn(&key(sort), at(1)));
+        ["a", "b"].iter().for_each(|sort| cache.insert_if_newer(&key(sort), at(1)));
         assert!(revision(&cache, "a").is_some());
-        cache.learn(&key("c"), at(1));
+        cache.insert_if_newer(&key("c"), at(1));
         assert_eq!((revision(&cache, "a"), revision(&cache, "b")), (Some(Some(1)), None));
-        assert_eq!(cache.take([key("a")].iter()), [Some(at(1))]);
+        assert_eq!(cache.remove([key("a")].iter()), [Some(at(1))]);
         assert_eq!(revision(&cache, "a"), None);
 
         let none = Cache::new(0);
-        none.learn(&key("a"), at(1));
-        assert_eq!((revision(&none, "a"), none.take([key("a")].iter())), (None, vec![None]));
+        none.insert_if_newer(&key("a"), at(1));
+        assert_eq!((revision(&none, "a"), none.remove([key("a")].iter())), (None, vec![None]));
     }
 }

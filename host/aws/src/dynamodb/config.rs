@@ -1,4 +1,4 @@
-//! Which tables, and how they are asked.
+//! Settings of the tables and of the requests to them.
 
 use serde::Deserialize;
 
@@ -8,24 +8,24 @@ use serde::Deserialize;
 pub struct DynamoDbConfig {
     /// The table of items, pins and checkpoints.
     pub table: String,
-    /// The table of dead letters. Without it, the table's name with `-dead-letters` after it.
+    /// The table of dead letters. Default: the name of `table` followed by `-dead-letters`.
     pub dead_letters: Option<String>,
-    /// After how many days DynamoDB deletes a dead letter; 0 keeps them for ever.
+    /// Days after which DynamoDB deletes a dead letter; 0 keeps them for ever.
     pub dead_letter_days: u32,
-    /// The region. Without it, what the environment or the profile says.
+    /// The region. Default: that of the environment or the profile.
     pub region: Option<String>,
-    /// The address of the service, for DynamoDB Local and private endpoints. Without it, the region's.
+    /// The URL of the service, for DynamoDB Local and private endpoints. Default: that of the region.
     pub endpoint: Option<String>,
-    /// By which requests items are written.
+    /// The kind of request that writes items.
     pub write: WriteWith,
-    /// Requests in flight at once.
+    /// The maximum number of requests in flight for one call of the store.
     pub concurrency: usize,
-    /// Items that are kept in memory, so that they need not be read before each write; 0 keeps none. One takes about
-    /// what it takes in the table.
+    /// The maximum number of cached items, which need not be read before each write; 0 turns the cache off. A cached
+    /// item takes about as many bytes as in the table.
     pub cached_items: usize,
-    /// How long one attempt of a request may take, in milliseconds.
+    /// The timeout of one attempt of a request, in milliseconds.
     pub request_ms: u64,
-    /// The index for reading by rank or race, where a table is created or checked.
+    /// The index for queries by rank or race; used when tables are created or checked.
     pub index: IndexConfig,
 }
 
@@ -53,25 +53,25 @@ impl DynamoDbConfig {
     }
 }
 
-/// By which requests items are written. Both leave the same items.
+/// The kind of request that writes items. Both kinds result in the same items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriteWith {
-    /// `BatchExecuteStatement`: 25 conditional writes a request. Needs the permissions `dynamodb:PartiQLInsert` and
-    /// `dynamodb:PartiQLUpdate` beside the others.
+    /// `BatchExecuteStatement`: up to 25 conditional writes a request. Needs the additional permissions
+    /// `dynamodb:PartiQLInsert` and `dynamodb:PartiQLUpdate`.
     #[default]
     Statements,
-    /// `PutItem`: a request for each item.
+    /// `PutItem`: one request for each item.
     Items,
 }
 
-/// The global index of the table: by a number, then by the sort key, with all attributes.
+/// The table's global index. Its hash key is a number, its range key the table's sort key; it projects all attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct IndexConfig {
-    /// The attribute that is its hash key. Only a number may be written under this name.
+    /// The attribute that is the hash key. Only numbers can be written to it.
     pub attribute: String,
-    /// Its name.
+    /// The index's name.
     pub name: String,
 }
 

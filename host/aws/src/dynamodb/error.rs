@@ -1,6 +1,8 @@
-//! What goes wrong, by what is to be done about it.
+//! Errors of DynamoDB requests, classified by what the caller does about them.
 
 use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -10,135 +12,186 @@ use aws_sdk_dynamodb::types::error::{
 };
 use paceline_pipeline::store::StoreError;
 
-use crate::sdk::{self, RequestError, RetryClass, ServiceError};
+use crate::sdk::{self, RequestError, RetryClass, ServiceError, Source};
 
-/// What the host has to be allowed to do.
+/// The permissions that the host needs.
 const PERMISSIONS: &str = "dynamodb:BatchGetItem, GetItem, Query, Scan, PutItem, UpdateItem, BatchWriteItem, \
                            DescribeTable, and for `write = \"statements\"` PartiQLInsert and PartiQLUpdate";
 
-/// What is to be done about a failed request.
+/// What the caller does about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TableErrorKind {
-    /// Try again: it was throttled or refused for a moment. Nothing was written.
+    /// Retry: DynamoDB throttled the request, which had no effect.
     Throttled,
-    /// Try again: it may have been done or not.
+    /// Retry: the request may have had its effect or not.
     Ambiguous,
-    /// DynamoDB does not understand the request, or does not take the item.
+    /// Send another request: DynamoDB does not accept this one or one of its values.
     Invalid,
-    /// Don't try again: somebody has to do something first.
+    /// Stop: a retry would fail as well until somebody intervenes.
     Fatal,
 }
 
-/// A failed request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl TableErrorKind {
+    /// Whether a retry may succeed without intervention.
+    pub(super) fn is_transient(self) -> bool {
+        matches!(self, Self::Throttled | Self::Ambiguous)
+    }
+}
+
+/// A failed request. It can be cloned, because each statement of a failed batch fails with it.
+#[derive(Clone, Debug)]
 pub(super) struct TableError {
     pub(super) kind: TableErrorKind,
     /// What happened, where, and what to do.
-    pub(super) text: String,
+    message: String,
+    source: Option<Source>,
+}
+
+impl fmt::Display for TableError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for TableError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
 }
 
 impl From<TableError> for StoreError {
     fn from(error: TableError) -> Self {
-        match error.kind {
-            TableErrorKind::Throttled | TableErrorKind::Ambiguous => Self::transient(error.text),
-            TableErrorKind::Invalid | TableErrorKind::Fatal => Self::fatal(error.text),
+        let TableError { kind, message, source } = error;
+        let error = if kind.is_transient() { Self::transient(message) } else { Self::fatal(message) };
+        match source {
+            Some(source) => error.with_source(SharedSource(source)),
+            None => error,
         }
     }
 }
 
-/// A table, as messages name it.
+/// A shared cause as an error of its own: `Arc<dyn Error>` does not implement `Error`.
+#[derive(Debug)]
+struct SharedSource(Source);
+
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for SharedSource {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// A table's name and location, as requests and messages use them.
 #[derive(Clone, Debug)]
 pub(super) struct TableRef {
     pub(super) table: String,
     /// ` in eu-west-1`, ` at http://localhost:8000`, or both.
-    pub(super) place: String,
+    location: String,
+}
+
+impl fmt::Display for TableRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the DynamoDB table `{}`{}", self.table, self.location)
+    }
 }
 
 impl TableRef {
     pub(super) fn new(table: String, region: Option<&str>, endpoint: Option<&str>) -> Self {
-        Self { table, place: sdk::location(region, endpoint) }
+        Self { table, location: sdk::location(region, endpoint) }
     }
 
-    /// A fault with the table in its message.
-    pub(super) fn error(&self, kind: TableErrorKind, what: impl std::fmt::Display) -> TableError {
-        TableError { kind, text: format!("the DynamoDB table `{}`{}: {what}", self.table, self.place) }
+    /// An error whose message begins with the table.
+    pub(super) fn error(&self, kind: TableErrorKind, what: impl fmt::Display) -> TableError {
+        TableError { kind, message: format!("{self}: {what}"), source: None }
     }
 
-    /// Sorts what the SDK says.
+    /// Classifies an error of the SDK. `doing` names the request.
     pub(super) fn classify<E>(&self, doing: &str, error: SdkError<E, HttpResponse>) -> TableError
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
-        let reasons = error.as_service_error().map(|error| throttling(error)).unwrap_or_default();
+        let reasons = error.as_service_error().map(|error| throttling_reasons(error)).unwrap_or_default();
         match sdk::classify(doing, "request-ms", error) {
-            RequestError::Service(told) => self.classify_service_error(doing, &told, &reasons),
-            RequestError::Transport(error) => self.error(error.class.into(), error.message),
+            RequestError::Service(error) => self.classify_service_error(doing, error, &reasons),
+            RequestError::Transport(error) => {
+                TableError { source: error.source, ..self.error(error.class.into(), error.message) }
+            }
         }
     }
 
-    /// Sorts an error code. Those of whole requests and of single statements are the same but for `Exception` at the
-    /// end.
-    pub(super) fn classify_code(
+    /// Classifies the error of one statement of a batch. Its code is that of a whole request, at times without
+    /// `Exception` at the end.
+    pub(super) fn classify_statement_error(
         &self,
         doing: &str,
         code: Option<&str>,
         message: Option<&str>,
-        status: u16,
-        reasons: &[ThrottlingReason],
     ) -> TableError {
+        // The batch as a whole succeeded, so an unknown code counts as ambiguous.
+        const STATUS: u16 = 200;
         match code {
-            Some(code) => self.classify_service_error(doing, &ServiceError::new(code, message, status), reasons),
-            None => self.error(
-                TableErrorKind::Ambiguous,
-                format_args!("{doing} got an answer that can't be read (HTTP {status})"),
-            ),
+            Some(code) => self.classify_service_error(doing, ServiceError::new(code, message, STATUS), &[]),
+            None => self
+                .error(TableErrorKind::Ambiguous, format_args!("{doing} failed, and the response has no error code")),
         }
     }
 
-    fn classify_service_error(&self, doing: &str, told: &ServiceError, reasons: &[ThrottlingReason]) -> TableError {
-        let ServiceError { code, message, .. } = told;
-        match told.name() {
-            _ if !reasons.is_empty() => {
-                let reasons: Vec<String> = reasons
-                    .iter()
-                    .map(|reason| {
-                        let (why, what) = (reason.reason().unwrap_or("?"), reason.resource().unwrap_or("?"));
-                        format!("{why} on {what}")
-                    })
-                    .collect();
-                let reasons = reasons.join(", ");
-                self.error(TableErrorKind::Throttled, format_args!("{doing} is throttled ({code}): {reasons}"))
-            }
-            "TransactionConflict" | "ReplicatedWriteConflict" => {
-                self.error(TableErrorKind::Throttled, format_args!("{doing} was refused for now ({code}): {message}"))
-            }
-            "ResourceNotFound" => self.error(
-                TableErrorKind::Fatal,
-                "there is no such table. Create it with `paceline table create --config …`, or correct its name, the \
-                 region or the endpoint",
+    fn classify_service_error(&self, doing: &str, error: ServiceError, reasons: &[ThrottlingReason]) -> TableError {
+        let (kind, message) = classify_code(doing, &error, reasons);
+        TableError { source: Some(Arc::new(error)), ..self.error(kind, message) }
+    }
+}
+
+fn classify_code(doing: &str, error: &ServiceError, reasons: &[ThrottlingReason]) -> (TableErrorKind, String) {
+    match error.name() {
+        _ if !reasons.is_empty() => {
+            let reasons: Vec<String> = reasons
+                .iter()
+                .map(|reason| {
+                    let unknown = "(not given)";
+                    format!("{} on {}", reason.reason().unwrap_or(unknown), reason.resource().unwrap_or(unknown))
+                })
+                .collect();
+            let reasons = reasons.join(", ");
+            (TableErrorKind::Throttled, format!("{doing} is throttled by {reasons} ({error})"))
+        }
+        "TransactionConflict" | "ReplicatedWriteConflict" => (
+            TableErrorKind::Throttled,
+            format!("{doing} is refused for now, because another write to the item is in progress ({error})"),
+        ),
+        "ResourceNotFound" => (
+            TableErrorKind::Fatal,
+            format!(
+                "{doing} failed because there is no such table ({error}). Create it with `paceline table create --config \
+                 …`, or correct its name, the region or the endpoint"
             ),
-            "AccessDenied" => self.error(
-                TableErrorKind::Fatal,
-                format_args!("{doing} is not allowed: {message}. The host needs the permissions {PERMISSIONS}"),
+        ),
+        "AccessDenied" => (
+            TableErrorKind::Fatal,
+            format!("{doing} is not allowed ({error}). The role needs the permissions {PERMISSIONS}"),
+        ),
+        "ItemCollectionSizeLimitExceeded" => (
+            TableErrorKind::Fatal,
+            format!(
+                "{doing} failed because a partition has reached 10 GB, the limit of a table with a local index \
+                 ({error}). Use a table without local indexes"
             ),
-            "ItemCollectionSizeLimitExceeded" => self.error(
-                TableErrorKind::Fatal,
-                format_args!(
-                    "a partition has reached 10 GB, which a table with a local index can't exceed: {message}. Use a \
-                     table without local indexes"
-                ),
+        ),
+        "Validation" | "ValidationError" | "Serialization" => (
+            TableErrorKind::Invalid,
+            format!(
+                "{doing} is not accepted ({error}). Run `paceline table check --config …` to see whether the table is \
+                 compatible"
             ),
-            "Validation" | "ValidationError" | "Serialization" => self.error(
-                TableErrorKind::Invalid,
-                format_args!(
-                    "{doing} is not accepted: {message}. `paceline table check --config …` tells whether the table is \
-                     as it should be"
-                ),
-            ),
-            _ => {
-                let (class, text) = sdk::classify_common(doing, told);
-                self.error(class.into(), text)
-            }
+        ),
+        _ => {
+            let (class, message) = sdk::classify_common(doing, error);
+            (class.into(), message)
         }
     }
 }
@@ -153,10 +206,10 @@ impl From<RetryClass> for TableErrorKind {
     }
 }
 
-/// Why and where an error says that it throttles.
-fn throttling(error: &(dyn Error + 'static)) -> Vec<ThrottlingReason> {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
+/// The reasons that a throttling error gives: which limit, and of which table or index.
+fn throttling_reasons(error: &(dyn Error + 'static)) -> Vec<ThrottlingReason> {
+    let mut next = Some(error);
+    while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<ProvisionedThroughputExceededException>() {
             return found.throttling_reasons().to_vec();
         } else if let Some(found) = error.downcast_ref::<ThrottlingException>() {
@@ -164,7 +217,7 @@ fn throttling(error: &(dyn Error + 'static)) -> Vec<ThrottlingReason> {
         } else if let Some(found) = error.downcast_ref::<RequestLimitExceeded>() {
             return found.throttling_reasons().to_vec();
         }
-        cause = error.source();
+        next = error.source();
     }
     Vec::new()
 }
@@ -172,54 +225,76 @@ fn throttling(error: &(dyn Error + 'static)) -> Vec<ThrottlingReason> {
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::operation::put_item::PutItemError;
+    use paceline_pipeline::ErrorChain;
 
     use super::*;
 
-    fn named() -> TableRef {
+    fn table() -> TableRef {
         TableRef::new("races".into(), Some("eu-west-1"), Some("http://127.0.0.1:8000"))
     }
 
-    fn kind(code: &str, status: u16) -> TableErrorKind {
-        named().classify_code("a write", Some(code), Some("why"), status, &[]).kind
+    fn classify(code: &str, status: u16) -> TableError {
+        table().classify_service_error("a write", ServiceError::new(code, Some("why"), status), &[])
     }
 
     #[test]
-    fn what_passes_is_tried_again_and_what_does_not_is_told() {
-        for code in ["ProvisionedThroughputExceededException", "ThrottlingError", "RequestLimitExceeded"] {
-            assert_eq!(kind(code, 400), TableErrorKind::Throttled, "{code}");
+    fn codes_are_classified_by_what_the_caller_does() {
+        for (code, status, kind) in [
+            ("ProvisionedThroughputExceededException", 400, TableErrorKind::Throttled),
+            ("ThrottlingError", 400, TableErrorKind::Throttled),
+            ("RequestLimitExceeded", 400, TableErrorKind::Throttled),
+            ("com.amazonaws.dynamodb.v20120810#TransactionConflictException", 400, TableErrorKind::Throttled),
+            ("InternalServerError", 500, TableErrorKind::Ambiguous),
+            ("SomethingNew", 503, TableErrorKind::Ambiguous),
+            ("Unheard", 429, TableErrorKind::Ambiguous),
+            ("ResourceNotFoundException", 400, TableErrorKind::Fatal),
+            ("AccessDeniedException", 400, TableErrorKind::Fatal),
+            ("ExpiredTokenException", 400, TableErrorKind::Fatal),
+            ("SomethingNew", 400, TableErrorKind::Fatal),
+            ("ValidationException", 400, TableErrorKind::Invalid),
+        ] {
+            assert_eq!(classify(code, status).kind, kind, "{code}");
         }
-        assert_eq!(
-            kind("com.amazonaws.dynamodb.v20120810#TransactionConflictException", 400),
-            TableErrorKind::Throttled
-        );
-        for (code, status) in [("InternalServerError", 500), ("SomethingNew", 503), ("Unheard", 429)] {
-            assert_eq!(kind(code, status), TableErrorKind::Ambiguous, "{code}");
+        for code in [None, Some("SomethingNew")] {
+            let error = table().classify_statement_error("a write", code, None);
+            assert_eq!(error.kind, TableErrorKind::Ambiguous, "{code:?}");
         }
-        assert_eq!(named().classify_code("a write", None, None, 200, &[]).kind, TableErrorKind::Ambiguous);
-        for code in ["ResourceNotFoundException", "AccessDeniedException", "ExpiredTokenException", "SomethingNew"] {
-            assert_eq!(kind(code, 400), TableErrorKind::Fatal, "{code}");
-        }
-        assert_eq!(kind("ValidationException", 400), TableErrorKind::Invalid);
     }
 
     #[test]
-    fn a_message_says_which_table_where_and_what_to_do() {
-        let text = named().classify_code("a read", Some("ResourceNotFoundException"), None, 400, &[]).text;
+    fn a_message_names_the_table_its_location_and_the_remedy() {
+        let text = classify("ResourceNotFoundException", 400).to_string();
         for part in ["`races`", "in eu-west-1", "at http://127.0.0.1:8000", "paceline table create"] {
             assert!(text.contains(part), "{text}");
         }
     }
 
     #[test]
-    fn a_throttle_says_why_and_where() {
+    fn a_throttled_request_names_the_limit_and_the_resource() {
         let reason = ThrottlingReason::builder()
             .reason("TableWriteProvisionedThroughputExceeded")
             .resource("arn:aws:dynamodb:eu-west-1:1:table/races")
             .build();
         let error = ProvisionedThroughputExceededException::builder().throttling_reasons(reason).build();
-        let reasons = throttling(&PutItemError::ProvisionedThroughputExceededException(error));
-        let code = Some("ProvisionedThroughputExceededException");
-        let text = named().classify_code("a write", code, Some("slow down"), 400, &reasons).text;
+        let reasons = throttling_reasons(&PutItemError::ProvisionedThroughputExceededException(error));
+        let error = ServiceError::new("ProvisionedThroughputExceededException", Some("slow down"), 400);
+        let text = table().classify_service_error("a write", error, &reasons).to_string();
         assert!(text.contains("TableWriteProvisionedThroughputExceeded on arn:aws:dynamodb"), "{text}");
+    }
+
+    #[test]
+    fn the_response_is_the_source_and_is_shown_once() {
+        let error = StoreError::from(classify("AccessDeniedException", 400));
+        assert_eq!(error.source().unwrap().to_string(), "AccessDeniedException: why");
+        assert_eq!(ErrorChain(&error).to_string(), error.to_string());
+    }
+
+    #[test]
+    fn the_cause_of_a_request_without_a_response_is_kept() {
+        let cause = std::io::Error::other("connection refused");
+        let error: SdkError<PutItemError, HttpResponse> = SdkError::construction_failure(cause);
+        let error = StoreError::from(table().classify("a write", error));
+        let text = ErrorChain(&error).to_string();
+        assert!(text.matches("connection refused").count() == 1, "{text}");
     }
 }

@@ -1,6 +1,7 @@
-//! Reading items.
+//! Items of groups: reads, and the lists of a partition and of the table.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
@@ -13,41 +14,41 @@ use super::cache::CachedItem;
 use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{self, Map, PARTITION};
 use super::requests::ConcurrentRequests;
-use super::usage::Meter;
+use super::usage::UsageCounter;
 
 /// DynamoDB's limit for the keys of a `BatchGetItem`.
-const KEYS_A_REQUEST: usize = 100;
+const KEYS_PER_REQUEST: usize = 100;
 
-/// The answer to a `BatchGetItem`, as far as there is one.
-pub(super) struct Got {
-    /// The items that there are.
-    pub(super) found: Vec<Map>,
-    /// The keys at which there is none.
+/// The result of a `BatchGetItem`, which may be partial.
+pub(super) struct BatchGetResult {
+    /// The items found.
+    pub(super) items: Vec<Map>,
+    /// The keys without an item.
     pub(super) absent: Vec<Map>,
-    /// Why there is no answer for the others.
+    /// The error that left the other keys unread.
     pub(super) error: Option<TableError>,
 }
 
 impl GroupStore for DynamoDbStore {
     fn check_item(&self, key: &Key, item: &Item) -> Result<(), UnstorableItem> {
-        item::check(key, item, &self.index)
+        item::check(key, item, &self.index_attribute)
     }
 
     async fn load_groups(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
         let mut loaded: Vec<Option<Item>> = Vec::with_capacity(keys.len());
-        let mut wanted: HashMap<&Key, Vec<usize>> = HashMap::new();
-        for (at, (key, known)) in keys.iter().zip(self.cache.get(keys.iter())).enumerate() {
-            // No item can stand at a key that DynamoDB does not hold; asking would fail for the whole request.
-            if known.is_none() && Key::check(&key.partition, &key.sort).is_ok() {
-                wanted.entry(key).or_default().push(at);
+        let mut misses: HashMap<&Key, Vec<usize>> = HashMap::new();
+        for (at, (key, cached)) in keys.iter().zip(self.cache.get(keys.iter())).enumerate() {
+            // There is no item at a key that DynamoDB can't hold, and such a key would fail the whole request.
+            if cached.is_none() && Key::check(&key.partition, &key.sort).is_ok() {
+                misses.entry(key).or_default().push(at);
             }
-            loaded.push(known.flatten());
+            loaded.push(cached.flatten());
         }
-        let missed: usize = wanted.values().map(Vec::len).sum();
-        self.meter.lookups((keys.len() - missed) as u64, missed as u64);
-        let unique: Vec<&Key> = wanted.keys().copied().collect();
-        for (key, cached) in self.fetch(&unique).await? {
-            for &at in &wanted[&key] {
+        let missed: usize = misses.values().map(Vec::len).sum();
+        self.usage.add_lookups((keys.len() - missed) as u64, missed as u64);
+        let unique: Vec<&Key> = misses.keys().copied().collect();
+        for (key, cached) in self.read_groups(&unique).await? {
+            for &at in &misses[&key] {
                 loaded[at] = cached.item.clone();
             }
         }
@@ -59,14 +60,14 @@ impl GroupStore for DynamoDbStore {
     }
 
     async fn list_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
-        // At such keys stands nothing of a group, and an empty one would be refused.
+        // No group has such a key, and DynamoDB does not accept an empty or an overlong one in a query.
         if partition.is_empty() || partition.len() > PARTITION_BYTES || partition.starts_with(RESERVED_PREFIX) {
             return Ok(Vec::new());
         }
-        let mut found = Vec::new();
-        let mut from = None;
+        let mut groups = Vec::new();
+        let mut start_key = None;
         loop {
-            self.meter.request();
+            self.usage.add_request();
             let page = self
                 .client
                 .query()
@@ -75,198 +76,204 @@ impl GroupStore for DynamoDbStore {
                 .key_condition_expression("#p = :p")
                 .expression_attribute_names("#p", PARTITION)
                 .expression_attribute_values(":p", AttributeValue::S(partition.to_owned()))
-                .set_exclusive_start_key(from)
+                .set_exclusive_start_key(start_key)
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
-                .map_err(|error| self.meter.classify(&self.table, "a query", error))?;
-            self.meter.reads(&page.consumed_capacity);
-            self.collect(page.items.unwrap_or_default(), &mut found)?;
-            from = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if from.is_none() {
-                return Ok(found);
+                .map_err(|error| self.usage.classify(&self.table, "a query", error))?;
+            self.usage.add_reads(&page.consumed_capacity);
+            self.decode_groups(page.items.unwrap_or_default(), &mut groups)?;
+            start_key = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if start_key.is_none() {
+                return Ok(groups);
             }
         }
     }
 
     async fn list_groups(&self) -> Result<Vec<(Key, Item)>, StoreError> {
-        let mut found = Vec::new();
-        let mut from = None;
+        let mut groups = Vec::new();
+        let mut start_key = None;
         loop {
-            let (items, next) = self.scan_page(&self.table, from).await?;
-            self.collect(items, &mut found)?;
-            from = next;
-            if from.is_none() {
-                found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-                return Ok(found);
+            let (maps, next) = self.scan_page(&self.table, start_key).await?;
+            self.decode_groups(maps, &mut groups)?;
+            start_key = next;
+            if start_key.is_none() {
+                groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+                return Ok(groups);
             }
         }
     }
 }
 
 impl DynamoDbStore {
-    /// What stands at these keys, past the cache, but into it. No key may occur twice.
-    pub(super) async fn fetch(&self, keys: &[&Key]) -> Result<Vec<(Key, CachedItem)>, StoreError> {
-        let mut all = Vec::with_capacity(keys.len());
-        let mut fatal = None;
+    /// Reads groups from the table, not from the cache, and caches them. `keys` must not contain duplicates.
+    pub(super) async fn read_groups(&self, keys: &[&Key]) -> Result<Vec<(Key, CachedItem)>, StoreError> {
+        let mut groups = Vec::with_capacity(keys.len());
+        let mut decode_error = None;
         let maps = keys.iter().map(|key| item::key_map(key));
-        let error = self
-            .get(&self.table, maps, |got| {
-                for map in got.absent {
+        let read = self
+            .batch_get(&self.table, maps, |batch| {
+                for map in batch.absent {
                     if let Some(key) = item::key_of(&map) {
-                        self.cache.learn(&key, CachedItem::nothing());
-                        all.push((key, CachedItem::nothing()));
+                        self.cache.insert_if_newer(&key, CachedItem::absent());
+                        groups.push((key, CachedItem::absent()));
                     }
                 }
-                for map in got.found {
-                    match self.read(map) {
+                for map in batch.items {
+                    match self.decode_group(map) {
                         Ok((key, cached)) => {
-                            self.cache.learn(&key, cached.clone());
-                            all.push((key, cached));
+                            self.cache.insert_if_newer(&key, cached.clone());
+                            groups.push((key, cached));
                         }
-                        Err(error) => fatal = Some(error),
+                        Err(error) => decode_error = Some(error),
                     }
                 }
             })
             .await;
-        match (fatal, error) {
-            (Some(error), _) => Err(error),
-            (None, Some(error)) => Err(error.into()),
-            (None, None) => Ok(all),
+        // A retry does not resolve an error of decoding.
+        if let Some(error) = decode_error {
+            return Err(error);
         }
+        read?;
+        Ok(groups)
     }
 
-    /// Gets many items, several requests at once. Each answer is handed out as it comes, so that a fault in the middle
-    /// loses nothing of the others. The worst fault is what is left.
-    pub(super) async fn get(
+    /// Gets any number of items by concurrent requests. Calls `on_batch` with each result as it arrives, so that an
+    /// error of one request loses nothing of the others. Returns a fatal error, if there is one, before a transient one.
+    pub(super) async fn batch_get(
         &self,
         table: &Arc<TableRef>,
         keys: impl Iterator<Item = Map>,
-        mut take: impl FnMut(Got),
-    ) -> Option<TableError> {
+        mut on_batch: impl FnMut(BatchGetResult),
+    ) -> Result<(), TableError> {
         let keys: Vec<Map> = keys.collect();
-        let requests = keys.chunks(KEYS_A_REQUEST).map(|keys| {
-            let (client, table, meter) = (self.client.clone(), Arc::clone(table), Arc::clone(&self.meter));
-            get_batch(client, table, meter, keys.to_vec())
+        let requests = keys.chunks(KEYS_PER_REQUEST).map(|keys| {
+            let (client, table, usage) = (self.client.clone(), Arc::clone(table), Arc::clone(&self.usage));
+            get_batch(client, table, usage, keys.to_vec())
         });
         let mut requests = ConcurrentRequests::new(self.concurrency, requests);
         let mut worst: Option<TableError> = None;
-        while let Some(mut got) = requests.next().await {
-            if let Some(error) = got.error.take()
-                && worst
-                    .as_ref()
-                    .is_none_or(|worst| matches!(worst.kind, TableErrorKind::Throttled | TableErrorKind::Ambiguous))
+        while let Some(mut batch) = requests.next().await {
+            if let Some(error) = batch.error.take()
+                && worst.as_ref().is_none_or(|worst| worst.kind.is_transient())
             {
                 worst = Some(error);
             }
-            take(got);
+            on_batch(batch);
         }
-        worst
+        worst.map_or(Ok(()), Err)
     }
 
-    /// Reads an item of a group, or says what is wrong with it.
-    pub(super) fn read(&self, map: Map) -> Result<(Key, CachedItem), StoreError> {
-        let fatal = |key: &dyn std::fmt::Display, what: &str| {
-            let text = format_args!(
-                "the item {key} {what}. Nothing of its shard goes on before it is moved out of the way or the \
-                 rulebook's key is changed"
-            );
-            StoreError::from(self.table.error(TableErrorKind::Fatal, text))
+    /// Decodes the item of a group.
+    pub(super) fn decode_group(&self, map: Map) -> Result<(Key, CachedItem), StoreError> {
+        let fatal = |key: &dyn fmt::Display, what: &dyn fmt::Display| {
+            self.table.error(
+                TableErrorKind::Fatal,
+                format_args!(
+                    "the item {key} {what}. Its shard waits until you move the item or change the rulebook's key"
+                ),
+            )
         };
-        let Some(key) = item::key_of(&map) else { return Err(fatal(&"without texts for keys", "can't be ours")) };
-        if !item::is_ours(&map) {
-            return Err(fatal(&key, "stands at a group's key but was not written by paceline (it has no `@revision`)"));
+        let Some(key) = item::key_of(&map) else {
+            return Err(fatal(&"without a key", &"was not written by paceline").into());
+        };
+        if !item::is_group(&map) {
+            return Err(fatal(&key, &"has the key of a group but was not written by paceline (no `@revision`)").into());
         }
         match item::decode(map) {
             Ok(cached) => Ok((key, cached)),
-            Err(what) => Err(fatal(&key, &format!("can't be read: {what}"))),
+            Err(error) => Err(fatal(&key, &format_args!("can't be decoded: {error}")).into()),
         }
     }
 
-    /// A page of a whole table, and where the next one begins.
+    /// A page of a table, and the start key of the next page.
     pub(super) async fn scan_page(
         &self,
         table: &TableRef,
-        from: Option<Map>,
-    ) -> Result<(Vec<Map>, Option<Map>), StoreError> {
-        self.meter.request();
+        start_key: Option<Map>,
+    ) -> Result<(Vec<Map>, Option<Map>), TableError> {
+        self.usage.add_request();
         let page = self
             .client
             .scan()
             .table_name(&table.table)
             .consistent_read(true)
-            .set_exclusive_start_key(from)
+            .set_exclusive_start_key(start_key)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
-            .map_err(|error| self.meter.classify(table, "a scan", error))?;
-        self.meter.reads(&page.consumed_capacity);
+            .map_err(|error| self.usage.classify(table, "a scan", error))?;
+        self.usage.add_reads(&page.consumed_capacity);
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key.filter(|key| !key.is_empty())))
     }
 
-    /// Reads the items of groups among others.
-    fn collect(&self, maps: Vec<Map>, into: &mut Vec<(Key, Item)>) -> Result<(), StoreError> {
-        for map in maps.into_iter().filter(item::is_ours) {
-            let (key, cached) = self.read(map)?;
+    /// Decodes the items of groups; leaves out pins, checkpoints and the items of other programs.
+    fn decode_groups(&self, maps: Vec<Map>, groups: &mut Vec<(Key, Item)>) -> Result<(), StoreError> {
+        for map in maps.into_iter().filter(item::is_group) {
+            let (key, cached) = self.decode_group(map)?;
             if let Some(item) = cached.item
                 && !key.partition.starts_with(RESERVED_PREFIX)
             {
-                into.push((key, item));
+                groups.push((key, item));
             }
         }
         Ok(())
     }
 }
 
-/// Gets up to 100 items. What DynamoDB leaves over (it answers with 16 MB at most, and with less when it throttles) is
-/// asked for again as long as that gets anywhere.
-async fn get_batch(client: Client, table: Arc<TableRef>, meter: Arc<Meter>, keys: Vec<Map>) -> Got {
-    let mut got = Got { found: Vec::new(), absent: Vec::new(), error: None };
-    let mut open = keys;
-    while !open.is_empty() {
-        let request = KeysAndAttributes::builder().set_keys(Some(open.clone())).consistent_read(true).build();
+/// Gets up to 100 items. DynamoDB leaves keys unprocessed when the response would exceed 16 MB or when it throttles;
+/// these are requested again as long as each response processes some.
+async fn get_batch(
+    client: Client,
+    table: Arc<TableRef>,
+    usage: Arc<UsageCounter>,
+    mut pending: Vec<Map>,
+) -> BatchGetResult {
+    let mut result = BatchGetResult { items: Vec::new(), absent: Vec::new(), error: None };
+    while !pending.is_empty() {
+        let request = KeysAndAttributes::builder().set_keys(Some(pending.clone())).consistent_read(true).build();
         let request = request.expect("the keys are set");
-        meter.request();
-        let answer = client
+        usage.add_request();
+        let response = client
             .batch_get_item()
             .request_items(&table.table, request)
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await;
-        let answer = match answer {
-            Ok(answer) => answer,
+        let response = match response {
+            Ok(response) => response,
             Err(error) => {
-                got.error = Some(meter.classify(&table, "a batch of reads", error));
-                return got;
+                result.error = Some(usage.classify(&table, "a batch of reads", error));
+                return result;
             }
         };
-        meter.reads(answer.consumed_capacity());
-        // Only one table was asked.
-        let left = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys);
-        let found: Vec<Map> = answer.responses.unwrap_or_default().into_values().flatten().collect();
+        usage.add_reads(response.consumed_capacity());
+        // The request is for a single table.
+        let unprocessed = response.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys);
+        let items: Vec<Map> = response.responses.unwrap_or_default().into_values().flatten().collect();
 
-        let before = open.len();
-        let mut names: Vec<String> = open[0].keys().cloned().collect();
+        let requested = pending.len();
+        let mut names: Vec<String> = pending[0].keys().cloned().collect();
         names.sort_unstable();
-        let left: HashSet<Vec<String>> = left.map(|key| texts(&key, &names)).collect();
-        let there: HashSet<Vec<String>> = found.iter().map(|map| texts(map, &names)).collect();
-        open.retain(|key| !there.contains(&texts(key, &names)));
-        let (rest, absent): (Vec<Map>, Vec<Map>) = open.into_iter().partition(|key| left.contains(&texts(key, &names)));
-        open = rest;
-        got.absent.extend(absent);
-        got.found.extend(found);
-        if open.len() == before {
-            meter.throttle();
-            let text = format_args!("a batch of reads is throttled: {before} keys were left over");
-            got.error = Some(table.error(TableErrorKind::Throttled, text));
-            return got;
+        let unprocessed: HashSet<Vec<String>> = unprocessed.map(|key| key_texts(&key, &names)).collect();
+        let found: HashSet<Vec<String>> = items.iter().map(|map| key_texts(map, &names)).collect();
+        pending.retain(|key| !found.contains(&key_texts(key, &names)));
+        let absent: Vec<Map>;
+        (pending, absent) = pending.into_iter().partition(|key| unprocessed.contains(&key_texts(key, &names)));
+        result.absent.extend(absent);
+        result.items.extend(items);
+        if pending.len() == requested {
+            usage.add_throttle();
+            let what = format_args!("a batch of reads is throttled: all {requested} keys were left unprocessed");
+            result.error = Some(table.error(TableErrorKind::Throttled, what));
+            return result;
         }
     }
-    got
+    result
 }
 
-/// The key of an item, whose attributes have these names.
-fn texts(map: &Map, names: &[String]) -> Vec<String> {
+/// The values of an item's key attributes, which have these names.
+fn key_texts(map: &Map, names: &[String]) -> Vec<String> {
     let text = |name: &String| map.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default();
     names.iter().map(text).collect()
 }

@@ -1,7 +1,7 @@
-//! Items of groups as DynamoDB holds them, and how large they are there.
+//! The format of a group's item, and its size.
 //!
-//! What people read stands under the names that the rulebook gave. What paceline needs stands beside it under names
-//! that begin with `@`, which no rulebook may use.
+//! The attributes of a rulebook have the names that the rulebook gives. Paceline's own attributes have names that begin
+//! with `@`, which rulebooks can't use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,34 +12,43 @@ use paceline_pipeline::model::{Attribute, Item, Key, Provenance, RESERVED_PREFIX
 use paceline_pipeline::store::UnstorableItem;
 
 use super::cache::CachedItem;
+use super::number::{number_text, parse_number};
 
 /// Attributes by name.
 pub(super) type Map = HashMap<String, AttributeValue>;
 
-/// The table's hash key.
+/// The hash key.
 pub(super) const PARTITION: &str = "PK";
-/// The table's range key.
+/// The range key.
 pub(super) const SORT: &str = "SK";
-/// What a conditional write compares.
+/// The attribute that conditional writes compare.
 pub(super) const REVISION: &str = "@revision";
 const STATE: &str = "@state";
 const DEDUP: &str = "@dedup";
 const RULEBOOK: &str = "@rulebook";
 const PLUGINS: &str = "@plugins";
 
-/// DynamoDB takes items of up to 400 KB. Its own count of a number is only approximately documented, so a little is
-/// left free.
+/// The maximum size of an item. DynamoDB's limit is 400 KB; the margin is for numbers, whose size is documented only
+/// approximately.
 pub(super) const MAX_ITEM_BYTES: usize = 400 * 1024 - 1024;
 
 /// DynamoDB's limit for the bytes of an attribute's name.
 const MAX_NAME_BYTES: usize = 65_535;
 
-/// What a number takes at most: one byte for two digits, of which an integer of 64 bits has 20, and two around them.
+/// The maximum size of a number: a byte for two digits, of which an integer of 64 bits has 20, and two bytes more.
 const NUMBER_BYTES: usize = 12;
 
-/// The numbers that DynamoDB holds, in magnitude, beside 0.
-const SMALLEST: f64 = 1e-130;
-const TOO_LARGE: f64 = 1e126;
+/// Decimal digits of the largest `u64`.
+const U64_DIGITS: usize = 20;
+
+/// The range of numbers that DynamoDB holds, by magnitude: 0, and `MIN_MAGNITUDE..END_MAGNITUDE`.
+const MIN_MAGNITUDE: f64 = 1e-130;
+const END_MAGNITUDE: f64 = 1e126;
+
+/// An attribute of paceline's own that can't be decoded.
+#[derive(Debug, thiserror::Error)]
+#[error("its `{0}` is missing or has a value that paceline does not write")]
+pub(super) struct InvalidAttribute(&'static str);
 
 pub(super) fn key_map(key: &Key) -> Map {
     Map::from([
@@ -48,57 +57,61 @@ pub(super) fn key_map(key: &Key) -> Map {
     ])
 }
 
-/// The key of an item, if it has one of the right types.
+/// The key of an item; `None` if it has none of texts.
 pub(super) fn key_of(map: &Map) -> Option<Key> {
     let text = |name: &str| map.get(name).and_then(|value| value.as_s().ok()).cloned();
     Some(Key { partition: text(PARTITION)?, sort: text(SORT)? })
 }
 
-/// Whether DynamoDB can hold an item. `index` is the attribute that is an index's hash key.
-pub(super) fn check(key: &Key, item: &Item, index: &str) -> Result<(), UnstorableItem> {
+/// Whether DynamoDB can hold an item. `index_attribute` is the hash key of the global index.
+pub(super) fn check(key: &Key, item: &Item, index_attribute: &str) -> Result<(), UnstorableItem> {
     Key::check(&key.partition, &key.sort).map_err(|error| UnstorableItem(error.to_string()))?;
     for (name, value) in &item.attributes {
-        check_attribute(name, value, index).map_err(UnstorableItem)?;
+        check_attribute(name, value, index_attribute)?;
     }
     match size(key, item) {
         bytes if bytes > MAX_ITEM_BYTES => Err(UnstorableItem(format!(
-            "it has {bytes} bytes, {} of them state; DynamoDB takes {MAX_ITEM_BYTES}",
+            "the item has {bytes} bytes, {} of them state; the limit is {MAX_ITEM_BYTES}",
             item.state.len()
         ))),
         _ => Ok(()),
     }
 }
 
-fn check_attribute(name: &str, value: &Attribute, index: &str) -> Result<(), String> {
+fn check_attribute(name: &str, value: &Attribute, index_attribute: &str) -> Result<(), UnstorableItem> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         let length = name.len();
-        return Err(format!("an attribute's name has {length} bytes; DynamoDB takes 1 to {MAX_NAME_BYTES}"));
+        return Err(UnstorableItem(format!(
+            "the name of an attribute has {length} bytes; DynamoDB's limits are 1 and {MAX_NAME_BYTES}"
+        )));
     }
     if name.starts_with(RESERVED_PREFIX) || [PARTITION, SORT].contains(&name) {
-        return Err(format!("an attribute can't be named `{name}`: that name is taken"));
+        return Err(UnstorableItem(format!("an attribute has the reserved name `{name}`")));
     }
-    let is_number = matches!(value, Attribute::Number(_) | Attribute::Integer(_));
     if let Attribute::Number(number) = value
         && *number != 0.0
-        && !(SMALLEST..TOO_LARGE).contains(&number.abs())
+        && !(MIN_MAGNITUDE..END_MAGNITUDE).contains(&number.abs())
     {
-        return Err(format!(
+        return Err(UnstorableItem(format!(
             "attribute `{name}` is {number:e}; DynamoDB holds numbers from 1e-130 to 9.99e125 in magnitude"
-        ));
+        )));
     }
-    match name == index && !is_number {
-        true => Err(format!("attribute `{name}` is the key of an index and must be a number")),
-        false => Ok(()),
+    let is_number = matches!(value, Attribute::Number(_) | Attribute::Integer(_));
+    if name == index_attribute && !is_number {
+        return Err(UnstorableItem(format!("attribute `{name}` is the key of an index and must be a number")));
     }
+    Ok(())
 }
 
-/// The bytes of an item as DynamoDB counts them: names and values. Never fewer than the real ones.
+/// An upper bound of an item's size as DynamoDB counts it: the bytes of names and values.
 pub(super) fn size(key: &Key, item: &Item) -> usize {
-    let ours =
+    let reserved_names =
         [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, PLUGINS].iter().map(|name| name.len()).sum::<usize>();
+    let keys = key.partition.len() + key.sort.len();
     let dedup = dedup_bytes(item).len();
-    let rulebook = item.provenance.race_type.len() + 1 + 20;
-    let values: usize = item
+    let rulebook = item.provenance.race_type.len() + "/".len() + U64_DIGITS;
+    let plugins = 32 * item.provenance.plugins.len();
+    let attributes: usize = item
         .attributes
         .iter()
         .map(|(name, value)| {
@@ -111,15 +124,14 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
                 }
         })
         .sum();
-    let keys = key.partition.len() + key.sort.len();
-    ours + keys + NUMBER_BYTES + item.state.len() + dedup + rulebook + 32 * item.provenance.plugins.len() + values
+    reserved_names + keys + NUMBER_BYTES + item.state.len() + dedup + rulebook + plugins + attributes
 }
 
 fn dedup_bytes(item: &Item) -> Vec<u8> {
     postcard::to_allocvec(&item.dedup).expect("a dedup state can always be encoded")
 }
 
-/// All attributes of an item but the key's, ours first.
+/// All attributes of an item except its key: paceline's own, then the rulebook's.
 pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
     let blob = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
     let Provenance { race_type, version, plugins } = &*item.provenance;
@@ -144,22 +156,26 @@ pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
     all
 }
 
-/// An item as one map.
+/// An item with its key.
 pub(super) fn encode(key: &Key, item: &Item) -> Map {
     let mut map: Map = attributes(item).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     map.extend(key_map(key));
     map
 }
 
-/// Whether a map is an item of a group, written by paceline.
-pub(super) fn is_ours(map: &Map) -> bool {
+/// Whether paceline wrote this item for a group.
+pub(super) fn is_group(map: &Map) -> bool {
     map.contains_key(REVISION)
 }
 
-/// Reads an item. Attributes come out by name.
-pub(super) fn decode(mut map: Map) -> Result<CachedItem, String> {
-    fn take<T>(map: &mut Map, name: &str, read: impl FnOnce(AttributeValue) -> Option<T>) -> Result<T, String> {
-        map.remove(name).and_then(read).ok_or_else(|| format!("its `{name}` is missing or is not what paceline writes"))
+/// Decodes an item. Its attributes are sorted by name.
+pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
+    fn take<T>(
+        map: &mut Map,
+        name: &'static str,
+        decode: impl FnOnce(AttributeValue) -> Option<T>,
+    ) -> Result<T, InvalidAttribute> {
+        map.remove(name).and_then(decode).ok_or(InvalidAttribute(name))
     }
     fn bytes(value: AttributeValue) -> Option<Vec<u8>> {
         match value {
@@ -187,7 +203,7 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, String> {
         }
         let value = match value {
             AttributeValue::Bool(value) => Some(Attribute::Boolean(value)),
-            AttributeValue::N(text) => number(&text),
+            AttributeValue::N(text) => parse_number(&text),
             AttributeValue::S(text) => Some(Attribute::Text(text)),
             AttributeValue::B(bytes) => Some(Attribute::Blob(bytes.into_inner())),
             _ => None,
@@ -202,67 +218,20 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, String> {
     Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance }), unknown })
 }
 
-/// An item as it would be read back.
+/// An item as it is read back after it was written.
 pub(super) fn as_read(item: &Item) -> Item {
     let mut item = item.clone();
     for (_, value) in &mut item.attributes {
-        // A number without a fraction comes back as an integer, where it fits in one.
+        // A number without a fraction is read as an integer if it fits into one.
         if let Attribute::Number(real) = value
             && real.fract() == 0.0
-            && let Some(read) = number(&number_text(*real))
+            && let Some(read) = parse_number(&number_text(*real))
         {
             *value = read;
         }
     }
     item.attributes.sort_by(|(a, _), (b, _)| a.cmp(b));
     item
-}
-
-/// The shortest text that gives the number back, with an exponent where zeros would fill it up.
-fn number_text(number: f64) -> String {
-    let magnitude = number.abs();
-    if number == 0.0 {
-        "0".to_owned()
-    } else if (1e-5..1e17).contains(&magnitude) {
-        number.to_string()
-    } else {
-        format!("{number:e}")
-    }
-}
-
-/// Reads a number, in whatever form DynamoDB gives it: an integer where it is one that fits.
-fn number(text: &str) -> Option<Attribute> {
-    match integer(text) {
-        Some(integer) => Some(Attribute::Integer(integer)),
-        None => text.parse().ok().filter(|number: &f64| number.is_finite()).map(Attribute::Number),
-    }
-}
-
-/// The integer that a decimal stands for, exactly.
-fn integer(text: &str) -> Option<i64> {
-    if let Ok(integer) = text.parse() {
-        return Some(integer);
-    }
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
-    };
-    let (sign, mantissa) = match mantissa.strip_prefix('-') {
-        Some(mantissa) => ("-", mantissa),
-        None => ("", mantissa),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{whole}{fraction}");
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let significant = digits.trim_end_matches('0');
-    let zeros = exponent.checked_sub(fraction.len() as i32)?.checked_add((digits.len() - significant.len()) as i32)?;
-    if significant.is_empty() {
-        return Some(0);
-    }
-    let zeros = usize::try_from(zeros).ok().filter(|zeros| *zeros < 20)?;
-    format!("{sign}{significant}{}", "0".repeat(zeros)).parse().ok()
 }
 
 #[cfg(test)]
@@ -284,8 +253,9 @@ mod tests {
     }
 
     fn value() -> impl Strategy<Value = Attribute> {
-        let number = any::<f64>()
-            .prop_filter("DynamoDB holds it", |number| *number == 0.0 || (SMALLEST..TOO_LARGE).contains(&number.abs()));
+        let number = any::<f64>().prop_filter("a number that DynamoDB holds", |number| {
+            *number == 0.0 || (MIN_MAGNITUDE..END_MAGNITUDE).contains(&number.abs())
+        });
         prop_oneof![
             any::<bool>().prop_map(Attribute::Boolean),
             any::<i64>().prop_map(Attribute::Integer),
@@ -313,11 +283,11 @@ mod tests {
                 ordinals.iter().for_each(|ordinal| { set.insert(*ordinal); });
                 DedupState::Ordinal(set)
             } else {
-                let mut dedup = LastPositions::default();
+                let mut positions = LastPositions::default();
                 for (shard, sequence) in shards {
-                    dedup.record(&shard.into(), RecordPosition { sequence: sequence.into(), sub_sequence: 3 });
+                    positions.record(&shard.into(), RecordPosition { sequence: sequence.into(), sub_sequence: 3 });
                 }
-                DedupState::Sequence(dedup)
+                DedupState::Sequence(positions)
             };
             let attributes = attributes
                 .into_iter()
@@ -329,8 +299,8 @@ mod tests {
         }
     }
 
-    /// What DynamoDB counts, by its documentation, to the letter.
-    fn counted(map: &Map) -> usize {
+    /// The size by DynamoDB's documentation.
+    fn documented_size(map: &Map) -> usize {
         map.iter()
             .map(|(name, value)| {
                 name.len()
@@ -350,7 +320,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_item_comes_back_as_it_went(item in items()) {
+        fn an_item_round_trips(item in items()) {
             let map = encode(&key(), &item);
             prop_assert_eq!(key_of(&map), Some(key()));
             let cached = decode(map).unwrap();
@@ -361,36 +331,13 @@ mod tests {
         }
 
         #[test]
-        fn the_size_is_never_below_the_real_one(item in items()) {
-            prop_assert!(size(&key(), &item) >= counted(&encode(&key(), &item)));
-        }
-
-        #[test]
-        fn a_number_is_the_same_number_in_any_form(number in any::<i64>(), zeros in 0..5_u32) {
-            let scaled = number / 10_i64.pow(zeros);
-            let filled = format!("{scaled}{}", "0".repeat(zeros as usize));
-            for text in [format!("{scaled}e{zeros}"), format!("{scaled}.000E+{zeros}"), filled] {
-                prop_assert_eq!(integer(&text), Some(scaled * 10_i64.pow(zeros)), "{}", text);
-            }
+        fn the_size_is_never_below_the_documented_one(item in items()) {
+            prop_assert!(size(&key(), &item) >= documented_size(&encode(&key(), &item)));
         }
     }
 
     #[test]
-    fn numbers_are_integers_where_they_are() {
-        for (text, wanted) in [("0", Some(0)), ("-0.0", Some(0)), ("1.50E+1", Some(15)), ("1e-1", None), ("1e19", None)]
-        {
-            assert_eq!(integer(text), wanted, "{text}");
-        }
-        assert_eq!(number("1.5"), Some(Attribute::Number(1.5)));
-        assert_eq!(number("9223372036854775808"), Some(Attribute::Number(2_f64.powi(63))));
-        assert_eq!(number("x"), None);
-        assert_eq!(number_text(167.04), "167.04");
-        assert_eq!(number_text(1e125), "1e125");
-        assert_eq!(number_text(-0.0), "0");
-    }
-
-    #[test]
-    fn what_dynamodb_does_not_hold_does_not_fit() {
+    fn an_item_that_dynamodb_can_not_hold_is_rejected() {
         let with = |name: &str, value: Attribute| check(&key(), &item(vec![(name.into(), value)]), "GSI");
         assert_eq!(with("output", Attribute::Number(188.75)), Ok(()));
         assert_eq!(with("GSI", Attribute::Integer(3)), Ok(()));
@@ -400,13 +347,13 @@ mod tests {
             ("output", Attribute::Number(-1e-131), "-1e-131"),
             ("output", Attribute::Number(f64::NAN), "NaN"),
             ("GSI", Attribute::Text("3".into()), "must be a number"),
-            ("@state", Attribute::Integer(1), "taken"),
-            ("PK", Attribute::Integer(1), "taken"),
+            ("@state", Attribute::Integer(1), "reserved"),
+            ("PK", Attribute::Integer(1), "reserved"),
             ("", Attribute::Integer(1), "0 bytes"),
-            ("big", Attribute::Blob(vec![0; MAX_ITEM_BYTES]), "DynamoDB takes 408576"),
+            ("big", Attribute::Blob(vec![0; MAX_ITEM_BYTES]), "the limit is 408576"),
         ] {
-            let refused = with(name, value).unwrap_err();
-            assert!(refused.0.contains(part), "{refused}");
+            let error = with(name, value).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
         }
         let at = |partition: &str, sort: &str| {
             check(&Key { partition: partition.into(), sort: sort.into() }, &item(vec![]), "")
@@ -420,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_put_on_an_item_is_told_apart() {
+    fn attributes_of_other_programs_are_kept_apart_if_unknown() {
         let mut map = encode(&key(), &item(vec![("output".into(), Attribute::Integer(1))]));
         map.insert("tags".into(), AttributeValue::Ss(vec!["a".into()]));
         map.insert("note".into(), AttributeValue::S("by hand".into()));

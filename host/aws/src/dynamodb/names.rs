@@ -1,9 +1,10 @@
-//! Names that DynamoDB's keys can hold.
+//! Shortens names to what DynamoDB's keys can hold.
 
-/// A name of at most `most` bytes. A longer one keeps its beginning and gets a hash of the whole: records choose what is
-/// pinned, and an absurd one must not stop its neighbours. Two names with the same hash would share a pin.
-pub(super) fn shorten(name: &str, most: usize) -> String {
-    if name.len() <= most {
+/// A name of at most `max_bytes` bytes. A longer one keeps its beginning and gets a hash of the whole name: the values
+/// that races are pinned by come from records, and a very long one must not fail the batch. Two names with the same hash
+/// would share a pin.
+pub(super) fn shorten(name: &str, max_bytes: usize) -> String {
+    if name.len() <= max_bytes {
         return name.to_owned();
     }
     // FNV-1a of 128 bits.
@@ -11,7 +12,7 @@ pub(super) fn shorten(name: &str, most: usize) -> String {
         (hash ^ u128::from(byte)).wrapping_mul(0x0000000001000000000000000000013b)
     });
     let end = format!("~{}~{hash:032x}", name.len());
-    let start = name.floor_char_boundary(most - end.len());
+    let start = name.floor_char_boundary(max_bytes - end.len());
     format!("{}{end}", &name[..start])
 }
 

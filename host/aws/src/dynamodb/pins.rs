@@ -1,4 +1,4 @@
-//! Pins of races, in partitions of the items' table that no group can have.
+//! Pins of races. They are in the table of items, in partitions that no group can have.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use paceline_pipeline::model::{Key, SORT_BYTES};
 use paceline_pipeline::store::{Pin, PinKey, PinStore, StoreError};
 
 use super::DynamoDbStore;
-use super::error::{TableError, TableErrorKind};
+use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{self, Map, PARTITION};
 use super::names::shorten;
 use super::requests::ConcurrentRequests;
@@ -21,90 +21,99 @@ const PINS: &str = "@pin/";
 const VERSION: &str = "@version";
 const DIGEST: &str = "@digest";
 
+/// Characters of a pinned value that a message shows. A record chooses the value, and its length.
+const MESSAGE_VALUE_CHARS: usize = 100;
+
 impl PinStore for DynamoDbStore {
     async fn get_pins(&self, keys: &[PinKey]) -> Result<Vec<Option<Pin>>, StoreError> {
-        let mut wanted: HashMap<Key, &PinKey> = HashMap::new();
-        wanted.extend(keys.iter().map(|key| (pin_key(key), key)));
-        let mut found: HashMap<&PinKey, Pin> = HashMap::new();
-        let mut fatal = None;
-        let maps = wanted.keys().map(item::key_map);
-        let error = self
-            .get(&self.table, maps, |got| {
-                for map in got.found {
-                    let Some(key) = item::key_of(&map).and_then(|key| wanted.get(&key)) else { continue };
-                    match pin_of(&map) {
-                        Some(pin) => drop(found.insert(key, pin)),
-                        None => fatal = Some(self.table.error(TableErrorKind::Fatal, unreadable(key))),
+        let requested: HashMap<Key, &PinKey> = keys.iter().map(|key| (pin_key(key), key)).collect();
+        let mut pins: HashMap<&PinKey, Pin> = HashMap::new();
+        let mut decode_error = None;
+        let maps = requested.keys().map(item::key_map);
+        let read = self
+            .batch_get(&self.table, maps, |batch| {
+                for map in batch.items {
+                    let Some(key) = item::key_of(&map).and_then(|key| requested.get(&key)) else { continue };
+                    match decode_pin(&self.table, key, &map) {
+                        Ok(pin) => drop(pins.insert(key, pin)),
+                        Err(error) => decode_error = Some(error),
                     }
                 }
             })
             .await;
-        match fatal.or(error) {
-            Some(error) => Err(error.into()),
-            None => Ok(keys.iter().map(|key| found.get(key).copied()).collect()),
+        // A retry does not resolve an error of decoding.
+        if let Some(error) = decode_error {
+            return Err(error.into());
         }
+        read?;
+        Ok(keys.iter().map(|key| pins.get(key).copied()).collect())
     }
 
     async fn put_pins(&self, pins: &[(PinKey, Pin)]) -> Result<Vec<Pin>, StoreError> {
-        // The first pin of a race wins, within this list too.
+        // The first pin of a race wins, also among these.
         let mut seen: HashSet<&PinKey> = HashSet::new();
-        let mut requests = Vec::new();
-        for (key, pin) in pins {
-            if !seen.insert(key) {
-                continue;
-            }
-            let request = self
-                .client
-                .put_item()
-                .table_name(&self.table.table)
-                .set_item(Some(pin_map(key, pin)))
-                .condition_expression("attribute_not_exists(#p)")
-                .expression_attribute_names("#p", PARTITION)
-                .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let (key, pin) = (key.clone(), *pin);
-            let (table, meter) = (Arc::clone(&self.table), Arc::clone(&self.meter));
-            requests.push(async move {
-                meter.request();
-                let error = match request.send().await {
-                    Ok(answer) => {
-                        meter.writes(answer.consumed_capacity());
-                        return Ok((key, pin));
-                    }
-                    Err(error) => error,
-                };
-                match error.as_service_error() {
-                    Some(PutItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
-                        Some(map) => {
-                            let found =
-                                pin_of(map).ok_or_else(|| table.error(TableErrorKind::Fatal, unreadable(&key)))?;
-                            Ok((key, found))
-                        }
-                        None => Err(table
-                            .error(TableErrorKind::Ambiguous, "there is a pin, but the answer does not contain it")),
-                    },
-                    _ => Err(meter.classify(&table, "pinning a race", error)),
-                }
-            });
-        }
-        let mut requests = ConcurrentRequests::new(self.concurrency, requests);
-        let mut found: HashMap<PinKey, Pin> = HashMap::new();
-        let mut error: Option<TableError> = None;
-        while let Some(answer) = requests.next().await {
-            match answer {
-                Ok((key, pin)) => drop(found.insert(key, pin)),
-                Err(this) => error = Some(this),
+        let requests =
+            pins.iter().filter(|(key, _)| seen.insert(key)).map(|(key, pin)| self.put_pin(key.clone(), *pin));
+        let mut requests = ConcurrentRequests::new(self.concurrency, requests.collect::<Vec<_>>());
+        let mut held: HashMap<PinKey, Pin> = HashMap::new();
+        let mut last_error: Option<TableError> = None;
+        while let Some(response) = requests.next().await {
+            match response {
+                Ok((key, pin)) => drop(held.insert(key, pin)),
+                Err(error) => last_error = Some(error),
             }
         }
-        match error {
-            // Pins that were written stay, and are found at the next attempt.
+        match last_error {
+            // The pins that were written stay; the next attempt finds them.
             Some(error) => Err(error.into()),
-            None => Ok(pins.iter().map(|(key, _)| found[key]).collect()),
+            None => Ok(pins.iter().map(|(key, _)| held[key]).collect()),
         }
     }
 }
 
-/// The key of a pin's item.
+impl DynamoDbStore {
+    /// Pins a race, unless it is pinned. Returns the pin that holds.
+    fn put_pin(
+        &self,
+        key: PinKey,
+        pin: Pin,
+    ) -> impl Future<Output = Result<(PinKey, Pin), TableError>> + Send + 'static {
+        let (table, usage) = (Arc::clone(&self.table), Arc::clone(&self.usage));
+        let request = self
+            .client
+            .put_item()
+            .table_name(&table.table)
+            .set_item(Some(pin_map(&key, &pin)))
+            .condition_expression("attribute_not_exists(#p)")
+            .expression_attribute_names("#p", PARTITION)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        async move {
+            usage.add_request();
+            let error = match request.send().await {
+                Ok(response) => {
+                    usage.add_writes(response.consumed_capacity());
+                    return Ok((key, pin));
+                }
+                Err(error) => error,
+            };
+            match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(failed)) => match failed.item() {
+                    Some(map) => {
+                        let earlier = decode_pin(&table, &key, map)?;
+                        Ok((key, earlier))
+                    }
+                    None => Err(table.error(
+                        TableErrorKind::Ambiguous,
+                        "pinning a race found an earlier pin, but the response does not contain it",
+                    )),
+                },
+                _ => Err(usage.classify(&table, "pinning a race", error)),
+            }
+        }
+    }
+}
+
 fn pin_key(PinKey { race_type, value }: &PinKey) -> Key {
     Key { partition: format!("{PINS}{race_type}"), sort: format!("={}", shorten(value, SORT_BYTES - 1)) }
 }
@@ -121,11 +130,18 @@ fn pin_of(map: &Map) -> Option<Pin> {
     Some(Pin { version, rulebook: map.get(DIGEST)?.as_b().ok()?.as_ref().try_into().ok()? })
 }
 
-fn unreadable(PinKey { race_type, value }: &PinKey) -> String {
-    let value: String = value.chars().take(100).collect();
-    format!(
-        "the pin of race `{value}` of race type {race_type} can't be decoded. Delete it, and the race is pinned again"
-    )
+fn decode_pin(table: &TableRef, key: &PinKey, map: &Map) -> Result<Pin, TableError> {
+    pin_of(map).ok_or_else(|| {
+        let PinKey { race_type, value } = key;
+        let value: String = value.chars().take(MESSAGE_VALUE_CHARS).collect();
+        table.error(
+            TableErrorKind::Fatal,
+            format_args!(
+                "the pin of race `{value}` of race type {race_type} can't be decoded. Delete it to have the race pinned \
+                 again"
+            ),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -1,36 +1,36 @@
-//! Several requests in flight at once.
+//! Concurrent requests.
 
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
 
 use tokio::task::JoinSet;
 
-/// Requests of which so many are in flight at once. Dropping it gives up those that are.
+/// Requests, of which at most `concurrency` are in flight at once. Dropping it cancels those in flight.
 pub(super) struct ConcurrentRequests<T, F> {
-    waiting: VecDeque<F>,
-    flying: JoinSet<T>,
-    most: usize,
+    queued: VecDeque<F>,
+    in_flight: JoinSet<T>,
+    concurrency: usize,
 }
 
 impl<T: Send + 'static, F: Future<Output = T> + Send + 'static> ConcurrentRequests<T, F> {
-    pub(super) fn new(most: usize, requests: impl IntoIterator<Item = F>) -> Self {
-        Self { waiting: requests.into_iter().collect(), flying: JoinSet::new(), most: most.max(1) }
+    pub(super) fn new(concurrency: usize, requests: impl IntoIterator<Item = F>) -> Self {
+        let queued = requests.into_iter().collect();
+        Self { queued, in_flight: JoinSet::new(), concurrency: concurrency.max(1) }
     }
 
-    /// Adds one more.
     pub(super) fn push(&mut self, request: F) {
-        self.waiting.push_back(request);
+        self.queued.push_back(request);
     }
 
-    /// The next answer, in whatever order they come; nothing when all have come.
+    /// The next response, in the order of arrival; `None` after the last.
     pub(super) async fn next(&mut self) -> Option<T> {
-        while self.flying.len() < self.most
-            && let Some(request) = self.waiting.pop_front()
+        while self.in_flight.len() < self.concurrency
+            && let Some(request) = self.queued.pop_front()
         {
-            self.flying.spawn(request);
+            self.in_flight.spawn(request);
         }
-        match self.flying.join_next().await? {
-            Ok(answer) => Some(answer),
+        match self.in_flight.join_next().await? {
+            Ok(response) => Some(response),
             Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
             // The runtime is shutting down, and this task with it.
             Err(_) => std::future::pending().await,

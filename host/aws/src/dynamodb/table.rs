@@ -1,6 +1,5 @@
-//! Creating the tables, and telling how existing ones differ from what is needed.
+//! Creates and checks the tables.
 
-use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -8,32 +7,35 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::operation::describe_table::DescribeTableError;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, GlobalSecondaryIndexDescription, IndexStatus,
-    KeySchemaElement, KeyType, Projection, ProjectionType, ProvisionedThroughput, ProvisionedThroughputDescription,
-    ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, IndexStatus, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ProvisionedThroughput, ScalarAttributeType, TableDescription, TableStatus, TimeToLiveSpecification,
+    TimeToLiveStatus,
 };
 use paceline_pipeline::store::StoreError;
 use tokio::time::{Instant, sleep};
 
-use super::config::DynamoDbConfig;
-use super::error::{TableErrorKind, TableRef};
-use super::item::{PARTITION, SORT};
-use super::letters::{EXPIRES, ID};
-use super::names;
+pub use super::difference::{Difference, Severity};
 
-/// How long a table may take to become active. It mostly takes some seconds.
+use super::config::DynamoDbConfig;
+use super::dead_letter_item::{EXPIRES, ID};
+use super::difference::TableCheck;
+use super::error::{TableError, TableErrorKind, TableRef};
+use super::item::{PARTITION, SORT};
+use super::table_refs;
+
+/// The maximum time for a table to become active. It usually takes some seconds.
 const CREATION_DEADLINE: Duration = Duration::from_secs(300);
 
-/// The first and the longest wait between two looks at a table that is being created.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The first and the longest interval between two requests for the status of a table that is being created.
+const FIRST_POLL_INTERVAL: Duration = Duration::from_millis(50);
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How a table is paid for.
+/// A table's billing mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Billing {
-    /// By request.
+    /// By the number of requests.
     OnDemand,
-    /// By capacity, for the table and for its index alike; a table of dead letters gets a tenth of it.
+    /// By provisioned capacity. The index gets the same as its table, and the table of dead letters a tenth.
     Provisioned {
         /// Read capacity units.
         read: u32,
@@ -42,7 +44,7 @@ pub enum Billing {
     },
 }
 
-/// Which tables were created; the others were there.
+/// The tables that were created; the others existed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Created {
     /// The table of items.
@@ -51,34 +53,17 @@ pub struct Created {
     pub dead_letters: bool,
 }
 
-/// How a table differs from what is needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// The table.
-    pub table: String,
-    /// Whether it works all the same, at a price.
-    pub note: bool,
-    /// What differs, and what to do.
-    pub text: String,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.note { "note" } else { "wrong" };
-        write!(f, "{kind}: table `{}`: {}", self.table, self.text)
-    }
-}
-
-/// Creates the tables that are not there, and waits until they can be used. Tables that are there stay as they are.
+/// Creates the tables that do not exist, and waits until both can be used. Does not change existing tables, except that
+/// it turns on the expiry of dead letters.
 pub async fn create(client: &Client, config: &DynamoDbConfig, billing: Billing) -> Result<Created, StoreError> {
-    let (table, letters) = names(client, config);
+    let (table, dead_letters) = table_refs(client, config);
     let created = Created {
-        table: create_one(client, &table, items_table(client, &table, config, billing)).await?,
-        dead_letters: create_one(client, &letters, letters_table(client, &letters, billing)).await?,
+        table: create_table(client, &table, items_table(client, &table, config, billing)).await?,
+        dead_letters: create_table(client, &dead_letters, dead_letters_table(client, &dead_letters, billing)).await?,
     };
-    wait(client, &table).await?;
-    wait(client, &letters).await?;
-    expire(client, &letters).await?;
+    wait_until_active(client, &table).await?;
+    wait_until_active(client, &dead_letters).await?;
+    turn_on_expiry(client, &dead_letters).await?;
     Ok(created)
 }
 
@@ -104,8 +89,8 @@ fn items_table(client: &Client, table: &TableRef, config: &DynamoDbConfig, billi
         .set_provisioned_throughput(throughput(billing))
 }
 
-fn letters_table(client: &Client, table: &TableRef, billing: Billing) -> CreateTable {
-    // Dead letters are to be few.
+fn dead_letters_table(client: &Client, table: &TableRef, billing: Billing) -> CreateTable {
+    // Dead letters should be few.
     let billing = match billing {
         Billing::OnDemand => Billing::OnDemand,
         Billing::Provisioned { read, write } => {
@@ -144,29 +129,29 @@ fn throughput(billing: Billing) -> Option<ProvisionedThroughput> {
     Some(throughput.expect("both are set"))
 }
 
-/// Creates a table; whether it was not there.
-async fn create_one(client: &Client, table: &TableRef, request: CreateTable) -> Result<bool, StoreError> {
+/// Creates a table unless it exists. Returns whether it was created.
+async fn create_table(client: &Client, table: &TableRef, request: CreateTable) -> Result<bool, TableError> {
     if describe(client, table).await?.is_some() {
         return Ok(false);
     }
     match request.send().await {
         Ok(_) => Ok(true),
         Err(error) => match error.as_service_error() {
-            // Somebody else was quicker, or an answer was lost.
+            // Another process created it first, or the response to an earlier attempt was lost.
             Some(CreateTableError::ResourceInUseException(_)) => Ok(false),
-            _ => Err(table.classify("creating it", error).into()),
+            _ => Err(table.classify("creating the table", error)),
         },
     }
 }
 
 /// Waits until a table and its indexes are active.
-async fn wait(client: &Client, table: &TableRef) -> Result<(), StoreError> {
+async fn wait_until_active(client: &Client, table: &TableRef) -> Result<(), TableError> {
     let deadline = Instant::now() + CREATION_DEADLINE;
-    let mut pause = FIRST_WAIT;
+    let mut interval = FIRST_POLL_INTERVAL;
     loop {
         let found = match describe(client, table).await {
-            // What passes by itself passes within the deadline.
-            Err(StoreError::Transient(_)) => None,
+            // Retried until the deadline.
+            Err(error) if error.kind.is_transient() => None,
             found => found?,
         };
         let active = found.is_some_and(|found| {
@@ -177,19 +162,19 @@ async fn wait(client: &Client, table: &TableRef) -> Result<(), StoreError> {
         if active {
             return Ok(());
         }
-        if Instant::now() + pause > deadline {
-            let text =
-                format_args!("it is not active after {} s; look at it in the console", CREATION_DEADLINE.as_secs());
-            return Err(table.error(TableErrorKind::Fatal, text).into());
+        if Instant::now() + interval > deadline {
+            let seconds = CREATION_DEADLINE.as_secs();
+            let what = format_args!("the table is not active after {seconds} s. See its status in the AWS console");
+            return Err(table.error(TableErrorKind::Fatal, what));
         }
-        sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_WAIT);
+        sleep(interval).await;
+        interval = (interval * 2).min(MAX_POLL_INTERVAL);
     }
 }
 
-/// Has DynamoDB delete what has expired, unless it does so already.
-async fn expire(client: &Client, table: &TableRef) -> Result<(), StoreError> {
-    if expires(client, table).await?.as_deref() == Some(EXPIRES) {
+/// Makes DynamoDB delete expired dead letters.
+async fn turn_on_expiry(client: &Client, table: &TableRef) -> Result<(), TableError> {
+    if time_to_live_attribute(client, table).await?.as_deref() == Some(EXPIRES) {
         return Ok(());
     }
     let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES).build();
@@ -199,19 +184,19 @@ async fn expire(client: &Client, table: &TableRef) -> Result<(), StoreError> {
         .time_to_live_specification(specification.expect("both are set"))
         .send()
         .await
-        .map_err(|error| table.classify("letting its items expire", error))?;
+        .map_err(|error| table.classify("turning on the time to live", error))?;
     Ok(())
 }
 
-/// By which attribute the items of a table expire.
-async fn expires(client: &Client, table: &TableRef) -> Result<Option<String>, StoreError> {
-    let answer = client
+/// The attribute by which the items of a table expire; `None` if time to live is off.
+async fn time_to_live_attribute(client: &Client, table: &TableRef) -> Result<Option<String>, TableError> {
+    let response = client
         .describe_time_to_live()
         .table_name(&table.table)
         .send()
         .await
-        .map_err(|error| table.classify("looking at its time to live", error))?;
-    Ok(answer
+        .map_err(|error| table.classify("reading the time to live", error))?;
+    Ok(response
         .time_to_live_description
         .filter(|found| {
             let status = found.time_to_live_status();
@@ -220,150 +205,37 @@ async fn expires(client: &Client, table: &TableRef) -> Result<Option<String>, St
         .and_then(|found| found.attribute_name))
 }
 
-async fn describe(client: &Client, table: &TableRef) -> Result<Option<TableDescription>, StoreError> {
+/// `None`: the table does not exist.
+async fn describe(client: &Client, table: &TableRef) -> Result<Option<TableDescription>, TableError> {
     match client.describe_table().table_name(&table.table).send().await {
-        Ok(answer) => Ok(answer.table),
+        Ok(response) => Ok(response.table),
         Err(SdkError::ServiceError(error))
             if matches!(error.err(), DescribeTableError::ResourceNotFoundException(_)) =>
         {
             Ok(None)
         }
-        Err(error) => Err(table.classify("looking at it", error).into()),
+        Err(error) => Err(table.classify("describing the table", error)),
     }
 }
 
-/// How the tables differ from what is needed. Empty, or notes only: they can be used.
+/// How the tables differ from those that paceline needs. They can be used unless a difference
+/// [is incompatible](Difference::is_incompatible).
 pub async fn check(client: &Client, config: &DynamoDbConfig) -> Result<Vec<Difference>, StoreError> {
-    let (table, letters) = names(client, config);
-    let mut report = Report { table: &table.table, differences: Vec::new() };
+    let (table, dead_letters) = table_refs(client, config);
+    let mut items = TableCheck::new(&table.table);
     match describe(client, &table).await? {
-        Some(found) => report.items_table(&found, config),
-        None => report.missing(),
+        Some(found) => items.items_table(&found, &config.index),
+        None => items.missing(),
     }
-    report.table = &letters.table;
-    match describe(client, &letters).await? {
+    let mut letters = TableCheck::new(&dead_letters.table);
+    match describe(client, &dead_letters).await? {
         Some(found) => {
-            report.keys(&found, &[(ID, KeyType::Hash)]);
-            report.status(&found);
+            letters.dead_letters_table(&found);
             if config.dead_letter_days > 0 {
-                report.time_to_live(expires(client, &letters).await?);
+                letters.time_to_live(time_to_live_attribute(client, &dead_letters).await?);
             }
         }
-        None => report.missing(),
+        None => letters.missing(),
     }
-    Ok(report.differences)
-}
-
-struct Report<'t> {
-    table: &'t str,
-    differences: Vec<Difference>,
-}
-
-impl Report<'_> {
-    fn wrong(&mut self, text: impl Into<String>) {
-        self.differences.push(Difference { table: self.table.to_owned(), note: false, text: text.into() });
-    }
-
-    fn note(&mut self, text: impl Into<String>) {
-        self.differences.push(Difference { table: self.table.to_owned(), note: true, text: text.into() });
-    }
-
-    fn missing(&mut self) {
-        self.wrong("it does not exist; `paceline table create --config …` creates it");
-    }
-
-    fn items_table(&mut self, found: &TableDescription, config: &DynamoDbConfig) {
-        self.keys(found, &[(PARTITION, KeyType::Hash), (SORT, KeyType::Range)]);
-        self.status(found);
-        let name = &config.index.name;
-        match found.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name)) {
-            Some(index) => self.index(found, index, config),
-            None => self.wrong(format!("the global index `{name}` is missing: races and ranks can't be queried by it")),
-        }
-        for index in found.local_secondary_indexes() {
-            let name = index.index_name().unwrap_or_default();
-            self.note(format!(
-                "the local index `{name}` makes each write cost more, limits a partition to 10 GB, and counts towards \
-                 the 400 KB of an item"
-            ));
-        }
-    }
-
-    fn index(&mut self, table: &TableDescription, index: &GlobalSecondaryIndexDescription, config: &DynamoDbConfig) {
-        let (name, attribute) = (&config.index.name, &config.index.attribute);
-        let wanted = [(attribute.as_str(), KeyType::Hash), (SORT, KeyType::Range)];
-        if let Some(keys) = differing(index.key_schema(), &wanted) {
-            self.wrong(format!("the index `{name}` has the keys {keys}, not {attribute} (HASH), {SORT} (RANGE)"));
-        }
-        self.attribute(table, attribute, ScalarAttributeType::N);
-        let projection = index.projection().and_then(Projection::projection_type);
-        if projection != Some(&ProjectionType::All) {
-            let found = projection.map_or("nothing", ProjectionType::as_str);
-            self.wrong(format!("the index `{name}` holds {found} of an item's attributes, not ALL"));
-        }
-        if let Some(status) = index.index_status().filter(|status| **status != IndexStatus::Active) {
-            self.wrong(format!("the index `{name}` is {status}, not ACTIVE; wait and look again"));
-        }
-        let units = |throughput: Option<&ProvisionedThroughputDescription>| {
-            throughput.and_then(|throughput| throughput.write_capacity_units()).unwrap_or(0)
-        };
-        let (has, needs) = (units(index.provisioned_throughput()), units(table.provisioned_throughput()));
-        if has < needs {
-            self.note(format!(
-                "the index `{name}` has {has} write units and the table {needs}: where items have `{attribute}`, the \
-                 index throttles the table's writes. Give it at least as many"
-            ));
-        }
-    }
-
-    fn keys(&mut self, found: &TableDescription, wanted: &[(&str, KeyType)]) {
-        if let Some(keys) = differing(found.key_schema(), wanted) {
-            let wanted: Vec<String> = wanted.iter().map(|(name, kind)| format!("{name} ({kind})")).collect();
-            self.wrong(format!("it has the keys {keys}, not {}; keys can't be changed", wanted.join(", ")));
-            return;
-        }
-        for (name, _) in wanted {
-            self.attribute(found, name, ScalarAttributeType::S);
-        }
-    }
-
-    /// The type of an attribute that is a key.
-    fn attribute(&mut self, found: &TableDescription, name: &str, wanted: ScalarAttributeType) {
-        let has = found.attribute_definitions().iter().find(|attribute| attribute.attribute_name() == name);
-        if let Some(has) = has.map(AttributeDefinition::attribute_type).filter(|has| **has != wanted) {
-            self.wrong(format!("its key `{name}` has the type {has}, not {wanted}; that can't be changed"));
-        }
-    }
-
-    fn status(&mut self, found: &TableDescription) {
-        match found.table_status() {
-            // A table that is being updated is read and written as ever.
-            Some(TableStatus::Active | TableStatus::Updating) => {}
-            status => {
-                let status = status.map_or("unknown", TableStatus::as_str);
-                self.wrong(format!("its status is {status}, not ACTIVE"));
-            }
-        }
-    }
-
-    fn time_to_live(&mut self, attribute: Option<String>) {
-        match attribute.as_deref() {
-            Some(EXPIRES) => {}
-            Some(other) => {
-                self.wrong(format!("its items expire by `{other}`, not by `{EXPIRES}`: dead letters stay for ever"));
-            }
-            None => self.wrong(format!(
-                "time to live is off: dead letters stay for ever. Turn it on for the attribute `{EXPIRES}`, or set \
-                 `dead-letter-days = 0`"
-            )),
-        }
-    }
-}
-
-/// The keys in words, where they are not those that are wanted.
-fn differing(found: &[KeySchemaElement], wanted: &[(&str, KeyType)]) -> Option<String> {
-    let same = found.len() == wanted.len()
-        && found.iter().zip(wanted).all(|(key, (name, kind))| key.attribute_name() == *name && key.key_type() == kind);
-    let words = found.iter().map(|key| format!("{} ({})", key.attribute_name(), key.key_type()));
-    (!same).then(|| words.collect::<Vec<_>>().join(", "))
+    Ok([items.into_differences(), letters.into_differences()].concat())
 }

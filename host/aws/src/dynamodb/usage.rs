@@ -1,4 +1,4 @@
-//! What the requests cost.
+//! Counts requests and the capacity that they consume.
 
 use std::error::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,26 +9,26 @@ use aws_sdk_dynamodb::types::ConsumedCapacity;
 
 use super::error::{TableError, TableErrorKind, TableRef};
 
-/// What has been asked of DynamoDB since the store was opened, and what that cost, as DynamoDB counts it.
+/// Requests of a store since it was opened, and the capacity that they consumed, as DynamoDB reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Usage {
-    /// Requests sent, also those that failed.
+    /// Requests sent, including failed ones.
     pub requests: u64,
-    /// Write capacity units, those of the indexes among them. A write whose condition fails costs some too, but
-    /// DynamoDB does not say how many; and DynamoDB Local says nothing of statements.
+    /// Write capacity units, including those of the indexes. Not included are writes whose condition failed, because
+    /// DynamoDB does not report their units, and statements in DynamoDB Local, which reports none for them.
     pub write_units: f64,
     /// Read capacity units.
     pub read_units: f64,
-    /// Requests, and single writes of a request, that were throttled.
+    /// Throttled requests, and throttled writes within a request.
     pub throttles: u64,
-    /// Items that need not be read, because they were in memory.
+    /// Items found in the cache.
     pub cache_hits: u64,
-    /// Items that had to be read.
+    /// Items read from the table.
     pub cache_misses: u64,
 }
 
 impl Usage {
-    /// What has come to it since an earlier look.
+    /// The usage after `earlier`, which is an earlier value of the same store.
     pub fn since(&self, earlier: Self) -> Self {
         Self {
             requests: self.requests - earlier.requests,
@@ -41,51 +41,51 @@ impl Usage {
     }
 }
 
-/// Counts the usage.
+/// The counters behind [`Usage`].
 #[derive(Debug, Default)]
-pub(super) struct Meter(Mutex<Usage>);
+pub(super) struct UsageCounter(Mutex<Usage>);
 
-impl Meter {
-    fn usage(&self) -> MutexGuard<'_, Usage> {
+impl UsageCounter {
+    fn lock(&self) -> MutexGuard<'_, Usage> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn read(&self) -> Usage {
-        *self.usage()
+    pub(super) fn snapshot(&self) -> Usage {
+        *self.lock()
     }
 
-    pub(super) fn request(&self) {
-        self.usage().requests += 1;
+    pub(super) fn add_request(&self) {
+        self.lock().requests += 1;
     }
 
-    pub(super) fn throttle(&self) {
-        self.usage().throttles += 1;
+    pub(super) fn add_throttle(&self) {
+        self.lock().throttles += 1;
     }
 
-    /// Sorts a failed request, and counts it where it was throttled.
+    /// Classifies a failed request and counts it if it was throttled.
     pub(super) fn classify<E>(&self, table: &TableRef, doing: &str, error: SdkError<E, HttpResponse>) -> TableError
     where
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let error = table.classify(doing, error);
         if error.kind == TableErrorKind::Throttled {
-            self.throttle();
+            self.add_throttle();
         }
         error
     }
 
-    pub(super) fn lookups(&self, hits: u64, misses: u64) {
-        let mut usage = self.usage();
+    pub(super) fn add_lookups(&self, hits: u64, misses: u64) {
+        let mut usage = self.lock();
         usage.cache_hits += hits;
         usage.cache_misses += misses;
     }
 
-    pub(super) fn reads<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.usage().read_units += units(consumed);
+    pub(super) fn add_reads<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        self.lock().read_units += units(consumed);
     }
 
-    pub(super) fn writes<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.usage().write_units += units(consumed);
+    pub(super) fn add_writes<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
+        self.lock().write_units += units(consumed);
     }
 }
 

@@ -1,7 +1,6 @@
-//! Writing items, each on the condition that it is as it was read.
+//! Conditional writes of items.
 
-use std::collections::HashSet;
-use std::fmt::Write as _;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -11,174 +10,166 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum as Code, BatchStatementRequest, BatchStatementResponse,
     ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
 };
+use paceline_pipeline::ErrorChain;
 use paceline_pipeline::store::{StoreError, Write, WriteOutcome};
 
 use super::cache::CachedItem;
 use super::error::{TableError, TableErrorKind, TableRef};
-use super::item::{self, Map, PARTITION, REVISION, SORT};
+use super::item::{self, Map, PARTITION, REVISION};
 use super::requests::ConcurrentRequests;
-use super::usage::Meter;
+use super::statement::{encode_statement, is_table_supported};
+use super::usage::UsageCounter;
 use super::{DynamoDbStore, WriteWith};
 
 /// DynamoDB's limit for the statements of a `BatchExecuteStatement`.
-const STATEMENTS_A_REQUEST: usize = 25;
+const STATEMENTS_PER_REQUEST: usize = 25;
 
-/// DynamoDB's limit for the characters of a statement.
-const MAX_STATEMENT_CHARS: usize = 8192;
+/// Bytes of items in one request. DynamoDB's limit is 16 MB, but a long upload would exceed `request-ms`.
+const BYTES_PER_REQUEST: usize = 1 << 20;
 
-/// Bytes of items in one request. DynamoDB takes 16 MB, but what is sent for long is cut off by `request-ms`.
-const BYTES_A_REQUEST: usize = 1 << 20;
-
-/// How one write ended, before it is known what stands there.
-enum Ended {
-    Done,
-    /// The condition failed, and this stands there.
-    Met(Map),
-    /// The condition failed. What stands there, if anything, was not said.
-    Unmet,
-    /// The statement is not accepted.
+/// The result of the request for one write.
+enum WriteResult {
+    Written,
+    /// The condition failed. This is the item in the table.
+    ConflictWith(Map),
+    /// The condition failed. The response does not contain the item in the table, or there is none.
+    Conflict,
+    /// DynamoDB does not accept the statement.
     Unsupported,
     Failed(TableError),
 }
 
-type Answers = Vec<(usize, Ended)>;
-type Request = Pin<Box<dyn Future<Output = Answers> + Send>>;
+/// The results of a request's writes, by their index among all writes.
+type WriteResults = Vec<(usize, WriteResult)>;
+type Request = Pin<Box<dyn Future<Output = WriteResults> + Send>>;
 
-/// How items are sent.
+/// What requests need, so that they can run in tasks of their own.
 #[derive(Clone)]
 struct Sender {
     client: Client,
     table: Arc<TableRef>,
-    meter: Arc<Meter>,
+    usage: Arc<UsageCounter>,
 }
 
 impl DynamoDbStore {
-    /// Writes in rounds: one request must not name a key twice. There is nearly always one round.
+    /// Writes in rounds, because one request can't contain a key twice. There is nearly always one round.
     pub(super) async fn write_in_rounds(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
-        let mut ended: Vec<Option<WriteOutcome>> = vec![None; writes.len()];
-        let mut open: Vec<usize> = (0..writes.len()).collect();
-        while !open.is_empty() {
+        let mut outcomes: Vec<Option<WriteOutcome>> = vec![None; writes.len()];
+        let mut pending: Vec<usize> = (0..writes.len()).collect();
+        while !pending.is_empty() {
             let mut seen = HashSet::new();
-            let (round, rest): (Vec<usize>, Vec<usize>) =
-                open.into_iter().partition(|&at| seen.insert(&writes[at].key));
-            self.write_round(writes, &round, &mut ended).await?;
-            open = rest;
+            let round: Vec<usize>;
+            (round, pending) = pending.into_iter().partition(|&at| seen.insert(&writes[at].key));
+            self.write_round(writes, &round, &mut outcomes).await?;
         }
-        Ok(ended.into_iter().map(|ended| ended.expect("each was in a round")).collect())
+        Ok(outcomes.into_iter().map(|outcome| outcome.expect("each write was in a round")).collect())
     }
 
     async fn write_round(
         &self,
         writes: &[Write],
         round: &[usize],
-        ended: &mut [Option<WriteOutcome>],
+        outcomes: &mut [Option<WriteOutcome>],
     ) -> Result<(), StoreError> {
-        // Out of the cache until the fate of the write is known, also if this future is dropped meanwhile.
-        let taken = self.cache.take(round.iter().map(|&at| &writes[at].key));
-        let mut before: Vec<Option<CachedItem>> = vec![None; writes.len()];
-        round.iter().zip(taken).for_each(|(&at, cached)| before[at] = cached);
+        // Not cached until the outcome of the write is known, because this future may be dropped before.
+        let removed = self.cache.remove(round.iter().map(|&at| &writes[at].key));
+        let mut cached: HashMap<usize, CachedItem> =
+            round.iter().copied().zip(removed).filter_map(|(at, cached)| Some((at, cached?))).collect();
 
         let sender =
-            Sender { client: self.client.clone(), table: Arc::clone(&self.table), meter: Arc::clone(&self.meter) };
-        let statements = self.write == WriteWith::Statements && is_plain(&self.table.table, "_-.");
-        let mut requests =
-            ConcurrentRequests::new(self.concurrency, sender.requests(writes, round, &before, statements));
-        let mut unmet = Vec::new();
-        while let Some(answers) = requests.next().await {
-            for (at, end) in answers {
-                let Write { key, item, .. } = &writes[at];
-                ended[at] = Some(match end {
-                    Ended::Done => {
-                        self.cache.learn(key, CachedItem::of(item::as_read(item)));
-                        WriteOutcome::Done
+            Sender { client: self.client.clone(), table: Arc::clone(&self.table), usage: Arc::clone(&self.usage) };
+        let requests = match self.write {
+            WriteWith::Statements if is_table_supported(&self.table.table) => sender.statements(writes, round, &cached),
+            _ => round.iter().map(|&at| sender.put(at, &writes[at])).collect(),
+        };
+        let mut requests = ConcurrentRequests::new(self.concurrency, requests);
+        let mut conflicts = Vec::new();
+        while let Some(results) = requests.next().await {
+            for (at, result) in results {
+                let write = &writes[at];
+                match result {
+                    WriteResult::Written => {
+                        self.cache.insert_if_newer(&write.key, CachedItem::present(item::as_read(&write.item)));
+                        outcomes[at] = Some(WriteOutcome::Done);
                     }
-                    Ended::Met(map) => self.resolve_conflict(&writes[at], self.read(map)?.1),
-                    Ended::Unmet => {
-                        unmet.push(at);
-                        continue;
+                    WriteResult::ConflictWith(map) => {
+                        outcomes[at] = Some(self.resolve_conflict(write, self.decode_group(map)?.1));
                     }
-                    // `PutItem` needs no name in a statement, so only its word counts.
-                    Ended::Unsupported => {
-                        requests.push(sender.put(at, &writes[at]));
-                        continue;
-                    }
-                    Ended::Failed(error) => {
-                        // Where nothing was written, what stood there still does.
+                    WriteResult::Conflict => conflicts.push(at),
+                    WriteResult::Unsupported => requests.push(sender.put(at, write)),
+                    WriteResult::Failed(error) => {
+                        // A throttled request had no effect, so the cached item is still valid.
                         if error.kind == TableErrorKind::Throttled
-                            && let Some(cached) = before[at].take()
+                            && let Some(cached) = cached.remove(&at)
                         {
-                            self.cache.learn(key, cached);
+                            self.cache.insert_if_newer(&write.key, cached);
                         }
-                        match StoreError::from(error) {
-                            StoreError::Transient(why) => WriteOutcome::Transient(why.to_string()),
-                            fatal => return Err(fatal),
-                        }
+                        outcomes[at] = Some(transient_outcome(error.into())?);
                     }
-                });
+                }
             }
         }
-        self.resolve_unmet(writes, unmet, ended).await
+        self.resolve_conflicts(writes, conflicts, outcomes).await
     }
 
-    /// Finds out what stands where a condition failed.
-    async fn resolve_unmet(
+    /// Reads the items whose conflicts came without the item.
+    async fn resolve_conflicts(
         &self,
         writes: &[Write],
-        unmet: Vec<usize>,
-        ended: &mut [Option<WriteOutcome>],
+        conflicts: Vec<usize>,
+        outcomes: &mut [Option<WriteOutcome>],
     ) -> Result<(), StoreError> {
-        if unmet.is_empty() {
+        if conflicts.is_empty() {
             return Ok(());
         }
-        let keys: Vec<_> = unmet.iter().map(|&at| &writes[at].key).collect();
-        match self.fetch(&keys).await {
-            Ok(found) => {
-                let mut found: std::collections::HashMap<_, _> = found.into_iter().collect();
-                for at in unmet {
-                    let cached = found.remove(&writes[at].key).unwrap_or_else(CachedItem::nothing);
-                    ended[at] = Some(self.resolve_conflict(&writes[at], cached));
+        let keys: Vec<_> = conflicts.iter().map(|&at| &writes[at].key).collect();
+        match self.read_groups(&keys).await {
+            Ok(groups) => {
+                let mut groups: HashMap<_, _> = groups.into_iter().collect();
+                for at in conflicts {
+                    let cached = groups.remove(&writes[at].key).unwrap_or_else(CachedItem::absent);
+                    outcomes[at] = Some(self.resolve_conflict(&writes[at], cached));
                 }
-                Ok(())
             }
-            Err(StoreError::Transient(why)) => {
-                unmet.into_iter().for_each(|at| ended[at] = Some(WriteOutcome::Transient(why.to_string())));
-                Ok(())
+            Err(error) => {
+                let outcome = transient_outcome(error)?;
+                conflicts.into_iter().for_each(|at| outcomes[at] = Some(outcome.clone()));
             }
-            Err(fatal) => Err(fatal),
         }
+        Ok(())
     }
 
-    /// The condition failed, and it is known what stands there. If that is what was to be written, an earlier attempt
-    /// has come through whose answer was lost.
-    fn resolve_conflict(&self, write: &Write, cached: CachedItem) -> WriteOutcome {
-        let ours = cached.item.as_ref().is_some_and(|found| *found == item::as_read(&write.item));
-        self.cache.correct(&write.key, cached);
-        if ours { WriteOutcome::Done } else { WriteOutcome::Conflict }
+    /// The outcome of a write whose condition failed. If the item in the table is the one to write, an earlier attempt
+    /// wrote it and its response was lost.
+    fn resolve_conflict(&self, write: &Write, found: CachedItem) -> WriteOutcome {
+        let is_written = found.item.as_ref().is_some_and(|item| *item == item::as_read(&write.item));
+        self.cache.replace(&write.key, found);
+        if is_written { WriteOutcome::Done } else { WriteOutcome::Conflict }
+    }
+}
+
+/// The outcome of a write that failed transiently. A fatal error fails all writes.
+fn transient_outcome(error: StoreError) -> Result<WriteOutcome, StoreError> {
+    match error.is_transient() {
+        true => Ok(WriteOutcome::Transient(ErrorChain(&error).to_string())),
+        false => Err(error),
     }
 }
 
 impl Sender {
-    /// The requests of a round.
-    fn requests(
-        &self,
-        writes: &[Write],
-        round: &[usize],
-        before: &[Option<CachedItem>],
-        statements: bool,
-    ) -> Vec<Request> {
+    /// Requests with as many statements as fit. A write without a statement gets a `PutItem`.
+    fn statements(&self, writes: &[Write], round: &[usize], cached: &HashMap<usize, CachedItem>) -> Vec<Request> {
         let mut requests: Vec<Request> = Vec::new();
         let mut batch: Vec<(usize, BatchStatementRequest)> = Vec::new();
         let mut bytes = 0;
         for &at in round {
-            let Write { key, item, .. } = &writes[at];
-            let statement =
-                statements.then(|| statement(&self.table.table, &writes[at], before[at].as_ref())).flatten();
-            let Some(statement) = statement else {
-                requests.push(self.put(at, &writes[at]));
+            let write = &writes[at];
+            let Some(statement) = encode_statement(&self.table.table, write, cached.get(&at)) else {
+                requests.push(self.put(at, write));
                 continue;
             };
-            let size = item::size(key, item);
-            if batch.len() == STATEMENTS_A_REQUEST || (bytes + size > BYTES_A_REQUEST && !batch.is_empty()) {
+            let size = item::size(&write.key, &write.item);
+            if batch.len() == STATEMENTS_PER_REQUEST || (bytes + size > BYTES_PER_REQUEST && !batch.is_empty()) {
                 requests.push(self.execute(std::mem::take(&mut batch)));
                 bytes = 0;
             }
@@ -193,7 +184,7 @@ impl Sender {
 
     /// Writes one item with `PutItem`.
     fn put(&self, at: usize, Write { key, expected, item }: &Write) -> Request {
-        let Self { client, table, meter } = self.clone();
+        let Self { client, table, usage } = self.clone();
         let request = client
             .put_item()
             .table_name(&table.table)
@@ -210,182 +201,76 @@ impl Sender {
                 .expression_attribute_values(":r", AttributeValue::N(revision.to_string())),
         };
         Box::pin(async move {
-            meter.request();
-            let end = match request.send().await {
-                Ok(answer) => {
-                    meter.writes(answer.consumed_capacity());
-                    Ended::Done
+            usage.add_request();
+            let result = match request.send().await {
+                Ok(response) => {
+                    usage.add_writes(response.consumed_capacity());
+                    WriteResult::Written
                 }
                 Err(error) => match error.as_service_error() {
                     Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                        failed.item().cloned().map_or(Ended::Unmet, Ended::Met)
+                        failed.item().cloned().map_or(WriteResult::Conflict, WriteResult::ConflictWith)
                     }
-                    _ => Ended::Failed(meter.classify(&table, "a write", error)),
+                    _ => WriteResult::Failed(usage.classify(&table, "a write", error)),
                 },
             };
-            vec![(at, end)]
+            vec![(at, result)]
         })
     }
 
     /// Writes up to 25 items with `BatchExecuteStatement`.
     fn execute(&self, batch: Vec<(usize, BatchStatementRequest)>) -> Request {
-        let Self { client, table, meter } = self.clone();
-        let (places, statements): (Vec<usize>, Vec<_>) = batch.into_iter().unzip();
+        let Self { client, table, usage } = self.clone();
+        let (indexes, statements): (Vec<usize>, Vec<_>) = batch.into_iter().unzip();
         Box::pin(async move {
-            meter.request();
+            usage.add_request();
             let request = client
                 .batch_execute_statement()
                 .set_statements(Some(statements))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let answer = match request.send().await {
-                Ok(answer) => answer,
+            let response = match request.send().await {
+                Ok(response) => response,
                 Err(error) => {
-                    let error = meter.classify(&table, "a batch of writes", error);
-                    let end = || match error.kind {
-                        TableErrorKind::Invalid => Ended::Unsupported,
-                        _ => Ended::Failed(error.clone()),
-                    };
-                    return places.into_iter().map(|at| (at, end())).collect();
+                    let error = usage.classify(&table, "a batch of writes", error);
+                    return indexes.into_iter().map(|at| (at, failed_statement(error.clone()))).collect();
                 }
             };
-            meter.writes(answer.consumed_capacity());
-            let mut answers = answer.responses.unwrap_or_default().into_iter();
-            let end = |answer: Option<BatchStatementResponse>| match answer {
-                Some(answer) => statement_end(&table, &meter, answer),
-                None => Ended::Failed(
-                    table.error(TableErrorKind::Ambiguous, "a batch of writes got an answer for only some"),
-                ),
+            usage.add_writes(response.consumed_capacity());
+            let mut responses = response.responses.unwrap_or_default().into_iter();
+            let result = |response: Option<BatchStatementResponse>| match response {
+                Some(response) => statement_result(&table, &usage, response),
+                None => WriteResult::Failed(table.error(
+                    TableErrorKind::Ambiguous,
+                    "a batch of writes got a response with fewer results than statements",
+                )),
             };
-            places.into_iter().map(|at| (at, end(answers.next()))).collect()
+            indexes.into_iter().map(|at| (at, result(responses.next()))).collect()
         })
     }
 }
 
-fn statement_end(table: &TableRef, meter: &Meter, answer: BatchStatementResponse) -> Ended {
-    let Some(error) = answer.error else { return Ended::Done };
+fn statement_result(table: &TableRef, usage: &UsageCounter, response: BatchStatementResponse) -> WriteResult {
+    let Some(error) = response.error else { return WriteResult::Written };
     match error.code {
-        // An update fails as well where there is no item, so without one it has to be looked at.
-        Some(Code::ConditionalCheckFailed | Code::DuplicateItem) => error.item.map_or(Ended::Unmet, Ended::Met),
+        // An update of an item that does not exist fails like this, too, and then there is no item to return.
+        Some(Code::ConditionalCheckFailed | Code::DuplicateItem) => {
+            error.item.map_or(WriteResult::Conflict, WriteResult::ConflictWith)
+        }
         code => {
-            // The status is that of the whole answer, so codes that are not known count as passing.
             let code = code.as_ref().map(Code::as_str);
-            let error = table.classify_code("a write in a batch", code, error.message.as_deref(), 200, &[]);
+            let error = table.classify_statement_error("a write in a batch", code, error.message.as_deref());
             if error.kind == TableErrorKind::Throttled {
-                meter.throttle();
+                usage.add_throttle();
             }
-            match error.kind {
-                TableErrorKind::Invalid => Ended::Unsupported,
-                _ => Ended::Failed(error),
-            }
+            failed_statement(error)
         }
     }
 }
 
-/// A write as a PartiQL statement; nothing where only `PutItem` can do it. It leaves what `PutItem` would leave: what
-/// the item had before and has no longer is removed by name, so what it had must be known.
-fn statement(table: &str, write: &Write, before: Option<&CachedItem>) -> Option<BatchStatementRequest> {
-    let Write { key, expected, item } = write;
-    let attributes = item::attributes(item);
-    // What else a quoted name may hold is not documented.
-    let plain = |name: &str| is_plain(name, "_-@ ");
-    if !attributes.iter().all(|(name, _)| plain(name)) {
-        return None;
-    }
-    let keys = [AttributeValue::S(key.partition.clone()), AttributeValue::S(key.sort.clone())];
-    let mut text = String::with_capacity(512);
-    let (text, parameters): (String, Vec<AttributeValue>) = match expected {
-        None => {
-            let _ = write!(text, "INSERT INTO \"{table}\" VALUE {{'{PARTITION}':?,'{SORT}':?");
-            for (name, _) in &attributes {
-                let _ = write!(text, ",'{name}':?");
-            }
-            text.push('}');
-            (text, keys.into_iter().chain(attributes.into_iter().map(|(_, value)| value)).collect())
-        }
-        Some(revision) => {
-            let before = before.filter(|before| before.revision() == Some(*revision))?;
-            let had = before.item.iter().flat_map(|item| &item.attributes).map(|(name, _)| &**name);
-            let had = had.chain(before.unknown.iter().map(String::as_str));
-            let has: HashSet<&str> = attributes.iter().map(|(name, _)| *name).collect();
-            let gone: Vec<&str> = had.filter(|name| !has.contains(name)).collect();
-            if !gone.iter().all(|name| plain(name)) {
-                return None;
-            }
-            let _ = write!(text, "UPDATE \"{table}\"");
-            for (name, _) in &attributes {
-                let _ = write!(text, " SET \"{name}\"=?");
-            }
-            for name in gone {
-                let _ = write!(text, " REMOVE \"{name}\"");
-            }
-            let _ = write!(text, " WHERE \"{PARTITION}\"=? AND \"{SORT}\"=? AND \"{REVISION}\"=?");
-            let values = attributes.into_iter().map(|(_, value)| value);
-            let condition = keys.into_iter().chain([AttributeValue::N(revision.to_string())]);
-            (text, values.chain(condition).collect())
-        }
-    };
-    if text.len() > MAX_STATEMENT_CHARS {
-        return None;
-    }
-    let request = BatchStatementRequest::builder()
-        .statement(text)
-        .set_parameters(Some(parameters))
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    Some(request.build().expect("the statement is set"))
-}
-
-/// Whether a name has only letters, digits and these.
-fn is_plain(name: &str, others: &str) -> bool {
-    !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || others.contains(char))
-}
-
-#[cfg(test)]
-mod tests {
-    use paceline_pipeline::dedup::{DedupState, OrdinalSet};
-    use paceline_pipeline::model::{Attribute, Item, Key, Provenance};
-
-    use super::*;
-
-    fn item(revision: u64, names: &[&str]) -> Item {
-        let provenance = Arc::new(Provenance { race_type: "3".into(), version: 1, plugins: vec![] });
-        let attributes = names.iter().map(|name| ((*name).into(), Attribute::Integer(1))).collect();
-        Item { revision, state: vec![], dedup: DedupState::Ordinal(OrdinalSet::default()), attributes, provenance }
-    }
-
-    fn text(expected: Option<u64>, names: &[&str], before: Option<CachedItem>) -> Option<String> {
-        let key = Key { partition: "p".into(), sort: "s".into() };
-        let write = Write { key, expected, item: item(expected.unwrap_or(0) + 1, names) };
-        statement("races", &write, before.as_ref()).map(|statement| statement.statement)
-    }
-
-    #[test]
-    fn a_new_item_is_inserted_and_an_old_one_updated() {
-        assert_eq!(
-            text(None, &["GSI"], None).unwrap(),
-            "INSERT INTO \"races\" VALUE {'PK':?,'SK':?,'@revision':?,'@state':?,'@dedup':?,'@rulebook':?,\
-             '@plugins':?,'GSI':?}"
-        );
-        let mut before = CachedItem::of(item(4, &["GSI", "old"]));
-        before.unknown.push("tags".into());
-        assert_eq!(
-            text(Some(4), &["GSI", "new one"], Some(before)).unwrap(),
-            "UPDATE \"races\" SET \"@revision\"=? SET \"@state\"=? SET \"@dedup\"=? SET \"@rulebook\"=? \
-             SET \"@plugins\"=? SET \"GSI\"=? SET \"new one\"=? REMOVE \"old\" REMOVE \"tags\" WHERE \"PK\"=? AND \
-             \"SK\"=? AND \"@revision\"=?"
-        );
-    }
-
-    #[test]
-    fn what_a_statement_can_not_say_is_left_to_put_item() {
-        for name in ["it's", "say \"so\"", "#1", "a.b", "naïve", ""] {
-            assert_eq!(text(None, &[name], None), None, "{name}");
-            let before = Some(CachedItem::of(item(4, &[name])));
-            assert_eq!(text(Some(4), &["GSI"], before), None, "{name}");
-        }
-        let many: Vec<String> = (0..100).map(|number| format!("{number:0100}")).collect();
-        assert_eq!(text(None, &many.iter().map(String::as_str).collect::<Vec<_>>(), None), None);
-        // Without what stood there before, nobody knows what to remove.
-        assert_eq!(text(Some(4), &["GSI"], None), None);
-        assert_eq!(text(Some(4), &["GSI"], Some(CachedItem::of(item(3, &["GSI"])))), None);
+/// The result of a failed statement. `PutItem` may accept what a statement does not.
+fn failed_statement(error: TableError) -> WriteResult {
+    match error.kind {
+        TableErrorKind::Invalid => WriteResult::Unsupported,
+        _ => WriteResult::Failed(error),
     }
 }

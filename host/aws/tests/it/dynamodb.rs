@@ -1,9 +1,9 @@
-//! The store against DynamoDB Local, which `make test` and `scripts/local-aws` start. Each test has tables of its own.
+//! Tests the store with DynamoDB Local, which `make test` and `scripts/local-aws` start. Each test has separate tables.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
@@ -15,11 +15,14 @@ use aws_sdk_dynamodb::types::{
 };
 use paceline_aws::dynamodb::table::{self, Billing, Created};
 use paceline_aws::dynamodb::{self, DynamoDbConfig, DynamoDbStore, WriteWith};
-use paceline_pipeline::store::{CheckpointStore, DeadLetterStore, GroupStore, PinStore};
-
-use paceline_pipeline::model::{Attribute, Cause, Checkpoint, DeadLetter, Item, Key, Provenance, Reason, RecordPosition};
+use paceline_pipeline::ErrorChain;
 use paceline_pipeline::dedup::{DedupState, OrdinalSet};
-use paceline_pipeline::store::{Pin, PinKey, StoreError, Write, WriteOutcome};
+use paceline_pipeline::model::{
+    Attribute, Cause, Checkpoint, DeadLetter, Item, Key, Provenance, Reason, RecordPosition,
+};
+use paceline_pipeline::store::{
+    CheckpointStore, DeadLetterStore, GroupStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome,
+};
 
 const MODES: [WriteWith; 2] = [WriteWith::Statements, WriteWith::Items];
 
@@ -27,7 +30,7 @@ fn endpoint() -> String {
     std::env::var("PACELINE_TEST_DYNAMODB").expect("run `make test`, or `scripts/local-aws cargo nextest run …`")
 }
 
-/// Settings with names that no other test has.
+/// Settings with unique table names.
 fn config() -> DynamoDbConfig {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
@@ -36,26 +39,26 @@ fn config() -> DynamoDbConfig {
         table: format!("races-{}-{now}.{number}", std::process::id()),
         region: Some("eu-west-1".into()),
         endpoint: Some(endpoint()),
-        // One Java process serves all tests at once.
+        // One Java process serves all tests concurrently.
         request_ms: 30_000,
         ..DynamoDbConfig::default()
     }
 }
 
-/// The store's own client, with credentials that DynamoDB Local takes.
+/// The store's client, with credentials that DynamoDB Local accepts.
 async fn client(config: &DynamoDbConfig) -> Client {
     let settings = dynamodb::client(config).await.unwrap().config().to_builder();
     let credentials = Credentials::new("test", "test", None, None, "test");
     Client::from_conf(settings.credentials_provider(SharedCredentialsProvider::new(credentials)).build())
 }
 
-/// Tables, and a way to open stores on them.
-struct Bed {
+/// Tables, and stores on them.
+struct Tables {
     config: DynamoDbConfig,
     client: Client,
 }
 
-impl Bed {
+impl Tables {
     async fn new() -> Self {
         let config = config();
         let client = client(&config).await;
@@ -71,7 +74,7 @@ impl Bed {
         DynamoDbStore::new(self.client.clone(), &DynamoDbConfig { write, cached_items: 0, ..self.config.clone() })
     }
 
-    /// An item as it stands in the table.
+    /// An item as it is in the table.
     async fn raw(&self, key: &Key) -> Option<BTreeMap<String, AttributeValue>> {
         let answer = self.client.get_item().table_name(&self.config.table).set_key(Some(key_map(key)));
         Some(answer.consistent_read(true).send().await.unwrap().item?.into_iter().collect())
@@ -96,21 +99,21 @@ fn key(partition: &str, sort: &str) -> Key {
 }
 
 fn item(revision: u64, attributes: &[(&str, Attribute)]) -> Item {
-    let mut folded = OrdinalSet::default();
+    let mut ordinals = OrdinalSet::default();
     for second in 1..=revision as i64 {
-        folded.insert(second);
+        ordinals.insert(second);
     }
     let attributes = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
     let provenance = Arc::new(Provenance { race_type: "3".into(), version: 7, plugins: vec![[1; 32], [2; 32]] });
-    Item { revision, state: vec![revision as u8; 24], dedup: DedupState::Ordinal(folded), attributes, provenance }
+    Item { revision, state: vec![revision as u8; 24], dedup: DedupState::Ordinal(ordinals), attributes, provenance }
 }
 
 fn write(key: &Key, expected: Option<u64>, item: Item) -> Write {
     Write { key: key.clone(), expected, item }
 }
 
-/// A write with one number, one revision on.
-fn step(key: &Key, expected: Option<u64>, output: i64) -> Write {
+/// A write of the next revision, with one number.
+fn increment(key: &Key, expected: Option<u64>, output: i64) -> Write {
     write(key, expected, item(expected.unwrap_or(0) + 1, &[("GSI", Attribute::Integer(output))]))
 }
 
@@ -118,26 +121,27 @@ async fn load_one(store: &DynamoDbStore, key: &Key) -> Option<Item> {
     store.load_groups(std::slice::from_ref(key)).await.unwrap().pop().unwrap()
 }
 
-fn broken<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
+/// The message of a fatal error, with its causes.
+fn fatal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
     match result {
-        Err(StoreError::Fatal(text)) => text,
+        Err(error) if !error.is_transient() => ErrorChain(&error).to_string(),
         other => panic!("{other:?}"),
     }
 }
 
-fn says(text: &str, parts: &[&str]) {
+fn assert_contains(text: &str, parts: &[&str]) {
     parts.iter().for_each(|part| assert!(text.contains(part), "`{part}` is not in: {text}"));
 }
 
 #[tokio::test]
-async fn tables_are_created_once_and_are_as_they_should_be() {
+async fn tables_are_created_once_and_are_compatible() {
     for billing in [Billing::OnDemand, Billing::Provisioned { read: 20, write: 20 }] {
         let config = config();
         let client = client(&config).await;
         let missing = table::check(&client, &config).await.unwrap();
         assert_eq!(missing.len(), 2);
-        says(&missing[0].to_string(), &["wrong", &config.table, "paceline table create"]);
-        says(&missing[1].to_string(), &[&format!("{}-dead-letters", config.table)]);
+        assert_contains(&missing[0].to_string(), &["error:", &config.table, "paceline table create"]);
+        assert_contains(&missing[1].to_string(), &[&format!("{}-dead-letters", config.table)]);
 
         let both = Created { table: true, dead_letters: true };
         assert_eq!(table::create(&client, &config, billing).await.unwrap(), both);
@@ -160,7 +164,7 @@ fn units(read: i64, write: i64) -> ProvisionedThroughput {
 }
 
 #[tokio::test]
-async fn the_table_of_alleycat_itself_serves_and_its_costs_are_told() {
+async fn the_table_of_alleycat_is_compatible_with_warnings_about_its_cost() {
     let config = config();
     let client = client(&config).await;
     let all = || Projection::builder().projection_type(ProjectionType::All).build();
@@ -192,18 +196,18 @@ async fn the_table_of_alleycat_itself_serves_and_its_costs_are_told() {
     let created = table::create(&client, &config, Billing::Provisioned { read: 20, write: 20 }).await.unwrap();
     assert_eq!(created, Created { table: false, dead_letters: true });
     let found = table::check(&client, &config).await.unwrap();
-    assert!(found.iter().all(|difference| difference.note), "{found:?}");
+    assert!(found.iter().all(|difference| !difference.is_incompatible()), "{found:?}");
     assert_eq!(found.len(), 2);
-    says(&found[0].text, &["GSI_Index", "10 write units", "the table 20"]);
-    says(&found[1].text, &["GSI_PK_Index", "10 GB"]);
+    assert_contains(&found[0].text, &["GSI_Index", "10 write units", "the table 20"]);
+    assert_contains(&found[1].text, &["GSI_PK_Index", "10 GB"]);
 
     let store = DynamoDbStore::new(client, &config);
     let position = key("race-1", "racer-1");
-    assert_eq!(store.write_groups(&[step(&position, None, 1)]).await.unwrap(), [WriteOutcome::Done]);
+    assert_eq!(store.write_groups(&[increment(&position, None, 1)]).await.unwrap(), [WriteOutcome::Done]);
 }
 
 #[tokio::test]
-async fn a_table_with_other_keys_is_told_apart() {
+async fn a_table_with_other_keys_is_incompatible() {
     let config = DynamoDbConfig { dead_letters: Some(format!("{}-x", config().table)), ..config() };
     let client = client(&config).await;
     for name in [&config.table, &config.dead_letter_table()] {
@@ -219,41 +223,47 @@ async fn a_table_with_other_keys_is_told_apart() {
     }
     let found = table::check(&client, &config).await.unwrap();
     let text = found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    says(
+    assert_contains(
         &text,
-        &["pk (HASH), not PK (HASH), SK (RANGE)", "`GSI_Index` is missing", "not id (HASH)", "time to live is off"],
+        &[
+            "pk (HASH), not PK (HASH), SK (RANGE)",
+            "no global index `GSI_Index`",
+            "not id (HASH)",
+            "time to live is off",
+        ],
     );
-    assert!(found.iter().all(|difference| !difference.note));
+    assert!(found.iter().all(|difference| difference.is_incompatible()));
 
     let store = DynamoDbStore::new(client, &config);
     let position = key("race-1", "racer-1");
-    let says_so = |text: &str| says(text, &[&config.table, "eu-west-1", "paceline table check"]);
-    says_so(&broken(store.load_groups(std::slice::from_ref(&position)).await));
-    says_so(&broken(store.write_groups(&[step(&position, None, 1)]).await));
+    let assert_names_table = |text: &str| assert_contains(text, &[&config.table, "eu-west-1", "paceline table check"]);
+    assert_names_table(&fatal(store.load_groups(std::slice::from_ref(&position)).await));
+    assert_names_table(&fatal(store.write_groups(&[increment(&position, None, 1)]).await));
 }
 
 #[tokio::test]
-async fn a_missing_table_is_told_with_what_to_do() {
+async fn a_missing_table_is_fatal_and_the_error_names_the_remedy() {
     let config = config();
     let client = client(&config).await;
     let position = key("race-1", "racer-1");
     for write in MODES {
         let store = DynamoDbStore::new(client.clone(), &DynamoDbConfig { write, ..config.clone() });
-        let says_so = |text: &str| says(text, &[&config.table, "eu-west-1", &endpoint(), "paceline table create"]);
-        says_so(&broken(store.load_groups(std::slice::from_ref(&position)).await));
-        says_so(&broken(store.write_groups(&[step(&position, None, 1)]).await));
-        says_so(&broken(store.put_dead_letters(&[letter(1)]).await));
-        says_so(&broken(store.list_dead_letters().await));
-        says_so(&broken(store.list_groups().await));
-        says_so(&broken(store.list_partition("race-1").await));
-        says_so(&broken(store.get_pins(&[race("1")]).await));
-        says_so(&broken(store.put_pins(&[(race("1"), pin(1))]).await));
-        says_so(&broken(store.get_checkpoint("shard-1").await));
+        let assert_names_table =
+            |text: &str| assert_contains(text, &[&config.table, "eu-west-1", &endpoint(), "paceline table create"]);
+        assert_names_table(&fatal(store.load_groups(std::slice::from_ref(&position)).await));
+        assert_names_table(&fatal(store.write_groups(&[increment(&position, None, 1)]).await));
+        assert_names_table(&fatal(store.put_dead_letters(&[letter(1)]).await));
+        assert_names_table(&fatal(store.list_dead_letters().await));
+        assert_names_table(&fatal(store.list_groups().await));
+        assert_names_table(&fatal(store.list_partition("race-1").await));
+        assert_names_table(&fatal(store.get_pins(&[race("1")]).await));
+        assert_names_table(&fatal(store.put_pins(&[(race("1"), pin(1))]).await));
+        assert_names_table(&fatal(store.get_checkpoint("shard-1").await));
     }
 }
 
 #[tokio::test]
-async fn missing_credentials_are_told_with_what_to_do() {
+async fn missing_credentials_are_fatal_and_the_error_names_the_remedy() {
     let config = config();
     let settings = dynamodb::client(&config).await.unwrap().config().to_builder();
     let http = aws_smithy_http_client::Builder::new().build_http();
@@ -263,40 +273,40 @@ async fn missing_credentials_are_told_with_what_to_do() {
         .build();
     let settings = settings.credentials_provider(SharedCredentialsProvider::new(nothing));
     let store = DynamoDbStore::new(Client::from_conf(settings.build()), &config);
-    let text = broken(store.load_groups(&[key("race-1", "racer-1")]).await);
-    says(&text, &["credentials", "AWS_ACCESS_KEY_ID", &config.table]);
+    let text = fatal(store.load_groups(&[key("race-1", "racer-1")]).await);
+    assert_contains(&text, &["credentials", "AWS_ACCESS_KEY_ID", &config.table]);
 }
 
 #[tokio::test]
-async fn what_does_not_answer_is_busy() {
-    // Nothing listens at port 1.
+async fn a_service_that_does_not_respond_is_transient() {
+    // No server listens on port 1.
     let config = DynamoDbConfig { endpoint: Some("http://127.0.0.1:1".into()), ..config() };
     let client = client(&config).await;
     let position = key("race-1", "racer-1");
     for write in MODES {
         let store = DynamoDbStore::new(client.clone(), &DynamoDbConfig { write, ..config.clone() });
-        let busy = |error: StoreError| matches!(error, StoreError::Transient(_));
-        assert!(busy(store.load_groups(std::slice::from_ref(&position)).await.unwrap_err()));
-        let written = store.write_groups(&[step(&position, None, 1)]).await.unwrap();
+        let transient = |error: StoreError| error.is_transient();
+        assert!(transient(store.load_groups(std::slice::from_ref(&position)).await.unwrap_err()));
+        let written = store.write_groups(&[increment(&position, None, 1)]).await.unwrap();
         assert!(matches!(&written[..], [WriteOutcome::Transient(_)]), "{written:?}");
-        assert!(busy(store.put_dead_letters(&[letter(1)]).await.unwrap_err()));
-        assert!(busy(store.put_pins(&[(race("1"), pin(1))]).await.unwrap_err()));
-        assert!(busy(store.list_groups().await.unwrap_err()));
+        assert!(transient(store.put_dead_letters(&[letter(1)]).await.unwrap_err()));
+        assert!(transient(store.put_pins(&[(race("1"), pin(1))]).await.unwrap_err()));
+        assert!(transient(store.list_groups().await.unwrap_err()));
     }
 }
 
 #[tokio::test]
-async fn connecting_asks_nothing_yet() {
+async fn connecting_sends_no_request() {
     let store = DynamoDbStore::connect(&config()).await.unwrap();
     assert_eq!(store.usage(), dynamodb::Usage::default());
     let nameless = DynamoDbConfig { table: String::new(), ..config() };
-    says(&broken(DynamoDbStore::connect(&nameless).await), &["`table`"]);
+    assert_contains(&fatal(DynamoDbStore::connect(&nameless).await), &["`table`"]);
     let same = DynamoDbConfig { table: "races".into(), dead_letters: Some("races".into()), ..config() };
-    says(&broken(DynamoDbStore::connect(&same).await), &["`dead-letters`"]);
+    assert_contains(&fatal(DynamoDbStore::connect(&same).await), &["`dead-letters`"]);
 }
 
-/// Attributes of all types, with names of all sorts.
-fn odd() -> Vec<(&'static str, Attribute)> {
+/// Attributes of all types, with names in many scripts and characters.
+fn varied_attributes() -> Vec<(&'static str, Attribute)> {
     vec![
         ("GSI", Attribute::Number(167.04)),
         ("class-id", Attribute::Integer(i64::MIN)),
@@ -313,63 +323,71 @@ fn odd() -> Vec<(&'static str, Attribute)> {
 }
 
 #[tokio::test]
-async fn both_ways_of_writing_leave_the_same_items() {
-    let bed = Bed::new().await;
+async fn both_kinds_of_writes_result_in_the_same_items() {
+    let tables = Tables::new().await;
     let plain = || vec![("GSI", Attribute::Integer(5)), ("was-here", Attribute::Boolean(true))];
-    let steps = [odd(), plain(), vec![("GSI", Attribute::Integer(6))], vec![], odd(), odd(), vec![]];
-    let mut left: Vec<Vec<BTreeMap<String, AttributeValue>>> = Vec::new();
+    let steps = [
+        varied_attributes(),
+        plain(),
+        vec![("GSI", Attribute::Integer(6))],
+        vec![],
+        varied_attributes(),
+        varied_attributes(),
+        vec![],
+    ];
+    let mut by_mode: Vec<Vec<BTreeMap<String, AttributeValue>>> = Vec::new();
     for mode in MODES {
-        let store = bed.store(mode);
+        let store = tables.store(mode);
         let position = key("race-1", &format!("{mode:?}"));
-        let mut stood = Vec::new();
+        let mut revisions = Vec::new();
         for (at, attributes) in steps.iter().enumerate() {
             let expected = (at > 0).then_some(at as u64);
             let next = item(at as u64 + 1, attributes);
-            assert_eq!(store.fits(&position, &next), Ok(()));
+            assert_eq!(store.check_item(&position, &next), Ok(()));
             let written = store.write_groups(&[write(&position, expected, next.clone())]).await.unwrap();
             assert_eq!(written, [WriteOutcome::Done], "{mode:?}, step {at}");
-            // What the cache says is what the table says.
-            let (cached, read) = (load_one(&store, &position).await, load_one(&bed.uncached(mode), &position).await);
+            // The cached item equals the one in the table.
+            let (cached, read) = (load_one(&store, &position).await, load_one(&tables.uncached(mode), &position).await);
             assert_eq!(cached, read);
             let read = read.unwrap();
             assert_eq!((&read.state, &read.dedup, &read.provenance), (&next.state, &next.dedup, &next.provenance));
             assert_eq!(read.attributes.len(), attributes.len());
-            let mut raw = bed.raw(&position).await.unwrap();
+            let mut raw = tables.raw(&position).await.unwrap();
             raw.remove("SK");
-            stood.push(raw);
+            revisions.push(raw);
         }
-        left.push(stood);
+        by_mode.push(revisions);
     }
-    assert_eq!(left[0], left[1]);
-    let read = load_one(&bed.uncached(WriteWith::Items), &key("race-1", "Items")).await.unwrap();
+    assert_eq!(by_mode[0], by_mode[1]);
+    let read = load_one(&tables.uncached(WriteWith::Items), &key("race-1", "Items")).await.unwrap();
     assert_eq!(read.revision, 7);
 }
 
 #[tokio::test]
-async fn what_others_add_to_an_item_is_taken_away_by_the_next_write() {
-    let bed = Bed::new().await;
+async fn attributes_that_others_add_are_removed_by_the_next_write() {
+    let tables = Tables::new().await;
     for mode in MODES {
         let position = key("race-1", &format!("{mode:?}"));
-        bed.store(mode).write_groups(&[step(&position, None, 1)]).await.unwrap();
+        tables.store(mode).write_groups(&[increment(&position, None, 1)]).await.unwrap();
         let (tags, note) = (AttributeValue::Ss(vec!["x".into()]), AttributeValue::S("by hand".into()));
-        bed.put_raw(&position, &[("tags", tags), ("note", note)]).await;
-        let store = bed.store(mode);
+        tables.put_raw(&position, &[("tags", tags), ("note", note)]).await;
+        let store = tables.store(mode);
         let found = load_one(&store, &position).await.unwrap();
         assert_eq!((found.attribute("note").is_some(), found.attribute("tags")), (true, None));
-        assert_eq!(store.write_groups(&[step(&position, Some(1), 2)]).await.unwrap(), [WriteOutcome::Done]);
-        let raw = bed.raw(&position).await.unwrap();
+        assert_eq!(store.write_groups(&[increment(&position, Some(1), 2)]).await.unwrap(), [WriteOutcome::Done]);
+        let raw = tables.raw(&position).await.unwrap();
         assert!(!raw.contains_key("tags") && !raw.contains_key("note") && raw.contains_key("GSI"), "{raw:?}");
     }
 }
 
 #[tokio::test]
-async fn numbers_and_texts_come_back() {
-    let bed = Bed::new().await;
-    let store = bed.store(WriteWith::Statements);
+async fn numbers_and_texts_round_trip() {
+    let tables = Tables::new().await;
+    let store = tables.store(WriteWith::Statements);
     let position = key("race-1", "racer-1");
-    store.write_groups(&[write(&position, None, item(1, &odd()))]).await.unwrap();
-    let read = load_one(&bed.uncached(WriteWith::Items), &position).await.unwrap();
-    for (name, value) in odd() {
+    store.write_groups(&[write(&position, None, item(1, &varied_attributes()))]).await.unwrap();
+    let read = load_one(&tables.uncached(WriteWith::Items), &position).await.unwrap();
+    for (name, value) in varied_attributes() {
         let wanted = match value {
             Attribute::Number(3.0) => Attribute::Integer(3),
             Attribute::Number(1e17) => Attribute::Integer(100_000_000_000_000_000),
@@ -380,88 +398,92 @@ async fn numbers_and_texts_come_back() {
 }
 
 #[tokio::test]
-async fn a_write_on_what_has_changed_is_a_conflict_and_the_reload_is_free() {
-    let bed = Bed::new().await;
+async fn a_write_of_a_changed_item_is_a_conflict_and_the_reload_sends_no_request() {
+    let tables = Tables::new().await;
     for mode in MODES {
-        let (ours, theirs) = (bed.store(mode), bed.store(mode));
+        let (ours, theirs) = (tables.store(mode), tables.store(mode));
         let keys: Vec<Key> = ["new", "old", "gone"].map(|sort| key(&format!("{mode:?}"), sort)).to_vec();
         let (new, old, gone) = (&keys[0], &keys[1], &keys[2]);
-        ours.write_groups(&[step(old, None, 1), step(gone, None, 1)]).await.unwrap();
+        ours.write_groups(&[increment(old, None, 1), increment(gone, None, 1)]).await.unwrap();
         assert_eq!(ours.load_groups(&keys).await.unwrap()[0], None);
         theirs.load_groups(&keys).await.unwrap();
-        theirs.write_groups(&[step(new, None, 10), step(old, Some(1), 20)]).await.unwrap();
-        bed.client.delete_item().table_name(&bed.config.table).set_key(Some(key_map(gone))).send().await.unwrap();
+        theirs.write_groups(&[increment(new, None, 10), increment(old, Some(1), 20)]).await.unwrap();
+        tables.client.delete_item().table_name(&tables.config.table).set_key(Some(key_map(gone))).send().await.unwrap();
 
-        let writes = [step(new, None, 11), step(old, Some(1), 21), step(gone, Some(1), 31)];
+        let writes = [increment(new, None, 11), increment(old, Some(1), 21), increment(gone, Some(1), 31)];
         assert_eq!(ours.write_groups(&writes).await.unwrap(), vec![WriteOutcome::Conflict; 3], "{mode:?}");
         let before = ours.usage();
         let found = ours.load_groups(&keys).await.unwrap();
         let revisions: Vec<Option<u64>> = found.iter().map(|item| item.as_ref().map(|item| item.revision)).collect();
         assert_eq!(revisions, [Some(1), Some(2), None]);
         assert_eq!((ours.usage().since(before).requests, ours.usage().since(before).cache_hits), (0, 3));
-        let writes = [step(new, Some(1), 11), step(old, Some(2), 21), step(gone, None, 31)];
+        let writes = [increment(new, Some(1), 11), increment(old, Some(2), 21), increment(gone, None, 31)];
         assert_eq!(ours.write_groups(&writes).await.unwrap(), vec![WriteOutcome::Done; 3], "{mode:?}");
     }
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_was_lost_is_known_again() {
-    let bed = Bed::new().await;
+async fn a_repeated_write_whose_response_was_lost_is_done() {
+    let tables = Tables::new().await;
     for mode in MODES {
         let position = key("race-1", &format!("{mode:?}"));
-        let (first, again) = (bed.store(mode), bed.store(mode));
+        let (first, again) = (tables.store(mode), tables.store(mode));
         again.load_groups(std::slice::from_ref(&position)).await.unwrap();
         for expected in [None, Some(1), Some(2)] {
-            let write = write(&position, expected, item(expected.unwrap_or(0) + 1, &odd()));
+            let write = write(&position, expected, item(expected.unwrap_or(0) + 1, &varied_attributes()));
             assert_eq!(first.write_groups(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done]);
-            assert_eq!(again.write_groups(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done], "{mode:?}");
+            assert_eq!(
+                again.write_groups(std::slice::from_ref(&write)).await.unwrap(),
+                [WriteOutcome::Done],
+                "{mode:?}"
+            );
             let before = again.usage();
             assert_eq!(load_one(&again, &position).await.unwrap().revision, write.item.revision);
             assert_eq!(again.usage().since(before).requests, 0);
         }
-        // The same revision with something else in it is a conflict.
-        assert_eq!(again.write_groups(&[step(&position, Some(2), 1)]).await.unwrap(), [WriteOutcome::Conflict]);
+        // The same revision with other content is a conflict.
+        assert_eq!(again.write_groups(&[increment(&position, Some(2), 1)]).await.unwrap(), [WriteOutcome::Conflict]);
     }
 }
 
 #[tokio::test]
-async fn a_write_that_is_given_up_is_not_remembered() {
-    let bed = Bed::new().await;
+async fn a_cancelled_write_is_not_cached() {
+    let tables = Tables::new().await;
     for mode in MODES {
-        let store = bed.store(mode);
+        let store = tables.store(mode);
         let position = key("race-1", &format!("{mode:?}"));
-        store.write_groups(&[step(&position, None, 1)]).await.unwrap();
-        let write = step(&position, Some(1), 2);
+        store.write_groups(&[increment(&position, None, 1)]).await.unwrap();
+        let write = increment(&position, Some(1), 2);
         assert!(tokio::time::timeout(Duration::ZERO, store.write_groups(std::slice::from_ref(&write))).await.is_err());
         let before = store.usage();
         let found = load_one(&store, &position).await.unwrap().revision;
         assert_eq!(store.usage().since(before).cache_misses, 1);
         assert!([1, 2].contains(&found), "{found}");
         assert_eq!(store.write_groups(std::slice::from_ref(&write)).await.unwrap(), [WriteOutcome::Done]);
-        assert_eq!(load_one(&bed.uncached(mode), &position).await.unwrap().revision, 2);
+        assert_eq!(load_one(&tables.uncached(mode), &position).await.unwrap().revision, 2);
     }
 }
 
 #[tokio::test]
-async fn many_items_and_the_same_ones_twice() {
-    let bed = Bed::new().await;
+async fn duplicate_keys_are_read_once_and_written_in_order() {
+    let tables = Tables::new().await;
     for mode in MODES {
-        let store = bed.store(mode);
+        let store = tables.store(mode);
         let keys: Vec<Key> = (0..230).map(|racer| key(&format!("{mode:?}"), &format!("racer-{racer:03}"))).collect();
         let twice: Vec<Key> = keys.iter().chain(&keys).cloned().collect();
         assert_eq!(store.load_groups(&twice).await.unwrap(), vec![None; 460]);
         assert_eq!(store.usage().requests, 3);
         assert_eq!(store.load_groups(&twice).await.unwrap(), vec![None; 460]);
-        assert_eq!((store.usage().requests, store.usage().cache_hits), (3, 460), "that there is none is known");
+        assert_eq!((store.usage().requests, store.usage().cache_hits), (3, 460), "the absence of items is cached");
 
-        let mut writes: Vec<Write> = keys.iter().map(|key| step(key, None, 1)).collect();
-        // The first of one key is written, the second fails, the third goes on from the first.
-        writes.extend([step(&keys[0], None, 2), step(&keys[0], Some(1), 3)]);
+        let mut writes: Vec<Write> = keys.iter().map(|key| increment(key, None, 1)).collect();
+        // Of three writes of one key, the first is done, the second conflicts, and the third follows the first.
+        writes.extend([increment(&keys[0], None, 2), increment(&keys[0], Some(1), 3)]);
         let mut wanted = vec![WriteOutcome::Done; 232];
         wanted[230] = WriteOutcome::Conflict;
         assert_eq!(store.write_groups(&writes).await.unwrap(), wanted);
 
-        let uncached = bed.uncached(mode);
+        let uncached = tables.uncached(mode);
         let found = uncached.load_groups(&twice).await.unwrap();
         assert!(found[1..230].iter().flatten().all(|item| item.revision == 1) && found.iter().all(Option::is_some));
         assert_eq!((found[0].as_ref().unwrap().revision, &found[230..]), (2, &found[..230]));
@@ -471,16 +493,16 @@ async fn many_items_and_the_same_ones_twice() {
         let partition = store.list_partition(&format!("{mode:?}")).await.unwrap();
         assert_eq!(partition.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>(), keys);
     }
-    let all = bed.store(WriteWith::Items).list_groups().await.unwrap();
+    let all = tables.store(WriteWith::Items).list_groups().await.unwrap();
     assert_eq!(all.len(), 460);
     assert!(all.is_sorted_by(|(a, _), (b, _)| a < b));
 }
 
 #[tokio::test]
-async fn large_items_go_through_in_pages() {
-    let bed = Bed::new().await;
+async fn large_items_are_read_in_pages() {
+    let tables = Tables::new().await;
     for mode in MODES {
-        let store = bed.store(mode);
+        let store = tables.store(mode);
         let partition = format!("{mode:?}");
         let full = |sort: usize| {
             let position = key(&partition, &format!("{sort:03}"));
@@ -489,11 +511,11 @@ async fn large_items_go_through_in_pages() {
             write(&position, None, item)
         };
         let writes: Vec<Write> = (0..45).map(full).collect();
-        assert_eq!(store.fits(&writes[0].key, &writes[0].item), Ok(()));
+        assert_eq!(store.check_item(&writes[0].key, &writes[0].item), Ok(()));
         assert_eq!(store.write_groups(&writes).await.unwrap(), vec![WriteOutcome::Done; 45]);
         let keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
-        // 18 MB: more than one answer holds.
-        let uncached = bed.uncached(mode);
+        // 18 MB, more than one response can hold.
+        let uncached = tables.uncached(mode);
         let found = uncached.load_groups(&keys).await.unwrap();
         assert!(found.iter().all(|item| item.as_ref().is_some_and(|item| item.state.len() == 407_900)));
         assert!(uncached.usage().requests > 1);
@@ -501,19 +523,19 @@ async fn large_items_go_through_in_pages() {
         let mut grown = writes[0].item.clone();
         grown.state.push(0);
         grown.state.extend([0; 1024]);
-        let refused = store.fits(&writes[0].key, &grown).unwrap_err();
-        says(&refused, &["408925 of them state", "DynamoDB takes 408576"]);
+        let error = store.check_item(&writes[0].key, &grown).unwrap_err();
+        assert_contains(&error.to_string(), &["408925 of them state", "the limit is 408576"]);
     }
 }
 
 #[tokio::test]
-async fn the_largest_item_that_fits_is_taken() {
-    let bed = Bed::new().await;
+async fn the_largest_item_that_passes_the_check_is_written() {
+    let tables = Tables::new().await;
     for mode in MODES {
-        let store = bed.store(mode);
+        let store = tables.store(mode);
         let position = key(&"p".repeat(2048), &format!("{mode:?}{}", "s".repeat(1000)));
-        let mut largest = item(1, &odd());
-        let fits = |item: &Item| store.fits(&position, item).is_ok();
+        let mut largest = item(1, &varied_attributes());
+        let fits = |item: &Item| store.check_item(&position, item).is_ok();
         for more in (0..20).rev().map(|bit| 1 << bit) {
             let mut larger = largest.clone();
             larger.state.resize(larger.state.len() + more, 1);
@@ -527,33 +549,34 @@ async fn the_largest_item_that_fits_is_taken() {
 }
 
 #[tokio::test]
-async fn an_item_of_somebody_else_is_not_overwritten() {
-    let bed = Bed::new().await;
+async fn an_item_of_another_program_is_not_overwritten() {
+    let tables = Tables::new().await;
     let position = key("race-1", "racer-1");
-    bed.put_raw(&position, &[("GSI", AttributeValue::N("70".into())), ("ts", AttributeValue::N("1".into()))]).await;
-    let stood = bed.raw(&position).await;
+    tables.put_raw(&position, &[("GSI", AttributeValue::N("70".into())), ("ts", AttributeValue::N("1".into()))]).await;
+    let before = tables.raw(&position).await;
     for mode in MODES {
-        let store = bed.store(mode);
-        let told = |text: &str| says(text, &["race-1 / racer-1", "not written by paceline", &bed.config.table]);
-        told(&broken(store.load_groups(std::slice::from_ref(&position)).await));
-        told(&broken(store.write_groups(&[step(&position, None, 1)]).await));
+        let store = tables.store(mode);
+        let assert_names_item =
+            |text: &str| assert_contains(text, &["race-1 / racer-1", "not written by paceline", &tables.config.table]);
+        assert_names_item(&fatal(store.load_groups(std::slice::from_ref(&position)).await));
+        assert_names_item(&fatal(store.write_groups(&[increment(&position, None, 1)]).await));
         assert_eq!(store.list_partition("race-1").await.unwrap(), []);
         assert_eq!(store.list_groups().await.unwrap(), []);
     }
-    assert_eq!(bed.raw(&position).await, stood);
+    assert_eq!(tables.raw(&position).await, before);
 }
 
 #[tokio::test]
-async fn keys_that_dynamodb_does_not_hold_do_not_stop_their_neighbours() {
-    let bed = Bed::new().await;
-    let store = bed.store(WriteWith::Statements);
+async fn keys_that_dynamodb_can_not_hold_do_not_fail_the_others() {
+    let tables = Tables::new().await;
+    let store = tables.store(WriteWith::Statements);
     let good = key("race-1", "racer-1");
-    store.write_groups(&[step(&good, None, 1)]).await.unwrap();
+    store.write_groups(&[increment(&good, None, 1)]).await.unwrap();
     let keys = [key("", "a"), good, key(&"p".repeat(3000), "a"), key("p", &"s".repeat(1025)), key("@checkpoint", "x")];
-    let found = bed.uncached(WriteWith::Items).load_groups(&keys).await.unwrap();
+    let found = tables.uncached(WriteWith::Items).load_groups(&keys).await.unwrap();
     assert_eq!(found.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, false, false, false]);
     for key in [&keys[0], &keys[2], &keys[3], &keys[4]] {
-        assert!(store.fits(key, &item(1, &[])).is_err());
+        assert!(store.check_item(key, &item(1, &[])).is_err());
     }
     for partition in ["", "@checkpoint", &"p".repeat(3000)] {
         assert_eq!(store.list_partition(partition).await.unwrap(), []);
@@ -561,8 +584,8 @@ async fn keys_that_dynamodb_does_not_hold_do_not_stop_their_neighbours() {
 }
 
 #[tokio::test]
-async fn two_hosts_lose_nothing_between_them() {
-    let bed = Bed::new().await;
+async fn concurrent_hosts_lose_no_write() {
+    let tables = Tables::new().await;
     for mode in MODES {
         let position = key("race-1", &format!("{mode:?}"));
         let count = |store: DynamoDbStore, position: Key| async move {
@@ -576,8 +599,8 @@ async fn two_hosts_lose_nothing_between_them() {
                         },
                         None => (None, 0),
                     };
-                    // Each host's write is told apart by its state.
-                    let mut write = step(&position, revision, sum + 1);
+                    // Random states distinguish the writes of the hosts.
+                    let mut write = increment(&position, revision, sum + 1);
                     write.item.state = fastrand::u64(..).to_be_bytes().to_vec();
                     if store.write_groups(&[write]).await.unwrap() == [WriteOutcome::Done] {
                         break;
@@ -585,9 +608,9 @@ async fn two_hosts_lose_nothing_between_them() {
                 }
             }
         };
-        let (a, b) = (count(bed.store(mode), position.clone()), count(bed.store(mode), position.clone()));
+        let (a, b) = (count(tables.store(mode), position.clone()), count(tables.store(mode), position.clone()));
         tokio::join!(a, b);
-        let found = load_one(&bed.uncached(mode), &position).await.unwrap();
+        let found = load_one(&tables.uncached(mode), &position).await.unwrap();
         assert_eq!((found.revision, found.attribute("GSI")), (40, Some(&Attribute::Integer(40))));
     }
 }
@@ -601,9 +624,9 @@ fn pin(version: u64) -> Pin {
 }
 
 #[tokio::test]
-async fn the_first_pin_of_a_race_stays() {
-    let bed = Bed::new().await;
-    let (ours, theirs) = (bed.store(WriteWith::Statements), bed.store(WriteWith::Items));
+async fn the_first_pin_of_a_race_holds() {
+    let tables = Tables::new().await;
+    let (ours, theirs) = (tables.store(WriteWith::Statements), tables.store(WriteWith::Items));
     let long = "é".repeat(5000);
     let races = [race("1"), race(""), race(&long), race(&format!("{long}x"))];
     assert_eq!(ours.get_pins(&races).await.unwrap(), [None; 4]);
@@ -612,10 +635,10 @@ async fn the_first_pin_of_a_race_stays() {
     assert_eq!(ours.put_pins(&pins[..3]).await.unwrap(), [pin(1), pin(2), pin(3)]);
     let later: Vec<(PinKey, Pin)> = races.iter().map(|race| (race.clone(), pin(9))).chain([pins[0].clone()]).collect();
     assert_eq!(theirs.put_pins(&later).await.unwrap(), [pin(1), pin(2), pin(3), pin(9), pin(1)]);
-    let asked: Vec<PinKey> = races.iter().rev().cloned().chain([race("2"), race("1")]).collect();
+    let requested: Vec<PinKey> = races.iter().rev().cloned().chain([race("2"), race("1")]).collect();
     let found = [Some(pin(9)), Some(pin(3)), Some(pin(2)), Some(pin(1)), None, Some(pin(1))];
-    assert_eq!(theirs.get_pins(&asked).await.unwrap(), found);
-    // More than one request's worth.
+    assert_eq!(theirs.get_pins(&requested).await.unwrap(), found);
+    // More than fit into one request.
     let many: Vec<PinKey> = (0..150).map(|number| race(&format!("many-{number}"))).collect();
     let pins: Vec<(PinKey, Pin)> = many.iter().map(|race| (race.clone(), pin(5))).collect();
     assert_eq!(ours.put_pins(&pins).await.unwrap(), vec![pin(5); 150]);
@@ -624,9 +647,9 @@ async fn the_first_pin_of_a_race_stays() {
 }
 
 #[tokio::test]
-async fn a_checkpoint_stands_by_shard() {
-    let bed = Bed::new().await;
-    let store = bed.store(WriteWith::Statements);
+async fn each_shard_has_a_checkpoint() {
+    let tables = Tables::new().await;
+    let store = tables.store(WriteWith::Statements);
     let long = "/a/long/path".repeat(200);
     assert_eq!(store.get_checkpoint("shard-1").await.unwrap(), None);
     store.flush().await.unwrap();
@@ -637,7 +660,7 @@ async fn a_checkpoint_stands_by_shard() {
     assert_eq!(store.get_checkpoint("shard-1").await.unwrap(), Some(first.clone()));
     store.put_checkpoint("shard-1", &second).await.unwrap();
     store.put_checkpoint(&long, &first).await.unwrap();
-    assert_eq!(bed.store(WriteWith::Items).get_checkpoint("shard-1").await.unwrap(), Some(second));
+    assert_eq!(tables.store(WriteWith::Items).get_checkpoint("shard-1").await.unwrap(), Some(second));
     assert_eq!(store.get_checkpoint(&long).await.unwrap(), Some(first));
     assert_eq!(store.list_groups().await.unwrap(), [], "checkpoints are not items of groups");
 }
@@ -659,14 +682,14 @@ fn letter(number: u64) -> DeadLetter {
 }
 
 #[tokio::test]
-async fn dead_letters_are_kept_once_and_removed() {
-    let bed = Bed::new().await;
-    let store = bed.store(WriteWith::Statements);
+async fn dead_letters_are_stored_once_and_deleted() {
+    let tables = Tables::new().await;
+    let store = tables.store(WriteWith::Statements);
     let mut letters: Vec<DeadLetter> = (0..60).map(letter).collect();
     let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
     store.put_dead_letters(&[]).await.unwrap();
     store.put_dead_letters(&letters).await.unwrap();
-    // Again, with another reason for one, and that one twice.
+    // Again, with another reason for one of them, which occurs twice.
     let before = letters[7].clone();
     letters[7].reason = Reason::new(Cause::BadScore, "NaN");
     store.put_dead_letters(&[&[before], &letters[..30], &letters[7..8]].concat()).await.unwrap();
@@ -680,9 +703,9 @@ async fn dead_letters_are_kept_once_and_removed() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_that_is_too_large_is_cut_and_the_others_kept() {
-    let bed = Bed::new().await;
-    let store = bed.store(WriteWith::Statements);
+async fn a_dead_letter_that_is_too_large_is_cut_and_the_others_are_not() {
+    let tables = Tables::new().await;
+    let store = tables.store(WriteWith::Statements);
     let mut letters: Vec<DeadLetter> = (0..4).map(letter).collect();
     letters[1].payload = vec![b'x'; 3 << 20];
     letters[2].payload = vec![b'x'; 256 << 10];
@@ -693,15 +716,15 @@ async fn a_dead_letter_that_is_too_large_is_cut_and_the_others_kept() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_given_once_and_keeps_the_letter() {
-    let bed = Bed::new().await;
-    let store = bed.store(WriteWith::Statements);
+async fn a_redrive_sequence_is_assigned_once_and_stops_the_expiry() {
+    let tables = Tables::new().await;
+    let store = tables.store(WriteWith::Statements);
     let letters: Vec<DeadLetter> = (0..5).map(letter).collect();
     let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
     store.put_dead_letters(&letters).await.unwrap();
     let raw = async |id: &String| {
         let key = AttributeValue::S(id.clone());
-        let answer = bed.client.get_item().table_name(bed.config.dead_letter_table()).key("id", key).send().await;
+        let answer = tables.client.get_item().table_name(tables.config.dead_letter_table()).key("id", key).send().await;
         answer.unwrap().item.unwrap()
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -712,52 +735,52 @@ async fn a_ticket_is_given_once_and_keeps_the_letter() {
         letters.iter().map(|letter| (letter.id.clone(), letter.redrive_sequence.unwrap())).collect()
     };
     let pair = |at: usize, redrive_sequence: u64| (ids[at].clone(), redrive_sequence);
-    let asked = [ids[3].clone(), ids[1].clone(), "shard-1:999".into(), ids[3].clone()];
-    assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&asked).await.unwrap()), [pair(3, 1), pair(1, 2)]);
+    let requested = [ids[3].clone(), ids[1].clone(), "shard-1:999".into(), ids[3].clone()];
+    assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&requested).await.unwrap()), [pair(3, 1), pair(1, 2)]);
     assert!(!raw(&ids[3]).await.contains_key("expires"));
-    let other = bed.store(WriteWith::Items);
+    let other = tables.store(WriteWith::Items);
     assert_eq!(
         redrive_sequences(&other.assign_redrive_sequences(&ids).await.unwrap()),
         [(3, 1), (1, 2), (0, 3), (2, 4), (4, 5)].map(|(a, t)| pair(a, t))
     );
     assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&ids[..2]).await.unwrap()), [pair(1, 2), pair(0, 3)]);
     assert_eq!(store.assign_redrive_sequences(&[]).await.unwrap(), []);
-    assert_eq!(store.list_dead_letters().await.unwrap().len(), 5, "the counter is no letter");
+    assert_eq!(store.list_dead_letters().await.unwrap().len(), 5, "the counter is not a letter");
 
-    // One that fails again is buried anew: no ticket, and it expires. The next ticket is greater than any before.
+    // A letter that fails again is stored anew: it has no redrive sequence and expires. Its next sequence is greater than
+    // any before.
     store.put_dead_letters(&letters[3..4]).await.unwrap();
     assert!(raw(&ids[3]).await.contains_key("expires"));
     assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&ids[3..4]).await.unwrap()), [pair(3, 6)]);
 }
 
 #[tokio::test]
-async fn two_hosts_never_give_the_same_ticket() {
-    let bed = Bed::new().await;
+async fn concurrent_hosts_never_assign_the_same_redrive_sequence() {
+    let tables = Tables::new().await;
     let letters: Vec<DeadLetter> = (0..40).map(letter).collect();
     let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
-    let (a, b) = (bed.store(WriteWith::Statements), bed.store(WriteWith::Statements));
+    let (a, b) = (tables.store(WriteWith::Statements), tables.store(WriteWith::Statements));
     a.put_dead_letters(&letters).await.unwrap();
     let (a, b) = tokio::join!(a.assign_redrive_sequences(&ids), b.assign_redrive_sequences(&ids));
     let (a, b) = (a.unwrap(), b.unwrap());
     assert_eq!(a, b);
-    let redrive_sequences: std::collections::BTreeSet<_> = a.iter().map(|letter| letter.redrive_sequence.unwrap()).collect();
+    let redrive_sequences: std::collections::BTreeSet<_> =
+        a.iter().map(|letter| letter.redrive_sequence.unwrap()).collect();
     assert_eq!(redrive_sequences.len(), 40);
 }
 
-/// Not a benchmark, since DynamoDB Local is none; but the number of requests is what it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn statements_take_a_request_for_25_items() {
-    let bed = Bed::new().await;
+async fn statements_need_one_request_for_25_items() {
+    let tables = Tables::new().await;
     for mode in MODES {
-        let store = bed.store(mode);
+        let store = tables.store(mode);
         let keys: Vec<Key> = (0..1000).map(|racer| key("race-1", &format!("{mode:?}-{racer}"))).collect();
         for round in 0..4_u64 {
             let expected = (round > 0).then_some(round);
-            let writes: Vec<Write> = keys.iter().map(|key| step(key, expected, round as i64)).collect();
-            let (before, start) = (store.usage(), Instant::now());
+            let writes: Vec<Write> = keys.iter().map(|key| increment(key, expected, round as i64)).collect();
+            let before = store.usage();
             assert_eq!(store.write_groups(&writes).await.unwrap(), vec![WriteOutcome::Done; 1000]);
-            let (used, took) = (store.usage().since(before), start.elapsed());
-            println!("{mode:?}, round {round}: {} requests, {} units, {took:?}", used.requests, used.write_units);
+            let used = store.usage().since(before);
             assert_eq!(used.requests, if mode == WriteWith::Statements { 40 } else { 1000 });
         }
     }

@@ -1,3 +1,4 @@
-//! The integration tests, one module per subject in one binary.
+//! The integration tests, one module for each subject in one binary.
 
+mod dynamodb;
 mod kpl;

@@ -1,4 +1,4 @@
-//! A stream that is written before and read as fast as anybody can: it answers what a consumer asks, and no more.
+//! A fake of Kinesis whose responses are prepared before the benchmark, so that it takes little processor time.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -8,40 +8,42 @@ use aws_smithy_eventstream::frame::write_message_to;
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use serde_json::{Value, json};
 
-/// A stream. It is there for as long as the process.
+/// A stream. It runs until the process exits.
 pub(super) struct Service {
     pub(super) endpoint: String,
 }
 
-/// The answers that hold records, of each shard.
-struct Answers {
+/// The responses with records, by shard.
+struct Responses {
+    /// The bodies of the responses to `GetRecords`.
     polled: Vec<Vec<Vec<u8>>>,
+    /// All events of a subscription.
     pushed: Vec<Vec<u8>>,
 }
 
 impl Service {
-    pub(super) fn start(shards: &[Vec<&[u8]>], records_a_call: usize) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port of 127.0.0.1");
+    pub(super) fn start(shards: &[Vec<&[u8]>], records_per_call: usize) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("127.0.0.1 has a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
-        let answers = Arc::new(Answers::new(shards, records_a_call));
+        let responses = Arc::new(Responses::new(shards, records_per_call));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let answers = Arc::clone(&answers);
-                // A consumer that is done hangs up.
-                std::thread::spawn(move || answers.serve(&stream));
+                let responses = Arc::clone(&responses);
+                // The thread ends when the consumer closes the connection.
+                std::thread::spawn(move || responses.serve(&stream));
             }
         });
         Self { endpoint }
     }
 }
 
-impl Answers {
-    fn new(shards: &[Vec<&[u8]>], records_a_call: usize) -> Self {
+impl Responses {
+    fn new(shards: &[Vec<&[u8]>], records_per_call: usize) -> Self {
         let (mut polled, mut pushed) = (Vec::new(), Vec::new());
         for (shard, lines) in shards.iter().enumerate() {
             let (mut calls, mut events) = (Vec::new(), Vec::new());
-            for (call, lines) in lines.chunks(records_a_call).enumerate() {
-                let sequence = |at: usize| format!("49{:054}", call * records_a_call + at + 1);
+            for (call, lines) in lines.chunks(records_per_call).enumerate() {
+                let sequence = |at: usize| format!("49{:054}", call * records_per_call + at + 1);
                 let record = |(at, line): (usize, &&[u8])| {
                     json!({
                         "SequenceNumber": sequence(at), "ApproximateArrivalTimestamp": 1_620_566_842.971,
@@ -50,10 +52,10 @@ impl Answers {
                 };
                 let records: Value = lines.iter().enumerate().map(record).collect();
                 let iterator = format!("{shard}/{}", call + 1);
-                let answer = json!({ "Records": records, "NextShardIterator": iterator, "MillisBehindLatest": 1 });
-                calls.push(answer.to_string().into_bytes());
+                let response = json!({ "Records": records, "NextShardIterator": iterator, "MillisBehindLatest": 1 });
+                calls.push(response.to_string().into_bytes());
                 let event = json!({
-                    "Records": answer["Records"], "MillisBehindLatest": 1,
+                    "Records": response["Records"], "MillisBehindLatest": 1,
                     "ContinuationSequenceNumber": sequence(lines.len() - 1),
                 });
                 push_event(&mut events, event.to_string().into_bytes());
@@ -64,7 +66,7 @@ impl Answers {
         Self { polled, pushed }
     }
 
-    /// Answers the requests of a connection, until it is closed.
+    /// Answers the requests of a connection until it is closed.
     fn serve(&self, stream: &TcpStream) -> Option<()> {
         stream.set_nodelay(true).ok()?;
         let mut requests = BufReader::new(stream);
@@ -76,11 +78,11 @@ impl Answers {
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.amazon.eventstream\r\n\
                             Connection: close\r\n\r\n";
                 out.write_all(head.as_bytes()).ok()?;
-                // Of a consumer that goes on, nothing of the race comes again.
+                // A consumer that resubscribes after a position has received all records.
                 if request["StartingPosition"]["SequenceNumber"].is_null() {
                     out.write_all(&self.pushed[shard]).ok()?;
                 }
-                // Open until the subscriber hangs up.
+                // The subscription stays open until the subscriber closes the connection.
                 let _ = requests.read_to_end(&mut Vec::new());
                 return None;
             }
@@ -88,7 +90,7 @@ impl Answers {
             let body: &[u8] = match self.records(&operation, &request) {
                 Some(records) => records,
                 None => {
-                    other = self.rest(&operation, &request).to_string();
+                    other = self.other(&operation, &request).to_string();
                     other.as_bytes()
                 }
             };
@@ -101,14 +103,14 @@ impl Answers {
         }
     }
 
-    /// What a `GetRecords` finds.
+    /// The response to a `GetRecords` that returns records.
     fn records(&self, operation: &str, request: &Value) -> Option<&[u8]> {
         let (shard, call) = request["ShardIterator"].as_str().filter(|_| operation == "GetRecords")?.split_once('/')?;
         self.polled.get(shard.parse::<usize>().ok()?)?.get(call.parse::<usize>().ok()?).map(Vec::as_slice)
     }
 
-    /// All other answers.
-    fn rest(&self, operation: &str, request: &Value) -> Value {
+    /// The responses without records.
+    fn other(&self, operation: &str, request: &Value) -> Value {
         match operation {
             "DescribeStreamSummary" => json!({ "StreamDescriptionSummary": {
                 "StreamName": "alleycat", "StreamARN": "arn:aws:kinesis:us-east-1:1:stream/alleycat",
@@ -139,7 +141,7 @@ impl Answers {
     }
 }
 
-/// The number at the end of a shard's id.
+/// The number in a shard's id.
 fn number(shard: &str) -> Option<usize> {
     shard.strip_prefix("shardId-")?.parse().ok()
 }
@@ -150,10 +152,10 @@ fn push_event(to: &mut Vec<u8>, payload: Vec<u8>) {
         .add_header(header(":message-type", "event"))
         .add_header(header(":event-type", "SubscribeToShardEvent"))
         .add_header(header(":content-type", "application/json"));
-    write_message_to(&message, to).expect("there is room");
+    write_message_to(&message, to).expect("a Vec can be written");
 }
 
-/// Operation and content of the next request.
+/// The operation and the body of the next request; `None` at the end of the connection.
 fn read_request(requests: &mut BufReader<&TcpStream>) -> Option<(String, Value)> {
     let (mut operation, mut length) = (String::new(), 0);
     loop {

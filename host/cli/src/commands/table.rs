@@ -60,7 +60,7 @@ pub(crate) fn table(arguments: &Arguments) -> anyhow::Result<()> {
                 for difference in &differences {
                     report::print_line(&difference.to_string())?;
                 }
-                match differences.iter().filter(|difference| !difference.note).count() {
+                match differences.iter().filter(|difference| difference.is_incompatible()).count() {
                     0 => report::print_line(&format!("the table {} is compatible", dynamodb.table)),
                     1 => bail!("the table {} is incompatible: 1 difference", dynamodb.table),
                     count => bail!("the table {} is incompatible: {count} differences", dynamodb.table),

@@ -84,8 +84,8 @@ fn classes_with_the_same_race_number_and_racers_share_no_item_and_are_scored_by_
     let climb_race = workspace.json(&["leaderboard", "--class", "5", "--race", "131"]);
     assert_eq!(climb_race.as_array().unwrap().len(), 20);
     for row in climb_race.as_array().unwrap() {
-        let last = climb.iter().map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap());
-        let last = last.filter(|message| message["racerId"] == row["racerId"]).last().unwrap();
+        let mut last = climb.iter().map(|line| serde_json::from_slice::<serde_json::Value>(line).unwrap());
+        let last = last.rfind(|message| message["racerId"] == row["racerId"]).unwrap();
         let number = |name: &str| last[name].as_f64().unwrap();
         // At the end of a race both are integers, so that no rounding is needed.
         let expected = (number("cadence") + 35.0) * (number("resistance") * 1.5 + 65.0) / 100.0;

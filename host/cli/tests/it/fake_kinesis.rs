@@ -56,7 +56,7 @@ type Status = fn(usize) -> &'static str;
 impl FakeKinesis {
     pub(crate) fn start(status: Status, script: Script) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let state = Arc::clone(&seen);
         std::thread::spawn(move || {
             crate::support::block_on(async {

@@ -150,7 +150,7 @@ fn until<T>(what: &str, daemons: &mut [&mut Daemon], mut look: impl FnMut() -> R
             let said: Vec<_> = daemons.iter().map(|daemon| end_of(&daemon.said())).collect();
             panic!("{what} does not come: {found}; the daemons say:\n{}", said.join("\n---\n"));
         }
-        std::thread::sleep(BETWEEN_LOOKS);
+        paceline_testbed::poll::pause(BETWEEN_LOOKS);
     }
 }
 

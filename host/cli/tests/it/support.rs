@@ -201,6 +201,7 @@ pub(crate) struct Fed {
 }
 
 impl Fed {
+    #[expect(clippy::disallowed_methods, reason = "the child must not wait until the test reads its lines")]
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, says) = channel();

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::project::ProjectedBatch;
 use super::record_batch::RecordBatch;
 use crate::model::{Cause, FieldValue, Key, ProjectedRows, Reason};
-use crate::rules::{BoundAggregate, BoundPart, KeyTemplate, LoadedAggregate};
+use crate::rules::{BoundPart, KeyTemplate};
 
 /// The groups of a batch's rows.
 pub(crate) struct Groups<'c> {
@@ -58,10 +58,9 @@ pub(crate) fn find<'c, S>(
         hasher: DefaultHashBuilder::default(),
     };
     for (at, record_batch) in record_batches.iter().enumerate() {
-        let loaded = record_batch.rulebook.rulebook.aggregates.iter();
-        for (nth, (aggregate, bound)) in loaded.zip(&record_batch.rulebook.aggregates).enumerate() {
-            let rows = groups.rows(context, projected, record_batch, aggregate, bound);
-            groups.calls.push(Call { record_batch: at, aggregate: nth, rows });
+        for aggregate in 0..record_batch.rulebook.aggregates.len() {
+            let rows = groups.rows(context, projected, record_batch, aggregate);
+            groups.calls.push(Call { record_batch: at, aggregate, rows });
         }
     }
     groups
@@ -74,9 +73,10 @@ impl<'c> Groups<'c> {
         context: &mut Context<'_, S>,
         projected: &ProjectedBatch<'_>,
         record_batch: &RecordBatch<'c>,
-        aggregate: &'c LoadedAggregate,
-        bound: &BoundAggregate,
+        aggregate: usize,
     ) -> Vec<GroupRow> {
+        let rulebook = record_batch.rulebook;
+        let (aggregate, bound) = (&rulebook.rulebook.aggregates[aggregate], &rulebook.aggregates[aggregate]);
         let ProjectedBatch { batch, rows: fields, .. } = projected;
         let mut rows = Vec::with_capacity(record_batch.records.len());
         let (mut partition, mut sort) = (String::new(), String::new());

@@ -370,7 +370,7 @@ fn a_process_that_is_told_to_stop_ends_in_time_though_the_store_hangs() {
     // From now on the store answers nothing.
     let hanging = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&hanging);
-    let (sender, hangs) = std::sync::mpsc::channel();
+    let (sender, hangs) = std::sync::mpsc::sync_channel(1);
     proxy.set_faults(Faults { reset_before: 1.0, ..Faults::default() });
     proxy.on_request(move |_, _| {
         if seen.fetch_add(1, Ordering::SeqCst) == 0 {

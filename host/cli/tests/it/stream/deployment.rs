@@ -182,7 +182,7 @@ impl Running {
                 return;
             }
             assert!(Instant::now() < deadline, "{why}");
-            std::thread::sleep(BETWEEN_LOOKS);
+            paceline_testbed::poll::pause(BETWEEN_LOOKS);
         }
     }
 

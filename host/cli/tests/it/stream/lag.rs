@@ -36,7 +36,7 @@ fn watch(running: &mut Running, mut until: impl FnMut(f64) -> bool) -> (f64, f64
             return (age, most);
         }
         assert!(Instant::now() < deadline, "the age is {now} s, and was {age} s at most");
-        std::thread::sleep(BETWEEN_LOOKS);
+        paceline_testbed::poll::pause(BETWEEN_LOOKS);
     }
 }
 
@@ -77,7 +77,7 @@ fn watch_records(running: &mut Running, records: f64) {
     let deadline = Instant::now() + PATIENCE;
     while running.metric("paceline_records_total") < records {
         assert!(Instant::now() < deadline, "{} records are done", running.metric("paceline_records_total"));
-        std::thread::sleep(BETWEEN_LOOKS);
+        paceline_testbed::poll::pause(BETWEEN_LOOKS);
     }
 }
 
