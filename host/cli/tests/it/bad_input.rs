@@ -192,7 +192,7 @@ settings = { deed = "trap-on-row", victim = 66 }"#;
     assert_eq!(letter.reason.rulebook, Some(("3".to_owned(), 1)));
     let text = &letter.reason.text;
     assert!(text.starts_with("the plugin trapped: wasm trap: wasm `unreachable` instruction executed"), "{text}");
-    assert!(text.contains("in `evil_scorer::"), "{text}");
+    assert!(text.contains("evil_scorer::"), "{text}");
     let items = workspace.items();
     let racer = items.values().next().unwrap();
     let integer = paceline_pipeline::model::Attribute::Integer;

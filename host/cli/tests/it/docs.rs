@@ -221,3 +221,21 @@ fn the_first_plugin_of_the_documents_is_the_example() {
     let toml = code_blocks(&read("docs/plugins.md"), "toml");
     assert!(manifest.starts_with(&toml[0]), "{}", toml[0]);
 }
+
+#[test]
+fn files_that_the_documents_name_exist() {
+    let folders = ["host/", "plugins/", "scripts/", "wit/", "examples/", "docs/", ".github/"];
+    let is_path = |code: &&str| {
+        folders.iter().any(|folder| code.starts_with(folder))
+            && code.chars().all(|char| char.is_ascii_alphanumeric() || "/._-".contains(char))
+    };
+    let mut seen = 0;
+    for document in documents() {
+        let text = read(&document);
+        for path in prose(&text).iter().flat_map(|line| line.split('`').skip(1).step_by(2)).filter(is_path) {
+            assert!(checkout().join(path).exists(), "{}: there is no {path}", document.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen}");
+}

@@ -228,7 +228,7 @@ fn what_ends_it_is_told_with_how_many_messages_were_not_accepted() {
     for (code, says) in [
         ("AccessDeniedException", "PutRecords and ListShards"),
         ("KMSDisabledException", "the key that the stream is encrypted with"),
-        ("ResourceNotFoundException", "finds nothing"),
+        ("ResourceNotFoundException", "there is no such stream"),
     ] {
         let script: fn(usize) -> Act = match code {
             "AccessDeniedException" => {

@@ -349,9 +349,9 @@ fn rejected_credentials_are_reported_with_dynamodbs_message() {
     let named = format!("the DynamoDB table `{}`", deployment.table.table);
     let parts = [
         &named,
-        "the credentials are not accepted (UnrecognizedClientException)",
+        "the credentials are not accepted (UnrecognizedClientException: ",
         "The security token included in the request is invalid",
-        "Renew them or give others",
+        "Renew or replace them",
     ];
     fails(&function, event_with(&valid()), &parts);
     completes(&deployment, &deployment.function(&endpoint()), &valid());

@@ -273,7 +273,7 @@ fn latest_is_the_moment_of_the_first_start_however_often_the_process_dies() {
     let running = deployment.start_plainly();
     deployment.until_done();
     running.stop();
-    let origin = deployment.checkpoint("@origin").unwrap();
+    let origin = deployment.checkpoint("@initial-position").unwrap();
     assert!(origin.arrival_ms.is_some(), "{origin:?}");
     deployment.outcome().must_be(&deployment.local(&[message(1)]), "what came while it was dead");
 }
