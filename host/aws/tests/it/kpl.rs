@@ -49,14 +49,14 @@ struct Tag {
 
 /// A user record before packing.
 #[derive(Clone, Debug, PartialEq)]
-struct User {
+struct UserRecord {
     key: String,
     hash: Option<u128>,
     data: Vec<u8>,
 }
 
-fn user(key: &str, data: &str) -> User {
-    User { key: key.to_owned(), hash: None, data: data.into() }
+fn user(key: &str, data: &str) -> UserRecord {
+    UserRecord { key: key.to_owned(), hash: None, data: data.into() }
 }
 
 /// A record of a batch: the index of its stream record, its own index there, its key, its data, and why it can't be
@@ -67,7 +67,7 @@ fn outer(at: u64, payload: &[u8]) -> Seen {
     (at, 0, Some(format!("outer-{at}")), payload.to_vec(), None)
 }
 
-fn inner(at: u64, sub: u64, user: &User) -> Seen {
+fn inner(at: u64, sub: u64, user: &UserRecord) -> Seen {
     (at, sub, Some(user.key.clone()), user.data.clone(), None)
 }
 
@@ -125,7 +125,7 @@ fn encoded(partition_keys: &[&str], hash_keys: &[&str], records: &[(u64, Option<
     framed(&message.encode_to_vec())
 }
 
-fn pack(users: &[User], max_bytes: usize) -> Vec<Packed> {
+fn pack(users: &[UserRecord], max_bytes: usize) -> Vec<Packed> {
     let mut aggregator = Aggregator::new(max_bytes);
     let mut packed: Vec<_> = users.iter().filter_map(|user| aggregator.add(&user.key, user.hash, &user.data)).collect();
     packed.extend(aggregator.finish());
@@ -134,24 +134,24 @@ fn pack(users: &[User], max_bytes: usize) -> Vec<Packed> {
 }
 
 /// One aggregate of all these.
-fn aggregate(users: &[User]) -> Vec<u8> {
+fn aggregate(users: &[UserRecord]) -> Vec<u8> {
     let packed = pack(users, usize::MAX);
     assert_eq!(packed.len(), 1);
     packed[0].data.clone()
 }
 
-fn users(most: usize) -> impl Strategy<Value = Vec<User>> {
+fn users(most: usize) -> impl Strategy<Value = Vec<UserRecord>> {
     // Few keys, so that they repeat; some are long or not ASCII.
     let key = prop_oneof!["[a-e]", "racer-[0-9]{1,3}", "\\PC{0,40}"];
     let hash = prop_oneof![Just(None), Just(Some(0)), Just(Some(u128::MAX)), any::<u128>().prop_map(Some)];
     let data = prop_oneof![8 => vec(any::<u8>(), 0..200), 1 => vec(any::<u8>(), 120..400), 1 => Just(Vec::new())];
-    vec((key, hash, data).prop_map(|(key, hash, data)| User { key, hash, data }), 0..most)
+    vec((key, hash, data).prop_map(|(key, hash, data)| UserRecord { key, hash, data }), 0..most)
 }
 
 // A third party's aggregates.
 
 /// Name, user records, aggregate.
-fn vectors() -> Vec<(String, Vec<User>, Vec<u8>)> {
+fn vectors() -> Vec<(String, Vec<UserRecord>, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/kpl");
     let mut vectors = Vec::new();
     for file in std::fs::read_dir(folder).unwrap() {
@@ -161,7 +161,7 @@ fn vectors() -> Vec<(String, Vec<User>, Vec<u8>)> {
         }
         let users: Vec<Value> = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         let text = |value: &Value| value.as_str().map(str::to_owned);
-        let user = |value: &Value| User {
+        let user = |value: &Value| UserRecord {
             key: text(&value["partition_key"]).unwrap(),
             hash: text(&value["explicit_hash_key"]).map(|key| key.parse().unwrap()),
             data: base64::decode(text(&value["data"]).unwrap().as_bytes()).unwrap(),
@@ -304,7 +304,7 @@ fn a_record_that_only_begins_like_an_aggregate_is_an_ordinary_record() {
 #[test]
 fn an_aggregate_within_an_aggregate_stays_one() {
     let nested = aggregate(&[user("k", "one"), user("l", "two")]);
-    let users = [User { data: nested, ..user("m", "") }, user("n", "three")];
+    let users = [UserRecord { data: nested, ..user("m", "") }, user("n", "three")];
     assert_eq!(unpacked(&[aggregate(&users)]), [inner(0, 0, &users[0]), inner(0, 1, &users[1])]);
 }
 
@@ -364,7 +364,7 @@ fn user_records_of_another_shard_are_left_out_and_the_others_keep_their_sub_sequ
     hashes.sort_unstable();
     // Both ends belong to the shard.
     let range = (hashes[1], hashes[3]);
-    let stays = |user: &User| (range.0..=range.1).contains(&hash_key(&user.key));
+    let stays = |user: &UserRecord| (range.0..=range.1).contains(&hash_key(&user.key));
     let expected: Vec<_> =
         (0..).zip(&users).filter(|(_, user)| stays(user)).map(|(sub, user)| inner(0, sub, user)).collect();
     assert_eq!(expected.len(), 3);
@@ -375,7 +375,7 @@ fn user_records_of_another_shard_are_left_out_and_the_others_keep_their_sub_sequ
 
 #[test]
 fn an_explicit_hash_key_overrides_the_partition_key() {
-    let at = |hash| User { hash: Some(hash), ..user("k", &hash.to_string()) };
+    let at = |hash| UserRecord { hash: Some(hash), ..user("k", &hash.to_string()) };
     let users = [at(9), at(10), at(20), at(21), at(u128::MAX), at(0)];
     let left = vec![inner(0, 1, &users[1]), inner(0, 2, &users[2])];
     assert_eq!(ranged(&aggregate(&users), (10, 20)), (left, 4));
@@ -412,22 +412,22 @@ fn a_user_record_without_a_readable_key_is_not_left_out_by_a_range() {
 fn a_single_user_record_is_sent_as_it_is() {
     let expected = Packed { partition_key: "k".into(), explicit_hash_key: None, data: b"alone".to_vec() };
     assert_eq!(pack(&[user("k", "alone")], 51_200), std::slice::from_ref(&expected));
-    let hashed = User { hash: Some(7), ..user("k", "alone") };
+    let hashed = UserRecord { hash: Some(7), ..user("k", "alone") };
     assert_eq!(pack(&[hashed], 51_200), [Packed { explicit_hash_key: Some(7), ..expected }]);
     assert!(pack(&[], 51_200).is_empty());
 }
 
 #[test]
 fn an_aggregate_has_the_hash_key_of_its_first_user_record() {
-    let packed = pack(&[user("k", "one"), User { hash: Some(7), ..user("l", "two") }], 51_200);
+    let packed = pack(&[user("k", "one"), UserRecord { hash: Some(7), ..user("l", "two") }], 51_200);
     assert_eq!((&*packed[0].partition_key, packed[0].explicit_hash_key), ("a", Some(hash_key("k"))));
-    let packed = pack(&[User { hash: Some(7), ..user("l", "two") }, user("k", "one")], 51_200);
+    let packed = pack(&[UserRecord { hash: Some(7), ..user("l", "two") }, user("k", "one")], 51_200);
     assert_eq!((&*packed[0].partition_key, packed[0].explicit_hash_key), ("a", Some(7)));
 }
 
 #[test]
 fn a_single_user_record_that_is_itself_an_aggregate_is_packed() {
-    let users = [User { data: aggregate(&[user("k", "one"), user("l", "two")]), ..user("m", "") }];
+    let users = [UserRecord { data: aggregate(&[user("k", "one"), user("l", "two")]), ..user("m", "") }];
     assert_eq!(unpacked(&[aggregate(&users)]), [inner(0, 0, &users[0])]);
 }
 

@@ -18,7 +18,7 @@ use paceline_testbed::{dynamodb, kinesis::endpoint};
 use tokio::runtime::Runtime;
 
 /// How long a daemon may take to start, and to process the records: many times what it needs.
-const PATIENCE: Duration = Duration::from_secs(240);
+const TIME_LIMIT: Duration = Duration::from_secs(240);
 
 /// Between two looks at a table. There is no event to wait for: the daemons' processes are not ours.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
@@ -137,7 +137,7 @@ fn owners(runtime: &Runtime, client: &Client, application: &str) -> BTreeMap<Str
 
 /// Polls a condition until it holds. Both daemons must stay alive.
 fn until<T>(what: &str, daemons: &mut [&mut Daemon], mut look: impl FnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     loop {
         let found = match look() {
             Ok(found) => return found,

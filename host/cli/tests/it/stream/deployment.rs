@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::support::{Fed, paceline};
 
 /// How long a consumer may take for what a test gives it, on a machine that has other things to do.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks at a table. It has no event for what is written to it.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
@@ -114,10 +114,10 @@ impl Deployment {
     /// Waits until all that is in the stream is done: each shard's checkpoint is at its last record, and those of closed
     /// shards say that they are at their end.
     pub(crate) fn until_done(&self) {
-        self.until_done_within(PATIENCE);
+        self.until_done_within(TIME_LIMIT);
     }
 
-    pub(crate) fn until_done_within(&self, patience: Duration) {
+    pub(crate) fn until_done_within(&self, limit: Duration) {
         let mut ends: BTreeMap<String, (Option<SequenceNumber>, bool)> = BTreeMap::new();
         block_on(async {
             for shard in self.stream.shards().await {
@@ -175,7 +175,7 @@ impl Running {
 
     /// Waits until it is ready.
     pub(crate) fn until_ready(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIME_LIMIT;
         loop {
             let (status, why) = self.get("/readyz");
             if status == 200 {

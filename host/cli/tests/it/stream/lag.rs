@@ -10,7 +10,7 @@ use paceline_testbed::outcome::{DedupMode, race};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::{dynamodb, kinesis};
 
-use crate::stream::deployment::{Deployment, PATIENCE, Running};
+use crate::stream::deployment::{Deployment, Running, TIME_LIMIT};
 use crate::stream::race::producer;
 
 /// Between two looks at the numbers.
@@ -28,7 +28,7 @@ fn memory(running: &Running) -> f64 {
 /// Looks at age and memory until something holds; the greatest of both.
 fn watch(running: &mut Running, mut until: impl FnMut(f64) -> bool) -> (f64, f64) {
     let (mut age, mut most) = (0.0_f64, 0.0_f64);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     loop {
         let now = running.metric("paceline_iterator_age_seconds");
         (age, most) = (age.max(now), most.max(memory(running)));
@@ -74,7 +74,7 @@ fn a_thousand_racers_are_kept_up_with() {
 
 /// Waits until so many records are done.
 fn watch_records(running: &mut Running, records: f64) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIME_LIMIT;
     while running.metric("paceline_records_total") < records {
         assert!(Instant::now() < deadline, "{} records are done", running.metric("paceline_records_total"));
         paceline_testbed::poll::pause(BETWEEN_LOOKS);
