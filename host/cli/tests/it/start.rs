@@ -67,7 +67,7 @@ fn a_wrong_rulebook_stops_the_start() {
         ),
         (
             book.replace("racerId = \"{/racerId}\", ruled", "PK = \"{/racerId}\", ruled"),
-            "the attribute `PK` is the key's",
+            "the attribute `PK` belongs to the key",
         ),
         (book.replace("\"output\"", &format!("\"sha256:{}\"", "0".repeat(64))), "No such file or directory"),
     ];
