@@ -408,7 +408,7 @@ fn an_invalid_configuration_is_reported_with_its_line() {
         ),
         (
             whole.replace("[store.dynamodb]\ntable", "[store.dynamodb]\n# table"),
-            &["no DynamoDB table is named", "set `table`"],
+            &["no DynamoDB table is configured", "set `table`"],
         ),
     ] {
         assert_ne!(broken, whole);
