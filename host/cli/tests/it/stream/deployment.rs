@@ -126,7 +126,7 @@ impl Deployment {
                 ends.insert(shard.shard_id().to_owned(), (last, is_closed(&shard)));
             }
         });
-        let (store, deadline) = (self.store(), Instant::now() + patience);
+        let (store, deadline) = (self.store(), Instant::now() + limit);
         block_on(async {
             for (shard, (last, closed)) in &ends {
                 loop {
