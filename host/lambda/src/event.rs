@@ -1,6 +1,6 @@
 //! Events of Lambda's event source mapping for Kinesis, and the responses to them.
 //!
-//! [`decode`] reads an event once, from its bytes into a finished batch. It decodes payloads straight into the batch's
+//! [`decode()`] reads an event once, from its bytes into a finished batch. It decodes payloads straight into the batch's
 //! buffer and allocates nothing for a single record. The types of `aws_lambda_events` do not fit: they reject partition
 //! keys that are null and window states that are not strings, and they have no response with both a window's state and
 //! failed records.

@@ -1,4 +1,4 @@
-//! The stages of a batch: free functions over one [`Context`], called in order by the pipeline.
+//! The stages of a batch: free functions over one [`Context`](context::Context), called in order by the pipeline.
 //!
 //! # Layout
 //!
