@@ -15,7 +15,7 @@ fn message(changes: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[test]
-fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
+fn each_invalid_message_becomes_a_dead_letter_and_the_others_are_processed() {
     require!(Plugins);
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let mebibyte = "x".repeat((1 << 20) - message(&[("Hubert", "")]).len());
@@ -138,7 +138,7 @@ fn each_broken_message_has_its_reason_and_its_neighbours_go_on() {
 }
 
 #[test]
-fn of_a_key_that_comes_twice_the_last_counts() {
+fn the_last_of_duplicate_json_keys_wins() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", message(&[("\"cadence\":62", "\"cadence\":\"x\",\"cadence\":62")]));
@@ -147,7 +147,7 @@ fn of_a_key_that_comes_twice_the_last_counts() {
 }
 
 #[test]
-fn a_line_longer_than_memory_should_hold_is_cut_in_the_dead_letter_alone() {
+fn an_oversized_line_is_truncated_in_its_dead_letter() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let sound = simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 1");
@@ -167,7 +167,7 @@ fn a_line_longer_than_memory_should_hold_is_cut_in_the_dead_letter_alone() {
 }
 
 #[test]
-fn a_plugin_that_traps_on_one_row_costs_that_row_alone() {
+fn a_trap_on_one_row_rejects_only_that_row() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Sequence);
     let trap = r#"plugin = "evil-scorer"

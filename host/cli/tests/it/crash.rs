@@ -3,12 +3,12 @@
 use paceline_testbed::outcome::tally;
 use paceline_testbed::require;
 
-use crate::support::{DedupMode, Fed, Workspace, joined, rulebook, simulate};
+use crate::support::{DedupMode, Process, Workspace, joined, rulebook, simulate};
 
-/// A generator that needs no crate: the moments should differ from each other, no more.
-struct Moments(u64);
+/// A generator that needs no crate: the offsets should differ from each other, no more.
+struct KillOffsets(u64);
 
-impl Moments {
+impl KillOffsets {
     fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % bound
@@ -16,7 +16,7 @@ impl Moments {
 }
 
 /// A workspace that also counts every racer's records: the other aggregators do not show that a record was folded twice.
-fn counting(dedup: DedupMode) -> Workspace {
+fn counting_workspace(dedup: DedupMode) -> Workspace {
     let workspace = Workspace::new(dedup);
     workspace.write("rulebooks/class-3.toml", format!("{}{}", rulebook(3, 1, dedup), tally(dedup)));
     workspace
@@ -28,25 +28,25 @@ fn twenty_kills_change_nothing(dedup: DedupMode, key: &str, seed: u64) {
     let source = "[source]\nstdin = true\n";
     let small_batches = "[batch]\nmax-records = 250\n";
 
-    let undisturbed = counting(dedup);
+    let undisturbed = counting_workspace(dedup);
     undisturbed.configure(source, small_batches);
-    let mut fed = Fed::start(undisturbed.command(&["run", "--json"]));
-    fed.feed(&input);
-    let all: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+    let mut process = Process::start(undisturbed.command(&["run", "--json"]));
+    process.write_stdin(&input);
+    let all: serde_json::Value = serde_json::from_str(&process.finish()).unwrap();
 
-    let killed = counting(dedup);
+    let killed = counting_workspace(dedup);
     killed.configure(source, small_batches);
-    let mut moments = Moments(seed);
+    let mut offsets = KillOffsets(seed);
     for _ in 0..20 {
-        let mut fed = Fed::start(killed.command(&["run", "--json"]));
+        let mut process = Process::start(killed.command(&["run", "--json"]));
         // It takes what it is given at its own pace: when the last of it is taken, it is somewhere in the batches
         // before.
-        fed.feed(&input[..moments.below(input.len() - 1)]);
-        fed.kill();
+        process.write_stdin(&input[..offsets.below(input.len() - 1)]);
+        process.kill();
     }
-    let mut fed = Fed::start(killed.command(&["run", "--json"]));
-    fed.feed(&input);
-    let rest: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+    let mut process = Process::start(killed.command(&["run", "--json"]));
+    process.write_stdin(&input);
+    let rest: serde_json::Value = serde_json::from_str(&process.finish()).unwrap();
 
     // The kills hit runs that had got somewhere.
     assert!(rest["records"].as_u64() < all["records"].as_u64(), "{rest}");
@@ -67,25 +67,25 @@ fn twenty_kills_change_nothing_with_ordinal_dedup() {
 }
 
 #[test]
-fn a_terminated_run_ends_the_batch_in_hand_and_goes_on_later() {
+fn a_terminated_run_commits_the_current_batch_and_resumes_later() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Sequence);
     workspace.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
     let lines = simulate("--racers 100 --seconds 20 --class 3 --race 131 --seed 9");
-    let mut fed = Fed::start(workspace.command(&["run", "--json"]));
+    let mut process = Process::start(workspace.command(&["run", "--json"]));
     // Its input stays open: without the signal it would wait for ever.
-    fed.feed(&joined(&lines[..1_500]));
-    let id = fed.child.id().to_string();
+    process.write_stdin(&joined(&lines[..1_500]));
+    let id = process.child.id().to_string();
     crate::support::succeed(std::process::Command::new("kill").args(["-TERM", &id]));
-    fed.wait_for("stopping after the current batch");
-    let output = fed.child.wait_with_output().unwrap();
+    process.wait_for("stopping after the current batch");
+    let output = process.child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", output.status);
     let first: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let first = first["records"].as_u64().unwrap();
 
-    let mut fed = Fed::start(workspace.command(&["run", "--json"]));
-    fed.feed(&joined(&lines));
-    let second: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+    let mut process = Process::start(workspace.command(&["run", "--json"]));
+    process.write_stdin(&joined(&lines));
+    let second: serde_json::Value = serde_json::from_str(&process.finish()).unwrap();
     assert_eq!(first + second["records"].as_u64().unwrap(), 2_000);
     assert_eq!(second["duplicates"], 0);
     assert_eq!(
@@ -95,7 +95,7 @@ fn a_terminated_run_ends_the_batch_in_hand_and_goes_on_later() {
 }
 
 #[test]
-fn a_file_that_grows_is_read_on_from_where_it_was_left() {
+fn a_growing_file_is_resumed_at_its_checkpoint() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Sequence);
     let lines = simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 9");
@@ -110,7 +110,7 @@ fn a_file_that_grows_is_read_on_from_where_it_was_left() {
 }
 
 #[test]
-fn another_file_of_the_same_name_is_not_taken_for_the_old_one() {
+fn a_replaced_file_of_the_same_name_is_detected() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Sequence);
     workspace.write("messages.ndjson", joined(&simulate("--racers 10 --seconds 20 --class 3 --race 131 --seed 1")));

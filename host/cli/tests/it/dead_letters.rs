@@ -19,7 +19,7 @@ fn workspace_with_two_classes(dedup: DedupMode) -> (Workspace, Vec<Vec<u8>>) {
     (workspace, lines)
 }
 
-fn redriven(dedup: DedupMode) {
+fn redrive_counts_each_record_once(dedup: DedupMode) {
     let (workspace, _) = workspace_with_two_classes(dedup);
     let before = workspace.dead_letters();
     let lost = before.iter().filter(|letter| letter.reason.text.contains("race type `4`")).count();
@@ -51,19 +51,19 @@ fn redriven(dedup: DedupMode) {
 }
 
 #[test]
-fn redriven_letters_are_folded_once_with_sequence_dedup() {
+fn redriven_records_are_counted_once_with_sequence_dedup() {
     require!(Plugins);
-    redriven(DedupMode::Sequence);
+    redrive_counts_each_record_once(DedupMode::Sequence);
 }
 
 #[test]
-fn redriven_letters_are_folded_once_with_ordinal_dedup() {
+fn redriven_records_are_counted_once_with_ordinal_dedup() {
     require!(Plugins);
-    redriven(DedupMode::Ordinal);
+    redrive_counts_each_record_once(DedupMode::Ordinal);
 }
 
 #[test]
-fn letters_are_listed_in_the_order_of_their_records_and_shown_whole() {
+fn dead_letters_are_listed_in_record_order_and_shown_in_full() {
     require!(Plugins);
     let (workspace, lines) = workspace_with_two_classes(DedupMode::Ordinal);
     let list = workspace.json(&["dead-letters", "list"]);

@@ -87,7 +87,7 @@ fn anchors(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_relative_link_leads_to_a_file_and_a_heading() {
+fn every_relative_link_has_a_target() {
     let (mut broken, mut checked) = (Vec::new(), 0);
     for document in documents() {
         for link in links(&read(&document)) {
@@ -123,7 +123,7 @@ fn documented_keys() -> BTreeSet<String> {
 }
 
 /// What is wrong with a configuration that is nothing but this text.
-fn wrong_with(text: &str) -> String {
+fn config_error(text: &str) -> String {
     parse_toml::<Config>(text).expect_err("no configuration is that short").to_string()
 }
 
@@ -131,7 +131,7 @@ fn wrong_with(text: &str) -> String {
 /// fixed keys.
 fn keys_of(table: &str) -> Option<Vec<String>> {
     let text = if table.is_empty() { "no-such-key = 1".to_owned() } else { format!("[{table}]\nno-such-key = 1") };
-    let error = wrong_with(&text);
+    let error = config_error(&text);
     let (_, expected) = error.split_once("unknown field `no-such-key`, expected ")?;
     let expected = expected.lines().next().unwrap_or_default();
     Some(expected.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect())
@@ -156,12 +156,12 @@ fn add_keys(table: &str, keys: &mut BTreeSet<String>) {
 
 /// Whether a key is a table of texts with names that users choose.
 fn takes_any_name(key: &str) -> bool {
-    let error = wrong_with(&format!("[{key}]\nNAME = \"text\""));
+    let error = config_error(&format!("[{key}]\nNAME = \"text\""));
     !error.contains("invalid type: map") && !error.contains("unknown variant")
 }
 
 #[test]
-fn the_documented_configuration_keys_are_those_that_there_are() {
+fn the_documented_configuration_keys_match_the_parser() {
     let mut keys = BTreeSet::new();
     add_keys("", &mut keys);
     assert!(keys.contains("store.dynamodb.index.attribute") && keys.contains("plugins.NAME"), "{keys:#?}");
@@ -191,7 +191,7 @@ fn macro_arguments(source: &str, macros: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_documented_metrics_are_those_that_there_are() {
+fn the_documented_metrics_match_the_source() {
     let documented = read("docs/metrics.md");
     let macros = ["counter", "gauge", "histogram"];
     for (heading, source) in
@@ -214,7 +214,7 @@ fn every_stage_of_the_metrics_is_documented() {
 }
 
 #[test]
-fn the_first_plugin_of_the_documents_is_the_example() {
+fn the_documents_quote_the_example_plugin() {
     let rust = code_blocks(&read("README.md"), "rust");
     assert!(rust.contains(&read("examples/hello-scorer/src/lib.rs")), "{rust:#?}");
     let manifest = read("examples/hello-scorer/Cargo.toml");
@@ -223,7 +223,7 @@ fn the_first_plugin_of_the_documents_is_the_example() {
 }
 
 #[test]
-fn files_that_the_documents_name_exist() {
+fn files_named_in_the_documents_exist() {
     let folders = ["host/", "plugins/", "scripts/", "wit/", "examples/", "docs/", ".github/"];
     let is_path = |code: &&str| {
         folders.iter().any(|folder| code.starts_with(folder))

@@ -33,7 +33,7 @@ impl Deployment {
 
     pub(crate) fn without_tables() -> Self {
         let workspace = Workspace::new(DedupMode::Ordinal);
-        workspace.write("rulebooks/class-3.toml", counting());
+        workspace.write("rulebooks/class-3.toml", counting_rulebook());
         let table = serde_json::json!({ "table": unique("races"), "endpoint": endpoint(), "region": "us-east-1" });
         let deployment = Self { workspace, table: serde_json::from_value(table).unwrap() };
         deployment.configure("stream = \"alleycat\"", "");
@@ -81,15 +81,15 @@ pub(crate) fn environment(command: &mut Command, endpoint: &str) {
 }
 
 /// The races' rulebook, which counts records as well.
-fn counting() -> String {
+fn counting_rulebook() -> String {
     let tallies = [DedupMode::Ordinal, DedupMode::Sequence].map(tally).concat();
     format!("{}{tallies}", rulebook(3, 1, DedupMode::Ordinal))
 }
 
 /// The outcome of these messages from a file in an embedded store.
-pub(crate) fn on_one_machine(messages: &[Vec<u8>]) -> Outcome {
+pub(crate) fn local_outcome(messages: &[Vec<u8>]) -> Outcome {
     let workspace = Workspace::new(DedupMode::Ordinal);
-    workspace.write("rulebooks/class-3.toml", counting());
+    workspace.write("rulebooks/class-3.toml", counting_rulebook());
     workspace.write("messages.ndjson", joined(messages));
     workspace.run();
     Outcome::of(&EmbeddedStore::open(&workspace.path("store.redb")).unwrap())

@@ -25,7 +25,7 @@ fn example(changed: impl Fn(String) -> String) -> Workspace {
     workspace
 }
 
-fn has_the_expected_results(workspace: &Workspace) {
+fn assert_expected_results(workspace: &Workspace) {
     let summary = workspace.run();
     assert_eq!((&summary["records"], &summary["deadLetters"]), (&json!(6), &json!(1)));
     let race = workspace.json(&["leaderboard", "--class", "3", "--race", "131"]);
@@ -39,11 +39,11 @@ fn has_the_expected_results(workspace: &Workspace) {
 #[test]
 fn the_example_has_the_expected_results() {
     require!(Plugins);
-    has_the_expected_results(&example(|config| config));
+    assert_expected_results(&example(|config| config));
 }
 
 #[test]
-fn the_keys_that_are_commented_out_are_valid() {
+fn the_commented_out_keys_are_valid() {
     require!(Plugins);
     let with_defaults = |config: String| {
         let tables = config.find("# [batch]").unwrap();
@@ -60,7 +60,7 @@ fn the_keys_that_are_commented_out_are_valid() {
     {
         assert!(config.contains(key), "{key}");
     }
-    has_the_expected_results(&workspace);
+    assert_expected_results(&workspace);
 }
 
 /// The results of the same rides in another class.
@@ -70,7 +70,7 @@ fn in_class(lines: &[Vec<u8>], class: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn classes_with_the_same_race_number_and_racers_share_no_item_and_are_scored_by_their_own_rules() {
+fn classes_with_equal_race_numbers_and_racers_share_no_items_and_use_their_own_rules() {
     require!(Plugins);
     let workspace = example(|config| config);
     let flat = simulate("--racers 20 --seconds 20 --class 3 --race 131 --seed 1");
@@ -95,7 +95,7 @@ fn classes_with_the_same_race_number_and_racers_share_no_item_and_are_scored_by_
 }
 
 #[test]
-fn race_types_with_equal_keys_are_refused() {
+fn race_types_with_equal_keys_are_rejected() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     for class in [3, 4] {
@@ -109,7 +109,7 @@ fn race_types_with_equal_keys_are_refused() {
 }
 
 #[test]
-fn a_race_alone_names_no_leaderboard() {
+fn a_leaderboard_requires_a_class() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let output = workspace.command(&["leaderboard", "--race", "131"]).output().unwrap();

@@ -15,49 +15,49 @@ use tokio::net::TcpListener;
 
 /// What becomes of a `PutRecords`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Act {
-    Take,
+pub(crate) enum Reply {
+    Accept,
     /// Each nth entry, counted from 0, is throttled.
-    ThrottleEach(usize),
-    /// Nothing is taken, and this is the answer: a status and a code.
-    Refuse(u16, &'static str),
-    /// The connection is cut before anything is taken.
-    CutBefore,
-    /// All is taken, and the connection is cut.
-    CutAfter,
+    ThrottleEvery(usize),
+    /// Nothing is accepted, and this is the answer: a status and a code.
+    Fail(u16, &'static str),
+    /// The connection is cut before anything is accepted.
+    ResetBefore,
+    /// All is accepted, and the connection is cut.
+    ResetAfter,
 }
 
-/// What it has seen.
+/// What it has log.
 #[derive(Default)]
-pub(crate) struct Seen {
-    /// What was taken: partition keys and data, in order.
-    pub(crate) taken: Vec<(String, Vec<u8>)>,
-    /// How many of those were taken without an answer.
-    pub(crate) taken_unheard: usize,
+pub(crate) struct RequestLog {
+    /// What was accepted: partition keys and data, in order.
+    pub(crate) accepted: Vec<(String, Vec<u8>)>,
+    /// How many of those were accepted without an answer.
+    pub(crate) accepted_unanswered: usize,
     /// Entries that were throttled.
     pub(crate) throttled: u64,
     /// Calls of `PutRecords`, and of `DescribeStreamSummary`.
     pub(crate) puts: usize,
-    pub(crate) described: usize,
+    pub(crate) describes: usize,
 }
 
 /// The fake. It ends with the test.
 pub(crate) struct FakeKinesis {
     pub(crate) endpoint: String,
-    seen: Arc<Mutex<Seen>>,
+    log: Arc<Mutex<RequestLog>>,
 }
 
 /// What happens to the nth call of `PutRecords`.
-type Script = fn(usize) -> Act;
+type Script = fn(usize) -> Reply;
 
 /// What the stream's status is at the nth description.
 type Status = fn(usize) -> &'static str;
 
 impl FakeKinesis {
     pub(crate) fn start(status: Status, script: Script) -> Self {
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let log = Arc::new(Mutex::new(RequestLog::default()));
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        let state = Arc::clone(&seen);
+        let state = Arc::clone(&log);
         std::thread::spawn(move || {
             crate::support::block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -73,45 +73,45 @@ impl FakeKinesis {
                 }
             })
         });
-        Self { endpoint: format!("http://{}", receiver.recv().unwrap()), seen }
+        Self { endpoint: format!("http://{}", receiver.recv().unwrap()), log }
     }
 
-    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap()
+    pub(crate) fn log(&self) -> MutexGuard<'_, RequestLog> {
+        self.log.lock().unwrap()
     }
 }
 
 /// The connection is cut.
 #[derive(Debug)]
-struct Cut;
+struct ConnectionReset;
 
-impl std::fmt::Display for Cut {
+impl std::fmt::Display for ConnectionReset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("cut")
     }
 }
 
-impl std::error::Error for Cut {}
+impl std::error::Error for ConnectionReset {}
 
 async fn answer(
     request: Request<Incoming>,
-    seen: &Mutex<Seen>,
+    log: &Mutex<RequestLog>,
     status: Status,
     script: Script,
-) -> Result<Response<Full<Bytes>>, Cut> {
+) -> Result<Response<Full<Bytes>>, ConnectionReset> {
     let target = request.headers()["x-amz-target"].to_str().unwrap().to_owned();
-    let body = request.into_body().collect().await.map_err(|_| Cut)?.to_bytes();
+    let body = request.into_body().collect().await.map_err(|_| ConnectionReset)?.to_bytes();
     let body: Value = serde_json::from_slice(&body).unwrap();
-    let mut seen = seen.lock().unwrap();
+    let mut log = log.lock().unwrap();
     match target.rsplit('.').next().unwrap() {
         "DescribeStreamSummary" => {
-            seen.described += 1;
+            log.describes += 1;
             Ok(respond(
                 200,
                 json!({ "StreamDescriptionSummary": {
                     "StreamName": body["StreamName"],
                     "StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/fake",
-                    "StreamStatus": status(seen.described - 1),
+                    "StreamStatus": status(log.describes - 1),
                     "RetentionPeriodHours": 24,
                     "StreamCreationTimestamp": 1_620_992_101,
                     "EnhancedMonitoring": [],
@@ -128,40 +128,40 @@ async fn answer(
             }]}),
         )),
         "PutRecords" => {
-            seen.puts += 1;
-            let act = script(seen.puts - 1);
-            put_records(&mut seen, &body, act)
+            log.puts += 1;
+            let reply = script(log.puts - 1);
+            put_records(&mut log, &body, reply)
         }
         other => panic!("nothing is known of {other}"),
     }
 }
 
-fn put_records(seen: &mut Seen, body: &Value, act: Act) -> Result<Response<Full<Bytes>>, Cut> {
-    match act {
-        Act::CutBefore => return Err(Cut),
-        Act::Refuse(status, code) => {
+fn put_records(log: &mut RequestLog, body: &Value, reply: Reply) -> Result<Response<Full<Bytes>>, ConnectionReset> {
+    match reply {
+        Reply::ResetBefore => return Err(ConnectionReset),
+        Reply::Fail(status, code) => {
             return Ok(respond(status, json!({ "__type": code, "message": "as the test says" })));
         }
         _ => {}
     }
     let mut results = Vec::new();
     for (at, entry) in body["Records"].as_array().unwrap().iter().enumerate() {
-        if let Act::ThrottleEach(nth) = act
+        if let Reply::ThrottleEvery(nth) = reply
             && at % nth == 0
         {
-            seen.throttled += 1;
+            log.throttled += 1;
             let code = "ProvisionedThroughputExceededException";
             results.push(json!({ "ErrorCode": code, "ErrorMessage": "Rate exceeded for shard" }));
             continue;
         }
         let key = entry["PartitionKey"].as_str().unwrap().to_owned();
-        seen.taken.push((key, base64::decode(entry["Data"].as_str().unwrap().as_bytes()).unwrap()));
-        let number = seen.taken.len().to_string();
+        log.accepted.push((key, base64::decode(entry["Data"].as_str().unwrap().as_bytes()).unwrap()));
+        let number = log.accepted.len().to_string();
         results.push(json!({ "SequenceNumber": number, "ShardId": "shardId-000000000000" }));
     }
-    if matches!(act, Act::CutAfter) {
-        seen.taken_unheard += results.len();
-        return Err(Cut);
+    if matches!(reply, Reply::ResetAfter) {
+        log.accepted_unanswered += results.len();
+        return Err(ConnectionReset);
     }
     let failed = results.iter().filter(|result| !result["ErrorCode"].is_null()).count();
     Ok(respond(200, json!({ "FailedRecordCount": failed, "Records": results })))

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use crate::dynamo::Deployment;
 
 /// A server that answers one request; its port.
-fn answering(answer: &'static str) -> u16 {
+fn serve_once(answer: &'static str) -> u16 {
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -25,18 +25,18 @@ fn answering(answer: &'static str) -> u16 {
 }
 
 #[test]
-fn a_consumers_health_is_queried() {
+fn the_health_check_reports_the_consumers_status() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::without_tables();
     let listening = |port: u16| {
         deployment.configure("stream = \"alleycat\"", &format!("[serve]\nlisten = \"0.0.0.0:{port}\"\n"));
     };
-    listening(answering("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"));
+    listening(serve_once("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"));
     assert_eq!(deployment.workspace.ok(&["healthcheck"]), "");
-    listening(answering("HTTP/1.1 503 Service Unavailable\r\n\r\nshard 3 is failing\n"));
-    let said = deployment.workspace.fails(&["healthcheck"]);
-    assert!(said.contains("503") && said.contains("shard 3 is failing"), "{said}");
-    listening(answering("SSH-2.0-OpenSSH_9.2\r\n"));
+    listening(serve_once("HTTP/1.1 503 Service Unavailable\r\n\r\nshard 3 is failing\n"));
+    let error = deployment.workspace.fails(&["healthcheck"]);
+    assert!(error.contains("503") && error.contains("shard 3 is failing"), "{error}");
+    listening(serve_once("SSH-2.0-OpenSSH_9.2\r\n"));
     assert!(deployment.workspace.fails(&["healthcheck"]).contains("is not HTTP"));
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     listening(free);

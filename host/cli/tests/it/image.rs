@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::dynamo::{Deployment, environment};
-use crate::support::{Fed, paceline};
+use crate::support::{Process, paceline};
 use paceline_config::Config;
 use paceline_testbed::dynamodb::endpoint;
 
@@ -29,7 +29,7 @@ struct Stage {
 impl Stage {
     /// What its instructions of a sort say, in order.
     fn all(&self, instruction: &str) -> impl Iterator<Item = &str> {
-        self.instructions.iter().filter(move |(name, _)| name == instruction).map(|(_, said)| said.as_str())
+        self.instructions.iter().filter(move |(name, _)| name == instruction).map(|(_, arguments)| arguments.as_str())
     }
 }
 
@@ -38,20 +38,20 @@ fn stages() -> Vec<Stage> {
     let text = read("examples/alleycat/Dockerfile");
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
     let whole = lines.join("\n").replace("\\\n", " ");
-    let mut arguments: Vec<(String, String)> = Vec::new();
+    let mut defaults: Vec<(String, String)> = Vec::new();
     let mut stages: Vec<Stage> = Vec::new();
     for line in whole.lines().filter(|line| !line.trim().is_empty()) {
-        let (instruction, said) = line.trim().split_once(' ').unwrap();
-        let mut said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (instruction, arguments) = line.trim().split_once(' ').unwrap();
+        let mut arguments = arguments.split_whitespace().collect::<Vec<_>>().join(" ");
         if stages.is_empty() && instruction == "ARG" {
-            let (name, value) = said.split_once('=').unwrap();
-            arguments.push((format!("${{{name}}}"), value.to_owned()));
+            let (name, value) = arguments.split_once('=').unwrap();
+            defaults.push((format!("${{{name}}}"), value.to_owned()));
         } else if instruction == "FROM" {
-            arguments.iter().for_each(|(name, value)| said = said.replace(name, value));
-            let (from, name) = said.split_once(" AS ").unwrap();
+            defaults.iter().for_each(|(name, value)| arguments = arguments.replace(name, value));
+            let (from, name) = arguments.split_once(" AS ").unwrap();
             stages.push(Stage { name: name.to_owned(), from: from.to_owned(), instructions: Vec::new() });
         } else {
-            stages.last_mut().unwrap().instructions.push((instruction.to_owned(), said));
+            stages.last_mut().unwrap().instructions.push((instruction.to_owned(), arguments));
         }
     }
     stages
@@ -66,17 +66,17 @@ fn image<'a>(stages: &'a [Stage], name: &str) -> Vec<&'a Stage> {
 
 /// What the last instruction of a sort says in an image.
 fn last<'a>(image: &[&'a Stage], instruction: &str) -> &'a str {
-    let said = image.iter().rev().find_map(|stage| stage.all(instruction).last());
-    said.unwrap_or_else(|| panic!("there is no {instruction}"))
+    let arguments = image.iter().rev().find_map(|stage| stage.all(instruction).last());
+    arguments.unwrap_or_else(|| panic!("there is no {instruction}"))
 }
 
 /// The words of an instruction in exec form, without which signals would end in a shell.
-fn exec(said: &str) -> Vec<String> {
-    serde_json::from_str(said).unwrap_or_else(|error| panic!("{said}: {error}"))
+fn exec_form(arguments: &str) -> Vec<String> {
+    serde_json::from_str(arguments).unwrap_or_else(|error| panic!("{arguments}: {error}"))
 }
 
 #[test]
-fn every_image_has_a_version_and_rust_is_the_pinned_one() {
+fn base_images_have_version_tags_and_rust_matches_the_toolchain() {
     let stages = stages();
     let named = |name: &str| stages.iter().any(|stage| stage.name == name);
     for stage in stages.iter().filter(|stage| !named(&stage.from)) {
@@ -94,20 +94,20 @@ fn every_image_has_a_version_and_rust_is_the_pinned_one() {
 }
 
 #[test]
-fn what_is_copied_is_there() {
+fn every_copy_source_exists() {
     require!(Plugins, DynamoDbLocal);
     let (stages, ignored) = (stages(), read("examples/alleycat/Dockerfile.dockerignore"));
     let mut copied = 0;
     for (at, stage) in stages.iter().enumerate() {
-        for said in stage.all("COPY") {
-            let words: Vec<&str> = said.split(' ').collect();
+        for arguments in stage.all("COPY") {
+            let words: Vec<&str> = arguments.split(' ').collect();
             if let Some(from) = words[0].strip_prefix("--from=") {
-                assert!(stages[..at].iter().any(|stage| stage.name == from), "COPY {said}");
+                assert!(stages[..at].iter().any(|stage| stage.name == from), "COPY {arguments}");
                 continue;
             }
             for source in &words[..words.len() - 1] {
-                assert!(root().join(source).exists(), "COPY {said}");
-                assert!(ignored.lines().all(|line| line != *source), "COPY {said}");
+                assert!(root().join(source).exists(), "COPY {arguments}");
+                assert!(ignored.lines().all(|line| line != *source), "COPY {arguments}");
                 copied += 1;
             }
         }
@@ -122,7 +122,7 @@ fn what_is_copied_is_there() {
 }
 
 #[test]
-fn both_images_run_as_nobody_in_particular_and_can_be_stopped_and_asked() {
+fn both_images_run_unprivileged_and_declare_stop_signal_and_health_check() {
     let stages = stages();
     for name in ["run", "kcl"] {
         let image = image(&stages, name);
@@ -130,16 +130,19 @@ fn both_images_run_as_nobody_in_particular_and_can_be_stopped_and_asked() {
         assert!(user.parse::<u32>().is_ok_and(|user| user > 0), "{name} runs as {user}");
         assert_eq!(last(&image, "STOPSIGNAL"), "SIGTERM");
         assert_eq!(last(&image, "VOLUME"), "/var/lib/paceline");
-        let program = &exec(last(&image, "ENTRYPOINT"))[0];
-        let there = image.iter().flat_map(|stage| stage.all("COPY")).any(|said| said.ends_with(&format!(" {program}")));
+        let program = &exec_form(last(&image, "ENTRYPOINT"))[0];
+        let there = image
+            .iter()
+            .flat_map(|stage| stage.all("COPY"))
+            .any(|arguments| arguments.ends_with(&format!(" {program}")));
         assert!(there, "{name} has no {program}");
-        exec(last(&image, "CMD"));
+        exec_form(last(&image, "CMD"));
     }
     let run = image(&stages, "run");
     let config = Config::load(&root().join("examples/alleycat/kinesis.toml")).unwrap();
     assert_eq!(last(&run, "EXPOSE"), config.serve.listen.unwrap().port().to_string());
     let (_, health) = last(&run, "HEALTHCHECK").split_once(" CMD ").unwrap();
-    let (health, main) = (exec(health), exec(last(&run, "CMD")));
+    let (health, main) = (exec_form(health), exec_form(last(&run, "CMD")));
     assert_eq!(health[..2], ["/usr/local/bin/paceline", "healthcheck"]);
     assert_eq!(
         (&health[2..], &main[..]),
@@ -153,19 +156,19 @@ fn both_images_run_as_nobody_in_particular_and_can_be_stopped_and_asked() {
 }
 
 #[test]
-fn the_configuration_works_where_the_image_has_it() {
+fn the_configuration_works_at_its_path_in_the_image() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     let workspace = |path: &str| deployment.workspace.path(path);
     let stages = stages();
-    for said in image(&stages, "run").iter().flat_map(|stage| stage.all("COPY")) {
-        let words: Vec<&str> = said.split(' ').collect();
+    for arguments in image(&stages, "run").iter().flat_map(|stage| stage.all("COPY")) {
+        let words: Vec<&str> = arguments.split(' ').collect();
         let to = words.last().unwrap().trim_start_matches('/');
         let from = match words[..] {
             ["--from=build", "/out/plugins", _] => paceline_testbed::plugins::folder(),
             ["--from=build", ..] => continue,
             [from, _] => root().join(from),
-            _ => panic!("COPY {said}"),
+            _ => panic!("COPY {arguments}"),
         };
         copy(&from, &workspace(to));
     }
@@ -177,9 +180,9 @@ fn the_configuration_works_where_the_image_has_it() {
     let mut command = paceline(&["kcl", "--config", file.to_str().unwrap()]);
     environment(&mut command, &endpoint());
     command.env("PACELINE_TABLE", &deployment.table.table);
-    let mut process = Fed::start(command);
+    let mut process = Process::start(command);
     let mut answers = BufReader::new(process.child.stdout.take().unwrap());
-    process.feed(b"{\"action\":\"initialize\",\"shardId\":\"shardId-000000000000\"}\n");
+    process.write_stdin(b"{\"action\":\"initialize\",\"shardId\":\"shardId-000000000000\"}\n");
     let mut answer = String::new();
     answers.read_line(&mut answer).unwrap();
     assert_eq!(answer, "{\"action\":\"status\",\"responseFor\":\"initialize\"}\n");
@@ -204,7 +207,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn what_is_commented_out_are_keys_that_there_are() {
+fn the_commented_out_keys_are_valid() {
     let text = read("examples/alleycat/kinesis.toml");
     let key = |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) || line.starts_with('[');
     let mut keys = 0;

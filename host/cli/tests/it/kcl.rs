@@ -4,8 +4,8 @@ use paceline_testbed::require;
 use std::io::{BufRead, BufReader};
 use std::process::{ChildStdout, Command};
 
-use crate::dynamo::{Deployment, on_one_machine};
-use crate::support::{Fed, simulate};
+use crate::dynamo::{Deployment, local_outcome};
+use crate::support::{Process, simulate};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ fn status(action: &str) -> Value {
 
 /// The daemon, as far as one process sees it.
 struct Daemon {
-    process: Fed,
+    process: Process,
     answers: BufReader<ChildStdout>,
 }
 
@@ -49,13 +49,13 @@ impl Daemon {
     }
 
     fn run(command: Command) -> Self {
-        let mut process = Fed::start(command);
+        let mut process = Process::start(command);
         let answers = BufReader::new(process.child.stdout.take().unwrap());
         Self { process, answers }
     }
 
     /// Starts the process for a shard.
-    fn of_shard(deployment: &Deployment, shard: &str) -> Self {
+    fn for_shard(deployment: &Deployment, shard: &str) -> Self {
         let mut daemon = Self::start(deployment);
         daemon.initialize(shard);
         daemon
@@ -63,54 +63,54 @@ impl Daemon {
 
     fn initialize(&mut self, shard: &str) {
         let from = "TRIM_HORIZON";
-        self.say(&json!({
+        self.send(&json!({
             "action": "initialize", "shardId": shard, "sequenceNumber": from, "subSequenceNumber": 0,
         }));
-        self.hears(&status("initialize"));
+        self.expect_answer(&status("initialize"));
     }
 
-    fn say(&mut self, message: &Value) {
-        self.process.feed(format!("{message}\n").as_bytes());
+    fn send(&mut self, message: &Value) {
+        self.process.write_stdin(format!("{message}\n").as_bytes());
     }
 
     /// The next answer; everything on standard output has to be one.
-    fn hear(&mut self) -> Value {
+    fn receive(&mut self) -> Value {
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
-        let said = || self.process.says.try_iter().collect::<Vec<_>>();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}; it says {:?}", said()))
+        let stderr = || self.process.stderr_lines.try_iter().collect::<Vec<_>>();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}; it says {:?}", stderr()))
     }
 
-    fn hears(&mut self, answer: &Value) {
-        assert_eq!(&self.hear(), answer);
+    fn expect_answer(&mut self, answer: &Value) {
+        assert_eq!(&self.receive(), answer);
     }
 
     /// Answers a checkpoint that it hears.
-    fn checkpoints(&mut self, expected: &Value, error: Option<&str>) {
-        self.hears(expected);
+    fn answer_checkpoint(&mut self, expected: &Value, error: Option<&str>) {
+        self.expect_answer(expected);
         let mut answer = expected.clone();
         answer["error"] = json!(error);
-        self.say(&answer);
+        self.send(&answer);
     }
 
     /// Sends records and takes the checkpoint after the last of them.
     fn process(&mut self, all: &[Value]) {
-        self.say(&records(all));
+        self.send(&records(all));
         let last = all.last().unwrap();
         let expected = json!({
             "action": "checkpoint", "sequenceNumber": last["sequenceNumber"],
             "subSequenceNumber": last["subSequenceNumber"],
         });
-        self.checkpoints(&expected, None);
-        self.hears(&status("processRecords"));
+        self.answer_checkpoint(&expected, None);
+        self.expect_answer(&status("processRecords"));
     }
 
     /// The shard's end.
     fn end_shard(&mut self) {
-        self.say(&json!({ "action": "shardEnded" }));
+        self.send(&json!({ "action": "shardEnded" }));
         let end = json!({ "action": "checkpoint", "sequenceNumber": null, "subSequenceNumber": null });
-        self.checkpoints(&end, None);
-        self.hears(&status("shardEnded"));
+        self.answer_checkpoint(&end, None);
+        self.expect_answer(&status("shardEnded"));
     }
 
     /// Closes the input; the process has to end well, without another word.
@@ -120,14 +120,14 @@ impl Daemon {
         self.answers.read_line(&mut more).unwrap();
         assert_eq!(more, "");
         let status = self.process.child.wait().unwrap();
-        assert!(status.success(), "{status}: {:?}", self.process.says.iter().collect::<Vec<_>>());
+        assert!(status.success(), "{status}: {:?}", self.process.stderr_lines.iter().collect::<Vec<_>>());
     }
 
     /// Waits for its end, which has to be a failure; what it says.
     fn fails(mut self) -> String {
-        let said = self.process.says.iter().collect::<Vec<_>>().join("\n");
-        assert_eq!(self.process.child.wait().unwrap().code(), Some(1), "{said}");
-        said
+        let stderr = self.process.stderr_lines.iter().collect::<Vec<_>>().join("\n");
+        assert_eq!(self.process.child.wait().unwrap().code(), Some(1), "{stderr}");
+        stderr
     }
 }
 
@@ -136,39 +136,39 @@ fn race(seed: u32) -> Vec<Vec<u8>> {
     simulate(&format!("--racers 20 --seconds 30 --class 3 --race 131 --seed {seed} --errors 3"))
 }
 
-fn numbered(messages: &[Vec<u8>]) -> Vec<Value> {
+fn numbered_records(messages: &[Vec<u8>]) -> Vec<Value> {
     messages.iter().enumerate().map(|(at, payload)| record(at + 1, 0, payload)).collect()
 }
 
 #[test]
-fn a_shard_from_its_begin_to_its_end_has_the_outcome_of_a_run() {
+fn a_whole_shard_has_the_same_outcome_as_a_local_run() {
     require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(1));
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
-    for some in numbered(&messages).chunks(150) {
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+    for some in numbered_records(&messages).chunks(150) {
         daemon.process(some);
     }
     daemon.end_shard();
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
+    deployment.outcome().must_be(&local_outcome(&messages), "kcl");
 }
 
 #[test]
-fn redelivered_records_count_once_also_in_batches_of_another_size() {
+fn redelivered_records_count_once_with_any_batch_size() {
     require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(2));
     deployment.configure("stream = \"alleycat\"", "[batch]\nmax-records = 7\n");
-    let all = numbered(&messages);
+    let all = numbered_records(&messages);
     let (middle, back) = (all.len() / 2, all.len() / 3);
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
     daemon.process(&all[..middle]);
     // It is killed before the next checkpoint, and somebody else takes the shard over from an earlier one.
     daemon.process.kill();
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
     all[back..].chunks(100).for_each(|some| daemon.process(some));
     daemon.end_shard();
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
+    deployment.outcome().must_be(&local_outcome(&messages), "kcl");
 }
 
 #[test]
@@ -177,20 +177,20 @@ fn records_of_an_aggregate_share_a_sequence_number() {
     let (deployment, messages) = (Deployment::new(), race(3));
     let packed: Vec<Value> =
         messages.iter().enumerate().map(|(at, payload)| record(1 + at / 10, at % 10, payload)).collect();
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
     // Cut in the middle of an aggregate, as the KCL does when it starts at a sub-sequence number.
     daemon.process(&packed[..105]);
     daemon.process(&packed[..105]);
     daemon.process(&packed[105..]);
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
+    deployment.outcome().must_be(&local_outcome(&messages), "kcl");
 }
 
 #[test]
-fn records_without_base64_or_key_do_not_stop_it() {
+fn records_with_invalid_base64_or_no_key_do_not_stop_the_process() {
     require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(4));
-    let mut all = numbered(&messages);
+    let mut all = numbered_records(&messages);
     all.iter_mut().for_each(|record| record["partitionKey"] = Value::Null);
     let mut broken = record(messages.len() + 1, 0, b"");
     broken["data"] = json!("this is not base64");
@@ -198,10 +198,10 @@ fn records_without_base64_or_key_do_not_stop_it() {
     empty["data"] = Value::Null;
     empty.as_object_mut().unwrap().remove("approximateArrivalTimestamp");
     all.extend([broken, empty]);
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
     daemon.process(&all);
     daemon.close();
-    let mut expected = on_one_machine(&messages);
+    let mut expected = local_outcome(&messages);
     let more = [("", "empty"), ("this is not base64", "undecodable")];
     expected.dead_letters.extend(more.map(|(payload, cause)| (payload.to_owned(), cause.to_owned())));
     expected.dead_letters.sort();
@@ -209,79 +209,79 @@ fn records_without_base64_or_key_do_not_stop_it() {
 }
 
 #[test]
-fn no_records_need_no_checkpoint() {
+fn an_empty_batch_needs_no_checkpoint() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
-    daemon.say(&records(&[]));
-    daemon.hears(&status("processRecords"));
-    daemon.say(&json!({ "action": "shutdownRequested" }));
-    daemon.hears(&status("shutdownRequested"));
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+    daemon.send(&records(&[]));
+    daemon.expect_answer(&status("processRecords"));
+    daemon.send(&json!({ "action": "shutdownRequested" }));
+    daemon.expect_answer(&status("shutdownRequested"));
     daemon.close();
 }
 
 #[test]
-fn checkpoints_are_few_and_the_last_is_sent_before_the_lease_is_released() {
+fn checkpoints_are_rare_and_the_last_one_precedes_the_lease_release() {
     require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(5));
-    let all = numbered(&messages);
+    let all = numbered_records(&messages);
     let hourly = ["kcl", "--checkpoint-every-ms", "3600000"];
     let mut daemon = Daemon::run(deployment.command(&hourly, &endpoint()));
     daemon.initialize("shardId-000000000000");
     daemon.process(&all[..100]);
     for some in all[100..].chunks(100) {
-        daemon.say(&records(some));
-        daemon.hears(&status("processRecords"));
+        daemon.send(&records(some));
+        daemon.expect_answer(&status("processRecords"));
     }
-    daemon.say(&json!({ "action": "shutdownRequested" }));
-    daemon.checkpoints(&checkpoint(all.len(), 0), None);
-    daemon.hears(&status("shutdownRequested"));
-    daemon.say(&json!({ "action": "leaseLost" }));
-    daemon.hears(&status("leaseLost"));
+    daemon.send(&json!({ "action": "shutdownRequested" }));
+    daemon.answer_checkpoint(&checkpoint(all.len(), 0), None);
+    daemon.expect_answer(&status("shutdownRequested"));
+    daemon.send(&json!({ "action": "leaseLost" }));
+    daemon.expect_answer(&status("leaseLost"));
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
+    deployment.outcome().must_be(&local_outcome(&messages), "kcl");
 }
 
 #[test]
 fn a_throttled_checkpoint_is_retried_and_one_without_a_lease_is_not() {
     require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(6));
-    let all = numbered(&messages);
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
-    daemon.say(&records(&all[..10]));
-    daemon.checkpoints(&checkpoint(10, 0), Some("ThrottlingException"));
-    daemon.checkpoints(&checkpoint(10, 0), Some("ThrottlingException"));
-    daemon.checkpoints(&checkpoint(10, 0), None);
-    daemon.hears(&status("processRecords"));
+    let all = numbered_records(&messages);
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+    daemon.send(&records(&all[..10]));
+    daemon.answer_checkpoint(&checkpoint(10, 0), Some("ThrottlingException"));
+    daemon.answer_checkpoint(&checkpoint(10, 0), Some("ThrottlingException"));
+    daemon.answer_checkpoint(&checkpoint(10, 0), None);
+    daemon.expect_answer(&status("processRecords"));
     // The class is unknown, and the next checkpoint covers this one.
-    daemon.say(&records(&all[10..20]));
-    daemon.checkpoints(&checkpoint(20, 0), Some("IllegalArgumentException"));
-    daemon.hears(&status("processRecords"));
+    daemon.send(&records(&all[10..20]));
+    daemon.answer_checkpoint(&checkpoint(20, 0), Some("IllegalArgumentException"));
+    daemon.expect_answer(&status("processRecords"));
     // Another worker has the lease. The current records are committed, and no more checkpoints are sent.
-    daemon.say(&records(&all[20..30]));
-    daemon.checkpoints(&checkpoint(30, 0), Some("ShutdownException"));
-    daemon.hears(&status("processRecords"));
-    daemon.say(&records(&all[30..]));
-    daemon.hears(&status("processRecords"));
-    daemon.say(&json!({ "action": "leaseLost" }));
-    daemon.hears(&status("leaseLost"));
+    daemon.send(&records(&all[20..30]));
+    daemon.answer_checkpoint(&checkpoint(30, 0), Some("ShutdownException"));
+    daemon.expect_answer(&status("processRecords"));
+    daemon.send(&records(&all[30..]));
+    daemon.expect_answer(&status("processRecords"));
+    daemon.send(&json!({ "action": "leaseLost" }));
+    daemon.expect_answer(&status("leaseLost"));
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
+    deployment.outcome().must_be(&local_outcome(&messages), "kcl");
 }
 
 #[test]
-fn a_lease_table_that_is_gone_ends_it() {
+fn a_missing_lease_table_ends_the_process() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
-    daemon.say(&records(&numbered(&race(7)[..10])));
-    daemon.checkpoints(&checkpoint(10, 0), Some("InvalidStateException"));
-    let said = daemon.fails();
-    assert!(said.contains("InvalidStateException") && said.contains("lease table"), "{said}");
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+    daemon.send(&records(&numbered_records(&race(7)[..10])));
+    daemon.answer_checkpoint(&checkpoint(10, 0), Some("InvalidStateException"));
+    let stderr = daemon.fails();
+    assert!(stderr.contains("InvalidStateException") && stderr.contains("lease table"), "{stderr}");
 }
 
 #[test]
-fn a_throttled_store_is_waited_for() {
+fn a_throttled_store_is_retried() {
     require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(8));
     deployment.configure("stream = \"alleycat\"", "[retry]\ndeadline-ms = 200\nfirst-wait-ms = 5\n");
@@ -289,18 +289,18 @@ fn a_throttled_store_is_waited_for() {
     let mut daemon = Daemon::run(deployment.command(&["kcl", "--checkpoint-every-ms", "0"], &proxy.endpoint()));
     daemon.initialize("shardId-000000000000");
     proxy.set_faults(Faults { throttle: 1.0, ..Faults::default() });
-    let all = numbered(&messages);
-    daemon.say(&records(&all));
+    let all = numbered_records(&messages);
+    daemon.send(&records(&all));
     daemon.process.wait_for("not committed yet");
     proxy.set_faults(Faults::default());
-    daemon.checkpoints(&checkpoint(all.len(), 0), None);
-    daemon.hears(&status("processRecords"));
+    daemon.answer_checkpoint(&checkpoint(all.len(), 0), None);
+    daemon.expect_answer(&status("processRecords"));
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
+    deployment.outcome().must_be(&local_outcome(&messages), "kcl");
 }
 
 #[test]
-fn it_does_not_wait_for_a_throttled_store_when_the_daemon_is_gone() {
+fn retries_of_a_throttled_store_end_when_the_daemon_is_gone() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     deployment.configure("stream = \"alleycat\"", "[retry]\ndeadline-ms = 200\nfirst-wait-ms = 5\n");
@@ -308,37 +308,37 @@ fn it_does_not_wait_for_a_throttled_store_when_the_daemon_is_gone() {
     let mut daemon = Daemon::run(deployment.command(&["kcl"], &proxy.endpoint()));
     daemon.initialize("shardId-000000000000");
     proxy.set_faults(Faults { throttle: 1.0, ..Faults::default() });
-    daemon.say(&records(&numbered(&race(9))));
+    daemon.send(&records(&numbered_records(&race(9))));
     daemon.process.wait_for("not committed yet");
     drop(daemon.process.stdin.take());
-    let said = daemon.fails();
-    assert!(said.contains("the daemon is gone") && said.contains("delivered again"), "{said}");
+    let stderr = daemon.fails();
+    assert!(stderr.contains("the daemon is gone") && stderr.contains("delivered again"), "{stderr}");
 }
 
 #[test]
-fn the_current_records_are_committed_when_the_daemon_goes() {
+fn the_current_records_are_committed_when_the_daemon_is_gone() {
     require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(10));
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
-    daemon.say(&records(&numbered(&messages)));
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+    daemon.send(&records(&numbered_records(&messages)));
     drop(daemon.process.stdin.take());
-    daemon.hears(&checkpoint(messages.len(), 0));
+    daemon.expect_answer(&checkpoint(messages.len(), 0));
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
+    deployment.outcome().must_be(&local_outcome(&messages), "kcl");
 }
 
 #[test]
-fn a_missing_table_ends_it() {
+fn a_missing_table_ends_the_process() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::without_tables();
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
-    daemon.say(&records(&numbered(&race(11))));
-    let said = daemon.fails();
-    assert!(said.contains(&deployment.table.table), "{said}");
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+    daemon.send(&records(&numbered_records(&race(11))));
+    let stderr = daemon.fails();
+    assert!(stderr.contains(&deployment.table.table), "{stderr}");
 }
 
 #[test]
-fn an_invalid_message_ends_it_and_is_shown_in_part() {
+fn an_invalid_message_ends_the_process_and_is_logged_truncated() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     let long = format!("{{\"action\":\"processRecords\",\"records\":[{}", "7,".repeat(100_000));
@@ -349,31 +349,31 @@ fn an_invalid_message_ends_it_and_is_shown_in_part() {
         (r#"{"action":"processRecords","records":[{"sequenceNumber":"x"}]}"#, "`x` is not a sequence number"),
         (&long, r#"{\"action\":\"processRecords\""#),
     ] {
-        let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
-        daemon.process.feed(format!("{line}\n").as_bytes());
-        let said = daemon.fails();
-        assert!(said.contains(why), "{}: {}", &line[..line.len().min(80)], &said[..said.len().min(2_000)]);
-        assert!(said.len() < 4_000, "{} bytes", said.len());
+        let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+        daemon.process.write_stdin(format!("{line}\n").as_bytes());
+        let stderr = daemon.fails();
+        assert!(stderr.contains(why), "{}: {}", &line[..line.len().min(80)], &stderr[..stderr.len().min(2_000)]);
+        assert!(stderr.len() < 4_000, "{} bytes", stderr.len());
     }
     let mut unnamed = Daemon::start(&deployment);
-    unnamed.say(&records(&numbered(&race(12)[..1])));
+    unnamed.send(&records(&numbered_records(&race(12)[..1])));
     assert!(unnamed.fails().contains("`initialize`"));
 }
 
 #[test]
-fn signals_are_left_to_the_daemon() {
+fn signals_are_ignored() {
     require!(Plugins, DynamoDbLocal);
     let (deployment, messages) = (Deployment::new(), race(13));
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
     for signal in ["-TERM", "-INT"] {
         let killed = Command::new("kill").args([signal, &daemon.process.child.id().to_string()]).status().unwrap();
         assert!(killed.success());
         daemon.process.wait_for("signal ignored");
     }
-    daemon.process(&numbered(&messages));
+    daemon.process(&numbered_records(&messages));
     daemon.end_shard();
     daemon.close();
-    deployment.outcome().must_be(&on_one_machine(&messages), "kcl");
+    deployment.outcome().must_be(&local_outcome(&messages), "kcl");
 }
 
 #[test]
@@ -401,24 +401,24 @@ fn plugins_are_compiled_once_for_all_shards() {
 }
 
 /// Bytes that a process has in memory.
-fn resident(process: u32) -> u64 {
+fn resident_bytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
 #[test]
-fn memory_does_not_grow_with_what_has_passed() {
+fn memory_does_not_grow_with_the_number_of_records() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
     // A few seconds of a race, again and again: duplicates need no memory either.
     let messages = simulate("--racers 200 --seconds 12 --class 3 --race 131 --seed 14");
-    let mut daemon = Daemon::of_shard(&deployment, "shardId-000000000000");
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
     let mut line = |round: usize| {
         let all = messages.iter().enumerate();
         let all: Vec<Value> = all.map(|(at, payload)| record(round * messages.len() + at + 1, 0, payload)).collect();
         daemon.process(&all);
-        resident(daemon.process.child.id())
+        resident_bytes(daemon.process.child.id())
     };
     let early = (0..5).map(&mut line).max().unwrap();
     let late = (5..25).map(&mut line).max().unwrap();
@@ -428,7 +428,7 @@ fn memory_does_not_grow_with_what_has_passed() {
 }
 
 #[test]
-fn a_store_of_one_machine_and_a_configuration_without_a_stream_are_refused() {
+fn an_embedded_store_and_a_missing_stream_are_rejected() {
     require!(Plugins, DynamoDbLocal);
     let workspace = crate::support::Workspace::new(crate::support::DedupMode::Ordinal);
     assert!(workspace.fails(&["kcl"]).contains("[source.kinesis]"));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use crate::dynamo::{Deployment, Outcome, environment, on_one_machine};
+use crate::dynamo::{Deployment, Outcome, environment, local_outcome};
 use crate::support::simulate;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -21,7 +21,7 @@ use tokio::runtime::Runtime;
 const TIME_LIMIT: Duration = Duration::from_secs(240);
 
 /// Between two looks at a table. There is no event to wait for: the daemons' processes are not ours.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The folder of the KCL's jars.
 fn jars() -> PathBuf {
@@ -89,17 +89,17 @@ impl Daemon {
     fn stop(mut self) -> String {
         self.signal("-TERM", false);
         self.java.wait().unwrap();
-        self.said()
+        self.read_log()
     }
 
-    fn said(&self) -> String {
+    fn read_log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
     }
 
     /// Demands that it still runs.
-    fn must_run(&mut self) {
+    fn assert_running(&mut self) {
         let ended = self.java.try_wait().unwrap();
-        assert!(ended.is_none(), "{} ended with {ended:?}: {}", self.name, end_of(&self.said()));
+        assert!(ended.is_none(), "{} ended with {ended:?}: {}", self.name, end_of(&self.read_log()));
     }
 }
 
@@ -120,8 +120,8 @@ fn end_of(text: &str) -> String {
 
 /// How many messages of records a daemon has had answered, by its log.
 fn messages_in(log: &Path) -> usize {
-    let said = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
-    said.matches("from subprocess while waiting for processRecords").count()
+    let log = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
+    log.matches("from subprocess while waiting for processRecords").count()
 }
 
 /// Who owns which shard, by the daemons' lease table; those that are done are left out.
@@ -136,26 +136,26 @@ fn owners(runtime: &Runtime, client: &Client, application: &str) -> BTreeMap<Str
 }
 
 /// Polls a condition until it holds. Both daemons must stay alive.
-fn until<T>(what: &str, daemons: &mut [&mut Daemon], mut look: impl FnMut() -> Result<T, String>) -> T {
+fn wait_until<T>(what: &str, daemons: &mut [&mut Daemon], mut poll: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + TIME_LIMIT;
     loop {
-        let found = match look() {
+        let found = match poll() {
             Ok(found) => return found,
             Err(found) => found,
         };
         for daemon in daemons.iter_mut() {
-            daemon.must_run();
+            daemon.assert_running();
         }
         if Instant::now() > deadline {
-            let said: Vec<_> = daemons.iter().map(|daemon| end_of(&daemon.said())).collect();
-            panic!("{what} does not come: {found}; the daemons say:\n{}", said.join("\n---\n"));
+            let logs: Vec<_> = daemons.iter().map(|daemon| end_of(&daemon.read_log())).collect();
+            panic!("{what} does not come: {found}; the daemons say:\n{}", logs.join("\n---\n"));
         }
-        paceline_testbed::poll::pause(BETWEEN_LOOKS);
+        paceline_testbed::poll::pause(POLL_INTERVAL);
     }
 }
 
 #[test]
-fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
+fn two_workers_a_resharding_and_a_kill_have_the_same_outcome_as_a_local_run() {
     require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
     let runtime = Runtime::new().unwrap();
     let deployment = Deployment::new();
@@ -170,7 +170,7 @@ fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
     let client = dynamodb::client(&dynamodb);
 
     let messages = simulate("--racers 100 --seconds 60 --class 3 --race 131 --seed 7 --errors 2 --duplicates 2");
-    let expected = on_one_machine(&messages);
+    let expected = local_outcome(&messages);
     let mut keys = fastrand::Rng::with_seed(7);
     let mut put = |messages: &[Vec<u8>]| {
         let keyed = messages.iter().map(|message| (keys.u32(..).to_string(), message.clone()));
@@ -182,36 +182,36 @@ fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
     let mut second = Daemon::start(&deployment, "second");
     put(thirds[0]);
     let owners = || owners(&runtime, &client, &application);
-    until("a share for each worker", &mut [&mut first, &mut second], || {
+    wait_until("a share for each worker", &mut [&mut first, &mut second], || {
         let owners = owners();
         let workers: BTreeSet<&str> = owners.values().map(String::as_str).collect();
         if workers.len() == 2 { Ok(()) } else { Err(format!("{owners:?}")) }
     });
     // One worker hands out the leases. Were it the one to go, the other would wait minutes for its workspace, and then do the
     // same.
-    let leads = first.said().contains("Worker : first is the current leader");
-    let (mut stays, mut goes) = if leads { (first, second) } else { (second, first) };
-    let (log_of_one, log_of_other) = (goes.log.clone(), stays.log.clone());
-    until("records for each worker", &mut [&mut stays, &mut goes], || {
-        let messages = [messages_in(&log_of_one), messages_in(&log_of_other)];
+    let leads = first.read_log().contains("Worker : first is the current leader");
+    let (mut survivor, mut victim) = if leads { (first, second) } else { (second, first) };
+    let (victims_log_file, survivors_log_file) = (victim.log.clone(), survivor.log.clone());
+    wait_until("records for each worker", &mut [&mut survivor, &mut victim], || {
+        let messages = [messages_in(&victims_log_file), messages_in(&survivors_log_file)];
         if messages.iter().all(|count| *count > 0) { Ok(()) } else { Err(format!("{messages:?}")) }
     });
 
     // Half of the race is under way when the stream changes, and one of the workers is gone in the middle of it.
-    let before = messages_in(&log_of_one);
+    let before = messages_in(&victims_log_file);
     let shards: Vec<String> = runtime.block_on(stream.open_shards()).into_iter().map(|shard| shard.shard_id).collect();
     runtime.block_on(stream.split(&shards[0]));
     put(thirds[1]);
     runtime.block_on(stream.merge(&shards[2], &shards[3]));
-    until("the race's middle", &mut [&mut stays, &mut goes], || {
-        let (now, found) = (messages_in(&log_of_one), deployment.outcome().tallied());
+    wait_until("the race's middle", &mut [&mut survivor, &mut victim], || {
+        let (now, found) = (messages_in(&victims_log_file), deployment.outcome().tallied());
         let far = now > before + 2 && found > expected.tallied() * 4 / 10;
         if far { Ok(()) } else { Err(format!("{before} to {now} messages, {found:?} of {:?}", expected.tallied())) }
     });
-    let (owned, name) = (owners(), goes.name);
-    goes.kill();
+    let (owned, name) = (owners(), victim.name);
+    victim.kill();
     put(thirds[2]);
-    until("the race's end", &mut [&mut stays], || {
+    wait_until("the race's end", &mut [&mut survivor], || {
         let found: Outcome = deployment.outcome();
         if found.reaches(&expected) {
             Ok(())
@@ -219,19 +219,19 @@ fn two_workers_a_resharding_and_a_kill_come_to_what_one_machine_comes_to() {
             Err(format!("{:?} of {:?}", found.tallied(), expected.tallied()))
         }
     });
-    let said_by_other = stays.stop();
+    let survivors_log = survivor.stop();
     deployment.outcome().must_be(&expected, "the daemon");
 
     // It went as the test says: who went had shards, and who stayed saw them end and gave its own up at last.
     assert!(owned.values().any(|owner| owner == name), "{owned:?}");
     for words in ["all of the shard is done", "the daemon is about to give the shard up"] {
-        assert!(said_by_other.contains(words), "{words}: {}", end_of(&said_by_other));
+        assert!(survivors_log.contains(words), "{words}: {}", end_of(&survivors_log));
     }
-    assert!(!said_by_other.contains("panicked"), "{}", end_of(&said_by_other));
+    assert!(!survivors_log.contains("panicked"), "{}", end_of(&survivors_log));
 }
 
 #[test]
-fn a_process_that_fails_ends_the_daemon_and_its_log_says_why() {
+fn a_failing_process_ends_the_daemon_and_the_log_has_the_reason() {
     require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
     let runtime = Runtime::new().unwrap();
     // The daemon creates its own tables; paceline's do not exist.
@@ -246,14 +246,14 @@ fn a_process_that_fails_ends_the_daemon_and_its_log_says_why() {
     let mut daemon = Daemon::start(&deployment, "only");
     let messages = simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 8");
     runtime.block_on(stream.put(messages.into_iter().map(|message| ("key", message))));
-    let ended = until("the daemon's end", &mut [], || {
+    let ended = wait_until("the daemon's end", &mut [], || {
         let ended = daemon.java.try_wait().unwrap();
-        ended.ok_or_else(|| end_of(&daemon.said()))
+        ended.ok_or_else(|| end_of(&daemon.read_log()))
     });
-    let said = daemon.said();
-    assert_eq!(ended.code(), Some(1), "{}", end_of(&said));
+    let log = daemon.read_log();
+    assert_eq!(ended.code(), Some(1), "{}", end_of(&log));
     let reason = format!("paceline: {}/shardId-000000000000: ", stream.name());
-    let line = said.lines().find(|line| line.contains(&reason)).unwrap_or_else(|| panic!("{}", end_of(&said)));
+    let line = log.lines().find(|line| line.contains(&reason)).unwrap_or_else(|| panic!("{}", end_of(&log)));
     assert!(line.contains(&deployment.table.table), "{line}");
 }
 
@@ -297,13 +297,13 @@ fn check(deployment: &Deployment, files: &[&Path]) -> Vec<String> {
     deployment.workspace.write("Check.java", CHECK);
     let mut java = Command::new("java");
     java.arg("-cp").arg(format!("{}/*", jars().display())).arg(deployment.workspace.path("Check.java"));
-    let said = crate::support::succeed(java.args(files));
+    let output = crate::support::succeed(java.args(files));
     // The daemon's log goes there, too.
-    said.lines().filter(|line| !line.contains(" INFO ")).map(ToOwned::to_owned).collect()
+    output.lines().filter(|line| !line.contains(" INFO ")).map(ToOwned::to_owned).collect()
 }
 
 #[test]
-fn the_daemon_reads_its_properties_as_they_are_meant() {
+fn the_daemon_parses_the_generated_properties() {
     require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
     let deployment = Deployment::without_tables();
     let write = |name: &str, kinesis: &str, arguments: &[&str]| {
@@ -346,7 +346,7 @@ fn the_daemon_reads_its_properties_as_they_are_meant() {
 }
 
 #[test]
-fn every_setting_of_the_daemons_can_be_set() {
+fn every_daemon_setting_can_be_set() {
     require!(Plugins, DynamoDbLocal, KinesisLocal, KclJars, Java, UtilLinux);
     let deployment = Deployment::without_tables();
     let keys = check(&deployment, &[]);

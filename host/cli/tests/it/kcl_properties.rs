@@ -10,10 +10,10 @@ fn properties(kinesis: &str, arguments: &[&str]) -> Vec<String> {
     let file = deployment.workspace.path("daemon.properties");
     let all = [&["kcl", "--write-properties", file.to_str().unwrap()], arguments].concat();
     let output = deployment.workspace.command(&all).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
     assert!(output.stdout.is_empty());
-    assert!(said.contains("MultiLangDaemon --properties-file"), "{said}");
+    assert!(stderr.contains("MultiLangDaemon --properties-file"), "{stderr}");
     let text = std::fs::read_to_string(&file).unwrap();
     let here = deployment.workspace.path("");
     let here = here.to_str().unwrap().trim_end_matches('/');
@@ -22,7 +22,7 @@ fn properties(kinesis: &str, arguments: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_daemons_properties_are_made_from_the_configuration() {
+fn the_daemons_properties_are_generated_from_the_configuration() {
     require!(Plugins, DynamoDbLocal);
     assert_eq!(
         properties("stream = \"alleycat\"\nregion = \"us-east-1\"\nendpoint = \"http://127.0.0.1:4567\"", &[]),
@@ -76,14 +76,14 @@ fn the_daemons_properties_are_made_from_the_configuration() {
 }
 
 #[test]
-fn a_setting_that_the_daemon_would_ignore_is_refused() {
+fn a_setting_that_the_daemon_would_ignore_is_rejected() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::without_tables();
     let fails = |set: &str| {
         let file = deployment.workspace.path("daemon.properties");
-        let said = deployment.workspace.fails(&["kcl", "--write-properties", file.to_str().unwrap(), "--set", set]);
+        let stderr = deployment.workspace.fails(&["kcl", "--write-properties", file.to_str().unwrap(), "--set", set]);
         assert!(!file.exists());
-        said
+        stderr
     };
     assert!(fails("failoverTimeMilis=5000").contains("did you mean `failoverTimeMillis`?"));
     assert!(fails("failoverTimeMillis").contains("KEY=VALUE"));

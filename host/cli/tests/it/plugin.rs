@@ -14,30 +14,30 @@ fn check(name: &str) -> std::process::Command {
 #[test]
 fn check_describes_a_plugin() {
     require!(Plugins);
-    let said = succeed(&mut check("last-output"));
+    let output = succeed(&mut check("last-output"));
     for fact in ["role     aggregator", "reads    /second (integer)", "writes   finished (boolean)", "imports  nothing"]
     {
-        assert!(said.contains(fact), "{fact}: {said}");
+        assert!(output.contains(fact), "{fact}: {output}");
     }
-    let said = succeed(&mut check("telemetry"));
-    assert!(said.contains("imports  paceline:plugin/settings@0.1.0"), "{said}");
+    let output = succeed(&mut check("telemetry"));
+    assert!(output.contains("imports  paceline:plugin/settings@0.1.0"), "{output}");
 }
 
 #[test]
-fn check_reports_why_a_plugin_would_be_refused() {
+fn check_reports_why_a_plugin_is_rejected() {
     require!(Plugins);
-    let said = fail(&mut check("evil-wasi"));
-    assert!(said.contains("it imports `wasi:cli/environment@0.2.0`"), "{said}");
-    let said = fail(&mut check("evil-scorer"));
-    assert!(said.contains("setting `deed` is missing"), "{said}");
-    let said = succeed(check("evil-scorer").args(["--setting", "deed=remember"]));
-    assert!(said.contains("role     scorer"), "{said}");
-    let said = fail(paceline(&["plugin", "check"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")));
-    assert!(said.contains("this is not WebAssembly"), "{said}");
+    let output = fail(&mut check("evil-wasi"));
+    assert!(output.contains("it imports `wasi:cli/environment@0.2.0`"), "{output}");
+    let output = fail(&mut check("evil-scorer"));
+    assert!(output.contains("setting `deed` is missing"), "{output}");
+    let output = succeed(check("evil-scorer").args(["--setting", "deed=remember"]));
+    assert!(output.contains("role     scorer"), "{output}");
+    let output = fail(paceline(&["plugin", "check"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")));
+    assert!(output.contains("this is not WebAssembly"), "{output}");
 }
 
 #[test]
-fn a_rule_of_ten_lines_is_built_checked_and_raced_with() {
+fn a_ten_line_rule_is_built_checked_and_used_in_a_race() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/sdk").canonicalize().unwrap();
@@ -76,8 +76,8 @@ scorer!(power);
     build.env("CARGO_TARGET_DIR", target.canonicalize().unwrap());
     let built = succeed(build.arg(workspace.path("my-rule")).arg("--out").arg(workspace.path("")));
     assert!(built.contains("my-rule.wasm"), "{built}");
-    let said = succeed(paceline(&["plugin", "check"]).arg(workspace.path("my-rule.wasm")));
-    assert!(said.contains("reads    /bike/resistance (number, default 50)"), "{said}");
+    let output = succeed(paceline(&["plugin", "check"]).arg(workspace.path("my-rule.wasm")));
+    assert!(output.contains("reads    /bike/resistance (number, default 50)"), "{output}");
 
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
     workspace.write("paceline.toml", config.replace("[plugins]\n", "[plugins]\nmy-rule = \"my-rule.wasm\"\n"));
@@ -115,7 +115,7 @@ fn hello_scorer(workspace: &Workspace) -> std::path::PathBuf {
 }
 
 #[test]
-fn the_example_of_a_plugin_is_tested_built_and_checked() {
+fn the_example_plugin_is_tested_built_and_checked() {
     require!(Plugins, WasmTarget);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let folder = hello_scorer(&workspace);
@@ -127,8 +127,8 @@ fn the_example_of_a_plugin_is_tested_built_and_checked() {
     let mut build = paceline(&["plugin", "build"]);
     build.env("CARGO_TARGET_DIR", &target).arg(&folder).arg("--out").arg(&component);
     succeed(&mut build);
-    let said = succeed(paceline(&["plugin", "check"]).arg(&component));
+    let output = succeed(paceline(&["plugin", "check"]).arg(&component));
     for fact in ["role     scorer", "reads    /cadence (number)", "reads    /resistance (number)"] {
-        assert!(said.contains(fact), "{fact}: {said}");
+        assert!(output.contains(fact), "{fact}: {output}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::fake_kinesis::{Act, FakeKinesis};
+use crate::fake_kinesis::{FakeKinesis, Reply};
 use crate::support::{block_on, fail, lines, paceline, simulate, succeed};
 use paceline_aws::kinesis::{KinesisConfig, Producer, ProducerConfig, Stream, StreamErrorKind};
 use paceline_aws::kpl::unpack;
@@ -14,8 +14,8 @@ use paceline_simulator::{Keys, PartitionKey, Race};
 use paceline_testbed::kinesis::{TestStream, endpoint, hashes};
 use serde_json::Value;
 
-/// A record as somebody who reads the stream sees it: partition key and data.
-type Seen = (String, Vec<u8>);
+/// A user record in the stream: partition key and data.
+type UserRecord = (String, Vec<u8>);
 
 /// The command that puts a race into a stream.
 fn command(race: &str, stream: &str, endpoint: &str, more: &str) -> Command {
@@ -32,15 +32,15 @@ fn put(race: &str, stream: &TestStream, more: &str) -> Value {
 }
 
 /// The messages of a race with their keys.
-fn expected(race: &str, key: PartitionKey, seed: u32) -> Vec<Seen> {
+fn expected(race: &str, key: PartitionKey, seed: u32) -> Vec<UserRecord> {
     let mut keys =
         Keys::new(&Race { racers: 1, seconds: 1, class: 1, race: 1, seed, key, errors: 0.0, duplicates: 0.0 });
     simulate(race).into_iter().map(|line| (keys.next(&line), line)).collect()
 }
 
-/// The records of each shard in order, aggregates taken apart, and how many of those belong to another shard.
-async fn read(stream: &TestStream) -> (Vec<Vec<Seen>>, usize) {
-    let (mut shards, mut elsewhere) = (Vec::new(), 0);
+/// The records of each shard in order, aggregates accepted apart, and how many of those belong to another shard.
+async fn read(stream: &TestStream) -> (Vec<Vec<UserRecord>>, usize) {
+    let (mut shards, mut misplaced) = (Vec::new(), 0);
     for shard in stream.shards().await {
         let mut batch = Batch::new("test".into());
         for (at, record) in (0u64..).zip(stream.read(shard.shard_id()).await) {
@@ -48,34 +48,34 @@ async fn read(stream: &TestStream) -> (Vec<Vec<Seen>>, usize) {
             let key = batch.push_bytes(record.partition_key().unwrap().as_bytes());
             batch.records.last_mut().unwrap().partition_key = Some(key);
         }
-        elsewhere += unpack(&mut batch, Some(hashes(&shard)));
+        misplaced += unpack(&mut batch, Some(hashes(&shard)));
         assert!(batch.undecodable.is_empty());
-        let seen = |record: &paceline_pipeline::model::Record| {
+        let user_record = |record: &paceline_pipeline::model::Record| {
             let key = batch.slice(record.partition_key.unwrap()).to_vec();
             (String::from_utf8(key).unwrap(), batch.slice(record.payload).to_vec())
         };
-        shards.push(batch.records.iter().map(seen).collect());
+        shards.push(batch.records.iter().map(user_record).collect());
     }
-    (shards, elsewhere)
+    (shards, misplaced)
 }
 
-fn sorted(records: impl IntoIterator<Item = Seen>) -> Vec<Seen> {
+fn sorted(records: impl IntoIterator<Item = UserRecord>) -> Vec<UserRecord> {
     let mut records: Vec<_> = records.into_iter().collect();
     records.sort();
     records
 }
 
 /// The data of each key, in order.
-fn by_key(records: impl IntoIterator<Item = Seen>) -> BTreeMap<String, Vec<Vec<u8>>> {
+fn by_key(records: impl IntoIterator<Item = UserRecord>) -> BTreeMap<String, Vec<Vec<u8>>> {
     let mut keys: BTreeMap<_, Vec<_>> = BTreeMap::new();
     records.into_iter().for_each(|(key, data)| keys.entry(key).or_default().push(data));
     keys
 }
 
 /// How many copies there are beyond what was expected, of which each must be there.
-fn copies(seen: impl IntoIterator<Item = Seen>, expected: &[Seen]) -> usize {
-    let mut times: HashMap<Seen, i64> = HashMap::new();
-    seen.into_iter().for_each(|record| *times.entry(record).or_default() += 1);
+fn count_copies(records: impl IntoIterator<Item = UserRecord>, expected: &[UserRecord]) -> usize {
+    let mut times: HashMap<UserRecord, i64> = HashMap::new();
+    records.into_iter().for_each(|record| *times.entry(record).or_default() += 1);
     for record in expected {
         *times.get_mut(record).unwrap_or_else(|| panic!("{record:?} is lost")) -= 1;
     }
@@ -84,7 +84,7 @@ fn copies(seen: impl IntoIterator<Item = Seen>, expected: &[Seen]) -> usize {
 }
 
 #[test]
-fn every_message_of_a_race_is_in_the_stream_once_and_a_racers_are_in_order() {
+fn each_message_is_put_once_and_in_order_per_racer() {
     require!(KinesisLocal);
     let race = "--racers 40 --seconds 25 --class 3 --race 131 --seed 5 --errors 3 --duplicates 3";
     let expected = expected(race, PartitionKey::Racer, 5);
@@ -103,7 +103,7 @@ fn every_message_of_a_race_is_in_the_stream_once_and_a_racers_are_in_order() {
 }
 
 #[test]
-fn random_keys_are_the_seeds_and_spread_over_the_shards() {
+fn random_keys_are_determined_by_the_seed_and_spread_over_the_shards() {
     require!(KinesisLocal);
     let race = "--racers 40 --seconds 25 --class 3 --race 131 --seed 6 --key random";
     let expected = expected(race, PartitionKey::Random, 6);
@@ -117,7 +117,7 @@ fn random_keys_are_the_seeds_and_spread_over_the_shards() {
 }
 
 #[test]
-fn every_user_record_of_an_aggregate_lands_in_the_shard_that_owns_its_hash() {
+fn every_user_record_of_an_aggregate_is_in_the_shard_that_owns_its_hash_key() {
     require!(KinesisLocal);
     for (key, name) in [(PartitionKey::Racer, "racer"), (PartitionKey::Random, "random")] {
         let race =
@@ -129,8 +129,8 @@ fn every_user_record_of_an_aggregate_lands_in_the_shard_that_owns_its_hash() {
             assert_eq!(summary["messages"], expected.len());
             // 51,200 bytes are some 300 messages.
             assert!(summary["streamRecords"].as_u64().unwrap() < 60, "{summary}");
-            let (shards, elsewhere) = read(&stream).await;
-            assert_eq!(elsewhere, 0);
+            let (shards, misplaced) = read(&stream).await;
+            assert_eq!(misplaced, 0);
             if key == PartitionKey::Racer {
                 assert_eq!(by_key(shards.concat()), by_key(expected));
             } else {
@@ -141,7 +141,7 @@ fn every_user_record_of_an_aggregate_lands_in_the_shard_that_owns_its_hash() {
 }
 
 /// Waits until a shard has records. There is no event for that.
-async fn until_it_has_records(stream: &TestStream, shard: &str) {
+async fn wait_for_records(stream: &TestStream, shard: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while stream.read(shard).await.is_empty() {
         assert!(Instant::now() < deadline, "nothing comes into {shard}");
@@ -149,7 +149,7 @@ async fn until_it_has_records(stream: &TestStream, shard: &str) {
 }
 
 #[test]
-fn splits_and_merges_in_the_middle_of_an_aggregated_race_lose_nothing() {
+fn splits_and_merges_during_an_aggregated_race_lose_no_record() {
     require!(KinesisLocal);
     let race = "--racers 100 --seconds 80 --class 3 --race 131 --seed 8";
     let expected = expected(race, PartitionKey::Racer, 8);
@@ -158,29 +158,29 @@ fn splits_and_merges_in_the_middle_of_an_aggregated_race_lose_nothing() {
         let mut command = command(race, stream.name(), &endpoint(), "--aggregate --speed 10x");
         let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let first = stream.shards().await[0].shard_id().to_owned();
-        until_it_has_records(&stream, &first).await;
+        wait_for_records(&stream, &first).await;
         let [low, high] = stream.split(&first).await;
-        until_it_has_records(&stream, &low).await;
+        wait_for_records(&stream, &low).await;
         let merged = stream.merge(&low, &high).await;
-        until_it_has_records(&stream, &merged).await;
+        wait_for_records(&stream, &merged).await;
         let [.., high] = stream.split(&merged).await;
-        until_it_has_records(&stream, &high).await;
+        wait_for_records(&stream, &high).await;
 
         let Output { status, stdout, stderr } = running.wait_with_output().unwrap();
         assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
         let summary: Value = serde_json::from_slice(&stdout).unwrap();
-        let (shards, elsewhere) = read(&stream).await;
+        let (shards, misplaced) = read(&stream).await;
         let resent = summary["resentByResharding"].as_u64().unwrap();
         assert_eq!(summary["messages"], expected.len());
         assert_eq!(summary["retriedAmbiguous"], 0);
         // A split makes aggregates stray: they land in one child with what belongs to the other.
-        assert!(resent > 0 && elsewhere > 0, "{summary}, {elsewhere} elsewhere");
+        assert!(resent > 0 && misplaced > 0, "{summary}, {misplaced} misplaced");
         // What was sent again is there twice, but for what was dropped as foreign the first time.
-        assert_eq!(copies(shards.concat(), &expected) + elsewhere, resent as usize);
-        // A racer's messages are in order, copies aside. Parents come before their children here.
-        for (key, seen) in by_key(shards.concat()) {
+        assert_eq!(count_copies(shards.concat(), &expected) + misplaced, resent as usize);
+        // A racer's messages are in order, copies aside. Parents received before their children here.
+        for (key, received) in by_key(shards.concat()) {
             let mut first: Vec<Vec<u8>> = Vec::new();
-            seen.into_iter().for_each(|data| {
+            received.into_iter().for_each(|data| {
                 if !first.contains(&data) {
                     first.push(data);
                 }
@@ -191,94 +191,102 @@ fn splits_and_merges_in_the_middle_of_an_aggregated_race_lose_nothing() {
 }
 
 #[test]
-fn throttled_failed_and_cut_off_requests_lose_nothing_and_keep_a_racers_order() {
+fn throttled_failed_and_reset_requests_lose_no_record_and_keep_the_order_per_racer() {
     let race = "--racers 20 --seconds 20 --class 3 --race 131 --seed 9";
     let expected = expected(race, PartitionKey::Racer, 9);
     let kinesis = FakeKinesis::start(
         |_| "ACTIVE",
         |nth| match nth % 10 {
-            0 => Act::ThrottleEach(3),
-            2 => Act::CutAfter,
-            4 => Act::Refuse(500, "InternalFailure"),
-            6 => Act::Refuse(400, "ProvisionedThroughputExceededException"),
-            8 => Act::CutBefore,
-            _ => Act::Take,
+            0 => Reply::ThrottleEvery(3),
+            2 => Reply::ResetAfter,
+            4 => Reply::Fail(500, "InternalFailure"),
+            6 => Reply::Fail(400, "ProvisionedThroughputExceededException"),
+            8 => Reply::ResetBefore,
+            _ => Reply::Accept,
         },
     );
     let summary: Value = serde_json::from_str(&succeed(&mut command(race, "fake", &kinesis.endpoint, ""))).unwrap();
-    let seen = kinesis.seen();
+    let log = kinesis.log();
     assert_eq!(summary["messages"], expected.len());
-    assert_eq!(summary["requests"], seen.puts);
+    assert_eq!(summary["requests"], log.puts);
     // Whole requests that were throttled count as well.
-    assert!(summary["throttled"].as_u64().unwrap() > seen.throttled && seen.throttled > 0, "{summary}");
-    // There are copies of just what was taken without an answer.
-    assert_eq!(copies(seen.taken.clone(), &expected), seen.taken_unheard);
-    assert!(summary["retriedAmbiguous"].as_u64().unwrap() as usize >= seen.taken_unheard && seen.taken_unheard > 0);
+    assert!(summary["throttled"].as_u64().unwrap() > log.throttled && log.throttled > 0, "{summary}");
+    // There are copies of just what was accepted without an answer.
+    assert_eq!(count_copies(log.accepted.clone(), &expected), log.accepted_unanswered);
+    assert!(
+        summary["retriedAmbiguous"].as_u64().unwrap() as usize >= log.accepted_unanswered
+            && log.accepted_unanswered > 0
+    );
     let expected = by_key(expected);
-    for (key, mut data) in by_key(seen.taken.clone()) {
-        // What was taken without an answer comes again before what is newer.
+    for (key, mut data) in by_key(log.accepted.clone()) {
+        // What was accepted without an answer comes again before what is newer.
         data.dedup();
         assert_eq!(data, expected[&key], "{key}");
     }
 }
 
 #[test]
-fn what_ends_it_is_told_with_how_many_messages_were_not_accepted() {
+fn a_fatal_error_reports_how_many_messages_were_not_accepted() {
     let race = "--racers 20 --seconds 20 --class 3 --race 131 --seed 9";
-    for (code, says) in [
+    for (code, remedy) in [
         ("AccessDeniedException", "PutRecords and ListShards"),
         ("KMSDisabledException", "the key that the stream is encrypted with"),
         ("ResourceNotFoundException", "there is no such stream"),
     ] {
-        let script: fn(usize) -> Act = match code {
+        let script: fn(usize) -> Reply = match code {
             "AccessDeniedException" => {
-                |nth| if nth < 3 { Act::Take } else { Act::Refuse(400, "AccessDeniedException") }
+                |nth| if nth < 3 { Reply::Accept } else { Reply::Fail(400, "AccessDeniedException") }
             }
-            "KMSDisabledException" => |nth| if nth < 3 { Act::Take } else { Act::Refuse(400, "KMSDisabledException") },
-            _ => |nth| if nth < 3 { Act::Take } else { Act::Refuse(400, "ResourceNotFoundException") },
+            "KMSDisabledException" => {
+                |nth| if nth < 3 { Reply::Accept } else { Reply::Fail(400, "KMSDisabledException") }
+            }
+            _ => |nth| if nth < 3 { Reply::Accept } else { Reply::Fail(400, "ResourceNotFoundException") },
         };
         let kinesis = FakeKinesis::start(|_| "ACTIVE", script);
         let output = command(race, "fake", &kinesis.endpoint, "").output().unwrap();
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{error}");
-        assert!(error.contains(says) && error.contains("`fake`"), "{error}");
+        assert!(error.contains(remedy) && error.contains("`fake`"), "{error}");
         assert!(error.contains("of the records that were put, ") && error.contains("not known to be in"), "{error}");
         let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-        assert_eq!(summary["messages"], kinesis.seen().taken.len());
-        assert!(kinesis.seen().taken.len() < 400);
+        assert_eq!(summary["messages"], kinesis.log().accepted.len());
+        assert!(kinesis.log().accepted.len() < 400);
     }
 }
 
 #[test]
-fn a_stream_that_takes_nothing_for_so_long_is_given_up() {
+fn the_producer_gives_up_when_no_record_is_accepted_in_time() {
     let race = "--racers 5 --seconds 2 --class 3 --race 131 --seed 9";
-    let kinesis = FakeKinesis::start(|_| "ACTIVE", |_| Act::ThrottleEach(1));
+    let kinesis = FakeKinesis::start(|_| "ACTIVE", |_| Reply::ThrottleEvery(1));
     let error = fail(&mut command(race, "fake", &kinesis.endpoint, "--give-up-after 1"));
     assert!(error.contains("no records were accepted for 1 s") && error.contains("Rate exceeded for shard"), "{error}");
     assert!(error.contains("10 are not known to be in the stream"), "{error}");
 }
 
 #[test]
-fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is_not() {
+fn the_producer_waits_for_a_stream_being_created_but_not_for_one_being_deleted() {
     let race = "--racers 5 --seconds 2 --class 3 --race 131 --seed 9";
-    let kinesis = FakeKinesis::start(|nth| if nth < 2 { "CREATING" } else { "ACTIVE" }, |_| Act::Take);
+    let kinesis = FakeKinesis::start(|nth| if nth < 2 { "CREATING" } else { "ACTIVE" }, |_| Reply::Accept);
     let Output { status, stderr, .. } = command(race, "fake", &kinesis.endpoint, "").output().unwrap();
-    let said = String::from_utf8(stderr).unwrap();
-    assert!(status.success() && said.contains("is being created") && said.contains("waiting for up to 60 s"), "{said}");
-    assert_eq!(kinesis.seen().described, 3);
-    assert_eq!(kinesis.seen().taken.len(), 10);
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(
+        status.success() && stderr.contains("is being created") && stderr.contains("waiting for up to 60 s"),
+        "{stderr}"
+    );
+    assert_eq!(kinesis.log().describes, 3);
+    assert_eq!(kinesis.log().accepted.len(), 10);
 
-    let kinesis = FakeKinesis::start(|_| "CREATING", |_| Act::Take);
+    let kinesis = FakeKinesis::start(|_| "CREATING", |_| Reply::Accept);
     let error = fail(&mut command(race, "fake", &kinesis.endpoint, "--give-up-after 1"));
     assert!(error.contains("`fake`") && error.contains("not active yet"), "{error}");
 
-    let kinesis = FakeKinesis::start(|_| "DELETING", |_| Act::Take);
+    let kinesis = FakeKinesis::start(|_| "DELETING", |_| Reply::Accept);
     let error = fail(&mut command(race, "fake", &kinesis.endpoint, ""));
     assert!(error.contains("`fake`") && error.contains("is being deleted"), "{error}");
 }
 
 #[test]
-fn a_stream_that_is_not_there_and_a_place_that_does_not_answer_are_told() {
+fn a_missing_stream_and_an_unreachable_endpoint_are_reported() {
     require!(KinesisLocal);
     let race = "--racers 5 --seconds 2 --class 3 --race 131 --seed 9";
     let error = fail(&mut command(race, "no-such-stream", &endpoint(), ""));
@@ -301,38 +309,38 @@ fn a_stream_that_is_not_there_and_a_place_that_does_not_answer_are_told() {
 }
 
 #[test]
-fn an_interrupted_race_is_in_the_stream_as_far_as_it_came() {
+fn an_interrupted_race_leaves_a_prefix_of_the_race_in_the_stream() {
     require!(KinesisLocal);
     let race = "--racers 30 --seconds 3000 --class 3 --race 131 --seed 10";
     block_on(async {
         let stream = TestStream::new("put-interrupted", 1).await;
         let mut command = command(race, stream.name(), &endpoint(), "--aggregate --speed 1x");
         let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        until_it_has_records(&stream, stream.shards().await[0].shard_id()).await;
+        wait_for_records(&stream, stream.shards().await[0].shard_id()).await;
         let killed = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
         assert!(killed.success());
         let Output { status, stdout, stderr } = running.wait_with_output().unwrap();
-        let said = String::from_utf8(stderr).unwrap();
-        assert_eq!(status.code(), Some(1), "{said}");
-        assert!(said.contains("stopped by a signal"), "{said}");
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("stopped by a signal"), "{stderr}");
         let summary: Value = serde_json::from_slice(&stdout).unwrap();
         let (shards, _) = read(&stream).await;
-        let come = shards.concat().len();
-        assert_eq!(summary["messages"], come);
-        let race = race.replace("3000", &(come / 30 + 1).to_string());
+        let received = shards.concat().len();
+        assert_eq!(summary["messages"], received);
+        let race = race.replace("3000", &(received / 30 + 1).to_string());
         // The values on the way depend on the length, so racers and seconds are compared.
-        let workspace = |line: &[u8]| {
+        let position = |line: &[u8]| {
             let line: Value = serde_json::from_slice(line).unwrap();
             (line["second"].as_u64(), line["racerId"].as_u64())
         };
-        let whole: Vec<_> = lines(&simulate(&race).join(&b'\n')).iter().map(|line| workspace(line)).collect();
-        let come: Vec<_> = shards.concat().iter().map(|(_, line)| workspace(line)).collect();
-        assert_eq!(come, whole[..come.len()]);
+        let all: Vec<_> = lines(&simulate(&race).join(&b'\n')).iter().map(|line| position(line)).collect();
+        let received: Vec<_> = shards.concat().iter().map(|(_, line)| position(line)).collect();
+        assert_eq!(received, all[..received.len()]);
     });
 }
 
 #[test]
-fn what_a_stream_would_not_take_is_refused_when_it_is_put() {
+fn invalid_records_are_rejected_by_put() {
     require!(KinesisLocal);
     block_on(async {
         let stream = TestStream::new("put-refused", 1).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
 
-fn counted(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
+fn count_lines(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
     let mut counts = BTreeMap::new();
     lines.into_iter().for_each(|line| *counts.entry(line).or_default() += 1);
     counts
@@ -13,7 +13,7 @@ fn counted(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
 
 /// Two races of a class with broken and repeated messages: the leaderboards are the oracle's, and the dead letters are
 /// exactly the broken messages.
-fn the_numbers_are_right(dedup: DedupMode, key: &str) {
+fn results_match_the_oracle(dedup: DedupMode, key: &str) {
     let races = [
         "--racers 1000 --seconds 60 --class 3 --race 131 --seed 1",
         "--racers 1000 --seconds 60 --class 3 --race 132 --seed 2",
@@ -29,24 +29,24 @@ fn the_numbers_are_right(dedup: DedupMode, key: &str) {
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "132"]), oracle::race(&sound, 132));
     assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), oracle::class(&sound));
 
-    let is_sound = counted(sound);
-    let broken = counted(mixed.iter().filter(|line| !is_sound.contains_key(*line)).cloned());
-    let dead = counted(workspace.dead_letters().into_iter().map(|letter| letter.payload));
+    let is_sound = count_lines(sound);
+    let broken = count_lines(mixed.iter().filter(|line| !is_sound.contains_key(*line)).cloned());
+    let dead = count_lines(workspace.dead_letters().into_iter().map(|letter| letter.payload));
     assert_eq!(dead, broken);
     assert_eq!(summary["records"], mixed.len());
     assert_eq!(summary["deadLetters"], broken.values().sum::<u32>());
 }
 
 #[test]
-fn the_numbers_are_right_with_sequence_dedup() {
+fn results_match_the_oracle_with_sequence_dedup() {
     require!(Plugins);
-    the_numbers_are_right(DedupMode::Sequence, "racer");
+    results_match_the_oracle(DedupMode::Sequence, "racer");
 }
 
 #[test]
-fn the_numbers_are_right_with_ordinal_dedup_in_any_order() {
+fn results_match_the_oracle_with_ordinal_dedup_in_any_order() {
     require!(Plugins);
-    the_numbers_are_right(DedupMode::Ordinal, "random");
+    results_match_the_oracle(DedupMode::Ordinal, "random");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn ordinal_dedup_drops_repeated_messages() {
 }
 
 #[test]
-fn states_are_the_same_bytes_whatever_the_batch_size() {
+fn items_do_not_depend_on_the_batch_size() {
     require!(Plugins);
     let mixed =
         simulate("--racers 20 --seconds 50 --class 3 --race 131 --seed 5 --errors 5 --duplicates 5 --key random");
@@ -84,7 +84,7 @@ fn states_are_the_same_bytes_whatever_the_batch_size() {
 }
 
 #[test]
-fn the_simulator_is_a_source_too() {
+fn the_simulator_is_a_source() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure(
@@ -99,7 +99,7 @@ fn the_simulator_is_a_source_too() {
 }
 
 #[test]
-fn a_limit_shows_the_first() {
+fn a_limit_shows_the_first_rows() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let sound = simulate("--racers 30 --seconds 5 --class 3 --race 131 --seed 3");

@@ -3,10 +3,10 @@
 use paceline_testbed::require;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{DedupMode, Fed, Workspace, joined, oracle, paceline, rulebook, simulate};
+use crate::support::{DedupMode, Process, Workspace, joined, oracle, paceline, rulebook, simulate};
 
 #[test]
-fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+fn an_unknown_key_is_reported_with_its_line_and_the_nearest_known_key() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure("[source]\nfile = \"messages.ndjson\"\n", "[batch]\nmax-record = 5\n");
@@ -16,7 +16,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
 }
 
 #[test]
-fn a_wrong_configuration_stops_the_start() {
+fn an_invalid_configuration_fails_the_start() {
     require!(Plugins);
     let file = "[source]\nfile = \"messages.ndjson\"\n";
     let cases = [
@@ -44,7 +44,7 @@ fn a_wrong_configuration_stops_the_start() {
 }
 
 #[test]
-fn a_wrong_rulebook_stops_the_start() {
+fn an_invalid_rulebook_fails_the_start() {
     require!(Plugins);
     let book = rulebook(3, 1, DedupMode::Ordinal);
     let cases = [
@@ -90,11 +90,11 @@ fn a_wrong_rulebook_stops_the_start() {
 }
 
 #[test]
-fn a_store_that_is_open_elsewhere_is_left_alone() {
+fn a_store_open_in_another_process_is_reported() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure("[source]\nstdin = true\n", "");
-    let first = Fed::start(workspace.command(&["run"]));
+    let first = Process::start(workspace.command(&["run"]));
     first.wait_for("rulebook 3 version 1 is active");
     for command in [&["run"][..], &["leaderboard", "--class", "3", "--race", "131"], &["dead-letters", "list"]] {
         let error = workspace.fails(command);
@@ -123,7 +123,7 @@ fn unprivileged(workspace: &Workspace) -> std::process::Command {
 }
 
 #[test]
-fn a_folder_that_can_not_be_written_is_a_clear_error() {
+fn an_unwritable_folder_is_reported() {
     require!(Plugins, UtilLinux);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 5 --class 3 --race 131 --seed 1")));
@@ -152,7 +152,7 @@ fn a_folder_that_can_not_be_written_is_a_clear_error() {
 }
 
 #[test]
-fn a_full_disk_stops_the_run_and_with_room_it_goes_on() {
+fn a_run_stops_on_a_full_disk_and_resumes_with_free_space() {
     require!(Plugins, UtilLinux);
     let workspace = Workspace::new(DedupMode::Sequence);
     workspace.configure("[source]\nfile = \"messages.ndjson\"\n", "[batch]\nmax-records = 1000\n");
@@ -184,7 +184,7 @@ fn a_full_disk_stops_the_run_and_with_room_it_goes_on() {
 }
 
 #[test]
-fn with_little_address_space_there_is_no_pool_and_the_outcome_is_the_same() {
+fn without_address_space_for_a_pool_the_outcome_is_the_same() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 1");

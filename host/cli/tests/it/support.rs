@@ -192,42 +192,42 @@ pub(crate) fn joined(lines: &[Vec<u8>]) -> Vec<u8> {
     lines.iter().flat_map(|line| line.iter().copied().chain([b'\n'])).collect()
 }
 
-/// A running program that is fed by hand.
-pub(crate) struct Fed {
+/// A running program. The test writes its standard input.
+pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) stdin: Option<ChildStdin>,
     /// The lines of its standard error.
-    pub(crate) says: Receiver<String>,
+    pub(crate) stderr_lines: Receiver<String>,
 }
 
-impl Fed {
+impl Process {
     #[expect(clippy::disallowed_methods, reason = "the child must not wait until the test reads its lines")]
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (sender, says) = channel();
+        let (sender, stderr_lines) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { stdin: child.stdin.take(), child, says }
+        Self { stdin: child.stdin.take(), child, stderr_lines }
     }
 
     /// Waits for a line of standard error that contains this text.
     pub(crate) fn wait_for(&self, words: &str) -> String {
-        let mut said = Vec::new();
-        while let Ok(line) = self.says.recv() {
+        let mut stderr = Vec::new();
+        while let Ok(line) = self.stderr_lines.recv() {
             if line.contains(words) {
                 return line;
             }
-            said.push(line);
+            stderr.push(line);
         }
-        panic!("it ended without {words:?} on standard error, which was {said:?}");
+        panic!("it ended without {words:?} on standard error, which was {stderr:?}");
     }
 
     /// Closes its input and waits for its end; what it wrote to standard output.
     pub(crate) fn finish(mut self) -> String {
         drop(self.stdin.take());
         let output = self.child.wait_with_output().unwrap();
-        let said: Vec<_> = self.says.iter().collect();
-        assert!(output.status.success(), "{}: {said:?}", output.status);
+        let stderr: Vec<_> = self.stderr_lines.iter().collect();
+        assert!(output.status.success(), "{}: {stderr:?}", output.status);
         String::from_utf8(output.stdout).unwrap()
     }
 
@@ -237,7 +237,7 @@ impl Fed {
         self.child.wait().unwrap();
     }
 
-    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+    pub(crate) fn write_stdin(&mut self, bytes: &[u8]) {
         self.stdin.as_mut().unwrap().write_all(bytes).unwrap();
     }
 }

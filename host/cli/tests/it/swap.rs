@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{DedupMode, Fed, Workspace, joined, oracle, rulebook, simulate};
+use crate::support::{DedupMode, Process, Workspace, joined, oracle, rulebook, simulate};
 use paceline_pipeline::model::Attribute;
 
 const SWAPS: u64 = 50;
@@ -19,13 +19,13 @@ fn race(id: u64) -> Vec<Vec<Vec<u8>>> {
 }
 
 #[test]
-fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_evaluated_by_one_version() {
+fn fifty_swaps_under_load_lose_or_double_count_no_record_and_each_race_keeps_one_version() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Sequence);
     workspace.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
-    let mut fed = Fed::start(workspace.command(&["run", "--json"]));
-    let mut stdin = fed.stdin.take().unwrap();
-    fed.wait_for("rulebook 3 version 1 is active");
+    let mut process = Process::start(workspace.command(&["run", "--json"]));
+    let mut stdin = process.stdin.take().unwrap();
+    process.wait_for("rulebook 3 version 1 is active");
 
     // Races begin one after the other and overlap: there are always some in progress.
     let done = Arc::new(AtomicBool::new(false));
@@ -60,14 +60,14 @@ fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_evaluated_
     for version in 2..=SWAPS + 1 {
         if version % 5 == 0 {
             workspace.replace("rulebooks/class-3.toml", "race-type = \"3\"\nversion = 9999\nthis is not TOML\n");
-            fed.wait_for("refused: ");
+            process.wait_for("refused: ");
         }
         workspace.replace("rulebooks/class-3.toml", rulebook(3, version, DedupMode::Sequence));
-        fed.wait_for(&format!("rulebook 3 version {version} is active"));
+        process.wait_for(&format!("rulebook 3 version {version} is active"));
     }
     done.store(true, Ordering::Relaxed);
     let (all, races) = feeder.join().unwrap();
-    let summary: serde_json::Value = serde_json::from_str(&fed.finish()).unwrap();
+    let summary: serde_json::Value = serde_json::from_str(&process.finish()).unwrap();
 
     assert_eq!(summary["records"], all.len());
     assert_eq!(summary["deadLetters"], 0);
@@ -89,7 +89,7 @@ fn fifty_swaps_at_full_speed_lose_and_double_nothing_and_each_race_is_evaluated_
 }
 
 #[test]
-fn a_race_keeps_its_rulebook_over_a_restart_and_new_ones_begin_with_the_new_one() {
+fn a_race_keeps_its_rulebook_across_a_restart_and_new_races_use_the_new_one() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let first = race(131);
@@ -105,7 +105,7 @@ fn a_race_keeps_its_rulebook_over_a_restart_and_new_ones_begin_with_the_new_one(
 }
 
 #[test]
-fn a_rulebook_in_use_can_not_be_changed_under_its_version() {
+fn the_content_of_a_used_rulebook_version_cannot_change() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", joined(&race(131).concat()));
@@ -118,35 +118,35 @@ fn a_rulebook_in_use_can_not_be_changed_under_its_version() {
 }
 
 #[test]
-fn what_would_re_rule_races_in_progress_is_refused_while_it_runs() {
+fn incompatible_rulebook_changes_are_rejected_during_a_run() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure("[source]\nstdin = true\n", "");
-    let fed = Fed::start(workspace.command(&["run"]));
-    fed.wait_for("rulebook 3 version 1 is active");
+    let process = Process::start(workspace.command(&["run"]));
+    process.wait_for("rulebook 3 version 1 is active");
     workspace.replace("rulebooks/class-3.toml", rulebook(3, 2, DedupMode::Ordinal));
-    fed.wait_for("rulebook 3 version 2 is active");
+    process.wait_for("rulebook 3 version 2 is active");
     workspace.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Sequence));
-    let line = fed.wait_for("refused: ");
+    let line = process.wait_for("refused: ");
     assert!(line.contains("have another dedup than in version 2"), "{line}");
     workspace.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Ordinal).replace("pin = \"/raceId\"\n", ""));
-    let line = fed.wait_for("refused: ");
+    let line = process.wait_for("refused: ");
     assert!(line.contains("it pins by nothing, version 2 by `/raceId`"), "{line}");
     workspace
         .replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
-    let line = fed.wait_for("refused: ");
+    let line = process.wait_for("refused: ");
     assert!(line.contains("setting `deed` is missing"), "{line}");
     // Versions may go back to one that was in use.
     workspace.replace("rulebooks/class-3.toml", rulebook(3, 1, DedupMode::Ordinal));
-    fed.wait_for("rulebook 3 version 1 is active");
+    process.wait_for("rulebook 3 version 1 is active");
     std::fs::remove_file(workspace.path("rulebooks/class-3.toml")).unwrap();
-    fed.wait_for("rulebook 3 is retired");
+    process.wait_for("rulebook 3 is retired");
     // A missing folder is reported once, not at every poll; when it is back, so are its rulebooks.
     std::fs::rename(workspace.path("rulebooks"), workspace.path("elsewhere")).unwrap();
-    fed.wait_for("No such file or directory");
+    process.wait_for("No such file or directory");
     std::fs::write(workspace.path("elsewhere/class-3.toml"), rulebook(3, 4, DedupMode::Ordinal)).unwrap();
     std::fs::rename(workspace.path("elsewhere"), workspace.path("rulebooks")).unwrap();
-    let next = fed.says.recv().unwrap();
+    let next = process.stderr_lines.recv().unwrap();
     assert!(next.contains("rulebook 3 version 4 is active"), "{next}");
-    fed.finish();
+    process.finish();
 }

@@ -18,7 +18,7 @@ fn workspace() -> (Workspace, String) {
 }
 
 #[test]
-fn a_race_runs_into_a_table_and_is_read_from_it() {
+fn a_race_is_stored_in_a_table_and_read_from_it() {
     require!(Plugins, DynamoDbLocal);
     let (workspace, table) = workspace();
     let sound = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3");
@@ -72,9 +72,9 @@ fn a_table_with_other_keys_is_incompatible_and_the_check_reports_why() {
     crate::support::block_on(other_keys(&client, &table));
     let mut check = workspace.command(&["table", "check"]);
     let output = check.output().unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
     assert!(!output.status.success());
-    assert!(said.contains("PK") && said.contains(&format!("{table}-dead-letters")), "{said}");
+    assert!(stdout.contains("PK") && stdout.contains(&format!("{table}-dead-letters")), "{stdout}");
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains(&format!("the table {table} is incompatible: ")), "{error}");
 }
@@ -95,7 +95,7 @@ async fn other_keys(client: &aws_sdk_dynamodb::Client, table: &str) {
 }
 
 #[test]
-fn a_configuration_without_a_table_has_none_to_create() {
+fn table_create_requires_a_configured_table() {
     require!(Plugins, DynamoDbLocal);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let error = fail(&mut workspace.command(&["table", "create"]));

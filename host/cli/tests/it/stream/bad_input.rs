@@ -14,10 +14,10 @@ use paceline_testbed::{dynamodb, kinesis};
 use serde_json::{Value, json};
 
 use crate::stream::deployment::{Deployment, signal};
-use crate::support::{Fed, Workspace};
+use crate::support::{Process, Workspace};
 
 /// An error in Kinesis's words.
-fn refused(code: &str, message: &str) -> (u16, Value) {
+fn service_error(code: &str, message: &str) -> (u16, Value) {
     (400, json!({ "__type": code, "message": message }))
 }
 
@@ -47,7 +47,7 @@ fn shard(id: u32, parent: Option<u32>) -> Value {
 }
 
 /// A stream of these shards that has no records.
-fn quiet(operation: &str, shards: &Value) -> (u16, Value) {
+fn empty_stream(operation: &str, shards: &Value) -> (u16, Value) {
     match operation {
         "DescribeStreamSummary" => summary("ACTIVE"),
         "ListShards" => (200, json!({ "Shards": shards })),
@@ -65,38 +65,38 @@ fn workspace(more: &str) -> Workspace {
 }
 
 /// Starts the program on a service.
-fn start(workspace: &Workspace, endpoint: &str) -> Fed {
+fn start(workspace: &Workspace, endpoint: &str) -> Process {
     let mut command = workspace.command(&["run"]);
     command.env("AWS_ENDPOINT_URL_KINESIS", endpoint).env("NO_COLOR", "1");
     command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
-    Fed::start(command)
+    Process::start(command)
 }
 
-fn stop(fed: Fed) {
-    signal(&fed.child, "TERM");
-    fed.finish();
+fn stop(process: Process) {
+    signal(&process.child, "TERM");
+    process.finish();
 }
 
 /// What it says when it gives up.
-fn gives_up(workspace: &Workspace, endpoint: &str) -> String {
-    let mut fed = start(workspace, endpoint);
-    let status = fed.child.wait().unwrap();
-    let said: Vec<String> = fed.says.iter().collect();
-    assert_eq!(status.code(), Some(1), "{said:?}");
-    said.last().unwrap().clone()
+fn run_to_failure(workspace: &Workspace, endpoint: &str) -> String {
+    let mut process = start(workspace, endpoint);
+    let status = process.child.wait().unwrap();
+    let stderr: Vec<String> = process.stderr_lines.iter().collect();
+    assert_eq!(status.code(), Some(1), "{stderr:?}");
+    stderr.last().unwrap().clone()
 }
 
 #[test]
-fn a_stream_that_is_not_there_is_named_with_what_to_do() {
+fn a_missing_stream_is_reported_with_a_remedy() {
     require!(Plugins, KinesisLocal);
-    let error = gives_up(&workspace(""), &kinesis::endpoint());
+    let error = run_to_failure(&workspace(""), &kinesis::endpoint());
     for part in ["`alleycat` in us-east-1", "there is no such stream", "PACELINE_STREAM"] {
         assert!(error.contains(part), "{error}");
     }
 }
 
 #[test]
-fn a_refusal_says_what_is_refused_and_what_is_needed() {
+fn an_access_error_reports_the_operation_and_the_remedy() {
     require!(Plugins);
     for (operation, code, parts) in [
         ("DescribeStreamSummary", "AccessDeniedException", ["describing the stream is not allowed", "ListShards"]),
@@ -105,10 +105,10 @@ fn a_refusal_says_what_is_refused_and_what_is_needed() {
         ("ListShards", "ExpiredTokenException", ["the credentials are not accepted", "clock"]),
     ] {
         let service = Scripted::start(None, move |requested, _| match requested == operation {
-            true => refused(code, "no"),
-            false => quiet(requested, &json!([shard(0, None)])),
+            true => service_error(code, "no"),
+            false => empty_stream(requested, &json!([shard(0, None)])),
         });
-        let error = gives_up(&workspace(""), service.endpoint());
+        let error = run_to_failure(&workspace(""), service.endpoint());
         for part in parts {
             assert!(error.contains(part), "{code}: {error}");
         }
@@ -116,57 +116,57 @@ fn a_refusal_says_what_is_refused_and_what_is_needed() {
 }
 
 #[test]
-fn a_stream_that_is_being_created_is_waited_for_and_one_that_is_being_deleted_is_not() {
+fn the_consumer_waits_for_a_stream_being_created_but_not_for_one_being_deleted() {
     require!(Plugins);
     let requests = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&requests);
     let service = Scripted::start(None, move |operation, _| {
         match operation == "DescribeStreamSummary" && counted.fetch_add(1, Ordering::SeqCst) < 2 {
             true => summary("CREATING"),
-            false => quiet(operation, &json!([shard(0, None)])),
+            false => empty_stream(operation, &json!([shard(0, None)])),
         }
     });
     let workspace = workspace("");
-    let fed = start(&workspace, service.endpoint());
-    fed.wait_for("which is being created");
-    fed.wait_for("from its oldest record");
-    stop(fed);
+    let process = start(&workspace, service.endpoint());
+    process.wait_for("which is being created");
+    process.wait_for("from its oldest record");
+    stop(process);
 
     let service = Scripted::start(None, |_, _| summary("DELETING"));
-    let error = gives_up(&workspace, service.endpoint());
+    let error = run_to_failure(&workspace, service.endpoint());
     assert!(error.contains("it is being deleted"), "{error}");
 }
 
 #[test]
-fn a_stream_that_is_deleted_while_it_is_read_ends_the_program_with_its_name() {
+fn deleting_the_stream_during_a_run_ends_the_program() {
     require!(Plugins);
     let requests = Arc::new(AtomicU32::new(0));
     let service = Scripted::start(None, move |operation, _| match requests.fetch_add(1, Ordering::SeqCst) {
-        0..8 => quiet(operation, &json!([shard(0, None)])),
-        _ => refused("ResourceNotFoundException", "Stream alleycat under account 1 not found."),
+        0..8 => empty_stream(operation, &json!([shard(0, None)])),
+        _ => service_error("ResourceNotFoundException", "Stream alleycat under account 1 not found."),
     });
-    let error = gives_up(&workspace(""), service.endpoint());
+    let error = run_to_failure(&workspace(""), service.endpoint());
     assert!(error.contains("`alleycat`") && error.contains("there is no such stream"), "{error}");
 }
 
 #[test]
-fn a_clock_that_is_wrong_is_told() {
+fn clock_skew_is_reported() {
     require!(Plugins);
-    let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
-    let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
+    let empty_stream = |operation: &str, _: &Value| empty_stream(operation, &json!([shard(0, None)]));
+    let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), empty_stream);
     let workspace = workspace("");
-    let fed = start(&workspace, service.endpoint());
-    let said = fed.wait_for("this machine's clock");
-    assert!(said.contains("ahead of the service's") && said.contains("set it right"), "{said}");
-    stop(fed);
+    let process = start(&workspace, service.endpoint());
+    let line = process.wait_for("this machine's clock");
+    assert!(line.contains("ahead of the service's") && line.contains("set it right"), "{line}");
+    stop(process);
 }
 
 #[test]
-fn a_start_that_lies_ahead_is_refused_by_the_services_clock() {
+fn a_start_in_the_future_of_the_services_clock_is_rejected() {
     require!(Plugins);
-    let quiet = |operation: &str, _: &Value| quiet(operation, &json!([shard(0, None)]));
-    let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), quiet);
-    let error = gives_up(&workspace("start = \"2021-05-05T19:00:00Z\""), service.endpoint());
+    let empty_stream = |operation: &str, _: &Value| empty_stream(operation, &json!([shard(0, None)]));
+    let service = Scripted::start(Some("Wed, 05 May 2021 18:51:00 GMT"), empty_stream);
+    let error = run_to_failure(&workspace("start = \"2021-05-05T19:00:00Z\""), service.endpoint());
     assert!(
         error.contains(
             "`start` is 2021-05-05T19:00:00Z, which is in the future: the service's clock is at 2021-05-05T18:51:0"
@@ -180,79 +180,80 @@ fn a_start_that_lies_ahead_is_refused_by_the_services_clock() {
 }
 
 #[test]
-fn a_shard_that_expired_before_it_was_read_to_its_end_is_told_with_its_hours() {
+fn a_shard_that_expired_unread_is_reported_with_the_lost_hours() {
     require!(Plugins);
     let workspace = workspace("");
-    let first = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
-    let fed = start(&workspace, first.endpoint());
-    fed.wait_for("from its oldest record");
-    stop(fed);
+    let first = Scripted::start(None, |operation, _| empty_stream(operation, &json!([shard(0, None)])));
+    let process = start(&workspace, first.endpoint());
+    process.wait_for("from its oldest record");
+    stop(process);
     // It read up to 30 hours before now; the stream keeps 24.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let seen = Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 30 * 3_600_000), ..Checkpoint::default() };
-    plant(&workspace, "alleycat/shardId-000000000000", &seen);
-    let second = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(1, Some(0)), shard(3, Some(2))])));
-    let fed = start(&workspace, second.endpoint());
-    let lost = fed.wait_for("RECORDS ARE LOST");
+    write_checkpoint(&workspace, "alleycat/shardId-000000000000", &seen);
+    let second =
+        Scripted::start(None, |operation, _| empty_stream(operation, &json!([shard(1, Some(0)), shard(3, Some(2))])));
+    let process = start(&workspace, second.endpoint());
+    let lost = process.wait_for("RECORDS ARE LOST");
     assert!(lost.contains("shardId-000000000000") && lost.contains("up to 6.0"), "{lost}");
     // Of the other one nothing is known but that it was there.
-    let lost = fed.wait_for("RECORDS ARE LOST");
+    let lost = process.wait_for("RECORDS ARE LOST");
     assert!(lost.contains("shardId-000000000002") && lost.contains("nothing of it was read"), "{lost}");
-    fed.wait_for("from its oldest record");
-    stop(fed);
+    process.wait_for("from its oldest record");
+    stop(process);
 }
 
 #[test]
-fn records_that_expired_while_the_host_was_away_are_told_with_their_hours() {
+fn records_that_expired_during_downtime_are_reported_with_the_lost_hours() {
     require!(Plugins);
     let workspace = workspace("");
-    let first = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
-    let fed = start(&workspace, first.endpoint());
-    fed.wait_for("from its oldest record");
-    stop(fed);
+    let first = Scripted::start(None, |operation, _| empty_stream(operation, &json!([shard(0, None)])));
+    let process = start(&workspace, first.endpoint());
+    process.wait_for("from its oldest record");
+    stop(process);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let seen = Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 26 * 3_600_000), ..Checkpoint::default() };
-    plant(&workspace, "alleycat/shardId-000000000000", &seen);
-    let second = Scripted::start(None, |operation, _| quiet(operation, &json!([shard(0, None)])));
-    let fed = start(&workspace, second.endpoint());
-    let lost = fed.wait_for("RECORDS ARE LOST");
+    write_checkpoint(&workspace, "alleycat/shardId-000000000000", &seen);
+    let second = Scripted::start(None, |operation, _| empty_stream(operation, &json!([shard(0, None)])));
+    let process = start(&workspace, second.endpoint());
+    let lost = process.wait_for("RECORDS ARE LOST");
     assert!(lost.contains("2.00 hours are missing") && lost.contains("keeps records for 24 hours"), "{lost}");
-    stop(fed);
+    stop(process);
 }
 
 /// Writes a checkpoint into the embedded store.
-fn plant(workspace: &Workspace, shard: &str, checkpoint: &Checkpoint) {
+fn write_checkpoint(workspace: &Workspace, shard: &str, checkpoint: &Checkpoint) {
     let store = EmbeddedStore::open(&workspace.path("store.redb")).unwrap();
     block_on(store.put_checkpoint(shard, checkpoint)).unwrap();
 }
 
 #[test]
-fn another_stream_of_the_same_name_needs_another_name() {
+fn a_recreated_stream_requires_another_source_name() {
     require!(Plugins);
     let workspace = workspace("");
-    let quiet = |operation: &str| quiet(operation, &json!([shard(0, None)]));
-    let first = Scripted::start(None, move |operation, _| quiet(operation));
-    let fed = start(&workspace, first.endpoint());
-    fed.wait_for("from its oldest record");
-    stop(fed);
+    let empty_stream = |operation: &str| empty_stream(operation, &json!([shard(0, None)]));
+    let first = Scripted::start(None, move |operation, _| empty_stream(operation));
+    let process = start(&workspace, first.endpoint());
+    process.wait_for("from its oldest record");
+    stop(process);
     let second = Scripted::start(None, move |operation, _| {
-        let (status, mut said) = quiet(operation);
+        let (status, mut body) = empty_stream(operation);
         if operation == "DescribeStreamSummary" {
-            said["StreamDescriptionSummary"]["StreamCreationTimestamp"] = json!(1_620_666_842.5);
+            body["StreamDescriptionSummary"]["StreamCreationTimestamp"] = json!(1_620_666_842.5);
         }
-        (status, said)
+        (status, body)
     });
-    let error = gives_up(&workspace, second.endpoint());
+    let error = run_to_failure(&workspace, second.endpoint());
     assert!(error.contains("belong to another stream") && error.contains("`name` in [source]"), "{error}");
     let source = "[source]\nname = \"alleycat-2\"\n[source.kinesis]\nstream = \"alleycat\"\nidle-ms = 200\n";
     workspace.configure(source, "");
-    let fed = start(&workspace, second.endpoint());
-    fed.wait_for("from its oldest record");
-    stop(fed);
+    let process = start(&workspace, second.endpoint());
+    process.wait_for("from its oldest record");
+    stop(process);
 }
 
 #[test]
-fn latest_is_the_moment_of_the_first_start_however_often_the_process_dies() {
+fn latest_is_resolved_once_at_the_first_start() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     deployment.configure("start = \"LATEST\"", "");
@@ -266,12 +267,12 @@ fn latest_is_the_moment_of_the_first_start_however_often_the_process_dies() {
         key: racer.to_string(),
         sent_ms: 0,
     };
-    let mut running = deployment.start_plainly();
-    running.until_ready();
-    running.fed.kill();
+    let mut running = deployment.start_without_proxies();
+    running.wait_until_ready();
+    running.process.kill();
     deployment.put(&[message(1)]);
-    let running = deployment.start_plainly();
-    deployment.until_done();
+    let running = deployment.start_without_proxies();
+    deployment.wait_until_done();
     running.stop();
     let origin = deployment.checkpoint("@initial-position").unwrap();
     assert!(origin.arrival_ms.is_some(), "{origin:?}");
@@ -279,7 +280,7 @@ fn latest_is_the_moment_of_the_first_start_however_often_the_process_dies() {
 }
 
 #[test]
-fn what_looks_like_an_aggregate_and_is_none_is_a_dead_letter_and_its_neighbours_go_on() {
+fn a_malformed_aggregate_is_a_dead_letter_and_the_others_are_processed() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let message = |second: u32| {
@@ -311,8 +312,8 @@ fn what_looks_like_an_aggregate_and_is_none_is_a_dead_letter_and_its_neighbours_
 
     let records = [aggregate(1..4), bad_digest, cut, out_of_range, message(40)];
     block_on(deployment.stream.put(records.into_iter().map(|data| ("a", data))));
-    let running = deployment.start_plainly();
-    deployment.until_done();
+    let running = deployment.start_without_proxies();
+    deployment.wait_until_done();
     running.stop();
 
     let outcome = deployment.outcome();
@@ -334,7 +335,7 @@ fn md5(bytes: &[u8]) -> [u8; 16] {
 }
 
 #[test]
-fn a_consumer_name_that_another_uses_is_told_and_waited_for() {
+fn a_consumer_name_in_use_is_reported_and_retried() {
     require!(Plugins);
     let service = Scripted::start(None, |operation, _| match operation {
         "DescribeStreamConsumer" => {
@@ -345,28 +346,30 @@ fn a_consumer_name_that_another_uses_is_told_and_waited_for() {
             });
             (200, json!({ "ConsumerDescription": consumer }))
         }
-        "SubscribeToShard" => refused("ResourceInUseException", "Another active subscription exists for this consumer"),
-        other => quiet(other, &json!([shard(0, None)])),
+        "SubscribeToShard" => {
+            service_error("ResourceInUseException", "Another active subscription exists for this consumer")
+        }
+        other => empty_stream(other, &json!([shard(0, None)])),
     });
     let workspace = workspace("consumer = \"fan-out\"\nconsumer-name = \"shared\"");
-    let fed = start(&workspace, service.endpoint());
-    let said = fed.wait_for("in use by another reader");
+    let process = start(&workspace, service.endpoint());
+    let line = process.wait_for("in use by another reader");
     assert!(
-        said.contains("`shared`") && said.contains("`consumer-name`") && said.contains("Nothing is lost"),
-        "{said}"
+        line.contains("`shared`") && line.contains("`consumer-name`") && line.contains("Nothing is lost"),
+        "{line}"
     );
-    stop(fed);
+    stop(process);
 }
 
 #[test]
-fn a_process_that_is_told_to_stop_ends_in_time_though_the_store_hangs() {
+fn a_stop_signal_ends_the_process_in_time_while_the_store_hangs() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     use paceline_testbed::proxy::{FaultProxy, Faults};
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     deployment.configure("stop-ms = 300", "");
     let proxy = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
     let mut running = deployment.start(&kinesis::endpoint(), &proxy.endpoint());
-    running.until_ready();
+    running.wait_until_ready();
     // From now on the store answers nothing.
     let hanging = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&hanging);
@@ -383,8 +386,8 @@ fn a_process_that_is_told_to_stop_ends_in_time_though_the_store_hangs() {
     let summary = running.stop();
     assert_eq!(summary["records"], 0);
     // Nothing is lost by it.
-    let running = deployment.start_plainly();
-    deployment.until_done();
+    let running = deployment.start_without_proxies();
+    deployment.wait_until_done();
     running.stop();
     deployment.outcome().must_be(&deployment.local(&messages[..100]), "after the stop");
 }

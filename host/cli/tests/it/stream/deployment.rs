@@ -15,12 +15,12 @@ use paceline_testbed::outcome::{self, DedupMode, Message, Outcome, block_on, rul
 use paceline_testbed::{dynamodb, http, kinesis, plugins};
 use tempfile::TempDir;
 
-use crate::support::{Fed, paceline};
+use crate::support::{Process, paceline};
 
 /// How long a consumer may take for what a test gives it, on a machine that has other things to do.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// Between two looks at a table. It has no event for what is written to it.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A stream, tables, a configuration.
 pub(crate) struct Deployment {
@@ -79,7 +79,7 @@ impl Deployment {
     }
 
     /// Starts the program straight on the services.
-    pub(crate) fn start_plainly(&self) -> Running {
+    pub(crate) fn start_without_proxies(&self) -> Running {
         self.start(&kinesis::endpoint(), &dynamodb::endpoint())
     }
 
@@ -92,7 +92,7 @@ impl Deployment {
         // Compiled once for all tests; nobody else writes the folder.
         command.env("PACELINE_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
         command.env("NO_COLOR", "1").envs(variables.iter().copied());
-        Running { fed: Fed::start(command), address: None }
+        Running { process: Process::start(command), address: None }
     }
 
     /// Puts messages in their order, each with its key.
@@ -113,11 +113,11 @@ impl Deployment {
 
     /// Waits until all that is in the stream is done: each shard's checkpoint is at its last record, and those of closed
     /// shards say that they are at their end.
-    pub(crate) fn until_done(&self) {
-        self.until_done_within(TIME_LIMIT);
+    pub(crate) fn wait_until_done(&self) {
+        self.wait_until_done_within(TIME_LIMIT);
     }
 
-    pub(crate) fn until_done_within(&self, limit: Duration) {
+    pub(crate) fn wait_until_done_within(&self, limit: Duration) {
         let mut ends: BTreeMap<String, (Option<SequenceNumber>, bool)> = BTreeMap::new();
         block_on(async {
             for shard in self.stream.shards().await {
@@ -139,7 +139,7 @@ impl Deployment {
                         Instant::now() < deadline,
                         "{shard} is at {checkpoint:?} and should be at {last:?}, {closed}"
                     );
-                    tokio::time::sleep(BETWEEN_LOOKS).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
             }
         });
@@ -158,7 +158,7 @@ impl Deployment {
 
 /// The program at work.
 pub(crate) struct Running {
-    pub(crate) fed: Fed,
+    pub(crate) process: Process,
     address: Option<String>,
 }
 
@@ -166,7 +166,7 @@ impl Running {
     /// What it answers over HTTP: status and body.
     pub(crate) fn get(&mut self, path: &str) -> (u16, String) {
         if self.address.is_none() {
-            let line = self.fed.wait_for("serving /metrics");
+            let line = self.process.wait_for("serving /metrics");
             let address = line.split("address=").nth(1).expect("it says where").split_whitespace().next().unwrap();
             self.address = Some(address.to_owned());
         }
@@ -174,7 +174,7 @@ impl Running {
     }
 
     /// Waits until it is ready.
-    pub(crate) fn until_ready(&mut self) {
+    pub(crate) fn wait_until_ready(&mut self) {
         let deadline = Instant::now() + TIME_LIMIT;
         loop {
             let (status, why) = self.get("/readyz");
@@ -182,7 +182,7 @@ impl Running {
                 return;
             }
             assert!(Instant::now() < deadline, "{why}");
-            paceline_testbed::poll::pause(BETWEEN_LOOKS);
+            paceline_testbed::poll::pause(POLL_INTERVAL);
         }
     }
 
@@ -198,8 +198,8 @@ impl Running {
 
     /// Tells it to end, as an operator does, and waits for it; its summary.
     pub(crate) fn stop(self) -> serde_json::Value {
-        signal(&self.fed.child, "TERM");
-        serde_json::from_str(&self.fed.finish()).unwrap()
+        signal(&self.process.child, "TERM");
+        serde_json::from_str(&self.process.finish()).unwrap()
     }
 }
 

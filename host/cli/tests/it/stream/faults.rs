@@ -16,7 +16,7 @@ use crate::stream::race::messages;
 
 /// How the shards are read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum By {
+enum ReadMode {
     Polling,
     FanOut,
 }
@@ -75,17 +75,17 @@ async fn put_and_reshard(stream: &TestStream, messages: &[Message], rng: &mut fa
 }
 
 /// One race under one seed's faults and deaths.
-fn run(seed: u64, dedup: DedupMode, by: By) {
+fn run(seed: u64, dedup: DedupMode, mode: ReadMode) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let deployment = Deployment::new(dedup, 2);
-    let consumer = if by == By::FanOut { "consumer = \"fan-out\"" } else { "" };
+    let consumer = if mode == ReadMode::FanOut { "consumer = \"fan-out\"" } else { "" };
     deployment.configure(&format!("{consumer}\nread-ahead-bytes = 65536"), "");
     let key = if dedup == DedupMode::Ordinal { PartitionKey::Random } else { PartitionKey::Racer };
     let messages = messages(key, seed as u32);
 
-    let stream = match by {
-        By::Polling => FaultProxy::start(&kinesis::endpoint(), stream_faults(), seed),
-        By::FanOut => FaultProxy::start_tls(&kinesis::endpoint(), stream_faults(), seed),
+    let stream = match mode {
+        ReadMode::Polling => FaultProxy::start(&kinesis::endpoint(), stream_faults(), seed),
+        ReadMode::FanOut => FaultProxy::start_tls(&kinesis::endpoint(), stream_faults(), seed),
     };
     let store = FaultProxy::start(&dynamodb::endpoint(), store_faults(), seed);
     // The consumer of the moment dies when so many requests have come in, whatever they are about.
@@ -100,9 +100,9 @@ fn run(seed: u64, dedup: DedupMode, by: By) {
             }
         });
     }
-    let certificate = match by {
-        By::Polling => String::new(),
-        By::FanOut => stream.certificate_file().display().to_string(),
+    let certificate = match mode {
+        ReadMode::Polling => String::new(),
+        ReadMode::FanOut => stream.certificate_file().display().to_string(),
     };
     let start = || deployment.start_with(&stream.endpoint(), &store.endpoint(), &[("SSL_CERT_FILE", &certificate)]);
 
@@ -114,20 +114,20 @@ fn run(seed: u64, dedup: DedupMode, by: By) {
         });
         for _ in 0..3 {
             let mut running = start();
-            victim.store(running.fed.child.id().into(), Ordering::SeqCst);
+            victim.store(running.process.child.id().into(), Ordering::SeqCst);
             left.store(rng.u64(10..80), Ordering::SeqCst);
-            let status = running.fed.child.wait().unwrap();
+            let status = running.process.child.wait().unwrap();
             assert!(!status.success() && status.code().is_none(), "seed {seed}: it was to be killed: {status}");
         }
         producing.join().unwrap();
     });
     let running = start();
-    deployment.until_done();
+    deployment.wait_until_done();
     deployment.outcome().must_be(&deployment.local(&messages), &format!("seed {seed}"));
     running.stop();
     let (stream, store) = (stream.counts(), store.counts());
     assert!(stream.injected.total() > 0 && store.injected.total() > 0, "seed {seed}: {stream:?} {store:?}");
-    if by == By::FanOut {
+    if mode == ReadMode::FanOut {
         let injected = &stream.injected;
         assert!(injected.cut_subscriptions + injected.ended_subscriptions > 0, "seed {seed}: {injected:?}");
         assert!(injected.ended_shards > 0, "seed {seed}: {injected:?}");
@@ -135,30 +135,30 @@ fn run(seed: u64, dedup: DedupMode, by: By) {
     }
 }
 
-/// How many seeds: more for a soak. By fan-out one, for kinesis-local takes some ten seconds to notice that a subscriber
+/// How many seeds: more for a soak. ReadMode fan-out one, for kinesis-local takes some ten seconds to notice that a subscriber
 /// has died.
-fn seeds(first: u64, dedup: DedupMode, by: By) {
-    let few = if by == By::Polling { 2 } else { 1 };
+fn seeds(first: u64, dedup: DedupMode, mode: ReadMode) {
+    let few = if mode == ReadMode::Polling { 2 } else { 1 };
     let seeds = std::env::var("PACELINE_SOAK_SEEDS").map_or(few, |seeds| seeds.parse().expect("a number of seeds"));
-    (first * seeds..(first + 1) * seeds).for_each(|seed| run(seed, dedup, by));
+    (first * seeds..(first + 1) * seeds).for_each(|seed| run(seed, dedup, mode));
 }
 
 macro_rules! seeds {
-    ($($name:ident: $first:literal, $dedup:ident, $by:ident;)*) => {
+    ($($name:ident: $first:literal, $dedup:ident, $mode:ident;)*) => {
         $(#[test]
         fn $name() {
             require!(Plugins, DynamoDbLocal, KinesisLocal);
-            seeds($first, DedupMode::$dedup, By::$by);
+            seeds($first, DedupMode::$dedup, ReadMode::$mode);
         })*
     };
 }
 
 seeds! {
-    random_keys_and_the_ordinal_fence_by_polling_0: 0, Ordinal, Polling;
-    random_keys_and_the_ordinal_fence_by_polling_1: 1, Ordinal, Polling;
-    racers_keys_and_the_sequence_fence_by_polling_2: 2, Sequence, Polling;
-    racers_keys_and_the_sequence_fence_by_polling_3: 3, Sequence, Polling;
-    random_keys_and_the_ordinal_fence_by_fan_out_4: 4, Ordinal, FanOut;
-    racers_keys_and_the_sequence_fence_by_fan_out_5: 5, Sequence, FanOut;
-    racers_keys_and_the_sequence_fence_by_fan_out_6: 6, Sequence, FanOut;
+    random_keys_with_ordinal_dedup_by_polling_0: 0, Ordinal, Polling;
+    random_keys_with_ordinal_dedup_by_polling_1: 1, Ordinal, Polling;
+    racer_keys_with_sequence_dedup_by_polling_2: 2, Sequence, Polling;
+    racer_keys_with_sequence_dedup_by_polling_3: 3, Sequence, Polling;
+    random_keys_with_ordinal_dedup_by_fan_out_4: 4, Ordinal, FanOut;
+    racer_keys_with_sequence_dedup_by_fan_out_5: 5, Sequence, FanOut;
+    racer_keys_with_sequence_dedup_by_fan_out_6: 6, Sequence, FanOut;
 }

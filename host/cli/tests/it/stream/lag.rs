@@ -14,13 +14,13 @@ use crate::stream::deployment::{Deployment, Running, TIME_LIMIT};
 use crate::stream::race::producer;
 
 /// Between two looks at the numbers.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How old the oldest record may get while the consumer keeps up.
-const KEEPS_UP: f64 = 2.0;
+const MAX_AGE_SECONDS: f64 = 2.0;
 
 /// What the process has of the machine's memory now, in MB.
 fn memory(running: &Running) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.fed.child.id())).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.process.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
@@ -36,7 +36,7 @@ fn watch(running: &mut Running, mut until: impl FnMut(f64) -> bool) -> (f64, f64
             return (age, most);
         }
         assert!(Instant::now() < deadline, "the age is {now} s, and was {age} s at most");
-        paceline_testbed::poll::pause(BETWEEN_LOOKS);
+        paceline_testbed::poll::pause(POLL_INTERVAL);
     }
 }
 
@@ -53,57 +53,57 @@ fn race_of(racers: u32, seconds: u32) -> Race {
 /// The article's load: 1,000 racers, a message a second each, one shard. Into the embedded store: DynamoDB Local takes
 /// some 700 writes a second, and each racer is one.
 #[test]
-fn a_thousand_racers_are_kept_up_with() {
+fn the_consumer_keeps_up_with_a_thousand_racers() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let config = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
     let table = format!("[store.dynamodb]\ntable = \"{}\"\n", deployment.table.table);
     assert!(config.contains(&table));
     deployment.write("paceline.toml", &config.replace(&table, "[store]\npath = \"store.redb\"\n"));
-    let mut running = deployment.start_plainly();
-    running.until_ready();
+    let mut running = deployment.start_without_proxies();
+    running.wait_until_ready();
     let race = race_of(1_000, 20);
     let mut producing = produce(&deployment, &race, "1x");
     let (age, _) = watch(&mut running, |_| producing.try_wait().unwrap().is_some());
     assert!(producing.wait().unwrap().success());
-    assert!(age < KEEPS_UP, "the oldest record was {age} s old");
-    watch_records(&mut running, 20_000.0);
+    assert!(age < MAX_AGE_SECONDS, "the oldest record was {age} s old");
+    wait_for_records(&mut running, 20_000.0);
     let summary = running.stop();
     assert_eq!(summary["records"], 20_000);
 }
 
 /// Waits until so many records are done.
-fn watch_records(running: &mut Running, records: f64) {
+fn wait_for_records(running: &mut Running, records: f64) {
     let deadline = Instant::now() + TIME_LIMIT;
     while running.metric("paceline_records_total") < records {
         assert!(Instant::now() < deadline, "{} records are done", running.metric("paceline_records_total"));
-        paceline_testbed::poll::pause(BETWEEN_LOOKS);
+        paceline_testbed::poll::pause(POLL_INTERVAL);
     }
 }
 
 /// A thousand messages a second into DynamoDB, which is slow for a while.
 #[test]
-fn a_slow_store_is_caught_up_with_in_flat_memory() {
+fn the_consumer_catches_up_after_a_slow_store_in_constant_memory() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     deployment.configure("read-ahead-bytes = 1048576", "");
     let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
     let mut running = deployment.start(&kinesis::endpoint(), &store.endpoint());
-    running.until_ready();
+    running.wait_until_ready();
     let race_of = race_of(100, 300);
     let mut producing = produce(&deployment, &race_of, "10x");
-    watch_records(&mut running, 3_000.0);
-    let (age, calm) = watch(&mut running, |age| age > 0.0 && age < KEEPS_UP);
-    assert!(age < KEEPS_UP, "the oldest record was {age} s old");
+    wait_for_records(&mut running, 3_000.0);
+    let (age, calm) = watch(&mut running, |age| age > 0.0 && age < MAX_AGE_SECONDS);
+    assert!(age < MAX_AGE_SECONDS, "the oldest record was {age} s old");
 
     store.set_faults(Faults { delay: 1.0, delay_ms: (2_500, 2_500), ..Faults::default() });
     let (_, slow) = watch(&mut running, |age| age > 6.0);
     store.set_faults(Faults::default());
-    let (_, catching_up) = watch(&mut running, |age| age < KEEPS_UP);
+    let (_, catching_up) = watch(&mut running, |age| age < MAX_AGE_SECONDS);
 
     assert!(producing.wait().unwrap().success());
-    deployment.until_done();
-    let (_, end) = watch(&mut running, |age| age < KEEPS_UP);
+    deployment.wait_until_done();
+    let (_, end) = watch(&mut running, |age| age < MAX_AGE_SECONDS);
     let most = calm.max(slow).max(catching_up).max(end);
     assert!(most < calm + 40.0, "{calm} MB, {slow} MB while slow, {catching_up} MB after, {end} MB at the end");
     running.stop();

@@ -10,15 +10,15 @@ use crate::stream::deployment::Deployment;
 use crate::stream::race::messages;
 
 #[test]
-fn the_numbers_are_those_of_the_race() {
+fn the_metrics_match_the_race() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 2);
     let messages = messages(PartitionKey::Racer, 5);
     let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
-    let mut running = deployment.start_plainly();
-    running.until_ready();
+    let mut running = deployment.start_without_proxies();
+    running.wait_until_ready();
     deployment.put(&messages);
-    deployment.until_done();
+    deployment.wait_until_done();
     assert_eq!(running.get("/healthz"), (200, "alive\n".to_owned()));
     assert_eq!(running.get("/readyz"), (200, "ready\n".to_owned()));
     assert_eq!(running.get("/elsewhere").0, 404);
@@ -47,20 +47,20 @@ fn the_numbers_are_those_of_the_race() {
 
     // At its end everything has a checkpoint: nothing comes again.
     running.stop();
-    let mut again = deployment.start_plainly();
-    again.until_ready();
+    let mut again = deployment.start_without_proxies();
+    again.wait_until_ready();
     assert_eq!(again.metric("paceline_stream_records_total"), 0.0);
     assert_eq!(again.stop()["records"], 0);
 }
 
 #[test]
-fn who_has_no_store_or_no_shards_is_alive_and_not_ready() {
+fn a_consumer_without_store_or_stream_is_alive_and_not_ready() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
     let stream = FaultProxy::start(&kinesis::endpoint(), Faults::default(), 0);
     let mut running = deployment.start(&stream.endpoint(), &store.endpoint());
-    running.until_ready();
+    running.wait_until_ready();
     store.set_faults(Faults { server_error: 1.0, ..Faults::default() });
     let (status, why) = running.get("/readyz");
     assert_eq!(status, 503, "{why}");
@@ -70,46 +70,46 @@ fn who_has_no_store_or_no_shards_is_alive_and_not_ready() {
     store.set_faults(Faults::default());
     stream.set_faults(Faults { server_error: 1.0, ..Faults::default() });
     // The next call of the shard's records fails.
-    running.fed.wait_for("retrying");
+    running.process.wait_for("retrying");
     let (status, why) = running.get("/readyz");
     assert_eq!((status, why.as_str()), (503, "not ready: shardId-000000000000 is failing\n"));
     stream.set_faults(Faults::default());
-    running.until_ready();
+    running.wait_until_ready();
     running.stop();
 }
 
 #[test]
-fn logs_are_json_where_programs_collect_them() {
+fn logs_are_json_on_request() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
     let running = deployment.start_with(&endpoints.0, &endpoints.1, &[("PACELINE_LOG", "json")]);
-    let line = running.fed.wait_for("from its oldest record");
+    let line = running.process.wait_for("from its oldest record");
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&line["level"], &line["shard"]), (&"INFO".into(), &"shardId-000000000000".into()));
     running.stop();
 }
 
 #[test]
-fn a_port_that_is_taken_is_told() {
+fn a_port_in_use_is_reported() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
     let mut running = deployment.start_with(&endpoints.0, &endpoints.1, &[("PACELINE_LISTEN", &address)]);
-    assert_eq!(running.fed.child.wait().unwrap().code(), Some(1));
-    let said: Vec<String> = running.fed.says.iter().collect();
-    assert!(said.last().unwrap().contains(&format!("{address} can't be listened on")), "{said:?}");
+    assert_eq!(running.process.child.wait().unwrap().code(), Some(1));
+    let stderr: Vec<String> = running.process.stderr_lines.iter().collect();
+    assert!(stderr.last().unwrap().contains(&format!("{address} can't be listened on")), "{stderr:?}");
 }
 
 /// At each start the server answers before the shards are known. It must not be ready before every shard is being read.
 #[test]
-fn nobody_is_ready_before_every_shard_is_being_read() {
+fn the_consumer_is_not_ready_before_every_shard_is_read() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 2);
     for start in 0..15 {
-        let mut running = deployment.start_plainly();
+        let mut running = deployment.start_without_proxies();
         let mut answers = Vec::new();
         loop {
             let (status, why) = running.get("/readyz");
@@ -127,6 +127,6 @@ fn nobody_is_ready_before_every_shard_is_being_read() {
                 "start {start}: ready after {answers:?}, and {shard} is not: {metrics}"
             );
         }
-        running.fed.kill();
+        running.process.kill();
     }
 }

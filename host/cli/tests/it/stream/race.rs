@@ -64,7 +64,7 @@ fn run(consumer: &str, shards: i32, aggregate: bool, key: PartitionKey, dedup: D
     let sent: serde_json::Value = serde_json::from_str(&crate::support::succeed(&mut command)).unwrap();
     let messages = messages(key, shards as u32);
     assert_eq!(sent["messages"], messages.len(), "{sent}");
-    deployment.until_done();
+    deployment.wait_until_done();
     deployment.outcome().must_be(&deployment.local(&messages), consumer);
     let summary = running.stop();
     assert_eq!(summary["records"], messages.len());
