@@ -1,5 +1,5 @@
-//! Messages that are broken: each becomes a dead letter with a reason that names field and position, and its neighbours
-//! are none the worse.
+//! Invalid messages: each becomes a dead letter with a reason that names field and position. The messages around it are
+//! processed.
 
 use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
 use paceline_testbed::require;
@@ -109,7 +109,7 @@ fn each_invalid_message_becomes_a_dead_letter_and_the_others_are_processed() {
         (message(&[("update", "start")]), "rejected", None, "event is `start`, not one of: update,final"),
     ];
     let sound = simulate("--racers 5 --seconds 10 --class 3 --race 131 --seed 1");
-    // Each broken message has a sound one before and after it.
+    // Each broken message has a valid one before and after it.
     let mut lines = Vec::new();
     let mut broken = cases.iter().map(|(payload, ..)| payload.clone());
     for line in &sound {
@@ -132,7 +132,7 @@ fn each_invalid_message_becomes_a_dead_letter_and_the_others_are_processed() {
     for (letter, (payload, ..)) in letters.iter().zip(&cases) {
         assert_eq!(letter.payload, *payload);
         let at = letter.position.sequence.to_u64().unwrap() as usize;
-        assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "the payload is at its position");
+        assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "the payload is not at its position");
     }
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
 }
@@ -154,10 +154,10 @@ fn an_oversized_line_is_truncated_in_its_dead_letter() {
     let long = vec![b'x'; 30 << 20];
     workspace.write("messages.ndjson", joined(&[sound[0].clone(), long, sound[1].clone(), sound[2].clone()]));
     workspace.run();
-    let [letter] = &workspace.dead_letters()[..] else { panic!("one dead letter was expected") };
+    let [letter] = &workspace.dead_letters()[..] else { panic!("there is not exactly one dead letter") };
     assert_eq!(letter.reason.cause.as_str(), "too-large");
     assert_eq!((letter.payload.len(), letter.cut_from), (10 << 20, Some(30 << 20)));
-    // What comes after it is read from its right workspace, now and at the next start.
+    // The messages after it are read from the correct position, in this run and in the next one.
     workspace.write(
         "messages.ndjson",
         joined(&[sound[0].clone(), vec![b'x'; 30 << 20], sound[1].clone(), sound[2].clone(), sound[3].clone()]),
@@ -184,7 +184,7 @@ settings = { deed = "trap-on-row", victim = 66 }"#;
         .collect();
     workspace.write("messages.ndjson", joined(&lines));
     workspace.run();
-    let [letter] = &workspace.dead_letters()[..] else { panic!("one dead letter was expected") };
+    let [letter] = &workspace.dead_letters()[..] else { panic!("there is not exactly one dead letter") };
     assert_eq!(letter.reason.cause.as_str(), "plugin-failed");
     assert_eq!(letter.payload, lines[320]);
     let evil = paceline_testbed::plugins::bytes("evil-scorer");

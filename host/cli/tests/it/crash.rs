@@ -1,11 +1,11 @@
-//! A run that is killed at any moment and started again has the outcome of an undisturbed run.
+//! A run that is killed at any moment and restarted has the outcome of an uninterrupted run.
 
 use paceline_testbed::outcome::tally;
 use paceline_testbed::require;
 
 use crate::support::{DedupMode, Process, Workspace, joined, rulebook, simulate};
 
-/// A generator that needs no crate: the offsets should differ from each other, no more.
+/// A minimal random generator: the offsets only have to differ from each other.
 struct KillOffsets(u64);
 
 impl KillOffsets {
@@ -15,7 +15,8 @@ impl KillOffsets {
     }
 }
 
-/// A workspace that also counts every racer's records: the other aggregators do not show that a record was folded twice.
+/// A workspace that also counts every racer's records: the other aggregators do not show that a record was counted
+/// twice.
 fn counting_workspace(dedup: DedupMode) -> Workspace {
     let workspace = Workspace::new(dedup);
     workspace.write("rulebooks/class-3.toml", format!("{}{}", rulebook(3, 1, dedup), tally(dedup)));
@@ -39,8 +40,8 @@ fn twenty_kills_change_nothing(dedup: DedupMode, key: &str, seed: u64) {
     let mut offsets = KillOffsets(seed);
     for _ in 0..20 {
         let mut process = Process::start(killed.command(&["run", "--json"]));
-        // It takes what it is given at its own pace: when the last of it is taken, it is somewhere in the batches
-        // before.
+        // The process reads its input at its own pace. When the test has written the last byte, the process is still in
+        // one of the batches before.
         process.write_stdin(&input[..offsets.below(input.len() - 1)]);
         process.kill();
     }
@@ -48,7 +49,7 @@ fn twenty_kills_change_nothing(dedup: DedupMode, key: &str, seed: u64) {
     process.write_stdin(&input);
     let rest: serde_json::Value = serde_json::from_str(&process.finish()).unwrap();
 
-    // The kills hit runs that had got somewhere.
+    // The killed runs had committed some of the records.
     assert!(rest["records"].as_u64() < all["records"].as_u64(), "{rest}");
     assert_eq!(killed.items(), undisturbed.items());
     assert_eq!(killed.dead_letters(), undisturbed.dead_letters());
@@ -73,7 +74,7 @@ fn a_terminated_run_commits_the_current_batch_and_resumes_later() {
     workspace.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
     let lines = simulate("--racers 100 --seconds 20 --class 3 --race 131 --seed 9");
     let mut process = Process::start(workspace.command(&["run", "--json"]));
-    // Its input stays open: without the signal it would wait for ever.
+    // The input stays open: without the signal the process would wait forever.
     process.write_stdin(&joined(&lines[..1_500]));
     let id = process.child.id().to_string();
     crate::support::succeed(std::process::Command::new("kill").args(["-TERM", &id]));

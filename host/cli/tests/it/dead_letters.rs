@@ -6,7 +6,7 @@ use paceline_testbed::require;
 fn workspace_with_two_classes(dedup: DedupMode) -> (Workspace, Vec<Vec<u8>>) {
     let workspace = Workspace::new(dedup);
     let mut lines = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1 --errors 10");
-    // A racer of class 3 whose messages name a class that has no rulebook yet, among those of the others.
+    // One racer's messages name a class that has no rulebook yet.
     lines.iter_mut().for_each(|line| {
         if let Ok(text) = std::str::from_utf8(line)
             && text.contains("\"racerId\":105,")
@@ -24,7 +24,7 @@ fn redrive_counts_each_record_once(dedup: DedupMode) {
     let before = workspace.dead_letters();
     let lost = before.iter().filter(|letter| letter.reason.text.contains("race type `4`")).count();
     assert_eq!(lost, 10);
-    // Without the rulebook they come back, and are the same letters as before.
+    // Without the rulebook they are rejected again and are the same dead letters as before.
     let done = workspace.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
     assert_eq!(done["through"], 0);
     assert_eq!(workspace.dead_letters(), before);

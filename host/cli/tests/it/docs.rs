@@ -1,5 +1,5 @@
-//! The documents fit the product: links, configuration keys, metrics, the first plugin. The commands in them are parsed
-//! by a unit test beside the program's arguments.
+//! The documents match the product: links, configuration keys, metrics, the first plugin. A unit test next to the
+//! program's arguments parses the commands in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -118,16 +118,16 @@ fn every_relative_link_has_a_target() {
 fn documented_keys() -> BTreeSet<String> {
     let text = read("docs/configuration.md");
     let keys = text.lines().filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0));
-    // Environment variables have tables, too.
+    // Tables of environment variables have no dotted keys.
     keys.filter(|key| key.contains('.')).map(ToOwned::to_owned).collect()
 }
 
-/// What is wrong with a configuration that is nothing but this text.
+/// The error of a configuration that consists of this text only.
 fn config_error(text: &str) -> String {
-    parse_toml::<Config>(text).expect_err("no configuration is that short").to_string()
+    parse_toml::<Config>(text).expect_err("this text is not a complete configuration").to_string()
 }
 
-/// The keys of a table of the configuration, which its error for an unknown key lists; `None` if it is no table with
+/// The keys of a table of the configuration, which its error for an unknown key lists; `None` if it is not a table with
 /// fixed keys.
 fn keys_of(table: &str) -> Option<Vec<String>> {
     let text = if table.is_empty() { "no-such-key = 1".to_owned() } else { format!("[{table}]\nno-such-key = 1") };

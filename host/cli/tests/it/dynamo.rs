@@ -21,7 +21,7 @@ pub(crate) struct Deployment {
 
 impl Deployment {
     /// A workspace that reads a stream, with its own tables. Its rulebook also counts every racer's records, with both
-    /// kinds of dedup: the other aggregators do not show that a record was folded twice.
+    /// kinds of dedup: the other aggregators do not show that a record was counted twice.
     pub(crate) fn new() -> Self {
         let deployment = Self::without_tables();
         block_on(async {
@@ -45,7 +45,7 @@ impl Deployment {
         self.configure_with("", kinesis, more);
     }
 
-    /// Likewise, with more settings of the table.
+    /// Like `configure`, with more settings of the table.
     pub(crate) fn configure_with(&self, table: &str, kinesis: &str, more: &str) {
         self.workspace.configure(&format!("[source.kinesis]\n{kinesis}\n"), more);
         let file = self.workspace.path("paceline.toml");

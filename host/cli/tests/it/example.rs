@@ -63,7 +63,7 @@ fn the_commented_out_keys_are_valid() {
     assert_expected_results(&workspace);
 }
 
-/// The results of the same rides in another class.
+/// The same messages in another class.
 fn in_class(lines: &[Vec<u8>], class: &str) -> Vec<Vec<u8>> {
     let text = |line: &Vec<u8>| String::from_utf8(line.clone()).unwrap();
     lines.iter().map(|line| text(line).replace("\"classId\":3", &format!("\"classId\":{class}")).into_bytes()).collect()

@@ -1,4 +1,5 @@
-//! A Kinesis with one shard that fails by a test's script: partially, completely, before or after it accepted the records.
+//! A fake Kinesis with one shard. A test's script decides which requests fail: partially or completely, before or after
+//! the records are accepted.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -13,44 +14,45 @@ use paceline_aws::base64;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// What becomes of a `PutRecords`.
+/// The reply to a `PutRecords`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reply {
     Accept,
-    /// Each nth entry, counted from 0, is throttled.
+    /// Every nth entry, counted from 0, is throttled; the others are accepted.
     ThrottleEvery(usize),
-    /// Nothing is accepted, and this is the answer: a status and a code.
+    /// No entry is accepted. The reply has this HTTP status and error code.
     Fail(u16, &'static str),
-    /// The connection is cut before anything is accepted.
+    /// The connection is closed before any entry is accepted.
     ResetBefore,
-    /// All is accepted, and the connection is cut.
+    /// All entries are accepted, and the connection is closed without a reply.
     ResetAfter,
 }
 
-/// What it has log.
+/// The requests so far.
 #[derive(Default)]
 pub(crate) struct RequestLog {
-    /// What was accepted: partition keys and data, in order.
+    /// The accepted entries: partition keys and data, in order.
     pub(crate) accepted: Vec<(String, Vec<u8>)>,
-    /// How many of those were accepted without an answer.
+    /// How many of the accepted entries had no reply.
     pub(crate) accepted_unanswered: usize,
-    /// Entries that were throttled.
+    /// How many entries were throttled one by one, not with their request.
     pub(crate) throttled: u64,
-    /// Calls of `PutRecords`, and of `DescribeStreamSummary`.
+    /// The number of `PutRecords` requests.
     pub(crate) puts: usize,
+    /// The number of `DescribeStreamSummary` requests.
     pub(crate) describes: usize,
 }
 
-/// The fake. It ends with the test.
+/// The fake service. It ends with the test process.
 pub(crate) struct FakeKinesis {
     pub(crate) endpoint: String,
     log: Arc<Mutex<RequestLog>>,
 }
 
-/// What happens to the nth call of `PutRecords`.
+/// The reply to the nth `PutRecords`, counted from 0.
 type Script = fn(usize) -> Reply;
 
-/// What the stream's status is at the nth description.
+/// The stream's status in the nth `DescribeStreamSummary`, counted from 0.
 type Status = fn(usize) -> &'static str;
 
 impl FakeKinesis {
@@ -67,7 +69,7 @@ impl FakeKinesis {
                     let state = Arc::clone(&state);
                     tokio::spawn(async move {
                         let service = service_fn(|request| answer(request, &state, status, script));
-                        // A connection that is cut is an error here.
+                        // A `ConnectionReset` is an error here.
                         let _ = http1::Builder::new().serve_connection(TokioIo::new(connection), service).await;
                     });
                 }
@@ -81,13 +83,13 @@ impl FakeKinesis {
     }
 }
 
-/// The connection is cut.
+/// The server closes the connection instead of replying.
 #[derive(Debug)]
 struct ConnectionReset;
 
 impl std::fmt::Display for ConnectionReset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cut")
+        f.write_str("connection reset")
     }
 }
 
@@ -132,7 +134,7 @@ async fn answer(
             let reply = script(log.puts - 1);
             put_records(&mut log, &body, reply)
         }
-        other => panic!("nothing is known of {other}"),
+        other => panic!("the fake does not support {other}"),
     }
 }
 
@@ -140,7 +142,7 @@ fn put_records(log: &mut RequestLog, body: &Value, reply: Reply) -> Result<Respo
     match reply {
         Reply::ResetBefore => return Err(ConnectionReset),
         Reply::Fail(status, code) => {
-            return Ok(respond(status, json!({ "__type": code, "message": "as the test says" })));
+            return Ok(respond(status, json!({ "__type": code, "message": "scripted by the test" })));
         }
         _ => {}
     }

@@ -1,11 +1,11 @@
-//! `paceline healthcheck`, as a container engine calls it.
+//! `paceline healthcheck`, which container engines call.
 
 use paceline_testbed::require;
 use std::io::{BufRead, BufReader, Write};
 
 use crate::dynamo::Deployment;
 
-/// A server that answers one request; its port.
+/// Starts a server that answers one request and returns its port.
 fn serve_once(answer: &'static str) -> u16 {
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();

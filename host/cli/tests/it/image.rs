@@ -1,5 +1,5 @@
-//! The container images' recipe and the configuration in them fit each other and the repository. The images themselves
-//! are not built here: that takes a container engine.
+//! The Dockerfile and the configuration in the images match each other and the repository. The images themselves are
+//! not built here, because that requires a container engine.
 
 use paceline_testbed::require;
 use std::io::{BufRead, BufReader};
@@ -18,7 +18,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// A stage of the Dockerfile: its name, what it begins with, and its instructions.
+/// A stage of the Dockerfile: its name, its base image or stage, and its instructions.
 #[derive(Debug)]
 struct Stage {
     name: String,
@@ -27,13 +27,13 @@ struct Stage {
 }
 
 impl Stage {
-    /// What its instructions of a sort say, in order.
+    /// The arguments of all instructions of this kind, in order.
     fn all(&self, instruction: &str) -> impl Iterator<Item = &str> {
         self.instructions.iter().filter(move |(name, _)| name == instruction).map(|(_, arguments)| arguments.as_str())
     }
 }
 
-/// The stages, with the ARGs' defaults put in.
+/// The stages, with the defaults of `ARG` substituted.
 fn stages() -> Vec<Stage> {
     let text = read("examples/alleycat/Dockerfile");
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
@@ -64,13 +64,13 @@ fn image<'a>(stages: &'a [Stage], name: &str) -> Vec<&'a Stage> {
     below.into_iter().flatten().chain([stage]).collect()
 }
 
-/// What the last instruction of a sort says in an image.
+/// The arguments of the last instruction of this kind in an image.
 fn last<'a>(image: &[&'a Stage], instruction: &str) -> &'a str {
     let arguments = image.iter().rev().find_map(|stage| stage.all(instruction).last());
     arguments.unwrap_or_else(|| panic!("there is no {instruction}"))
 }
 
-/// The words of an instruction in exec form, without which signals would end in a shell.
+/// The words of an instruction in exec form. In shell form the shell would receive the signals.
 fn exec_form(arguments: &str) -> Vec<String> {
     serde_json::from_str(arguments).unwrap_or_else(|error| panic!("{arguments}: {error}"))
 }
@@ -113,7 +113,7 @@ fn every_copy_source_exists() {
         }
     }
     assert!(copied >= 5, "{copied}");
-    // What is built has to be copied from where it is put.
+    // The build stage has to write the files to the paths that `COPY --from=build` reads.
     let build = stages.iter().find(|stage| stage.name == "build").unwrap();
     let built = build.all("RUN").last().unwrap();
     for path in ["/out/paceline", "/out/plugins/$plugin.wasm"] {
@@ -131,11 +131,11 @@ fn both_images_run_unprivileged_and_declare_stop_signal_and_health_check() {
         assert_eq!(last(&image, "STOPSIGNAL"), "SIGTERM");
         assert_eq!(last(&image, "VOLUME"), "/var/lib/paceline");
         let program = &exec_form(last(&image, "ENTRYPOINT"))[0];
-        let there = image
+        let copied = image
             .iter()
             .flat_map(|stage| stage.all("COPY"))
             .any(|arguments| arguments.ends_with(&format!(" {program}")));
-        assert!(there, "{name} has no {program}");
+        assert!(copied, "{name} has no {program}");
         exec_form(last(&image, "CMD"));
     }
     let run = image(&stages, "run");
@@ -193,7 +193,7 @@ fn the_configuration_works_at_its_path_in_the_image() {
     }
 }
 
-/// Copies a file, or a folder with what is in it.
+/// Copies a file, or a folder recursively.
 fn copy(from: &Path, to: &Path) {
     if from.is_dir() {
         for entry in std::fs::read_dir(from).unwrap() {
@@ -222,7 +222,7 @@ fn the_commented_out_keys_are_valid() {
     workspace.write("kinesis.toml", uncommented.collect::<String>());
     let config = Config::load(&workspace.path("kinesis.toml")).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(keys, 36);
-    // Those that have a default show it.
+    // The commented-out values are the defaults.
     let plain = Config::load(&root().join("examples/alleycat/kinesis.toml")).unwrap();
     let kinesis = |config: Config| {
         let kinesis = config.source.unwrap().kinesis.unwrap();

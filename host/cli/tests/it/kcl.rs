@@ -1,4 +1,4 @@
-//! `paceline kcl` as the MultiLangDaemon sees it: lines in, lines out. The daemon itself is in `kcl_daemon`.
+//! `paceline kcl` on the protocol of the MultiLangDaemon: lines in, lines out. `kcl_daemon` tests with the real daemon.
 
 use paceline_testbed::require;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Value, json};
 
-/// A record as the daemon writes it.
+/// A record in the daemon's format.
 fn record(sequence: usize, sub_sequence: usize, payload: &[u8]) -> Value {
     json!({
         "action": "record", "data": paceline_aws::base64::encode(payload), "partitionKey": "key",
@@ -19,7 +19,7 @@ fn record(sequence: usize, sub_sequence: usize, payload: &[u8]) -> Value {
     })
 }
 
-/// A sequence number of Kinesis's length.
+/// A sequence number with as many digits as in Kinesis.
 fn number(sequence: usize) -> String {
     format!("49{sequence:054}")
 }
@@ -36,14 +36,14 @@ fn status(action: &str) -> Value {
     json!({ "action": "status", "responseFor": action })
 }
 
-/// The daemon, as far as one process sees it.
+/// The daemon's side of the protocol with one process.
 struct Daemon {
     process: Process,
     answers: BufReader<ChildStdout>,
 }
 
 impl Daemon {
-    /// Starts the process; it sends a checkpoint for every message of records.
+    /// Starts a process that sends a checkpoint for every `processRecords`.
     fn start(deployment: &Deployment) -> Self {
         Self::run(deployment.command(&["kcl", "--checkpoint-every-ms", "0"], &endpoint()))
     }
@@ -54,7 +54,7 @@ impl Daemon {
         Self { process, answers }
     }
 
-    /// Starts the process for a shard.
+    /// Starts a process and initializes it with a shard.
     fn for_shard(deployment: &Deployment, shard: &str) -> Self {
         let mut daemon = Self::start(deployment);
         daemon.initialize(shard);
@@ -73,19 +73,19 @@ impl Daemon {
         self.process.write_stdin(format!("{message}\n").as_bytes());
     }
 
-    /// The next answer; everything on standard output has to be one.
+    /// The next message of the process. Every line on standard output has to be one.
     fn receive(&mut self) -> Value {
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
         let stderr = || self.process.stderr_lines.try_iter().collect::<Vec<_>>();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}; it says {:?}", stderr()))
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?}: {error}; stderr: {:?}", stderr()))
     }
 
     fn expect_answer(&mut self, answer: &Value) {
         assert_eq!(&self.receive(), answer);
     }
 
-    /// Answers a checkpoint that it hears.
+    /// Expects a checkpoint request and answers it.
     fn answer_checkpoint(&mut self, expected: &Value, error: Option<&str>) {
         self.expect_answer(expected);
         let mut answer = expected.clone();
@@ -93,7 +93,7 @@ impl Daemon {
         self.send(&answer);
     }
 
-    /// Sends records and takes the checkpoint after the last of them.
+    /// Sends records, expects a checkpoint at the last of them, and accepts it.
     fn process(&mut self, all: &[Value]) {
         self.send(&records(all));
         let last = all.last().unwrap();
@@ -105,7 +105,7 @@ impl Daemon {
         self.expect_answer(&status("processRecords"));
     }
 
-    /// The shard's end.
+    /// Ends the shard, expects the final checkpoint, and accepts it.
     fn end_shard(&mut self) {
         self.send(&json!({ "action": "shardEnded" }));
         let end = json!({ "action": "checkpoint", "sequenceNumber": null, "subSequenceNumber": null });
@@ -113,7 +113,7 @@ impl Daemon {
         self.expect_answer(&status("shardEnded"));
     }
 
-    /// Closes the input; the process has to end well, without another word.
+    /// Closes the input. The process has to exit with success and without another message.
     fn close(mut self) {
         drop(self.process.stdin.take());
         let mut more = String::new();
@@ -123,7 +123,7 @@ impl Daemon {
         assert!(status.success(), "{status}: {:?}", self.process.stderr_lines.iter().collect::<Vec<_>>());
     }
 
-    /// Waits for its end, which has to be a failure; what it says.
+    /// Waits until the process exits, which has to be with an error, and returns its standard error.
     fn fails(mut self) -> String {
         let stderr = self.process.stderr_lines.iter().collect::<Vec<_>>().join("\n");
         assert_eq!(self.process.child.wait().unwrap().code(), Some(1), "{stderr}");
@@ -162,7 +162,7 @@ fn redelivered_records_count_once_with_any_batch_size() {
     let (middle, back) = (all.len() / 2, all.len() / 3);
     let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
     daemon.process(&all[..middle]);
-    // It is killed before the next checkpoint, and somebody else takes the shard over from an earlier one.
+    // The process is killed before the next checkpoint. Another one resumes the shard at an earlier checkpoint.
     daemon.process.kill();
     let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
     all[back..].chunks(100).for_each(|some| daemon.process(some));
@@ -178,7 +178,7 @@ fn records_of_an_aggregate_share_a_sequence_number() {
     let packed: Vec<Value> =
         messages.iter().enumerate().map(|(at, payload)| record(1 + at / 10, at % 10, payload)).collect();
     let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
-    // Cut in the middle of an aggregate, as the KCL does when it starts at a sub-sequence number.
+    // Split in the middle of an aggregate, as by the KCL when it starts at a sub-sequence number.
     daemon.process(&packed[..105]);
     daemon.process(&packed[..105]);
     daemon.process(&packed[105..]);
@@ -253,7 +253,7 @@ fn a_throttled_checkpoint_is_retried_and_one_without_a_lease_is_not() {
     daemon.answer_checkpoint(&checkpoint(10, 0), Some("ThrottlingException"));
     daemon.answer_checkpoint(&checkpoint(10, 0), None);
     daemon.expect_answer(&status("processRecords"));
-    // The class is unknown, and the next checkpoint covers this one.
+    // The error is not known to be retryable, and the next checkpoint covers this one.
     daemon.send(&records(&all[10..20]));
     daemon.answer_checkpoint(&checkpoint(20, 0), Some("IllegalArgumentException"));
     daemon.expect_answer(&status("processRecords"));
@@ -400,7 +400,7 @@ fn plugins_are_compiled_once_for_all_shards() {
     assert_eq!(files(), compiled);
 }
 
-/// Bytes that a process has in memory.
+/// The resident set size of a process, in bytes.
 fn resident_bytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -411,18 +411,18 @@ fn resident_bytes(process: u32) -> u64 {
 fn memory_does_not_grow_with_the_number_of_records() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();
-    // A few seconds of a race, again and again: duplicates need no memory either.
+    // The same seconds of a race in every round: duplicates must not use memory either.
     let messages = simulate("--racers 200 --seconds 12 --class 3 --race 131 --seed 14");
     let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
-    let mut line = |round: usize| {
+    let mut process_round = |round: usize| {
         let all = messages.iter().enumerate();
         let all: Vec<Value> = all.map(|(at, payload)| record(round * messages.len() + at + 1, 0, payload)).collect();
         daemon.process(&all);
         resident_bytes(daemon.process.child.id())
     };
-    let early = (0..5).map(&mut line).max().unwrap();
-    let late = (5..25).map(&mut line).max().unwrap();
-    // A message is a megabyte: twenty that stayed would be twenty.
+    let early = (0..5).map(&mut process_round).max().unwrap();
+    let late = (5..25).map(&mut process_round).max().unwrap();
+    // A round is about a megabyte: twenty leaked rounds would be 20 MB.
     assert!(late < early + (10 << 20), "from {early} to {late} bytes");
     daemon.close();
 }

@@ -20,16 +20,16 @@ use tokio::runtime::Runtime;
 /// How long a daemon may take to start, and to process the records: many times what it needs.
 const TIME_LIMIT: Duration = Duration::from_secs(240);
 
-/// Between two looks at a table. There is no event to wait for: the daemons' processes are not ours.
+/// The interval between two polls. There is no event to wait for: the processes belong to the daemons.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The folder of the KCL's jars.
 fn jars() -> PathBuf {
     let folder = std::env::var_os("PACELINE_TEST_KCL");
-    PathBuf::from(folder.expect("PACELINE_TEST_KCL does not say where the KCL's jars are: run `make test-kcl`"))
+    PathBuf::from(folder.expect("PACELINE_TEST_KCL is not set to the folder of the KCL's jars: run `make test-kcl`"))
 }
 
-/// A daemon, started as the container image `kcl` starts it.
+/// A daemon, started by the entrypoint of the container image `kcl`.
 struct Daemon {
     name: &'static str,
     java: Child,
@@ -41,7 +41,7 @@ impl Daemon {
         let entrypoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/alleycat/kcl-entrypoint");
         let log = deployment.workspace.path(&format!("{name}.log"));
         let file = File::create(&log).unwrap();
-        // It ends with this thread, whatever ends that.
+        // The daemon is killed when this thread ends.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(entrypoint.canonicalize().unwrap());
         let worker = format!("workerId={name}");
@@ -79,13 +79,13 @@ impl Daemon {
         assert!(Command::new("kill").args([signal, "--", &to]).status().unwrap().success());
     }
 
-    /// Ends it and its children at once, as a power cut does.
+    /// Kills the daemon and its children at once, as a power failure does.
     fn kill(mut self) {
         self.signal("-KILL", true);
         self.java.wait().unwrap();
     }
 
-    /// Has it give its leases up, and waits for its end.
+    /// Stops the daemon gracefully, so that it releases its leases, and returns its log.
     fn stop(mut self) -> String {
         self.signal("-TERM", false);
         self.java.wait().unwrap();
@@ -96,7 +96,7 @@ impl Daemon {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
     }
 
-    /// Demands that it still runs.
+    /// Asserts that the daemon is running.
     fn assert_running(&mut self) {
         let ended = self.java.try_wait().unwrap();
         assert!(ended.is_none(), "{} ended with {ended:?}: {}", self.name, end_of(&self.read_log()));
@@ -118,13 +118,13 @@ fn end_of(text: &str) -> String {
     lines.collect::<Vec<String>>().join("\n")
 }
 
-/// How many messages of records a daemon has had answered, by its log.
+/// The number of answered `processRecords` in a daemon's log.
 fn messages_in(log: &Path) -> usize {
     let log = String::from_utf8_lossy(&std::fs::read(log).unwrap()).into_owned();
     log.matches("from subprocess while waiting for processRecords").count()
 }
 
-/// Who owns which shard, by the daemons' lease table; those that are done are left out.
+/// The owner of each shard in the daemons' lease table, without the shards at `SHARD_END`.
 fn owners(runtime: &Runtime, client: &Client, application: &str) -> BTreeMap<String, String> {
     let Ok(scan) = runtime.block_on(client.scan().table_name(application).send()) else { return BTreeMap::new() };
     let text = |value: Option<&AttributeValue>| value.and_then(|value| value.as_s().ok()).cloned();
@@ -135,7 +135,7 @@ fn owners(runtime: &Runtime, client: &Client, application: &str) -> BTreeMap<Str
     scan.items().iter().filter_map(lease).collect()
 }
 
-/// Polls a condition until it holds. Both daemons must stay alive.
+/// Polls a condition until it holds. The daemons must keep running.
 fn wait_until<T>(what: &str, daemons: &mut [&mut Daemon], mut poll: impl FnMut() -> Result<T, String>) -> T {
     let deadline = Instant::now() + TIME_LIMIT;
     loop {
@@ -148,7 +148,7 @@ fn wait_until<T>(what: &str, daemons: &mut [&mut Daemon], mut poll: impl FnMut()
         }
         if Instant::now() > deadline {
             let logs: Vec<_> = daemons.iter().map(|daemon| end_of(&daemon.read_log())).collect();
-            panic!("{what} does not come: {found}; the daemons say:\n{}", logs.join("\n---\n"));
+            panic!("timed out waiting for {what}: {found}; the daemons' logs:\n{}", logs.join("\n---\n"));
         }
         paceline_testbed::poll::pause(POLL_INTERVAL);
     }
@@ -187,17 +187,17 @@ fn two_workers_a_resharding_and_a_kill_have_the_same_outcome_as_a_local_run() {
         let workers: BTreeSet<&str> = owners.values().map(String::as_str).collect();
         if workers.len() == 2 { Ok(()) } else { Err(format!("{owners:?}")) }
     });
-    // One worker hands out the leases. Were it the one to go, the other would wait minutes for its workspace, and then do the
-    // same.
-    let leads = first.read_log().contains("Worker : first is the current leader");
-    let (mut survivor, mut victim) = if leads { (first, second) } else { (second, first) };
+    // One worker is the leader, which assigns the leases. The test kills the other one, because the election of a new
+    // leader takes minutes.
+    let first_leads = first.read_log().contains("Worker : first is the current leader");
+    let (mut survivor, mut victim) = if first_leads { (first, second) } else { (second, first) };
     let (victims_log_file, survivors_log_file) = (victim.log.clone(), survivor.log.clone());
     wait_until("records for each worker", &mut [&mut survivor, &mut victim], || {
         let messages = [messages_in(&victims_log_file), messages_in(&survivors_log_file)];
         if messages.iter().all(|count| *count > 0) { Ok(()) } else { Err(format!("{messages:?}")) }
     });
 
-    // Half of the race is under way when the stream changes, and one of the workers is gone in the middle of it.
+    // The stream is resharded in the middle of the race, and one of the workers is killed during the second third.
     let before = messages_in(&victims_log_file);
     let shards: Vec<String> = runtime.block_on(stream.open_shards()).into_iter().map(|shard| shard.shard_id).collect();
     runtime.block_on(stream.split(&shards[0]));
@@ -205,8 +205,8 @@ fn two_workers_a_resharding_and_a_kill_have_the_same_outcome_as_a_local_run() {
     runtime.block_on(stream.merge(&shards[2], &shards[3]));
     wait_until("the race's middle", &mut [&mut survivor, &mut victim], || {
         let (now, found) = (messages_in(&victims_log_file), deployment.outcome().tallied());
-        let far = now > before + 2 && found > expected.tallied() * 4 / 10;
-        if far { Ok(()) } else { Err(format!("{before} to {now} messages, {found:?} of {:?}", expected.tallied())) }
+        let reached = now > before + 2 && found > expected.tallied() * 4 / 10;
+        if reached { Ok(()) } else { Err(format!("{before} to {now} messages, {found:?} of {:?}", expected.tallied())) }
     });
     let (owned, name) = (owners(), victim.name);
     victim.kill();
@@ -222,7 +222,7 @@ fn two_workers_a_resharding_and_a_kill_have_the_same_outcome_as_a_local_run() {
     let survivors_log = survivor.stop();
     deployment.outcome().must_be(&expected, "the daemon");
 
-    // It went as the test says: who went had shards, and who stayed saw them end and gave its own up at last.
+    // The victim owned shards. The survivor finished shards and released its leases at the end.
     assert!(owned.values().any(|owner| owner == name), "{owned:?}");
     for words in ["all of the shard is done", "the daemon is about to give the shard up"] {
         assert!(survivors_log.contains(words), "{words}: {}", end_of(&survivors_log));
@@ -257,8 +257,8 @@ fn a_failing_process_ends_the_daemon_and_the_log_has_the_reason() {
     assert!(line.contains(&deployment.table.table), "{line}");
 }
 
-/// What the daemon itself makes of properties files: each key has a setter, and what some of the values come to. Of no
-/// file, all keys that have a setter.
+/// Parses properties files with the daemon's own code: checks that each key has a setter, and prints some of the parsed
+/// values. Without a file, prints all keys that have a setter.
 const CHECK: &str = r#"
 import java.io.FileReader;
 import java.util.Arrays;
@@ -292,13 +292,13 @@ public class Check {
 }
 "#;
 
-/// What the check says of these files.
+/// The output of `CHECK` for these files.
 fn check(deployment: &Deployment, files: &[&Path]) -> Vec<String> {
     deployment.workspace.write("Check.java", CHECK);
     let mut java = Command::new("java");
     java.arg("-cp").arg(format!("{}/*", jars().display())).arg(deployment.workspace.path("Check.java"));
     let output = crate::support::succeed(java.args(files));
-    // The daemon's log goes there, too.
+    // The daemon also logs to standard output.
     output.lines().filter(|line| !line.contains(" INFO ")).map(ToOwned::to_owned).collect()
 }
 
@@ -355,7 +355,7 @@ fn every_daemon_setting_can_be_set() {
         let file = deployment.workspace.path("properties");
         let set = format!("{key}=1");
         deployment.workspace.ok(&["kcl", "--write-properties", file.to_str().unwrap(), "--set", &set]);
-        // The first letter of a key may be large.
+        // The first letter of a key may be a capital.
         let text = std::fs::read_to_string(file).unwrap().to_lowercase();
         assert!(text.contains(&format!("\n{} = 1\n", key.to_lowercase())), "{key}");
     }

@@ -1,4 +1,4 @@
-//! The daemon's properties file, made from paceline's configuration. What the daemon makes of it is in `kcl_daemon`.
+//! The daemon's properties file, generated from paceline's configuration. `kcl_daemon` tests how the daemon parses it.
 
 use crate::dynamo::Deployment;
 use paceline_testbed::require;

@@ -1,13 +1,13 @@
-//! The program `paceline` as its users see it: commands in, output and stored items out.
+//! Tests of the program `paceline`: they run its commands and check the output and the stored items.
 //!
 //! # Layout
 //!
-//! - `support`, `dynamo`, `fake_kinesis`: what the tests run the program with.
-//! - `start`, `race`, `bad_input`, `crash`, `swap`, `dead_letters`, `table`, `healthcheck`: `paceline run` and the commands
-//!   around it.
+//! - `support`, `dynamo`, `fake_kinesis`: helpers.
+//! - `start`, `race`, `bad_input`, `crash`, `swap`, `dead_letters`, `table`, `healthcheck`: `paceline run` and related
+//!   commands.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
-//! - `plugin`, `example`, `image`, `docs`: what authors and operators start from.
+//! - `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
 
 mod bad_input;
 mod crash;

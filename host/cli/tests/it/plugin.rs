@@ -49,7 +49,7 @@ fn a_ten_line_rule_is_built_checked_and_used_in_a_race() {
              [dependencies]\npaceline-plugin = {{ path = {sdk:?} }}\n\n[workspace]\n"
         ),
     );
-    // The versions that this checkout was tested with.
+    // The dependency versions of this checkout.
     std::fs::copy(sdk.join("../../Cargo.lock"), workspace.path("my-rule/Cargo.lock")).unwrap();
     workspace.write(
         "my-rule/src/lib.rs",
@@ -70,7 +70,7 @@ fn power(row: Effort) -> f64 {
 scorer!(power);
 "#,
     );
-    // What the plugins of this checkout have built already need not be built again.
+    // The shared target folder has the dependencies of this checkout's plugins already.
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let mut build = paceline(&["plugin", "build"]);
     build.env("CARGO_TARGET_DIR", target.canonicalize().unwrap());
@@ -99,7 +99,7 @@ fn a_folder_without_a_package_is_not_built() {
     assert!(error.contains("there is no Cargo.toml"), "{error}");
 }
 
-/// `examples/hello-scorer` in a folder of the workspace, so that building it leaves the checkout as it is.
+/// `examples/hello-scorer` in a folder of the workspace, so that building it does not change the checkout.
 fn hello_scorer(workspace: &Workspace) -> std::path::PathBuf {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
     let (from, to) = (checkout.join("examples/hello-scorer"), workspace.path("hello-scorer"));

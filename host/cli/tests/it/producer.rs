@@ -1,4 +1,4 @@
-//! `paceline simulate --stream`: every message of a race is in the stream, whatever the stream does.
+//! `paceline simulate --stream`: every message of a race is in the stream, whichever errors the stream returns.
 
 use paceline_testbed::require;
 use std::collections::{BTreeMap, HashMap};
@@ -26,7 +26,7 @@ fn command(race: &str, stream: &str, endpoint: &str, more: &str) -> Command {
     command
 }
 
-/// Puts a race into a stream; the summary.
+/// Puts a race into a stream and returns the summary.
 fn put(race: &str, stream: &TestStream, more: &str) -> Value {
     serde_json::from_str(&succeed(&mut command(race, stream.name(), &endpoint(), more))).unwrap()
 }
@@ -38,7 +38,8 @@ fn expected(race: &str, key: PartitionKey, seed: u32) -> Vec<UserRecord> {
     simulate(race).into_iter().map(|line| (keys.next(&line), line)).collect()
 }
 
-/// The records of each shard in order, aggregates accepted apart, and how many of those belong to another shard.
+/// The user records of each shard in order, and how many user records of aggregates were dropped because they belong to
+/// another shard.
 async fn read(stream: &TestStream) -> (Vec<Vec<UserRecord>>, usize) {
     let (mut shards, mut misplaced) = (Vec::new(), 0);
     for shard in stream.shards().await {
@@ -72,14 +73,14 @@ fn by_key(records: impl IntoIterator<Item = UserRecord>) -> BTreeMap<String, Vec
     keys
 }
 
-/// How many copies there are beyond what was expected, of which each must be there.
+/// The number of records beyond the expected ones. Each expected record must be present.
 fn count_copies(records: impl IntoIterator<Item = UserRecord>, expected: &[UserRecord]) -> usize {
     let mut times: HashMap<UserRecord, i64> = HashMap::new();
     records.into_iter().for_each(|record| *times.entry(record).or_default() += 1);
     for record in expected {
         *times.get_mut(record).unwrap_or_else(|| panic!("{record:?} is lost")) -= 1;
     }
-    assert!(times.values().all(|left| *left >= 0), "a record is there less often than it was put");
+    assert!(times.values().all(|left| *left >= 0), "a record is present less often than it was put");
     times.values().sum::<i64>() as usize
 }
 
@@ -97,7 +98,7 @@ fn each_message_is_put_once_and_in_order_per_racer() {
         }
         let (shards, _) = read(&stream).await;
         assert!(shards.iter().all(|shard| !shard.is_empty()));
-        // Each key's messages are in one shard, and exactly those that were put, in their order.
+        // Each key's messages are in one shard: exactly those that were put, in order.
         assert_eq!(by_key(shards.concat()), by_key(expected));
     });
 }
@@ -127,7 +128,7 @@ fn every_user_record_of_an_aggregate_is_in_the_shard_that_owns_its_hash_key() {
             let stream = TestStream::new("put-aggregates", 4).await;
             let summary = put(&race, &stream, "--aggregate");
             assert_eq!(summary["messages"], expected.len());
-            // 51,200 bytes are some 300 messages.
+            // 51,200 bytes are about 300 messages.
             assert!(summary["streamRecords"].as_u64().unwrap() < 60, "{summary}");
             let (shards, misplaced) = read(&stream).await;
             assert_eq!(misplaced, 0);
@@ -140,11 +141,11 @@ fn every_user_record_of_an_aggregate_is_in_the_shard_that_owns_its_hash_key() {
     }
 }
 
-/// Waits until a shard has records. There is no event for that.
+/// Waits until a shard has records. Kinesis has no event for that.
 async fn wait_for_records(stream: &TestStream, shard: &str) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while stream.read(shard).await.is_empty() {
-        assert!(Instant::now() < deadline, "nothing comes into {shard}");
+        assert!(Instant::now() < deadline, "{shard} received no records");
     }
 }
 
@@ -173,11 +174,11 @@ fn splits_and_merges_during_an_aggregated_race_lose_no_record() {
         let resent = summary["resentByResharding"].as_u64().unwrap();
         assert_eq!(summary["messages"], expected.len());
         assert_eq!(summary["retriedAmbiguous"], 0);
-        // A split makes aggregates stray: they land in one child with what belongs to the other.
+        // A split misplaces aggregates: one child gets user records that belong to the other.
         assert!(resent > 0 && misplaced > 0, "{summary}, {misplaced} misplaced");
-        // What was sent again is there twice, but for what was dropped as foreign the first time.
+        // Each message that was sent again is present twice, unless its first copy was dropped as misrouted.
         assert_eq!(count_copies(shards.concat(), &expected) + misplaced, resent as usize);
-        // A racer's messages are in order, copies aside. Parents received before their children here.
+        // A racer's messages are in order, apart from copies. Parent shards are listed before their children.
         for (key, received) in by_key(shards.concat()) {
             let mut first: Vec<Vec<u8>> = Vec::new();
             received.into_iter().for_each(|data| {
@@ -209,9 +210,9 @@ fn throttled_failed_and_reset_requests_lose_no_record_and_keep_the_order_per_rac
     let log = kinesis.log();
     assert_eq!(summary["messages"], expected.len());
     assert_eq!(summary["requests"], log.puts);
-    // Whole requests that were throttled count as well.
+    // Entries of requests that were throttled as a whole count as well.
     assert!(summary["throttled"].as_u64().unwrap() > log.throttled && log.throttled > 0, "{summary}");
-    // There are copies of just what was accepted without an answer.
+    // Only entries that were accepted without a reply have copies.
     assert_eq!(count_copies(log.accepted.clone(), &expected), log.accepted_unanswered);
     assert!(
         summary["retriedAmbiguous"].as_u64().unwrap() as usize >= log.accepted_unanswered
@@ -219,7 +220,7 @@ fn throttled_failed_and_reset_requests_lose_no_record_and_keep_the_order_per_rac
     );
     let expected = by_key(expected);
     for (key, mut data) in by_key(log.accepted.clone()) {
-        // What was accepted without an answer comes again before what is newer.
+        // An entry that was accepted without a reply is sent again before newer entries.
         data.dedup();
         assert_eq!(data, expected[&key], "{key}");
     }
@@ -292,7 +293,7 @@ fn a_missing_stream_and_an_unreachable_endpoint_are_reported() {
     let error = fail(&mut command(race, "no-such-stream", &endpoint(), ""));
     assert!(error.contains("`no-such-stream`") && error.contains("there is no such stream"), "{error}");
 
-    // A port that was free a moment ago.
+    // A free port.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = fail(&mut command(race, "races", &format!("http://127.0.0.1:{port}"), "--give-up-after 1"));
     assert!(error.contains("could not reach the service") && error.contains(&port.to_string()), "{error}");
@@ -328,7 +329,7 @@ fn an_interrupted_race_leaves_a_prefix_of_the_race_in_the_stream() {
         let received = shards.concat().len();
         assert_eq!(summary["messages"], received);
         let race = race.replace("3000", &(received / 30 + 1).to_string());
-        // The values on the way depend on the length, so racers and seconds are compared.
+        // The values depend on the race's length, so only racers and seconds are compared.
         let position = |line: &[u8]| {
             let line: Value = serde_json::from_slice(line).unwrap();
             (line["second"].as_u64(), line["racerId"].as_u64())
@@ -351,7 +352,7 @@ fn invalid_records_are_rejected_by_put() {
             ..KinesisConfig::default()
         };
         let connected = Stream::connect(&config).await.unwrap();
-        // A buffer for hardly one of them: the others wait for it.
+        // The buffer holds hardly one record: the others wait for it.
         let config =
             ProducerConfig { buffer_bytes: 0, shard_bytes_per_second: 100_000_000, ..ProducerConfig::default() };
         let producer = Producer::start(&connected, config).await.unwrap();

@@ -1,4 +1,4 @@
-//! The main job: the results of a race, whatever happened to its messages.
+//! The results of a race with invalid, repeated and reordered messages.
 
 use paceline_testbed::require;
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ fn ordinal_dedup_drops_repeated_messages() {
     workspace.write("messages.ndjson", joined(&lines));
     let summary = workspace.run();
     let finals = |line: &&Vec<u8>| line.starts_with(br#"{"event":"final""#);
-    // Each repeat is a duplicate in the racer's race; that of a final is one in the class, too.
+    // Each repeated message is a duplicate in the racer's race. A repeated final message is also one in the class.
     let repeats = lines.len() - 3_000 + lines.iter().filter(finals).count() - 100;
     assert!(repeats > 500, "{repeats}");
     assert_eq!(summary["duplicates"], repeats);
@@ -94,7 +94,7 @@ fn the_simulator_is_a_source() {
     workspace.run();
     let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 3");
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
-    // A second run finds it read to its end.
+    // A second run has no records left.
     assert_eq!(workspace.run()["records"], 0);
 }
 

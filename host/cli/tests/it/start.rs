@@ -1,4 +1,4 @@
-//! What stops the start, and what stops a run: one clear error, nothing half done.
+//! Errors at the start and during a run: each is reported once, and nothing is left half done.
 
 use paceline_testbed::require;
 use std::os::unix::fs::PermissionsExt;
@@ -77,7 +77,7 @@ fn an_invalid_rulebook_fails_the_start() {
         workspace.write("rulebooks/class-3.toml", text);
         let error = workspace.fails(&["run"]);
         assert!(error.contains("rulebooks/class-3.toml: ") && error.contains(message), "{message}: {error}");
-        assert!(!workspace.path("store.redb").exists(), "nothing is half done");
+        assert!(!workspace.path("store.redb").exists(), "the store exists after a failed start");
     }
     let workspace = Workspace::new(DedupMode::Ordinal);
     std::fs::remove_file(workspace.path("rulebooks/class-3.toml")).unwrap();
@@ -103,7 +103,7 @@ fn a_store_open_in_another_process_is_reported() {
     first.finish();
 }
 
-/// Runs the program as somebody whom file permissions bind; root they do not bind.
+/// The program, run by a user that file permissions apply to. They do not apply to root.
 fn unprivileged(workspace: &Workspace) -> std::process::Command {
     let mut command = std::process::Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
@@ -127,7 +127,7 @@ fn an_unwritable_folder_is_reported() {
     require!(Plugins, UtilLinux);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 5 --class 3 --race 131 --seed 1")));
-    // Plugins where anybody can read them.
+    // The plugins in a folder that every user can read.
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
     workspace.write("paceline.toml", config.replace(paceline_testbed::plugins::folder().to_str().unwrap(), "plugins"));
     std::fs::create_dir(workspace.path("plugins")).unwrap();
@@ -148,7 +148,7 @@ fn an_unwritable_folder_is_reported() {
     let error = crate::support::fail(&mut command);
     mode("", 0o755);
     assert!(error.contains("store.redb can't be opened: ") && error.contains("Permission denied"), "{error}");
-    assert!(!workspace.path("store.redb").exists(), "nothing is half done");
+    assert!(!workspace.path("store.redb").exists(), "the store exists after a failed start");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_run_stops_on_a_full_disk_and_resumes_with_free_space() {
     std::fs::create_dir(workspace.path("small")).unwrap();
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
     workspace.write("paceline.toml", config.replace("path = \"store.redb\"", "path = \"small/store.redb\""));
-    // A disk of 3 MiB, in its own name space. The content of the full disk is kept.
+    // A disk of 3 MiB in its own mount namespace. The script keeps the store of the full disk.
     let script = r#"
         mount -t tmpfs -o size=3m tmpfs "$1/small" || exit 99
         "$2" run --config "$1/paceline.toml"; status=$?

@@ -1,4 +1,4 @@
-//! `paceline run` on a stream of Kinesis, into a table of DynamoDB.
+//! `paceline run` from a Kinesis stream into a DynamoDB table.
 
 mod bad_input;
 mod deployment;

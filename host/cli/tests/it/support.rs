@@ -109,7 +109,7 @@ show = ["racerId", "output", "raceId", "ts"]
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    /// Replaces a file in one step, as careful editors do.
+    /// Replaces a file atomically.
     pub(crate) fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
         self.write("new", content);
         std::fs::rename(self.path("new"), self.path(name)).unwrap();
@@ -122,17 +122,17 @@ show = ["racerId", "output", "raceId", "ts"]
         command
     }
 
-    /// Runs a command to its end and asserts that it succeeds; its standard output.
+    /// Runs a command to its end, asserts that it succeeds, and returns its standard output.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         succeed(&mut self.command(arguments))
     }
 
-    /// Runs a command to its end and asserts that it fails; its standard error.
+    /// Runs a command to its end, asserts that it fails, and returns its standard error.
     pub(crate) fn fails(&self, arguments: &[&str]) -> String {
         fail(&mut self.command(arguments))
     }
 
-    /// Runs the source to its end; the summary.
+    /// Runs the source to its end and returns the summary.
     pub(crate) fn run(&self) -> Value {
         serde_json::from_str(&self.ok(&["run", "--json"])).unwrap()
     }
@@ -175,7 +175,7 @@ pub(crate) fn fail(command: &mut Command) -> String {
     stderr
 }
 
-/// The lines that the simulator writes, each without its end.
+/// The lines that the simulator writes, without line ends.
 pub(crate) fn simulate(arguments: &str) -> Vec<Vec<u8>> {
     let arguments: Vec<&str> = ["simulate"].into_iter().chain(arguments.split(' ')).collect();
     let output = paceline(&arguments).output().unwrap();
@@ -219,10 +219,10 @@ impl Process {
             }
             stderr.push(line);
         }
-        panic!("it ended without {words:?} on standard error, which was {stderr:?}");
+        panic!("the process ended without {words:?} on standard error: {stderr:?}");
     }
 
-    /// Closes its input and waits for its end; what it wrote to standard output.
+    /// Closes the input, waits until the process exits with success, and returns its standard output.
     pub(crate) fn finish(mut self) -> String {
         drop(self.stdin.take());
         let output = self.child.wait_with_output().unwrap();
@@ -231,7 +231,7 @@ impl Process {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Kills it, as a power cut does.
+    /// Kills the process, as a power failure does.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

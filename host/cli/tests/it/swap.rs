@@ -1,4 +1,4 @@
-//! Rulebooks are changed while the stream flows.
+//! Rulebooks change during a run.
 
 use paceline_testbed::require;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +27,7 @@ fn fifty_swaps_under_load_lose_or_double_count_no_record_and_each_race_keeps_one
     let mut stdin = process.stdin.take().unwrap();
     process.wait_for("rulebook 3 version 1 is active");
 
-    // Races begin one after the other and overlap: there are always some in progress.
+    // Races start one after another and overlap, so that some are always in progress.
     let done = Arc::new(AtomicBool::new(false));
     let enough = Arc::clone(&done);
     let feeder = std::thread::spawn(move || {
@@ -136,12 +136,12 @@ fn incompatible_rulebook_changes_are_rejected_during_a_run() {
         .replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
     let line = process.wait_for("refused: ");
     assert!(line.contains("setting `deed` is missing"), "{line}");
-    // Versions may go back to one that was in use.
+    // A version that was in use may become active again.
     workspace.replace("rulebooks/class-3.toml", rulebook(3, 1, DedupMode::Ordinal));
     process.wait_for("rulebook 3 version 1 is active");
     std::fs::remove_file(workspace.path("rulebooks/class-3.toml")).unwrap();
     process.wait_for("rulebook 3 is retired");
-    // A missing folder is reported once, not at every poll; when it is back, so are its rulebooks.
+    // A missing folder is reported once, not at every poll. When the folder is back, its rulebooks are loaded again.
     std::fs::rename(workspace.path("rulebooks"), workspace.path("elsewhere")).unwrap();
     process.wait_for("No such file or directory");
     std::fs::write(workspace.path("elsewhere/class-3.toml"), rulebook(3, 4, DedupMode::Ordinal)).unwrap();

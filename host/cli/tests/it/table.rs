@@ -1,4 +1,4 @@
-//! The program on a table in DynamoDB: it creates, checks, fills and reads the table.
+//! The program with a table in DynamoDB: it creates, checks, fills and reads the table.
 
 use crate::support::{DedupMode, Workspace, fail, joined, oracle, rulebook, simulate, succeed};
 use paceline_testbed::dynamodb::{endpoint, unique};
@@ -25,7 +25,7 @@ fn a_race_is_stored_in_a_table_and_read_from_it() {
     let mixed = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3 --errors 5 --key random");
     workspace.write("messages.ndjson", joined(&mixed));
 
-    // Without the tables it says what to do, and after that it works.
+    // Without the tables the error names the command that creates them.
     let error = workspace.fails(&["run"]);
     assert!(error.contains(&table) && error.contains("paceline table create"), "{error}");
     let made = succeed(&mut workspace.command(&["table", "create"]));
@@ -38,7 +38,7 @@ fn a_race_is_stored_in_a_table_and_read_from_it() {
     assert_eq!(summary["records"], mixed.len());
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), whole(oracle::race(&sound, 131)));
     assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), whole(oracle::class(&sound)));
-    // It was read to its end.
+    // A second run has no records left.
     assert_eq!(workspace.run()["records"], 0);
 
     let letters = workspace.json(&["dead-letters", "list"]);
@@ -46,7 +46,7 @@ fn a_race_is_stored_in_a_table_and_read_from_it() {
     let lost = letters.as_array().unwrap().iter().find(|letter| letter["reason"] == "no-rulebook").unwrap();
     assert_eq!(workspace.json(&["dead-letters", "show", lost["id"].as_str().unwrap()]), *lost);
 
-    // The class that was missing gets its rulebook, and its records go through.
+    // After the missing rulebook is added, its records are processed.
     workspace.write("rulebooks/class-99.toml", rulebook(99, 1, DedupMode::Ordinal));
     let done = workspace.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
     assert!(done["through"].as_u64().unwrap() > 0 && done["left"] == 0, "{done}");

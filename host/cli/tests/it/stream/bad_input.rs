@@ -1,5 +1,4 @@
-//! What can be wrong with a stream: each has a clear error or does what the documentation says, and nothing is lost
-//! silently.
+//! Faulty streams and settings: each has a clear error or the documented behaviour, and no record is lost silently.
 
 use paceline_testbed::require;
 use std::sync::Arc;
@@ -16,12 +15,12 @@ use serde_json::{Value, json};
 use crate::stream::deployment::{Deployment, signal};
 use crate::support::{Process, Workspace};
 
-/// An error in Kinesis's words.
+/// An error response of Kinesis.
 fn service_error(code: &str, message: &str) -> (u16, Value) {
     (400, json!({ "__type": code, "message": message }))
 }
 
-/// What a stream says of itself.
+/// The response to `DescribeStreamSummary`.
 fn summary(status: &str) -> (u16, Value) {
     (
         200,
@@ -33,7 +32,7 @@ fn summary(status: &str) -> (u16, Value) {
     )
 }
 
-/// A shard in a list of shards.
+/// A shard in the response to `ListShards`.
 fn shard(id: u32, parent: Option<u32>) -> Value {
     let name = |id: u32| format!("shardId-{id:012}");
     let range = json!({ "StartingHashKey": "0", "EndingHashKey": u128::MAX.to_string() });
@@ -46,7 +45,7 @@ fn shard(id: u32, parent: Option<u32>) -> Value {
     shard
 }
 
-/// A stream of these shards that has no records.
+/// The response of a stream that has these shards and no records.
 fn empty_stream(operation: &str, shards: &Value) -> (u16, Value) {
     match operation {
         "DescribeStreamSummary" => summary("ACTIVE"),
@@ -64,7 +63,7 @@ fn workspace(more: &str) -> Workspace {
     workspace
 }
 
-/// Starts the program on a service.
+/// Starts the program with this Kinesis endpoint.
 fn start(workspace: &Workspace, endpoint: &str) -> Process {
     let mut command = workspace.command(&["run"]);
     command.env("AWS_ENDPOINT_URL_KINESIS", endpoint).env("NO_COLOR", "1");
@@ -77,7 +76,7 @@ fn stop(process: Process) {
     process.finish();
 }
 
-/// What it says when it gives up.
+/// Runs the program until it exits with an error, and returns the last line of its standard error.
 fn run_to_failure(workspace: &Workspace, endpoint: &str) -> String {
     let mut process = start(workspace, endpoint);
     let status = process.child.wait().unwrap();
@@ -173,7 +172,7 @@ fn a_start_in_the_future_of_the_services_clock_is_rejected() {
         ),
         "{error}"
     );
-    // A start that is none is found before anything else.
+    // An invalid `start` is an error of the configuration.
     let workspace = workspace("start = \"yesterday\"");
     let error = workspace.fails(&["run"]);
     assert!(error.contains("yesterday") && error.contains("TRIM_HORIZON"), "{error}");
@@ -187,16 +186,17 @@ fn a_shard_that_expired_unread_is_reported_with_the_lost_hours() {
     let process = start(&workspace, first.endpoint());
     process.wait_for("from its oldest record");
     stop(process);
-    // It read up to 30 hours before now; the stream keeps 24.
+    // The last read record arrived 30 hours ago. The stream retains 24 hours.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
-    let seen = Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 30 * 3_600_000), ..Checkpoint::default() };
-    write_checkpoint(&workspace, "alleycat/shardId-000000000000", &seen);
+    let checkpoint =
+        Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 30 * 3_600_000), ..Checkpoint::default() };
+    write_checkpoint(&workspace, "alleycat/shardId-000000000000", &checkpoint);
     let second =
         Scripted::start(None, |operation, _| empty_stream(operation, &json!([shard(1, Some(0)), shard(3, Some(2))])));
     let process = start(&workspace, second.endpoint());
     let lost = process.wait_for("RECORDS ARE LOST");
     assert!(lost.contains("shardId-000000000000") && lost.contains("up to 6.0"), "{lost}");
-    // Of the other one nothing is known but that it was there.
+    // The other expired shard is known only as a parent.
     let lost = process.wait_for("RECORDS ARE LOST");
     assert!(lost.contains("shardId-000000000002") && lost.contains("nothing of it was read"), "{lost}");
     process.wait_for("from its oldest record");
@@ -212,8 +212,9 @@ fn records_that_expired_during_downtime_are_reported_with_the_lost_hours() {
     process.wait_for("from its oldest record");
     stop(process);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
-    let seen = Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 26 * 3_600_000), ..Checkpoint::default() };
-    write_checkpoint(&workspace, "alleycat/shardId-000000000000", &seen);
+    let checkpoint =
+        Checkpoint { sequence: 49.into(), arrival_ms: Some(now - 26 * 3_600_000), ..Checkpoint::default() };
+    write_checkpoint(&workspace, "alleycat/shardId-000000000000", &checkpoint);
     let second = Scripted::start(None, |operation, _| empty_stream(operation, &json!([shard(0, None)])));
     let process = start(&workspace, second.endpoint());
     let lost = process.wait_for("RECORDS ARE LOST");
@@ -274,9 +275,9 @@ fn latest_is_resolved_once_at_the_first_start() {
     let running = deployment.start_without_proxies();
     deployment.wait_until_done();
     running.stop();
-    let origin = deployment.checkpoint("@initial-position").unwrap();
-    assert!(origin.arrival_ms.is_some(), "{origin:?}");
-    deployment.outcome().must_be(&deployment.local(&[message(1)]), "what came while it was dead");
+    let initial = deployment.checkpoint("@initial-position").unwrap();
+    assert!(initial.arrival_ms.is_some(), "{initial:?}");
+    deployment.outcome().must_be(&deployment.local(&[message(1)]), "records put between the two runs");
 }
 
 #[test]
@@ -301,7 +302,7 @@ fn a_malformed_aggregate_is_a_dead_letter_and_the_others_are_processed() {
     let mut bad_digest = aggregate(10..13);
     *bad_digest.last_mut().unwrap() ^= 1;
     let cut = aggregate(20..23)[..200].to_vec();
-    // The number of a record's partition key is the third record's second field's value: of a table of one key, key 9.
+    // The third record's partition key index is 9, in a table of one key.
     let mut out_of_range = aggregate(30..33);
     let at = out_of_range.windows(2).rposition(|bytes| bytes == [0x08, 0x00]).unwrap();
     out_of_range[at + 1] = 9;
@@ -370,13 +371,13 @@ fn a_stop_signal_ends_the_process_in_time_while_the_store_hangs() {
     let proxy = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
     let mut running = deployment.start(&kinesis::endpoint(), &proxy.endpoint());
     running.wait_until_ready();
-    // From now on the store answers nothing.
+    // From now on every request to the store fails.
     let hanging = Arc::new(AtomicU32::new(0));
-    let seen = Arc::clone(&hanging);
+    let requests = Arc::clone(&hanging);
     let (sender, hangs) = std::sync::mpsc::sync_channel(1);
     proxy.set_faults(Faults { reset_before: 1.0, ..Faults::default() });
     proxy.on_request(move |_, _| {
-        if seen.fetch_add(1, Ordering::SeqCst) == 0 {
+        if requests.fetch_add(1, Ordering::SeqCst) == 0 {
             let _ = sender.send(());
         }
     });
@@ -385,7 +386,7 @@ fn a_stop_signal_ends_the_process_in_time_while_the_store_hangs() {
     hangs.recv().unwrap();
     let summary = running.stop();
     assert_eq!(summary["records"], 0);
-    // Nothing is lost by it.
+    // No record is lost.
     let running = deployment.start_without_proxies();
     deployment.wait_until_done();
     running.stop();

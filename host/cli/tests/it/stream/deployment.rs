@@ -1,4 +1,4 @@
-//! A consumer as it is deployed: a stream, tables, a configuration, and the program that runs on them.
+//! A deployed consumer: a stream, tables, a configuration, and the program that uses them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use tempfile::TempDir;
 
 use crate::support::{Process, paceline};
 
-/// How long a consumer may take for what a test gives it, on a machine that has other things to do.
+/// How long a consumer may take to process a test's records on a busy machine.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(120);
-/// Between two looks at a table. It has no event for what is written to it.
+/// The interval between two polls. A table has no event for a write.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A stream, tables, a configuration.
@@ -30,8 +30,8 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
-    /// A stream of so many shards, and a rulebook that counts every racer's records, too: the races' own aggregators
-    /// would not show that one was folded twice.
+    /// A stream with this many shards, and a rulebook that also counts every racer's records: the other aggregators do
+    /// not show that a record was counted twice.
     pub(crate) fn new(dedup: DedupMode, shards: i32) -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("rulebooks")).unwrap();
@@ -50,7 +50,7 @@ impl Deployment {
         deployment
     }
 
-    /// Writes the configuration, with more lines for the stream, and whatever else comes at the end.
+    /// Writes the configuration: more settings of the stream, and more at the end.
     pub(crate) fn configure(&self, kinesis: &str, more: &str) {
         let (plugins, stream, table) = (plugins::configuration(), self.stream.name(), &self.table.table);
         self.write(
@@ -73,35 +73,35 @@ impl Deployment {
         self.folder.path().join(name)
     }
 
-    /// Starts the program. It reaches the services by these endpoints.
+    /// Starts the program with these endpoints.
     pub(crate) fn start(&self, kinesis: &str, dynamodb: &str) -> Running {
         self.start_with(kinesis, dynamodb, &[])
     }
 
-    /// Starts the program straight on the services.
+    /// Starts the program with the endpoints of the services themselves.
     pub(crate) fn start_without_proxies(&self) -> Running {
         self.start(&kinesis::endpoint(), &dynamodb::endpoint())
     }
 
-    /// Likewise, with more variables.
+    /// Like `start`, with more environment variables.
     pub(crate) fn start_with(&self, kinesis: &str, dynamodb: &str, variables: &[(&str, &str)]) -> Running {
         let mut command = paceline(&["run", "--json"]);
         command.arg("--config").arg(self.path("paceline.toml"));
         command.env("AWS_ENDPOINT_URL_KINESIS", kinesis).env("AWS_ENDPOINT_URL_DYNAMODB", dynamodb);
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
-        // Compiled once for all tests; nobody else writes the folder.
+        // Plugins are compiled once for all tests. Nobody else writes to the folder.
         command.env("PACELINE_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
         command.env("NO_COLOR", "1").envs(variables.iter().copied());
         Running { process: Process::start(command), address: None }
     }
 
-    /// Puts messages in their order, each with its key.
+    /// Puts messages in order, each with its key.
     pub(crate) fn put(&self, messages: &[Message]) {
         let records = messages.iter().map(|message| (message.key.as_str(), message.payload.as_slice()));
         block_on(self.stream.put(records));
     }
 
-    /// A store on the tables, past any proxy.
+    /// A store on the tables, without a proxy.
     pub(crate) fn store(&self) -> DynamoDbStore {
         block_on(DynamoDbStore::connect(&self.table)).unwrap()
     }
@@ -111,8 +111,8 @@ impl Deployment {
         block_on(self.store().get_checkpoint(&format!("{}/{shard}", self.stream.name()))).unwrap()
     }
 
-    /// Waits until all that is in the stream is done: each shard's checkpoint is at its last record, and those of closed
-    /// shards say that they are at their end.
+    /// Waits until the whole stream is processed: each shard's checkpoint is at its last record, and the checkpoints of
+    /// closed shards are marked as ended.
     pub(crate) fn wait_until_done(&self) {
         self.wait_until_done_within(TIME_LIMIT);
     }
@@ -137,7 +137,7 @@ impl Deployment {
                     }
                     assert!(
                         Instant::now() < deadline,
-                        "{shard} is at {checkpoint:?} and should be at {last:?}, {closed}"
+                        "{shard} is at {checkpoint:?}, not at {last:?} (closed: {closed})"
                     );
                     tokio::time::sleep(POLL_INTERVAL).await;
                 }
@@ -150,30 +150,31 @@ impl Deployment {
         Outcome::of(&self.store())
     }
 
-    /// The outcome of these messages in one process.
+    /// The outcome of these messages in a local run.
     pub(crate) fn local(&self, messages: &[Message]) -> Outcome {
         outcome::local(&self.path("rulebooks"), &self.path("oracle"), messages)
     }
 }
 
-/// The program at work.
+/// A running consumer.
 pub(crate) struct Running {
     pub(crate) process: Process,
     address: Option<String>,
 }
 
 impl Running {
-    /// What it answers over HTTP: status and body.
+    /// Sends a GET to the program and returns status and body.
     pub(crate) fn get(&mut self, path: &str) -> (u16, String) {
         if self.address.is_none() {
             let line = self.process.wait_for("serving /metrics");
-            let address = line.split("address=").nth(1).expect("it says where").split_whitespace().next().unwrap();
+            let address =
+                line.split("address=").nth(1).expect("the log line has no address").split_whitespace().next().unwrap();
             self.address = Some(address.to_owned());
         }
         get(self.address.as_deref().unwrap(), path)
     }
 
-    /// Waits until it is ready.
+    /// Waits until `/readyz` answers 200.
     pub(crate) fn wait_until_ready(&mut self) {
         let deadline = Instant::now() + TIME_LIMIT;
         loop {
@@ -196,7 +197,7 @@ impl Running {
         values.sum()
     }
 
-    /// Tells it to end, as an operator does, and waits for it; its summary.
+    /// Sends SIGTERM, waits until the program exits, and returns its summary.
     pub(crate) fn stop(self) -> serde_json::Value {
         signal(&self.process.child, "TERM");
         serde_json::from_str(&self.process.finish()).unwrap()
@@ -209,7 +210,7 @@ pub(crate) fn signal(child: &std::process::Child, name: &str) {
     assert!(kill.success());
 }
 
-/// Sends a GET to a server; status and body.
+/// Sends a GET to a server and returns status and body.
 pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     let (status, body) = http::get(address, path).unwrap();
     (status, String::from_utf8(body).unwrap())

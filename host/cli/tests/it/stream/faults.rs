@@ -1,4 +1,4 @@
-//! Whatever fails, however the stream is resharded, and however often the consumer dies: the table is the oracle's.
+//! The table matches the oracle in spite of service errors, resharding, and killed consumers.
 
 use paceline_testbed::require;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use paceline_testbed::{dynamodb, kinesis};
 use crate::stream::deployment::Deployment;
 use crate::stream::race::messages;
 
-/// How the shards are read.
+/// How the consumer reads the shards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ReadMode {
     Polling,
     FanOut,
 }
 
-/// A tenth of all calls of the store.
+/// Errors in a tenth of all requests to the store.
 fn store_faults() -> Faults {
     Faults {
         throttle: 0.04,
@@ -33,7 +33,8 @@ fn store_faults() -> Faults {
     }
 }
 
-/// A tenth of all calls of the stream, old iterators, subscriptions that are cut or end; and the limits of a shard.
+/// Errors in a tenth of all requests to the stream, expired iterators, subscriptions that are cut or end, and a shard's
+/// limits.
 fn stream_faults() -> Faults {
     Faults {
         throttle: 0.04,
@@ -54,12 +55,12 @@ fn stream_faults() -> Faults {
     }
 }
 
-/// Puts the messages in some pieces, and changes the shards between them.
+/// Puts the messages in five parts, and reshards between them.
 async fn put_and_reshard(stream: &TestStream, messages: &[Message], rng: &mut fastrand::Rng) {
     for (at, piece) in messages.chunks(messages.len().div_ceil(5)).enumerate() {
         let open = stream.open_shards().await;
         match at {
-            // First, while the shards are of one width: kinesis-local does not get uneven ones right.
+            // First, while the hash ranges are equal: kinesis-local handles unequal ones wrongly.
             1 => stream.update_shard_count(4).await,
             2 => {
                 let mut open = open;
@@ -74,7 +75,7 @@ async fn put_and_reshard(stream: &TestStream, messages: &[Message], rng: &mut fa
     }
 }
 
-/// One race under one seed's faults and deaths.
+/// One race with the faults and kills of one seed.
 fn run(seed: u64, dedup: DedupMode, mode: ReadMode) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let deployment = Deployment::new(dedup, 2);
@@ -88,7 +89,7 @@ fn run(seed: u64, dedup: DedupMode, mode: ReadMode) {
         ReadMode::FanOut => FaultProxy::start_tls(&kinesis::endpoint(), stream_faults(), seed),
     };
     let store = FaultProxy::start(&dynamodb::endpoint(), store_faults(), seed);
-    // The consumer of the moment dies when so many requests have come in, whatever they are about.
+    // The current consumer is killed after `left` more requests to either service.
     let (left, victim) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     for proxy in [&stream, &store] {
         let (left, victim) = (Arc::clone(&left), Arc::clone(&victim));
@@ -117,7 +118,7 @@ fn run(seed: u64, dedup: DedupMode, mode: ReadMode) {
             victim.store(running.process.child.id().into(), Ordering::SeqCst);
             left.store(rng.u64(10..80), Ordering::SeqCst);
             let status = running.process.child.wait().unwrap();
-            assert!(!status.success() && status.code().is_none(), "seed {seed}: it was to be killed: {status}");
+            assert!(!status.success() && status.code().is_none(), "seed {seed}: the consumer was not killed: {status}");
         }
         producing.join().unwrap();
     });
@@ -135,11 +136,11 @@ fn run(seed: u64, dedup: DedupMode, mode: ReadMode) {
     }
 }
 
-/// How many seeds: more for a soak. ReadMode fan-out one, for kinesis-local takes some ten seconds to notice that a subscriber
-/// has died.
+/// Runs two seeds, or more in a soak test. Fan-out has one, because kinesis-local takes about ten seconds to notice that
+/// a subscriber is gone.
 fn seeds(first: u64, dedup: DedupMode, mode: ReadMode) {
-    let few = if mode == ReadMode::Polling { 2 } else { 1 };
-    let seeds = std::env::var("PACELINE_SOAK_SEEDS").map_or(few, |seeds| seeds.parse().expect("a number of seeds"));
+    let default = if mode == ReadMode::Polling { 2 } else { 1 };
+    let seeds = std::env::var("PACELINE_SOAK_SEEDS").map_or(default, |seeds| seeds.parse().expect("a number of seeds"));
     (first * seeds..(first + 1) * seeds).for_each(|seed| run(seed, dedup, mode));
 }
 

@@ -1,5 +1,4 @@
-//! A consumer keeps up with a race in real time; and one whose store was slow for a while catches up, without having
-//! used more memory.
+//! A consumer keeps up with a race in real time. After its store was slow for a while, it catches up without more memory.
 
 use paceline_testbed::require;
 use std::process::{Child, Stdio};
@@ -13,19 +12,19 @@ use paceline_testbed::{dynamodb, kinesis};
 use crate::stream::deployment::{Deployment, Running, TIME_LIMIT};
 use crate::stream::race::producer;
 
-/// Between two looks at the numbers.
+/// The interval between two polls of the metrics.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How old the oldest record may get while the consumer keeps up.
+/// The greatest iterator age, in seconds, of a consumer that keeps up.
 const MAX_AGE_SECONDS: f64 = 2.0;
 
-/// What the process has of the machine's memory now, in MB.
+/// The resident set size of the process, in MB.
 fn memory(running: &Running) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.process.child.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
 
-/// Looks at age and memory until something holds; the greatest of both.
+/// Polls age and memory until a condition on the age holds, and returns the greatest value of each.
 fn watch(running: &mut Running, mut until: impl FnMut(f64) -> bool) -> (f64, f64) {
     let (mut age, mut most) = (0.0_f64, 0.0_f64);
     let deadline = Instant::now() + TIME_LIMIT;
@@ -35,12 +34,12 @@ fn watch(running: &mut Running, mut until: impl FnMut(f64) -> bool) -> (f64, f64
         if until(now) {
             return (age, most);
         }
-        assert!(Instant::now() < deadline, "the age is {now} s, and was {age} s at most");
+        assert!(Instant::now() < deadline, "timed out: the age is {now} s, and was {age} s at most");
         paceline_testbed::poll::pause(POLL_INTERVAL);
     }
 }
 
-/// A race that the simulator puts into the stream as fast as it says.
+/// Starts the simulator, which puts a race into the stream at this speed.
 fn produce(deployment: &Deployment, race: &Race, speed: &str) -> Child {
     let mut command = producer(deployment, &kinesis::endpoint(), race);
     command.args(["--speed", speed, "--aggregate"]).stdout(Stdio::null()).spawn().unwrap()
@@ -50,8 +49,8 @@ fn race_of(racers: u32, seconds: u32) -> Race {
     Race { racers, seconds, class: 3, race: 131, seed: 4, key: PartitionKey::Racer, errors: 0.0, duplicates: 0.0 }
 }
 
-/// The article's load: 1,000 racers, a message a second each, one shard. Into the embedded store: DynamoDB Local takes
-/// some 700 writes a second, and each racer is one.
+/// The article's load: 1,000 racers with one message a second each, and one shard. The store is the embedded one, because
+/// each message is a write and DynamoDB Local takes about 700 writes a second.
 #[test]
 fn the_consumer_keeps_up_with_a_thousand_racers() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
@@ -72,16 +71,16 @@ fn the_consumer_keeps_up_with_a_thousand_racers() {
     assert_eq!(summary["records"], 20_000);
 }
 
-/// Waits until so many records are done.
+/// Waits until this many records are processed.
 fn wait_for_records(running: &mut Running, records: f64) {
     let deadline = Instant::now() + TIME_LIMIT;
     while running.metric("paceline_records_total") < records {
-        assert!(Instant::now() < deadline, "{} records are done", running.metric("paceline_records_total"));
+        assert!(Instant::now() < deadline, "{} records are processed", running.metric("paceline_records_total"));
         paceline_testbed::poll::pause(POLL_INTERVAL);
     }
 }
 
-/// A thousand messages a second into DynamoDB, which is slow for a while.
+/// A thousand messages a second are stored in DynamoDB, which is slow for a while.
 #[test]
 fn the_consumer_catches_up_after_a_slow_store_in_constant_memory() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);

@@ -1,4 +1,4 @@
-//! What a running consumer shows: `/metrics`, `/healthz`, `/readyz`, logs, and its end.
+//! The endpoints of a running consumer, `/metrics`, `/healthz` and `/readyz`, and its logs.
 
 use paceline_simulator::PartitionKey;
 use paceline_testbed::outcome::DedupMode;
@@ -45,7 +45,7 @@ fn the_metrics_match_the_race() {
     assert!(text.contains(r#"paceline_iterator_age_seconds{shard="shardId-000000000001"} "#), "{text}");
     assert!(running.metric("paceline_iterator_age_seconds") < 4.0);
 
-    // At its end everything has a checkpoint: nothing comes again.
+    // After a stop every record is covered by a checkpoint: none is delivered again.
     running.stop();
     let mut again = deployment.start_without_proxies();
     again.wait_until_ready();
@@ -69,7 +69,7 @@ fn a_consumer_without_store_or_stream_is_alive_and_not_ready() {
 
     store.set_faults(Faults::default());
     stream.set_faults(Faults { server_error: 1.0, ..Faults::default() });
-    // The next call of the shard's records fails.
+    // The next request for the shard's records fails.
     running.process.wait_for("retrying");
     let (status, why) = running.get("/readyz");
     assert_eq!((status, why.as_str()), (503, "not ready: shardId-000000000000 is failing\n"));
@@ -94,8 +94,8 @@ fn logs_are_json_on_request() {
 fn a_port_in_use_is_reported() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
     let mut running = deployment.start_with(&endpoints.0, &endpoints.1, &[("PACELINE_LISTEN", &address)]);
     assert_eq!(running.process.child.wait().unwrap().code(), Some(1));
@@ -117,7 +117,7 @@ fn the_consumer_is_not_ready_before_every_shard_is_read() {
             if status == 200 {
                 break;
             }
-            assert!(answers.len() < 1_000_000, "it is never ready: {:?}", answers.last());
+            assert!(answers.len() < 1_000_000, "the consumer is never ready: {:?}", answers.last());
         }
         let (_, metrics) = running.get("/metrics");
         for shard in ["shardId-000000000000", "shardId-000000000001"] {

@@ -1,4 +1,4 @@
-//! A race from the simulator through a stream gives the table that a run on one machine gives.
+//! A race from the simulator through a stream has the same outcome as a local run.
 
 use paceline_testbed::require;
 use std::process::Command;
@@ -17,7 +17,7 @@ fn race_of(key: PartitionKey, seed: u32) -> Race {
     Race { racers: 40, seconds: 50, class: 3, race: 131, seed, key, errors: 2.0, duplicates }
 }
 
-/// Its messages.
+/// The messages of `race_of`.
 pub(crate) fn messages(key: PartitionKey, seed: u32) -> Vec<Message> {
     race(&race_of(key, seed))
 }
@@ -43,8 +43,8 @@ pub(crate) fn producer(deployment: &Deployment, endpoint: &str, race: &Race) -> 
     command
 }
 
-/// One race from the simulator to the table, through a stream with a shard's real limits. Subscriptions go over TLS and
-/// HTTP/2, as they do on AWS.
+/// Runs one race from the simulator to the table, through a stream with the limits of real shards. Subscriptions use TLS
+/// and HTTP/2, as on AWS.
 fn run(consumer: &str, shards: i32, aggregate: bool, key: PartitionKey, dedup: DedupMode) {
     let deployment = Deployment::new(dedup, shards);
     deployment.configure(&format!("consumer = \"{consumer}\""), "");
