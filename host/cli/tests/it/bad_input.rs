@@ -108,11 +108,11 @@ fn each_invalid_message_becomes_a_dead_letter_and_the_others_are_processed() {
         (message(&[(":62", ":200")]), "rejected", None, "cadence is 200, not within 30 and 90"),
         (message(&[("update", "start")]), "rejected", None, "event is `start`, not one of: update,final"),
     ];
-    let sound = simulate("--racers 5 --seconds 10 --class 3 --race 131 --seed 1");
-    // Each broken message has a valid one before and after it.
+    let valid = simulate("--racers 5 --seconds 10 --class 3 --race 131 --seed 1");
+    // Each invalid message has a valid one before and after it.
     let mut lines = Vec::new();
     let mut broken = cases.iter().map(|(payload, ..)| payload.clone());
-    for line in &sound {
+    for line in &valid {
         lines.push(line.clone());
         lines.extend(broken.next());
     }
@@ -134,7 +134,7 @@ fn each_invalid_message_becomes_a_dead_letter_and_the_others_are_processed() {
         let at = letter.position.sequence.to_u64().unwrap() as usize;
         assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "the payload is not at its position");
     }
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&valid, 131));
 }
 
 #[test]
@@ -150,9 +150,9 @@ fn the_last_of_duplicate_json_keys_wins() {
 fn an_oversized_line_is_truncated_in_its_dead_letter() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
-    let sound = simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 1");
+    let valid = simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 1");
     let long = vec![b'x'; 30 << 20];
-    workspace.write("messages.ndjson", joined(&[sound[0].clone(), long, sound[1].clone(), sound[2].clone()]));
+    workspace.write("messages.ndjson", joined(&[valid[0].clone(), long, valid[1].clone(), valid[2].clone()]));
     workspace.run();
     let [letter] = &workspace.dead_letters()[..] else { panic!("there is not exactly one dead letter") };
     assert_eq!(letter.reason.cause.as_str(), "too-large");
@@ -160,10 +160,10 @@ fn an_oversized_line_is_truncated_in_its_dead_letter() {
     // The messages after it are read from the correct position, in this run and in the next one.
     workspace.write(
         "messages.ndjson",
-        joined(&[sound[0].clone(), vec![b'x'; 30 << 20], sound[1].clone(), sound[2].clone(), sound[3].clone()]),
+        joined(&[valid[0].clone(), vec![b'x'; 30 << 20], valid[1].clone(), valid[2].clone(), valid[3].clone()]),
     );
     assert_eq!(workspace.run()["records"], 1);
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&valid, 131));
 }
 
 #[test]

@@ -40,8 +40,8 @@ fn twenty_kills_change_nothing(dedup: DedupMode, key: &str, seed: u64) {
     let mut offsets = KillOffsets(seed);
     for _ in 0..20 {
         let mut process = Process::start(killed.command(&["run", "--json"]));
-        // The process reads its input at its own pace. When the test has written the last byte, the process is still in
-        // one of the batches before.
+        // The process reads more slowly than the test writes. When the last byte is written, it is still in one of the
+        // earlier batches.
         process.write_stdin(&input[..offsets.below(input.len() - 1)]);
         process.kill();
     }

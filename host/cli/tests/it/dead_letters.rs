@@ -22,8 +22,8 @@ fn workspace_with_two_classes(dedup: DedupMode) -> (Workspace, Vec<Vec<u8>>) {
 fn redrive_counts_each_record_once(dedup: DedupMode) {
     let (workspace, _) = workspace_with_two_classes(dedup);
     let before = workspace.dead_letters();
-    let lost = before.iter().filter(|letter| letter.reason.text.contains("race type `4`")).count();
-    assert_eq!(lost, 10);
+    let without_rulebook = before.iter().filter(|letter| letter.reason.text.contains("race type `4`")).count();
+    assert_eq!(without_rulebook, 10);
     // Without the rulebook they are rejected again and are the same dead letters as before.
     let done = workspace.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
     assert_eq!(done["through"], 0);
@@ -33,9 +33,9 @@ fn redrive_counts_each_record_once(dedup: DedupMode) {
     let done = workspace.json(&["dead-letters", "redrive", "--reason", "no-rulebook"]);
     assert_eq!(done["through"], 10);
     assert_eq!(workspace.dead_letters().len(), before.len() - 10);
-    let sound = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1");
+    let valid = simulate("--racers 10 --seconds 10 --class 3 --race 131 --seed 1");
     let is_redriven = |line: &&Vec<u8>| String::from_utf8_lossy(line).contains("\"racerId\":105,");
-    let (redriven, others): (Vec<_>, Vec<_>) = sound.iter().partition(is_redriven);
+    let (redriven, others): (Vec<_>, Vec<_>) = valid.iter().partition(is_redriven);
     for (class, lines) in [("3", others), ("4", redriven)] {
         let lines: Vec<_> = lines.into_iter().cloned().collect();
         let race = workspace.json(&["leaderboard", "--class", class, "--race", "131"]);

@@ -228,7 +228,7 @@ fn the_commented_out_keys_are_valid() {
         let kinesis = config.source.unwrap().kinesis.unwrap();
         (paceline_aws::kinesis::KinesisConfig { region: None, ..kinesis }, config.batch, config.limits, config.retry)
     };
-    let (ours, theirs) = (kinesis(config), kinesis(plain));
-    assert_eq!((ours.0, ours.1, ours.3), (theirs.0, theirs.1, theirs.3));
-    assert_eq!(format!("{:?}", ours.2), format!("{:?}", theirs.2));
+    let (uncommented, plain) = (kinesis(config), kinesis(plain));
+    assert_eq!((uncommented.0, uncommented.1, uncommented.3), (plain.0, plain.1, plain.3));
+    assert_eq!(format!("{:?}", uncommented.2), format!("{:?}", plain.2));
 }

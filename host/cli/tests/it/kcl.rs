@@ -131,7 +131,7 @@ impl Daemon {
     }
 }
 
-/// A small race with some broken messages.
+/// A small race with some invalid messages.
 fn race(seed: u32) -> Vec<Vec<u8>> {
     simulate(&format!("--racers 20 --seconds 30 --class 3 --race 131 --seed {seed} --errors 3"))
 }

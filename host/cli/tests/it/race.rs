@@ -11,26 +11,26 @@ fn count_lines(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u3
     counts
 }
 
-/// Two races of a class with broken and repeated messages: the leaderboards are the oracle's, and the dead letters are
-/// exactly the broken messages.
+/// Two races of a class with invalid and repeated messages: the leaderboards are the oracle's, and the dead letters are
+/// exactly the invalid messages.
 fn results_match_the_oracle(dedup: DedupMode, key: &str) {
     let races = [
         "--racers 1000 --seconds 60 --class 3 --race 131 --seed 1",
         "--racers 1000 --seconds 60 --class 3 --race 132 --seed 2",
     ];
-    let sound: Vec<_> = races.iter().flat_map(|race| simulate(race)).collect();
+    let valid: Vec<_> = races.iter().flat_map(|race| simulate(race)).collect();
     let mixed: Vec<_> =
         races.iter().flat_map(|race| simulate(&format!("{race} --errors 5 --duplicates 5 --key {key}"))).collect();
     let workspace = Workspace::new(dedup);
     workspace.write("messages.ndjson", joined(&mixed));
     let summary = workspace.run();
 
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "132"]), oracle::race(&sound, 132));
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), oracle::class(&sound));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&valid, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "132"]), oracle::race(&valid, 132));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), oracle::class(&valid));
 
-    let is_sound = count_lines(sound);
-    let broken = count_lines(mixed.iter().filter(|line| !is_sound.contains_key(*line)).cloned());
+    let valid_lines = count_lines(valid);
+    let broken = count_lines(mixed.iter().filter(|line| !valid_lines.contains_key(*line)).cloned());
     let dead = count_lines(workspace.dead_letters().into_iter().map(|letter| letter.payload));
     assert_eq!(dead, broken);
     assert_eq!(summary["records"], mixed.len());
@@ -92,8 +92,8 @@ fn the_simulator_is_a_source() {
         "",
     );
     workspace.run();
-    let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 3");
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+    let valid = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 3");
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&valid, 131));
     // A second run has no records left.
     assert_eq!(workspace.run()["records"], 0);
 }
@@ -102,10 +102,10 @@ fn the_simulator_is_a_source() {
 fn a_limit_shows_the_first_rows() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
-    let sound = simulate("--racers 30 --seconds 5 --class 3 --race 131 --seed 3");
-    workspace.write("messages.ndjson", joined(&sound));
+    let valid = simulate("--racers 30 --seconds 5 --class 3 --race 131 --seed 3");
+    workspace.write("messages.ndjson", joined(&valid));
     workspace.run();
-    let all = oracle::race(&sound, 131);
+    let all = oracle::race(&valid, 131);
     let first = workspace.json(&["leaderboard", "--class", "3", "--race", "131", "--limit", "3"]);
     assert_eq!(first.as_array().unwrap()[..], all.as_array().unwrap()[..3]);
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "999"]), serde_json::json!([]));

@@ -177,22 +177,22 @@ fn a_run_stops_on_a_full_disk_and_resumes_with_free_space() {
     std::fs::rename(workspace.path("kept.redb"), workspace.path("small/store.redb")).unwrap();
     let summary = workspace.run();
     assert!(summary["records"].as_u64().unwrap() < lines.len() as u64, "{summary}");
-    let sound = simulate("--racers 1000 --seconds 30 --class 3 --race 131 --seed 1");
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+    let valid = simulate("--racers 1000 --seconds 30 --class 3 --race 131 --seed 1");
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&valid, 131));
     let letters = workspace.json(&["dead-letters", "list"]);
-    assert_eq!(letters.as_array().unwrap().len(), lines.len() - sound.len());
+    assert_eq!(letters.as_array().unwrap().len(), lines.len() - valid.len());
 }
 
 #[test]
 fn without_address_space_for_a_pool_the_outcome_is_the_same() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
-    let sound = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 1");
-    workspace.write("messages.ndjson", joined(&sound));
+    let valid = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 1");
+    workspace.write("messages.ndjson", joined(&valid));
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -v 33554432; exec \"$0\" run --config \"$1\"", env!("CARGO_BIN_EXE_paceline")]);
     let output = command.arg(workspace.path("paceline.toml")).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && stderr.contains("no pool of instances on this machine"), "{stderr}");
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&sound, 131));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&valid, 131));
 }

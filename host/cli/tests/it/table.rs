@@ -21,7 +21,7 @@ fn workspace() -> (Workspace, String) {
 fn a_race_is_stored_in_a_table_and_read_from_it() {
     require!(Plugins, DynamoDbLocal);
     let (workspace, table) = workspace();
-    let sound = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3");
+    let valid = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3");
     let mixed = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3 --errors 5 --key random");
     workspace.write("messages.ndjson", joined(&mixed));
 
@@ -36,15 +36,15 @@ fn a_race_is_stored_in_a_table_and_read_from_it() {
 
     let summary = workspace.run();
     assert_eq!(summary["records"], mixed.len());
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), whole(oracle::race(&sound, 131)));
-    assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), whole(oracle::class(&sound)));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), whole(oracle::race(&valid, 131)));
+    assert_eq!(workspace.json(&["leaderboard", "--class", "3"]), whole(oracle::class(&valid)));
     // A second run has no records left.
     assert_eq!(workspace.run()["records"], 0);
 
     let letters = workspace.json(&["dead-letters", "list"]);
     assert_eq!(letters.as_array().unwrap().len() as u64, summary["deadLetters"].as_u64().unwrap());
-    let lost = letters.as_array().unwrap().iter().find(|letter| letter["reason"] == "no-rulebook").unwrap();
-    assert_eq!(workspace.json(&["dead-letters", "show", lost["id"].as_str().unwrap()]), *lost);
+    let without_rulebook = letters.as_array().unwrap().iter().find(|letter| letter["reason"] == "no-rulebook").unwrap();
+    assert_eq!(workspace.json(&["dead-letters", "show", without_rulebook["id"].as_str().unwrap()]), *without_rulebook);
 
     // After the missing rulebook is added, its records are processed.
     workspace.write("rulebooks/class-99.toml", rulebook(99, 1, DedupMode::Ordinal));

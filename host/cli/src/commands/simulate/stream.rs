@@ -1,5 +1,5 @@
-//! A race's messages into a Kinesis stream. At the end each message is in the stream, or the command fails and reports how
-//! many are not.
+//! Puts a race's messages into a Kinesis stream. In the end every message is in the stream, or the command fails and
+//! reports how many are not known to be.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::report::{print_json, print_table, thousands};
 use crate::setup::runtime;
 use crate::stop::stop_signal;
 
-/// How often progress is shown.
+/// The interval between updates of the progress display.
 const SHOW_EVERY: Duration = Duration::from_millis(200);
 
 /// Arguments of `paceline simulate` for a stream.
@@ -41,10 +41,10 @@ pub(super) struct StreamArguments {
     json: bool,
 }
 
-/// How many messages were given to the producer.
-struct Put {
+/// What `put_all` handed to the producer.
+struct PutOutcome {
     messages: u64,
-    /// Whether a signal came before the last message.
+    /// Whether a signal arrived before the last message.
     stopped: bool,
 }
 
@@ -77,9 +77,9 @@ pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &Stream
         progress.finish();
         let sent = finished.as_ref().unwrap_or_else(|unsent| &unsent.sent);
         print(sent, started.elapsed(), arguments.json)?;
-        // The error of `finish` includes the one that ended the producer, and the number of messages left.
+        // The error of `finish` includes the producer's fatal error and the number of messages left.
         finished?;
-        let Put { messages, stopped } = put?;
+        let PutOutcome { messages, stopped } = put?;
         match stopped {
             false => Ok(()),
             true => bail!(
@@ -90,14 +90,14 @@ pub(super) fn simulate(race: &Race, speed: Speed, name: &str, arguments: &Stream
     })
 }
 
-/// Puts one message after another, each when it is due. Messages are late if the stream does not accept them in time.
+/// Puts the messages in order, each when it is due. Messages are late if the stream does not accept them in time.
 async fn put_all(
     race: &Race,
     speed: Speed,
     producer: &Producer,
     stop: impl Future<Output = ()>,
     progress: &Progress,
-) -> Result<Put, StreamError> {
+) -> Result<PutOutcome, StreamError> {
     tokio::pin!(stop);
     let (started, meter) = (tokio::time::Instant::now(), producer.meter());
     let (mut keys, mut now, mut messages, mut shown) = (Keys::new(race), 0, 0, Instant::now());
@@ -111,11 +111,11 @@ async fn put_all(
             producer.put(keys.next(&line), line).await
         };
         tokio::select! {
-            // The signal is polled first: putting may be ready each time.
+            // The signal is polled first, because putting may always be ready.
             biased;
             () = &mut stop => {
                 progress.note("flushing; press Ctrl-C again to discard");
-                return Ok(Put { messages, stopped: true });
+                return Ok(PutOutcome { messages, stopped: true });
             }
             put = put => put?,
         }
@@ -125,10 +125,10 @@ async fn put_all(
             show(&meter, progress);
         }
     }
-    Ok(Put { messages, stopped: false })
+    Ok(PutOutcome { messages, stopped: false })
 }
 
-/// Sends the messages that wait, which may be most of a race, and shows the progress.
+/// Sends the buffered messages, which may be most of a race, and shows the progress.
 async fn finish(producer: Producer, progress: &Progress) -> Result<Sent, Unsent> {
     let meter = producer.meter();
     let mut every = tokio::time::interval(SHOW_EVERY);
@@ -154,7 +154,6 @@ fn show(meter: &Meter, progress: &Progress) {
     });
 }
 
-/// Prints the summary.
 fn print(sent: &Sent, took: Duration, as_json: bool) -> anyhow::Result<()> {
     let seconds = took.as_secs_f64();
     let rate = sent.records as f64 / seconds.max(1e-9);

@@ -321,12 +321,12 @@ fn a_malformed_aggregate_is_a_dead_letter_and_the_others_are_processed() {
     let reasons: Vec<&str> = outcome.dead_letters.iter().map(|(_, reason)| reason.as_str()).collect();
     assert_eq!(reasons.iter().filter(|reason| **reason == "undecodable").count(), 1, "{reasons:?}");
     assert_eq!(reasons.len(), 3, "{reasons:?}");
-    let sound: Vec<Message> = (1..4)
+    let valid: Vec<Message> = (1..4)
         .chain(30..32)
         .chain([40])
         .map(|second| Message { payload: message(second), key: String::new(), sent_ms: 0 })
         .collect();
-    let local = deployment.local(&sound);
+    let local = deployment.local(&valid);
     assert_eq!(outcome.items, local.items);
 }
 

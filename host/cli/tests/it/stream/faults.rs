@@ -136,11 +136,11 @@ fn run(seed: u64, dedup: DedupMode, mode: ReadMode) {
     }
 }
 
-/// Runs two seeds, or more in a soak test. Fan-out has one, because kinesis-local takes about ten seconds to notice that
-/// a subscriber is gone.
+/// Runs two seeds, or more in a soak test. Fan-out has one, because kinesis-local takes about ten seconds to notice
+/// that a subscriber is gone.
 fn seeds(first: u64, dedup: DedupMode, mode: ReadMode) {
-    let default = if mode == ReadMode::Polling { 2 } else { 1 };
-    let seeds = std::env::var("PACELINE_SOAK_SEEDS").map_or(default, |seeds| seeds.parse().expect("a number of seeds"));
+    let usual = if mode == ReadMode::Polling { 2 } else { 1 };
+    let seeds = std::env::var("PACELINE_SOAK_SEEDS").map_or(usual, |seeds| seeds.parse().expect("a number of seeds"));
     (first * seeds..(first + 1) * seeds).for_each(|seed| run(seed, dedup, mode));
 }
 

@@ -1,4 +1,5 @@
-//! A consumer keeps up with a race in real time. After its store was slow for a while, it catches up without more memory.
+//! A consumer keeps up with a race in real time. After its store was slow for a while, it catches up without using more
+//! memory.
 
 use paceline_testbed::require;
 use std::process::{Child, Stdio};
@@ -49,8 +50,8 @@ fn race_of(racers: u32, seconds: u32) -> Race {
     Race { racers, seconds, class: 3, race: 131, seed: 4, key: PartitionKey::Racer, errors: 0.0, duplicates: 0.0 }
 }
 
-/// The article's load: 1,000 racers with one message a second each, and one shard. The store is the embedded one, because
-/// each message is a write and DynamoDB Local takes about 700 writes a second.
+/// The article's load: 1,000 racers with one message a second each, and one shard. The store is the embedded one,
+/// because each message is a write and DynamoDB Local takes about 700 writes a second.
 #[test]
 fn the_consumer_keeps_up_with_a_thousand_racers() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);

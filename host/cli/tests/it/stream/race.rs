@@ -11,7 +11,7 @@ use paceline_testbed::proxy::{FaultProxy, Faults, KinesisFaults, KinesisLimits};
 use crate::stream::deployment::Deployment;
 use crate::support::paceline;
 
-/// A race of 40 racers and 50 seconds, with some broken messages; with random keys some are sent twice.
+/// A race of 40 racers and 50 seconds, with some invalid messages. With random keys some are sent twice.
 fn race_of(key: PartitionKey, seed: u32) -> Race {
     let duplicates = if key == PartitionKey::Random { 3.0 } else { 0.0 };
     Race { racers: 40, seconds: 50, class: 3, race: 131, seed, key, errors: 2.0, duplicates }
@@ -43,8 +43,8 @@ pub(crate) fn producer(deployment: &Deployment, endpoint: &str, race: &Race) -> 
     command
 }
 
-/// Runs one race from the simulator to the table, through a stream with the limits of real shards. Subscriptions use TLS
-/// and HTTP/2, as on AWS.
+/// Runs one race from the simulator to the table, through a stream with the limits of real shards. Subscriptions use
+/// TLS and HTTP/2, as on AWS.
 fn run(consumer: &str, shards: i32, aggregate: bool, key: PartitionKey, dedup: DedupMode) {
     let deployment = Deployment::new(dedup, shards);
     deployment.configure(&format!("consumer = \"{consumer}\""), "");
