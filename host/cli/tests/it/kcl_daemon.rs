@@ -224,7 +224,7 @@ fn two_workers_a_resharding_and_a_kill_have_the_same_outcome_as_a_local_run() {
 
     // The victim owned shards. The survivor finished shards and released its leases at the end.
     assert!(owned.values().any(|owner| owner == name), "{owned:?}");
-    for words in ["all of the shard is done", "the daemon is about to give the shard up"] {
+    for words in ["the shard is read to its end", "the daemon is about to release the lease"] {
         assert!(survivors_log.contains(words), "{words}: {}", end_of(&survivors_log));
     }
     assert!(!survivors_log.contains("panicked"), "{}", end_of(&survivors_log));
