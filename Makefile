@@ -20,8 +20,8 @@ setup: ## Install what is missing: a C compiler, Rust, a WebAssembly standard li
 .PHONY: race
 race: PACELINE := target/quick/paceline
 race: setup ## Simulate a flat race and a climb with 1,000 racers and broken and repeated messages, run them, show both results
-	cargo build --profile quick -p paceline
-	@$(MAKE) --no-print-directory plugins PACELINE=$(PACELINE)
+	cargo build --profile quick -p paceline --no-default-features
+	@$(MAKE) --no-print-directory plugins PACELINE=$(PACELINE) EVIL=
 	@rm -rf target/race && mkdir -p target/race
 	@set -e; for class in 3 5; do \
 	    $(PACELINE) simulate --racers 1000 --seconds 300 --class $$class --race 5403307 --seed 1 \
@@ -55,6 +55,7 @@ check: setup nextest ## Check format and lints, and run the unit tests that need
 lint: setup ## Check format, lints, dependencies, spelling, templates and workflows
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p paceline --no-default-features -- -D warnings
 	scripts/cargo-deny check --deny warnings licenses bans sources
 	scripts/typos
 	scripts/cfn-lint examples/alleycat/template.yaml

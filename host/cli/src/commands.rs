@@ -1,10 +1,13 @@
 //! The commands, one file each.
 
 pub(crate) mod dead_letters;
+#[cfg(feature = "aws")]
 pub(crate) mod healthcheck;
+#[cfg(feature = "aws")]
 pub(crate) mod kcl;
 pub(crate) mod leaderboard;
 pub(crate) mod plugin;
 pub(crate) mod run;
 pub(crate) mod simulate;
+#[cfg(feature = "aws")]
 pub(crate) mod table;

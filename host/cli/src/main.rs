@@ -11,6 +11,7 @@
 mod commands;
 mod progress;
 mod report;
+#[cfg(feature = "aws")]
 mod serve;
 mod setup;
 mod stop;
@@ -41,10 +42,13 @@ enum Command {
     /// List, show and redrive records that could not be processed.
     DeadLetters(commands::dead_letters::Arguments),
     /// Create or check the tables that the configuration names.
+    #[cfg(feature = "aws")]
     Table(commands::table::Arguments),
     /// Process the records of one shard, as a record processor of Amazon's MultiLangDaemon.
+    #[cfg(feature = "aws")]
     Kcl(commands::kcl::Arguments),
     /// Query the health of a running consumer on this machine.
+    #[cfg(feature = "aws")]
     Healthcheck(commands::healthcheck::Arguments),
     /// Build and check plugins.
     Plugin(commands::plugin::Arguments),
@@ -58,8 +62,11 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => commands::simulate::simulate(&arguments),
         Command::Leaderboard(arguments) => commands::leaderboard::leaderboard(&arguments),
         Command::DeadLetters(arguments) => commands::dead_letters::dead_letters(arguments),
+        #[cfg(feature = "aws")]
         Command::Table(arguments) => commands::table::table(&arguments),
+        #[cfg(feature = "aws")]
         Command::Kcl(arguments) => commands::kcl::kcl(arguments),
+        #[cfg(feature = "aws")]
         Command::Healthcheck(arguments) => commands::healthcheck::healthcheck(&arguments),
         Command::Plugin(arguments) => commands::plugin::plugin(arguments),
     };

@@ -27,6 +27,7 @@ pub(crate) fn runtime() -> anyhow::Result<Runtime> {
 }
 
 /// One worker for each processor: shards are processed concurrently.
+#[cfg(feature = "aws")]
 pub(crate) fn parallel_runtime() -> anyhow::Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context(RUNTIME_FAILED)

@@ -8,19 +8,22 @@
 //! - [`leaderboard`]: how leaderboards are read.
 //! - [`mod@open`]: engine, rulebooks and store, opened.
 //! - [`store`]: the store that the configuration names.
+//! - `without_aws`: what stands for DynamoDB and Kinesis in a program without the feature `aws`.
 #![forbid(unsafe_code)]
 
 mod error;
 pub mod leaderboard;
 pub mod open;
 pub mod store;
+#[cfg(not(feature = "aws"))]
+mod without_aws;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use paceline_aws::dynamodb::DynamoDbConfig;
-use paceline_aws::kinesis::KinesisConfig;
+#[cfg(feature = "aws")]
+use paceline_aws::{dynamodb::DynamoDbConfig, kinesis::KinesisConfig};
 use paceline_engine::Limits;
 use paceline_pipeline::RetryPolicy;
 use paceline_pipeline::model::{BatchLimits, Pointer};
@@ -32,6 +35,8 @@ pub use error::{ConfigError, OpenError};
 pub use leaderboard::LeaderboardConfig;
 pub use open::{open, open_store};
 pub use store::AnyStore;
+#[cfg(not(feature = "aws"))]
+use without_aws::{DynamoDbConfig, KinesisConfig};
 
 /// Environment variables that override values of the file: what differs between two deployments of one package.
 pub const ENVIRONMENT: [(&str, &str); 4] = [

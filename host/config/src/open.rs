@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "aws")]
 use paceline_aws::DynamoDbStore;
 use paceline_engine::Engine;
 use paceline_pipeline::rules::{Registry, RulebookEvent, RulebookFolder};
@@ -13,10 +14,13 @@ use crate::{AnyStore, Config, OpenError};
 
 /// Opens the store that the configuration names.
 pub async fn open_store(config: &Config) -> Result<AnyStore, OpenError> {
-    Ok(match (&config.store.path, &config.store.dynamodb) {
-        (_, Some(dynamodb)) => AnyStore::DynamoDb(DynamoDbStore::connect(dynamodb).await?),
-        (Some(path), None) => AnyStore::Embedded(EmbeddedStore::open(path)?),
-        (None, None) => AnyStore::Memory(MemoryStore::default()),
+    #[cfg(feature = "aws")]
+    if let Some(dynamodb) = &config.store.dynamodb {
+        return Ok(AnyStore::DynamoDb(DynamoDbStore::connect(dynamodb).await?));
+    }
+    Ok(match &config.store.path {
+        Some(path) => AnyStore::Embedded(EmbeddedStore::open(path)?),
+        None => AnyStore::Memory(MemoryStore::default()),
     })
 }
 

@@ -1,5 +1,6 @@
 //! The store that a configuration names.
 
+#[cfg(feature = "aws")]
 use paceline_aws::DynamoDbStore;
 use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key};
 use paceline_pipeline::store::{
@@ -13,6 +14,7 @@ pub enum AnyStore {
     /// One file on this machine.
     Embedded(EmbeddedStore),
     /// A table in DynamoDB.
+    #[cfg(feature = "aws")]
     DynamoDb(DynamoDbStore),
     /// The process's memory.
     Memory(MemoryStore),
@@ -23,6 +25,7 @@ macro_rules! each {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
             Self::Embedded($store) => $call,
+            #[cfg(feature = "aws")]
             Self::DynamoDb($store) => $call,
             Self::Memory($store) => $call,
         }

@@ -1,5 +1,6 @@
 //! `paceline run`: a source's records into the store.
 
+#[cfg(feature = "aws")]
 mod stream;
 
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         config.source = Some(SourceConfig { file: (!stdin).then_some(input), stdin, name, ..SourceConfig::default() });
     }
     // The source comes first: checking it takes no time, compiling plugins does.
+    #[cfg(feature = "aws")]
     if let Some(kinesis) = &config.source()?.kinesis {
         return stream::run(&config, kinesis, arguments.json);
     }

@@ -7,6 +7,7 @@
 //! - `speed`: how fast.
 
 mod speed;
+#[cfg(feature = "aws")]
 mod stream;
 
 use std::fs::File;
@@ -28,8 +29,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value = "max")]
     speed: Speed,
     /// The file to write, or `-` for standard output.
-    #[arg(long, default_value = "-", value_name = "FILE", conflicts_with = "stream")]
+    #[arg(long, default_value = "-", value_name = "FILE")]
+    #[cfg_attr(feature = "aws", arg(conflicts_with = "stream"))]
     out: PathBuf,
+    #[cfg(feature = "aws")]
     #[command(flatten)]
     stream: stream::StreamArguments,
 }
@@ -37,6 +40,7 @@ pub(crate) struct Arguments {
 /// Writes the messages of a race, one per line, or puts them into a stream.
 pub(crate) fn simulate(arguments: &Arguments) -> anyhow::Result<()> {
     arguments.race.check().map_err(|wrong| anyhow!("--{wrong}"))?;
+    #[cfg(feature = "aws")]
     if let Some(name) = &arguments.stream.stream {
         return stream::simulate(&arguments.race, arguments.speed, name, &arguments.stream);
     }
