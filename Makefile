@@ -23,6 +23,7 @@ race: setup ## Simulate a flat race and a climb with 1,000 racers and broken and
 	cargo build --profile quick -p paceline --no-default-features
 	@$(MAKE) --no-print-directory plugins PACELINE=$(PACELINE) EVIL=
 	@rm -rf target/race && mkdir -p target/race
+	$(PACELINE) rules apply examples/alleycat/rulebooks --config $(ALLEYCAT)
 	@set -e; for class in 3 5; do \
 	    $(PACELINE) simulate --racers 1000 --seconds 300 --class $$class --race 5403307 --seed 1 \
 	        --key random --errors 1 --duplicates 1 >> target/race/messages.ndjson; \
@@ -84,7 +85,7 @@ nextest: setup
 lambda: setup ## Build the Lambda function's package for this machine's architecture: target/lambda/paceline.zip
 	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
-	scripts/lambda-package target/release/bootstrap
+	scripts/lambda-package target/release/bootstrap target/release/paceline
 
 .PHONY: dist
 dist: ## Build a release's packages for this machine's architecture into target/dist; TAG=v1.2.3 checks version and notes

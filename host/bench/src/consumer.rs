@@ -9,21 +9,20 @@
 
 mod service;
 
+use paceline_testbed::rules;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use paceline_aws::kinesis::{Consumer, ConsumerKind, KinesisConfig};
-use paceline_engine::{Engine, Limits};
-use paceline_pipeline::model::{BatchLimits, Pointer};
-use paceline_pipeline::rules::{Registry, RulebookFolder};
+use paceline_pipeline::model::BatchLimits;
 use paceline_pipeline::store::MemoryStore;
 use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use tokio::sync::Notify;
 
 use self::service::Service;
 use crate::timing::median;
-use crate::{Results, print_line, root, simulated};
+use crate::{Results, print_line, simulated};
 
 const RACERS: usize = 1_000;
 const SECONDS: usize = 300;
@@ -42,7 +41,7 @@ pub(crate) fn run(results: &mut Results) {
         shards[at % RACERS % SHARDS].push(line.as_slice());
     }
     let service = Service::start(&shards, RECORDS_PER_CALL);
-    let rulebooks = rulebooks();
+    let rulebooks = rules::alleycat();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
     let turn = |consumer| {
         let (processor_before, started) = (processor_time(), Instant::now());
@@ -93,21 +92,6 @@ async fn race(endpoint: &str, consumer: ConsumerKind, rulebooks: &Arc<Rulebooks>
         }
     };
     consumer.run(pipeline, async move { all.notified().await }, finished).await.expect("the stream is read");
-}
-
-fn rulebooks() -> Arc<Rulebooks> {
-    let folder = tempfile::tempdir().expect("a temporary folder can be created").keep();
-    let engine = Engine::new(Limits::default()).expect("the sandbox starts");
-    let registry = Registry::open(&folder).expect("the registry can be opened");
-    let route = Pointer::parse("/classId").expect("the pointer is valid");
-    let rulebooks = Arc::new(Rulebooks::new(engine, registry, route));
-    let plugins = ["telemetry", "output", "last-output", "best-output"];
-    let plugins = plugins.map(|name| (name.to_owned(), root().join(format!("target/plugins/{name}.wasm"))));
-    let alleycat = root().join("examples/alleycat/rulebooks");
-    RulebookFolder::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks))
-        .poll()
-        .expect("the rulebooks can be read");
-    rulebooks
 }
 
 /// The processor time of all threads of this process, in seconds.

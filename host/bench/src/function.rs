@@ -1,5 +1,7 @@
 //! The Lambda function: the processor time of an invocation, and the time of a cold start.
 
+use paceline_pipeline::rules::Registry;
+use paceline_testbed::rules;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,16 +24,12 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 fn package() -> TempDir {
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let alleycat = root().join("examples/alleycat");
-    std::fs::create_dir(folder.path().join("rulebooks")).expect("the temporary folder can be written");
-    std::fs::copy(alleycat.join("rulebooks/class-3.toml"), folder.path().join("rulebooks/class-3.toml"))
-        .expect("the temporary folder can be written");
+    let registry = Registry::folder(&folder.path().join("registry")).expect("the temporary folder can be written");
+    rules::apply(&alleycat.join("rulebooks"), &registry).expect("the rules are accepted");
     let config = std::fs::read_to_string(alleycat.join("lambda.toml")).expect("the example has this file");
     let (before, after) = config.split_once("[store.dynamodb]").expect("the example names a table");
     let (_, after) = after.split_once("# [limits]").expect("the example shows the limits");
-    let plugins = root().join("target/plugins");
-    let config = format!("{before}[store]\nmemory = true\n\n# [limits]{after}")
-        .replace("\"plugins/", &format!("\"{}/", plugins.display()))
-        .replace("/tmp/paceline/registry", "registry");
+    let config = format!("{before}[store]\nmemory = true\n\n# [limits]{after}");
     std::fs::write(folder.path().join("paceline.toml"), config).expect("the temporary folder can be written");
     folder
 }

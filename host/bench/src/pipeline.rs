@@ -1,19 +1,17 @@
 //! Payloads in memory to group states that are ready to commit, against a plain loop that decodes each message with
 //! serde_json into a struct of the same fields and does the same arithmetic on a map.
 
+use paceline_testbed::rules;
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::sync::Arc;
 
-use paceline_engine::{Engine, Limits};
-use paceline_pipeline::model::{Batch, BatchLimits, Pointer};
-use paceline_pipeline::rules::{Registry, RulebookEvent, RulebookFolder};
+use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::store::MemoryStore;
-use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
+use paceline_pipeline::{Pipeline, RetryPolicy};
 use serde::Deserialize;
 
 use crate::timing::in_turns;
-use crate::{Results, print_line, root, simulated};
+use crate::{Results, print_line, simulated};
 
 /// The fields that the plugins and the rulebook read.
 #[derive(Deserialize)]
@@ -74,18 +72,8 @@ fn batch(rows: usize) -> Batch {
 
 pub(crate) fn run(results: &mut Results) {
     print_line("\npayloads to folded groups: validate, score, two aggregators, up to 1,000 racers");
-    let folder = tempfile::tempdir().expect("a temporary folder can be created");
-    let engine = Engine::new(Limits::default()).expect("the sandbox starts");
-    let registry = Registry::open(folder.path()).expect("the registry can be opened");
-    let route = Pointer::parse("/classId").expect("the pointer is valid");
-    let rulebooks = Arc::new(Rulebooks::new(engine, registry, route));
-    let plugins = ["telemetry", "output", "last-output", "best-output"];
-    let plugins = plugins.map(|name| (name.to_owned(), root().join(format!("target/plugins/{name}.wasm"))));
-    let alleycat = root().join("examples/alleycat/rulebooks");
-    let events = RulebookFolder::new(alleycat, plugins.into_iter().collect(), Arc::clone(&rulebooks)).poll();
-    let events = events.expect("the rulebooks can be read");
-    assert!(events.iter().all(|event| matches!(event, RulebookEvent::Activated { .. })), "{events:?}");
-    let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), RetryPolicy::default());
+    let pipeline =
+        Pipeline::new(MemoryStore::default(), rules::alleycat(), BatchLimits::default(), RetryPolicy::default());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("the runtime starts");
 
     for rows in [10_000, 1_000, 100_usize] {

@@ -1,6 +1,8 @@
 //! A race of 300,000 messages from a file through `paceline run` into the durable store, and a race that is ten times as
 //! long.
 
+use paceline_pipeline::rules::Registry;
+use paceline_testbed::rules;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -67,15 +69,16 @@ fn prepare(folder: &Path, seconds: u32) -> std::path::PathBuf {
         .status();
     assert!(simulated.expect("target/release/paceline is built").success());
     let alleycat = root().join("examples/alleycat");
-    let book = std::fs::read_to_string(alleycat.join("rulebooks/class-3.toml")).expect("the example has this file");
+    let book = std::fs::read_to_string(alleycat.join("rulebooks/flat.toml")).expect("the example has this file");
     // The plugin rejects seconds after 600 by default.
     let book = book.replace("plugin = \"telemetry\"\n", "plugin = \"telemetry\"\nsettings = { max-second = 86400 }\n");
     std::fs::create_dir_all(folder.join("rulebooks")).expect("the folder can be written");
     std::fs::write(folder.join("rulebooks/class-3.toml"), book).expect("the folder can be written");
+    rules::map(&folder.join("rulebooks"));
+    let registry = Registry::folder(&folder.join("registry")).expect("the folder can be written");
+    rules::apply(&folder.join("rulebooks"), &registry).expect("the rulebook is accepted");
     let config = std::fs::read_to_string(alleycat.join("paceline.toml")).expect("the example has this file");
-    let config = config
-        .replace("../../target/plugins", root().join("target/plugins").to_str().expect("the path is UTF-8"))
-        .replace("../../target/race/", "");
+    let config = config.replace("../../target/race/", "");
     let file = folder.join("paceline.toml");
     std::fs::write(&file, config).expect("the folder can be written");
     file

@@ -4,24 +4,21 @@
 //! 100 racers represent 1,000: the items of different racers are independent, and requests of 25 items are full with
 //! both numbers.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use aws_sdk_dynamodb::Client;
 use paceline_aws::DynamoDbStore;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, Usage, WriteWith, client};
-use paceline_engine::{Engine, Limits};
-use paceline_pipeline::model::{Batch, BatchLimits, Pointer};
-use paceline_pipeline::rules::{Registry, RulebookFolder};
+use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
-use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
+use paceline_pipeline::{Pipeline, RetryPolicy};
 use paceline_testbed::dynamodb::unique;
+use paceline_testbed::rules;
 
 use crate::timing::median;
-use crate::{Results, print_line, root, simulated};
+use crate::{Results, print_line, simulated};
 
 const RACERS: usize = 100;
 const SECONDS: usize = 300;
@@ -37,7 +34,6 @@ const ORIGINAL_WRITE_UNITS: f64 = 300.0 * 45.0 + 1_000.0 * 6.0;
 struct Host {
     pipeline: Pipeline<DynamoDbStore>,
     runtime: tokio::runtime::Runtime,
-    _folder: tempfile::TempDir,
 }
 
 fn config(endpoint: &str, write: WriteWith) -> DynamoDbConfig {
@@ -51,17 +47,6 @@ fn config(endpoint: &str, write: WriteWith) -> DynamoDbConfig {
 
 impl Host {
     fn new(endpoint: &str, write: WriteWith) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be created");
-        let registry = Registry::open(folder.path()).expect("the registry can be opened");
-        let engine = Engine::new(Limits::default()).expect("the sandbox starts");
-        let rulebooks =
-            Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").expect("the pointer is valid")));
-        let names = ["telemetry", "output", "last-output", "best-output"];
-        let plugins: BTreeMap<_, _> =
-            names.iter().map(|name| ((*name).to_owned(), root().join(format!("target/plugins/{name}.wasm")))).collect();
-        let events =
-            RulebookFolder::new(root().join("examples/alleycat/rulebooks"), plugins, Arc::clone(&rulebooks)).poll();
-        assert_eq!(events.expect("the rulebooks can be read").len(), 6);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts");
         let config = config(endpoint, write);
         let store = runtime.block_on(async {
@@ -69,8 +54,8 @@ impl Host {
             create(&client, &config, Billing::OnDemand).await.expect("the tables can be created");
             DynamoDbStore::new(client, &config)
         });
-        let pipeline = Pipeline::new(store, rulebooks, BatchLimits::default(), RetryPolicy::default());
-        Self { pipeline, runtime, _folder: folder }
+        let pipeline = Pipeline::new(store, rules::alleycat(), BatchLimits::default(), RetryPolicy::default());
+        Self { pipeline, runtime }
     }
 
     fn usage(&self) -> Usage {

@@ -3,19 +3,19 @@
 //! # Layout
 //!
 //! - `commands`: a file for each command.
-//! - `setup`, `stop`, `watcher`: configuration, runtime and store; signals; the watched folder of rulebooks.
+//! - `setup`, `stop`, `follower`: configuration, runtime and store; signals; the task that follows the rules' log.
 //! - `progress`, `report`: what a person sees during a run and at its end.
 //! - `serve`: metrics and health, over HTTP.
 #![forbid(unsafe_code)]
 
 mod commands;
+mod follower;
 mod progress;
 mod report;
 #[cfg(feature = "aws")]
 mod serve;
 mod setup;
 mod stop;
-mod watcher;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -50,6 +50,8 @@ enum Command {
     /// Query the health of a running consumer on this machine.
     #[cfg(feature = "aws")]
     Healthcheck(commands::healthcheck::Arguments),
+    /// Publish rulebooks, change what race types run, and show what holds.
+    Rules(commands::rules::Arguments),
     /// Build and check plugins.
     Plugin(commands::plugin::Arguments),
 }
@@ -57,26 +59,32 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr();
-    let outcome = match arguments.command {
-        Command::Run(arguments) => commands::run::run(arguments),
-        Command::Simulate(arguments) => commands::simulate::simulate(&arguments),
-        Command::Leaderboard(arguments) => commands::leaderboard::leaderboard(&arguments),
-        Command::DeadLetters(arguments) => commands::dead_letters::dead_letters(arguments),
-        #[cfg(feature = "aws")]
-        Command::Table(arguments) => commands::table::table(&arguments),
-        #[cfg(feature = "aws")]
-        Command::Kcl(arguments) => commands::kcl::kcl(arguments),
-        #[cfg(feature = "aws")]
-        Command::Healthcheck(arguments) => commands::healthcheck::healthcheck(&arguments),
-        Command::Plugin(arguments) => commands::plugin::plugin(arguments),
-    };
+    let outcome = run(arguments.command);
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("paceline: {}", ErrorChain(error.as_ref()));
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Rules(arguments) => return commands::rules::rules(arguments),
+        Command::Run(arguments) => commands::run::run(arguments)?,
+        Command::Simulate(arguments) => commands::simulate::simulate(&arguments)?,
+        Command::Leaderboard(arguments) => commands::leaderboard::leaderboard(&arguments)?,
+        Command::DeadLetters(arguments) => commands::dead_letters::dead_letters(arguments)?,
+        #[cfg(feature = "aws")]
+        Command::Table(arguments) => commands::table::table(&arguments)?,
+        #[cfg(feature = "aws")]
+        Command::Kcl(arguments) => commands::kcl::kcl(arguments)?,
+        #[cfg(feature = "aws")]
+        Command::Healthcheck(arguments) => commands::healthcheck::healthcheck(&arguments)?,
+        Command::Plugin(arguments) => commands::plugin::plugin(arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Logs to standard error; standard output is for results. `RUST_LOG` is the filter; plugins log under the target

@@ -1,6 +1,7 @@
 //! What the commands start with: configuration, runtime, store.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use paceline_config::{AnyStore, Config};
@@ -38,4 +39,19 @@ const RUNTIME_FAILED: &str = "the asynchronous runtime can't be started";
 /// Opens the store, for a command that reads it.
 pub(crate) fn open_store(config: &Config, runtime: &Runtime) -> anyhow::Result<AnyStore> {
     Ok(runtime.block_on(paceline_config::open_store(config))?)
+}
+
+/// How often the rules' log is polled.
+pub(crate) fn poll_interval(config: &Config) -> Duration {
+    Duration::from_millis(config.rules.poll_interval_ms)
+}
+
+/// The folder for compiled plugins, so that not each process compiles them: `PACELINE_CACHE`, or a folder in this user's
+/// cache folder. They are code that runs unchecked, so the folder must be writable for nobody else.
+pub(crate) fn cache() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("PACELINE_CACHE").or_else(|| {
+        let folder = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+        Some(folder.join("paceline/compiled"))
+    })
 }

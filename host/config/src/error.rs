@@ -5,7 +5,7 @@ use std::net::AddrParseError;
 use std::path::PathBuf;
 
 use paceline_engine::EngineError;
-use paceline_pipeline::rules::{RulebookError, TomlError};
+use paceline_pipeline::rules::{RegistryError, TomlError};
 use paceline_pipeline::store::StoreError;
 
 /// The configuration can't be used.
@@ -61,25 +61,15 @@ pub enum OpenError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The registry.
-    #[error("the registry {}", path.display())]
-    Registry {
-        /// Its folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// A rulebook is refused. At the start there are no earlier rulebooks to continue with.
-    #[error("the rulebook {}", file.display())]
-    Rulebook {
-        /// Its file.
-        file: PathBuf,
-        /// The cause.
-        source: RulebookError,
-    },
-    /// The folder of rulebooks can't be read.
-    #[error("the folder of rulebooks")]
-    Rulebooks(#[from] RulebookError),
-    /// There is no rulebook.
-    #[error("there is no rulebook (*.toml) in {}", .0.display())]
-    NoRulebook(PathBuf),
+    #[error(transparent)]
+    Registry(RegistryError),
+    /// The registry has no rules.
+    #[error(
+        "the registry {0} has no rules: publish and activate a rulebook, for example with `paceline rules apply FOLDER \
+         --config FILE`"
+    )]
+    NoRules(String),
+    /// The program has no access to such a registry.
+    #[error("[rules] registry: {0} is neither a folder nor a location that this program knows")]
+    Location(String),
 }

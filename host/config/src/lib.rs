@@ -27,23 +27,25 @@ use paceline_aws::{dynamodb::DynamoDbConfig, kinesis::KinesisConfig};
 use paceline_engine::Limits;
 use paceline_pipeline::RetryPolicy;
 use paceline_pipeline::model::{BatchLimits, Pointer};
+use paceline_pipeline::pipeline::DEFAULT_HOLD;
 use paceline_pipeline::rules::parse_toml;
 use paceline_simulator::Race;
 use serde::Deserialize;
 
 pub use error::{ConfigError, OpenError};
 pub use leaderboard::LeaderboardConfig;
-pub use open::{open, open_store};
+pub use open::{open, open_engine, open_registry, open_store, registry_at};
 pub use store::AnyStore;
 #[cfg(not(feature = "aws"))]
 use without_aws::{DynamoDbConfig, KinesisConfig};
 
 /// Environment variables that override values of the file: what differs between two deployments of one package.
-pub const ENVIRONMENT: [(&str, &str); 4] = [
+pub const ENVIRONMENT: [(&str, &str); 5] = [
     ("PACELINE_TABLE", "store.dynamodb.table"),
     ("PACELINE_DEAD_LETTERS", "store.dynamodb.dead-letters"),
     ("PACELINE_STREAM", "source.kinesis.stream"),
     ("PACELINE_LISTEN", "serve.listen"),
+    ("PACELINE_RULES", "rules.registry"),
 ];
 
 /// The configuration. Paths in it are relative to its own folder.
@@ -57,11 +59,8 @@ pub struct Config {
     pub serve: ServeConfig,
     /// Which field names a record's race type.
     pub route: RouteConfig,
-    /// The rulebooks.
-    pub rulebooks: RulebooksConfig,
-    /// The files of the plugin names that rulebooks use.
-    #[serde(default)]
-    pub plugins: BTreeMap<String, PathBuf>,
+    /// Where the rules come from.
+    pub rules: RulesConfig,
     /// Where the outcome is stored.
     pub store: StoreConfig,
     /// How large a batch may get.
@@ -112,26 +111,30 @@ pub struct RouteConfig {
     pub race_type: Pointer,
 }
 
-/// Where the rulebooks are.
+/// Where the rules come from.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct RulebooksConfig {
-    /// The folder of rulebooks that people edit.
-    pub folder: PathBuf,
-    /// The folder of rulebooks and plugins that were ever active.
-    #[serde(default = "registry")]
-    pub registry: PathBuf,
-    /// How often the folder is polled, in milliseconds.
+pub struct RulesConfig {
+    /// The registry: a folder, or `s3://bucket/prefix`.
+    pub registry: String,
+    /// A folder with a registry that is used while the other one has no rules or is out of reach at the start: that of a
+    /// package or an image.
+    pub seed: Option<PathBuf>,
+    /// How often the registry is polled, in milliseconds.
     #[serde(default = "poll_interval_ms")]
     pub poll_interval_ms: u64,
+    /// How long records wait for a rulebook that can't be had, in seconds. After that they become dead letters.
+    #[serde(default = "hold_seconds")]
+    pub hold_seconds: u64,
 }
 
-fn registry() -> PathBuf {
-    "registry".into()
-}
-
+/// A poll is one read. Of a bucket, 2.6 million reads a month cost about a dollar.
 fn poll_interval_ms() -> u64 {
-    200
+    1_000
+}
+
+fn hold_seconds() -> u64 {
+    DEFAULT_HOLD.as_secs()
 }
 
 /// Where the outcome is stored: exactly one of `path`, `dynamodb` and `memory`.
@@ -154,10 +157,15 @@ impl Config {
         let mut config: Self =
             parse_toml(&text).map_err(|source| ConfigError::Toml { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let paths = [&mut config.rulebooks.folder, &mut config.rulebooks.registry].into_iter();
         let file = config.source.iter_mut().filter_map(|source| source.file.as_mut());
-        for path in paths.chain(&mut config.store.path).chain(file).chain(config.plugins.values_mut()) {
+        for path in config.rules.seed.iter_mut().chain(&mut config.store.path).chain(file) {
             *path = folder.join(&*path);
+        }
+        match std::env::var("PACELINE_RULES") {
+            // Relative to the working folder: who sets a variable does not know the file's folder.
+            Ok(registry) => config.rules.registry = registry,
+            Err(_) if config.rules.registry.contains("://") => {}
+            Err(_) => config.rules.registry = folder.join(&config.rules.registry).to_string_lossy().into_owned(),
         }
         if let Some(dynamodb) = &mut config.store.dynamodb {
             if let Ok(table) = std::env::var("PACELINE_TABLE") {

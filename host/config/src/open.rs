@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 #[cfg(feature = "aws")]
 use paceline_aws::DynamoDbStore;
 use paceline_engine::Engine;
-use paceline_pipeline::rules::{Registry, RulebookEvent, RulebookFolder};
+use paceline_pipeline::rules::{Registry, RegistryError, RulesEvent};
 use paceline_pipeline::store::{EmbeddedStore, MemoryStore};
 use paceline_pipeline::{Pipeline, Rulebooks};
 
@@ -24,33 +25,56 @@ pub async fn open_store(config: &Config) -> Result<AnyStore, OpenError> {
     })
 }
 
-/// Loads the plugins and rulebooks. A rulebook that is refused is an error: at the start there are no earlier ones to
-/// continue with. `cache` is a folder for compiled plugins.
-pub fn open_rulebooks(config: &Config, cache: Option<&Path>) -> Result<(Arc<Rulebooks>, RulebookFolder), OpenError> {
-    let limits = config.limits.clone();
-    let engine = match cache {
-        Some(folder) => Engine::with_cache(limits, folder)?,
-        None => Engine::new(limits)?,
-    };
-    let registry = Registry::open(&config.rulebooks.registry)
-        .map_err(|source| OpenError::Registry { path: config.rulebooks.registry.clone(), source })?;
-    let rulebooks = Arc::new(Rulebooks::new(engine, registry, config.route.race_type.clone()));
-    let mut folder =
-        RulebookFolder::new(config.rulebooks.folder.clone(), config.plugins.clone(), Arc::clone(&rulebooks));
-    for event in folder.poll()? {
-        if let RulebookEvent::Refused { file, reason } = event {
-            return Err(OpenError::Rulebook { file, source: reason });
-        }
-    }
-    if rulebooks.catalog().versions().is_empty() {
-        return Err(OpenError::NoRulebook(config.rulebooks.folder.clone()));
-    }
-    Ok((rulebooks, folder))
+/// Opens the registry that the configuration names.
+pub async fn open_registry(config: &Config) -> Result<Registry, OpenError> {
+    registry_at(config, &config.rules.registry).await
 }
 
-/// Loads the plugins and rulebooks, and opens the store.
-pub async fn open(config: &Config, cache: Option<&Path>) -> Result<(Pipeline<AnyStore>, RulebookFolder), OpenError> {
-    let (rulebooks, folder) = open_rulebooks(config, cache)?;
+/// Opens the registry at another location than the configuration's.
+pub async fn registry_at(_config: &Config, location: &str) -> Result<Registry, OpenError> {
+    match location.split_once("://") {
+        None => Ok(Registry::folder(Path::new(location))?),
+        Some(_) => Err(OpenError::Location(location.to_owned())),
+    }
+}
+
+/// The sandbox. `cache` is a folder for compiled plugins.
+pub fn open_engine(config: &Config, cache: Option<&Path>) -> Result<Engine, OpenError> {
+    let limits = config.limits.clone();
+    Ok(match cache {
+        Some(folder) => Engine::with_cache(limits, folder)?,
+        None => Engine::new(limits)?,
+    })
+}
+
+/// Opens the registry, and loads the rules that hold now. Events say what is active and what is refused. A registry
+/// without any rules is an error: nothing could be processed.
+pub async fn open_rulebooks(
+    config: &Config,
+    cache: Option<&Path>,
+) -> Result<(Arc<Rulebooks>, Vec<RulesEvent>), OpenError> {
+    let engine = open_engine(config, cache)?;
+    let mut rulebooks = Rulebooks::new(engine, open_registry(config).await?, config.route.race_type.clone());
+    if let Some(seed) = &config.rules.seed {
+        rulebooks = rulebooks.with_seed(Registry::folder(seed)?);
+    }
+    let events = rulebooks.poll().await?;
+    match rulebooks.catalog().rules().routing.is_empty() {
+        true => Err(OpenError::NoRules(config.rules.registry.clone())),
+        false => Ok((Arc::new(rulebooks), events)),
+    }
+}
+
+/// Loads the rules, and opens the store.
+pub async fn open(config: &Config, cache: Option<&Path>) -> Result<(Pipeline<AnyStore>, Vec<RulesEvent>), OpenError> {
+    let (rulebooks, events) = open_rulebooks(config, cache).await?;
     let store = open_store(config).await?;
-    Ok((Pipeline::new(store, rulebooks, config.batch.clone(), config.retry.clone()), folder))
+    let pipeline = Pipeline::new(store, rulebooks, config.batch.clone(), config.retry.clone());
+    Ok((pipeline.with_hold(Duration::from_secs(config.rules.hold_seconds)), events))
+}
+
+impl From<RegistryError> for OpenError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
+    }
 }

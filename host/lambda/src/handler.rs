@@ -1,5 +1,6 @@
 //! One event: its batch through the pipeline, and the response.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lambda_runtime::Context;
@@ -12,6 +13,7 @@ use paceline_pipeline::{ErrorChain, Pipeline, PipelineError, ProcessOutcome};
 
 use crate::event::{self, Event, EventError, EventResponse, TumblingWindow};
 use crate::metrics::Metrics;
+use crate::poll::Poll;
 use crate::window::{self, WindowStateError};
 
 /// The part of the remaining time that is reserved for dead letters and the response: one in so many.
@@ -38,17 +40,20 @@ pub enum InvocationError {
 pub struct Handler {
     pipeline: Pipeline<AnyStore>,
     metrics: Metrics,
+    rules: Poll,
 }
 
 impl Handler {
     /// A handler that commits to this pipeline's store.
-    pub fn new(pipeline: Pipeline<AnyStore>, metrics: Metrics) -> Self {
-        Self { pipeline, metrics }
+    pub fn new(pipeline: Pipeline<AnyStore>, metrics: Metrics, poll_rules_every: Duration) -> Self {
+        let rules = Poll::new(Arc::clone(pipeline.rulebooks()), poll_rules_every);
+        Self { pipeline, metrics, rules }
     }
 
     /// Processes the event in `body`. The response names what Lambda has to retry.
     pub async fn handle(&self, body: &[u8], context: &Context) -> Result<EventResponse, InvocationError> {
         let deadline = deadline(context);
+        self.rules.start_if_due();
         let event = event::decode(body)?;
         let (mut summary, usage) = (Summary::default(), self.usage());
         self.metrics.record_age(&event.batch);

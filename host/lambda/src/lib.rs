@@ -4,6 +4,7 @@
 //!
 //! - [`handler`]: one event: its batch through the pipeline, and the response.
 //! - [`event`]: from an event's bytes to a finished batch.
+//! - `poll`: the rules' log, read beside batches.
 //! - [`window`]: the state of a tumbling window, which Lambda carries from event to event.
 //! - [`metrics`]: an event's counts and times, in CloudWatch's embedded metric format.
 #![forbid(unsafe_code)]
@@ -11,6 +12,7 @@
 pub mod event;
 pub mod handler;
 pub mod metrics;
+mod poll;
 pub mod window;
 
 pub use handler::{Handler, InvocationError};

@@ -111,11 +111,12 @@ impl Metrics {
             counter!("Fuel", "plugin" => plugin.hex()[..12].to_owned()).increment(*fuel);
         }
         let mut latest: BTreeMap<&str, u64> = BTreeMap::new();
-        for (race_type, version) in summary.by_rulebook.keys() {
-            latest.entry(race_type).and_modify(|latest| *latest = (*latest).max(*version)).or_insert(*version);
+        for rulebook in summary.by_rulebook.keys() {
+            let latest = latest.entry(&rulebook.name).or_default();
+            *latest = rulebook.version.max(*latest);
         }
-        for (race_type, version) in latest {
-            gauge!("RulebookVersion", "raceType" => race_type.to_owned()).set(version as f64);
+        for (name, version) in latest {
+            gauge!("RulebookVersion", "rulebook" => name.to_owned()).set(version as f64);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use paceline_config::{Config, ConfigError, OpenError};
 use paceline_lambda::metrics::MetricsError;
@@ -46,19 +47,17 @@ pub(crate) async fn start() -> Result<Handler, StartError> {
     }
     let config = Config::load(&path)?;
     let cache = PathBuf::from(variable("PACELINE_CACHE", "/tmp/paceline/compiled"));
-    let (pipeline, _) = paceline_config::open(&config, Some(&cache)).await?;
+    let (pipeline, events) = paceline_config::open(&config, Some(&cache)).await?;
     let metrics = Metrics::new(
         variable("PACELINE_METRICS_NAMESPACE", "paceline"),
         variable("AWS_LAMBDA_FUNCTION_NAME", "paceline"),
     )?;
-    for (race_type, version) in pipeline.rulebooks().catalog().versions() {
-        tracing::info!(race_type, version, "rulebook is active");
-    }
+    events.iter().for_each(|event| tracing::info!("{event}"));
     let (factor, window) = (number("PACELINE_PARALLELIZATION_FACTOR")?, number("PACELINE_TUMBLING_WINDOW")?);
     for warning in warnings(pipeline.rulebooks(), factor, window) {
         tracing::warn!("{warning}");
     }
-    Ok(Handler::new(pipeline, metrics))
+    Ok(Handler::new(pipeline, metrics, Duration::from_millis(config.rules.poll_interval_ms)))
 }
 
 /// The number in a variable; 0 if it is not set.
@@ -71,9 +70,9 @@ fn number(variable: &'static str) -> Result<u32, StartError> {
 fn warnings(rulebooks: &Rulebooks, factor: u32, window: u32) -> Vec<String> {
     let mut warnings = Vec::new();
     if factor > 1 {
-        for (race_type, version, key) in rulebooks.catalog().sequence_dedups() {
+        for (rulebook, key) in rulebooks.catalog().sequence_dedups() {
             warnings.push(format!(
-                "the parallelization factor is {factor}, and race type {race_type}, version {version} has \
+                "the parallelization factor is {factor}, and the rulebook {rulebook} has \
                  `dedup = \"sequence\"` for its groups {key}: that is correct only if all records of a group have one \
                  partition key; with others (those of the Alleycat producers are random), new records are dropped as \
                  duplicates: set `dedup = {{ ordinal = … }}`, or set the factor to 1"

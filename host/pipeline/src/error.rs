@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use paceline_engine::EngineError;
+use paceline_engine::{Digest, EngineError};
 
 use crate::rules::RulebookError;
 use crate::store::StoreError;
@@ -17,27 +17,35 @@ pub enum PipelineError {
     /// The sandbox has no room.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The rulebook that a race is pinned to can't be loaded.
-    #[error("race `{value}` of race type {race_type} is pinned to version {version}")]
-    Pin {
+    /// The rulebook that records have to be evaluated by can't be had. They wait for it.
+    #[error("records of race type {race_type}{} wait for the rulebook {rulebook}", race.as_ref().map_or(String::new(), |race| format!(", race `{race}`,")))]
+    Rulebook {
         /// The race type.
         race_type: String,
-        /// The value of the pinned field.
-        value: String,
-        /// The rulebook's version.
-        version: u64,
-        /// Why it can't be loaded.
+        /// The race, if the rulebook pins races.
+        race: Option<String>,
+        /// The rulebook's name and version, or its digest.
+        rulebook: String,
+        /// Why it can't be had.
         source: Box<RulebookError>,
     },
-    /// The rulebook that a window's records were evaluated by can't be loaded.
-    #[error("the window holds records of race type {race_type}, version {version}")]
+    /// The rulebook that a window's records were evaluated by can't be had.
+    #[error("the window holds records of the rulebook {rulebook}")]
     Window {
-        /// The race type.
-        race_type: String,
-        /// The rulebook's version.
-        version: u64,
-        /// Why it can't be loaded.
+        /// The rulebook's digest.
+        rulebook: Digest,
+        /// Why it can't be had.
         source: Box<RulebookError>,
+    },
+    /// Another host wrote a group under later rules.
+    #[error("the item {key} was written under revision {theirs} of the rules, and this host is at revision {ours}")]
+    Behind {
+        /// The item's key.
+        key: String,
+        /// The item's revision.
+        theirs: u64,
+        /// This host's revision.
+        ours: u64,
     },
     /// Other hosts wrote the same groups at each attempt.
     #[error(
@@ -55,13 +63,19 @@ pub enum PipelineError {
 }
 
 impl PipelineError {
-    /// Whether a retry of the batch may succeed without intervention: the store is throttled or unreachable, or another
-    /// host writes the same groups, as while one deployment or worker takes over from another.
+    /// Whether the rules have to change before a retry can succeed: a rulebook is not there yet.
+    pub fn waits_for_rules(&self) -> bool {
+        matches!(self, Self::Rulebook { .. } | Self::Behind { .. })
+    }
+
+    /// Whether a retry of the batch may succeed: the store is throttled or unreachable, another host writes the same
+    /// groups, as while one deployment or worker takes over from another, or a rulebook is not there yet.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Contended { .. } => true,
-            Self::Engine(_) | Self::Pin { .. } | Self::Window { .. } => false,
+            Self::Contended { .. } | Self::Rulebook { .. } | Self::Behind { .. } => true,
+            Self::Window { source, .. } => source.is_transient(),
+            Self::Engine(_) => false,
         }
     }
 }

@@ -18,12 +18,14 @@
 //! - [`rules`]: rulebooks, from the document to what the stages use.
 //! - [`retry`], [`error`](PipelineError), [`summary`]: retries, failures, counts.
 //! - [`store`]: where the outcome is stored.
+//! - `holds`: how long records wait for a rulebook.
 //! - [`dedup`]: which records are folded already.
 //! - [`model`]: records, keys, items, dead letters.
 #![forbid(unsafe_code)]
 
 pub mod dedup;
 mod error;
+mod holds;
 pub mod model;
 pub mod pipeline;
 pub mod retry;

@@ -6,6 +6,7 @@
 //! - `record`, `batch`, `checkpoint`: records as they arrive, and how far a shard is read.
 //! - `pointer`, `fields`: fields of a payload, and their values in columns' order.
 //! - `key`, `item`: a group's key, and what the store holds of it.
+//! - `rulebook_id`: which rulebook.
 //! - `dead_letter`: records that could not be processed, with the reason.
 
 mod batch;
@@ -17,6 +18,7 @@ mod key;
 mod pointer;
 mod position;
 mod record;
+mod rulebook_id;
 
 pub use batch::{Batch, BatchLimits};
 pub use checkpoint::Checkpoint;
@@ -28,3 +30,4 @@ pub(crate) use pointer::escape;
 pub use pointer::{NotAPointer, Pointer};
 pub use position::{NotASequenceNumber, RecordPosition, SequenceNumber};
 pub use record::{Record, Span};
+pub use rulebook_id::{RulebookId, RulesRevision};

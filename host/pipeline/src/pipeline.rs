@@ -5,25 +5,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{ErrorChain, PipelineError};
+use crate::holds::Holds;
 use crate::model::{Batch, BatchLimits, DeadLetter};
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::rules::{PinCache, Rulebooks};
+use crate::rules::{Catalog, PinCache, Rulebooks};
 use crate::stages::acknowledge::{FirstUncommitted, acknowledge, record_first_failure};
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
 use crate::stages::fold::BatchFold;
 use crate::stages::groups;
+use crate::stages::pin::pin;
 use crate::stages::project::{ProjectedBatch, project};
 use crate::stages::record_batch::RecordBatch;
-use crate::stages::route::{RoutedRecords, route};
+use crate::stages::route::{RoutedBatch, RoutedRecords, UnpinnedRace, route};
 use crate::stages::score::score;
 use crate::stages::validate::validate;
 use crate::store::{Store, Write};
 use crate::summary::{Stage, Summary};
 
 /// The wait before a batch that is not committed is processed again. The store was retried for `deadline-ms` by then.
-const PROCESS_AGAIN_AFTER: Duration = Duration::from_millis(500);
+pub(crate) const PROCESS_AGAIN_AFTER: Duration = Duration::from_millis(500);
+
+/// How long records wait for a rulebook that can't be had: well below a day, for which a stream keeps them at least.
+pub const DEFAULT_HOLD: Duration = Duration::from_secs(3600);
 
 /// Takes batches through all stages into a store.
 #[derive(Debug)]
@@ -33,6 +38,7 @@ pub struct Pipeline<S> {
     limits: BatchLimits,
     retry: RetryPolicy,
     pins: PinCache,
+    holds: Holds,
 }
 
 /// How far a batch is committed.
@@ -58,7 +64,12 @@ pub struct Evaluation {
 impl<S: Store> Pipeline<S> {
     /// A pipeline into this store, by these rulebooks.
     pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
-        Self { store, rulebooks, limits, retry, pins: PinCache::default() }
+        Self { store, rulebooks, limits, retry, pins: PinCache::default(), holds: Holds::new(DEFAULT_HOLD) }
+    }
+
+    /// How long records wait for a rulebook that can't be had, before they become dead letters.
+    pub fn with_hold(self, hold: Duration) -> Self {
+        Self { holds: Holds::new(hold), ..self }
     }
 
     /// The store.
@@ -81,21 +92,61 @@ impl<S: Store> Pipeline<S> {
         deadline: Option<Instant>,
         summary: &mut Summary,
     ) -> Result<ProcessOutcome, PipelineError> {
+        match self.process_by_current_rules(batch, deadline, summary).await {
+            Err(PipelineError::Behind { theirs, .. }) if self.catch_up(theirs).await => {
+                // What was written stays written; dedup recognizes it.
+                self.process_by_current_rules(batch, deadline, summary).await
+            }
+            done => done,
+        }
+    }
+
+    /// Reads the rules' log on. Returns whether this host has reached a revision.
+    async fn catch_up(&self, revision: u64) -> bool {
+        match self.rulebooks.poll().await {
+            Ok(events) => events.iter().for_each(|event| tracing::info!("{event}")),
+            Err(error) => tracing::warn!("the rules' log can't be read: {}", ErrorChain(&error)),
+        }
+        self.rulebooks.catalog().revision() >= revision
+    }
+
+    async fn process_by_current_rules(
+        &self,
+        batch: &Batch,
+        deadline: Option<Instant>,
+        summary: &mut Summary,
+    ) -> Result<ProcessOutcome, PipelineError> {
         let mut context = self.context(deadline, summary);
-        let (projected, routed) = self.project_and_route(&mut context, batch).await?;
-        let record_batches = evaluate(&mut context, &projected, routed)?;
-        let groups = groups::find(&mut context, &projected, &record_batches);
+        loop {
+            let (projected, routed) = self.project_and_route(&mut context, batch).await?;
+            let record_batches = evaluate(&mut context, &projected, routed.rulebooks)?;
+            if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
+                return self.commit_and_acknowledge(context, &projected, &record_batches).await;
+            }
+            context.start_again();
+        }
+    }
+
+    /// The stages after evaluation.
+    async fn commit_and_acknowledge(
+        &self,
+        mut context: Context<'_, S>,
+        projected: &ProjectedBatch<'_>,
+        record_batches: &[RecordBatch<'_>],
+    ) -> Result<ProcessOutcome, PipelineError> {
+        let groups = groups::find(&mut context, projected, record_batches);
         context.book(Stage::Fold);
 
         let budget = context.budget;
         if !context.rejected.is_empty() {
             context.budget = budget.leaving_time_for_dead_letters();
         }
-        let mut fold = BatchFold::new(&projected, &record_batches, &groups);
+        let mut fold = BatchFold::new(projected, record_batches, &groups);
         let uncommitted = commit(&mut context, &mut fold).await?;
         context.budget = budget;
 
-        let mut first_uncommitted: FirstUncommitted = None;
+        let batch = projected.batch;
+        let mut first_uncommitted: FirstUncommitted = context.held.take();
         for uncommitted in uncommitted {
             if let Some(record) = fold.first_record(&uncommitted.groups) {
                 record_first_failure(&mut first_uncommitted, record, uncommitted.why);
@@ -104,9 +155,9 @@ impl<S: Store> Pipeline<S> {
         let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, fold.folded);
         acknowledge(&mut context, batch, &letters, &mut first_uncommitted).await?;
         context.book(Stage::Acknowledge);
-        summary.records +=
+        context.summary.records +=
             first_uncommitted.as_ref().map_or(batch.records.len() as u64, |(first, _)| u64::from(*first));
-        summary.batches += 1;
+        context.summary.batches += 1;
         Ok(ProcessOutcome { first_uncommitted })
     }
 
@@ -144,12 +195,15 @@ impl<S: Store> Pipeline<S> {
         }
     }
 
-    /// Takes a batch through all stages but the last: nothing is written, except pins.
+    /// Takes a batch through all stages but the last. Nothing is written, not even pins.
     pub async fn evaluate(&self, batch: &Batch) -> Result<Evaluation, PipelineError> {
         let mut summary = Summary::default();
         let mut context = self.context(None, &mut summary);
         let (projected, routed) = self.project_and_route(&mut context, batch).await?;
-        let record_batches = evaluate(&mut context, &projected, routed)?;
+        let record_batches = evaluate(&mut context, &projected, routed.rulebooks)?;
+        if let Some((_, why)) = context.held.take() {
+            return Err(why);
+        }
         let groups = groups::find(&mut context, &projected, &record_batches);
         let loaded = context.budget.retry(|| self.store.load_groups(&groups.keys)).await?;
         let mut fold = BatchFold::new(&projected, &record_batches, &groups);
@@ -163,9 +217,21 @@ impl<S: Store> Pipeline<S> {
         })
     }
 
+    /// Pins the races that begin in a batch. Returns false if another host was first with another rulebook: the batch has
+    /// to be evaluated again.
+    pub(crate) async fn pin(
+        &self,
+        context: &mut Context<'_, S>,
+        catalog: &Catalog,
+        unpinned: &[UnpinnedRace],
+        record_batches: &[RecordBatch<'_>],
+    ) -> Result<bool, PipelineError> {
+        pin(context, catalog, unpinned, record_batches, &self.pins).await
+    }
+
     pub(crate) fn context<'a>(&'a self, deadline: Option<Instant>, summary: &'a mut Summary) -> Context<'a, S> {
         let budget = RetryBudget { policy: &self.retry, deadline: deadline.map(Into::into) };
-        Context::new(&self.store, budget, summary)
+        Context::new(&self.store, budget, &self.holds, summary)
     }
 
     /// Projects and routes a batch by a catalog that holds every rulebook that its races are pinned to.
@@ -173,7 +239,7 @@ impl<S: Store> Pipeline<S> {
         &self,
         context: &mut Context<'_, S>,
         batch: &'b Batch,
-    ) -> Result<(ProjectedBatch<'b>, Vec<RoutedRecords>), PipelineError> {
+    ) -> Result<(ProjectedBatch<'b>, RoutedBatch), PipelineError> {
         loop {
             let projected = project(context, self.rulebooks.catalog(), batch, &self.limits);
             context.book(Stage::Project);
@@ -182,8 +248,8 @@ impl<S: Store> Pipeline<S> {
             if let Some(routed) = routed {
                 return Ok((projected, routed));
             }
-            // A pinned rulebook was loaded. It may read other fields, so the payloads are read again.
-            context.rejected = Default::default();
+            // A rulebook was loaded. It may read other fields, so the payloads are read again.
+            context.start_again();
         }
     }
 }

@@ -1,39 +1,48 @@
-//! Rulebooks: what a race type runs, from the document to what the stages use.
+//! Rules: what each race type runs, from the registry to what the stages use.
 //!
 //! # Layout
 //!
-//! - `document`, `template`, `toml_error`: the TOML document and its errors.
-//! - `registry`: rulebooks and plugins that were ever active, in a folder.
+//! - `document`, `template`, `toml_error`: the TOML document of a rulebook, and its errors.
+//! - `routing`: the rules at one revision.
+//! - `registry`: plugins, rulebooks and the log, as objects in a folder or a bucket.
+//! - `log`: the log of changes.
+//! - `successor`: what may follow what.
 //! - `loaded`: a rulebook with its plugins loaded.
 //! - `projection`: the fields that all loaded rulebooks read, as a tree.
 //! - `bound`: a loaded rulebook bound to the fields of a projection.
 //! - `catalog`: everything that a batch is evaluated by, immutable.
-//! - `rulebooks`: the current catalog, and how it changes.
-//! - `folder`: the watched folder of rulebooks that people edit.
+//! - `rulebooks`: how this host follows the log.
+//! - [`operator`]: how the log is written.
 //! - `pins`: the pins of races, cached.
 
 mod bound;
 mod catalog;
 mod document;
 mod error;
-mod folder;
 mod loaded;
+mod log;
+pub mod operator;
 mod pins;
 mod projection;
 mod registry;
+mod routing;
 mod rulebooks;
+mod successor;
 mod template;
 mod toml_error;
 
 pub(crate) use bound::{BoundAggregate, BoundAttribute, BoundPart, BoundRulebook, FieldConstraint};
 pub use catalog::Catalog;
+pub(crate) use catalog::Route;
 pub use document::{AggregateUse, DedupRule, KeyTemplate, Literal, PluginUse, Rulebook};
-pub use error::{InvalidRulebook, RulebookError};
-pub use folder::{RulebookEvent, RulebookFolder};
+pub use error::{InvalidRulebook, RegistryError, RulebookError};
 pub(crate) use loaded::{InputColumn, InputSource, LoadedAggregate};
-pub(crate) use pins::PinCache;
+pub use log::{Change, Entry, InvalidEntry, LOG_FORMAT, Read, Tail};
+pub(crate) use pins::{MAX_PIN_BYTES, PinCache};
 pub(crate) use projection::{Member, Projection};
 pub use registry::Registry;
-pub use rulebooks::Rulebooks;
+pub use routing::{Published, Reruling, Routing, Rules, StateFormats};
+pub use rulebooks::{Rulebooks, RulesEvent};
+pub use successor::{Candidate, Succession, check_successor};
 pub use template::{NotATemplate, Template};
 pub use toml_error::{TomlError, parse as parse_toml};

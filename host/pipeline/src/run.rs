@@ -4,9 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::PipelineError;
+use crate::error::{ErrorChain, PipelineError};
 use crate::model::{Batch, BatchLimits};
-use crate::pipeline::Pipeline;
+use crate::pipeline::{PROCESS_AGAIN_AFTER, Pipeline};
 use crate::stages::receive::{Source, SourceError};
 use crate::store::Store;
 use crate::summary::{Stage, Summary};
@@ -64,8 +64,16 @@ pub async fn run<S: Store>(
         };
         summary.time[Stage::Receive as usize] += waiting.elapsed();
         let Some(batch) = batch.transpose()? else { return Ok(summary) };
-        if let Some((_, why)) = pipeline.process(&batch, None, &mut summary).await?.first_uncommitted {
-            return Err(why.into());
+        while let Some((_, why)) = pipeline.process(&batch, None, &mut summary).await?.first_uncommitted {
+            if !why.waits_for_rules() {
+                return Err(why.into());
+            }
+            tracing::warn!("{}", ErrorChain(&why));
+            tokio::select! {
+                biased;
+                () = &mut stop => return Ok(summary),
+                () = tokio::time::sleep(PROCESS_AGAIN_AFTER) => {}
+            }
         }
         progress(&batch, &summary);
     }

@@ -8,6 +8,7 @@
 //! - `route`: the rulebook of each record.
 //! - `columns`: the columns that a rulebook's plugins read, as a `record_batch`.
 //! - `validate`, `score`: the plugins' verdict on each row.
+//! - `pin`: races that begin are pinned to their rulebook.
 //! - `groups`: the groups of each row.
 //! - `commit`: load, fold and write the groups, again after a conflict; `fold`: rows into the groups' items;
 //!   `outputs`: the attributes of an item.
@@ -24,6 +25,7 @@ pub(crate) mod context;
 pub(crate) mod fold;
 pub(crate) mod groups;
 pub(crate) mod outputs;
+pub(crate) mod pin;
 pub(crate) mod project;
 pub mod receive;
 pub(crate) mod record_batch;

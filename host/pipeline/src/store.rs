@@ -14,6 +14,7 @@ mod memory;
 
 use std::future::Future;
 
+use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
 
 pub use embedded::EmbeddedStore;
@@ -54,13 +55,14 @@ pub struct PinKey {
     pub value: String,
 }
 
-/// The rulebook that a race began with.
+/// The rulebook that a race began with. A pin never changes: what the race runs today is the pin, followed through the
+/// log of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
-    /// The rulebook's version.
-    pub version: u64,
-    /// The SHA-256 digest of the rulebook's text.
-    pub rulebook: [u8; 32],
+    /// The digest of the rulebook's bytes.
+    pub rulebook: Digest,
+    /// The revision of the rules at which the race began.
+    pub revision: u64,
 }
 
 /// The items of groups.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use paceline_engine::Digest;
 
-use crate::model::Cause;
+use crate::model::{Cause, RulebookId};
 
 macro_rules! stages {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
@@ -68,8 +68,8 @@ pub struct Summary {
     pub conflicts: u64,
     /// Fuel by plugin.
     pub fuel: Fuel,
-    /// Records evaluated, by race type and version of the rulebook.
-    pub by_rulebook: BTreeMap<(String, u64), u64>,
+    /// Records evaluated, by rulebook.
+    pub by_rulebook: BTreeMap<RulebookId, u64>,
     /// Time by stage; see [`Stage`].
     pub time: [Duration; Stage::ALL.len()],
 }

@@ -9,6 +9,7 @@
 //!
 //! With the feature `outcome`:
 //! - [`outcome`]: the races that tests run, and the outcome that each run must have.
+//! - [`rules`]: rulebooks in a registry.
 //!
 //! With the feature `services`:
 //! - [`dynamodb`]: DynamoDB Local, which `scripts/local-aws` runs, and a client of it.
@@ -36,6 +37,8 @@ pub mod prerequisite;
 
 #[cfg(feature = "outcome")]
 pub mod outcome;
+#[cfg(feature = "outcome")]
+pub mod rules;
 
 #[cfg(feature = "services")]
 pub mod dynamodb;

@@ -5,17 +5,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use paceline_engine::{Engine, Limits};
 use paceline_pipeline::dedup::{DedupState, LastPositions};
-use paceline_pipeline::model::{Attribute, Batch, BatchLimits, DeadLetter, Item, Key, Pointer};
-use paceline_pipeline::rules::{Registry, RulebookFolder};
+use paceline_pipeline::model::{Attribute, Batch, BatchLimits, DeadLetter, Item, Key, Provenance, RulesRevision};
 use paceline_pipeline::store::{MemoryStore, Store};
 use paceline_pipeline::summary::Summary;
-use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
+use paceline_pipeline::{Pipeline, RetryPolicy};
 use paceline_simulator::{Messages, PartitionKey, Race};
 use serde_json::Value;
 
-use crate::plugins;
+use crate::rules;
 
 /// The records of a batch in a local run.
 const LOCAL_BATCH: usize = 10_000;
@@ -37,7 +35,7 @@ pub fn rulebook(dedup: DedupMode) -> String {
     };
     format!(
         r#"
-race-type = "3"
+name = "class-3"
 version = 1
 pin = "/raceId"
 
@@ -91,11 +89,8 @@ dedup = {dedup}
 ///
 /// If a rulebook is rejected, or a batch is not committed.
 pub fn local(rulebooks: &Path, scratch: &Path, messages: &[Message]) -> Outcome {
-    let engine = Engine::new(Limits::default()).unwrap();
-    let registry = Registry::open(scratch).unwrap();
-    let active = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
-    RulebookFolder::new(rulebooks.to_owned(), plugins::files(), Arc::clone(&active)).poll().unwrap();
-    let pipeline = Pipeline::new(MemoryStore::default(), active, BatchLimits::default(), RetryPolicy::default());
+    let (rulebooks, _) = rules::open(rulebooks, scratch);
+    let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), RetryPolicy::default());
     let mut summary = Summary::default();
     for (number, chunk) in messages.chunks(LOCAL_BATCH).enumerate() {
         let mut batch = Batch::new("local".into());
@@ -185,7 +180,9 @@ fn without_order(item: Item) -> Item {
         DedupState::Sequence(_) => DedupState::Sequence(LastPositions::default()),
         ordinals => ordinals,
     };
-    Item { revision: 0, attributes, dedup, ..item }
+    // Each run has a registry of its own.
+    let provenance = Arc::new(Provenance { rules: RulesRevision::default(), ..Provenance::clone(&item.provenance) });
+    Item { revision: 0, attributes, dedup, provenance, ..item }
 }
 
 /// Only the beginning of a payload, since DynamoDB truncates those over 400 KB.

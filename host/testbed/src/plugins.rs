@@ -1,15 +1,14 @@
 //! The plugins that `make plugins` builds.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::environment;
 
-/// The plugins that a configuration may name, without the extension `.wasm`.
+/// The plugins that a rulebook may name, without the extension `.wasm`.
 const NAMES: [&str; 7] =
     ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator", "evil-aggregator"];
 
-/// A plugin that the engine refuses to load, which a configuration can't name.
+/// A plugin that the engine refuses to load, which a rulebook can't name.
 const REFUSED: &str = "evil-wasi";
 
 /// The folder of the built plugins, whether they are there or not.
@@ -35,24 +34,6 @@ pub fn file(name: &str) -> PathBuf {
 pub fn bytes(name: &str) -> Vec<u8> {
     let file = file(name);
     std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-}
-
-/// The files of all plugins that a configuration may name, by name.
-///
-/// # Panics
-///
-/// If one is missing.
-pub fn files() -> BTreeMap<String, PathBuf> {
-    NAMES.iter().map(|name| ((*name).to_owned(), file(name))).collect()
-}
-
-/// The lines of a configuration's `[plugins]` table, which name all plugins.
-///
-/// # Panics
-///
-/// If one is missing.
-pub fn configuration() -> String {
-    files().iter().map(|(name, file)| format!("{name} = {file:?}\n")).collect()
 }
 
 /// The name of a plugin that is not built.

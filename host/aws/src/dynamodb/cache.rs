@@ -82,10 +82,8 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use paceline_pipeline::dedup::{DedupState, OrdinalSet};
-    use paceline_pipeline::model::Provenance;
 
     use super::*;
 
@@ -94,7 +92,7 @@ mod tests {
     }
 
     fn at(revision: u64) -> CachedItem {
-        let provenance = Arc::new(Provenance { race_type: "3".into(), version: 1, plugins: vec![] });
+        let provenance = crate::dynamodb::item::test_provenance();
         let dedup = DedupState::Ordinal(OrdinalSet::default());
         CachedItem::present(Item { revision, state: vec![], dedup, attributes: vec![], provenance })
     }

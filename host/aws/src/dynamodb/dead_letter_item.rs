@@ -96,8 +96,8 @@ pub(super) fn encode(letter: &DeadLetter, expires: Option<u64>) -> Map {
     if let Some(plugin) = plugin {
         set(PLUGIN, AttributeValue::B(Blob::new(plugin)));
     }
-    if let Some((race_type, version)) = rulebook {
-        set(RULEBOOK, AttributeValue::S(format!("{race_type}/{version}")));
+    if let Some((name, version)) = rulebook {
+        set(RULEBOOK, AttributeValue::S(format!("{name}@{version}")));
     }
     if let Some(redrive_sequence) = letter.redrive_sequence {
         set(REDRIVE, AttributeValue::N(redrive_sequence.to_string()));
@@ -150,8 +150,8 @@ pub(super) fn decode(map: &Map) -> Option<DeadLetter> {
             field: optional(map, FIELD, string)?,
             plugin: optional(map, PLUGIN, |value| value.as_b().ok()?.as_ref().try_into().ok())?,
             rulebook: optional(map, RULEBOOK, |value| {
-                let (race_type, version) = value.as_s().ok()?.rsplit_once('/')?;
-                Some((race_type.to_owned(), version.parse().ok()?))
+                let (name, version) = value.as_s().ok()?.rsplit_once('@')?;
+                Some((name.to_owned(), version.parse().ok()?))
             })?,
         },
         redrive_sequence: optional(map, REDRIVE, number)?,

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use paceline_pipeline::model::{Attribute, Item, Key, Provenance, RESERVED_PREFIX};
+use paceline_engine::Digest;
+use paceline_pipeline::model::{Attribute, Item, Key, Provenance, RESERVED_PREFIX, RulebookId, RulesRevision};
 use paceline_pipeline::store::UnstorableItem;
 
 use super::cache::CachedItem;
@@ -25,7 +26,11 @@ pub(super) const SORT: &str = "SK";
 pub(super) const REVISION: &str = "@revision";
 const STATE: &str = "@state";
 const DEDUP: &str = "@dedup";
+/// Name, version and digest of the rulebook.
 const RULEBOOK: &str = "@rulebook";
+/// The registry, and the revision of its rules.
+const RULES: &str = "@rules";
+const STATE_FORMAT: &str = "@state-format";
 const PLUGINS: &str = "@plugins";
 
 /// The maximum size of an item. DynamoDB's limit is 400 KB; the margin is for numbers, whose size is documented only
@@ -40,6 +45,9 @@ const NUMBER_BYTES: usize = 12;
 
 /// Decimal digits of the largest `u64`.
 const U64_DIGITS: usize = 20;
+
+/// Characters of a digest's text.
+const DIGEST_CHARS: usize = "sha256:".len() + 64;
 
 /// The range of numbers that DynamoDB holds, by magnitude: 0, and `MIN_MAGNITUDE..END_MAGNITUDE`.
 const MIN_MAGNITUDE: f64 = 1e-130;
@@ -105,11 +113,15 @@ fn check_attribute(name: &str, value: &Attribute, index_attribute: &str) -> Resu
 
 /// An upper bound of an item's size as DynamoDB counts it: the bytes of names and values.
 pub(super) fn size(key: &Key, item: &Item) -> usize {
-    let reserved_names =
-        [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, PLUGINS].iter().map(|name| name.len()).sum::<usize>();
+    let reserved_names = [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, RULES, STATE_FORMAT, PLUGINS]
+        .iter()
+        .map(|name| name.len())
+        .sum::<usize>();
     let keys = key.partition.len() + key.sort.len();
     let dedup = dedup_bytes(item).len();
-    let rulebook = item.provenance.race_type.len() + "/".len() + U64_DIGITS;
+    let rulebook = item.provenance.rulebook.name.len() + "@ ".len() + U64_DIGITS + DIGEST_CHARS;
+    let RulesRevision { registry, .. } = &item.provenance.rules;
+    let rules = registry.len() + "/".len() + U64_DIGITS + item.provenance.state_format.len();
     let plugins = 32 * item.provenance.plugins.len();
     let attributes: usize = item
         .attributes
@@ -124,7 +136,7 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
                 }
         })
         .sum();
-    reserved_names + keys + NUMBER_BYTES + item.state.len() + dedup + rulebook + plugins + attributes
+    reserved_names + keys + NUMBER_BYTES + item.state.len() + dedup + rulebook + rules + plugins + attributes
 }
 
 fn dedup_bytes(item: &Item) -> Vec<u8> {
@@ -134,14 +146,18 @@ fn dedup_bytes(item: &Item) -> Vec<u8> {
 /// All attributes of an item except its key: paceline's own, then the rulebook's.
 pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
     let blob = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
-    let Provenance { race_type, version, plugins } = &*item.provenance;
+    let Provenance { rulebook, rules, plugins, state_format } = &*item.provenance;
+    let RulesRevision { registry, revision } = rules;
+    let plugins: Vec<u8> = plugins.iter().flat_map(Digest::as_bytes).copied().collect();
     let dedup = dedup_bytes(item);
     let mut all = vec![
         (REVISION, AttributeValue::N(item.revision.to_string())),
         (STATE, blob(&item.state)),
         (DEDUP, AttributeValue::B(Blob::new(dedup))),
-        (RULEBOOK, AttributeValue::S(format!("{race_type}/{version}"))),
-        (PLUGINS, AttributeValue::B(Blob::new(plugins.concat()))),
+        (RULEBOOK, AttributeValue::S(format!("{rulebook} {}", rulebook.digest))),
+        (RULES, AttributeValue::S(format!("{registry}/{revision}"))),
+        (STATE_FORMAT, AttributeValue::S(state_format.clone())),
+        (PLUGINS, AttributeValue::B(Blob::new(plugins))),
     ];
     all.extend(item.attributes.iter().map(|(name, value)| {
         let value = match value {
@@ -186,14 +202,20 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
     let revision = take(&mut map, REVISION, |value| value.as_n().ok()?.parse().ok())?;
     let state = take(&mut map, STATE, bytes)?;
     let dedup = take(&mut map, DEDUP, |value| postcard::from_bytes(&bytes(value)?).ok())?;
-    let (race_type, version) = take(&mut map, RULEBOOK, |value| {
-        let (race_type, version) = value.as_s().ok()?.rsplit_once('/')?;
-        Some((race_type.to_owned(), version.parse().ok()?))
+    let rulebook = take(&mut map, RULEBOOK, |value| {
+        let (name, digest) = value.as_s().ok()?.rsplit_once(' ')?;
+        let (name, version) = name.rsplit_once('@')?;
+        Some(RulebookId { name: name.to_owned(), version: version.parse().ok()?, digest: digest.parse().ok()? })
     })?;
+    let rules = take(&mut map, RULES, |value| {
+        let (registry, revision) = value.as_s().ok()?.rsplit_once('/')?;
+        Some(RulesRevision { registry: registry.to_owned(), revision: revision.parse().ok()? })
+    })?;
+    let state_format = take(&mut map, STATE_FORMAT, |value| Some(value.as_s().ok()?.clone()))?;
     let plugins = take(&mut map, PLUGINS, |value| {
         let bytes = bytes(value)?;
         let (digests, rest) = bytes.as_chunks::<32>();
-        rest.is_empty().then(|| digests.to_vec())
+        rest.is_empty().then(|| digests.iter().copied().map(Digest::from).collect())
     })?;
     let mut unknown = Vec::new();
     let mut attributes: Vec<(Arc<str>, Attribute)> = Vec::with_capacity(map.len());
@@ -214,7 +236,7 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
         }
     }
     attributes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let provenance = Arc::new(Provenance { race_type, version, plugins });
+    let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format });
     Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance }), unknown })
 }
 
@@ -234,6 +256,14 @@ pub(super) fn as_read(item: &Item) -> Item {
     item
 }
 
+/// Where items of tests come from.
+#[cfg(test)]
+pub(super) fn test_provenance() -> Arc<Provenance> {
+    let rulebook = RulebookId { name: "flat".into(), version: 1, digest: [6; 32].into() };
+    let (rules, plugins) = (RulesRevision::new("0123456789", 5), vec![[7; 32].into()]);
+    Arc::new(Provenance { rulebook, rules, plugins, state_format: "sum/1".into() })
+}
+
 #[cfg(test)]
 mod tests {
     use paceline_pipeline::dedup::{DedupState, LastPositions, OrdinalSet};
@@ -248,8 +278,7 @@ mod tests {
 
     fn item(attributes: Vec<(Arc<str>, Attribute)>) -> Item {
         let dedup = DedupState::Ordinal(OrdinalSet::default());
-        let provenance = Arc::new(Provenance { race_type: "3".into(), version: 1, plugins: vec![[7; 32]] });
-        Item { revision: 1, state: vec![], dedup, attributes, provenance }
+        Item { revision: 1, state: vec![], dedup, attributes, provenance: test_provenance() }
     }
 
     fn value() -> impl Strategy<Value = Attribute> {
@@ -274,7 +303,9 @@ mod tests {
             shards in prop::collection::btree_map("[a-z]{1,9}", any::<u64>(), 0..3),
             by_ordinal in any::<bool>(),
             attributes in prop::collection::btree_map("[^@].{0,9}", value(), 0..6),
-            race_type in ".{0,5}",
+            name in ".{0,5}",
+            revision_of_rules in any::<u64>(),
+            state_format in "[a-z/0-9]{1,20}",
             version in any::<u64>(),
             plugins in prop::collection::vec(any::<[u8; 32]>(), 0..4),
         ) -> Item {
@@ -294,7 +325,10 @@ mod tests {
                 .filter(|(name, _)| !["PK", "SK"].contains(&name.as_str()))
                 .map(|(name, value)| (name.into(), value))
                 .collect();
-            let provenance = Arc::new(Provenance { race_type, version, plugins });
+            let rulebook = RulebookId { name, version, digest: [3; 32].into() };
+            let rules = RulesRevision::new("0123456789", revision_of_rules);
+            let plugins = plugins.into_iter().map(Digest::from).collect();
+            let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format });
             Item { revision, state, dedup, attributes, provenance }
         }
     }

@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure};
 use paceline_pipeline::model::{Key, SORT_BYTES};
 use paceline_pipeline::store::{Pin, PinKey, PinStore, StoreError};
@@ -18,8 +17,8 @@ use super::requests::ConcurrentRequests;
 /// The prefix of the partition keys of pins; the race type follows.
 const PINS: &str = "@pin/";
 
-const VERSION: &str = "@version";
-const DIGEST: &str = "@digest";
+const RULEBOOK: &str = "@rulebook";
+const RULES: &str = "@rules";
 
 /// Characters of a pinned value that a message shows. A record chooses the value, and its length.
 const MESSAGE_VALUE_CHARS: usize = 100;
@@ -120,14 +119,14 @@ fn pin_key(PinKey { race_type, value }: &PinKey) -> Key {
 
 fn pin_map(key: &PinKey, pin: &Pin) -> Map {
     let mut map = item::key_map(&pin_key(key));
-    map.insert(VERSION.to_owned(), AttributeValue::N(pin.version.to_string()));
-    map.insert(DIGEST.to_owned(), AttributeValue::B(Blob::new(pin.rulebook)));
+    map.insert(RULEBOOK.to_owned(), AttributeValue::S(pin.rulebook.to_string()));
+    map.insert(RULES.to_owned(), AttributeValue::N(pin.revision.to_string()));
     map
 }
 
 fn pin_of(map: &Map) -> Option<Pin> {
-    let version = map.get(VERSION)?.as_n().ok()?.parse().ok()?;
-    Some(Pin { version, rulebook: map.get(DIGEST)?.as_b().ok()?.as_ref().try_into().ok()? })
+    let rulebook = map.get(RULEBOOK)?.as_s().ok()?.parse().ok()?;
+    Some(Pin { rulebook, revision: map.get(RULES)?.as_n().ok()?.parse().ok()? })
 }
 
 fn decode_pin(table: &TableRef, key: &PinKey, map: &Map) -> Result<Pin, TableError> {
@@ -151,7 +150,7 @@ mod tests {
     #[test]
     fn a_pin_round_trips() {
         let key = PinKey { race_type: "3".into(), value: String::new() };
-        let pin = Pin { version: u64::MAX, rulebook: [9; 32] };
+        let pin = Pin { rulebook: [9; 32].into(), revision: u64::MAX };
         let map = pin_map(&key, &pin);
         assert_eq!(item::key_of(&map), Some(Key { partition: "@pin/3".into(), sort: "=".into() }));
         assert_eq!(pin_of(&map), Some(pin));

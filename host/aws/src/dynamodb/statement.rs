@@ -86,15 +86,14 @@ fn has_only(name: &str, others: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use paceline_pipeline::dedup::{DedupState, OrdinalSet};
-    use paceline_pipeline::model::{Attribute, Item, Key, Provenance};
+    use paceline_pipeline::model::{Attribute, Item, Key};
 
     use super::*;
 
     fn item(revision: u64, names: &[&str]) -> Item {
-        let provenance = Arc::new(Provenance { race_type: "3".into(), version: 1, plugins: vec![] });
+        let provenance = crate::dynamodb::item::test_provenance();
         let attributes = names.iter().map(|name| ((*name).into(), Attribute::Integer(1))).collect();
         Item { revision, state: vec![], dedup: DedupState::Ordinal(OrdinalSet::default()), attributes, provenance }
     }

@@ -18,7 +18,7 @@ use paceline_aws::dynamodb::{self, DynamoDbConfig, DynamoDbStore, WriteWith};
 use paceline_pipeline::ErrorChain;
 use paceline_pipeline::dedup::{DedupState, OrdinalSet};
 use paceline_pipeline::model::{
-    Attribute, Cause, Checkpoint, DeadLetter, Item, Key, Provenance, Reason, RecordPosition,
+    Attribute, Cause, Checkpoint, DeadLetter, Item, Key, Provenance, Reason, RecordPosition, RulebookId, RulesRevision,
 };
 use paceline_pipeline::store::{
     CheckpointStore, DeadLetterStore, GroupStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome,
@@ -98,13 +98,22 @@ fn key(partition: &str, sort: &str) -> Key {
     Key { partition: partition.into(), sort: sort.into() }
 }
 
+fn rulebook() -> RulebookId {
+    RulebookId { name: "flat".into(), version: 7, digest: [9; 32].into() }
+}
+
 fn item(revision: u64, attributes: &[(&str, Attribute)]) -> Item {
     let mut ordinals = OrdinalSet::default();
     for second in 1..=revision as i64 {
         ordinals.insert(second);
     }
     let attributes = attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
-    let provenance = Arc::new(Provenance { race_type: "3".into(), version: 7, plugins: vec![[1; 32], [2; 32]] });
+    let provenance = Arc::new(Provenance {
+        rulebook: rulebook(),
+        rules: RulesRevision::new("0123456789", 3),
+        plugins: vec![[1; 32].into(), [2; 32].into()],
+        state_format: "count/1".into(),
+    });
     Item { revision, state: vec![revision as u8; 24], dedup: DedupState::Ordinal(ordinals), attributes, provenance }
 }
 
@@ -620,7 +629,7 @@ fn race(value: &str) -> PinKey {
 }
 
 fn pin(version: u64) -> Pin {
-    Pin { version, rulebook: [version as u8; 32] }
+    Pin { rulebook: [version as u8; 32].into(), revision: version }
 }
 
 #[tokio::test]
@@ -675,7 +684,7 @@ fn letter(number: u64) -> DeadLetter {
         arrival_ms: Some(1_620_566_842_971),
         payload: format!("{{\"cadence\":{number}}}").into_bytes(),
         cut_from: None,
-        reason: Reason::new(Cause::Rejected, "cadence").at("/cadence").under("3", 7),
+        reason: Reason::new(Cause::Rejected, "cadence").at("/cadence").under(&rulebook()),
         redrive_sequence: None,
         folded: (0..number % 2).map(|at| key("race-1", &format!("racer-{at}"))).collect(),
     }

@@ -14,7 +14,7 @@ use paceline_pipeline::store::DeadLetterStore;
 use serde_json::{Value, json};
 
 use crate::report;
-use crate::setup::{open_store, runtime};
+use crate::setup::{cache, open_store, runtime};
 
 /// Arguments of `paceline dead-letters`.
 #[derive(clap::Args)]
@@ -72,7 +72,7 @@ pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
             show(&letter)
         }
         Action::Redrive { reason } => {
-            let (pipeline, _) = runtime.block_on(paceline_config::open(&config, None))?;
+            let (pipeline, _) = runtime.block_on(paceline_config::open(&config, cache().as_deref()))?;
             let (through, left) = runtime.block_on(async {
                 let letters = pipeline.store().list_dead_letters().await?;
                 let selected = |letter: &DeadLetter| reason.is_none_or(|reason| letter.reason.cause == reason);
@@ -101,8 +101,8 @@ fn as_json(letter: &DeadLetter) -> Value {
         "text": letter.reason.text,
         "field": letter.reason.field,
         "plugin": letter.reason.plugin.map(|digest| Digest::from(digest).to_string()),
-        "rulebook": letter.reason.rulebook.as_ref().map(|(race_type, version)| {
-            json!({ "raceType": race_type, "version": version })
+        "rulebook": letter.reason.rulebook.as_ref().map(|(name, version)| {
+            json!({ "name": name, "version": version })
         }),
         "partitionKey": letter.partition_key,
         "arrivalMs": letter.arrival_ms,
@@ -127,10 +127,7 @@ fn show(letter: &DeadLetter) -> anyhow::Result<()> {
     let mut optional = |name: &str, value: Option<String>| rows.extend(value.map(|value| [name.to_owned(), value]));
     optional("field", letter.reason.field.clone());
     optional("plugin", letter.reason.plugin.map(|digest| Digest::from(digest).to_string()));
-    optional(
-        "rulebook",
-        letter.reason.rulebook.as_ref().map(|(race_type, version)| format!("{race_type} version {version}")),
-    );
+    optional("rulebook", letter.reason.rulebook.as_ref().map(|(name, version)| format!("{name}@{version}")));
     optional("partition key", letter.partition_key.clone());
     optional("arrival", letter.arrival_ms.map(|ms| format!("{ms} ms since 1970")));
     optional("cut from", letter.cut_from.map(|bytes| format!("{bytes} bytes")));

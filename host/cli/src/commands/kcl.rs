@@ -26,14 +26,15 @@ mod properties;
 mod protocol;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use paceline_config::Config;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::setup::{ConfigArgument, runtime};
-use crate::watcher::{RulebookWatcher, active_line};
+use crate::follower::Follower;
+use crate::setup::{ConfigArgument, cache, poll_interval, runtime};
 use connection::Connection;
 use input::Input;
 use processor::Processor;
@@ -87,30 +88,18 @@ pub(crate) fn kcl(arguments: Arguments) -> anyhow::Result<()> {
 /// Answers the daemon until it closes the input.
 fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    let (pipeline, rulebooks) = runtime.block_on(paceline_config::open(config, cache().as_deref()))?;
-    for (race_type, version) in pipeline.rulebooks().catalog().versions() {
-        tracing::info!("{}", active_line(&race_type, version));
-    }
-    let watcher = RulebookWatcher::start(rulebooks, &config.rulebooks, |line| tracing::info!("{line}"))?;
+    let (pipeline, events) = runtime.block_on(paceline_config::open(config, cache().as_deref()))?;
+    events.iter().for_each(|event| tracing::info!("{event}"));
     let outcome = runtime.block_on(async {
+        let rulebooks = Arc::clone(pipeline.rulebooks());
+        let _follower = Follower::start(rulebooks, poll_interval(config), |line| tracing::info!("{line}"));
         ignore_signals()?;
         let daemon = Connection::new(Input::start(std::io::stdin())?, std::io::stdout());
         anyhow::Ok(Processor::new(pipeline, config, stream, checkpoint_every, daemon).run().await?)
     });
-    watcher.end();
     // The thread that reads standard input may still wait.
     runtime.shutdown_background();
     outcome
-}
-
-/// The folder for compiled plugins, so that not each shard's process compiles them: `PACELINE_CACHE`, or a folder in
-/// this user's cache folder.
-fn cache() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("PACELINE_CACHE").or_else(|| {
-        let folder = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
-        Some(folder.join("paceline/compiled"))
-    })
 }
 
 /// Ignores SIGINT and SIGTERM. A terminal or systemd signals the whole process group: the daemon needs answers to its last

@@ -12,11 +12,11 @@ use paceline_pipeline::receive::{NdjsonSource, Source};
 use paceline_pipeline::run::run as run_source;
 use paceline_simulator::Simulation;
 
+use crate::follower::Follower;
 use crate::progress::Progress;
 use crate::report;
-use crate::setup::{ConfigArgument, runtime};
+use crate::setup::{ConfigArgument, cache, poll_interval, runtime};
 use crate::stop::stop_signal;
-use crate::watcher::{RulebookWatcher, active_line};
 
 /// Arguments of `paceline run`.
 #[derive(clap::Args)]
@@ -45,24 +45,22 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         return stream::run(&config, kinesis, arguments.json);
     }
     let runtime = runtime()?;
-    let (pipeline, rulebooks) = runtime.block_on(paceline_config::open(&config, None))?;
+    let (pipeline, events) = runtime.block_on(paceline_config::open(&config, cache().as_deref()))?;
     let source = source(&config)?;
 
     let progress = Arc::new(Progress::new(source.len_hint()));
-    for (race_type, version) in pipeline.rulebooks().catalog().versions() {
-        progress.note(&active_line(&race_type, version));
-    }
-    let watcher_progress = Arc::clone(&progress);
-    let watcher = RulebookWatcher::start(rulebooks, &config.rulebooks, move |line| watcher_progress.note(line))?;
+    events.iter().for_each(|event| progress.note(&event.to_string()));
+    let notes = Arc::clone(&progress);
     let started = Instant::now();
     let limits = config.batch.clone();
     let summary = runtime.block_on(async {
+        let rulebooks = Arc::clone(pipeline.rulebooks());
+        let _follower = Follower::start(rulebooks, poll_interval(&config), move |line| notes.note(line));
         let stop_progress = Arc::clone(&progress);
         let stop = stop_signal(move || stop_progress.note("stopping after the current batch"))?;
         let committed = |batch: &_, summary: &_| progress.advance(batch, summary);
         anyhow::Ok(run_source(source, &pipeline, limits, stop, committed).await?)
     });
-    watcher.end();
     progress.finish();
     let summary = summary?;
     // A reader of standard input may still wait for a line.

@@ -68,8 +68,8 @@ impl Metrics {
         for (plugin, fuel) in &summary.fuel {
             counter!("paceline_plugin_fuel_total", "plugin" => plugin.hex()[..12].to_owned()).increment(*fuel);
         }
-        for ((race_type, version), records) in &summary.by_rulebook {
-            let labels = [("race_type", race_type.clone()), ("version", version.to_string())];
+        for (rulebook, records) in &summary.by_rulebook {
+            let labels = [("rulebook", rulebook.name.clone()), ("version", rulebook.version.to_string())];
             counter!("paceline_rulebook_records_total", &labels).increment(*records);
         }
         for (stage, time) in Stage::ALL.iter().zip(&summary.time) {

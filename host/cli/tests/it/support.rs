@@ -6,11 +6,15 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::DeadLetter;
 use paceline_pipeline::model::{Item, Key};
+use paceline_pipeline::rules::Registry;
+use paceline_pipeline::rules::operator::Changed;
 use paceline_pipeline::store::{DeadLetterStore, EmbeddedStore, GroupStore};
+use paceline_testbed::environment;
 pub(crate) use paceline_testbed::outcome::{DedupMode, block_on};
-use paceline_testbed::plugins;
+use paceline_testbed::rules::{self, ApplyError};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,7 +26,7 @@ pub(crate) fn rulebook(race_type: u32, version: u64, dedup: DedupMode) -> String
     };
     format!(
         r#"
-race-type = "{race_type}"
+name = "class-{race_type}"
 version = {version}
 pin = "/raceId"
 
@@ -67,7 +71,6 @@ impl Workspace {
 
     /// Writes the configuration: the source, and more at the end.
     pub(crate) fn configure(&self, source: &str, more: &str) {
-        let plugins = plugins::configuration();
         self.write(
             "paceline.toml",
             format!(
@@ -75,12 +78,10 @@ impl Workspace {
 [route]
 race-type = "/classId"
 
-[rulebooks]
-folder = "rulebooks"
+[rules]
+registry = "registry"
 poll-interval-ms = 1
 
-[plugins]
-{plugins}
 [store]
 path = "store.redb"
 
@@ -115,8 +116,28 @@ show = ["racerId", "output", "raceId", "ts"]
         std::fs::rename(self.path("new"), self.path(name)).unwrap();
     }
 
-    /// A command of the program with this workspace's configuration.
+    /// Makes the rules those of the folder `rulebooks`.
+    pub(crate) fn apply(&self) -> Changed {
+        self.try_apply().unwrap_or_else(|error| panic!("{}", ErrorChain(&error)))
+    }
+
+    /// Makes the rules those of the folder `rulebooks`, if they are accepted.
+    pub(crate) fn try_apply(&self) -> Result<Changed, ApplyError> {
+        rules::map(&self.path("rulebooks"));
+        rules::apply(&self.path("rulebooks"), &self.registry())
+    }
+
+    /// The registry.
+    pub(crate) fn registry(&self) -> Registry {
+        Registry::folder(&self.path("registry")).unwrap()
+    }
+
+    /// A command of the program with this workspace's configuration. Before one that processes records, the rules of the
+    /// folder `rulebooks` are applied.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        if matches!(arguments, ["run" | "kcl", ..] | ["dead-letters", "redrive", ..]) {
+            self.apply();
+        }
         let mut command = paceline(arguments);
         command.arg("--config").arg(self.path("paceline.toml"));
         command
@@ -158,7 +179,11 @@ show = ["racerId", "output", "raceId", "ts"]
 /// The program.
 pub(crate) fn paceline(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_paceline"));
-    command.args(arguments).env_remove("RUST_BACKTRACE").stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env_remove("RUST_BACKTRACE")
+        .env("PACELINE_CACHE", environment::checkout().join("target/tmp/compiled"))
+        .stdin(Stdio::null());
     command
 }
 

@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use paceline_aws::DynamoDbStore;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
+use paceline_pipeline::ErrorChain;
+use paceline_pipeline::rules::Registry;
+use paceline_pipeline::rules::operator::Changed;
 use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::http::post;
 use paceline_testbed::lambda::{Configuration, Function, Invocation};
 use paceline_testbed::outcome::{self, Outcome, tally};
 pub(crate) use paceline_testbed::outcome::{DedupMode, Message, block_on, race, rulebook};
-use paceline_testbed::plugins;
 use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::rules::{self, ApplyError};
 use paceline_testbed::stream::Stream;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -54,17 +57,24 @@ impl Deployment {
         self
     }
 
+    /// Makes this the rulebook of class 3.
     pub(crate) fn rulebook(&self, text: &str) {
+        self.try_rulebook(text).unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
+    }
+
+    /// Makes this the rulebook of class 3, if it is accepted.
+    pub(crate) fn try_rulebook(&self, text: &str) -> Result<Changed, ApplyError> {
         self.write("rulebooks/class-3.toml", text);
+        rules::map(&self.path("rulebooks"));
+        rules::apply(&self.path("rulebooks"), &Registry::folder(&self.path("registry")).unwrap())
     }
 
     pub(crate) fn configure(&self, more: &str) {
-        let all = plugins::configuration();
         self.write(
             "paceline.toml",
             &format!(
-                "[route]\nrace-type = \"/classId\"\n\n[rulebooks]\nfolder = \"rulebooks\"\nregistry = \"registry\"\n\n\
-                 [plugins]\n{all}\n[store.dynamodb]\ntable = \"{}\"\n\n{more}",
+                "[route]\nrace-type = \"/classId\"\n\n[rules]\nregistry = \"registry\"\npoll-interval-ms = 1\n\n\
+                 [store.dynamodb]\ntable = \"{}\"\n\n{more}",
                 self.table.table
             ),
         );

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::key::Key;
 use super::position::RecordPosition;
+use super::rulebook_id::RulebookId;
 
 macro_rules! causes {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
@@ -45,6 +46,10 @@ causes! {
     WrongType "wrong-type"
     /// No rulebook is active for the record's race type.
     NoRulebook "no-rulebook"
+    /// The rulebook that the record's race is pinned to can't be loaded, for longer than `hold-seconds`.
+    PinUnresolved "pin-unresolved"
+    /// The value of the pinned field is too long.
+    BadPin "bad-pin"
     /// A validator rejected the record.
     Rejected "rejected"
     /// The score is not a finite number.
@@ -85,7 +90,7 @@ pub struct Reason {
     pub field: Option<String>,
     /// The digest of the plugin that gave the reason.
     pub plugin: Option<[u8; 32]>,
-    /// The rulebook that the record was evaluated by: race type and version.
+    /// The rulebook that the record was evaluated by: name and version.
     pub rulebook: Option<(String, u64)>,
 }
 
@@ -108,8 +113,8 @@ impl Reason {
     }
 
     /// Names the rulebook.
-    pub fn under(mut self, race_type: &str, version: u64) -> Self {
-        self.rulebook = Some((race_type.to_owned(), version));
+    pub fn under(mut self, rulebook: &RulebookId) -> Self {
+        self.rulebook = Some((rulebook.name.clone(), rulebook.version));
         self
     }
 }

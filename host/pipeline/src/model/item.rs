@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::rulebook_id::{RulebookId, RulesRevision};
 use crate::dedup::DedupState;
 
 /// The value of an attribute.
@@ -24,12 +26,14 @@ pub enum Attribute {
 /// Which rulebook and plugins produced an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Provenance {
-    /// The rulebook's race type.
-    pub race_type: String,
-    /// The rulebook's version.
-    pub version: u64,
-    /// SHA-256 digests of the plugins: validators, scorer, then the aggregator that owns the state.
-    pub plugins: Vec<[u8; 32]>,
+    /// The rulebook.
+    pub rulebook: RulebookId,
+    /// The rules. A host that knows only earlier ones of the same log reads on before it writes the item.
+    pub rules: RulesRevision,
+    /// Digests of the plugins: validators, scorer, then the aggregator that owns the state.
+    pub plugins: Vec<Digest>,
+    /// The format of the state. Only an aggregator that takes the format is handed the state.
+    pub state_format: String,
 }
 
 /// What one write stores of a group.

@@ -6,7 +6,7 @@ use super::document::{DedupRule, KeyTemplate, Literal};
 use super::loaded::{InputColumn, InputSource, LoadedRulebook};
 use super::projection::Projection;
 use super::template::{Part, Template};
-use crate::model::{Batch, FieldIndex, FieldValue, Pointer, ProjectedRows};
+use crate::model::{Batch, FieldIndex, FieldValue, Pointer, ProjectedRows, Provenance, RulesRevision};
 
 /// A loaded rulebook, and the indexes of the fields that it reads in a projection.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct BoundAggregate {
     pub(crate) only: Vec<(FieldIndex, Literal)>,
     pub(crate) ordinal: Option<FieldIndex>,
     pub(crate) attributes: Vec<(Arc<str>, BoundAttribute)>,
+    /// What its items name as their origin.
+    pub(crate) provenance: Arc<Provenance>,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,8 @@ pub(crate) enum BoundAttribute {
 }
 
 impl BoundRulebook {
-    pub(crate) fn new(rulebook: &Arc<LoadedRulebook>, projection: &Projection) -> Self {
+    /// Binds a rulebook, for batches that are evaluated under this revision of the rules.
+    pub(crate) fn new(rulebook: &Arc<LoadedRulebook>, projection: &Projection, at: &RulesRevision) -> Self {
         let inputs = rulebook.inputs.iter().map(|input| {
             let field = match &input.source {
                 InputSource::Field(pointer) => Some(projection.field(pointer)),
@@ -70,7 +73,8 @@ impl BoundRulebook {
             field
         };
         let mut aggregates = Vec::new();
-        for rule in &rulebook.document.aggregate {
+        for loaded in &rulebook.aggregates {
+            let rule = &loaded.rule;
             let KeyTemplate { partition, sort } = &rule.key;
             let mut words = |template: &Template| parts(template, |pointer| constrain(pointer, FieldConstraint::Word));
             let (partition, sort) = (words(partition), words(sort));
@@ -89,7 +93,13 @@ impl BoundRulebook {
             let only = rule.only.iter();
             let only = only.map(|(pointer, literal)| (constrain(pointer, FieldConstraint::Scalar), literal.clone()));
             let only = only.collect();
-            aggregates.push(BoundAggregate { partition, sort, only, ordinal, attributes });
+            let provenance = Arc::new(Provenance {
+                rulebook: rulebook.id.clone(),
+                rules: at.clone(),
+                plugins: loaded.plugins.clone(),
+                state_format: loaded.aggregator.state_format().to_owned(),
+            });
+            aggregates.push(BoundAggregate { partition, sort, only, ordinal, attributes, provenance });
         }
         Self {
             pin: rulebook.document.pin.as_ref().map(|pin| projection.field(pin)),

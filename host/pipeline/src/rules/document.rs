@@ -1,4 +1,5 @@
-//! The document of a rulebook: what a race type runs, in TOML. It is immutable once it was active.
+//! The document of a rulebook: what the race types that are mapped to it run, in TOML. It never changes once it is
+//! published.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +7,18 @@ use paceline_engine::{Digest, Settings};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::error::InvalidRulebook;
+use super::error::{InvalidRulebook, RulebookError};
 use super::template::Template;
 use super::toml_error;
 use crate::model::Pointer;
 
-/// What a race type runs.
+/// What the race types that are mapped to it run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Rulebook {
-    /// The value of the routing field.
-    #[serde(deserialize_with = "race_type")]
-    pub race_type: String,
-    /// The version among the race type's rulebooks: a greater one is newer.
+    /// The name.
+    pub name: String,
+    /// The version among the rulebooks of that name.
     pub version: u64,
     /// The field that identifies a race. A race keeps the rulebook that it began with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,7 +38,7 @@ pub struct Rulebook {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PluginUse {
-    /// A digest, or a name that is resolved to a digest before the rulebook is activated.
+    /// A digest, or a name that is resolved to a digest when the rulebook is published.
     pub plugin: String,
     /// What the plugin's `settings` import returns.
     #[serde(default, deserialize_with = "settings", skip_serializing_if = "BTreeMap::is_empty")]
@@ -49,7 +49,7 @@ pub struct PluginUse {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AggregateUse {
-    /// A digest, or a name that is resolved to a digest before the rulebook is activated.
+    /// A digest, or a name that is resolved to a digest when the rulebook is published.
     pub plugin: String,
     /// How a record that is delivered again is recognized.
     pub dedup: DedupRule,
@@ -118,18 +118,13 @@ impl Rulebook {
         evaluators.chain(self.aggregate.iter().map(|aggregate| &aggregate.plugin))
     }
 
+    /// The digests of its plugins, once they are resolved.
+    pub(super) fn digests(&self) -> Result<Vec<Digest>, RulebookError> {
+        self.plugins().map(|plugin| digest_of(plugin)).collect()
+    }
+
     fn check(&self) -> Result<(), String> {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if self.race_type.is_empty()
-            || self.race_type.len() > 100
-            || !self.race_type.bytes().all(plain)
-            || self.race_type.starts_with('.')
-        {
-            return Err(format!(
-                "race-type = {:?}: a race type has 1 to 100 letters, digits, `.`, `_` and `-`, and does not begin with `.`",
-                self.race_type
-            ));
-        }
+        check_name(&self.name).map_err(|why| format!("name = {:?}: {why}", self.name))?;
         if self.aggregate.is_empty() {
             return Err("no [[aggregate]]: nothing would be written".to_owned());
         }
@@ -137,7 +132,7 @@ impl Rulebook {
             let key = &aggregate.key;
             if key.partition.fields().chain(key.sort.fields()).next().is_none() {
                 return Err(format!(
-                    "the key of [[aggregate]] `{}` has no field: every record of the race type would be one group",
+                    "the key of [[aggregate]] `{}` has no field: every record would be one group",
                     aggregate.plugin
                 ));
             }
@@ -168,18 +163,18 @@ impl Rulebook {
     }
 }
 
-/// A race type may be written as a number, as messages write it.
-fn race_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a text or an integer")]
-    enum RaceType {
-        Text(String),
-        Integer(i64),
+/// Whether a rulebook or a race type may have this name: commands, logs and keys contain it.
+pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    match !name.is_empty() && name.len() <= 100 && name.bytes().all(plain) && !name.starts_with('.') {
+        true => Ok(()),
+        false => Err("a name has 1 to 100 letters, digits, `.`, `_` and `-`, and does not begin with `.`"),
     }
-    Ok(match RaceType::deserialize(deserializer)? {
-        RaceType::Text(text) => text,
-        RaceType::Integer(integer) => integer.to_string(),
-    })
+}
+
+/// The digest by which a resolved rulebook names a plugin.
+pub(super) fn digest_of(plugin: &str) -> Result<Digest, RulebookError> {
+    plugin.parse().map_err(|error| RulebookError::MissingPlugin(format!("plugin `{plugin}`: {error}")))
 }
 
 /// Settings are texts for a plugin, but numbers and booleans need no quotes.
@@ -220,7 +215,7 @@ mod tests {
     use super::*;
 
     const BOOK: &str = r#"
-race-type = "3"
+name = "flat"
 version = 7
 pin = "/raceId"
 
@@ -247,7 +242,7 @@ where = { "/event" = "final" }
     #[test]
     fn a_rulebook_survives_being_written() {
         let document = Rulebook::parse(BOOK).unwrap();
-        assert_eq!((document.race_type.as_str(), document.version), ("3", 7));
+        assert_eq!((document.name.as_str(), document.version), ("flat", 7));
         assert_eq!(document.validate[0].settings["min-second"], "1");
         assert_eq!(document.aggregate[0].dedup, DedupRule::Sequence);
         assert_eq!(document.aggregate[1].dedup, DedupRule::Ordinal(Pointer::parse("/raceId").unwrap()));
@@ -257,7 +252,7 @@ where = { "/event" = "final" }
     #[test]
     fn a_wrong_rulebook_is_refused_with_what_is_wrong() {
         let cases = [
-            ("race-type = \"3\"", "race-type = \"../3\"", "a race type has 1 to 100 letters"),
+            ("name = \"flat\"", "name = \"../flat\"", "a name has 1 to 100 letters"),
             ("version = 7", "version = -7", "line 3"),
             ("pin = \"/raceId\"", "pin = \"raceId\"", "`raceId` is not a JSON Pointer"),
             ("plugin = \"output\"", "plugn = \"output\"", "Did you mean `plugin`?"),
@@ -271,7 +266,7 @@ where = { "/event" = "final" }
             let error = Rulebook::parse(&BOOK.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(message), "{to}: {error}");
         }
-        let error = Rulebook::parse("race-type = 3\nversion = 1\n").unwrap_err().to_string();
+        let error = Rulebook::parse("name = \"flat\"\nversion = 1\n").unwrap_err().to_string();
         assert!(error.contains("no [[aggregate]]"), "{error}");
     }
 }

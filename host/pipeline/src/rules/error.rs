@@ -1,9 +1,9 @@
-//! Why a rulebook is refused.
+//! Why a rulebook is refused, or the registry can't be used.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use paceline_engine::LoadError;
+use paceline_engine::{Digest, LoadError};
 
 use super::toml_error::TomlError;
 
@@ -18,12 +18,75 @@ pub enum InvalidRulebook {
     Value(String),
 }
 
+/// The registry can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryError {
+    /// The folder can't be created or opened.
+    #[error("the registry {}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// An object can't be read, listed or written. A later attempt may succeed.
+    #[error("can't {verb} {object} in the registry {location}")]
+    Unavailable {
+        /// The registry.
+        location: String,
+        /// The object.
+        object: String,
+        /// What was attempted.
+        verb: &'static str,
+        /// The cause.
+        source: Box<object_store::Error>,
+    },
+    /// An object that another one names is not there.
+    #[error("the registry {location} has no {object}: put the object back from a copy of the registry")]
+    Missing {
+        /// The registry.
+        location: String,
+        /// The object.
+        object: String,
+    },
+    /// The bytes of an object are not those that its name promises.
+    #[error("{object} in the registry {location} was changed: the digest of its bytes is {found}")]
+    Altered {
+        /// The registry.
+        location: String,
+        /// The object.
+        object: String,
+        /// The digest of its bytes.
+        found: Digest,
+    },
+    /// An object is not what it should be.
+    #[error("{object} in the registry {location}: {why}")]
+    Invalid {
+        /// The registry.
+        location: String,
+        /// The object.
+        object: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl RegistryError {
+    /// Whether a later attempt may succeed without intervention.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
 /// A rulebook is refused. The rulebooks that were active stay active.
 #[derive(Debug, thiserror::Error)]
 pub enum RulebookError {
     /// The text is not a rulebook.
     #[error(transparent)]
     Invalid(#[from] InvalidRulebook),
+    /// The registry can't provide it or its plugins.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The text of a file is not a rulebook.
     #[error("{}", path.display())]
     InvalidFile {
@@ -45,7 +108,7 @@ pub enum RulebookError {
     PluginFile {
         /// The plugin's name.
         name: String,
-        /// The file that the configuration gives for it.
+        /// Its file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
@@ -72,5 +135,10 @@ pub enum RulebookError {
 impl RulebookError {
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
+    }
+
+    /// Whether a later attempt may succeed without intervention.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Registry(error) if error.is_transient())
     }
 }

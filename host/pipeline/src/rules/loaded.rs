@@ -2,21 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use paceline_engine::{Aggregator, Component, Digest, Field, Kind, LoadError, Plugin, Role, Scorer, Validator, Value};
 
-use super::document::{AggregateUse, DedupRule, Rulebook};
+use super::document::{AggregateUse, DedupRule, Rulebook, digest_of};
 use super::error::RulebookError;
+use super::routing::StateFormats;
 use super::template::Template;
-use crate::model::{Pointer, Provenance, RESERVED_PREFIX};
+use crate::model::{Pointer, RESERVED_PREFIX, RulebookId};
 
 /// A rulebook whose plugins are loaded.
 #[derive(Debug)]
 pub(crate) struct LoadedRulebook {
     /// The document, with every plugin named by its digest.
     pub(crate) document: Rulebook,
-    /// The digest of the document's text.
-    pub(crate) digest: Digest,
+    pub(crate) id: RulebookId,
+    /// The number of the last batch that was routed to it, among those of the process. Those that were not used for long
+    /// are dropped.
+    pub(super) last_used: AtomicU64,
     /// The columns that the plugins read, each once.
     pub(crate) inputs: Vec<InputColumn>,
     /// The validators, each with the indexes of its columns in `inputs`.
@@ -50,7 +54,8 @@ pub(crate) struct LoadedAggregate {
     /// The indexes of its columns in [`LoadedRulebook::inputs`].
     pub(crate) inputs: Vec<usize>,
     pub(crate) rule: AggregateUse,
-    pub(crate) provenance: Arc<Provenance>,
+    /// Digests of the plugins that make its items: validators, scorer, and itself.
+    pub(crate) plugins: Vec<Digest>,
     /// The names under which its outputs are written, in the aggregator's order.
     pub(crate) outputs: Vec<Arc<str>>,
 }
@@ -95,15 +100,12 @@ impl LoadedRulebook {
             let columns = columns(&mut inputs, aggregator.plugin(), Role::Aggregator)?;
             let outputs = outputs(rule, &aggregator).map_err(RulebookError::Mismatch)?;
             let plugins = evaluators.iter().copied().chain([aggregator.plugin().digest()]);
-            let provenance = Arc::new(Provenance {
-                race_type: document.race_type.clone(),
-                version: document.version,
-                plugins: plugins.map(|digest| *digest.as_bytes()).collect(),
-            });
-            aggregates.push(LoadedAggregate { aggregator, inputs: columns, rule: rule.clone(), provenance, outputs });
+            let plugins = plugins.collect();
+            aggregates.push(LoadedAggregate { aggregator, inputs: columns, rule: rule.clone(), plugins, outputs });
         }
         let digest = Digest::of(document.to_toml().as_bytes());
-        Ok(Self { document, digest, inputs, validators, scorer, aggregates })
+        let id = RulebookId { name: document.name.clone(), version: document.version, digest };
+        Ok(Self { document, id, last_used: AtomicU64::new(0), inputs, validators, scorer, aggregates })
     }
 
     /// Every pointer that it reads.
@@ -124,36 +126,14 @@ impl LoadedRulebook {
         inputs.chain(rules).chain(&self.document.pin)
     }
 
-    /// Whether a race type may change from this rulebook to another one while its stream flows.
-    pub(crate) fn check_successor(&self, next: &Self) -> Result<(), RulebookError> {
-        let (before, after) = (&self.document, &next.document);
-        if before.pin != after.pin {
-            let text = |pin: &Option<Pointer>| pin.as_ref().map_or("nothing".to_owned(), |pin| format!("`{pin}`"));
-            return Err(RulebookError::Incompatible(format!(
-                "it pins by {}, version {} by {}: races in progress would change their rulebook",
-                text(&after.pin),
-                before.version,
-                text(&before.pin)
-            )));
-        }
-        for rule in &before.aggregate {
-            if let Some(other) = after.aggregate.iter().find(|other| other.key == rule.key)
-                && other.dedup != rule.dedup
-            {
-                return Err(RulebookError::Incompatible(format!(
-                    "its groups PK = {:?}, SK = {:?} have another dedup than in version {}: records that are folded \
-                     already would not be recognized",
-                    rule.key.partition, rule.key.sort, before.version
-                )));
-            }
-        }
-        Ok(())
+    /// The state formats of its aggregators, in order.
+    pub(crate) fn formats(&self) -> Vec<StateFormats> {
+        let formats = |aggregate: &LoadedAggregate| StateFormats {
+            writes: aggregate.aggregator.state_format().to_owned(),
+            takes: aggregate.aggregator.migrates_from().to_vec(),
+        };
+        self.aggregates.iter().map(formats).collect()
     }
-}
-
-/// The digest by which a resolved rulebook names a plugin.
-pub(super) fn digest_of(plugin: &str) -> Result<Digest, RulebookError> {
-    plugin.parse().map_err(|error| RulebookError::MissingPlugin(format!("plugin `{plugin}`: {error}")))
 }
 
 fn refused(role: Role, plugin: &str) -> impl FnOnce(LoadError) -> RulebookError {

@@ -3,68 +3,78 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::catalog::Catalog;
 use crate::retry::RetryBudget;
 use crate::store::{Pin, PinKey, PinStore, StoreError};
 
-/// Races whose pin is cached.
-const CACHED_PINS: usize = 100_000;
+/// Bytes of a pinned value. Records choose the values, and each becomes an item that stays for as long as the race's
+/// items.
+pub(crate) const MAX_PIN_BYTES: usize = 256;
+
+/// Bytes of race types and pinned values that are cached: some 100,000 races.
+const CACHED_BYTES: usize = 8 << 20;
+
+/// What a cached pin takes beside its texts.
+const PIN_BYTES: usize = 96;
 
 /// The pins of races that were resolved before.
 #[derive(Debug, Default)]
-pub(crate) struct PinCache(Mutex<HashMap<PinKey, Pin>>);
+pub(crate) struct PinCache(Mutex<Cached>);
+
+#[derive(Debug, Default)]
+struct Cached {
+    pins: HashMap<PinKey, Pin>,
+    bytes: usize,
+}
 
 impl PinCache {
-    /// The pins of these races, in the same order. Races without a pin are pinned to the active rulebook of their race
-    /// type, which the catalog must hold.
-    pub(crate) async fn resolve<S: PinStore>(
+    /// The pins of these races, in the same order; `None` for a race that has none yet.
+    pub(crate) async fn get<S: PinStore>(
         &self,
         store: &S,
-        catalog: &Catalog,
         budget: RetryBudget<'_>,
         keys: &[PinKey],
-    ) -> Result<Vec<Pin>, StoreError> {
+    ) -> Result<Vec<Option<Pin>>, StoreError> {
         let mut pins: Vec<Option<Pin>> = {
             let cached = self.lock();
-            keys.iter().map(|key| cached.get(key).copied()).collect()
+            keys.iter().map(|key| cached.pins.get(key).copied()).collect()
         };
         let unknown: Vec<PinKey> =
             keys.iter().zip(&pins).filter(|(_, pin)| pin.is_none()).map(|(key, _)| key.clone()).collect();
         if !unknown.is_empty() {
-            let found = resolve_unknown(store, catalog, budget, &unknown).await?;
-            let mut resolved = found.iter().copied();
-            pins.iter_mut().filter(|pin| pin.is_none()).for_each(|pin| *pin = resolved.next());
-            let mut cached = self.lock();
-            if cached.len() + unknown.len() > CACHED_PINS {
-                cached.clear();
-            }
-            cached.extend(unknown.into_iter().zip(found));
+            let found = budget.retry(|| store.get_pins(&unknown)).await?;
+            self.add(unknown.iter().zip(&found).filter_map(|(key, pin)| Some((key.clone(), (*pin)?))));
+            let mut found = found.into_iter();
+            pins.iter_mut().filter(|pin| pin.is_none()).for_each(|pin| *pin = found.next().flatten());
         }
-        Ok(pins.into_iter().map(|pin| pin.expect("each pin was read or written")).collect())
+        Ok(pins)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PinKey, Pin>> {
+    /// Pins each race that has no pin yet. Returns the pins that hold, in the same order.
+    pub(crate) async fn put<S: PinStore>(
+        &self,
+        store: &S,
+        budget: RetryBudget<'_>,
+        pins: &[(PinKey, Pin)],
+    ) -> Result<Vec<Pin>, StoreError> {
+        let held = budget.retry(|| store.put_pins(pins)).await?;
+        self.add(pins.iter().zip(&held).map(|((key, _), pin)| (key.clone(), *pin)));
+        Ok(held)
+    }
+
+    fn add(&self, pins: impl Iterator<Item = (PinKey, Pin)>) {
+        let mut cached = self.lock();
+        for (key, pin) in pins {
+            let bytes = key.race_type.len() + key.value.len() + PIN_BYTES;
+            if cached.bytes + bytes > CACHED_BYTES {
+                *cached = Cached::default();
+            }
+            if cached.pins.insert(key, pin).is_none() {
+                cached.bytes += bytes;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cached> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Reads pins, and writes those that are missing.
-async fn resolve_unknown<S: PinStore>(
-    store: &S,
-    catalog: &Catalog,
-    budget: RetryBudget<'_>,
-    keys: &[PinKey],
-) -> Result<Vec<Pin>, StoreError> {
-    let mut found = budget.retry(|| store.get_pins(keys)).await?;
-    let active = |key: &PinKey| {
-        let rulebook = &catalog.active(&key.race_type).expect("records were routed by it").rulebook;
-        Pin { version: rulebook.document.version, rulebook: *rulebook.digest.as_bytes() }
-    };
-    let fresh: Vec<(PinKey, Pin)> =
-        keys.iter().zip(&found).filter(|(_, pin)| pin.is_none()).map(|(key, _)| (key.clone(), active(key))).collect();
-    if !fresh.is_empty() {
-        let mut written = budget.retry(|| store.put_pins(&fresh)).await?.into_iter();
-        found.iter_mut().filter(|pin| pin.is_none()).for_each(|pin| *pin = written.next());
-    }
-    Ok(found.into_iter().flatten().collect())
 }

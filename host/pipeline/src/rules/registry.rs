@@ -1,103 +1,271 @@
-//! Rulebooks and plugins that were ever active, in a folder: `plugins/<sha256>.wasm` and
-//! `rulebooks/<race type>/<version>.toml`. Nothing in it changes, so that a race in progress finds the rulebook that it
-//! began with after any restart.
+//! The registry: plugins, rulebooks and the log of changes, as objects in a folder or a bucket.
+//!
+//! ```text
+//! plugins/<sha256>.wasm
+//! rulebooks/<sha256>.toml
+//! log/00000000000000000017.json
+//! head
+//! ```
+//!
+//! Objects never change, except `head`, which is a hint. Plugins and rulebooks are verified against their digests
+//! whenever they are read.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use paceline_engine::Digest;
+use serde::Deserialize;
 
 use super::document::Rulebook;
-use super::error::RulebookError;
+use super::error::RegistryError;
+use super::routing::Rules;
 
-/// Rulebooks and plugins by version and digest, in a folder.
+/// Digits of a revision in the name of its log entry: all of a u64, so that names sort by revision.
+const REVISION_DIGITS: usize = 20;
+
+/// The hint at the newest revision.
+const HEAD: &str = "head";
+
+/// The registry, in a folder or a bucket.
 #[derive(Clone, Debug)]
 pub struct Registry {
-    folder: PathBuf,
+    objects: Arc<dyn ObjectStore>,
+    /// The folder's path or the bucket's URL, for messages.
+    location: Arc<str>,
+}
+
+/// How a conditional write of a log entry ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Created {
+    /// The entry is written: now, or by an earlier attempt whose answer was lost.
+    Done,
+    /// Another entry has this revision.
+    Taken,
 }
 
 impl Registry {
-    /// Opens the registry in this folder, or creates it.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder.join("plugins"))?;
-        fs::create_dir_all(folder.join("rulebooks"))?;
-        Ok(Self { folder: folder.to_owned() })
+    /// A registry in this store. `location` names it in messages.
+    pub fn new(objects: Arc<dyn ObjectStore>, location: &str) -> Self {
+        Self { objects, location: location.into() }
     }
 
-    fn plugin_path(&self, digest: Digest) -> PathBuf {
-        self.folder.join("plugins").join(format!("{}.wasm", digest.hex()))
+    /// The registry in a folder, which is created if it does not exist and can be.
+    pub fn folder(path: &Path) -> Result<Self, RegistryError> {
+        let refused = |source: io::Error| RegistryError::Folder { path: path.to_owned(), source };
+        if !path.is_dir() {
+            fs::create_dir_all(path).map_err(refused)?;
+        }
+        let objects = LocalFileSystem::new_with_prefix(path)
+            .map_err(|source| refused(io::Error::other(source)))?
+            // A rulebook that a race is pinned to must outlive a crash of the machine.
+            .with_fsync(true);
+        Ok(Self::new(Arc::new(objects), &path.display().to_string()))
     }
 
-    pub(super) fn rulebook_path(&self, race_type: &str, version: u64) -> PathBuf {
-        self.folder.join("rulebooks").join(race_type).join(format!("{version}.toml"))
+    /// A registry in the process's memory.
+    pub fn memory() -> Self {
+        Self::new(Arc::new(InMemory::new()), "memory")
+    }
+
+    /// The folder or the URL.
+    pub fn location(&self) -> &str {
+        &self.location
     }
 
     /// A plugin's bytes, verified against their digest.
-    pub fn plugin(&self, digest: Digest) -> Result<Vec<u8>, RulebookError> {
-        let path = self.plugin_path(digest);
-        let bytes = fs::read(&path).map_err(|error| RulebookError::io(&path, error))?;
-        match Digest::of(&bytes) == digest {
-            true => Ok(bytes),
-            false => Err(RulebookError::MissingPlugin(format!(
-                "{} was changed: the digest of its bytes is {}",
-                path.display(),
-                Digest::of(&bytes)
-            ))),
-        }
+    pub async fn plugin(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
+        self.verified(&plugin_path(digest), digest).await
     }
 
     /// Adds a plugin.
-    pub fn add_plugin(&self, bytes: &[u8]) -> Result<Digest, RulebookError> {
+    pub async fn add_plugin(&self, bytes: &[u8]) -> Result<Digest, RegistryError> {
         let digest = Digest::of(bytes);
-        let path = self.plugin_path(digest);
-        if self.plugin(digest).is_err() {
-            write_atomically(&path, bytes).map_err(|error| RulebookError::io(&path, error))?;
-        }
+        self.add(&plugin_path(digest), bytes).await?;
         Ok(digest)
     }
 
-    /// The rulebook of this version, if it was added.
-    pub fn rulebook(&self, race_type: &str, version: u64) -> Result<Option<Rulebook>, RulebookError> {
-        let path = self.rulebook_path(race_type, version);
-        match fs::read_to_string(&path) {
-            Ok(text) => match Rulebook::parse(&text) {
-                Ok(document) => Ok(Some(document)),
-                Err(source) => Err(RulebookError::InvalidFile { path, source }),
+    /// A rulebook, verified against its digest.
+    pub async fn rulebook(&self, digest: Digest) -> Result<Rulebook, RegistryError> {
+        let path = rulebook_path(digest);
+        let bytes = self.verified(&path, digest).await?;
+        let invalid = |why: String| self.error(&path).invalid(why);
+        let text = String::from_utf8(bytes).map_err(|error| invalid(error.to_string()))?;
+        Rulebook::parse(&text).map_err(|error| invalid(error.to_string()))
+    }
+
+    /// Adds a rulebook whose plugins are named by digests.
+    pub async fn add_rulebook(&self, document: &Rulebook) -> Result<Digest, RegistryError> {
+        let text = document.to_toml();
+        let digest = Digest::of(text.as_bytes());
+        self.add(&rulebook_path(digest), text.as_bytes()).await?;
+        Ok(digest)
+    }
+
+    /// The bytes of the log entry of this revision, if there is one.
+    pub(super) async fn entry(&self, revision: u64) -> Result<Option<Vec<u8>>, RegistryError> {
+        self.get(&entry_path(revision)).await
+    }
+
+    /// Adds a log entry, unless another one has its revision.
+    pub(super) async fn create_entry(&self, revision: u64, bytes: &[u8]) -> Result<Created, RegistryError> {
+        let path = entry_path(revision);
+        match self.create(&path, bytes).await {
+            Ok(true) => Ok(Created::Done),
+            // The answer to an earlier attempt of ours may have been lost: the entry is compared before it counts as
+            // another operator's.
+            Ok(false) => Ok(match self.get(&path).await? {
+                Some(written) if written == bytes => Created::Done,
+                _ => Created::Taken,
+            }),
+            Err(error) => match self.get(&path).await {
+                Ok(Some(written)) if written == bytes => Ok(Created::Done),
+                _ => Err(error),
             },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(RulebookError::io(&path, error)),
         }
     }
 
-    /// Adds a rulebook whose plugins are named by digests. One that was added before must not differ.
-    pub fn add_rulebook(&self, document: &Rulebook) -> Result<(), RulebookError> {
-        let path = self.rulebook_path(&document.race_type, document.version);
-        if let Some(before) = self.rulebook(&document.race_type, document.version)? {
-            return match before == *document {
-                true => Ok(()),
-                false => Err(RulebookError::Incompatible(format!(
-                    "race type {}, version {} was in use with other content or other plugins (see {}): a rulebook in \
-                     use never changes; give this one a greater `version`",
-                    document.race_type,
-                    document.version,
-                    path.display()
-                ))),
-            };
+    /// The newest revision as far as the hint goes. It may be stale, and is `None` where there is no hint.
+    pub(super) async fn head(&self) -> Result<Option<u64>, RegistryError> {
+        let hint = self.get(&ObjectPath::from(HEAD)).await?;
+        Ok(hint.and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok()))
+    }
+
+    /// Writes the hint.
+    pub(super) async fn put_head(&self, revision: u64) -> Result<(), RegistryError> {
+        let path = ObjectPath::from(HEAD);
+        let put = self.objects.put(&path, PutPayload::from(format!("{revision}\n"))).await;
+        put.map(drop).map_err(|source| self.error(&path).unavailable("write", source))
+    }
+
+    /// The greatest revision among the names of log entries; 0 if there is none.
+    pub(super) async fn greatest_revision(&self) -> Result<u64, RegistryError> {
+        let path = ObjectPath::from("log");
+        let listed = self.objects.list_with_delimiter(Some(&path)).await;
+        let listed = listed.map_err(|source| self.error(&path).unavailable("list", source))?;
+        let revision = |name: &str| name.strip_suffix(".json")?.parse().ok();
+        Ok(listed.objects.iter().filter_map(|object| revision(object.location.filename()?)).max().unwrap_or(0))
+    }
+
+    /// Copies the log, and every rulebook and plugin that it names, to another registry.
+    pub async fn copy_to(&self, other: &Self) -> Result<(), RegistryError> {
+        for revision in 1.. {
+            let Some(bytes) = self.entry(revision).await? else { break };
+            let named: Option<NamedBlobs> = serde_json::from_slice(&bytes).ok();
+            for (rulebook, published) in named.iter().flat_map(|entry| &entry.rules.rulebooks) {
+                other.copy(self, &rulebook_path(*rulebook)).await?;
+                for plugin in &published.plugins {
+                    other.copy(self, &plugin_path(*plugin)).await?;
+                }
+            }
+            if other.create_entry(revision, &bytes).await? == Created::Taken {
+                return Err(other
+                    .error(&entry_path(revision))
+                    .invalid(format!("it is not that of {}: the two registries are different ones", self.location)));
+            }
+            other.put_head(revision).await?;
         }
-        write_atomically(&path, document.to_toml().as_bytes()).map_err(|error| RulebookError::io(&path, error))
+        Ok(())
+    }
+
+    /// Copies an object, unless it is there.
+    async fn copy(&self, from: &Self, path: &ObjectPath) -> Result<(), RegistryError> {
+        if self.objects.head(path).await.is_ok() {
+            return Ok(());
+        }
+        let bytes = from.get(path).await?.ok_or_else(|| from.error(path).missing())?;
+        self.create(path, &bytes).await.map(drop)
+    }
+
+    async fn verified(&self, path: &ObjectPath, digest: Digest) -> Result<Vec<u8>, RegistryError> {
+        let bytes = self.get(path).await?.ok_or_else(|| self.error(path).missing())?;
+        match Digest::of(&bytes) {
+            found if found == digest => Ok(bytes),
+            found => Err(self.error(path).altered(found)),
+        }
+    }
+
+    /// Adds an object that has its digest in its name. One that is there already, whole, is left alone.
+    async fn add(&self, path: &ObjectPath, bytes: &[u8]) -> Result<(), RegistryError> {
+        if self.create(path, bytes).await? || self.get(path).await?.as_deref() == Some(bytes) {
+            return Ok(());
+        }
+        // Whoever altered the object, these are the bytes that belong to its name.
+        let put = self.objects.put(path, PutPayload::from(bytes.to_vec())).await;
+        put.map(drop).map_err(|source| self.error(path).unavailable("write", source))
+    }
+
+    /// Creates an object. Returns false if it is there already.
+    async fn create(&self, path: &ObjectPath, bytes: &[u8]) -> Result<bool, RegistryError> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        match self.objects.put_opts(path, PutPayload::from(bytes.to_vec()), options).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(source) => Err(self.error(path).unavailable("write", source)),
+        }
+    }
+
+    async fn get(&self, path: &ObjectPath) -> Result<Option<Vec<u8>>, RegistryError> {
+        let got = match self.objects.get(path).await {
+            Ok(got) => got.bytes().await,
+            Err(error) => Err(error),
+        };
+        match got {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(self.error(path).unavailable("read", source)),
+        }
+    }
+
+    fn error<'a>(&'a self, object: &'a ObjectPath) -> ObjectError<'a> {
+        ObjectError { location: &self.location, object: object.as_ref() }
     }
 }
 
-/// Writes a file so that, whatever happens, it is there whole or not at all.
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let new = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = fs::File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&new, path)?;
-    fs::File::open(folder)?.sync_all()
+/// The objects that a log entry names.
+#[derive(Deserialize)]
+struct NamedBlobs {
+    rules: Rules,
+}
+
+/// Errors about one object.
+struct ObjectError<'a> {
+    location: &'a str,
+    object: &'a str,
+}
+
+impl ObjectError<'_> {
+    fn unavailable(&self, verb: &'static str, source: object_store::Error) -> RegistryError {
+        let (location, object) = (self.location.to_owned(), self.object.to_owned());
+        RegistryError::Unavailable { location, object, verb, source: Box::new(source) }
+    }
+
+    fn missing(&self) -> RegistryError {
+        RegistryError::Missing { location: self.location.to_owned(), object: self.object.to_owned() }
+    }
+
+    fn altered(&self, found: Digest) -> RegistryError {
+        RegistryError::Altered { location: self.location.to_owned(), object: self.object.to_owned(), found }
+    }
+
+    fn invalid(&self, why: String) -> RegistryError {
+        RegistryError::Invalid { location: self.location.to_owned(), object: self.object.to_owned(), why }
+    }
+}
+
+fn plugin_path(digest: Digest) -> ObjectPath {
+    ObjectPath::from(format!("plugins/{}.wasm", digest.hex()))
+}
+
+fn rulebook_path(digest: Digest) -> ObjectPath {
+    ObjectPath::from(format!("rulebooks/{}.toml", digest.hex()))
+}
+
+fn entry_path(revision: u64) -> ObjectPath {
+    ObjectPath::from(format!("log/{revision:0REVISION_DIGITS$}.json"))
 }

@@ -15,9 +15,9 @@ pub(crate) fn build<'c, S>(
     projected: &'c ProjectedBatch<'_>,
     routed: RoutedRecords,
 ) -> RecordBatch<'c> {
-    let RoutedRecords { race_type, version, records } = routed;
-    let rulebook = projected.catalog.rulebook(&race_type, version).expect("the catalog holds it");
-    *context.summary.by_rulebook.entry((race_type, version)).or_default() += records.len() as u64;
+    let RoutedRecords { rulebook, records } = routed;
+    let rulebook = projected.catalog.rulebook(rulebook).expect("the catalog holds it");
+    *context.summary.by_rulebook.entry(rulebook.rulebook.id.clone()).or_default() += records.len() as u64;
 
     let mut builder = ColumnBuilder { projected, records: &records, rejections: Vec::new() };
     for &(field, constraint) in &rulebook.constraints {

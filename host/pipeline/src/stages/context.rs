@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use paceline_engine::Digest;
 
+use super::acknowledge::FirstUncommitted;
 use super::rejected::Rejected;
+use crate::holds::Holds;
 use crate::retry::RetryBudget;
 use crate::summary::{Stage, Summary};
 
@@ -13,15 +15,24 @@ pub(crate) struct Context<'a, S> {
     pub(crate) store: &'a S,
     pub(crate) budget: RetryBudget<'a>,
     pub(crate) summary: &'a mut Summary,
+    pub(crate) holds: &'a Holds,
     /// The records that became dead letters so far.
     pub(crate) rejected: Rejected,
+    /// The first record that waits for something, and for what. It is not committed, nor are those after it.
+    pub(crate) held: FirstUncommitted,
     /// The end of the last stage that was booked.
     booked: Instant,
 }
 
 impl<'a, S> Context<'a, S> {
-    pub(crate) fn new(store: &'a S, budget: RetryBudget<'a>, summary: &'a mut Summary) -> Self {
-        Self { store, budget, summary, rejected: Rejected::default(), booked: Instant::now() }
+    pub(crate) fn new(store: &'a S, budget: RetryBudget<'a>, holds: &'a Holds, summary: &'a mut Summary) -> Self {
+        let (rejected, held, booked) = (Rejected::default(), None, Instant::now());
+        Self { store, budget, summary, holds, rejected, held, booked }
+    }
+
+    /// Forgets which records were rejected and held: the batch is evaluated again.
+    pub(crate) fn start_again(&mut self) {
+        (self.rejected, self.held) = (Rejected::default(), None);
     }
 
     /// Books the time since the last call to a stage.

@@ -78,6 +78,20 @@ impl<'a, 'c> BatchFold<'a, 'c> {
         record_batch.reason(Reason::new(cause, text).by(self.aggregate(call).0.aggregator.plugin().digest()))
     }
 
+    /// No group was written under later rules than these: an older rule must not undo what a newer one did.
+    fn check_revision(&self, loaded: &[Option<Item>]) -> Result<(), PipelineError> {
+        let ours = self.projected.catalog.at();
+        for (key, item) in self.groups.keys.iter().zip(loaded) {
+            if let Some(theirs) =
+                item.as_ref().map(|item| &item.provenance.rules).filter(|theirs| theirs.is_after(&ours))
+            {
+                let (theirs, ours) = (theirs.revision, ours.revision);
+                return Err(PipelineError::Behind { key: key.to_string(), theirs, ours });
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a group's item, as it was read, holds a row.
     fn holds(&self, item: Option<&Item>, row: &GroupRow) -> bool {
         let batch = self.projected.batch;
@@ -103,6 +117,7 @@ impl<S: GroupStore> FoldWork<S> for BatchFold<'_, '_> {
         context: &mut Context<'_, S>,
         attempt: &Attempt<'_>,
     ) -> Result<Vec<(u32, Write)>, PipelineError> {
+        self.check_revision(attempt.loaded)?;
         let mut gone = context.rejected.records();
         let rejected_before = context.rejected.len();
         let (selection, writes) = loop {
@@ -264,7 +279,7 @@ impl<'f, 'a, 'c> Folding<'f, 'a, 'c> {
                 state: self.states[at as usize].take().expect("its rows were folded"),
                 dedup: std::mem::replace(&mut group.dedup, DedupState::Ordinal(OrdinalSet::default())),
                 attributes,
-                provenance: Arc::clone(&aggregate.provenance),
+                provenance: Arc::clone(&bound.provenance),
             };
             let key = self.work.groups.keys[at as usize].clone();
             match context.store.check_item(&key, &item) {

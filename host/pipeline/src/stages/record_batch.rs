@@ -30,8 +30,7 @@ impl<'c> RecordBatch<'c> {
 
     /// A reason, under this rulebook.
     pub(crate) fn reason(&self, reason: Reason) -> Reason {
-        let document = &self.rulebook.rulebook.document;
-        reason.under(&document.race_type, document.version)
+        reason.under(&self.rulebook.rulebook.id)
     }
 
     /// Removes rows, in any order. Of several reasons for a row the first is kept.

@@ -2,129 +2,223 @@
 
 use std::collections::HashMap;
 
+use paceline_engine::Digest;
+
+use super::acknowledge::record_first_failure;
 use super::context::Context;
 use super::project::{ProjectedBatch, mismatch};
 use crate::error::PipelineError;
 use crate::model::{Cause, FieldIndex, FieldValue, Reason};
-use crate::rules::{PinCache, Rulebooks};
+use crate::rules::{Catalog, MAX_PIN_BYTES, PinCache, Route, RulebookError, Rulebooks};
 use crate::store::{Pin, PinKey, PinStore};
 
 /// The records of a batch that are evaluated by one rulebook.
 #[derive(Debug)]
 pub(crate) struct RoutedRecords {
-    pub(crate) race_type: String,
-    pub(crate) version: u64,
+    pub(crate) rulebook: Digest,
     /// The indexes of the records, ascending.
     pub(crate) records: Vec<u32>,
 }
 
-/// A race type, or a race of it if its rulebook pins races.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Route {
-    race_type: String,
-    pinned: Option<String>,
+/// A race that has no pin yet. Its records are evaluated by the rulebook that it would be pinned to.
+#[derive(Debug)]
+pub(crate) struct UnpinnedRace {
+    pub(crate) key: PinKey,
+    pub(crate) rulebook: Digest,
+    /// The indexes of its records, ascending.
+    pub(crate) records: Vec<u32>,
 }
 
-impl Route {
+/// The records of each rulebook, and the races without a pin among them.
+#[derive(Debug, Default)]
+pub(crate) struct RoutedBatch {
+    pub(crate) rulebooks: Vec<RoutedRecords>,
+    pub(crate) unpinned: Vec<UnpinnedRace>,
+}
+
+/// The records of a race type, or of one race of it if its rulebook pins races.
+#[derive(Debug)]
+struct Group {
+    name: RaceName,
+    route: Route,
+    records: Vec<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct RaceName {
+    race_type: String,
+    race: Option<String>,
+}
+
+impl RaceName {
     fn pin_key(&self) -> Option<PinKey> {
-        let value = self.pinned.clone()?;
-        Some(PinKey { race_type: self.race_type.clone(), value })
+        Some(PinKey { race_type: self.race_type.clone(), value: self.race.clone()? })
     }
 }
 
-/// The records of each rulebook. Records without one are rejected.
+/// What a race runs.
+enum Found {
+    /// A rulebook; the race is pinned, or its rulebook pins nothing.
+    Rulebook(Digest),
+    /// The rulebook that the race would be pinned to.
+    Unpinned(Digest),
+    /// The race type is retired, and the race did not begin before.
+    Retired,
+}
+
+/// The records of each rulebook. Records without one are rejected; records whose rulebook can't be had are held.
 ///
-/// Returns `None` if a pinned rulebook had to be loaded first: it may read other fields, so that the batch has to be
-/// projected again.
+/// Returns `None` if a rulebook had to be loaded first: it may read other fields, so that the batch has to be projected
+/// again.
 pub(crate) async fn route<S: PinStore>(
     context: &mut Context<'_, S>,
     projected: &ProjectedBatch<'_>,
     rulebooks: &Rulebooks,
     pins: &PinCache,
-) -> Result<Option<Vec<RoutedRecords>>, PipelineError> {
-    let routes = by_route(context, projected);
+) -> Result<Option<RoutedBatch>, PipelineError> {
     let catalog = &projected.catalog;
-    let keys: Vec<PinKey> = routes.iter().filter_map(|(route, _)| route.pin_key()).collect();
-    let mut pins = pins.resolve(context.store, catalog, context.budget, &keys).await?.into_iter();
+    let (groups, nth) = (by_race(context, projected), rulebooks.next_batch());
+    let keys: Vec<PinKey> = groups.iter().filter_map(|group| group.name.pin_key()).collect();
+    let mut pins = pins.get(context.store, context.budget, &keys).await?.into_iter();
+    let mut routed = RoutedBatch::default();
     let mut complete = true;
-    let mut routed: Vec<RoutedRecords> = Vec::new();
-    for (Route { race_type, pinned }, records) in routes {
-        let version = match pinned {
-            None => catalog.active(&race_type).expect("records were routed by it").rulebook.document.version,
-            Some(value) => {
-                let pin = pins.next().expect("each key has a pin");
-                if !is_loaded(projected, &race_type, pin) {
-                    rulebooks.load_pinned(&race_type, pin).map_err(|source| PipelineError::Pin {
-                        race_type: race_type.clone(),
-                        value,
-                        version: pin.version,
-                        source: Box::new(source),
-                    })?;
-                    complete = false;
-                }
-                pin.version
+    for group in groups {
+        let pin = group.name.race.as_ref().and_then(|_| pins.next().expect("each key has an answer"));
+        let digest = match found(catalog, &group, pin) {
+            Found::Rulebook(digest) | Found::Unpinned(digest) => digest,
+            Found::Retired => {
+                reject_retired(context, projected, &group);
+                continue;
             }
         };
-        match routed.iter_mut().find(|other| other.race_type == race_type && other.version == version) {
-            Some(other) => other.records.extend(records),
-            None => routed.push(RoutedRecords { race_type, version, records }),
+        if catalog.rulebook(digest).is_none() {
+            match rulebooks.load_pinned(digest).await {
+                Ok(()) => complete = false,
+                Err(source) => hold(context, projected, group, digest, source),
+            }
+            continue;
+        }
+        catalog.mark_used(digest, nth);
+        if let (None, Some(key)) = (pin, group.name.pin_key()) {
+            let records = group.records.clone();
+            routed.unpinned.push(UnpinnedRace { key, rulebook: digest, records });
+        }
+        match routed.rulebooks.iter_mut().find(|other| other.rulebook == digest) {
+            Some(other) => other.records.extend(group.records),
+            None => routed.rulebooks.push(RoutedRecords { rulebook: digest, records: group.records }),
         }
     }
-    routed.iter_mut().filter(|routed| !routed.records.is_sorted()).for_each(|routed| routed.records.sort_unstable());
+    let unsorted = routed.rulebooks.iter_mut().filter(|routed| !routed.records.is_sorted());
+    unsorted.for_each(|routed| routed.records.sort_unstable());
     Ok(complete.then_some(routed))
 }
 
-fn is_loaded(projected: &ProjectedBatch<'_>, race_type: &str, pin: Pin) -> bool {
-    let known = projected.catalog.rulebook(race_type, pin.version);
-    known.is_some_and(|known| *known.rulebook.digest.as_bytes() == pin.rulebook)
+fn found(catalog: &Catalog, group: &Group, pin: Option<Pin>) -> Found {
+    match (&group.name.race, pin, group.route.current) {
+        (Some(race), Some(pin), _) => Found::Rulebook(catalog.effective(&group.name.race_type, race, pin.rulebook)),
+        (Some(_), None, Some(current)) => Found::Unpinned(current),
+        (None, _, Some(current)) => Found::Rulebook(current),
+        (_, None, None) | (None, Some(_), None) => Found::Retired,
+    }
 }
 
-/// The records of each route, ascending.
-fn by_route<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_>) -> Vec<(Route, Vec<u32>)> {
+fn reject_retired<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_>, group: &Group) {
+    let pointer = projected.catalog.projection.pointer(projected.catalog.route);
+    let RaceName { race_type, race } = &group.name;
+    let text = match race {
+        Some(race) => format!("race type `{race_type}` is retired, and race `{}` did not begin before", shown(race)),
+        None => format!("race type `{race_type}` is retired (field `{pointer}`)"),
+    };
+    for &record in &group.records {
+        context.rejected.push(record, Reason::new(Cause::NoRulebook, text.clone()).at(pointer));
+    }
+}
+
+/// Holds the records of a race whose rulebook can't be had, or rejects them after `hold-seconds`.
+fn hold<S>(
+    context: &mut Context<'_, S>,
+    projected: &ProjectedBatch<'_>,
+    group: Group,
+    rulebook: Digest,
+    source: RulebookError,
+) {
+    let RaceName { race_type, race } = group.name;
+    let race = race.map(|race| shown(&race));
+    let name = projected.catalog.rules().id(rulebook).map_or_else(|| rulebook.to_string(), |id| id.to_string());
+    let why = PipelineError::Rulebook { race_type, race, rulebook: name, source: Box::new(source) };
+    // A registry that does not answer says nothing about the rulebook.
+    let is_over = !matches!(&why, PipelineError::Rulebook { source, .. } if source.is_transient());
+    for record in group.records {
+        let arrival_ms = projected.batch.records[record as usize].arrival_ms;
+        if is_over && context.holds.is_over(rulebook, arrival_ms) {
+            let text = crate::error::ErrorChain(&why).to_string();
+            context.rejected.push(record, Reason::new(Cause::PinUnresolved, text));
+        } else {
+            record_first_failure(&mut context.held, record, why);
+            return;
+        }
+    }
+}
+
+/// The beginning of a text that a record chose.
+fn shown(text: &str) -> String {
+    text.chars().take(100).collect()
+}
+
+/// The records of each race, ascending.
+fn by_race<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_>) -> Vec<Group> {
     let ProjectedBatch { batch, catalog, rows } = projected;
-    let mut routes: Vec<(Route, Vec<u32>)> = Vec::new();
-    let mut index: HashMap<Route, usize> = HashMap::new();
+    let mut groups: Vec<Group> = Vec::new();
+    let mut index: HashMap<RaceName, usize> = HashMap::new();
     let mut rejected = context.rejected.sorted().into_iter().peekable();
 
-    // Neighbours mostly have the same route: the fields of the last record, and its route.
+    // Neighbours mostly are of the same race: the fields of the last record, and its group.
     let mut last: Option<(FieldValue, FieldValue, usize)> = None;
     for record in 0..batch.records.len() as u32 {
         if rejected.next_if_eq(&record).is_some() {
             continue;
         }
         let race_type = rows.get(record, catalog.route);
-        if let Some((last_type, last_pin, at)) = last
+        if let Some((last_type, last_race, at)) = last
             && matches!(race_type, FieldValue::Integer(_))
             && race_type == last_type
         {
             // Only integers are compared as values: equal texts have different spans.
-            let route = &routes[at].0;
-            let same = match catalog.active(&route.race_type).and_then(|rulebook| rulebook.pin) {
+            let same = match pin_field(catalog, groups[at].route) {
                 None => true,
-                Some(field) => matches!(last_pin, FieldValue::Integer(_)) && rows.get(record, field) == last_pin,
+                Some(field) => matches!(last_race, FieldValue::Integer(_)) && rows.get(record, field) == last_race,
             };
             if same {
-                routes[at].1.push(record);
+                groups[at].records.push(record);
                 continue;
             }
         }
-        match route_of(projected, record, race_type) {
-            Ok((route, pin)) => {
-                let at = *index.entry(route.clone()).or_insert_with(|| {
-                    routes.push((route, Vec::new()));
-                    routes.len() - 1
+        match race_of(projected, record, race_type) {
+            Ok((name, route, race)) => {
+                let at = *index.entry(name.clone()).or_insert_with(|| {
+                    groups.push(Group { name, route, records: Vec::new() });
+                    groups.len() - 1
                 });
-                routes[at].1.push(record);
-                last = Some((race_type, pin, at));
+                groups[at].records.push(record);
+                last = Some((race_type, race, at));
             }
             Err(reason) => context.rejected.push(record, reason),
         }
     }
-    routes
+    groups
 }
 
-/// A record's route, and its pinned field.
-fn route_of(projected: &ProjectedBatch<'_>, record: u32, race_type: FieldValue) -> Result<(Route, FieldValue), Reason> {
+/// The field that identifies a race. `None` if the rulebook pins nothing, or is not loaded: then all records wait.
+fn pin_field(catalog: &Catalog, route: Route) -> Option<FieldIndex> {
+    catalog.rulebook(route.reference)?.pin
+}
+
+/// A record's race, its route, and its pinned field.
+fn race_of(
+    projected: &ProjectedBatch<'_>,
+    record: u32,
+    race_type: FieldValue,
+) -> Result<(RaceName, Route, FieldValue), Reason> {
     let ProjectedBatch { batch, catalog, rows } = projected;
     let word = |value: FieldValue, field: FieldIndex| {
         let mut text = String::new();
@@ -137,15 +231,27 @@ fn route_of(projected: &ProjectedBatch<'_>, record: u32, race_type: FieldValue) 
         }
     };
     let race_type = word(race_type, catalog.route)?;
-    let Some(rulebook) = catalog.active(&race_type) else {
-        let shown: String = race_type.chars().take(100).collect();
+    let Some(route) = catalog.route_of(&race_type) else {
         let pointer = catalog.projection.pointer(catalog.route);
-        let text = format!("there is no rulebook for race type `{shown}` (field `{pointer}`)");
+        let text = format!("there is no rulebook for race type `{}` (field `{pointer}`)", shown(&race_type));
         return Err(Reason::new(Cause::NoRulebook, text).at(pointer));
     };
-    let Some(field) = rulebook.pin else { return Ok((Route { race_type, pinned: None }, FieldValue::Missing)) };
+    let Some(field) = pin_field(catalog, route) else {
+        return Ok((RaceName { race_type, race: None }, route, FieldValue::Missing));
+    };
+    let under = |reason: Reason| match catalog.rulebook(route.reference) {
+        Some(bound) => reason.under(&bound.rulebook.id),
+        None => reason,
+    };
     let value = rows.get(record, field);
-    let pinned = word(value, field);
-    let pinned = pinned.map_err(|reason| reason.under(&race_type, rulebook.rulebook.document.version))?;
-    Ok((Route { race_type, pinned: Some(pinned) }, value))
+    let race = word(value, field).map_err(under)?;
+    if race.len() > MAX_PIN_BYTES {
+        let pointer = catalog.projection.pointer(field);
+        let text = format!(
+            "field `{pointer}`, which identifies the race, has {} bytes: at most {MAX_PIN_BYTES} are allowed",
+            race.len()
+        );
+        return Err(under(Reason::new(Cause::BadPin, text).at(pointer)));
+    }
+    Ok((RaceName { race_type, race: Some(race) }, route, value))
 }

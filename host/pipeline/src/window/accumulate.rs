@@ -38,25 +38,44 @@ impl<S: Store> Pipeline<S> {
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
         let mut context = self.context(deadline, summary);
-        let (projected, routed) = self.project_and_route(&mut context, batch).await?;
-        let record_batches = evaluate(&mut context, &projected, routed)?;
-        let groups = groups::find(&mut context, &projected, &record_batches);
-        let accumulated = fold_rows(&mut context, window, &record_batches, &groups, batch)?;
-        context.book(Stage::Fold);
-
-        // The batch's own checkpoint has to wait until the window is flushed.
-        let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, HashMap::new());
-        let mut first_uncommitted = None;
-        store_dead_letters(&mut context, &letters, &mut first_uncommitted).await?;
-        if let Some((_, why)) = first_uncommitted {
-            return Err(why);
+        loop {
+            let (projected, routed) = self.project_and_route(&mut context, batch).await?;
+            let record_batches = evaluate(&mut context, &projected, routed.rulebooks)?;
+            if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
+                return accumulate(context, &projected, &record_batches, window).await;
+            }
+            context.start_again();
         }
-        add(window, &projected, &groups, accumulated);
-        context.book(Stage::Acknowledge);
-        summary.records += batch.records.len() as u64;
-        summary.batches += 1;
-        Ok(())
     }
+}
+
+/// The stages after evaluation.
+async fn accumulate<S: Store>(
+    mut context: Context<'_, S>,
+    projected: &ProjectedBatch<'_>,
+    record_batches: &[RecordBatch<'_>],
+    window: &mut Window,
+) -> Result<(), PipelineError> {
+    if let Some((_, why)) = context.held.take() {
+        return Err(why);
+    }
+    let batch = projected.batch;
+    let groups = groups::find(&mut context, projected, record_batches);
+    let accumulated = fold_rows(&mut context, window, record_batches, &groups, batch)?;
+    context.book(Stage::Fold);
+
+    // The batch's own checkpoint has to wait until the window is flushed.
+    let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, HashMap::new());
+    let mut first_uncommitted = None;
+    store_dead_letters(&mut context, &letters, &mut first_uncommitted).await?;
+    if let Some((_, why)) = first_uncommitted {
+        return Err(why);
+    }
+    add(window, projected, &groups, accumulated);
+    context.book(Stage::Acknowledge);
+    context.summary.records += batch.records.len() as u64;
+    context.summary.batches += 1;
+    Ok(())
 }
 
 /// Folds each new row by itself. A record on which an aggregator fails is accumulated for none: it is rejected, and

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use paceline_engine::{Aggregator, Digest, Fault, PackedBuf};
 
-use super::state::{Deltas, GroupDelta, RulebookRef, Window};
+use super::state::{Deltas, GroupDelta, Window};
 use crate::dedup::{DedupState, LastPositions, OrdinalSet};
 use crate::error::PipelineError;
 use crate::model::{Cause, DeadLetter, Item, Key, Reason, RecordPosition};
@@ -15,7 +15,7 @@ use crate::rules::{BoundRulebook, Catalog, LoadedAggregate};
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
 use crate::stages::outputs::outputs;
-use crate::store::{GroupStore, Pin, Store, Write};
+use crate::store::{GroupStore, Store, Write};
 use crate::summary::{Stage, Summary};
 
 impl<S: Store> Pipeline<S> {
@@ -28,7 +28,7 @@ impl<S: Store> Pipeline<S> {
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
         let mut context = self.context(deadline, summary);
-        let catalog = self.load_rulebooks(window)?;
+        let catalog = self.load_rulebooks(window).await?;
         for round in rounds(&window.groups) {
             let keys = round.iter().map(|delta| delta.key.clone()).collect();
             let mut flush = WindowFlush { catalog: &catalog, window, round, keys, letters: Vec::new() };
@@ -51,16 +51,14 @@ impl<S: Store> Pipeline<S> {
     }
 
     /// A catalog that holds every rulebook of a window.
-    fn load_rulebooks(&self, window: &Window) -> Result<Arc<Catalog>, PipelineError> {
-        for RulebookRef { race_type, version, digest } in &window.rulebooks {
-            let pin = Pin { version: *version, rulebook: *digest };
-            self.rulebooks().load_pinned(race_type, pin).map_err(|source| PipelineError::Window {
-                race_type: race_type.clone(),
-                version: *version,
-                source: Box::new(source),
-            })?;
+    async fn load_rulebooks(&self, window: &Window) -> Result<Arc<Catalog>, PipelineError> {
+        loop {
+            let catalog = self.rulebooks().catalog();
+            let missing = window.rulebooks.iter().find(|digest| catalog.rulebook(**digest).is_none());
+            let Some(&rulebook) = missing else { return Ok(catalog) };
+            let failed = |source| PipelineError::Window { rulebook, source: Box::new(source) };
+            self.rulebooks().load_pinned(rulebook).await.map_err(failed)?;
         }
-        Ok(self.rulebooks().catalog())
     }
 }
 
@@ -142,8 +140,8 @@ impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
 
 impl<'a> WindowFlush<'a> {
     fn aggregate(&self, delta: &GroupDelta) -> (&'a BoundRulebook, &'a LoadedAggregate) {
-        let name = &self.window.rulebooks[delta.rulebook as usize];
-        let bound = self.catalog.rulebook(&name.race_type, name.version).expect("the window's rulebooks are loaded");
+        let digest = self.window.rulebooks[delta.rulebook as usize];
+        let bound = self.catalog.rulebook(digest).expect("the window's rulebooks are loaded");
         (bound, &bound.rulebook.aggregates[delta.aggregate as usize])
     }
 
@@ -174,7 +172,7 @@ impl<'a> WindowFlush<'a> {
                 state: states.swap_remove(0),
                 dedup,
                 attributes,
-                provenance: Arc::clone(&aggregate.provenance),
+                provenance: Arc::clone(&bound.aggregates[delta.aggregate as usize].provenance),
             };
             match context.store.check_item(&delta.key, &item) {
                 Ok(()) => writes.push((group, Write { key: delta.key.clone(), expected, item })),
@@ -213,7 +211,6 @@ impl<'a> WindowFlush<'a> {
         );
         let payload = serde_json::json!({ "window": { "PK": partition, "SK": sort, "records": rows } }).to_string();
         let digest = Digest::of(payload.as_bytes()).hex();
-        let document = &bound.rulebook.document;
         let reason = Reason::new(cause, text).by(aggregate.aggregator.plugin().digest());
         DeadLetter {
             id: format!("{}:window.{}", self.window.shard, &digest[..16]),
@@ -223,7 +220,7 @@ impl<'a> WindowFlush<'a> {
             arrival_ms: None,
             payload: payload.into_bytes(),
             cut_from: None,
-            reason: reason.under(&document.race_type, document.version),
+            reason: reason.under(&bound.rulebook.id),
             redrive_sequence: None,
             folded: Vec::new(),
         }

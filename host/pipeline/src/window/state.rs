@@ -3,31 +3,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Attribute, Key, RecordPosition, SequenceNumber};
 use crate::rules::BoundRulebook;
 
 /// The format of [`Window::to_bytes`].
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// The rows of several batches, not yet in the table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Window {
     pub(super) shard: Arc<str>,
     /// The rulebooks by which the rows were evaluated.
-    pub(super) rulebooks: Vec<RulebookRef>,
+    pub(super) rulebooks: Vec<Digest>,
     pub(super) groups: Vec<GroupDelta>,
     /// The index of each group's delta, by key, rulebook and aggregate.
     pub(super) index: HashMap<(Key, u32, u32), usize>,
-}
-
-/// A rulebook by race type, version and digest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct RulebookRef {
-    pub(super) race_type: String,
-    pub(super) version: u64,
-    pub(super) digest: [u8; 32],
 }
 
 /// The rows of a group, folded by one aggregate of one rulebook.
@@ -68,7 +61,7 @@ struct Encoded {
     shard: String,
     /// Sequence numbers are written as distances from it: those of one shard differ in their last digits only.
     base: SequenceNumber,
-    rulebooks: Vec<RulebookRef>,
+    rulebooks: Vec<Digest>,
     groups: Vec<GroupDelta>,
 }
 
@@ -138,25 +131,17 @@ impl Window {
 
     /// The rows that it carries of a group, by one aggregate of a rulebook.
     pub(super) fn deltas(&self, key: &Key, rulebook: &BoundRulebook, aggregate: usize) -> Option<&Deltas> {
-        let digest = rulebook.rulebook.digest.as_bytes();
-        let rulebook = self.rulebooks.iter().position(|other| other.digest == *digest)?;
+        let digest = rulebook.rulebook.id.digest;
+        let rulebook = self.rulebooks.iter().position(|other| *other == digest)?;
         let at = self.index.get(&(key.clone(), rulebook as u32, aggregate as u32))?;
         Some(&self.groups[*at].deltas)
     }
 
     /// The index of a rulebook, which is added if it is new.
     pub(super) fn rulebook(&mut self, rulebook: &BoundRulebook) -> u32 {
-        let document = &rulebook.rulebook.document;
-        let digest = *rulebook.rulebook.digest.as_bytes();
-        let same = |other: &RulebookRef| {
-            other.race_type == document.race_type && other.version == document.version && other.digest == digest
-        };
-        let at = self.rulebooks.iter().position(same).unwrap_or_else(|| {
-            self.rulebooks.push(RulebookRef {
-                race_type: document.race_type.clone(),
-                version: document.version,
-                digest,
-            });
+        let digest = rulebook.rulebook.id.digest;
+        let at = self.rulebooks.iter().position(|other| *other == digest).unwrap_or_else(|| {
+            self.rulebooks.push(digest);
             self.rulebooks.len() - 1
         });
         at as u32

@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use paceline_engine::{Engine, Limits};
-use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Item, Key, Pointer};
-use paceline_pipeline::rules::{Registry, RulebookEvent, RulebookFolder};
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Item, Key};
+use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::store::{
     CheckpointStore, DeadLetterStore, GroupStore, MemoryStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome,
 };
 use paceline_pipeline::{Pipeline, PipelineError, ProcessOutcome, RetryPolicy, Rulebooks};
-use paceline_testbed::plugins;
+use paceline_testbed::rules;
 
 /// A store that several hosts share, and that fails as one in the cloud does.
 #[derive(Clone, Default)]
@@ -125,25 +124,20 @@ pub(crate) fn rulebooks(folder: &Path, dedup: &str) -> Arc<Rulebooks> {
     std::fs::create_dir_all(folder.join("rulebooks")).unwrap();
     std::fs::write(folder.join("rulebooks/class-3.toml"), rulebook(3, "race-{/raceId}", dedup)).unwrap();
     let (rulebooks, events) = open(folder);
-    assert!(matches!(&events[..], [RulebookEvent::Activated { version: 1, .. }]), "{events:?}");
+    assert!(matches!(&events[..], [RulesEvent::Activated { revision: 1, .. }]), "{events:?}");
     rulebooks
 }
 
-/// Opens the folder `rulebooks` in this folder, with a registry beside it.
-pub(crate) fn open(folder: &Path) -> (Arc<Rulebooks>, Vec<RulebookEvent>) {
-    let engine = Engine::new(Limits::default()).unwrap();
-    let registry = Registry::open(&folder.join("registry")).unwrap();
-    let rulebooks = Arc::new(Rulebooks::new(engine, registry, Pointer::parse("/classId").unwrap()));
-    let events =
-        RulebookFolder::new(folder.join("rulebooks"), plugins::files(), Arc::clone(&rulebooks)).poll().unwrap();
-    (rulebooks, events)
+/// Applies the folder `rulebooks` in this folder to a registry beside it, and follows it.
+pub(crate) fn open(folder: &Path) -> (Arc<Rulebooks>, Vec<RulesEvent>) {
+    rules::open(&folder.join("rulebooks"), &folder.join("registry"))
 }
 
 /// A rulebook of a race type whose groups have this partition key and this dedup.
 pub(crate) fn rulebook(race_type: u32, partition: &str, dedup: &str) -> String {
     format!(
         r#"
-race-type = {race_type}
+name = "class-{race_type}"
 version = 1
 pin = "/raceId"
 [[validate]]

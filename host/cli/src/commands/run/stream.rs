@@ -8,11 +8,11 @@ use paceline_aws::kinesis::{Consumer, Finished, KinesisConfig};
 use paceline_config::Config;
 use paceline_pipeline::summary::Summary;
 
+use crate::follower::Follower;
 use crate::report;
 use crate::serve::{Metrics, Server};
-use crate::setup::parallel_runtime;
+use crate::setup::{parallel_runtime, poll_interval};
 use crate::stop::stop_signal;
-use crate::watcher::{RulebookWatcher, active_line};
 
 /// Processes the stream's records. Progress is logged; the summary is printed at the end.
 pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyhow::Result<()> {
@@ -28,12 +28,11 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
         let cache = std::env::var_os("PACELINE_CACHE").map(PathBuf::from);
         let name = config.source()?.name.as_deref();
         let consumer = Consumer::connect(kinesis, name, config.batch.clone()).await?;
-        let (pipeline, rulebooks) = paceline_config::open(config, cache.as_deref()).await?;
+        let (pipeline, events) = paceline_config::open(config, cache.as_deref()).await?;
         let pipeline = Arc::new(pipeline);
-        for (race_type, version) in pipeline.rulebooks().catalog().versions() {
-            tracing::info!("{}", active_line(&race_type, version));
-        }
-        let watcher = RulebookWatcher::start(rulebooks, &config.rulebooks, |line| tracing::info!("{line}"))?;
+        events.iter().for_each(|event| tracing::info!("{event}"));
+        let rulebooks = Arc::clone(pipeline.rulebooks());
+        let follower = Follower::start(rulebooks, poll_interval(config), |line| tracing::info!("{line}"));
         let server = match config.serve.listen {
             Some(address) => Some(Server::start(address, &consumer, Arc::clone(&pipeline), metrics.clone()).await?),
             None => None,
@@ -44,7 +43,7 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
             sum.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
         };
         let ended = consumer.run(pipeline, stop, finished).await;
-        watcher.end();
+        drop(follower);
         drop(server);
         anyhow::Ok(ended?)
     });

@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 use paceline_aws::DynamoDbStore;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
+use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::Checkpoint;
 use paceline_pipeline::model::SequenceNumber;
+use paceline_pipeline::rules::Registry;
 use paceline_pipeline::store::CheckpointStore;
 use paceline_testbed::kinesis::{TestStream, is_closed};
 use paceline_testbed::outcome::{self, DedupMode, Message, Outcome, block_on, rulebook, tally};
-use paceline_testbed::{dynamodb, http, kinesis, plugins};
+use paceline_testbed::{dynamodb, http, kinesis, rules};
 use tempfile::TempDir;
 
 use crate::support::{Process, paceline};
@@ -47,18 +49,26 @@ impl Deployment {
         let deployment = Self { folder, stream, table };
         deployment.write("rulebooks/class-3.toml", &format!("{}{}", rulebook(dedup), tally(dedup)));
         deployment.configure("", "");
+        deployment.apply();
         deployment
+    }
+
+    /// Makes the rules those of the folder `rulebooks`.
+    pub(crate) fn apply(&self) {
+        rules::map(&self.path("rulebooks"));
+        let applied = rules::apply(&self.path("rulebooks"), &Registry::folder(&self.path("registry")).unwrap());
+        applied.unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
     }
 
     /// Writes the configuration: more settings of the stream, and more at the end.
     pub(crate) fn configure(&self, kinesis: &str, more: &str) {
-        let (plugins, stream, table) = (plugins::configuration(), self.stream.name(), &self.table.table);
+        let (stream, table) = (self.stream.name(), &self.table.table);
         self.write(
             "paceline.toml",
             &format!(
                 "[source.kinesis]\nstream = \"{stream}\"\nidle-ms = 200\ndiscover-every-ms = 500\n{kinesis}\n\
                  [serve]\nlisten = \"127.0.0.1:0\"\n\n[route]\nrace-type = \"/classId\"\n\n\
-                 [rulebooks]\nfolder = \"rulebooks\"\nregistry = \"registry\"\n\n[plugins]\n{plugins}\n\
+                 [rules]\nregistry = \"registry\"\npoll-interval-ms = 1\n\n\
                  [store.dynamodb]\ntable = \"{table}\"\n\n[batch]\nmax-wait-ms = 100\n\n\
                  [retry]\nfirst-wait-ms = 2\nlongest-wait-ms = 100\n\n{more}"
             ),

@@ -1,0 +1,221 @@
+//! `paceline rules`: the operator's side of the registry.
+//!
+//! # Layout
+//!
+//! - this file: the arguments.
+//! - `change`: commands that write the log.
+//! - `apply`: a folder as the wanted rules.
+//! - `view`: commands that only read.
+//! - `name`: rulebooks as people name them.
+
+mod apply;
+mod change;
+mod name;
+mod view;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, UNIX_EPOCH};
+
+use clap::{Subcommand, ValueEnum};
+use paceline_config::Config;
+use paceline_engine::Engine;
+use paceline_pipeline::rules::Registry;
+use paceline_pipeline::rules::operator::{Author, Operator};
+use tokio::runtime::Runtime;
+
+use crate::setup::{ConfigArgument, cache, runtime};
+use name::RulebookName;
+
+/// Arguments of `paceline rules`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// What commands have in common that change something.
+#[derive(clap::Args)]
+struct ChangeArguments {
+    /// Show what would change, and change nothing. The exit code is 0 if nothing would, and 2 otherwise.
+    #[arg(long)]
+    dry_run: bool,
+    /// The reason, for the history.
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    /// Who makes the change, for the history [default: the user's name]
+    #[arg(long, value_name = "NAME", env = "PACELINE_OPERATOR")]
+    by: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Check a rulebook and its plugins in the sandbox, and add them to the registry. No race type runs it yet.
+    Publish {
+        /// The rulebook's file.
+        rulebook: PathBuf,
+        /// The folder of the plugins that it names: NAME.wasm.
+        #[arg(long, value_name = "FOLDER")]
+        plugins: Option<PathBuf>,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Make the rules those of a folder, whose rules.toml maps race types to rulebooks: publish and activate what differs.
+    Apply {
+        /// The folder.
+        folder: PathBuf,
+        /// Apply the folder again whenever it changes, until the process is stopped.
+        #[arg(long, conflicts_with = "dry_run")]
+        watch: bool,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Write a registry into a folder, for a package or an image: an earlier one, continued with the rules of a folder.
+    Bundle {
+        /// The folder of rulebooks.
+        folder: PathBuf,
+        /// The folder for the registry.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+        /// The registry that it continues: that of the package before, so that races in progress find their rulebooks.
+        #[arg(long, value_name = "REGISTRY")]
+        onto: Option<String>,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Let new races of a race type begin with a published rulebook.
+    Activate {
+        /// The rulebook, NAME@VERSION.
+        rulebook: RulebookName,
+        /// The race type.
+        #[arg(long, value_name = "T")]
+        race_type: String,
+        /// From when on.
+        #[arg(long, value_enum, default_value = "next-race")]
+        when: When,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Return a race type to the rulebook before, with all races that began since.
+    Rollback {
+        /// The race type.
+        race_type: String,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Let new races of a race type find no rulebook. Races in progress go on.
+    Retire {
+        /// The race type.
+        race_type: String,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Let one race go on with another rulebook.
+    Repin {
+        /// The race: the value of the pinned field.
+        race: String,
+        /// The rulebook, NAME@VERSION.
+        rulebook: RulebookName,
+        /// The race type.
+        #[arg(long, value_name = "T")]
+        race_type: String,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// List the published rulebooks.
+    List,
+    /// Show a rulebook as it was published.
+    Show {
+        /// The rulebook, NAME@VERSION.
+        rulebook: RulebookName,
+    },
+    /// Show how two rulebooks differ.
+    Diff {
+        /// A rulebook, NAME@VERSION.
+        a: RulebookName,
+        /// Another one.
+        b: RulebookName,
+    },
+    /// Show the changes: who, when, why.
+    History {
+        /// Only those of this race type.
+        race_type: Option<String>,
+    },
+    /// Show what each race type runs.
+    Status,
+}
+
+/// From when on an activated rulebook holds.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// For races that begin later.
+    NextRace,
+    /// For races in progress, too.
+    Now,
+}
+
+/// What the commands work with.
+struct Session {
+    config: Config,
+    runtime: Runtime,
+    registry: Registry,
+    json: bool,
+}
+
+impl Session {
+    fn operator(&self) -> Operator<'_> {
+        Operator { registry: &self.registry, route: &self.config.route.race_type }
+    }
+
+    fn engine(&self) -> anyhow::Result<Engine> {
+        Ok(paceline_config::open_engine(&self.config, cache().as_deref())?)
+    }
+}
+
+impl ChangeArguments {
+    fn author(&self) -> Author {
+        let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+        // Builds set this variable to be reproducible: https://reproducible-builds.org/specs/source-date-epoch/
+        let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
+        Author {
+            by: self.by.clone().or_else(|| user().ok()).unwrap_or_default(),
+            why: self.why.clone(),
+            at: epoch.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
+        }
+    }
+}
+
+/// Changes or shows the rules.
+pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let config = arguments.config.load()?;
+    let runtime = runtime()?;
+    let registry = runtime.block_on(paceline_config::open_registry(&config))?;
+    let session = Session { config, runtime, registry, json: arguments.json };
+    match arguments.action {
+        Action::Publish { rulebook, plugins, change } => change::publish(&session, &rulebook, plugins, &change),
+        Action::Apply { folder, watch: false, change } => apply::apply(&session, &folder, &change),
+        Action::Apply { folder, watch: true, change } => apply::watch(&session, &folder, &change),
+        Action::Bundle { folder, out, onto, change } => {
+            let session = apply::bundle(session, &out, onto.as_deref())?;
+            apply::apply(&session, &folder, &change)
+        }
+        Action::Activate { rulebook, race_type, when, change } => {
+            change::activate(&session, &rulebook, race_type, when == When::Now, &change)
+        }
+        Action::Rollback { race_type, change } => change::rollback(&session, race_type, &change),
+        Action::Retire { race_type, change } => change::retire(&session, race_type, &change),
+        Action::Repin { race, rulebook, race_type, change } => {
+            change::repin(&session, &change::Race { race_type, race }, &rulebook, &change)
+        }
+        Action::List => view::list(&session),
+        Action::Show { rulebook } => view::show(&session, &rulebook),
+        Action::Diff { a, b } => view::diff(&session, &a, &b),
+        Action::History { race_type } => view::history(&session, race_type.as_deref()),
+        Action::Status => view::status(&session),
+    }
+}

@@ -1,0 +1,70 @@
+//! A folder as the wanted rules.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use paceline_engine::Digest;
+use paceline_pipeline::ErrorChain;
+use paceline_pipeline::rules::Registry;
+use paceline_pipeline::rules::operator::RulesFolder;
+
+use super::change::{make, rules};
+use super::{ChangeArguments, Session};
+use crate::stop::stop_signal;
+
+/// How often a watched folder is read. A change is applied once it was the same at two readings: a file that is being
+/// written is not.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+/// Applies a folder.
+pub(super) fn apply(session: &Session, folder: &Path, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
+    let engine = session.engine()?;
+    let folder = RulesFolder::read(folder)?;
+    let prepared = session.runtime.block_on(folder.prepare(&engine, &session.registry))?;
+    let requests = RulesFolder::requests(&prepared, &rules(session)?);
+    make(session, change, &requests)
+}
+
+/// Applies a folder whenever it changes. What is refused is reported, and changes nothing.
+pub(super) fn watch(session: &Session, folder: &Path, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
+    let mut stop = std::pin::pin!(session.runtime.block_on(async { stop_signal(|| ()) })?);
+    let (mut seen, mut applied) = (None, None);
+    loop {
+        let now = Some(contents(folder));
+        if now == seen && now != applied {
+            if let Err(error) = apply(session, folder, change) {
+                tracing::warn!("refused, and nothing changed: {}", ErrorChain(error.as_ref()));
+            }
+            applied.clone_from(&now);
+        }
+        seen = now;
+        let stopped = session.runtime.block_on(async {
+            tokio::select! {
+                () = &mut stop => true,
+                () = tokio::time::sleep(WATCH_EVERY) => false,
+            }
+        });
+        if stopped {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+/// The digests of the folder's files. Files that can't be read have none.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Digest>> {
+    let files = RulesFolder::read(folder).map_or_else(|_| vec![folder.join("rules.toml")], |folder| folder.files());
+    let digest = |file: &PathBuf| std::fs::read(file).ok().map(|bytes| Digest::of(&bytes));
+    files.into_iter().map(|file| (file.clone(), digest(&file))).collect()
+}
+
+/// The same session with a registry in a folder, which continues another one.
+pub(super) fn bundle(session: Session, out: &Path, onto: Option<&str>) -> anyhow::Result<Session> {
+    let registry = Registry::folder(out)?;
+    if let Some(before) = onto {
+        let before = session.runtime.block_on(paceline_config::registry_at(&session.config, before))?;
+        session.runtime.block_on(before.copy_to(&registry))?;
+    }
+    Ok(Session { registry, ..session })
+}

@@ -1,0 +1,133 @@
+//! Commands that write the log.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use paceline_pipeline::rules::operator::{Changed, PluginFiles, Request, prepare};
+use paceline_pipeline::rules::{Change, Rules, Tail};
+use paceline_pipeline::store::{PinKey, PinStore};
+use serde_json::json;
+
+use super::name::{RulebookName, shown};
+use super::{ChangeArguments, Session};
+use crate::report;
+use crate::setup::open_store;
+
+/// The exit code of a dry run that would change something.
+const WOULD_CHANGE: u8 = 2;
+
+/// A race of a race type.
+pub(super) struct Race {
+    pub(super) race_type: String,
+    pub(super) race: String,
+}
+
+pub(super) fn publish(
+    session: &Session,
+    rulebook: &Path,
+    plugins: Option<PathBuf>,
+    change: &ChangeArguments,
+) -> anyhow::Result<ExitCode> {
+    let files = PluginFiles { folder: plugins, ..PluginFiles::default() };
+    let engine = session.engine()?;
+    let prepared = session.runtime.block_on(prepare(&engine, &session.registry, rulebook, &files));
+    let prepared = prepared.with_context(|| rulebook.display().to_string())?;
+    make(session, change, &[Request::Publish(&prepared)])
+}
+
+pub(super) fn activate(
+    session: &Session,
+    rulebook: &RulebookName,
+    race_type: String,
+    now: bool,
+    change: &ChangeArguments,
+) -> anyhow::Result<ExitCode> {
+    let rulebook = rulebook.resolve(&rules(session)?)?;
+    make(session, change, &[Request::Activate { race_type, rulebook, now }])
+}
+
+pub(super) fn rollback(session: &Session, race_type: String, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
+    make(session, change, &[Request::Rollback { race_type }])
+}
+
+pub(super) fn retire(session: &Session, race_type: String, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
+    make(session, change, &[Request::Retire { race_type }])
+}
+
+pub(super) fn repin(
+    session: &Session,
+    Race { race_type, race }: &Race,
+    rulebook: &RulebookName,
+    change: &ChangeArguments,
+) -> anyhow::Result<ExitCode> {
+    let rules = rules(session)?;
+    let to = rulebook.resolve(&rules)?;
+    let store = open_store(&session.config, &session.runtime)?;
+    let key = PinKey { race_type: race_type.clone(), value: race.clone() };
+    let pins = session.runtime.block_on(store.get_pins(&[key]))?;
+    let Some(pin) = pins.into_iter().next().flatten() else {
+        bail!("race {race} of race type {race_type} has no pin in the store: it has not begun");
+    };
+    let from = rules.effective(race_type, race, pin.rulebook);
+    make(session, change, &[Request::Repin { race_type: race_type.clone(), race: race.clone(), from, to }])
+}
+
+/// The rules as they are.
+pub(super) fn rules(session: &Session) -> anyhow::Result<Rules> {
+    Ok(session.runtime.block_on(Tail::open(&session.registry))?.0.rules)
+}
+
+/// Makes changes, or shows them.
+pub(super) fn make(session: &Session, change: &ChangeArguments, requests: &[Request<'_>]) -> anyhow::Result<ExitCode> {
+    let operator = session.operator();
+    let changed = match change.dry_run {
+        true => session.runtime.block_on(operator.plan(requests))?,
+        false => session.runtime.block_on(operator.change(&change.author(), requests))?,
+    };
+    print(session, &changed, change.dry_run)?;
+    Ok(match change.dry_run && !changed.changes.is_empty() {
+        true => ExitCode::from(WOULD_CHANGE),
+        false => ExitCode::SUCCESS,
+    })
+}
+
+fn print(session: &Session, changed: &Changed, dry_run: bool) -> anyhow::Result<()> {
+    if session.json {
+        return report::print_json(&json!({
+            "revision": changed.revision,
+            "changes": serde_json::to_value(&changed.changes)?,
+            "dryRun": dry_run,
+        }));
+    }
+    for change in &changed.changes {
+        report::print_line(&line(&changed.rules, change))?;
+    }
+    report::print_line(&match (changed.changes.is_empty(), dry_run) {
+        (true, _) => format!("nothing to change (revision {})", changed.revision),
+        (false, true) => format!("would be revision {}", changed.revision),
+        (false, false) => format!("revision {}", changed.revision),
+    })
+}
+
+/// A change as a person reads it.
+pub(super) fn line(rules: &Rules, change: &Change) -> String {
+    let name = |digest| shown(rules, digest);
+    match change {
+        Change::Publish { rulebook } => format!("publish {} ({rulebook})", name(*rulebook)),
+        Change::Activate { race_type, rulebook, replaces, now } => {
+            let before = replaces.map_or("nothing".to_owned(), name);
+            let scope = if *now { ", for races in progress, too" } else { "" };
+            format!("race type {race_type}: {before} -> {}{scope}", name(*rulebook))
+        }
+        Change::Rollback { race_type, from, to } => {
+            format!("race type {race_type}: {} -> {}, rolled back", name(*from), name(*to))
+        }
+        Change::Retire { race_type, replaces } => {
+            format!("race type {race_type}: {} -> nothing, retired", name(*replaces))
+        }
+        Change::Repin { race_type, race, from, to } => {
+            format!("race {race} of race type {race_type}: {} -> {}", name(*from), name(*to))
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Commands that only read.
+
+use std::process::ExitCode;
+
+use paceline_pipeline::rules::{Change, Entry, Read, Tail};
+use serde_json::{Value, json};
+use similar::TextDiff;
+
+use super::Session;
+use super::change::{line, rules};
+use super::name::{RulebookName, shown};
+use crate::report;
+
+pub(super) fn list(session: &Session) -> anyhow::Result<ExitCode> {
+    let rules = rules(session)?;
+    let mut published: Vec<_> = rules.rulebooks.iter().collect();
+    published.sort_by_key(|(_, published)| (&published.name, published.version));
+    let race_types = |digest| {
+        let routed = rules.routing.iter().filter(|(_, routing)| routing.current == Some(digest));
+        routed.map(|(race_type, _)| race_type.clone()).collect::<Vec<_>>()
+    };
+    if session.json {
+        let rows = published.iter().map(|(digest, published)| {
+            json!({
+                "name": published.name,
+                "version": published.version,
+                "digest": digest.to_string(),
+                "raceTypes": race_types(**digest),
+                "plugins": published.plugins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            })
+        });
+        report::print_json(&rows.collect::<Value>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = vec![["rulebook", "race types", "digest"].map(str::to_owned).to_vec()];
+    rows.extend(published.iter().map(|(digest, published)| {
+        let name = format!("{}@{}", published.name, published.version);
+        vec![name, race_types(**digest).join(" "), digest.to_string()]
+    }));
+    report::print_table(&rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn show(session: &Session, rulebook: &RulebookName) -> anyhow::Result<ExitCode> {
+    let digest = rulebook.resolve(&rules(session)?)?;
+    let document = session.runtime.block_on(session.registry.rulebook(digest))?;
+    match session.json {
+        true => {
+            report::print_json(&json!({ "digest": digest.to_string(), "rulebook": serde_json::to_value(&document)? }))?
+        }
+        false => report::print_line(&format!("# {rulebook}, {digest}\n{}", document.to_toml().trim_end()))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn diff(session: &Session, a: &RulebookName, b: &RulebookName) -> anyhow::Result<ExitCode> {
+    let rules = rules(session)?;
+    let text = |name: &RulebookName| -> anyhow::Result<String> {
+        let digest = name.resolve(&rules)?;
+        Ok(session.runtime.block_on(session.registry.rulebook(digest))?.to_toml())
+    };
+    let (before, after) = (text(a)?, text(b)?);
+    let diff = TextDiff::from_lines(&before, &after);
+    let diff = diff.unified_diff().header(&a.to_string(), &b.to_string()).to_string();
+    match session.json {
+        true => report::print_json(&json!({ "a": before, "b": after, "diff": diff }))?,
+        false => report::print_line(diff.trim_end())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn history(session: &Session, race_type: Option<&str>) -> anyhow::Result<ExitCode> {
+    let reads = session.runtime.block_on(Tail::default().read_on(&session.registry))?;
+    let mut rows = vec![["revision", "when", "who", "what", "why"].map(str::to_owned).to_vec()];
+    let mut entries = Vec::new();
+    for read in &reads {
+        match read {
+            Read::Entry(entry) => {
+                let changes: Vec<&Change> =
+                    entry.changes.iter().filter(|change| race_type.is_none_or(|only| concerns(change, only))).collect();
+                if changes.is_empty() {
+                    continue;
+                }
+                entries.push(as_json(entry));
+                rows.extend(changes.iter().enumerate().map(|(at, change)| {
+                    let Entry { revision, at: when, by, why, rules, .. } = &**entry;
+                    let what = line(rules, change);
+                    match at {
+                        0 => {
+                            vec![revision.to_string(), when.clone(), by.clone(), what, why.clone().unwrap_or_default()]
+                        }
+                        _ => vec![String::new(), String::new(), String::new(), what, String::new()],
+                    }
+                }));
+            }
+            Read::Skipped { revision, why } => {
+                entries.push(json!({ "revision": revision, "skipped": why.to_string() }));
+                rows.push(vec![revision.to_string(), String::new(), String::new(), format!("skipped: {why}")]);
+            }
+        }
+    }
+    match session.json {
+        true => report::print_json(&Value::Array(entries))?,
+        false => report::print_table(&rows)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_json(entry: &Entry) -> Value {
+    json!({
+        "revision": entry.revision,
+        "at": entry.at,
+        "by": entry.by,
+        "why": entry.why,
+        "changes": entry.changes.iter().map(|change| json!(change)).collect::<Vec<_>>(),
+    })
+}
+
+fn concerns(change: &Change, only: &str) -> bool {
+    match change {
+        Change::Publish { .. } => false,
+        Change::Activate { race_type, .. }
+        | Change::Rollback { race_type, .. }
+        | Change::Retire { race_type, .. }
+        | Change::Repin { race_type, .. } => race_type == only,
+    }
+}
+
+pub(super) fn status(session: &Session) -> anyhow::Result<ExitCode> {
+    let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
+    let rules = &tail.rules;
+    if session.json {
+        let race_types = rules.routing.iter().map(|(race_type, routing)| {
+            let name = |digest| shown(rules, digest);
+            let row = json!({
+                "current": routing.current.map(name),
+                "fallback": routing.fallback.map(name),
+                "since": routing.since,
+            });
+            (race_type.clone(), row)
+        });
+        let race_types: serde_json::Map<_, _> = race_types.collect();
+        report::print_json(&json!({ "registry": tail.registry, "revision": tail.revision, "raceTypes": race_types }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = vec![["race type", "runs", "since revision", "before"].map(str::to_owned).to_vec()];
+    rows.extend(rules.routing.iter().map(|(race_type, routing)| {
+        let name = |digest: Option<_>| digest.map_or("-".to_owned(), |digest| shown(rules, digest));
+        let current = if routing.current.is_some() { name(routing.current) } else { "(retired)".to_owned() };
+        vec![race_type.clone(), current, routing.since.to_string(), name(routing.fallback)]
+    }));
+    report::print_line(&format!("revision {} of {}", tail.revision, session.registry.location()))?;
+    report::print_table(&rows)?;
+    Ok(ExitCode::SUCCESS)
+}

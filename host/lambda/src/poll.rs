@@ -1,0 +1,49 @@
+//! The rules' log, read beside batches.
+//!
+//! A function has no timer: it is frozen between invocations. So a poll is started by an invocation, goes on beside its
+//! batch and, where it is not done by then, beside the next ones. The batch at hand does not wait for it; what it brings
+//! holds from the next batch on.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use paceline_pipeline::{ErrorChain, Rulebooks};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// A poll that is not done after this time is broken off: its connection may be one that a freeze has cut.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Polls of the rules' log.
+#[derive(Debug)]
+pub(crate) struct Poll {
+    rulebooks: Arc<Rulebooks>,
+    every: Duration,
+    /// When the last poll was started, and the poll.
+    last: Mutex<(Instant, Option<JoinHandle<()>>)>,
+}
+
+impl Poll {
+    /// The rules were just read.
+    pub(crate) fn new(rulebooks: Arc<Rulebooks>, every: Duration) -> Self {
+        Self { rulebooks, every, last: Mutex::new((Instant::now(), None)) }
+    }
+
+    /// Starts a poll, unless one is under way or the last one was short ago.
+    pub(crate) fn start_if_due(&self) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (started, task) = &mut *last;
+        if started.elapsed() < self.every || task.as_ref().is_some_and(|task| !task.is_finished()) {
+            return;
+        }
+        let rulebooks = Arc::clone(&self.rulebooks);
+        *started = Instant::now();
+        *task = Some(tokio::spawn(async move {
+            match tokio::time::timeout(TIMEOUT, rulebooks.poll()).await {
+                Ok(Ok(events)) => events.iter().for_each(|event| tracing::info!("{event}")),
+                Ok(Err(error)) => tracing::warn!("the rules stay as they are: {}", ErrorChain(&error)),
+                Err(_) => tracing::warn!("the rules stay as they are: no answer within {} s", TIMEOUT.as_secs()),
+            }
+        }));
+    }
+}

@@ -1,0 +1,36 @@
+//! How long records wait for a rulebook that can't be had.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use paceline_engine::Digest;
+use tokio::time::Instant;
+
+/// How long this process itself waits at least, even for records that are older than `hold-seconds`: a host that starts
+/// with a backlog must give the registry a chance.
+const LEAST: Duration = Duration::from_secs(30);
+
+/// The waits of a process.
+#[derive(Debug)]
+pub(crate) struct Holds {
+    hold: Duration,
+    /// When a record of the rulebook was held for the first time.
+    since: Mutex<HashMap<Digest, Instant>>,
+}
+
+impl Holds {
+    pub(crate) fn new(hold: Duration) -> Self {
+        Self { hold, since: Mutex::default() }
+    }
+
+    /// Whether a record that waits for this rulebook has waited long enough. Its age counts as well as the time in this
+    /// process: a function has many processes, and none of them may live that long.
+    pub(crate) fn is_over(&self, rulebook: Digest, arrival_ms: Option<i64>) -> bool {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = since.entry(rulebook).or_insert_with(Instant::now).elapsed();
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+        let age = arrival_ms.and_then(|arrival| u64::try_from(now_ms - arrival).ok()).map(Duration::from_millis);
+        waited >= self.hold || waited >= LEAST.min(self.hold) && age.is_some_and(|age| age >= self.hold)
+    }
+}

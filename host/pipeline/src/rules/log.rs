@@ -1,0 +1,263 @@
+//! The log of changes: the only place where anything about the rules is decided.
+//!
+//! An entry is one object, created only if absent, with the whole rules after its change and the digest of the bytes
+//! before it. So nothing has to be summed up: the newest valid entry is all that a host needs, and a poll is one read of
+//! the next revision.
+
+use std::time::SystemTime;
+
+use paceline_engine::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::error::RegistryError;
+use super::registry::Registry;
+use super::routing::Rules;
+
+/// The format of entries that this program reads and writes.
+pub const LOG_FORMAT: u32 = 1;
+
+/// One change of the rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Entry {
+    /// [`LOG_FORMAT`].
+    pub format: u32,
+    /// The registry's id: the same in all of its entries.
+    pub registry: String,
+    /// Counts the entries, from 1.
+    pub revision: u64,
+    /// The digest of the bytes of the entry before, valid or not; `None` in the first one.
+    pub previous: Option<Digest>,
+    /// When, in RFC 3339.
+    pub at: String,
+    /// Who.
+    pub by: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What changed, in order. All of it holds at once.
+    pub changes: Vec<Change>,
+    /// The rules after the change.
+    pub rules: Rules,
+}
+
+/// A change, with what it replaces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Change {
+    /// A rulebook can be activated from now on.
+    Publish {
+        /// The rulebook.
+        rulebook: Digest,
+    },
+    /// New races of a race type begin with a rulebook.
+    Activate {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: Digest,
+        /// What new races began with.
+        replaces: Option<Digest>,
+        /// Whether races that began with `replaces` go on with the new rulebook.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        now: bool,
+    },
+    /// A race type returns to the rulebook before, with all races that began since.
+    Rollback {
+        /// The race type.
+        race_type: String,
+        /// What is taken back.
+        from: Digest,
+        /// What it returns to.
+        to: Digest,
+    },
+    /// New races of a race type find no rulebook. Pinned races go on.
+    Retire {
+        /// The race type.
+        race_type: String,
+        /// What new races began with.
+        replaces: Digest,
+    },
+    /// One race goes on with another rulebook.
+    Repin {
+        /// The race type.
+        race_type: String,
+        /// The value of the pinned field.
+        race: String,
+        /// What it ran.
+        from: Digest,
+        /// What it runs from now on.
+        to: Digest,
+    },
+}
+
+/// Who changes the rules, and why.
+#[derive(Clone, Debug, Default)]
+pub struct Author {
+    /// A name that others know.
+    pub by: String,
+    /// The reason.
+    pub why: Option<String>,
+    /// The time; `None` for now.
+    pub at: Option<SystemTime>,
+}
+
+/// Why the bytes of an entry are not used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEntry {
+    /// They are no entry.
+    #[error("it can't be decoded: {0}")]
+    Garbage(String),
+    /// It is of a later version of paceline. Reading stops before it.
+    #[error("it has format {0}, and this program reads format {LOG_FORMAT}: use a later version of paceline")]
+    Format(u32),
+    /// It is not the successor of the entry before it.
+    #[error("it is not of this log: {0}")]
+    Foreign(&'static str),
+}
+
+/// What reading on found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Read {
+    /// A valid entry.
+    Entry(Box<Entry>),
+    /// An entry that is not used.
+    Skipped {
+        /// Its revision.
+        revision: u64,
+        /// Why.
+        why: InvalidEntry,
+    },
+}
+
+/// How far a log is read, and the rules there.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tail {
+    /// The last revision that was read; 0 for none.
+    pub revision: u64,
+    /// The digest of the bytes of the last revision.
+    digest: Option<Digest>,
+    /// The registry's id, once an entry was read.
+    pub registry: Option<String>,
+    /// The rules of the last valid entry.
+    pub rules: Rules,
+    /// An entry that is newer than this program was reported.
+    stopped_at: Option<u64>,
+}
+
+/// The part of an entry that all formats have.
+#[derive(Deserialize)]
+struct Format {
+    format: u32,
+}
+
+impl Tail {
+    /// Reads a log to its end. Starts at the newest valid entry.
+    pub async fn open(registry: &Registry) -> Result<(Self, Vec<Read>), RegistryError> {
+        let mut tail = Self::default();
+        let newest = match registry.head().await? {
+            Some(hint) => hint,
+            None => registry.greatest_revision().await?,
+        };
+        for revision in (1..=newest).rev() {
+            let Some(bytes) = registry.entry(revision).await? else { continue };
+            // Nothing is known of the entry before: that it is of one chain with those after it is verified from here on.
+            if let Ok(entry) = decode(&bytes, revision) {
+                tail.accept(&bytes, &entry);
+                break;
+            }
+        }
+        let reads = tail.read_on(registry).await?;
+        Ok((tail, reads))
+    }
+
+    /// Reads what was added.
+    pub async fn read_on(&mut self, registry: &Registry) -> Result<Vec<Read>, RegistryError> {
+        let mut reads = Vec::new();
+        while let Some(bytes) = registry.entry(self.revision + 1).await? {
+            let revision = self.revision + 1;
+            match decode(&bytes, revision).and_then(|entry| self.check(&entry).map(|()| entry)) {
+                Ok(entry) => {
+                    self.accept(&bytes, &entry);
+                    reads.push(Read::Entry(Box::new(entry)));
+                }
+                Err(why @ InvalidEntry::Format(_)) => {
+                    // What a later entry changes can't be known. It is reported once.
+                    if self.stopped_at.replace(revision) != Some(revision) {
+                        reads.push(Read::Skipped { revision, why });
+                    }
+                    break;
+                }
+                Err(why) => {
+                    // The next entry chains over these bytes.
+                    self.revision = revision;
+                    self.digest = Some(Digest::of(&bytes));
+                    reads.push(Read::Skipped { revision, why });
+                }
+            }
+        }
+        Ok(reads)
+    }
+
+    /// The entry after this one. The registry's first entry gives it its id.
+    pub(super) fn next(&self, author: &Author, changes: Vec<Change>, rules: Rules) -> Entry {
+        let Author { by, why, at } = author;
+        let at = humantime::format_rfc3339_millis(at.unwrap_or_else(SystemTime::now)).to_string();
+        let mut entry = Entry {
+            format: LOG_FORMAT,
+            registry: self.registry.clone().unwrap_or_default(),
+            revision: self.revision + 1,
+            previous: self.digest,
+            at,
+            by: by.clone(),
+            why: why.clone(),
+            changes,
+            rules,
+        };
+        if self.registry.is_none() {
+            // Derived from what it begins with, so that a package whose author and time are given is reproducible.
+            entry.registry = Digest::of(&entry.to_bytes()).hex()[..32].to_owned();
+        }
+        entry
+    }
+
+    /// Goes on to an entry that was just written.
+    pub(super) fn accept(&mut self, bytes: &[u8], entry: &Entry) {
+        self.revision = entry.revision;
+        self.digest = Some(Digest::of(bytes));
+        self.registry = Some(entry.registry.clone());
+        self.rules = entry.rules.clone();
+    }
+
+    fn check(&self, entry: &Entry) -> Result<(), InvalidEntry> {
+        if entry.previous != self.digest {
+            return Err(InvalidEntry::Foreign("it does not follow the bytes of the entry before"));
+        }
+        match &self.registry {
+            Some(registry) if *registry != entry.registry => Err(InvalidEntry::Foreign("it names another registry")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn decode(bytes: &[u8], revision: u64) -> Result<Entry, InvalidEntry> {
+    let garbage = |error: serde_json::Error| InvalidEntry::Garbage(error.to_string());
+    let Format { format } = serde_json::from_slice(bytes).map_err(garbage)?;
+    if format != LOG_FORMAT {
+        return Err(InvalidEntry::Format(format));
+    }
+    let entry: Entry = serde_json::from_slice(bytes).map_err(garbage)?;
+    match entry.revision == revision {
+        true => Ok(entry),
+        false => Err(InvalidEntry::Foreign("it names another revision than its file")),
+    }
+}
+
+impl Entry {
+    /// The bytes to write.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec_pretty(self).expect("an entry has only types that JSON has");
+        bytes.push(b'\n');
+        bytes
+    }
+}

@@ -1,0 +1,125 @@
+//! The operator's side of the registry: rulebooks are published, and the log of changes is written.
+//!
+//! # Layout
+//!
+//! - this file: how a change gets into the log.
+//! - `change`: what an operator asks for, and what it makes of the rules.
+//! - `prepare`: from a rulebook's file to what is published.
+//! - `folder`: a folder of rulebooks as the wanted rules.
+
+mod change;
+mod folder;
+mod prepare;
+
+use std::collections::BTreeMap;
+
+pub use change::{ChangeError, Request};
+pub use folder::{FolderError, RulesFolder};
+pub use prepare::{PluginFiles, Prepared, prepare};
+
+pub use super::log::Author;
+use super::log::{Change, Read, Tail};
+use super::registry::{Created, Registry};
+use super::routing::Rules;
+use crate::model::Pointer;
+use change::Edit;
+
+/// A change of the rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed {
+    /// What changes, in order. Nothing if the rules are so already.
+    pub changes: Vec<Change>,
+    /// The revision of the change, or the newest one if nothing changes.
+    pub revision: u64,
+    /// The rules after the change.
+    pub rules: Rules,
+}
+
+/// The operator's access to a registry.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator<'a> {
+    /// The registry.
+    pub registry: &'a Registry,
+    /// The field that names a record's race type.
+    pub route: &'a Pointer,
+}
+
+impl Operator<'_> {
+    /// What these requests would change now. Nothing is written.
+    pub async fn plan(&self, requests: &[Request<'_>]) -> Result<Changed, ChangeError> {
+        let (tail, _) = Tail::open(self.registry).await?;
+        let edit = self.edit(&tail, requests).await?;
+        let revision = tail.revision + u64::from(!edit.changes.is_empty());
+        Ok(Changed { changes: edit.changes, revision, rules: edit.rules })
+    }
+
+    /// Makes these changes, all in one entry of the log.
+    ///
+    /// Two operators who write the same revision at once: one wins, the other one reads on and checks its changes again.
+    /// Where a race type was changed in between, they are void.
+    pub async fn change(&self, author: &Author, requests: &[Request<'_>]) -> Result<Changed, ChangeError> {
+        let (mut tail, _) = Tail::open(self.registry).await?;
+        let seen = tail.rules.routing.clone();
+        loop {
+            let edit = self.edit(&tail, requests).await?;
+            if edit.changes.is_empty() {
+                return Ok(Changed { changes: edit.changes, revision: tail.revision, rules: edit.rules });
+            }
+            for request in requests {
+                if let Request::Publish(prepared) = request {
+                    prepared.upload(self.registry).await?;
+                }
+            }
+            let entry = tail.next(author, edit.changes, edit.rules);
+            let bytes = entry.to_bytes();
+            if self.registry.create_entry(entry.revision, &bytes).await? == Created::Done {
+                tail.accept(&bytes, &entry);
+                // Without the hint, reading starts from the names of all entries.
+                if let Err(error) = self.registry.put_head(entry.revision).await {
+                    tracing::warn!("the change is made; the hint at it can't be written: {error}");
+                }
+                return Ok(Changed { changes: entry.changes, revision: entry.revision, rules: entry.rules });
+            }
+            let reads = tail.read_on(self.registry).await?;
+            for read in &reads {
+                if let Read::Entry(entry) = read
+                    && let Some(race_type) = overtaken(requests, &seen, &entry.rules)
+                {
+                    let (revision, by) = (entry.revision, entry.by.clone());
+                    return Err(ChangeError::Void { race_type, revision, by });
+                }
+            }
+        }
+    }
+
+    async fn edit(&self, tail: &Tail, requests: &[Request<'_>]) -> Result<Edit<'_>, ChangeError> {
+        let mut edit = Edit {
+            registry: self.registry,
+            route: self.route,
+            rules: tail.rules.clone(),
+            revision: tail.revision + 1,
+            changes: Vec::new(),
+            documents: BTreeMap::new(),
+        };
+        for request in requests {
+            edit.apply(request).await?;
+        }
+        Ok(edit)
+    }
+}
+
+/// A race type that these requests change and that somebody else changed since.
+fn overtaken(
+    requests: &[Request<'_>],
+    seen: &BTreeMap<String, super::routing::Routing>,
+    now: &Rules,
+) -> Option<String> {
+    let concerned = requests.iter().filter_map(|request| match request {
+        Request::Publish(_) => None,
+        Request::Activate { race_type, .. }
+        | Request::Rollback { race_type }
+        | Request::Retire { race_type }
+        | Request::Repin { race_type, .. } => Some(race_type),
+    });
+    concerned.into_iter().find(|race_type| seen.get(*race_type) != now.routing.get(*race_type)).cloned()
+}

@@ -1,0 +1,222 @@
+//! What an operator asks for, and what it makes of the rules.
+
+use std::collections::BTreeMap;
+
+use paceline_engine::Digest;
+
+use super::prepare::Prepared;
+use crate::model::Pointer;
+use crate::rules::document::{Rulebook, check_name};
+use crate::rules::error::{RegistryError, RulebookError};
+use crate::rules::log::Change;
+use crate::rules::registry::Registry;
+use crate::rules::routing::{Reruling, Routing, Rules};
+use crate::rules::successor::{Candidate, Succession, check_disjoint, check_successor};
+
+/// What an operator asks for.
+#[derive(Clone, Debug)]
+pub enum Request<'a> {
+    /// Make a rulebook known. One that is known changes nothing.
+    Publish(&'a Prepared),
+    /// Let new races of a race type begin with a published rulebook.
+    Activate {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: Digest,
+        /// Whether races that are in progress go on with it, too.
+        now: bool,
+    },
+    /// Return a race type to the rulebook before, with all races that began since.
+    Rollback {
+        /// The race type.
+        race_type: String,
+    },
+    /// Let new races of a race type find no rulebook.
+    Retire {
+        /// The race type.
+        race_type: String,
+    },
+    /// Let one race go on with another rulebook.
+    Repin {
+        /// The race type.
+        race_type: String,
+        /// The value of the pinned field.
+        race: String,
+        /// The rulebook by which the race runs.
+        from: Digest,
+        /// The rulebook.
+        to: Digest,
+    },
+}
+
+/// A change is refused. Nothing was written to the log.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The registry can't be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The rulebook is refused, or does not fit what is in use.
+    #[error(transparent)]
+    Rulebook(#[from] RulebookError),
+    /// The change can't be made to these rules.
+    #[error("{0}")]
+    Invalid(String),
+    /// Somebody else changed the race type in the meantime.
+    #[error(
+        "race type {race_type} was changed in the meantime (revision {revision}, by {by}): look at it, and try again"
+    )]
+    Void {
+        /// The race type.
+        race_type: String,
+        /// The revision of the other change.
+        revision: u64,
+        /// Who made it.
+        by: String,
+    },
+}
+
+/// The rules, being changed.
+pub(super) struct Edit<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) route: &'a Pointer,
+    pub(super) rules: Rules,
+    /// The revision that the change will have.
+    pub(super) revision: u64,
+    pub(super) changes: Vec<Change>,
+    /// Documents that were read or are being published.
+    pub(super) documents: BTreeMap<Digest, Rulebook>,
+}
+
+impl<'a> Edit<'a> {
+    /// Makes a change. One that changes nothing is left out.
+    pub(super) async fn apply(&mut self, request: &Request<'_>) -> Result<(), ChangeError> {
+        match request {
+            Request::Publish(prepared) => self.publish(prepared),
+            Request::Activate { race_type, rulebook, now } => self.activate(race_type, *rulebook, *now).await,
+            Request::Rollback { race_type } => self.rollback(race_type).await,
+            Request::Retire { race_type } => self.retire(race_type),
+            Request::Repin { race_type, race, from, to } => self.repin(race_type, race, *from, *to).await,
+        }
+    }
+
+    fn publish(&mut self, prepared: &Prepared) -> Result<(), ChangeError> {
+        let Prepared { document, digest, published, .. } = prepared;
+        self.documents.insert(*digest, document.clone());
+        if self.rules.rulebooks.contains_key(digest) {
+            return Ok(());
+        }
+        if let Some(other) = self.rules.find(&document.name, document.version) {
+            return Err(ChangeError::Invalid(format!(
+                "{}@{} was published with other content or other plugins ({other}): a published rulebook never changes; \
+                 give this one a greater `version`",
+                document.name, document.version
+            )));
+        }
+        self.rules.rulebooks.insert(*digest, published.clone());
+        self.changes.push(Change::Publish { rulebook: *digest });
+        Ok(())
+    }
+
+    async fn activate(&mut self, race_type: &str, rulebook: Digest, now: bool) -> Result<(), ChangeError> {
+        check_name(race_type).map_err(|why| ChangeError::Invalid(format!("race type {race_type:?}: {why}")))?;
+        let before = self.rules.routing.get(race_type).cloned();
+        let replaces = before.as_ref().and_then(|routing| routing.current);
+        if replaces == Some(rulebook) {
+            return Ok(());
+        }
+        let succession = if now { Succession::BothWays } else { Succession::NewRaces };
+        if let Some(reference) = before.as_ref().and_then(Routing::reference) {
+            self.check_successor(reference, rulebook, succession).await?;
+        }
+        self.check_disjoint(race_type, rulebook).await?;
+        if let (true, Some(from)) = (now, replaces) {
+            self.rerule(race_type, None, from, rulebook);
+        }
+        let fallback = replaces.or(before.and_then(|routing| routing.fallback));
+        self.route(race_type, Some(rulebook), fallback);
+        self.changes.push(Change::Activate { race_type: race_type.to_owned(), rulebook, replaces, now });
+        Ok(())
+    }
+
+    async fn rollback(&mut self, race_type: &str) -> Result<(), ChangeError> {
+        let routing = self.routing(race_type)?;
+        let (Some(from), Some(to)) = (routing.current, routing.fallback) else {
+            return Err(ChangeError::Invalid(format!(
+                "race type {race_type} has no rulebook before the current one: there is nothing to return to"
+            )));
+        };
+        self.check_successor(from, to, Succession::BothWays).await?;
+        self.rerule(race_type, None, from, to);
+        self.route(race_type, Some(to), None);
+        self.changes.push(Change::Rollback { race_type: race_type.to_owned(), from, to });
+        Ok(())
+    }
+
+    fn retire(&mut self, race_type: &str) -> Result<(), ChangeError> {
+        let Some(replaces) = self.routing(race_type)?.current else { return Ok(()) };
+        self.route(race_type, None, Some(replaces));
+        self.changes.push(Change::Retire { race_type: race_type.to_owned(), replaces });
+        Ok(())
+    }
+
+    async fn repin(&mut self, race_type: &str, race: &str, from: Digest, to: Digest) -> Result<(), ChangeError> {
+        self.routing(race_type)?;
+        if from == to {
+            return Ok(());
+        }
+        // A race that can't be resolved has no document to compare with: to move it is the remedy.
+        if self.rules.rulebooks.contains_key(&from) {
+            self.check_successor(from, to, Succession::BothWays).await?;
+        }
+        self.rerule(race_type, Some(race), from, to);
+        let (race_type, race) = (race_type.to_owned(), race.to_owned());
+        self.changes.push(Change::Repin { race_type, race, from, to });
+        Ok(())
+    }
+
+    fn routing(&self, race_type: &str) -> Result<&Routing, ChangeError> {
+        self.rules.routing.get(race_type).ok_or_else(|| {
+            let known: Vec<&str> = self.rules.routing.keys().map(String::as_str).collect();
+            ChangeError::Invalid(format!("there is no race type {race_type}; there are: {}", known.join(", ")))
+        })
+    }
+
+    fn route(&mut self, race_type: &str, current: Option<Digest>, fallback: Option<Digest>) {
+        let routing = Routing { current, fallback, since: self.revision };
+        self.rules.routing.insert(race_type.to_owned(), routing);
+    }
+
+    fn rerule(&mut self, race_type: &str, race: Option<&str>, from: Digest, to: Digest) {
+        let race = race.map(str::to_owned);
+        self.rules.reruled.push(Reruling { race_type: race_type.to_owned(), race, from, to });
+    }
+
+    async fn check_successor(&mut self, from: Digest, to: Digest, succession: Succession) -> Result<(), ChangeError> {
+        let (before, after) = (self.document(from).await?, self.document(to).await?);
+        let formats = |digest: Digest| self.rules.rulebooks[&digest].formats.as_slice();
+        let before = Candidate { document: &before, formats: formats(from) };
+        Ok(check_successor(before, Candidate { document: &after, formats: formats(to) }, succession)?)
+    }
+
+    async fn check_disjoint(&mut self, race_type: &str, rulebook: Digest) -> Result<(), ChangeError> {
+        let ours = self.document(rulebook).await?;
+        for (other, routing) in self.rules.routing.clone() {
+            let Some(reference) = routing.reference().filter(|_| other != race_type) else { continue };
+            let theirs = self.document(reference).await?;
+            check_disjoint(self.route, (race_type, &ours), (&other, &theirs))?;
+        }
+        Ok(())
+    }
+
+    /// The document of a published rulebook.
+    async fn document(&mut self, digest: Digest) -> Result<Rulebook, ChangeError> {
+        if !self.rules.rulebooks.contains_key(&digest) {
+            return Err(ChangeError::Invalid(format!("no rulebook with the digest {digest} was published")));
+        }
+        if !self.documents.contains_key(&digest) {
+            self.documents.insert(digest, self.registry.rulebook(digest).await?);
+        }
+        Ok(self.documents[&digest].clone())
+    }
+}

@@ -1,0 +1,117 @@
+//! From a rulebook's file to what is published: plugins resolved to digests, and every plugin checked in the sandbox.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use paceline_engine::{Digest, Engine};
+
+use crate::rules::document::{Rulebook, digest_of};
+use crate::rules::error::{InvalidRulebook, RegistryError, RulebookError};
+use crate::rules::loaded::LoadedRulebook;
+use crate::rules::registry::Registry;
+use crate::rules::routing::Published;
+use crate::rules::rulebooks::compile;
+
+/// Where the plugins are that rulebooks name.
+#[derive(Clone, Debug, Default)]
+pub struct PluginFiles {
+    /// Files by name.
+    pub named: BTreeMap<String, PathBuf>,
+    /// A folder with a file `NAME.wasm` for each other name.
+    pub folder: Option<PathBuf>,
+}
+
+/// A rulebook that can be published.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The document, with every plugin named by its digest.
+    pub document: Rulebook,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// What the log says of it.
+    pub published: Published,
+    /// The bytes of its plugins. Those that a digest names are in the registry already.
+    plugins: Vec<(Digest, Vec<u8>)>,
+}
+
+/// Reads a rulebook's file, resolves its plugins and checks them in the sandbox. `registry` provides plugins that are
+/// named by digests.
+pub async fn prepare(
+    engine: &Engine,
+    registry: &Registry,
+    file: &Path,
+    files: &PluginFiles,
+) -> Result<Prepared, RulebookError> {
+    let text = fs::read_to_string(file).map_err(|source| RulebookError::io(file, source))?;
+    let invalid = |source: InvalidRulebook| RulebookError::InvalidFile { path: file.to_owned(), source };
+    let named = Rulebook::parse(&text).map_err(invalid)?;
+    let mut plugins: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+    let document = named.resolved(|name| {
+        if name.starts_with("sha256:") {
+            return digest_of(name);
+        }
+        let path = files.find(name, file)?;
+        let refused = |source| RulebookError::PluginFile { name: name.to_owned(), path: path.clone(), source };
+        let bytes = fs::read(&path).map_err(refused)?;
+        let digest = Digest::of(&bytes);
+        plugins.insert(digest, bytes);
+        Ok(digest)
+    })?;
+    for digest in document.digests()? {
+        if !plugins.contains_key(&digest) {
+            plugins.insert(digest, registry.plugin(digest).await?);
+        }
+    }
+    let plugins: Vec<(Digest, Vec<u8>)> = plugins.into_iter().collect();
+    let components: BTreeMap<Digest, _> = compile(engine, plugins.clone()).await?.into_iter().collect();
+    let loaded = LoadedRulebook::new(document, |digest| components.get(&digest).cloned())?;
+    let published = Published {
+        name: loaded.id.name.clone(),
+        version: loaded.id.version,
+        plugins: components.keys().copied().collect(),
+        formats: loaded.formats(),
+    };
+    Ok(Prepared { digest: loaded.id.digest, document: loaded.document, published, plugins })
+}
+
+impl Prepared {
+    /// Adds the rulebook and its plugins to the registry. Nothing refers to them before a log entry does.
+    pub(super) async fn upload(&self, registry: &Registry) -> Result<(), RegistryError> {
+        for (_, bytes) in &self.plugins {
+            registry.add_plugin(bytes).await?;
+        }
+        registry.add_rulebook(&self.document).await.map(drop)
+    }
+}
+
+impl PluginFiles {
+    /// The file of a plugin. A name with a slash is a path, relative to the rulebook's folder.
+    fn find(&self, name: &str, rulebook: &Path) -> Result<PathBuf, RulebookError> {
+        if name.contains('/') {
+            return Ok(rulebook.parent().unwrap_or(Path::new("")).join(name));
+        }
+        if let Some(file) = self.named.get(name) {
+            return Ok(file.clone());
+        }
+        if let Some(file) = self.folder.as_ref().map(|folder| folder.join(format!("{name}.wasm")))
+            && file.is_file()
+        {
+            return Ok(file);
+        }
+        let mut known: Vec<String> = self.named.keys().cloned().collect();
+        let entries = self.folder.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+        known.extend(entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".wasm").map(str::to_owned)));
+        let nearest =
+            known.iter().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+        let advice = nearest.map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"));
+        let place = match &self.folder {
+            Some(folder) => format!("{} has no {name}.wasm, and ", folder.display()),
+            None => String::new(),
+        };
+        Err(RulebookError::MissingPlugin(format!(
+            "{}: there is no plugin `{name}`: {place}[plugins] does not name it{advice}",
+            rulebook.display()
+        )))
+    }
+}

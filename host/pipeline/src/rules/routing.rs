@@ -1,0 +1,134 @@
+//! The rules at one revision: what each race type runs, and what a pin stands for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use paceline_engine::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::model::RulebookId;
+
+/// The rules at one revision. Every log entry has them whole, so that one entry is all that a host needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rules {
+    /// What each race type runs.
+    pub routing: BTreeMap<String, Routing>,
+    /// Every published rulebook: each that a pin may name is among them.
+    pub rulebooks: BTreeMap<Digest, Published>,
+    /// Races that were moved from one rulebook to another, by revision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reruled: Vec<Reruling>,
+}
+
+/// What a race type runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Routing {
+    /// What new races begin with. `None` for a race type that is retired: its pinned races go on.
+    pub current: Option<Digest>,
+    /// What a roll-back returns to: the rulebook before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Digest>,
+    /// The revision since which this holds.
+    pub since: u64,
+}
+
+impl Routing {
+    /// The rulebook that says which field identifies a race: the current one or, of a retired race type, the last.
+    pub(crate) fn reference(&self) -> Option<Digest> {
+        self.current.or(self.fallback)
+    }
+}
+
+/// What is known of a published rulebook without reading it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Published {
+    /// The name.
+    pub name: String,
+    /// The version among the rulebooks of that name.
+    pub version: u64,
+    /// The plugins.
+    pub plugins: BTreeSet<Digest>,
+    /// The state formats of its aggregators, in order.
+    pub formats: Vec<StateFormats>,
+}
+
+/// The state formats of an aggregator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StateFormats {
+    /// What it writes.
+    pub writes: String,
+    /// What it takes besides that, by migration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub takes: Vec<String>,
+}
+
+/// Races that were moved from one rulebook to another. Their pins stay as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Reruling {
+    /// The race type.
+    pub race_type: String,
+    /// The race; `None` for all of the race type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub race: Option<String>,
+    /// What they ran.
+    pub from: Digest,
+    /// What they run from now on.
+    pub to: Digest,
+}
+
+impl Rules {
+    /// The name, version and digest of a published rulebook.
+    pub fn id(&self, digest: Digest) -> Option<RulebookId> {
+        let Published { name, version, .. } = self.rulebooks.get(&digest)?;
+        Some(RulebookId { name: name.clone(), version: *version, digest })
+    }
+
+    /// The rulebook of this name and version.
+    pub fn find(&self, name: &str, version: u64) -> Option<Digest> {
+        let mut all = self.rulebooks.iter();
+        all.find(|(_, published)| published.name == name && published.version == version).map(|(digest, _)| *digest)
+    }
+
+    /// What a race that is pinned to a rulebook runs: the pin, followed through all rulings since.
+    pub fn effective(&self, race_type: &str, race: &str, pinned: Digest) -> Digest {
+        let concerns = |reruling: &&Reruling| {
+            reruling.race_type == race_type && reruling.race.as_deref().is_none_or(|other| other == race)
+        };
+        self.reruled.iter().filter(concerns).fold(pinned, |rulebook, reruling| match rulebook == reruling.from {
+            true => reruling.to,
+            false => rulebook,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(of: &str) -> Digest {
+        Digest::of(of.as_bytes())
+    }
+
+    fn reruling(race: Option<&str>, from: &str, to: &str) -> Reruling {
+        Reruling { race_type: "3".to_owned(), race: race.map(str::to_owned), from: digest(from), to: digest(to) }
+    }
+
+    #[test]
+    fn a_pin_is_followed_through_the_rulings_in_their_order() {
+        let reruled = vec![
+            reruling(None, "a", "b"),
+            reruling(Some("131"), "b", "c"),
+            reruling(None, "c", "d"),
+            reruling(None, "b", "a"),
+        ];
+        let rules = Rules { reruled, ..Rules::default() };
+        assert_eq!(rules.effective("3", "131", digest("a")), digest("d"));
+        assert_eq!(rules.effective("3", "132", digest("a")), digest("a"));
+        assert_eq!(rules.effective("3", "132", digest("c")), digest("d"));
+        assert_eq!(rules.effective("4", "131", digest("a")), digest("a"));
+    }
+}

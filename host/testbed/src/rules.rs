@@ -1,0 +1,105 @@
+//! Rules for tests: a folder of rulebooks `class-N.toml`, each for race type N, in a registry.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use paceline_engine::{Engine, Limits};
+use paceline_pipeline::model::Pointer;
+use paceline_pipeline::rules::operator::{Author, ChangeError, Changed, FolderError, Operator, RulesFolder};
+use paceline_pipeline::rules::{Registry, RulesEvent, Tail};
+use paceline_pipeline::{ErrorChain, Rulebooks};
+
+use crate::outcome::block_on;
+use crate::{environment, plugins};
+
+/// Why rules were not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The folder, or one of its rulebooks.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The change.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// The sandbox, with a cache that all tests share: compiling plugins is most of what they would wait for.
+///
+/// # Panics
+///
+/// If it can't be made.
+pub fn engine() -> Engine {
+    Engine::with_cache(Limits::default(), &environment::checkout().join("target/tmp/compiled")).unwrap()
+}
+
+/// The field that names a message's race type.
+///
+/// # Panics
+///
+/// Never: the pointer is valid.
+pub fn route() -> Pointer {
+    Pointer::parse("/classId").unwrap()
+}
+
+/// Writes the folder's `rules.toml`: race type N runs `class-N.toml`.
+///
+/// # Panics
+///
+/// If the folder can't be read or written.
+pub fn map(folder: &Path) {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name != "rules.toml")
+        .collect();
+    names.sort();
+    let race_type = |name: &String| {
+        let race_type = name.strip_prefix("class-")?.strip_suffix(".toml")?;
+        Some(format!("{race_type} = {name:?}\n"))
+    };
+    let race_types: String = names.iter().filter_map(race_type).collect();
+    let text = format!("[race-types]\n{race_types}\n[plugins]\nfolder = {:?}\n", plugins::folder());
+    std::fs::write(folder.join("rules.toml"), text).unwrap();
+}
+
+/// Makes the rules those of a folder, which has a `rules.toml`.
+pub fn apply(folder: &Path, registry: &Registry) -> Result<Changed, ApplyError> {
+    let route = route();
+    let operator = Operator { registry, route: &route };
+    block_on(async {
+        let folder = RulesFolder::read(folder)?;
+        let prepared = folder.prepare(&engine(), registry).await?;
+        let (tail, _) = Tail::open(registry).await.map_err(ChangeError::from)?;
+        let requests = RulesFolder::requests(&prepared, &tail.rules);
+        Ok(operator.change(&Author { by: "test".to_owned(), ..Author::default() }, &requests).await?)
+    })
+}
+
+/// Maps and applies a folder of rulebooks to the registry in another folder, and follows it.
+///
+/// # Panics
+///
+/// If the rules are refused.
+pub fn open(folder: &Path, registry: &Path) -> (Arc<Rulebooks>, Vec<RulesEvent>) {
+    let registry = Registry::folder(registry).unwrap();
+    map(folder);
+    apply(folder, &registry).unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
+    let rulebooks = Arc::new(Rulebooks::new(engine(), registry, route()));
+    let events = block_on(rulebooks.poll()).unwrap();
+    (rulebooks, events)
+}
+
+/// The rules of the Alleycat example, in memory.
+///
+/// # Panics
+///
+/// If they are refused.
+pub fn alleycat() -> Arc<Rulebooks> {
+    let registry = Registry::memory();
+    let folder = environment::checkout().join("examples/alleycat/rulebooks");
+    apply(&folder, &registry).unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
+    let rulebooks = Arc::new(Rulebooks::new(engine(), registry, route()));
+    let events = block_on(rulebooks.poll()).unwrap();
+    assert!(events.iter().all(|event| matches!(event, RulesEvent::Activated { .. })), "{events:?}");
+    rulebooks
+}
