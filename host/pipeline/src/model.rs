@@ -24,6 +24,8 @@ pub use batch::{Batch, BatchLimits};
 pub use checkpoint::Checkpoint;
 pub use dead_letter::{Cause, DeadLetter, Reason, UnknownCause};
 pub(crate) use fields::{FieldIndex, FieldValue, ProjectedRows};
+#[cfg(test)]
+pub(crate) use item::test_provenance;
 pub use item::{Attribute, Item, Provenance};
 pub use key::{Key, KeyError, PARTITION_BYTES, RESERVED_PREFIX, SORT_BYTES};
 pub(crate) use pointer::escape;

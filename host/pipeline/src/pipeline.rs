@@ -92,10 +92,11 @@ impl<S: Store> Pipeline<S> {
         deadline: Option<Instant>,
         summary: &mut Summary,
     ) -> Result<ProcessOutcome, PipelineError> {
-        match self.process_by_current_rules(batch, deadline, summary).await {
+        // Boxed, because the compiler limits how deep futures nest in one type.
+        match Box::pin(self.process_by_current_rules(batch, deadline, summary)).await {
             Err(PipelineError::Behind { theirs, .. }) if self.catch_up(theirs).await => {
                 // What was written stays written; dedup recognizes it.
-                self.process_by_current_rules(batch, deadline, summary).await
+                Box::pin(self.process_by_current_rules(batch, deadline, summary)).await
             }
             done => done,
         }

@@ -199,7 +199,7 @@ mod tests {
 
     use super::*;
     use crate::dedup::{DedupState, OrdinalSet};
-    use crate::model::{Item, Key, Provenance};
+    use crate::model::{Item, Key, test_provenance};
     use crate::store::MemoryStore;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -329,13 +329,13 @@ mod tests {
     }
 
     fn write(number: usize, expected: Option<u64>) -> Write {
-        let provenance = Provenance { race_type: "3".to_owned(), version: 1, plugins: Vec::new() };
+        let provenance = test_provenance();
         let item = Item {
             revision: expected.unwrap_or(0) + 1,
             state: vec![number as u8],
             dedup: DedupState::Ordinal(OrdinalSet::default()),
             attributes: Vec::new(),
-            provenance: provenance.into(),
+            provenance,
         };
         Write { key: key(number), expected, item }
     }

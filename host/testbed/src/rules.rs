@@ -71,7 +71,8 @@ pub fn apply(folder: &Path, registry: &Registry) -> Result<Changed, ApplyError> 
         let prepared = folder.prepare(&engine(), registry).await?;
         let (tail, _) = Tail::open(registry).await.map_err(ChangeError::from)?;
         let requests = RulesFolder::requests(&prepared, &tail.rules);
-        Ok(operator.change(&Author { by: "test".to_owned(), ..Author::default() }, &requests).await?)
+        let plan = operator.plan(&requests).await?;
+        Ok(operator.commit(&Author { by: "test".to_owned(), ..Author::default() }, plan).await?)
     })
 }
 

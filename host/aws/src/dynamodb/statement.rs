@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn item(revision: u64, names: &[&str]) -> Item {
-        let provenance = crate::dynamodb::item::test_provenance();
+        let provenance = item::test_provenance();
         let attributes = names.iter().map(|name| ((*name).into(), Attribute::Integer(1))).collect();
         Item { revision, state: vec![], dedup: DedupState::Ordinal(OrdinalSet::default()), attributes, provenance }
     }

@@ -189,7 +189,7 @@ settings = { deed = "trap-on-row", victim = 66 }"#;
     assert_eq!(letter.payload, lines[320]);
     let evil = paceline_testbed::plugins::bytes("evil-scorer");
     assert_eq!(letter.reason.plugin, Some(*paceline_engine::Digest::of(&evil).as_bytes()));
-    assert_eq!(letter.reason.rulebook, Some(("3".to_owned(), 1)));
+    assert_eq!(letter.reason.rulebook, Some(("class-3".to_owned(), 1)));
     let text = &letter.reason.text;
     assert!(text.starts_with("the plugin trapped: wasm trap: wasm `unreachable` instruction executed"), "{text}");
     assert!(text.contains("evil_scorer::"), "{text}");

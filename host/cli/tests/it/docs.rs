@@ -164,7 +164,7 @@ fn takes_any_name(key: &str) -> bool {
 fn the_documented_configuration_keys_match_the_parser() {
     let mut keys = BTreeSet::new();
     add_keys("", &mut keys);
-    assert!(keys.contains("store.dynamodb.index.attribute") && keys.contains("plugins.NAME"), "{keys:#?}");
+    assert!(keys.contains("store.dynamodb.index.attribute") && keys.contains("leaderboard.NAME.show"), "{keys:#?}");
     let documented = documented_keys();
     let missing: Vec<_> = keys.difference(&documented).collect();
     let unknown: Vec<_> = documented.difference(&keys).collect();

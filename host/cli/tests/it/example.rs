@@ -1,6 +1,7 @@
 //! The example of the races works: its configuration, its rulebooks, its sample events.
 
-use paceline_testbed::require;
+use paceline_pipeline::ErrorChain;
+use paceline_testbed::{require, rules};
 use std::path::Path;
 
 use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
@@ -13,13 +14,9 @@ fn alleycat() -> std::path::PathBuf {
 /// A workspace with the example's rulebooks and its configuration, `changed`.
 fn example(changed: impl Fn(String) -> String) -> Workspace {
     let workspace = Workspace::new(DedupMode::Ordinal);
-    std::fs::remove_file(workspace.path("rulebooks/class-3.toml")).unwrap();
-    for class in 1..=6 {
-        let name = format!("rulebooks/class-{class}.toml");
-        std::fs::copy(alleycat().join(&name), workspace.path(&name)).unwrap();
-    }
+    std::fs::remove_dir_all(workspace.path("rulebooks")).unwrap();
+    rules::apply(&alleycat().join("rulebooks"), &workspace.registry()).unwrap();
     let config = std::fs::read_to_string(alleycat().join("paceline.toml")).unwrap();
-    let config = config.replace("../../target/plugins", paceline_testbed::plugins::folder().to_str().unwrap());
     workspace.write("paceline.toml", changed(config.replace("../../target/race/", "")));
     std::fs::copy(alleycat().join("events.ndjson"), workspace.path("messages.ndjson")).unwrap();
     workspace
@@ -50,13 +47,13 @@ fn the_commented_out_keys_are_valid() {
         let (before, after) = config.split_at(tables);
         let (tables, after) = after.split_at(after.find("# paceline leaderboard").unwrap());
         let uncommented: String = tables.lines().map(|line| format!("{}\n", line.trim_start_matches("# "))).collect();
-        let before = before.replace("# poll-interval-ms", "poll-interval-ms");
+        let before = before.replace("# poll-interval-ms", "poll-interval-ms").replace("# hold-seconds", "hold-seconds");
         format!("{before}{uncommented}{after}")
     };
     let workspace = example(with_defaults);
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
     for key in
-        ["\nmax-payload-bytes = 262144", "\nlog-line-bytes = 1024", "\nconflicts = 20", "\npoll-interval-ms = 200"]
+        ["\nmax-payload-bytes = 262144", "\nlog-line-bytes = 1024", "\nconflicts = 20", "\npoll-interval-ms = 1000"]
     {
         assert!(config.contains(key), "{key}");
     }
@@ -103,7 +100,7 @@ fn race_types_with_equal_keys_are_rejected() {
         workspace
             .write(&format!("rulebooks/class-{class}.toml"), rulebook.replace("{/classId}-{/raceId}", "{/raceId}"));
     }
-    let error = workspace.fails(&["run"]);
+    let error = ErrorChain(&workspace.try_apply().unwrap_err()).to_string();
     assert!(error.contains("two races with the same number would share items"), "{error}");
     assert!(error.contains("{/classId}"), "{error}");
 }

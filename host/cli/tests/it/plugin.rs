@@ -79,10 +79,8 @@ scorer!(power);
     let output = succeed(paceline(&["plugin", "check"]).arg(workspace.path("my-rule.wasm")));
     assert!(output.contains("reads    /bike/resistance (number, default 50)"), "{output}");
 
-    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
-    workspace.write("paceline.toml", config.replace("[plugins]\n", "[plugins]\nmy-rule = \"my-rule.wasm\"\n"));
     let book = crate::support::rulebook(3, 1, DedupMode::Ordinal);
-    workspace.write("rulebooks/class-3.toml", book.replace("\"output\"", "\"my-rule\""));
+    workspace.write("rulebooks/class-3.toml", book.replace("\"output\"", "\"../my-rule.wasm\""));
     let lines = simulate("--racers 1 --seconds 1 --class 3 --race 131 --seed 1");
     workspace.write("messages.ndjson", joined(&lines));
     workspace.run();

@@ -121,12 +121,12 @@ fn every_item_names_its_rulebook_and_its_plugins() {
     workspace.run();
     let digest = |name: &str| {
         let bytes = paceline_testbed::plugins::bytes(name);
-        *paceline_engine::Digest::of(&bytes).as_bytes()
+        paceline_engine::Digest::of(&bytes)
     };
     for (key, item) in workspace.items() {
         let aggregator = if key.partition.starts_with("race-") { "last-output" } else { "best-output" };
         let plugins = ["telemetry", "output", aggregator].map(digest);
         assert_eq!(item.provenance.plugins, plugins);
-        assert_eq!((item.provenance.race_type.as_str(), item.provenance.version), ("3", 1));
+        assert_eq!((item.provenance.rulebook.name.as_str(), item.provenance.rulebook.version), ("class-3", 1));
     }
 }

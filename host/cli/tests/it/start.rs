@@ -1,6 +1,7 @@
 //! Errors at the start and during a run: each is reported once, and nothing is left half done.
 
-use paceline_testbed::require;
+use paceline_testbed::{require, rules};
+use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::{DedupMode, Process, Workspace, joined, oracle, paceline, rulebook, simulate};
@@ -44,15 +45,12 @@ fn an_invalid_configuration_fails_the_start() {
 }
 
 #[test]
-fn an_invalid_rulebook_fails_the_start() {
+fn an_invalid_rulebook_is_refused_and_changes_nothing() {
     require!(Plugins);
     let book = rulebook(3, 1, DedupMode::Ordinal);
     let cases = [
         (book.replace("version = 1", "versoin = 1"), "Did you mean `version`?"),
-        (
-            book.replace("\"output\"", "\"ouput\""),
-            "there is no plugin `ouput` in the configuration's [plugins]; did you mean `output`?",
-        ),
+        (book.replace("\"output\"", "\"ouput\""), "[plugins] does not name it; did you mean `output`?"),
         (
             book.replace("\"output\"", "\"telemetry\""),
             "it is not a scorer: it does not export `paceline:plugin/scoring@0.1.0`",
@@ -69,24 +67,32 @@ fn an_invalid_rulebook_fails_the_start() {
             book.replace("racerId = \"{/racerId}\", ruled", "PK = \"{/racerId}\", ruled"),
             "the attribute `PK` belongs to the key",
         ),
-        (book.replace("\"output\"", &format!("\"sha256:{}\"", "0".repeat(64))), "No such file or directory"),
+        (book.replace("\"output\"", &format!("\"sha256:{}\"", "0".repeat(64))), "has no plugins/0000"),
     ];
     for (text, message) in cases {
         let workspace = Workspace::new(DedupMode::Ordinal);
-        workspace.write("messages.ndjson", "");
         workspace.write("rulebooks/class-3.toml", text);
-        let error = workspace.fails(&["run"]);
+        rules::map(&workspace.path("rulebooks"));
+        let folder = workspace.path("rulebooks");
+        let error = workspace.fails(&["rules", "apply", folder.to_str().unwrap()]);
         assert!(error.contains("rulebooks/class-3.toml: ") && error.contains(message), "{message}: {error}");
-        assert!(!workspace.path("store.redb").exists(), "the store exists after a failed start");
+        let status = workspace.json(&["rules", "status"]);
+        assert_eq!((&status["revision"], &status["raceTypes"]), (&json!(0), &json!({})));
     }
+}
+
+#[test]
+fn without_rules_nothing_starts() {
     let workspace = Workspace::new(DedupMode::Ordinal);
-    std::fs::remove_file(workspace.path("rulebooks/class-3.toml")).unwrap();
-    let error = workspace.fails(&["run"]);
-    assert!(error.contains("there is no rulebook (*.toml) in"), "{error}");
-    workspace.write("rulebooks/a.toml", rulebook(3, 1, DedupMode::Ordinal));
-    workspace.write("rulebooks/b.toml", rulebook(3, 1, DedupMode::Sequence));
-    let error = workspace.fails(&["run"]);
-    assert!(error.contains("b.toml: race type 3 has version 1 in") && error.contains("a.toml already"), "{error}");
+    workspace.write("messages.ndjson", "");
+    let folder = workspace.path("rulebooks");
+    workspace.write("rulebooks/rules.toml", "[race-types]\n");
+    let error = workspace.fails(&["rules", "apply", folder.to_str().unwrap()]);
+    assert!(error.contains("rules.toml maps no race type") && error.contains("paceline rules retire"), "{error}");
+    let mut run = paceline(&["run", "--config"]);
+    let error = crate::support::fail(run.arg(workspace.path("paceline.toml")));
+    assert!(error.contains("registry has no rules") && error.contains("paceline rules apply FOLDER"), "{error}");
+    assert!(!workspace.path("store.redb").exists(), "the store exists after a failed start");
 }
 
 #[test]
@@ -95,7 +101,7 @@ fn a_store_open_in_another_process_is_reported() {
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure("[source]\nstdin = true\n", "");
     let first = Process::start(workspace.command(&["run"]));
-    first.wait_for("rulebook 3 version 1 is active");
+    first.wait_for("race type 3: class-3@1 is active");
     for command in [&["run"][..], &["leaderboard", "--class", "3", "--race", "131"], &["dead-letters", "list"]] {
         let error = workspace.fails(command);
         assert!(error.contains("store.redb is open in another process"), "{error}");
@@ -127,23 +133,11 @@ fn an_unwritable_folder_is_reported() {
     require!(Plugins, UtilLinux);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 5 --class 3 --race 131 --seed 1")));
-    // The plugins in a folder that every user can read.
-    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
-    workspace.write("paceline.toml", config.replace(paceline_testbed::plugins::folder().to_str().unwrap(), "plugins"));
-    std::fs::create_dir(workspace.path("plugins")).unwrap();
-    for plugin in ["telemetry", "output", "last-output", "best-output"] {
-        let name = format!("{plugin}.wasm");
-        std::fs::copy(paceline_testbed::plugins::folder().join(&name), workspace.path("plugins").join(&name)).unwrap();
-    }
-    std::fs::create_dir(workspace.path("registry")).unwrap();
+    workspace.apply();
     let mode = |name: &str, mode: u32| {
         std::fs::set_permissions(workspace.path(name), PermissionsExt::from_mode(mode)).unwrap();
     };
     let mut command = unprivileged(&workspace);
-    mode("registry", 0o555);
-    let error = crate::support::fail(&mut command);
-    assert!(error.contains("registry: Permission denied"), "{error}");
-    mode("registry", 0o777);
     mode("", 0o555);
     let error = crate::support::fail(&mut command);
     mode("", 0o755);
@@ -162,6 +156,7 @@ fn a_run_stops_on_a_full_disk_and_resumes_with_free_space() {
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
     workspace.write("paceline.toml", config.replace("path = \"store.redb\"", "path = \"small/store.redb\""));
     // A disk of 3 MiB in its own mount namespace. The script keeps the store of the full disk.
+    workspace.apply();
     let script = r#"
         mount -t tmpfs -o size=3m tmpfs "$1/small" || exit 99
         "$2" run --config "$1/paceline.toml"; status=$?
@@ -189,6 +184,7 @@ fn without_address_space_for_a_pool_the_outcome_is_the_same() {
     let workspace = Workspace::new(DedupMode::Ordinal);
     let valid = simulate("--racers 50 --seconds 20 --class 3 --race 131 --seed 1");
     workspace.write("messages.ndjson", joined(&valid));
+    workspace.apply();
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "ulimit -v 33554432; exec \"$0\" run --config \"$1\"", env!("CARGO_BIN_EXE_paceline")]);
     let output = command.arg(workspace.path("paceline.toml")).output().unwrap();

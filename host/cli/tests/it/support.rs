@@ -110,12 +110,6 @@ show = ["racerId", "output", "raceId", "ts"]
         std::fs::write(self.path(name), content).unwrap();
     }
 
-    /// Replaces a file atomically.
-    pub(crate) fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
-        self.write("new", content);
-        std::fs::rename(self.path("new"), self.path(name)).unwrap();
-    }
-
     /// Makes the rules those of the folder `rulebooks`.
     pub(crate) fn apply(&self) -> Changed {
         self.try_apply().unwrap_or_else(|error| panic!("{}", ErrorChain(&error)))
@@ -135,7 +129,8 @@ show = ["racerId", "output", "raceId", "ts"]
     /// A command of the program with this workspace's configuration. Before one that processes records, the rules of the
     /// folder `rulebooks` are applied.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        if matches!(arguments, ["run" | "kcl", ..] | ["dead-letters", "redrive", ..]) {
+        let processes = matches!(arguments, ["run" | "kcl", ..] | ["dead-letters", "redrive", ..]);
+        if processes && self.path("rulebooks").is_dir() {
             self.apply();
         }
         let mut command = paceline(arguments);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{DedupMode, Process, Workspace, joined, oracle, rulebook, simulate};
+use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::Attribute;
 
 const SWAPS: u64 = 50;
@@ -25,7 +26,7 @@ fn fifty_swaps_under_load_lose_or_double_count_no_record_and_each_race_keeps_one
     workspace.configure("[source]\nstdin = true\n", "[batch]\nmax-records = 100\n");
     let mut process = Process::start(workspace.command(&["run", "--json"]));
     let mut stdin = process.stdin.take().unwrap();
-    process.wait_for("rulebook 3 version 1 is active");
+    process.wait_for("race type 3: class-3@1 is active");
 
     // Races start one after another and overlap, so that some are always in progress.
     let done = Arc::new(AtomicBool::new(false));
@@ -59,11 +60,12 @@ fn fifty_swaps_under_load_lose_or_double_count_no_record_and_each_race_keeps_one
 
     for version in 2..=SWAPS + 1 {
         if version % 5 == 0 {
-            workspace.replace("rulebooks/class-3.toml", "race-type = \"3\"\nversion = 9999\nthis is not TOML\n");
-            process.wait_for("refused: ");
+            workspace.write("rulebooks/class-3.toml", "name = \"class-3\"\nversion = 9999\nthis is not TOML\n");
+            workspace.try_apply().unwrap_err();
         }
-        workspace.replace("rulebooks/class-3.toml", rulebook(3, version, DedupMode::Sequence));
-        process.wait_for(&format!("rulebook 3 version {version} is active"));
+        workspace.write("rulebooks/class-3.toml", rulebook(3, version, DedupMode::Sequence));
+        workspace.apply();
+        process.wait_for(&format!("race type 3: class-3@{version} is active"));
     }
     done.store(true, Ordering::Relaxed);
     let (all, races) = feeder.join().unwrap();
@@ -75,7 +77,7 @@ fn fifty_swaps_under_load_lose_or_double_count_no_record_and_each_race_keeps_one
     let mut versions: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
     let items = workspace.items();
     for (key, item) in items.iter().filter(|(key, _)| key.partition.starts_with("race-")) {
-        let version = item.provenance.version;
+        let version = item.provenance.rulebook.version;
         versions.entry(key.partition.clone()).or_default().insert(version);
         assert_eq!(item.attribute("ruled"), Some(&Attribute::Text(format!("by version {version}"))), "{key}");
         assert_eq!(item.attribute("seconds"), Some(&Attribute::Integer(SECONDS as i64)), "{key}");
@@ -100,53 +102,58 @@ fn a_race_keeps_its_rulebook_across_a_restart_and_new_races_use_the_new_one() {
     assert_eq!(workspace.run()["deadLetters"], 0);
     for (key, item) in workspace.items().iter().filter(|(key, _)| key.partition.starts_with("race-")) {
         let version = if key.partition == "race-3-131" { 1 } else { 2 };
-        assert_eq!(item.provenance.version, version, "{key}");
+        assert_eq!(item.provenance.rulebook.version, version, "{key}");
     }
 }
 
 #[test]
-fn the_content_of_a_used_rulebook_version_cannot_change() {
+fn the_content_of_a_published_rulebook_version_cannot_change() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", joined(&race(131).concat()));
     workspace.run();
     let changed = rulebook(3, 1, DedupMode::Ordinal).replace("by version", "otherwise by version");
     workspace.write("rulebooks/class-3.toml", changed);
-    let error = workspace.fails(&["run"]);
-    assert!(error.contains("race type 3, version 1 was in use with other content"), "{error}");
+    let error = refused(&workspace);
+    assert!(error.contains("class-3@1 was published with other content or other plugins"), "{error}");
     assert!(error.contains("give this one a greater `version`"), "{error}");
 }
 
+/// Why the rules of the folder are refused.
+fn refused(workspace: &Workspace) -> String {
+    ErrorChain(&workspace.try_apply().unwrap_err()).to_string()
+}
+
 #[test]
-fn incompatible_rulebook_changes_are_rejected_during_a_run() {
+fn incompatible_rulebook_changes_are_refused_during_a_run() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure("[source]\nstdin = true\n", "");
     let process = Process::start(workspace.command(&["run"]));
-    process.wait_for("rulebook 3 version 1 is active");
-    workspace.replace("rulebooks/class-3.toml", rulebook(3, 2, DedupMode::Ordinal));
-    process.wait_for("rulebook 3 version 2 is active");
-    workspace.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Sequence));
-    let line = process.wait_for("refused: ");
-    assert!(line.contains("have another dedup than in version 2"), "{line}");
-    workspace.replace("rulebooks/class-3.toml", rulebook(3, 3, DedupMode::Ordinal).replace("pin = \"/raceId\"\n", ""));
-    let line = process.wait_for("refused: ");
-    assert!(line.contains("it pins by nothing, version 2 by `/raceId`"), "{line}");
-    workspace
-        .replace("rulebooks/class-3.toml", rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
-    let line = process.wait_for("refused: ");
-    assert!(line.contains("setting `deed` is missing"), "{line}");
+    process.wait_for("race type 3: class-3@1 is active");
+    let change = |text: String| workspace.write("rulebooks/class-3.toml", text);
+    change(rulebook(3, 2, DedupMode::Ordinal));
+    workspace.apply();
+    process.wait_for("race type 3: class-3@2 is active");
+    change(rulebook(3, 3, DedupMode::Sequence));
+    let error = refused(&workspace);
+    assert!(error.contains("class-3@2, which it would replace, has another dedup"), "{error}");
+    change(rulebook(3, 3, DedupMode::Ordinal).replace("pin = \"/raceId\"\n", ""));
+    let error = refused(&workspace);
+    assert!(error.contains("pins by `/raceId`, and this one by nothing"), "{error}");
+    change(rulebook(3, 3, DedupMode::Ordinal).replace("\"final\"", "\"update\""));
+    let error = refused(&workspace);
+    assert!(error.contains("has another `where` for the groups"), "{error}");
+    change(rulebook(3, 4, DedupMode::Ordinal).replace("\"output\"", "\"evil-scorer\""));
+    let error = refused(&workspace);
+    assert!(error.contains("setting `deed` is missing"), "{error}");
     // A version that was in use may become active again.
-    workspace.replace("rulebooks/class-3.toml", rulebook(3, 1, DedupMode::Ordinal));
-    process.wait_for("rulebook 3 version 1 is active");
-    std::fs::remove_file(workspace.path("rulebooks/class-3.toml")).unwrap();
-    process.wait_for("rulebook 3 is retired");
-    // A missing folder is reported once, not at every poll. When the folder is back, its rulebooks are loaded again.
-    std::fs::rename(workspace.path("rulebooks"), workspace.path("elsewhere")).unwrap();
-    process.wait_for("No such file or directory");
-    std::fs::write(workspace.path("elsewhere/class-3.toml"), rulebook(3, 4, DedupMode::Ordinal)).unwrap();
-    std::fs::rename(workspace.path("elsewhere"), workspace.path("rulebooks")).unwrap();
-    let next = process.stderr_lines.recv().unwrap();
-    assert!(next.contains("rulebook 3 version 4 is active"), "{next}");
+    change(rulebook(3, 1, DedupMode::Ordinal));
+    workspace.apply();
+    process.wait_for("race type 3: class-3@1 is active");
+    workspace.ok(&["rules", "retire", "3"]);
+    process.wait_for("race type 3 is retired");
+    workspace.apply();
+    process.wait_for("race type 3: class-3@1 is active");
     process.finish();
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
+use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::{Cause, DeadLetter};
 use paceline_pipeline::store::DeadLetterStore;
 use paceline_simulator::{PartitionKey, Race};
@@ -392,7 +393,7 @@ fn an_invalid_configuration_is_reported_with_its_line() {
     let deployment = Deployment::new(DedupMode::Ordinal);
     let whole = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
     for (broken, parts) in [
-        (whole.replace("[plugins]", "[plugins"), &["paceline.toml: ", "line 8", "[plugins"][..]),
+        (whole.replace("[rules]", "[rules"), &["paceline.toml: ", "line 4", "[rules"][..]),
         (
             whole.replace("[retry]", "[retrying]"),
             &["paceline.toml: ", "unknown field `retrying`", "Did you mean `retry`?"],
@@ -422,46 +423,48 @@ fn an_invalid_configuration_is_reported_with_its_line() {
 }
 
 #[test]
-fn an_unknown_plugin_is_reported_with_the_rulebook() {
-    require!(Plugins, DynamoDbLocal, UtilLinux);
-    let deployment = Deployment::new(DedupMode::Ordinal);
-    deployment.rulebook(&rulebook(DedupMode::Ordinal).replace("\"output\"", "\"outptu\""));
-    does_not_start(&deployment, &["rulebooks/class-3.toml", "`outptu`"], |deployment| {
-        deployment.rulebook(&rulebook(DedupMode::Ordinal));
-    });
-}
-
-#[test]
-fn a_missing_plugin_file_is_reported_with_its_path() {
-    require!(Plugins, DynamoDbLocal, UtilLinux);
-    let deployment = Deployment::new(DedupMode::Ordinal);
-    let whole = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
-    deployment.write("paceline.toml", &whole.replace("best-output.wasm", "gone.wasm"));
-    does_not_start(&deployment, &["best-output", "gone.wasm", "No such file"], |deployment| deployment.configure(""));
-}
-
-#[test]
-fn an_invalid_rulebook_is_reported_with_its_file_and_line() {
+fn a_rulebook_that_is_refused_changes_nothing() {
     require!(Plugins, DynamoDbLocal, UtilLinux);
     let book = rulebook(DedupMode::Ordinal);
+    let deployment = Deployment::new(DedupMode::Ordinal);
     for (broken, parts) in [
         (book.replace("version = 1", "version = one"), &["class-3.toml", "line 3"][..]),
         (book.replace("[score]", "[scores]"), &["class-3.toml", "unknown field `scores`", "Did you mean `score`?"]),
         (book.split("[[aggregate]]").next().unwrap().to_owned(), &["class-3.toml", "aggregate"]),
+        (book.replace("\"output\"", "\"outptu\""), &["class-3.toml", "`outptu`", "did you mean `output`?"]),
+        (book.replace("/second", "/seconds"), &["class-3@1 was published with other content", "greater `version`"]),
     ] {
         assert_ne!(broken, book);
-        let deployment = Deployment::new(DedupMode::Ordinal);
-        deployment.rulebook(&broken);
-        does_not_start(&deployment, parts, |deployment| deployment.rulebook(&book));
+        let error = ErrorChain(&deployment.try_rulebook(&broken).unwrap_err()).to_string();
+        assert!(parts.iter().all(|part| error.contains(part)), "{parts:?}: {error}");
     }
+    completes(&deployment, &deployment.function(&endpoint()), &valid());
 }
 
 #[test]
-fn a_package_without_a_rulebook_does_not_start() {
+fn records_wait_for_a_plugin_that_the_registry_lacks() {
     require!(Plugins, DynamoDbLocal, UtilLinux);
     let deployment = Deployment::new(DedupMode::Ordinal);
-    std::fs::remove_file(deployment.path("rulebooks/class-3.toml")).unwrap();
-    does_not_start(&deployment, &["there is no rulebook (*.toml) in", "rulebooks"], |deployment| {
+    let plugins = deployment.path("registry/plugins");
+    std::fs::rename(&plugins, deployment.path("elsewhere")).unwrap();
+    let function = deployment.function(&endpoint());
+    let event = event_with(&valid());
+    for _ in 0..2 {
+        let Invocation::Ok(response) = function.invoke(event.clone(), TIMEOUT) else { panic!("{}", function.logs()) };
+        assert_eq!(response["batchItemFailures"].as_array().unwrap().len(), 1, "{response}");
+    }
+    assert!(deployment.outcome().items.is_empty() && deployment.outcome().dead_letters.is_empty());
+    assert!(function.logs().contains("put the object back from a copy of the registry"), "{}", function.logs());
+    std::fs::rename(deployment.path("elsewhere"), &plugins).unwrap();
+    completes(&deployment, &function, &valid());
+}
+
+#[test]
+fn a_package_without_rules_does_not_start() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let deployment = Deployment::new(DedupMode::Ordinal);
+    std::fs::remove_dir_all(deployment.path("registry")).unwrap();
+    does_not_start(&deployment, &["registry has no rules", "paceline rules apply"], |deployment| {
         deployment.rulebook(&rulebook(DedupMode::Ordinal));
     });
 }
@@ -469,7 +472,7 @@ fn a_package_without_a_rulebook_does_not_start() {
 #[test]
 fn an_incompatible_parallelization_factor_is_logged_at_the_start() {
     require!(Plugins, DynamoDbLocal, UtilLinux);
-    let warning = "the parallelization factor is 10, and race type 3, version 1 has `dedup";
+    let warning = "the parallelization factor is 10, and the rulebook class-3@1 has `dedup";
     let started = |dedup: DedupMode, factor: &str| {
         let deployment = Deployment::new(dedup);
         let configuration = deployment.configuration(&endpoint()).env("PACELINE_PARALLELIZATION_FACTOR", factor);

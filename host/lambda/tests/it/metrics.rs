@@ -185,7 +185,7 @@ fn metrics_follow_the_specification_and_count_the_batch() {
         assert!(plugin.len() == 12 && plugin.bytes().all(|digit| digit.is_ascii_hexdigit()), "{plugin}");
         assert!(values(&all, "Fuel", &[("plugin", plugin)]).iter().all(|fuel| *fuel > 0.0));
     }
-    assert_eq!(values(&all, "RulebookVersion", &[("raceType", "3")]), [1.0]);
+    assert_eq!(values(&all, "RulebookVersion", &[("rulebook", "class-3")]), [1.0]);
     assert!(values(&all, "Requests", &[])[0] >= 4.0, "a pin is read and put, groups and dead letters written");
     // DynamoDB Local reports no units for statements, and none for reading missing items: the rest are those of the
     // pin and of the dead letters.

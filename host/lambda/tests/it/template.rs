@@ -11,14 +11,13 @@ use paceline_aws::dynamodb::DynamoDbConfig;
 use paceline_aws::dynamodb::client;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_config::Config;
-use paceline_engine::Digest;
-use paceline_pipeline::rules::Rulebook;
+use paceline_pipeline::rules::{Registry, Tail};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore};
 use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::environment::checkout;
 use paceline_testbed::lambda::{Configuration, Function};
 use paceline_testbed::proxy::{FaultProxy, Faults};
-use paceline_testbed::{plugins, require};
+use paceline_testbed::{require, rules};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -301,17 +300,8 @@ impl Package {
         let folder = TempDir::new().unwrap();
         let example = checkout().join("examples/alleycat");
         std::fs::copy(example.join("lambda.toml"), folder.path().join("paceline.toml")).unwrap();
-        for part in ["rulebooks", "plugins"] {
-            std::fs::create_dir(folder.path().join(part)).unwrap();
-        }
-        for book in std::fs::read_dir(example.join("rulebooks")).unwrap() {
-            let book = book.unwrap();
-            std::fs::copy(book.path(), folder.path().join("rulebooks").join(book.file_name())).unwrap();
-        }
-        for plugin in packed_plugins() {
-            let file = format!("{plugin}.wasm");
-            std::fs::copy(plugins::file(&plugin), folder.path().join("plugins").join(&file)).unwrap();
-        }
+        let registry = Registry::folder(&folder.path().join("registry")).unwrap();
+        rules::apply(&example.join("rulebooks"), &registry).unwrap();
         Self(folder)
     }
 
@@ -320,21 +310,13 @@ impl Package {
     }
 }
 
-/// The plugins that the script packs.
-fn packed_plugins() -> Vec<String> {
-    let script = read("scripts/lambda-package");
-    let list = script.lines().find_map(|line| line.strip_prefix("plugins=\"")?.strip_suffix('"')).expect("its list");
-    list.split_whitespace().map(str::to_owned).collect()
-}
-
 #[test]
 fn the_package_has_every_file_that_its_configuration_names() {
     require!(Plugins);
     let script = read("scripts/lambda-package");
     for step in [
         "cp examples/alleycat/lambda.toml \"$work/paceline.toml\"",
-        "cp examples/alleycat/rulebooks/*.toml \"$work/rulebooks/\"",
-        "\"target/plugins/$plugin.wasm\" \"$work/plugins/\"",
+        "rules bundle examples/alleycat/rulebooks --config examples/alleycat/lambda.toml --out \"$work/registry\"",
     ] {
         assert!(script.contains(step), "scripts/lambda-package has no step `{step}`");
     }
@@ -347,27 +329,18 @@ fn the_package_has_every_file_that_its_configuration_names() {
     let config = package.config();
     assert!(config.source.is_none(), "the event source mapping brings the batches");
     let within = package.0.path();
-    assert_eq!(config.rulebooks.folder, within.join("rulebooks"));
-    // The only folder that Lambda lets it write.
-    assert!(config.rulebooks.registry.starts_with("/tmp"), "{}", config.rulebooks.registry.display());
-    let named: BTreeSet<&str> = config.plugins.keys().map(String::as_str).collect();
-    let packed = packed_plugins();
-    assert_eq!(named, packed.iter().map(String::as_str).collect(), "named in lambda.toml, and packed");
-    for (name, path) in &config.plugins {
-        assert!(path.starts_with(within) && path.is_file(), "{name}: there is no {}", path.display());
+    assert_eq!(Path::new(&config.rules.registry), within.join("registry"));
+    assert_eq!(config.rules.seed, Some(within.join("registry")));
+    let registry = Registry::folder(Path::new(&config.rules.registry)).unwrap();
+    let (tail, _) = block_on(Tail::open(&registry)).unwrap();
+    let race_types: Vec<&str> = tail.rules.routing.keys().map(String::as_str).collect();
+    assert_eq!(race_types, ["1", "2", "3", "4", "5", "6"]);
+    for (rulebook, published) in &tail.rules.rulebooks {
+        block_on(registry.rulebook(*rulebook)).unwrap();
+        for plugin in &published.plugins {
+            block_on(registry.plugin(*plugin)).unwrap();
+        }
     }
-    let mut race_types = BTreeSet::new();
-    for book in std::fs::read_dir(&config.rulebooks.folder).unwrap() {
-        let path = book.unwrap().path();
-        let book = Rulebook::parse(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        book.resolved(|plugin| match named.contains(plugin) {
-            true => Ok(Digest::of(plugin.as_bytes())),
-            false => Err(format!("{} names `{plugin}`, which is not in the package", path.display())),
-        })
-        .unwrap();
-        race_types.insert(book.race_type);
-    }
-    assert_eq!(race_types.into_iter().collect::<Vec<_>>(), ["1", "2", "3", "4", "5", "6"]);
     // The default names of the template's tables are those of the configuration.
     let tables = config.store.dynamodb.expect("a table in DynamoDB");
     assert_eq!(tables.table, template.default_of("TableName"));

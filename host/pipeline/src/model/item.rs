@@ -51,6 +51,14 @@ pub struct Item {
     pub provenance: Arc<Provenance>,
 }
 
+/// The origin of items of tests.
+#[cfg(test)]
+pub(crate) fn test_provenance() -> Arc<Provenance> {
+    let rulebook = RulebookId { name: "flat".to_owned(), version: 1, digest: [1; 32].into() };
+    let (rules, plugins) = (RulesRevision::default(), Vec::new());
+    Arc::new(Provenance { rulebook, rules, plugins, state_format: "count/1".to_owned() })
+}
+
 impl Item {
     /// The value of an attribute.
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {

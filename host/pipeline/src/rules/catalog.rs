@@ -79,6 +79,11 @@ impl Catalog {
         }
     }
 
+    /// The number of loaded rulebooks.
+    pub(super) fn loaded(&self) -> usize {
+        self.rulebooks.len()
+    }
+
     /// The rules that it is made from.
     pub fn rules(&self) -> &Rules {
         &self.followed.rules

@@ -121,6 +121,9 @@ pub enum RulebookError {
         /// The cause.
         source: LoadError,
     },
+    /// It was refused before, for this reason.
+    #[error("{0}")]
+    Refused(String),
     /// The rulebook names a plugin that is not available.
     #[error("{0}")]
     MissingPlugin(String),

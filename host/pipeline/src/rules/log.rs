@@ -141,8 +141,8 @@ pub struct Tail {
     pub registry: Option<String>,
     /// The rules of the last valid entry.
     pub rules: Rules,
-    /// An entry that is newer than this program was reported.
-    stopped_at: Option<u64>,
+    /// The next revision and its format, if the entry is newer than this program.
+    stopped_at: Option<(u64, u32)>,
 }
 
 /// The part of an entry that all formats have.
@@ -156,8 +156,8 @@ impl Tail {
     pub async fn open(registry: &Registry) -> Result<(Self, Vec<Read>), RegistryError> {
         let mut tail = Self::default();
         let newest = match registry.head().await? {
-            Some(hint) => hint,
-            None => registry.greatest_revision().await?,
+            Some(hint) if registry.entry(hint).await?.is_some() => hint,
+            _ => registry.greatest_revision().await?,
         };
         for revision in (1..=newest).rev() {
             let Some(bytes) = registry.entry(revision).await? else { continue };
@@ -181,9 +181,9 @@ impl Tail {
                     self.accept(&bytes, &entry);
                     reads.push(Read::Entry(Box::new(entry)));
                 }
-                Err(why @ InvalidEntry::Format(_)) => {
+                Err(why @ InvalidEntry::Format(format)) => {
                     // What a later entry changes can't be known. It is reported once.
-                    if self.stopped_at.replace(revision) != Some(revision) {
+                    if self.stopped_at.replace((revision, format)) != Some((revision, format)) {
                         reads.push(Read::Skipped { revision, why });
                     }
                     break;
@@ -197,6 +197,11 @@ impl Tail {
             }
         }
         Ok(reads)
+    }
+
+    /// The entry at which reading stopped, because it is newer than this program.
+    pub(super) fn stopped_at(&self) -> Option<(u64, InvalidEntry)> {
+        self.stopped_at.map(|(revision, format)| (revision, InvalidEntry::Format(format)))
     }
 
     /// The entry after this one. The registry's first entry gives it its id.

@@ -20,7 +20,7 @@ pub use prepare::{PluginFiles, Prepared, prepare};
 pub use super::log::Author;
 use super::log::{Change, Read, Tail};
 use super::registry::{Created, Registry};
-use super::routing::Rules;
+use super::routing::{Routing, Rules};
 use crate::model::Pointer;
 use change::Edit;
 
@@ -35,6 +35,25 @@ pub struct Changed {
     pub rules: Rules,
 }
 
+/// Changes that are worked out and not made yet.
+#[derive(Debug)]
+pub struct Plan<'r> {
+    requests: &'r [Request<'r>],
+    /// The log as the plan found it, and what its race types ran.
+    tail: Tail,
+    seen: BTreeMap<String, Routing>,
+    changes: Vec<Change>,
+    rules: Rules,
+}
+
+impl Plan<'_> {
+    /// What would change, and the revision that it would be.
+    pub fn changed(&self) -> Changed {
+        let revision = self.tail.revision + u64::from(!self.changes.is_empty());
+        Changed { changes: self.changes.clone(), revision, rules: self.rules.clone() }
+    }
+}
+
 /// The operator's access to a registry.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator<'a> {
@@ -45,43 +64,38 @@ pub struct Operator<'a> {
 }
 
 impl Operator<'_> {
-    /// What these requests would change now. Nothing is written.
-    pub async fn plan(&self, requests: &[Request<'_>]) -> Result<Changed, ChangeError> {
+    /// What these requests would change. Nothing is written.
+    pub async fn plan<'r>(&self, requests: &'r [Request<'r>]) -> Result<Plan<'r>, ChangeError> {
         let (tail, _) = Tail::open(self.registry).await?;
-        let edit = self.edit(&tail, requests).await?;
-        let revision = tail.revision + u64::from(!edit.changes.is_empty());
-        Ok(Changed { changes: edit.changes, revision, rules: edit.rules })
+        let (changes, rules) = self.edit(&tail, requests).await?;
+        Ok(Plan { requests, seen: tail.rules.routing.clone(), tail, changes, rules })
     }
 
-    /// Makes these changes, all in one entry of the log.
+    /// Makes the changes of a plan, all in one entry of the log.
     ///
     /// Two operators who write the same revision at once: one wins, the other one reads on and checks its changes again.
-    /// Where a race type was changed in between, they are void.
-    pub async fn change(&self, author: &Author, requests: &[Request<'_>]) -> Result<Changed, ChangeError> {
-        let (mut tail, _) = Tail::open(self.registry).await?;
-        let seen = tail.rules.routing.clone();
+    /// Where a race type was changed since the plan was made, the plan is void.
+    pub async fn commit(&self, author: &Author, plan: Plan<'_>) -> Result<Changed, ChangeError> {
+        let Plan { requests, seen, mut tail, mut changes, mut rules } = plan;
+        if changes.is_empty() {
+            return Ok(Changed { changes, revision: tail.revision, rules });
+        }
+        for request in requests {
+            if let Request::Publish(prepared) = request {
+                prepared.upload(self.registry).await?;
+            }
+        }
         loop {
-            let edit = self.edit(&tail, requests).await?;
-            if edit.changes.is_empty() {
-                return Ok(Changed { changes: edit.changes, revision: tail.revision, rules: edit.rules });
-            }
-            for request in requests {
-                if let Request::Publish(prepared) = request {
-                    prepared.upload(self.registry).await?;
-                }
-            }
-            let entry = tail.next(author, edit.changes, edit.rules);
+            let entry = tail.next(author, changes, rules);
             let bytes = entry.to_bytes();
             if self.registry.create_entry(entry.revision, &bytes).await? == Created::Done {
-                tail.accept(&bytes, &entry);
                 // Without the hint, reading starts from the names of all entries.
                 if let Err(error) = self.registry.put_head(entry.revision).await {
                     tracing::warn!("the change is made; the hint at it can't be written: {error}");
                 }
                 return Ok(Changed { changes: entry.changes, revision: entry.revision, rules: entry.rules });
             }
-            let reads = tail.read_on(self.registry).await?;
-            for read in &reads {
+            for read in tail.read_on(self.registry).await? {
                 if let Read::Entry(entry) = read
                     && let Some(race_type) = overtaken(requests, &seen, &entry.rules)
                 {
@@ -89,10 +103,17 @@ impl Operator<'_> {
                     return Err(ChangeError::Void { race_type, revision, by });
                 }
             }
+            (changes, rules) = self.edit(&tail, requests).await?;
+            if changes.is_empty() {
+                return Ok(Changed { changes, revision: tail.revision, rules });
+            }
         }
     }
 
-    async fn edit(&self, tail: &Tail, requests: &[Request<'_>]) -> Result<Edit<'_>, ChangeError> {
+    async fn edit(&self, tail: &Tail, requests: &[Request<'_>]) -> Result<(Vec<Change>, Rules), ChangeError> {
+        if let Some((revision, why)) = tail.stopped_at() {
+            return Err(ChangeError::Invalid(format!("entry {revision} of the log can't be read: {why}")));
+        }
         let mut edit = Edit {
             registry: self.registry,
             route: self.route,
@@ -104,16 +125,12 @@ impl Operator<'_> {
         for request in requests {
             edit.apply(request).await?;
         }
-        Ok(edit)
+        Ok((edit.changes, edit.rules))
     }
 }
 
 /// A race type that these requests change and that somebody else changed since.
-fn overtaken(
-    requests: &[Request<'_>],
-    seen: &BTreeMap<String, super::routing::Routing>,
-    now: &Rules,
-) -> Option<String> {
+fn overtaken(requests: &[Request<'_>], seen: &BTreeMap<String, Routing>, now: &Rules) -> Option<String> {
     let concerned = requests.iter().filter_map(|request| match request {
         Request::Publish(_) => None,
         Request::Activate { race_type, .. }

@@ -48,8 +48,16 @@ struct Following {
     routes: HashMap<String, Route>,
     /// What they are made from.
     followed: Followed,
-    /// Rulebooks that can't be loaded. Each is reported once.
-    refused: HashSet<Digest>,
+    refused: HashMap<Digest, Refusal>,
+}
+
+/// Why a rulebook is not loaded. It is reported once.
+#[derive(Debug)]
+enum Refusal {
+    /// The registry does not provide it, or not whole. It may at the next poll.
+    NotThere,
+    /// It or one of its plugins was refused. The same bytes would be refused again.
+    Refused(String),
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +143,11 @@ impl Rulebooks {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The number of loaded rulebooks.
+    pub fn loaded(&self) -> usize {
+        self.catalog().loaded()
+    }
+
     /// Counts the batches of the process.
     pub(crate) fn next_batch(&self) -> u64 {
         self.batches.fetch_add(1, Ordering::Relaxed) + 1
@@ -197,7 +210,7 @@ impl Rulebooks {
         for (race_type, routing) in &tail.rules.routing {
             let before = following.routes.get(race_type).copied();
             let Some(reference) = routing.reference() else { continue };
-            let loaded = match self.load(&mut following.loaded, reference).await {
+            let loaded = match self.load(following, reference).await {
                 Ok(()) => self.check_disjoint(&following.loaded, &routes, race_type, reference),
                 Err(reason) => Err(reason),
             };
@@ -221,7 +234,7 @@ impl Rulebooks {
             routes.insert(race_type.clone(), before.unwrap_or(Route { current: routing.current, reference }));
             if reason.is_transient() {
                 tracing::warn!(race_type, "the rules are not followed yet: {}", ErrorChain(&reason));
-            } else if following.refused.insert(reference) {
+            } else if following.refuse(reference, &reason) {
                 let rulebook = tail.rules.id(reference).map_or_else(|| reference.to_string(), |id| id.to_string());
                 events.push(RulesEvent::Refused { race_type: race_type.clone(), rulebook, reason });
             }
@@ -241,7 +254,13 @@ impl Rulebooks {
         if self.catalog().rulebook(digest).is_some() {
             return Ok(());
         }
-        Box::pin(self.load(&mut following.loaded, digest)).await?;
+        if let Some(Refusal::Refused(why)) = following.refused.get(&digest) {
+            return Err(RulebookError::Refused(why.clone()));
+        }
+        if let Err(error) = Box::pin(self.load(&mut following, digest)).await {
+            following.refuse(digest, &error);
+            return Err(error);
+        }
         self.publish(&following);
         Ok(())
     }
@@ -265,7 +284,8 @@ impl Rulebooks {
     }
 
     /// Fetches, verifies and compiles a rulebook and its plugins, unless it is loaded.
-    async fn load(&self, loaded: &mut Loaded, digest: Digest) -> Result<(), RulebookError> {
+    async fn load(&self, following: &mut Following, digest: Digest) -> Result<(), RulebookError> {
+        let loaded = &mut following.loaded;
         if loaded.find(digest).is_some() {
             return Ok(());
         }
@@ -304,6 +324,17 @@ impl Rulebooks {
         let (loaded, routes) = (&following.loaded.rulebooks, following.routes.clone());
         let catalog = Catalog::new(&self.route, loaded, routes, following.followed.clone());
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+    }
+}
+
+impl Following {
+    /// Remembers why a rulebook is not loaded. Returns whether that is new.
+    fn refuse(&mut self, digest: Digest, why: &RulebookError) -> bool {
+        let refusal = match why {
+            RulebookError::Registry(_) => Refusal::NotThere,
+            _ => Refusal::Refused(ErrorChain(why).to_string()),
+        };
+        self.refused.insert(digest, refusal).is_none()
     }
 }
 
@@ -358,7 +389,9 @@ pub(super) async fn compile(
 fn is_behind(following: &Following, rules: &Rules) -> bool {
     rules.routing.iter().any(|(race_type, routing)| {
         let ours = following.routes.get(race_type).and_then(|route| route.current);
-        let refused = || routing.current.is_some_and(|current| following.refused.contains(&current));
+        let refused = || {
+            routing.current.is_some_and(|current| matches!(following.refused.get(&current), Some(Refusal::Refused(_))))
+        };
         ours != routing.current && !refused()
     })
 }

@@ -114,13 +114,16 @@ async fn load<S: GroupStore>(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::dedup::{DedupState, OrdinalSet};
-    use crate::model::Provenance;
+    use std::time::Duration;
+
+    use crate::holds::Holds;
+    use crate::model::test_provenance;
     use crate::retry::{RetryBudget, RetryPolicy};
     use crate::store::MemoryStore;
     use crate::summary::Summary;
@@ -151,13 +154,13 @@ mod tests {
             let new = ours.filter(|(_, ordinal)| dedup.insert(*ordinal)).count() as u8;
             let count = item.map_or(0, |item| item.state[0]) + new;
             let expected = item.map(|item| item.revision);
-            let provenance = Provenance { race_type: "3".to_owned(), version: 1, plugins: Vec::new() };
+            let provenance = test_provenance();
             let item = Item {
                 revision: expected.unwrap_or(0) + 1,
                 state: vec![count],
                 dedup: DedupState::Ordinal(dedup),
                 attributes: Vec::new(),
-                provenance: Arc::new(provenance),
+                provenance,
             };
             (new > 0).then(|| Write { key: key(group), expected, item })
         }
@@ -219,7 +222,8 @@ mod tests {
         let mut summary = Summary::default();
         let uncommitted = runtime.block_on(async {
             let budget = RetryBudget { policy: &policy, deadline: None };
-            commit(&mut Context::new(store, budget, &mut summary), &mut Counting::new(ordinals)).await
+            let holds = Holds::new(Duration::ZERO);
+            commit(&mut Context::new(store, budget, &holds, &mut summary), &mut Counting::new(ordinals)).await
         });
         (uncommitted.unwrap(), summary)
     }

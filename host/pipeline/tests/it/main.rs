@@ -1,6 +1,9 @@
 //! Pipelines on a store that several hosts share.
 
 mod commit;
+mod flaky_objects;
+mod following;
+mod log;
 mod rules;
 mod support;
 mod window;

@@ -81,9 +81,10 @@ pub(super) fn rules(session: &Session) -> anyhow::Result<Rules> {
 /// Makes changes, or shows them.
 pub(super) fn make(session: &Session, change: &ChangeArguments, requests: &[Request<'_>]) -> anyhow::Result<ExitCode> {
     let operator = session.operator();
+    let plan = session.runtime.block_on(operator.plan(requests))?;
     let changed = match change.dry_run {
-        true => session.runtime.block_on(operator.plan(requests))?,
-        false => session.runtime.block_on(operator.change(&change.author(), requests))?,
+        true => plan.changed(),
+        false => session.runtime.block_on(operator.commit(&change.author(), plan))?,
     };
     print(session, &changed, change.dry_run)?;
     Ok(match change.dry_run && !changed.changes.is_empty() {

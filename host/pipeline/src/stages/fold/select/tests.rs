@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{DeadLetter, Pointer, Provenance};
+use crate::model::{DeadLetter, Pointer, test_provenance};
 
 fn ordinal_rule() -> DedupRule {
     DedupRule::Ordinal(Pointer::parse("/second").unwrap())
@@ -17,7 +17,7 @@ fn key(group: u32) -> Key {
 }
 
 fn item(dedup: DedupState) -> Item {
-    let provenance = Arc::new(Provenance { race_type: "3".to_owned(), version: 1, plugins: Vec::new() });
+    let provenance = test_provenance();
     Item { revision: 1, state: Vec::new(), dedup, attributes: Vec::new(), provenance }
 }
 
