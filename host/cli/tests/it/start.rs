@@ -55,7 +55,7 @@ fn an_invalid_rulebook_fails_the_start() {
         ),
         (
             book.replace("\"output\"", "\"telemetry\""),
-            "it is not a scorer: it does not export `paceline:plugin/scoring@0.1.0`",
+            "it is not a scorer: it does not export `paceline:plugin/scoring@0.2.0`",
         ),
         (
             book.replace("plugin = \"telemetry\"", "plugin = \"telemetry\"\nsettings = { max-cadence = \"fast\" }"),
