@@ -13,12 +13,15 @@ use crate::packed::{Packed, PackedBuf};
 use crate::plugin::{Candidate, Plugin, Settings};
 use crate::schema::{Field, Output};
 use crate::session::{Called, Session};
+use crate::states::{check_migrated_formats, check_state_format, check_states, replaced};
 
 /// A plugin that folds records into the states of groups.
 #[derive(Clone, Debug)]
 pub struct Aggregator {
     plugin: Plugin,
     outputs: Vec<Output>,
+    state_format: String,
+    migrates_from: Vec<String>,
 }
 
 /// The calls of one batch to an aggregator.
@@ -42,6 +45,16 @@ pub struct Merged {
     pub failed: Vec<(u32, Fault)>,
 }
 
+/// What an aggregator made of states of another format.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// The states in the aggregator's own format, as many as were passed. A state that failed is unchanged: the
+    /// aggregator can't read it.
+    pub states: PackedBuf,
+    /// The states that it failed on, in ascending order.
+    pub failed: Vec<(u32, Fault)>,
+}
+
 /// What an aggregator outputs for groups.
 #[derive(Debug, Default, PartialEq)]
 pub struct Finished {
@@ -58,11 +71,25 @@ impl Component {
         candidate.check::<FoldParameters<'_>, PackedBuf>(Function::Fold)?;
         candidate.check::<(Packed<'_>, Packed<'_>), PackedBuf>(Function::Merge)?;
         candidate.check::<(Packed<'_>,), Vec<ColumnBuf>>(Function::Finish)?;
-        let Shape { fields, outputs } = candidate.describe()?;
-        let plugin = candidate.into_plugin(fields)?;
+        let Shape { fields, outputs, state_format } = candidate.describe(Function::Describe)?;
         check_outputs(&outputs)?;
-        Ok(Aggregator { plugin, outputs })
+        check_state_format(&state_format)?;
+        let migrates_from =
+            migration(&mut candidate, &state_format).map_err(|error| LoadError::Migration(Box::new(error)))?;
+        let plugin = candidate.into_plugin(fields)?;
+        Ok(Aggregator { plugin, outputs, state_format, migrates_from })
     }
+}
+
+/// The state formats that the component migrates from, where it exports `migration`.
+fn migration(candidate: &mut Candidate<'_>, own: &str) -> Result<Vec<String>, LoadError> {
+    if !candidate.migrates() {
+        return Ok(Vec::new());
+    }
+    candidate.check::<MigrateParameters<'_>, PackedBuf>(Function::Migrate)?;
+    let formats: Vec<String> = candidate.describe(Function::DescribeMigration)?;
+    check_migrated_formats(&formats, own)?;
+    Ok(formats)
 }
 
 impl Aggregator {
@@ -84,6 +111,21 @@ impl Aggregator {
     /// What it outputs for each group.
     pub fn outputs(&self) -> &[Output] {
         &self.outputs
+    }
+
+    /// The name of its states' format. It belongs beside every state that `fold`, `merge` or `migrate` returned.
+    pub fn state_format(&self) -> &str {
+        &self.state_format
+    }
+
+    /// The state formats that it migrates from. Its own is not among them.
+    pub fn migrates_from(&self) -> &[String] {
+        &self.migrates_from
+    }
+
+    /// Whether it can go on with states of this format, as they are or by `migrate`.
+    pub fn takes(&self, format: &str) -> bool {
+        format == self.state_format || self.migrates_from.iter().any(|from| from == format)
     }
 
     /// Starts the calls of a batch.
@@ -129,11 +171,28 @@ impl AggregatorSession<'_> {
                 right.with_rows(&range, |right| self.call(Function::Merge, range.len(), (left, right), check))
             })
         })?;
-        let mut states: Vec<&[u8]> = left.iter().collect();
-        for (range, merged) in &results {
-            states[range.clone()].iter_mut().zip(merged.as_packed().iter()).for_each(|(state, merged)| *state = merged);
+        Ok(Merged { states: replaced(left, &results), failed })
+    }
+
+    /// Converts states of another format to the aggregator's own. States that have its own format are returned as they
+    /// are; those of a format that it does not take all fail. Neither is a call.
+    pub fn migrate(&mut self, from_format: &str, states: Packed<'_>) -> Called<Migrated> {
+        let unchanged = |failed| Ok(Migrated { states: states.iter().collect(), failed });
+        if from_format == self.role.state_format() {
+            return unchanged(Vec::new());
         }
-        Ok(Merged { states: states.into_iter().collect(), failed })
+        if !self.role.takes(from_format) {
+            let fault = Fault::StateFormat(from_format.to_owned());
+            return unchanged((0..states.len() as u32).map(|state| (state, fault.clone())).collect());
+        }
+        let state_bytes = self.plugin().limits().state_bytes;
+        let Bisected { results, failed } = bisect(states.len(), |range| {
+            let check = |migrated: &PackedBuf| check_states(migrated, range.len(), state_bytes);
+            states.with_rows(&range, |some| {
+                self.call::<MigrateParameters<'_>, _>(Function::Migrate, range.len(), (from_format, some), check)
+            })
+        })?;
+        Ok(Migrated { states: replaced(states, &results), failed })
     }
 
     /// Computes the outputs of each group.
@@ -157,6 +216,7 @@ impl AggregatorSession<'_> {
 }
 
 type FoldParameters<'a> = (Batch<'a>, &'a [f64], &'a [u32], Packed<'a>);
+type MigrateParameters<'a> = (&'a str, Packed<'a>);
 
 /// What `describe` returns.
 #[derive(ComponentType, Lift)]
@@ -164,6 +224,8 @@ type FoldParameters<'a> = (Batch<'a>, &'a [f64], &'a [u32], Packed<'a>);
 struct Shape {
     fields: Vec<Field>,
     outputs: Vec<Output>,
+    #[component(name = "state-format")]
+    state_format: String,
 }
 
 fn check_outputs(outputs: &[Output]) -> Result<(), LoadError> {
@@ -181,16 +243,6 @@ fn check_outputs(outputs: &[Output]) -> Result<(), LoadError> {
         }
     }
     Ok(())
-}
-
-fn check_states(states: &PackedBuf, expected: usize, state_bytes: usize) -> Result<(), Fault> {
-    states.check(expected).map_err(|wrong| Fault::InvalidResult(format!("states with {wrong}")))?;
-    match states.as_packed().iter().map(<[u8]>::len).max() {
-        Some(longest) if longest > state_bytes => Err(Fault::InvalidResult(format!(
-            "a state of {longest} bytes; {state_bytes} are allowed (limit `state-bytes`)"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 fn check_columns(columns: &[ColumnBuf], outputs: &[Output], groups: usize) -> Result<(), Fault> {

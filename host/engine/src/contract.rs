@@ -6,14 +6,17 @@ use std::fmt;
 pub const CONTRACT: &str = "paceline:plugin";
 
 /// The version of the contract that this host implements.
-pub const CONTRACT_VERSION: &str = "0.1.0";
+pub const CONTRACT_VERSION: &str = "0.2.0";
 
-/// The full name of an interface: for `settings`, `paceline:plugin/settings@0.1.0`.
+/// The interface that an aggregator may export beside `aggregation`: it converts states of other formats.
+pub(crate) const MIGRATION: &str = "migration";
+
+/// The full name of an interface: for `settings`, `paceline:plugin/settings@0.2.0`.
 pub(crate) fn qualified(interface: &str) -> String {
     format!("{CONTRACT}/{interface}@{CONTRACT_VERSION}")
 }
 
-/// Splits `paceline:plugin/settings@0.1.0` into `settings` and `0.1.0`. `None` for a name in another package.
+/// Splits `paceline:plugin/settings@0.2.0` into `settings` and `0.2.0`. `None` for a name in another package.
 pub(crate) fn split(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix(CONTRACT)?.strip_prefix('/')?.split_once('@')
 }
@@ -70,17 +73,24 @@ pub(crate) enum Function {
     Fold,
     Merge,
     Finish,
+    /// `describe` of the interface `migration`.
+    DescribeMigration,
+    Migrate,
 }
 
 impl Function {
+    /// The functions of the interface `migration`.
+    pub(crate) const MIGRATION: [Self; 2] = [Self::DescribeMigration, Self::Migrate];
+
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Describe => "describe",
+            Self::Describe | Self::DescribeMigration => "describe",
             Self::Validate => "validate",
             Self::Score => "score",
             Self::Fold => "fold",
             Self::Merge => "merge",
             Self::Finish => "finish",
+            Self::Migrate => "migrate",
         }
     }
 }

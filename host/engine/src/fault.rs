@@ -41,6 +41,10 @@ pub enum Fault {
     /// The plugin returned an error, whose text is given.
     #[error("the plugin returned an error: {0}")]
     Failed(String),
+    /// The state of a group has a format, which is given, that the plugin neither has nor migrates from. It was not
+    /// called.
+    #[error("the plugin can't read states of the format `{0}`")]
+    StateFormat(String),
     /// The score of a row is not a finite number.
     #[error("the score is {0}, not a finite number")]
     Score(String),

@@ -16,6 +16,7 @@
 //! From top to bottom: a module imports only modules further down.
 //!
 //! - `validator`, `scorer`, `aggregator`: the three roles, each with its calls and the checks of their results.
+//! - `states`: the states that an aggregator returns and the formats that it names, checked.
 //! - `session`: the calls of one batch.
 //! - `bisect`: which rows are to blame when a call fails.
 //! - `plugin`: a component in a role, with settings; checks its exports and its description.
@@ -50,10 +51,11 @@ mod plugin;
 mod schema;
 mod scorer;
 mod session;
+mod states;
 mod validator;
 mod watchdog;
 
-pub use aggregator::{Aggregator, AggregatorSession, Finished, Folded, Merged};
+pub use aggregator::{Aggregator, AggregatorSession, Finished, Folded, Merged, Migrated};
 pub use columns::{Column, ColumnBuf};
 pub use contract::{CONTRACT, CONTRACT_VERSION, Role};
 pub use digest::{Digest, NotADigest};

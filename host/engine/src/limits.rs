@@ -51,6 +51,13 @@ pub const OUTPUTS: usize = 64;
 /// Bytes of an output's name: DynamoDB allows no more for an attribute that an index uses.
 pub const OUTPUT_NAME_BYTES: usize = 255;
 
+/// Bytes of a state format's name: enough for a plugin's name and a version. The name stands in every item.
+pub const STATE_FORMAT_BYTES: usize = 64;
+
+/// State formats that an aggregator may migrate from: one for each version of a plugin that changed its states, and
+/// few enough to be listed in a message.
+pub const MIGRATED_FORMATS: usize = 64;
+
 /// Bytes of the WebAssembly stack: deep enough for a recursive descent, shallow enough for every host thread.
 pub const STACK_BYTES: usize = 512 << 10;
 

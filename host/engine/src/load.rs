@@ -5,7 +5,7 @@ use std::fmt;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, ComponentExportIndex, InstancePre};
 
-use crate::contract::{self, Function, Role};
+use crate::contract::{self, Function, MIGRATION, Role};
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::imports::{self, HostState};
@@ -24,18 +24,42 @@ pub struct Component {
 
 /// The functions that a component exports for one role. One that is missing is noticed when `describe` is called.
 #[derive(Clone, Debug)]
-pub(crate) struct Exports(Vec<(Function, ComponentExportIndex)>);
+pub(crate) struct Exports {
+    functions: Vec<(Function, ComponentExportIndex)>,
+    migrates: bool,
+}
 
 impl Exports {
-    /// The functions of a role's interface. `None` where the component does not export the interface.
+    /// The functions of a role's interface and, for an aggregator, those of `migration`. `None` where the component
+    /// does not export the role's interface.
     fn find(component: &component::Component, role: Role) -> Option<Self> {
-        let interface = component.get_export_index(None, contract::qualified(role.interface()).as_str())?;
+        let mut functions = Self::of(component, role.interface(), role.functions())?;
+        let migration = match role {
+            Role::Aggregator => Self::of(component, MIGRATION, &Function::MIGRATION),
+            Role::Validator | Role::Scorer => None,
+        };
+        let migrates = migration.is_some();
+        functions.extend(migration.into_iter().flatten());
+        Some(Self { functions, migrates })
+    }
+
+    fn of(
+        component: &component::Component,
+        interface: &str,
+        functions: &[Function],
+    ) -> Option<Vec<(Function, ComponentExportIndex)>> {
+        let interface = component.get_export_index(None, contract::qualified(interface).as_str())?;
         let export = |function: Function| component.get_export_index(Some(&interface), function.name());
-        Some(Self(role.functions().iter().filter_map(|&function| Some((function, export(function)?))).collect()))
+        Some(functions.iter().filter_map(|&function| Some((function, export(function)?))).collect())
     }
 
     pub(crate) fn get(&self, function: Function) -> Option<&ComponentExportIndex> {
-        self.0.iter().find(|(name, _)| *name == function).map(|(_, export)| export)
+        self.functions.iter().find(|(name, _)| *name == function).map(|(_, export)| export)
+    }
+
+    /// Whether the component exports the interface `migration`, complete or not.
+    pub(crate) fn migrates(&self) -> bool {
+        self.migrates
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::contract::{self, CONTRACT, CONTRACT_VERSION, Role};
+use crate::contract::{self, CONTRACT, CONTRACT_VERSION, MIGRATION, Role};
 use crate::fault::{EngineError, Fault};
 
 /// Why the host refuses a component. Each names what is wrong and, where it can, what to do about it. The message does
@@ -28,7 +28,9 @@ pub enum LoadError {
     #[error("an import has another type than in the contract")]
     ImportType(#[source] Box<dyn Error + Send + Sync>),
     /// It was built for another version of the contract; the name of one such interface is given.
-    #[error("it was built for `{0}`: this host implements version {CONTRACT_VERSION} of `{CONTRACT}`")]
+    #[error(
+        "it was built for `{0}`: build it for version {CONTRACT_VERSION} of `{CONTRACT}`, which this host implements"
+    )]
     Version(String),
     /// It exports no interface of the contract; what it exports is given.
     #[error(
@@ -59,6 +61,9 @@ pub enum LoadError {
     /// `describe` returned something that the contract rules out.
     #[error("its `describe` returns an invalid description: {0}")]
     InvalidDescription(String),
+    /// It is an aggregator, but the interface `migration` that it exports as well can't be used.
+    #[error("its `{CONTRACT}/{MIGRATION}` is refused")]
+    Migration(#[source] Box<LoadError>),
     /// The sandbox failed while the component was checked. The component is not to blame.
     #[error("its `describe` can't be called")]
     Engine(#[source] EngineError),

@@ -74,20 +74,30 @@ impl<'c> Candidate<'c> {
         T: ComponentType + Lift + 'static,
         Returned<T>: ComponentNamedList + Lift,
     {
-        let name = || format!("{}/{}.{}", contract::CONTRACT, self.role.interface(), function.name());
+        let interface = match Function::MIGRATION.contains(&function) {
+            true => contract::MIGRATION,
+            false => self.role.interface(),
+        };
+        let name = || format!("{}/{interface}.{}", contract::CONTRACT, function.name());
         let export = self.exports.get(function).ok_or_else(|| LoadError::MissingExport(name()))?;
         self.instance
             .check_type::<P, T>(export)
             .map_err(|error| LoadError::ExportType { export: name(), source: error.into() })
     }
 
-    pub(crate) fn describe<T>(&mut self) -> Result<T, LoadError>
+    /// Whether the component exports the interface `migration`, complete or not.
+    pub(crate) fn migrates(&self) -> bool {
+        self.exports.migrates()
+    }
+
+    /// Calls `describe`, of the role's interface or of `migration`.
+    pub(crate) fn describe<T>(&mut self, function: Function) -> Result<T, LoadError>
     where
         T: ComponentType + Lift + 'static,
         Returned<T>: ComponentNamedList + Lift,
     {
-        self.check::<(), T>(Function::Describe)?;
-        let describe = self.exports.get(Function::Describe).expect("it was checked");
+        self.check::<(), T>(function)?;
+        let describe = self.exports.get(function).expect("it was checked");
         self.instance.call(describe, 0, ()).map(|(description, _)| description).map_err(describe_error)
     }
 

@@ -30,7 +30,7 @@ impl Component {
     pub fn scorer(&self, settings: &Settings) -> Result<Scorer, LoadError> {
         let mut candidate = Candidate::new(self, settings, Role::Scorer)?;
         candidate.check::<(Batch<'_>,), Vec<f64>>(Function::Score)?;
-        let fields = candidate.describe()?;
+        let fields = candidate.describe(Function::Describe)?;
         candidate.into_plugin(fields).map(Scorer)
     }
 }

@@ -32,7 +32,7 @@ impl Component {
     pub fn validator(&self, settings: &Settings) -> Result<Validator, LoadError> {
         let mut candidate = Candidate::new(self, settings, Role::Validator)?;
         candidate.check::<(Batch<'_>,), Vec<Rejection>>(Function::Validate)?;
-        let fields = candidate.describe()?;
+        let fields = candidate.describe(Function::Describe)?;
         candidate.into_plugin(fields).map(Validator)
     }
 }

@@ -51,6 +51,8 @@ pub struct Standing {
 }
 
 impl Aggregator for BestOutput {
+    const STATE_FORMAT: &'static str = "best-output/1";
+
     type Row<'a> = Beat<'a>;
     type State = State;
     type Outputs = Standing;

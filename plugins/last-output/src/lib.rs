@@ -66,6 +66,8 @@ pub struct Standing {
 }
 
 impl Aggregator for LastOutput {
+    const STATE_FORMAT: &'static str = "last-output/1";
+
     type Row<'a> = Beat<'a>;
     type State = State;
     type Outputs = Standing;

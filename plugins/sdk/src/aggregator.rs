@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::aggregator::exports::paceline::plugin::aggregation::{Output, Shape};
 use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Kind, Packed};
+use crate::state::{Format, slices};
 use crate::{Columns, Fields, Settings};
 
 /// Folds records and their scores into the states of groups. The struct that implements it holds its settings.
@@ -34,6 +35,8 @@ use crate::{Columns, Fields, Settings};
 /// }
 ///
 /// impl Aggregator for Best {
+///     const STATE_FORMAT: &'static str = "best/1";
+///
 ///     type Row<'a> = Beat;
 ///     type State = State;
 ///     type Outputs = Standing;
@@ -58,9 +61,17 @@ use crate::{Columns, Fields, Settings};
 /// aggregator!(Best);
 /// ```
 ///
-/// The state is encoded with serde in the [postcard](https://docs.rs/postcard) format. A later version of a plugin
-/// receives the states that an earlier one wrote, so change the state's type only in a way that both can read.
+/// The state is encoded with serde in the [postcard](https://docs.rs/postcard) format, after four bytes that are a hash
+/// of `STATE_FORMAT`. Postcard stores neither names nor types, so a state's type may be changed only together with the
+/// name of its format. A [`Migration`](trait@crate::Migration) converts the states that are already stored.
 pub trait Aggregator: Settings {
+    /// The name of the states' format: 1 to 64 ASCII letters, digits, `.`, `_`, `-` and `/`, such as `best/1`.
+    ///
+    /// The host stores the name beside every state, and passes a state only to a plugin with the same state format.
+    /// Change the name with every change of `State` or of a type in it, and when `fold` gives a field of it another
+    /// meaning.
+    const STATE_FORMAT: &'static str;
+
     /// The fields that `fold` reads: a struct that derives [`Fields`](macro@crate::Fields).
     type Row<'a>: Fields<'a>;
     /// The state of a group. The state of a new group is the default.
@@ -131,6 +142,9 @@ impl IntoOutput for String {
 }
 
 /// Exports a type that implements [`Aggregator`](trait@crate::Aggregator) as an aggregator.
+///
+/// `aggregator!(T)` exports the aggregator alone. `aggregator!(T, migration)` exports the type's
+/// [`Migration`](trait@crate::Migration) as well.
 #[macro_export]
 macro_rules! aggregator {
     ($aggregator:ty) => {
@@ -175,12 +189,42 @@ macro_rules! aggregator {
         #[cfg(not(target_arch = "wasm32"))]
         const _: fn() = || drop($crate::glue::describe_aggregator::<$aggregator>());
     };
+    ($aggregator:ty, migration) => {
+        $crate::aggregator!($aggregator);
+
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            struct Component;
+
+            impl $crate::bindings::migration::exports::paceline::plugin::migration::Guest for Component {
+                fn describe() -> ::std::result::Result<::std::vec::Vec<::std::string::String>, ::std::string::String> {
+                    $crate::glue::describe_migration::<$aggregator>()
+                }
+
+                fn migrate(
+                    from_format: ::std::string::String,
+                    states: $crate::glue::Packed,
+                ) -> ::std::result::Result<$crate::glue::Packed, ::std::string::String> {
+                    $crate::glue::migrate::<$aggregator>(&from_format, &states)
+                }
+            }
+
+    $crate::bindings::migration::export_migration!(Component with_types_in $crate::bindings::migration);
+        };
+
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: fn() = || drop($crate::glue::describe_migration::<$aggregator>());
+    };
 }
 
 #[doc(hidden)]
 pub fn describe_aggregator<A: Aggregator>() -> Result<Shape, String> {
     A::read()?;
-    Ok(Shape { fields: <A::Row<'_> as Fields<'_>>::Columns::fields(), outputs: A::Outputs::outputs() })
+    Ok(Shape {
+        fields: <A::Row<'_> as Fields<'_>>::Columns::fields(),
+        outputs: A::Outputs::outputs(),
+        state_format: A::STATE_FORMAT.to_owned(),
+    })
 }
 
 #[doc(hidden)]
@@ -195,12 +239,13 @@ pub fn fold<A: Aggregator>(batch: &Batch, scores: &[f64], groups: &[u32], states
             columns.rows()
         ));
     }
-    let mut states = unpack::<A::State>(states)?;
+    let format = Format::new(A::STATE_FORMAT);
+    let mut states = format.unpack::<A::State>(states)?;
     for (row, (&score, &group)) in scores.iter().zip(groups).enumerate() {
         let state = states.get_mut(group as usize).ok_or("the host passed the index of a group that has no state")?;
         aggregator.fold(state, A::Row::row(&columns, row), score);
     }
-    pack(&states)
+    format.pack(&states)
 }
 
 #[doc(hidden)]
@@ -209,15 +254,16 @@ pub fn merge<A: Aggregator>(left: &Packed, right: &Packed) -> Result<Packed, Str
     if left.ends.len() != right.ends.len() {
         return Err(format!("the host passed {} states to merge with {}", left.ends.len(), right.ends.len()));
     }
+    let format = Format::new(A::STATE_FORMAT);
     let mut merged = Packed { ends: Vec::new(), bytes: Vec::new() };
     for (left, right) in slices(left).zip(slices(right)) {
         // An empty state is that of a group without records: the result is the other side, unchanged.
         match (left, right) {
             ([], one) | (one, []) => merged.bytes.extend_from_slice(one),
             (left, right) => {
-                let mut state = decode::<A::State>(left)?;
-                aggregator.merge(&mut state, decode(right)?);
-                encode(&state, &mut merged)?;
+                let mut state = format.decode::<A::State>(left)?;
+                aggregator.merge(&mut state, format.decode(right)?);
+                format.encode(&state, &mut merged.bytes)?;
             }
         }
         merged.ends.push(merged.bytes.len() as u32);
@@ -228,42 +274,7 @@ pub fn merge<A: Aggregator>(left: &Packed, right: &Packed) -> Result<Packed, Str
 #[doc(hidden)]
 pub fn finish<A: Aggregator>(states: &Packed) -> Result<Vec<Column>, String> {
     let aggregator = A::read()?;
-    let rows = unpack::<A::State>(states)?.iter().map(|state| aggregator.finish(state)).collect();
+    let states = Format::new(A::STATE_FORMAT).unpack::<A::State>(states)?;
+    let rows = states.iter().map(|state| aggregator.finish(state)).collect();
     Ok(A::Outputs::columns(rows))
-}
-
-fn slices(packed: &Packed) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    packed.ends.iter().map(move |&end| {
-        let bytes = &packed.bytes[start..end as usize];
-        start = end as usize;
-        bytes
-    })
-}
-
-fn decode<S: Default + DeserializeOwned>(bytes: &[u8]) -> Result<S, String> {
-    if bytes.is_empty() {
-        return Ok(S::default());
-    }
-    postcard::from_bytes(bytes)
-        .map_err(|error| format!("a state of {} bytes was not written by this plugin: {error}", bytes.len()))
-}
-
-fn encode<S: Serialize>(state: &S, into: &mut Packed) -> Result<(), String> {
-    let bytes = std::mem::take(&mut into.bytes);
-    into.bytes = postcard::to_extend(state, bytes).map_err(|error| format!("a state can't be encoded: {error}"))?;
-    Ok(())
-}
-
-fn unpack<S: Default + DeserializeOwned>(states: &Packed) -> Result<Vec<S>, String> {
-    slices(states).map(decode).collect()
-}
-
-fn pack<S: Serialize>(states: &[S]) -> Result<Packed, String> {
-    let mut packed = Packed { ends: Vec::with_capacity(states.len()), bytes: Vec::with_capacity(states.len() * 32) };
-    for state in states {
-        encode(state, &mut packed)?;
-        packed.ends.push(packed.bytes.len() as u32);
-    }
-    Ok(packed)
 }

@@ -31,6 +31,8 @@
 //!
 //! - [`Fields`]: the fields that a plugin reads, as a struct of plain values; [`Columns`] are whole columns of them.
 //! - [`validator!`], [`scorer!`], [`aggregator!`]: export a function or a type as a component.
+//! - [`Aggregator`](trait@Aggregator): folds records into states; [`Migration`] converts states of other formats, with
+//!   [`decode_state`].
 //! - [`Settings`]: the plugin's settings in the rulebook, as a struct.
 //! - [`log`]: lines for the operator's log.
 //! - [`testing`]: settings for native unit tests.
@@ -43,14 +45,18 @@ mod aggregator;
 pub mod bindings;
 mod fields;
 pub mod log;
+mod migration;
 mod scorer;
 mod settings;
+mod state;
 mod validator;
 
 pub use aggregator::{Aggregator, Outputs};
 pub use fields::{Columns, Fields, TextColumn};
+pub use migration::Migration;
 pub use paceline_plugin_macros::{Fields, Outputs, Settings};
 pub use settings::{Settings, testing};
+pub use state::{decode_state, encode_state};
 
 /// What the macros expand to. It is not part of the API and changes without notice.
 #[doc(hidden)]
@@ -60,6 +66,7 @@ pub mod glue {
     pub use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Packed, Value};
     pub use crate::bindings::validator::exports::paceline::plugin::validation::Rejection;
     pub use crate::fields::{FieldType, column};
+    pub use crate::migration::{describe_migration, migrate};
     pub use crate::scorer::{describe_scorer, score};
     pub use crate::settings::setting;
     pub use crate::validator::{describe_validator, validate};
@@ -71,3 +78,8 @@ pub use wit_bindgen;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// Compiles the code of the guide for authors, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugins.md")]
+struct Guide;

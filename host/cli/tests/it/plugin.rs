@@ -20,7 +20,7 @@ fn check_describes_a_plugin() {
         assert!(output.contains(fact), "{fact}: {output}");
     }
     let output = succeed(&mut check("telemetry"));
-    assert!(output.contains("imports  paceline:plugin/settings@0.1.0"), "{output}");
+    assert!(output.contains("imports  paceline:plugin/settings@0.2.0"), "{output}");
 }
 
 #[test]

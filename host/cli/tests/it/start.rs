@@ -53,7 +53,7 @@ fn an_invalid_rulebook_is_refused_and_changes_nothing() {
         (book.replace("\"output\"", "\"ouput\""), "[plugins] does not name it; did you mean `output`?"),
         (
             book.replace("\"output\"", "\"telemetry\""),
-            "it is not a scorer: it does not export `paceline:plugin/scoring@0.1.0`",
+            "it is not a scorer: it does not export `paceline:plugin/scoring@0.2.0`",
         ),
         (
             book.replace("plugin = \"telemetry\"", "plugin = \"telemetry\"\nsettings = { max-cadence = \"fast\" }"),

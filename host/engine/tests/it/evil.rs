@@ -2,12 +2,14 @@
 //! fault, and that it harms neither the other rows nor the other plugins of the same engine.
 //!
 //! - [`scorer`], [`validator`], [`aggregator`]: calls that fail, and invalid results.
+//! - [`migration`]: migrations of states.
 //! - [`log`]: plugins that log too much.
 //! - [`load`]: components that are refused.
 
 mod aggregator;
 mod load;
 mod log;
+mod migration;
 mod scorer;
 mod validator;
 

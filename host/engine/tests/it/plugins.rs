@@ -7,7 +7,16 @@ use std::io::Write;
 use std::path::PathBuf;
 
 /// What `make plugins` builds and these tests use.
-const PLUGINS: [&str; 6] = ["output", "telemetry", "evil-scorer", "evil-validator", "evil-aggregator", "evil-wasi"];
+const PLUGINS: [&str; 8] = [
+    "output",
+    "telemetry",
+    "best-output",
+    "evil-scorer",
+    "evil-validator",
+    "evil-aggregator",
+    "evil-migration",
+    "evil-wasi",
+];
 
 /// Ends a test whose plugins are not built. See [`are_built`].
 macro_rules! require_plugins {

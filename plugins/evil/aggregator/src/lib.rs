@@ -4,9 +4,16 @@
 use paceline_plugin::bindings::aggregator::exports::paceline::plugin::aggregation::{Guest, Output, Shape};
 use paceline_plugin::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Packed};
 use paceline_plugin::bindings::common::paceline::plugin::settings;
+use paceline_plugin::bindings::migration::exports::paceline::plugin::migration;
 
 /// The component.
 pub struct Evil;
+
+/// The format of the states: a byte, the number of rows so far.
+const OWN_FORMAT: &str = "evil-aggregator/2";
+
+/// The format that `migrate` accepts: the same number in decimal digits.
+const OLD_FORMAT: &str = "evil-aggregator/1";
 
 impl Guest for Evil {
     fn describe() -> Result<Shape, String> {
@@ -18,14 +25,19 @@ impl Guest for Evil {
             "nameless-output" => vec![output("")],
             _ => vec![output("count")],
         };
-        Ok(Shape { fields, outputs })
+        let state_format = match deed().as_str() {
+            "format-without-name" => String::new(),
+            "format-too-long" => "f".repeat(65),
+            "format-with-space" => "evil aggregator".to_owned(),
+            _ => OWN_FORMAT.to_owned(),
+        };
+        Ok(Shape { fields, outputs, state_format })
     }
 
     fn fold(batch: Batch, _scores: Vec<f64>, groups: Vec<u32>, states: Packed) -> Result<Packed, String> {
         let [Column::Numbers(cadence)] = batch.columns.as_slice() else {
             return Err("expected one column of numbers".to_owned());
         };
-        // Each state is one byte: the number of rows so far.
         let mut counts: Vec<Vec<u8>> = unpack(&states);
         for (&group, cadence) in groups.iter().zip(cadence) {
             let count = &mut counts[group as usize];
@@ -75,6 +87,47 @@ impl Guest for Evil {
     }
 }
 
+impl migration::Guest for Evil {
+    fn describe() -> Result<Vec<String>, String> {
+        let formats = match deed().as_str() {
+            "too-many-formats" => return Ok((0..65).map(|version| format!("evil-aggregator/1.{version}")).collect()),
+            "migrates-twice-from-one" => vec![OLD_FORMAT, OLD_FORMAT],
+            "migrates-from-own" => vec![OLD_FORMAT, OWN_FORMAT],
+            "migrates-from-nameless" => vec![OLD_FORMAT, ""],
+            "fail-describe-migration" => return Err("I would rather not".to_owned()),
+            _ => vec![OLD_FORMAT],
+        };
+        Ok(formats.into_iter().map(str::to_owned).collect())
+    }
+
+    fn migrate(from_format: String, states: Packed) -> Result<Packed, String> {
+        if from_format != OLD_FORMAT {
+            return Err(format!("the host passed states of the format `{from_format}`"));
+        }
+        let old = unpack(&states);
+        let mut counts = Vec::new();
+        for digits in &old {
+            counts.push(match digits.as_slice() {
+                [] => Vec::new(),
+                digits => {
+                    let digits = String::from_utf8_lossy(digits);
+                    vec![digits.parse::<u8>().map_err(|error| format!("the state is `{digits}`: {error}"))?]
+                }
+            });
+        }
+        let victim = old.iter().position(|state| state == b"66");
+        match (deed().as_str(), victim) {
+            ("migrate-missing", _) => drop(counts.pop()),
+            ("migrate-ends-beyond", _) => return Ok(Packed { ends: vec![u32::MAX; counts.len()], bytes: Vec::new() }),
+            ("migrate-trap", _) => panic!("no state can be migrated"),
+            ("migrate-trap-on-state", Some(_)) => panic!("this state is the victim"),
+            ("migrate-huge-state", Some(state)) => counts[state] = vec![1; 1 << 20],
+            _ => {}
+        }
+        Ok(pack(&counts))
+    }
+}
+
 fn unpack(packed: &Packed) -> Vec<Vec<u8>> {
     let starts = [0].into_iter().chain(packed.ends.iter().copied());
     starts.zip(&packed.ends).map(|(start, &end)| packed.bytes[start as usize..end as usize].to_vec()).collect()
@@ -95,3 +148,5 @@ fn deed() -> String {
 // A native linker rejects the names that components export.
 #[cfg(target_arch = "wasm32")]
 paceline_plugin::bindings::aggregator::export_aggregator!(Evil with_types_in paceline_plugin::bindings::aggregator);
+#[cfg(target_arch = "wasm32")]
+paceline_plugin::bindings::migration::export_migration!(Evil with_types_in paceline_plugin::bindings::migration);

@@ -91,27 +91,27 @@ fn a_component_that_exports_nothing_is_refused() {
 fn a_component_for_another_version_of_the_contract_is_refused_by_the_name_of_an_interface() {
     require_plugins!();
     for name in ["output", "evil-validator", "evil-aggregator"] {
-        let error = refused(&renamed(wasm(name), b"@0.1.0", b"@0.2.0"));
+        let error = refused(&renamed(wasm(name), b"@0.2.0", b"@0.1.0"));
         // The first interface that the component names; their order is its builder's.
         let LoadError::Version(interface) = &error else { panic!("{error:?}") };
-        assert!(interface.starts_with("paceline:plugin/") && interface.ends_with("@0.2.0"), "{interface}");
-        let built_for = format!("it was built for `{interface}`");
-        assert_contains(&error, &[&built_for, "this host implements version 0.1.0 of `paceline:plugin`"]);
+        assert!(interface.starts_with("paceline:plugin/") && interface.ends_with("@0.1.0"), "{interface}");
+        let built_for = format!("it was built for `{interface}`: build it for version 0.2.0 of `paceline:plugin`");
+        assert_contains(&error, &[&built_for]);
     }
 }
 
 #[test]
 fn a_component_whose_export_alone_is_of_another_version_is_refused_by_the_name_of_the_export() {
     require_plugins!();
-    let error = refused(&renamed(wasm("output"), b"/scoring@0.1.0", b"/scoring@0.2.0"));
-    assert!(matches!(&error, LoadError::Version(name) if name == "paceline:plugin/scoring@0.2.0"), "{error:?}");
+    let error = refused(&renamed(wasm("output"), b"/scoring@0.2.0", b"/scoring@0.1.0"));
+    assert!(matches!(&error, LoadError::Version(name) if name == "paceline:plugin/scoring@0.1.0"), "{error:?}");
 }
 
 #[test]
 fn a_component_that_exports_something_else_is_refused_with_its_exports() {
     require_plugins!();
-    let error = refused(&renamed(wasm("output"), b"/scoring@0.1.0", b"/tooting@0.1.0"));
-    assert!(matches!(&error, LoadError::NoRole(exports) if exports == "`paceline:plugin/tooting@0.1.0`"), "{error:?}");
+    let error = refused(&renamed(wasm("output"), b"/scoring@0.2.0", b"/tooting@0.2.0"));
+    assert!(matches!(&error, LoadError::NoRole(exports) if exports == "`paceline:plugin/tooting@0.2.0`"), "{error:?}");
 }
 
 #[test]
@@ -137,10 +137,10 @@ fn a_plugin_for_another_role_is_refused_by_the_interface_that_it_lacks() {
     assert_eq!(output.roles(), [Role::Scorer]);
     let error = output.validator(&settings).unwrap_err();
     assert!(matches!(error, LoadError::WrongRole(Role::Validator)), "{error:?}");
-    assert_eq!(chain(&error), "it is not a validator: it does not export `paceline:plugin/validation@0.1.0`");
+    assert_eq!(chain(&error), "it is not a validator: it does not export `paceline:plugin/validation@0.2.0`");
     let error = output.aggregator(&settings).unwrap_err();
     assert!(matches!(error, LoadError::WrongRole(Role::Aggregator)), "{error:?}");
-    assert_eq!(chain(&error), "it is not an aggregator: it does not export `paceline:plugin/aggregation@0.1.0`");
+    assert_eq!(chain(&error), "it is not an aggregator: it does not export `paceline:plugin/aggregation@0.2.0`");
     let error = plugin(&ENGINE, "telemetry").scorer(&settings).unwrap_err();
     assert!(matches!(error, LoadError::WrongRole(Role::Scorer)), "{error:?}");
 }
@@ -220,4 +220,66 @@ fn outputs_with_one_name_or_none_are_refused() {
     assert_invalid_description(&evil_aggregator("outputs-twice"), "two outputs named `count`");
     let expected = "an output whose name has 0 bytes; a name has 1 to 255";
     assert_invalid_description(&evil_aggregator("nameless-output"), expected);
+}
+
+#[test]
+fn state_format_bytes_limit_violated_names_it() {
+    require_plugins!();
+    let allowed = "it has 1 to 64 ASCII letters, digits, `.`, `_`, `-` and `/`";
+    for (what, wrong) in [("format-without-name", "0 bytes"), ("format-too-long", "65 bytes")] {
+        assert_invalid_description(&evil_aggregator(what), &format!("a state format with {wrong}; {allowed}"));
+    }
+}
+
+#[test]
+fn a_state_format_with_another_character_is_refused_by_the_character() {
+    require_plugins!();
+    let expected = "a state format with the character ' '; it has 1 to 64 ASCII letters, digits, `.`, `_`, `-` and `/`";
+    assert_invalid_description(&evil_aggregator("format-with-space"), expected);
+}
+
+/// Asserts that `describe` of `migration` returned something that the contract rules out, and the message.
+#[track_caller]
+fn assert_invalid_migration(what: &str, expected: &str) {
+    let error = evil_aggregator(what);
+    assert_contains(&chain(&error), &["its `paceline:plugin/migration` is refused: its `describe` returns"]);
+    let LoadError::Migration(error) = error else { panic!("{error:?}") };
+    assert_invalid_description(&error, expected);
+}
+
+#[test]
+fn migrated_formats_limit_violated_names_the_number() {
+    require_plugins!();
+    assert_invalid_migration("too-many-formats", "65 state formats; 64 are allowed");
+}
+
+#[test]
+fn a_migration_from_an_invalid_format_is_refused() {
+    require_plugins!();
+    let expected = "a state format with 0 bytes; it has 1 to 64 ASCII letters, digits, `.`, `_`, `-` and `/`";
+    assert_invalid_migration("migrates-from-nameless", expected);
+}
+
+#[test]
+fn a_migration_from_one_format_twice_or_from_the_own_is_refused() {
+    require_plugins!();
+    assert_invalid_migration("migrates-twice-from-one", "the state format `evil-aggregator/1` twice");
+    let expected = "the state format `evil-aggregator/2`, which is the plugin's own";
+    assert_invalid_migration("migrates-from-own", expected);
+}
+
+#[test]
+fn a_describe_of_a_migration_that_returns_an_error_refuses_the_plugin_with_its_text() {
+    require_plugins!();
+    let expected = "its `paceline:plugin/migration` is refused: its `describe` fails: I would rather not";
+    assert_eq!(chain(&evil_aggregator("fail-describe-migration")), expected);
+}
+
+#[test]
+fn a_migration_that_lacks_its_function_is_refused_by_the_function() {
+    require_plugins!();
+    let cut = renamed(wasm("evil-aggregator"), b"migrate", b"mugrate");
+    let error = ENGINE.load(&cut).unwrap().aggregator(&Settings::new()).unwrap_err();
+    let expected = "its `paceline:plugin/migration` is refused: it does not export `paceline:plugin/migration.migrate`";
+    assert_eq!(chain(&error), expected);
 }
