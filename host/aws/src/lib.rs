@@ -1,10 +1,11 @@
-//! AWS at both ends: Kinesis in, DynamoDB out.
+//! AWS at both ends: Kinesis in, DynamoDB out. Rules come from S3.
 //!
 //! # Layout
 //!
 //! - `kinesis`: streams, read and written.
 //! - `kpl`: aggregates of the Kinesis Producer Library, taken apart and made.
 //! - `dynamodb`: the store.
+//! - `s3`: the place of a rules registry.
 //! - `base64`: as events and windows' states have it.
 //! - `sdk`: what the services share.
 #![forbid(unsafe_code)]
@@ -13,6 +14,7 @@ pub mod base64;
 pub mod dynamodb;
 pub mod kinesis;
 pub mod kpl;
+pub mod s3;
 mod sdk;
 
 pub use dynamodb::DynamoDbStore;

@@ -2,12 +2,19 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
+use aws_types::service_config::ServiceConfigKey;
 use paceline_pipeline::ErrorChain;
+
+/// The TLS of all clients.
+const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
 
 /// Characters of a service's message that are passed on. A guard: the messages are shorter.
 const MESSAGE_CHARS: usize = 400;
@@ -32,7 +39,7 @@ pub(crate) async fn load(
     endpoint: Option<&str>,
     beside: &'static str,
 ) -> Result<SdkConfig, NoRegion> {
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let http = aws_smithy_http_client::Builder::new().tls_provider(TLS).build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
@@ -45,6 +52,26 @@ pub(crate) async fn load(
         return Err(NoRegion { beside });
     }
     Ok(config)
+}
+
+/// The endpoint of a service that has no client of the SDK here, if one is configured: the one that such a client would
+/// choose. `service` is the service's name in configuration files and, in capitals, in `AWS_ENDPOINT_URL_…`.
+pub(crate) fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
+    let shared = config.endpoint_url().map(str::to_owned);
+    if config.get_origin("endpoint_url").is_client_config() {
+        return shared;
+    }
+    let key = ServiceConfigKey::builder().service_id(service).env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let own = key.ok().and_then(|key| config.service_config()?.load_config(key));
+    own.or(shared)
+}
+
+/// What sends the requests to a service that has no client of the SDK here: the same HTTP and TLS as such a client has,
+/// with connections of its own.
+pub(crate) fn connector(connect_timeout: Duration) -> SharedHttpConnector {
+    // The HTTP client in `SdkConfig` has connectors for clients of the SDK only.
+    let settings = HttpConnectorSettings::builder().connect_timeout(connect_timeout).build();
+    SharedHttpConnector::new(Connector::builder().tls_provider(TLS).connector_settings(settings).build())
 }
 
 /// What the caller does about a failed request.
@@ -162,6 +189,9 @@ pub(crate) fn classify_common(doing: &str, error: &ServiceError) -> (RetryClass,
         | "IncompleteSignature"
         | "MissingAuthenticationToken"
         | "InvalidClientTokenId"
+        | "InvalidAccessKeyId"
+        | "InvalidToken"
+        | "RequestTimeTooSkewed"
         | "SignatureDoesNotMatch"
         | "NotAuthorized"
         | "OptInRequired" => (
@@ -183,7 +213,7 @@ pub(crate) fn classify_common(doing: &str, error: &ServiceError) -> (RetryClass,
 }
 
 /// No credentials were found, or their provider does not respond for now.
-fn no_credentials(doing: &str, cause: &str) -> (RetryClass, String) {
+pub(crate) fn no_credentials(doing: &str, cause: &str) -> (RetryClass, String) {
     let for_now = cause.contains("timed out") || cause.contains("error occurred while loading");
     let class = if for_now { RetryClass::Throttled } else { RetryClass::Fatal };
     let message = format!(

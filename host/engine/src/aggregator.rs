@@ -98,16 +98,6 @@ impl Aggregator {
         &self.plugin
     }
 
-    /// STUB
-    pub fn state_format(&self) -> &str {
-        "opaque/0"
-    }
-
-    /// STUB
-    pub fn migrates_from(&self) -> &[String] {
-        &[]
-    }
-
     /// What it outputs for each group.
     pub fn outputs(&self) -> &[Output] {
         &self.outputs

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 pub const DYNAMODB_ENDPOINT: &str = "PACELINE_TEST_DYNAMODB";
 /// The endpoint of kinesis-local; `scripts/local-aws` sets it.
 pub const KINESIS_ENDPOINT: &str = "PACELINE_TEST_KINESIS";
+/// The endpoint of moto's S3; `scripts/local-aws` sets it.
+pub const S3_ENDPOINT: &str = "PACELINE_TEST_S3";
 /// The folder of the KCL's jars; `make test-kcl` sets it.
 pub const KCL_JARS: &str = "PACELINE_TEST_KCL";
 /// The folder of the built plugins; without it, `target/plugins` of the checkout.

@@ -5,6 +5,7 @@
 //! - [`prerequisite`]: what a test needs of the machine, and [`require!`], which skips the test if that is missing.
 //! - [`environment`]: the variables of a test run, and the checkout's folder.
 //! - [`plugins`]: the built plugins.
+//! - [`s3`]: moto's S3, which `scripts/local-aws` runs.
 //! - [`assertions`], [`http`], [`poll`]: assertions on messages, requests to a server, polling.
 //!
 //! With the feature `outcome`:
@@ -12,8 +13,8 @@
 //! - [`rules`]: rulebooks in a registry.
 //!
 //! With the feature `services`:
-//! - [`dynamodb`]: DynamoDB Local, which `scripts/local-aws` runs, and a client of it.
-//! - [`kinesis`]: kinesis-local, which the same script runs, clients of it, streams that a test splits and merges.
+//! - [`dynamodb`]: DynamoDB Local, which the same script runs, and a client of it.
+//! - [`kinesis`]: kinesis-local, which it runs, too, clients of it, streams that a test splits and merges.
 //! - [`proxy`]: a proxy in front of both that throttles, fails, resets connections, and processes batches in part.
 //! - [`scripted`]: a service whose every response a test decides.
 //!
@@ -34,6 +35,7 @@ pub mod http;
 pub mod plugins;
 pub mod poll;
 pub mod prerequisite;
+pub mod s3;
 
 #[cfg(feature = "outcome")]
 pub mod outcome;

@@ -50,6 +50,8 @@ pub enum Prerequisite {
     DynamoDbLocal,
     /// A running kinesis-local, on [`environment::KINESIS_ENDPOINT`].
     KinesisLocal,
+    /// A running S3 of moto, on [`environment::S3_ENDPOINT`].
+    S3Local,
     /// The KCL's jars, in [`environment::KCL_JARS`].
     KclJars,
     /// `java`.
@@ -96,6 +98,7 @@ impl Prerequisite {
             }
             Self::DynamoDbLocal => not(is_set(environment::DYNAMODB_ENDPOINT), "DynamoDB Local is not running")?,
             Self::KinesisLocal => not(is_set(environment::KINESIS_ENDPOINT), "kinesis-local is not running")?,
+            Self::S3Local => not(is_set(environment::S3_ENDPOINT), "moto's S3 is not running")?,
             Self::KclJars => not(is_set(environment::KCL_JARS), "the folder of the KCL's jars is not known")?,
             Self::Java => not(on_path("java", variable), "there is no `java`")?,
             Self::Node => not(on_path("node", variable), "there is no `node`")?,
@@ -114,6 +117,7 @@ impl Prerequisite {
             Self::WasmTarget => "`make setup` installs it",
             Self::DynamoDbLocal => "`scripts/local-aws cargo test` runs it, with Java 17 or later",
             Self::KinesisLocal => "`scripts/local-aws cargo test` runs it, with Node.js 18 or later",
+            Self::S3Local => "`scripts/local-aws cargo test` runs it, with Python 3.10 or later",
             Self::KclJars => "`make test-kcl` installs them, or `PACELINE_TEST_KCL=$(scripts/kcl) cargo test`",
             Self::Java => "install Java 17 or later",
             Self::Node => "install Node.js 18 or later",
@@ -189,6 +193,8 @@ mod tests {
         assert!(missing.starts_with("DynamoDB Local is not running: `scripts/local-aws"), "{missing}");
         assert!(Prerequisite::KinesisLocal.missing_in(&with("PACELINE_TEST_KINESIS", "")).is_some());
         assert_eq!(Prerequisite::KinesisLocal.missing_in(&with("PACELINE_TEST_KINESIS", "http://127.0.0.1:1")), None);
+        assert!(Prerequisite::S3Local.missing_in(&none).is_some());
+        assert_eq!(Prerequisite::S3Local.missing_in(&with("PACELINE_TEST_S3", "http://127.0.0.1:1")), None);
         assert_eq!(Prerequisite::KclJars.missing_in(&with("PACELINE_TEST_KCL", "/jars")), None);
     }
 

@@ -2,3 +2,4 @@
 
 mod dynamodb;
 mod kpl;
+mod s3;
