@@ -24,7 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 fn package() -> TempDir {
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let alleycat = root().join("examples/alleycat");
-    let registry = Registry::folder(&folder.path().join("registry")).expect("the temporary folder can be written");
+    let registry =
+        Registry::create_folder(&folder.path().join("registry")).expect("the temporary folder can be written");
     rules::apply(&alleycat.join("rulebooks"), &registry).expect("the rules are accepted");
     let config = std::fs::read_to_string(alleycat.join("lambda.toml")).expect("the example has this file");
     let (before, after) = config.split_once("[store.dynamodb]").expect("the example names a table");

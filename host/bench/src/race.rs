@@ -75,7 +75,7 @@ fn prepare(folder: &Path, seconds: u32) -> std::path::PathBuf {
     std::fs::create_dir_all(folder.join("rulebooks")).expect("the folder can be written");
     std::fs::write(folder.join("rulebooks/class-3.toml"), book).expect("the folder can be written");
     rules::map(&folder.join("rulebooks"));
-    let registry = Registry::folder(&folder.join("registry")).expect("the folder can be written");
+    let registry = Registry::create_folder(&folder.join("registry")).expect("the folder can be written");
     rules::apply(&folder.join("rulebooks"), &registry).expect("the rulebook is accepted");
     let config = std::fs::read_to_string(alleycat.join("paceline.toml")).expect("the example has this file");
     let config = config.replace("../../target/race/", "");

@@ -3,17 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use paceline_pipeline::rules::RulesEvent;
+use paceline_pipeline::rules::{RegistryError, RulesEvent};
 use paceline_pipeline::{ErrorChain, Rulebooks};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::progress::Progress;
+
 /// A task that polls the log. It ends when dropped.
 pub(crate) struct Follower(JoinHandle<()>);
 
+/// Where a person sees what changes.
+pub(crate) enum Notes {
+    /// Above the progress of a run.
+    Progress(Arc<Progress>),
+    /// In the log of a process that runs for long.
+    #[cfg(feature = "aws")]
+    Log,
+}
+
 impl Follower {
-    /// Starts the task in the current runtime. `note` is called with each line that a person should see.
-    pub(crate) fn start(rulebooks: Arc<Rulebooks>, every: Duration, note: impl Fn(&str) + Send + 'static) -> Self {
+    /// Starts the task in the current runtime.
+    pub(crate) fn start(rulebooks: Arc<Rulebooks>, every: Duration, notes: Notes) -> Self {
         Self(tokio::spawn(async move {
             let mut ticks = interval(every.max(Duration::from_millis(1)));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -22,17 +33,10 @@ impl Follower {
                 ticks.tick().await;
                 match rulebooks.poll().await {
                     Ok(events) => {
-                        events.iter().for_each(|event| note(&line(event)));
+                        events.iter().for_each(|event| notes.event(event));
                         noted.clear();
                     }
-                    Err(error) => {
-                        // A registry that can't be read stays so for many polls, and is noted once.
-                        let text = ErrorChain(&error).to_string();
-                        if noted != text {
-                            note(&format!("the rules stay as they are: {text}"));
-                            noted = text;
-                        }
-                    }
+                    Err(error) => notes.failure(&error, &mut noted),
                 }
             }
         }))
@@ -45,7 +49,26 @@ impl Drop for Follower {
     }
 }
 
-/// The line for an event.
-pub(crate) fn line(event: &RulesEvent) -> String {
-    event.to_string()
+impl Notes {
+    fn event(&self, event: &RulesEvent) {
+        match self {
+            Self::Progress(progress) => progress.note(&event.to_string()),
+            #[cfg(feature = "aws")]
+            Self::Log => event.log(),
+        }
+    }
+
+    /// Notes a failure. A registry that can't be read stays so for many polls, and is noted once.
+    fn failure(&self, error: &RegistryError, noted: &mut String) {
+        let text = format!("the rules stay as they are: {}", ErrorChain(error));
+        if *noted == text {
+            return;
+        }
+        match self {
+            Self::Progress(progress) => progress.note(&text),
+            #[cfg(feature = "aws")]
+            Self::Log => tracing::warn!("{text}"),
+        }
+        *noted = text;
+    }
 }

@@ -69,7 +69,18 @@ pub enum OpenError {
          --config FILE`"
     )]
     NoRules(String),
+    /// The registry's location is not one in S3.
+    #[cfg(feature = "aws")]
+    #[error("[rules] registry")]
+    Location(#[from] paceline_aws::s3::S3LocationError),
+    /// The bucket can't be used.
+    #[cfg(feature = "aws")]
+    #[error("[rules] registry")]
+    S3(#[from] paceline_aws::s3::S3OpenError),
     /// The program has no access to such a registry.
-    #[error("[rules] registry: {0} is neither a folder nor a location that this program knows")]
+    #[cfg(not(feature = "aws"))]
+    #[error(
+        "[rules] registry: {0} is not a folder, and this program was built without S3: build it with the feature `aws`"
+    )]
     Location(String),
 }

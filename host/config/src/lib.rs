@@ -34,7 +34,7 @@ use serde::Deserialize;
 
 pub use error::{ConfigError, OpenError};
 pub use leaderboard::LeaderboardConfig;
-pub use open::{open, open_engine, open_registry, open_store, registry_at};
+pub use open::{create_registry, open, open_engine, open_registry, open_store, registry_at};
 pub use store::AnyStore;
 #[cfg(not(feature = "aws"))]
 use without_aws::{DynamoDbConfig, KinesisConfig};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[cfg(feature = "aws")]
-use paceline_aws::DynamoDbStore;
+use paceline_aws::{DynamoDbStore, s3};
 use paceline_engine::Engine;
 use paceline_pipeline::rules::{Registry, RegistryError, RulesEvent};
 use paceline_pipeline::store::{EmbeddedStore, MemoryStore};
@@ -27,14 +27,41 @@ pub async fn open_store(config: &Config) -> Result<AnyStore, OpenError> {
 
 /// Opens the registry that the configuration names.
 pub async fn open_registry(config: &Config) -> Result<Registry, OpenError> {
-    registry_at(config, &config.rules.registry).await
+    registry_at(&config.rules.registry).await
 }
 
-/// Opens the registry at another location than the configuration's.
-pub async fn registry_at(_config: &Config, location: &str) -> Result<Registry, OpenError> {
-    match location.split_once("://") {
-        None => Ok(Registry::folder(Path::new(location))?),
-        Some(_) => Err(OpenError::Location(location.to_owned())),
+/// Opens the registry that the configuration names. A folder is created if it does not exist.
+pub async fn create_registry(config: &Config) -> Result<Registry, OpenError> {
+    match Location::of(&config.rules.registry) {
+        Location::Folder(path) => Ok(Registry::create_folder(path)?),
+        Location::Url(_) => open_registry(config).await,
+    }
+}
+
+/// Opens the registry at a location: a folder, or `s3://bucket/prefix`.
+pub async fn registry_at(location: &str) -> Result<Registry, OpenError> {
+    match Location::of(location) {
+        Location::Folder(path) if path.is_dir() => Ok(Registry::folder(path)?),
+        Location::Folder(_) => Err(OpenError::NoRules(location.to_owned())),
+        #[cfg(feature = "aws")]
+        Location::Url(url) => Ok(Registry::new(s3::open(&url.parse()?, None, None).await?, url)),
+        #[cfg(not(feature = "aws"))]
+        Location::Url(url) => Err(OpenError::Location(url.to_owned())),
+    }
+}
+
+/// Where a registry is.
+enum Location<'a> {
+    Folder(&'a Path),
+    Url(&'a str),
+}
+
+impl<'a> Location<'a> {
+    fn of(location: &'a str) -> Self {
+        match location.contains("://") {
+            true => Self::Url(location),
+            false => Self::Folder(Path::new(location)),
+        }
     }
 }
 

@@ -15,7 +15,7 @@
 //! | `Requests`, `Throttles`, `CacheHits` | | count | requests to DynamoDB, throttled ones, groups not read |
 //! | `WriteUnits`, `ReadUnits` | | count | consumed capacity |
 //! | `Fuel` | `plugin` | count | fuel by plugin; the dimension is the beginning of its digest |
-//! | `RulebookVersion` | `raceType` | none | the latest version by which records were evaluated |
+//! | `RulebookVersion` | `rulebook` | none | the latest version by which records were evaluated |
 //! | `WindowsCommittedEarly` | | count | tumbling windows whose state grew too large to be carried |
 
 use std::collections::BTreeMap;

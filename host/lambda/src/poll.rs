@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::{ErrorChain, Rulebooks};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -40,7 +41,7 @@ impl Poll {
         *started = Instant::now();
         *task = Some(tokio::spawn(async move {
             match tokio::time::timeout(TIMEOUT, rulebooks.poll()).await {
-                Ok(Ok(events)) => events.iter().for_each(|event| tracing::info!("{event}")),
+                Ok(Ok(events)) => events.iter().for_each(RulesEvent::log),
                 Ok(Err(error)) => tracing::warn!("the rules stay as they are: {}", ErrorChain(&error)),
                 Err(_) => tracing::warn!("the rules stay as they are: no answer within {} s", TIMEOUT.as_secs()),
             }

@@ -8,6 +8,7 @@ use paceline_config::{Config, ConfigError, OpenError};
 use paceline_lambda::metrics::MetricsError;
 use paceline_lambda::{Handler, Metrics};
 use paceline_pipeline::Rulebooks;
+use paceline_pipeline::rules::RulesEvent;
 
 /// Why the function can't start.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +38,7 @@ pub(crate) enum StartError {
 /// - `PACELINE_METRICS_NAMESPACE`: the namespace of the metrics; default `paceline`.
 /// - `PACELINE_PARALLELIZATION_FACTOR`, `PACELINE_TUMBLING_WINDOW`: the settings of the event source mapping, for the
 ///   warnings at start-up; default 0.
-/// - `PACELINE_TABLE`, `PACELINE_DEAD_LETTERS`: the tables; they override the file's.
+/// - `PACELINE_TABLE`, `PACELINE_DEAD_LETTERS`, `PACELINE_RULES`: the tables and the registry; they override the file's.
 pub(crate) async fn start() -> Result<Handler, StartError> {
     let variable = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
     let package = PathBuf::from(variable("LAMBDA_TASK_ROOT", ""));
@@ -52,7 +53,7 @@ pub(crate) async fn start() -> Result<Handler, StartError> {
         variable("PACELINE_METRICS_NAMESPACE", "paceline"),
         variable("AWS_LAMBDA_FUNCTION_NAME", "paceline"),
     )?;
-    events.iter().for_each(|event| tracing::info!("{event}"));
+    events.iter().for_each(RulesEvent::log);
     let (factor, window) = (number("PACELINE_PARALLELIZATION_FACTOR")?, number("PACELINE_TUMBLING_WINDOW")?);
     for warning in warnings(pipeline.rulebooks(), factor, window) {
         tracing::warn!("{warning}");

@@ -24,6 +24,11 @@ impl Holds {
         Self { hold, since: Mutex::default() }
     }
 
+    /// The rulebook can be had again.
+    pub(crate) fn forget(&self, rulebook: Digest) {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(&rulebook);
+    }
+
     /// Whether a record that waits for this rulebook has waited long enough. Its age counts as well as the time in this
     /// process: a function has many processes, and none of them may live that long.
     pub(crate) fn is_over(&self, rulebook: Digest, arrival_ms: Option<i64>) -> bool {

@@ -8,7 +8,7 @@ use crate::error::{ErrorChain, PipelineError};
 use crate::holds::Holds;
 use crate::model::{Batch, BatchLimits, DeadLetter};
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::rules::{Catalog, PinCache, Rulebooks};
+use crate::rules::{Catalog, PinCache, Rulebooks, RulesEvent};
 use crate::stages::acknowledge::{FirstUncommitted, acknowledge, record_first_failure};
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
@@ -103,9 +103,9 @@ impl<S: Store> Pipeline<S> {
     }
 
     /// Reads the rules' log on. Returns whether this host has reached a revision.
-    async fn catch_up(&self, revision: u64) -> bool {
+    pub(crate) async fn catch_up(&self, revision: u64) -> bool {
         match self.rulebooks.poll().await {
-            Ok(events) => events.iter().for_each(|event| tracing::info!("{event}")),
+            Ok(events) => events.iter().for_each(RulesEvent::log),
             Err(error) => tracing::warn!("the rules' log can't be read: {}", ErrorChain(&error)),
         }
         self.rulebooks.catalog().revision() >= revision

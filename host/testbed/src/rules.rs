@@ -82,7 +82,7 @@ pub fn apply(folder: &Path, registry: &Registry) -> Result<Changed, ApplyError> 
 ///
 /// If the rules are refused.
 pub fn open(folder: &Path, registry: &Path) -> (Arc<Rulebooks>, Vec<RulesEvent>) {
-    let registry = Registry::folder(registry).unwrap();
+    let registry = Registry::create_folder(registry).unwrap();
     map(folder);
     apply(folder, &registry).unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
     let rulebooks = Arc::new(Rulebooks::new(engine(), registry, route()));

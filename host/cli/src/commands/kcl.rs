@@ -31,9 +31,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use paceline_config::Config;
+use paceline_pipeline::rules::RulesEvent;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::follower::Follower;
+use crate::follower::{Follower, Notes};
 use crate::setup::{ConfigArgument, cache, poll_interval, runtime};
 use connection::Connection;
 use input::Input;
@@ -89,10 +90,10 @@ pub(crate) fn kcl(arguments: Arguments) -> anyhow::Result<()> {
 fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyhow::Result<()> {
     let runtime = runtime()?;
     let (pipeline, events) = runtime.block_on(paceline_config::open(config, cache().as_deref()))?;
-    events.iter().for_each(|event| tracing::info!("{event}"));
+    events.iter().for_each(RulesEvent::log);
     let outcome = runtime.block_on(async {
         let rulebooks = Arc::clone(pipeline.rulebooks());
-        let _follower = Follower::start(rulebooks, poll_interval(config), |line| tracing::info!("{line}"));
+        let _follower = Follower::start(rulebooks, poll_interval(config), Notes::Log);
         ignore_signals()?;
         let daemon = Connection::new(Input::start(std::io::stdin())?, std::io::stdout());
         anyhow::Ok(Processor::new(pipeline, config, stream, checkpoint_every, daemon).run().await?)

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
+use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 use paceline_config::Config;
 use paceline_engine::Engine;
@@ -24,14 +25,15 @@ use paceline_pipeline::rules::Registry;
 use paceline_pipeline::rules::operator::{Author, Operator};
 use tokio::runtime::Runtime;
 
-use crate::setup::{ConfigArgument, cache, runtime};
+use crate::setup::{cache, runtime};
 use name::RulebookName;
 
 /// Arguments of `paceline rules`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    config: ConfigArgument,
+    /// The configuration file.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -42,7 +44,7 @@ pub(crate) struct Arguments {
 /// What commands have in common that change something.
 #[derive(clap::Args)]
 struct ChangeArguments {
-    /// Show what would change, and change nothing. The exit code is 0 if nothing would, and 2 otherwise.
+    /// Show what would change, and change nothing. The exit code is 0 if nothing would, and 3 otherwise.
     #[arg(long)]
     dry_run: bool,
     /// The reason, for the history.
@@ -150,6 +152,16 @@ enum Action {
     Status,
 }
 
+impl Action {
+    fn writes(&self) -> bool {
+        matches!(
+            self,
+            Self::Publish { change: ChangeArguments { dry_run: false, .. }, .. }
+                | Self::Apply { change: ChangeArguments { dry_run: false, .. }, .. }
+        )
+    }
+}
+
 /// From when on an activated rulebook holds.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
@@ -183,7 +195,7 @@ impl ChangeArguments {
         // Builds set this variable to be reproducible: https://reproducible-builds.org/specs/source-date-epoch/
         let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
         Author {
-            by: self.by.clone().or_else(|| user().ok()).unwrap_or_default(),
+            by: self.by.clone().or_else(|| user().ok()).unwrap_or_else(|| "unknown".to_owned()),
             why: self.why.clone(),
             at: epoch.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
         }
@@ -192,18 +204,23 @@ impl ChangeArguments {
 
 /// Changes or shows the rules.
 pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let config = arguments.config.load()?;
+    // clap can't require a global argument.
+    let config = Config::load(&arguments.config.context("--config FILE is missing")?)?;
     let runtime = runtime()?;
-    let registry = runtime.block_on(paceline_config::open_registry(&config))?;
+    let registry = match &arguments.action {
+        Action::Bundle { out, onto, change, .. } => {
+            runtime.block_on(apply::bundle(out, onto.as_deref(), change.dry_run))?
+        }
+        // A folder that is named by mistake is not created by who only looks.
+        action if action.writes() => runtime.block_on(paceline_config::create_registry(&config))?,
+        _ => runtime.block_on(paceline_config::open_registry(&config))?,
+    };
     let session = Session { config, runtime, registry, json: arguments.json };
     match arguments.action {
         Action::Publish { rulebook, plugins, change } => change::publish(&session, &rulebook, plugins, &change),
         Action::Apply { folder, watch: false, change } => apply::apply(&session, &folder, &change),
         Action::Apply { folder, watch: true, change } => apply::watch(&session, &folder, &change),
-        Action::Bundle { folder, out, onto, change } => {
-            let session = apply::bundle(session, &out, onto.as_deref())?;
-            apply::apply(&session, &folder, &change)
-        }
+        Action::Bundle { folder, change, .. } => apply::apply(&session, &folder, &change),
         Action::Activate { rulebook, race_type, when, change } => {
             change::activate(&session, &rulebook, race_type, when == When::Now, &change)
         }

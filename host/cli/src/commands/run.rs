@@ -12,7 +12,7 @@ use paceline_pipeline::receive::{NdjsonSource, Source};
 use paceline_pipeline::run::run as run_source;
 use paceline_simulator::Simulation;
 
-use crate::follower::Follower;
+use crate::follower::{Follower, Notes};
 use crate::progress::Progress;
 use crate::report;
 use crate::setup::{ConfigArgument, cache, poll_interval, runtime};
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let limits = config.batch.clone();
     let summary = runtime.block_on(async {
         let rulebooks = Arc::clone(pipeline.rulebooks());
-        let _follower = Follower::start(rulebooks, poll_interval(&config), move |line| notes.note(line));
+        let _follower = Follower::start(rulebooks, poll_interval(&config), Notes::Progress(notes));
         let stop_progress = Arc::clone(&progress);
         let stop = stop_signal(move || stop_progress.note("stopping after the current batch"))?;
         let committed = |batch: &_, summary: &_| progress.advance(batch, summary);

@@ -167,7 +167,7 @@ fn the_configuration_works_at_its_path_in_the_image() {
         let to = words.last().unwrap().trim_start_matches('/');
         let from = match words[..] {
             ["--from=build", "/out/registry", _] => {
-                let registry = Registry::folder(&workspace(to)).unwrap();
+                let registry = Registry::create_folder(&workspace(to)).unwrap();
                 rules::apply(&root().join("examples/alleycat/rulebooks"), &registry).unwrap();
                 continue;
             }
@@ -221,7 +221,7 @@ fn the_commented_out_keys_are_valid() {
     let workspace = crate::support::Workspace::new(crate::support::DedupMode::Ordinal);
     workspace.write("kinesis.toml", uncommented.collect::<String>());
     let config = Config::load(&workspace.path("kinesis.toml")).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(keys, 36);
+    assert_eq!(keys, 37);
     // The commented-out values are the defaults.
     let plain = Config::load(&root().join("examples/alleycat/kinesis.toml")).unwrap();
     let kinesis = |config: Config| {

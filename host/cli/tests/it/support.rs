@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::DeadLetter;
-use paceline_pipeline::model::{Item, Key};
+use paceline_pipeline::model::{Item, Key, Provenance, RulesRevision};
 use paceline_pipeline::rules::Registry;
 use paceline_pipeline::rules::operator::Changed;
 use paceline_pipeline::store::{DeadLetterStore, EmbeddedStore, GroupStore};
@@ -123,7 +124,7 @@ show = ["racerId", "output", "raceId", "ts"]
 
     /// The registry.
     pub(crate) fn registry(&self) -> Registry {
-        Registry::folder(&self.path("registry")).unwrap()
+        Registry::create_folder(&self.path("registry")).unwrap()
     }
 
     /// A command of the program with this workspace's configuration. Before one that processes records, the rules of the
@@ -161,7 +162,15 @@ show = ["racerId", "output", "raceId", "ts"]
     pub(crate) fn items(&self) -> BTreeMap<Key, Item> {
         let store = EmbeddedStore::open(&self.path("store.redb")).unwrap();
         let items = block_on(store.list_groups()).unwrap();
-        items.into_iter().map(|(key, item)| (key, Item { revision: 0, ..item })).collect()
+        // Each workspace has a registry of its own.
+        let without_rules = |item: &Item| {
+            let provenance = Provenance { rules: RulesRevision::default(), ..Provenance::clone(&item.provenance) };
+            Arc::new(provenance)
+        };
+        items
+            .into_iter()
+            .map(|(key, item)| (key, Item { revision: 0, provenance: without_rules(&item), ..item }))
+            .collect()
     }
 
     /// All dead letters.

@@ -57,8 +57,9 @@ impl Deployment {
         self
     }
 
-    /// Makes this the rulebook of class 3.
+    /// Makes this the rulebook of class 3, in a registry that begins with it.
     pub(crate) fn rulebook(&self, text: &str) {
+        let _ = std::fs::remove_dir_all(self.path("registry"));
         self.try_rulebook(text).unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
     }
 
@@ -66,7 +67,7 @@ impl Deployment {
     pub(crate) fn try_rulebook(&self, text: &str) -> Result<Changed, ApplyError> {
         self.write("rulebooks/class-3.toml", text);
         rules::map(&self.path("rulebooks"));
-        rules::apply(&self.path("rulebooks"), &Registry::folder(&self.path("registry")).unwrap())
+        rules::apply(&self.path("rulebooks"), &Registry::create_folder(&self.path("registry")).unwrap())
     }
 
     pub(crate) fn configure(&self, more: &str) {

@@ -300,7 +300,7 @@ impl Package {
         let folder = TempDir::new().unwrap();
         let example = checkout().join("examples/alleycat");
         std::fs::copy(example.join("lambda.toml"), folder.path().join("paceline.toml")).unwrap();
-        let registry = Registry::folder(&folder.path().join("registry")).unwrap();
+        let registry = Registry::create_folder(&folder.path().join("registry")).unwrap();
         rules::apply(&example.join("rulebooks"), &registry).unwrap();
         Self(folder)
     }
@@ -331,7 +331,7 @@ fn the_package_has_every_file_that_its_configuration_names() {
     let within = package.0.path();
     assert_eq!(Path::new(&config.rules.registry), within.join("registry"));
     assert_eq!(config.rules.seed, Some(within.join("registry")));
-    let registry = Registry::folder(Path::new(&config.rules.registry)).unwrap();
+    let registry = Registry::create_folder(Path::new(&config.rules.registry)).unwrap();
     let (tail, _) = block_on(Tail::open(&registry)).unwrap();
     let race_types: Vec<&str> = tail.rules.routing.keys().map(String::as_str).collect();
     assert_eq!(race_types, ["1", "2", "3", "4", "5", "6"]);

@@ -12,6 +12,7 @@ use super::loaded::LoadedRulebook;
 use super::projection::Projection;
 use super::routing::Rules;
 use crate::model::{FieldIndex, Pointer, RulebookId, RulesRevision};
+use crate::store::Pin;
 
 /// The rules at one moment. It never changes: a batch is evaluated by one catalog from its first record to its last.
 #[derive(Debug)]
@@ -67,9 +68,9 @@ impl Catalog {
         self.routes.get(race_type).copied()
     }
 
-    /// What a race that is pinned to a rulebook runs.
-    pub(crate) fn effective(&self, race_type: &str, race: &str, pinned: Digest) -> Digest {
-        self.followed.rules.effective(race_type, race, pinned)
+    /// What a pinned race runs.
+    pub(crate) fn effective(&self, race_type: &str, race: &str, pin: Pin) -> Digest {
+        self.followed.rules.effective(race_type, race, pin)
     }
 
     /// Marks a rulebook as used by the nth batch of the process.

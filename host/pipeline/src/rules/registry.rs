@@ -55,12 +55,17 @@ impl Registry {
         Self { objects, location: location.into() }
     }
 
-    /// The registry in a folder, which is created if it does not exist and can be.
+    /// The registry in a folder, which is created if it does not exist.
+    pub fn create_folder(path: &Path) -> Result<Self, RegistryError> {
+        if !path.is_dir() {
+            fs::create_dir_all(path).map_err(|source| RegistryError::Folder { path: path.to_owned(), source })?;
+        }
+        Self::folder(path)
+    }
+
+    /// The registry in a folder.
     pub fn folder(path: &Path) -> Result<Self, RegistryError> {
         let refused = |source: io::Error| RegistryError::Folder { path: path.to_owned(), source };
-        if !path.is_dir() {
-            fs::create_dir_all(path).map_err(refused)?;
-        }
         let objects = LocalFileSystem::new_with_prefix(path)
             .map_err(|source| refused(io::Error::other(source)))?
             // A rulebook that a race is pinned to must outlive a crash of the machine.

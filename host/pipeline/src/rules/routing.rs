@@ -6,6 +6,7 @@ use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::model::RulebookId;
+use crate::store::Pin;
 
 /// The rules at one revision. Every log entry has them whole, so that one entry is all that a host needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +79,8 @@ pub struct Reruling {
     pub from: Digest,
     /// What they run from now on.
     pub to: Digest,
+    /// The revision. Races that began at it or later are not concerned.
+    pub revision: u64,
 }
 
 impl Rules {
@@ -93,12 +96,14 @@ impl Rules {
         all.find(|(_, published)| published.name == name && published.version == version).map(|(digest, _)| *digest)
     }
 
-    /// What a race that is pinned to a rulebook runs: the pin, followed through all rulings since.
-    pub fn effective(&self, race_type: &str, race: &str, pinned: Digest) -> Digest {
+    /// What a pinned race runs: its pin, followed through all rulings since.
+    pub fn effective(&self, race_type: &str, race: &str, pin: Pin) -> Digest {
         let concerns = |reruling: &&Reruling| {
-            reruling.race_type == race_type && reruling.race.as_deref().is_none_or(|other| other == race)
+            reruling.race_type == race_type
+                && reruling.revision > pin.revision
+                && reruling.race.as_deref().is_none_or(|other| other == race)
         };
-        self.reruled.iter().filter(concerns).fold(pinned, |rulebook, reruling| match rulebook == reruling.from {
+        self.reruled.iter().filter(concerns).fold(pin.rulebook, |rulebook, reruling| match rulebook == reruling.from {
             true => reruling.to,
             false => rulebook,
         })
@@ -113,22 +118,34 @@ mod tests {
         Digest::of(of.as_bytes())
     }
 
-    fn reruling(race: Option<&str>, from: &str, to: &str) -> Reruling {
-        Reruling { race_type: "3".to_owned(), race: race.map(str::to_owned), from: digest(from), to: digest(to) }
+    fn pin(rulebook: &str, revision: u64) -> Pin {
+        Pin { rulebook: digest(rulebook), revision }
+    }
+
+    fn reruling(revision: u64, race: Option<&str>, from: &str, to: &str) -> Reruling {
+        Reruling {
+            revision,
+            race_type: "3".to_owned(),
+            race: race.map(str::to_owned),
+            from: digest(from),
+            to: digest(to),
+        }
     }
 
     #[test]
     fn a_pin_is_followed_through_the_rulings_in_their_order() {
         let reruled = vec![
-            reruling(None, "a", "b"),
-            reruling(Some("131"), "b", "c"),
-            reruling(None, "c", "d"),
-            reruling(None, "b", "a"),
+            reruling(2, None, "a", "b"),
+            reruling(3, Some("131"), "b", "c"),
+            reruling(4, None, "c", "d"),
+            reruling(5, None, "b", "a"),
         ];
         let rules = Rules { reruled, ..Rules::default() };
-        assert_eq!(rules.effective("3", "131", digest("a")), digest("d"));
-        assert_eq!(rules.effective("3", "132", digest("a")), digest("a"));
-        assert_eq!(rules.effective("3", "132", digest("c")), digest("d"));
-        assert_eq!(rules.effective("4", "131", digest("a")), digest("a"));
+        assert_eq!(rules.effective("3", "131", pin("a", 1)), digest("d"));
+        assert_eq!(rules.effective("3", "132", pin("a", 1)), digest("a"));
+        assert_eq!(rules.effective("3", "132", pin("c", 1)), digest("d"));
+        // A race that began after a roll-back runs what it began with.
+        assert_eq!(rules.effective("3", "133", pin("b", 5)), digest("b"));
+        assert_eq!(rules.effective("4", "131", pin("a", 1)), digest("a"));
     }
 }

@@ -102,6 +102,16 @@ pub enum RulesEvent {
     },
 }
 
+impl RulesEvent {
+    /// Logs the event, as a warning if somebody has to do something.
+    pub fn log(&self) {
+        match self {
+            Self::Activated { .. } | Self::Retired { .. } => tracing::info!("{self}"),
+            Self::Refused { .. } | Self::Skipped { .. } => tracing::warn!("{self}"),
+        }
+    }
+}
+
 /// A line for a log.
 impl fmt::Display for RulesEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,8 +18,21 @@ use super::rejected::Rejected;
 use crate::dedup::{DedupState, OrdinalSet};
 use crate::error::PipelineError;
 use crate::model::{Cause, Item, Key, Reason};
-use crate::rules::{BoundAggregate, LoadedAggregate};
+use crate::rules::{BoundAggregate, Catalog, LoadedAggregate};
 use crate::store::{GroupStore, Write};
+
+/// No group was written under later rules than these: an older rule must not undo what a newer one did.
+pub(crate) fn check_revision(catalog: &Catalog, keys: &[Key], loaded: &[Option<Item>]) -> Result<(), PipelineError> {
+    let ours = catalog.at();
+    for (key, item) in keys.iter().zip(loaded) {
+        let theirs = item.as_ref().map(|item| &item.provenance.rules);
+        if let Some(theirs) = theirs.filter(|theirs| theirs.is_after(&ours)) {
+            let (theirs, ours) = (theirs.revision, ours.revision);
+            return Err(PipelineError::Behind { key: key.to_string(), theirs, ours });
+        }
+    }
+    Ok(())
+}
 
 /// The rows of a batch, to be folded into their groups.
 pub(crate) struct BatchFold<'a, 'c> {
@@ -78,20 +91,6 @@ impl<'a, 'c> BatchFold<'a, 'c> {
         record_batch.reason(Reason::new(cause, text).by(self.aggregate(call).0.aggregator.plugin().digest()))
     }
 
-    /// No group was written under later rules than these: an older rule must not undo what a newer one did.
-    fn check_revision(&self, loaded: &[Option<Item>]) -> Result<(), PipelineError> {
-        let ours = self.projected.catalog.at();
-        for (key, item) in self.groups.keys.iter().zip(loaded) {
-            if let Some(theirs) =
-                item.as_ref().map(|item| &item.provenance.rules).filter(|theirs| theirs.is_after(&ours))
-            {
-                let (theirs, ours) = (theirs.revision, ours.revision);
-                return Err(PipelineError::Behind { key: key.to_string(), theirs, ours });
-            }
-        }
-        Ok(())
-    }
-
     /// Whether a group's item, as it was read, holds a row.
     fn holds(&self, item: Option<&Item>, row: &GroupRow) -> bool {
         let batch = self.projected.batch;
@@ -117,7 +116,7 @@ impl<S: GroupStore> FoldWork<S> for BatchFold<'_, '_> {
         context: &mut Context<'_, S>,
         attempt: &Attempt<'_>,
     ) -> Result<Vec<(u32, Write)>, PipelineError> {
-        self.check_revision(attempt.loaded)?;
+        check_revision(&self.projected.catalog, &self.groups.keys, attempt.loaded)?;
         let mut gone = context.rejected.records();
         let rejected_before = context.rejected.len();
         let (selection, writes) = loop {

@@ -30,8 +30,7 @@ pub(crate) async fn pin<S: PinStore>(
         .map(|race| (race.key.clone(), Pin { rulebook: race.rulebook, revision: catalog.revision() }))
         .collect();
     let held = pins.put(context.store, context.budget, &fresh).await?;
-    let runs = |race: &UnpinnedRace, pin: &Pin| {
-        catalog.effective(&race.key.race_type, &race.key.value, pin.rulebook) == race.rulebook
-    };
+    let runs =
+        |race: &UnpinnedRace, pin: &Pin| catalog.effective(&race.key.race_type, &race.key.value, *pin) == race.rulebook;
     Ok(begun.iter().zip(&held).all(|(race, pin)| runs(race, pin)))
 }

@@ -36,6 +36,18 @@ pub(crate) struct RoutedBatch {
     pub(crate) unpinned: Vec<UnpinnedRace>,
 }
 
+impl RoutedBatch {
+    /// Leaves out a record that waits and all after it. They are delivered again, in their order: a group whose dedup goes
+    /// by sequence would not take a record after a later one.
+    fn stop_before(&mut self, first: u32) {
+        let races = self.unpinned.iter_mut().map(|race| &mut race.records);
+        let rulebooks = self.rulebooks.iter_mut().map(|routed| &mut routed.records);
+        rulebooks.chain(races).for_each(|records| records.retain(|record| *record < first));
+        self.rulebooks.retain(|routed| !routed.records.is_empty());
+        self.unpinned.retain(|race| !race.records.is_empty());
+    }
+}
+
 /// The records of a race type, or of one race of it if its rulebook pins races.
 #[derive(Debug)]
 struct Group {
@@ -93,7 +105,10 @@ pub(crate) async fn route<S: PinStore>(
         };
         if catalog.rulebook(digest).is_none() {
             match rulebooks.load_pinned(digest).await {
-                Ok(()) => complete = false,
+                Ok(()) => {
+                    context.holds.forget(digest);
+                    complete = false;
+                }
                 Err(source) => hold(context, projected, group, digest, source),
             }
             continue;
@@ -108,6 +123,9 @@ pub(crate) async fn route<S: PinStore>(
             None => routed.rulebooks.push(RoutedRecords { rulebook: digest, records: group.records }),
         }
     }
+    if let Some((first, _)) = &context.held {
+        routed.stop_before(*first);
+    }
     let unsorted = routed.rulebooks.iter_mut().filter(|routed| !routed.records.is_sorted());
     unsorted.for_each(|routed| routed.records.sort_unstable());
     Ok(complete.then_some(routed))
@@ -115,7 +133,7 @@ pub(crate) async fn route<S: PinStore>(
 
 fn found(catalog: &Catalog, group: &Group, pin: Option<Pin>) -> Found {
     match (&group.name.race, pin, group.route.current) {
-        (Some(race), Some(pin), _) => Found::Rulebook(catalog.effective(&group.name.race_type, race, pin.rulebook)),
+        (Some(race), Some(pin), _) => Found::Rulebook(catalog.effective(&group.name.race_type, race, pin)),
         (Some(_), None, Some(current)) => Found::Unpinned(current),
         (None, _, Some(current)) => Found::Rulebook(current),
         (_, None, None) | (None, Some(_), None) => Found::Retired,

@@ -14,6 +14,7 @@ use crate::pipeline::Pipeline;
 use crate::rules::{BoundRulebook, Catalog, LoadedAggregate};
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
+use crate::stages::fold::check_revision;
 use crate::stages::outputs::outputs;
 use crate::store::{GroupStore, Store, Write};
 use crate::summary::{Stage, Summary};
@@ -22,6 +23,20 @@ impl<S: Store> Pipeline<S> {
     /// Commits a window. When this returns, all of it is in the table. After an error the same window can be flushed
     /// again: dedup recognizes the rows that are in the table already.
     pub async fn flush_window(
+        &self,
+        window: &Window,
+        deadline: Option<Instant>,
+        summary: &mut Summary,
+    ) -> Result<(), PipelineError> {
+        match self.flush_by_current_rules(window, deadline, summary).await {
+            Err(PipelineError::Behind { theirs, .. }) if self.catch_up(theirs).await => {
+                self.flush_by_current_rules(window, deadline, summary).await
+            }
+            done => done,
+        }
+    }
+
+    async fn flush_by_current_rules(
         &self,
         window: &Window,
         deadline: Option<Instant>,
@@ -110,6 +125,7 @@ impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
         context: &mut Context<'_, S>,
         attempt: &Attempt<'_>,
     ) -> Result<Vec<(u32, Write)>, PipelineError> {
+        check_revision(self.catalog, &self.keys, attempt.loaded)?;
         let mut calls: BTreeMap<(u32, u32), Vec<GroupMerge<'_>>> = BTreeMap::new();
         for &group in attempt.open {
             let delta = self.round[group as usize];

@@ -18,7 +18,7 @@ fn two_race_types_with_the_same_groups_are_refused() {
         std::fs::write(file, rulebook(race_type, "race-{/raceId}", DEDUP)).unwrap();
     }
     rules::map(&folder.path().join("rulebooks"));
-    let registry = Registry::folder(&folder.path().join("registry")).unwrap();
+    let registry = Registry::create_folder(&folder.path().join("registry")).unwrap();
     let error = rules::apply(&folder.path().join("rulebooks"), &registry).unwrap_err();
     let reason = ErrorChain(&error).to_string();
     assert!(reason.contains("of race type 5 are also those of race type 3"), "{reason}");

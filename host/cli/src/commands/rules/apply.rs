@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use paceline_engine::Digest;
 use paceline_pipeline::ErrorChain;
@@ -18,6 +18,9 @@ use crate::stop::stop_signal;
 /// written is not.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
+/// When a folder that was refused is tried again unchanged: the registry may have been out of reach.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
+
 /// Applies a folder.
 pub(super) fn apply(session: &Session, folder: &Path, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
     let engine = session.engine()?;
@@ -30,13 +33,16 @@ pub(super) fn apply(session: &Session, folder: &Path, change: &ChangeArguments) 
 /// Applies a folder whenever it changes. What is refused is reported, and changes nothing.
 pub(super) fn watch(session: &Session, folder: &Path, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
     let mut stop = std::pin::pin!(session.runtime.block_on(async { stop_signal(|| ()) })?);
-    let (mut seen, mut applied) = (None, None);
+    let (mut seen, mut applied, mut refused) = (None, None, None::<(Instant, String)>);
     loop {
         let now = Some(contents(folder));
-        if now == seen && now != applied {
-            if let Err(error) = apply(session, folder, change) {
-                tracing::warn!("refused, and nothing changed: {}", ErrorChain(error.as_ref()));
+        let again = refused.as_ref().is_some_and(|(at, _)| at.elapsed() > TRY_AGAIN_AFTER);
+        if now == seen && (now != applied || again) {
+            let why = apply(session, folder, change).err().map(|error| ErrorChain(error.as_ref()).to_string());
+            if let Some(why) = why.as_ref().filter(|why| refused.as_ref().is_none_or(|(_, before)| before != *why)) {
+                tracing::warn!("refused, and nothing changed: {why}");
             }
+            refused = why.map(|why| (Instant::now(), why));
             applied.clone_from(&now);
         }
         seen = now;
@@ -59,12 +65,11 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Option<Digest>> {
     files.into_iter().map(|file| (file.clone(), digest(&file))).collect()
 }
 
-/// The same session with a registry in a folder, which continues another one.
-pub(super) fn bundle(session: Session, out: &Path, onto: Option<&str>) -> anyhow::Result<Session> {
-    let registry = Registry::folder(out)?;
+/// A registry in a folder, which continues another one. In a dry run it is in memory.
+pub(super) async fn bundle(out: &Path, onto: Option<&str>, dry_run: bool) -> anyhow::Result<Registry> {
+    let registry = if dry_run { Registry::memory() } else { Registry::create_folder(out)? };
     if let Some(before) = onto {
-        let before = session.runtime.block_on(paceline_config::registry_at(&session.config, before))?;
-        session.runtime.block_on(before.copy_to(&registry))?;
+        paceline_config::registry_at(before).await?.copy_to(&registry).await?;
     }
-    Ok(Session { registry, ..session })
+    Ok(registry)
 }

@@ -14,8 +14,8 @@ use super::{ChangeArguments, Session};
 use crate::report;
 use crate::setup::open_store;
 
-/// The exit code of a dry run that would change something.
-const WOULD_CHANGE: u8 = 2;
+/// The exit code of a dry run that would change something. 1 and 2 are those of errors.
+const WOULD_CHANGE: u8 = 3;
 
 /// A race of a race type.
 pub(super) struct Race {
@@ -69,7 +69,7 @@ pub(super) fn repin(
     let Some(pin) = pins.into_iter().next().flatten() else {
         bail!("race {race} of race type {race_type} has no pin in the store: it has not begun");
     };
-    let from = rules.effective(race_type, race, pin.rulebook);
+    let from = rules.effective(race_type, race, pin);
     make(session, change, &[Request::Repin { race_type: race_type.clone(), race: race.clone(), from, to }])
 }
 

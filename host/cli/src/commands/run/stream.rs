@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use paceline_aws::kinesis::{Consumer, Finished, KinesisConfig};
 use paceline_config::Config;
+use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::summary::Summary;
 
-use crate::follower::Follower;
+use crate::follower::{Follower, Notes};
 use crate::report;
 use crate::serve::{Metrics, Server};
 use crate::setup::{parallel_runtime, poll_interval};
@@ -30,9 +31,9 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
         let consumer = Consumer::connect(kinesis, name, config.batch.clone()).await?;
         let (pipeline, events) = paceline_config::open(config, cache.as_deref()).await?;
         let pipeline = Arc::new(pipeline);
-        events.iter().for_each(|event| tracing::info!("{event}"));
+        events.iter().for_each(RulesEvent::log);
         let rulebooks = Arc::clone(pipeline.rulebooks());
-        let follower = Follower::start(rulebooks, poll_interval(config), |line| tracing::info!("{line}"));
+        let follower = Follower::start(rulebooks, poll_interval(config), Notes::Log);
         let server = match config.serve.listen {
             Some(address) => Some(Server::start(address, &consumer, Arc::clone(&pipeline), metrics.clone()).await?),
             None => None,

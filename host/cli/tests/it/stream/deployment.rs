@@ -56,7 +56,7 @@ impl Deployment {
     /// Makes the rules those of the folder `rulebooks`.
     pub(crate) fn apply(&self) {
         rules::map(&self.path("rulebooks"));
-        let applied = rules::apply(&self.path("rulebooks"), &Registry::folder(&self.path("registry")).unwrap());
+        let applied = rules::apply(&self.path("rulebooks"), &Registry::create_folder(&self.path("registry")).unwrap());
         applied.unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
     }
 

@@ -123,7 +123,7 @@ impl<'a> Edit<'a> {
         let before = self.rules.routing.get(race_type).cloned();
         let replaces = before.as_ref().and_then(|routing| routing.current);
         if replaces == Some(rulebook) {
-            return Ok(());
+            return if now { self.activate_now(race_type, rulebook, before).await } else { Ok(()) };
         }
         let succession = if now { Succession::BothWays } else { Succession::NewRaces };
         if let Some(reference) = before.as_ref().and_then(Routing::reference) {
@@ -136,6 +136,28 @@ impl<'a> Edit<'a> {
         let fallback = replaces.or(before.and_then(|routing| routing.fallback));
         self.route(race_type, Some(rulebook), fallback);
         self.changes.push(Change::Activate { race_type: race_type.to_owned(), rulebook, replaces, now });
+        Ok(())
+    }
+
+    /// Moves the races in progress to the rulebook that new ones begin with already.
+    async fn activate_now(
+        &mut self,
+        race_type: &str,
+        rulebook: Digest,
+        routing: Option<Routing>,
+    ) -> Result<(), ChangeError> {
+        let Some(Routing { fallback: Some(from), since, .. }) = routing else { return Ok(()) };
+        let moved = |reruling: &Reruling| {
+            (&*reruling.race_type, reruling.from, reruling.to) == (race_type, from, rulebook)
+                && reruling.revision >= since
+        };
+        if self.rules.reruled.iter().any(moved) {
+            return Ok(());
+        }
+        self.check_successor(from, rulebook, Succession::BothWays).await?;
+        self.rerule(race_type, None, from, rulebook);
+        let (race_type, replaces) = (race_type.to_owned(), Some(from));
+        self.changes.push(Change::Activate { race_type, rulebook, replaces, now: true });
         Ok(())
     }
 
@@ -189,7 +211,8 @@ impl<'a> Edit<'a> {
 
     fn rerule(&mut self, race_type: &str, race: Option<&str>, from: Digest, to: Digest) {
         let race = race.map(str::to_owned);
-        self.rules.reruled.push(Reruling { race_type: race_type.to_owned(), race, from, to });
+        let revision = self.revision;
+        self.rules.reruled.push(Reruling { race_type: race_type.to_owned(), race, from, to, revision });
     }
 
     async fn check_successor(&mut self, from: Digest, to: Digest, succession: Succession) -> Result<(), ChangeError> {
