@@ -5,8 +5,16 @@ use std::path::PathBuf;
 use crate::environment;
 
 /// The plugins that a rulebook may name, without the extension `.wasm`.
-const NAMES: [&str; 7] =
-    ["telemetry", "output", "last-output", "best-output", "evil-scorer", "evil-validator", "evil-aggregator"];
+const NAMES: [&str; 8] = [
+    "telemetry",
+    "output",
+    "last-output",
+    "best-output",
+    "evil-scorer",
+    "evil-validator",
+    "evil-aggregator",
+    "evil-migration",
+];
 
 /// A plugin that the engine refuses to load, which a rulebook can't name.
 const REFUSED: &str = "evil-wasi";

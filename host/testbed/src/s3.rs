@@ -8,6 +8,11 @@ use crate::environment::S3_ENDPOINT;
 /// The only bucket, in the region of [`environment::AWS_VARIABLES`](crate::environment::AWS_VARIABLES).
 pub const BUCKET: &str = "paceline";
 
+/// The endpoint of moto's S3 if it is running, otherwise one at which nobody answers.
+pub fn endpoint_or_none() -> String {
+    std::env::var(S3_ENDPOINT).unwrap_or_else(|_| "http://127.0.0.1:9".to_owned())
+}
+
 /// The endpoint of moto's S3: `http://127.0.0.1:PORT`.
 ///
 /// # Panics

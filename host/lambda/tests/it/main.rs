@@ -8,6 +8,7 @@ mod event;
 mod faults;
 mod metrics;
 mod race;
+mod rules;
 mod support;
 mod template;
 mod watch;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use paceline_aws::DynamoDbStore;
 use paceline_aws::dynamodb::table::{Billing, create};
 use paceline_aws::dynamodb::{DynamoDbConfig, client};
+use paceline_aws::s3::open;
 use paceline_pipeline::ErrorChain;
 use paceline_pipeline::rules::Registry;
 use paceline_pipeline::rules::operator::Changed;
@@ -17,6 +18,7 @@ use paceline_testbed::outcome::{self, Outcome, tally};
 pub(crate) use paceline_testbed::outcome::{DedupMode, Message, block_on, race, rulebook};
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::rules::{self, ApplyError};
+use paceline_testbed::s3;
 use paceline_testbed::stream::Stream;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -99,6 +101,7 @@ impl Deployment {
             .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_ENDPOINT_URL_S3", &s3::endpoint_or_none())
             .env("AWS_REGION", "us-east-1")
             .env("PACELINE_CACHE", compiled.to_str().unwrap())
     }
@@ -122,6 +125,13 @@ impl Deployment {
     pub(crate) fn local(&self, messages: &[Message]) -> Outcome {
         outcome::local(&self.path("rulebooks"), &self.path("oracle"), messages)
     }
+}
+
+/// The registry at this location in S3.
+pub(crate) fn registry_in(bucket: &str) -> Registry {
+    let endpoint = s3::endpoint();
+    let objects = block_on(open(&bucket.parse().unwrap(), Some("us-east-1"), Some(&endpoint))).unwrap();
+    Registry::new(objects, bucket)
 }
 
 /// A stream with these messages.

@@ -17,11 +17,11 @@ use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::environment::checkout;
 use paceline_testbed::lambda::{Configuration, Function};
 use paceline_testbed::proxy::{FaultProxy, Faults};
-use paceline_testbed::{require, rules};
+use paceline_testbed::{require, rules, s3};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{DedupMode, Deployment, all_committed, beat, block_on, dynamodb, event_of, response};
+use crate::support::{DedupMode, Deployment, all_committed, beat, block_on, dynamodb, event_of, registry_in, response};
 
 /// Variables that the program reads and the template does not set, and why.
 const OPTIONAL: [(&str, &str); 3] = [
@@ -349,14 +349,13 @@ fn the_package_has_every_file_that_its_configuration_names() {
 
 #[test]
 fn the_package_works_with_the_templates_variables() {
-    require!(Plugins, DynamoDbLocal, UtilLinux);
+    require!(Plugins, DynamoDbLocal, S3Local, UtilLinux);
     let package = Package::new();
     let folder = package.0.path();
-    // Its registry would be in /tmp, shared by all tests on the machine.
-    let text = std::fs::read_to_string(folder.join("paceline.toml")).unwrap();
-    let own = text.replace("\"/tmp/paceline/registry\"", &format!("{:?}", folder.join("registry")));
-    assert_ne!(own, text);
-    std::fs::write(folder.join("paceline.toml"), own).unwrap();
+    // The bucket has the package's rules, as `paceline rules` puts them there.
+    let bucket = format!("s3://{}/{}", s3::BUCKET, unique("template"));
+    let seed = Registry::folder(&folder.join("registry")).unwrap();
+    block_on(seed.copy_to(&registry_in(&bucket))).unwrap();
 
     // References have the parameters' defaults, except for the tables.
     let tables = Deployment::new(DedupMode::Ordinal);
@@ -365,6 +364,7 @@ fn the_package_works_with_the_templates_variables() {
     configuration.task_root = folder.to_owned();
     for (name, value) in template.variables() {
         let value = match value.strip_prefix("!Ref ") {
+            None if value == "!Sub s3://${RulesBucket}/${RulesPrefix}" => bucket.clone(),
             None => value,
             Some("Table") => tables.table.table.clone(),
             Some("DeadLetterTable") => tables.table.dead_letter_table(),

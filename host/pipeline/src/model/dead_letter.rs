@@ -48,6 +48,8 @@ causes! {
     NoRulebook "no-rulebook"
     /// The rulebook that the record's race is pinned to can't be loaded, for longer than `hold-seconds`.
     PinUnresolved "pin-unresolved"
+    /// The state of the record's group has a format that its aggregator does not take, for longer than `hold-seconds`.
+    StateFormat "state-format"
     /// The value of the pinned field is too long.
     BadPin "bad-pin"
     /// A validator rejected the record.

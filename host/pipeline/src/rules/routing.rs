@@ -66,6 +66,13 @@ pub struct StateFormats {
     pub takes: Vec<String>,
 }
 
+impl StateFormats {
+    /// Whether the aggregator takes a state of this format.
+    pub(crate) fn takes(&self, format: &str) -> bool {
+        self.writes == format || self.takes.iter().any(|other| other == format)
+    }
+}
+
 /// Races that were moved from one rulebook to another. Their pins stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -84,7 +84,20 @@ fn one_way(before: Candidate<'_>, after: Candidate<'_>) -> Result<(), RulebookEr
             ));
         }
         let (writes, takes) = (&before.formats[at].writes, &after.formats[other]);
-        if *writes != takes.writes && !takes.takes.contains(writes) {
+        // Both rulebooks fold into such groups for as long as races of both are in progress.
+        let fields = rule.key.partition.fields().chain(rule.key.sort.fields());
+        let is_shared = before.document.pin.as_ref().is_some_and(|pin| fields.into_iter().all(|field| field != pin));
+        if is_shared && !before.formats[at].takes(&takes.writes) {
+            return Err(incompatible(
+                before.document,
+                format!(
+                    "does not take the states of the format `{}` that this one would write for the groups {groups}, which \
+                     races of both share: give the groups another key",
+                    takes.writes
+                ),
+            ));
+        }
+        if !takes.takes(writes) {
             return Err(incompatible(
                 before.document,
                 format!(

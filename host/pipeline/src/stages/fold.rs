@@ -1,12 +1,16 @@
 //! Fold: aggregators fold rows and scores into the states of their groups, behind dedup.
 
+mod blocked;
 mod select;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use paceline_engine::{Column, ColumnBuf, PackedBuf};
 
+pub(crate) use self::blocked::takes;
+
+use self::blocked::Blocked;
 use self::select::{Selection, Selector};
 use super::commit::{Attempt, FoldWork};
 use super::context::Context;
@@ -18,7 +22,7 @@ use super::rejected::Rejected;
 use crate::dedup::{DedupState, OrdinalSet};
 use crate::error::PipelineError;
 use crate::model::{Cause, Item, Key, Reason};
-use crate::rules::{BoundAggregate, Catalog, LoadedAggregate};
+use crate::rules::{BoundAggregate, BoundRulebook, Catalog, LoadedAggregate};
 use crate::store::{GroupStore, Write};
 
 /// No group was written under later rules than these: an older rule must not undo what a newer one did.
@@ -65,10 +69,11 @@ impl<'a, 'c> BatchFold<'a, 'c> {
         }
     }
 
-    /// The rows that are new to the groups of this attempt, without rejected records.
-    fn select(&self, attempt: &Attempt<'_>, gone: &HashSet<u32>) -> Selection {
+    /// The rows that are new to the groups of this attempt, without rejected records and blocked groups.
+    fn select(&self, attempt: &Attempt<'_>, gone: &HashSet<u32>, blocked: &Blocked) -> Selection {
         let mut open = vec![attempt.open.len() == self.groups.keys.len(); self.groups.keys.len()];
         attempt.open.iter().for_each(|&group| open[group as usize] = true);
+        blocked.groups.keys().for_each(|&group| open[group as usize] = false);
         let selector = Selector {
             batch: self.projected.batch,
             keys: &self.groups.keys,
@@ -84,6 +89,11 @@ impl<'a, 'c> BatchFold<'a, 'c> {
         let call = &self.groups.calls[call];
         let bound = self.record_batches[call.record_batch].rulebook;
         (&bound.rulebook.aggregates[call.aggregate], &bound.aggregates[call.aggregate])
+    }
+
+    /// The rulebook of a call.
+    fn bound(&self, call: usize) -> &BoundRulebook {
+        self.record_batches[self.groups.calls[call].record_batch].rulebook
     }
 
     fn reason(&self, call: usize, cause: Cause, text: String) -> Reason {
@@ -119,9 +129,15 @@ impl<S: GroupStore> FoldWork<S> for BatchFold<'_, '_> {
         check_revision(&self.projected.catalog, &self.groups.keys, attempt.loaded)?;
         let mut gone = context.rejected.records();
         let rejected_before = context.rejected.len();
+        let mut blocked = Blocked::of(self, attempt.loaded);
         let (selection, writes) = loop {
-            let mut folding = Folding::new(self, attempt.loaded, self.select(attempt, &gone));
+            blocked.settle(self, context, &mut gone);
+            let mut folding = Folding::new(self, attempt.loaded, self.select(attempt, &gone, &blocked));
             let writes = folding.run(context)?;
+            if !folding.blocked.groups.is_empty() {
+                blocked.groups.extend(folding.blocked.groups);
+                continue;
+            }
             match folding.failed {
                 failed if failed.is_empty() => break (folding.selection, writes),
                 failed => context.rejected.add_new(failed, &mut gone),
@@ -155,13 +171,26 @@ struct Folding<'f, 'a, 'c> {
     selection: Selection,
     /// The new state of each group; `None` before its first call.
     states: Vec<Option<Vec<u8>>>,
+    /// The format of each group's state.
+    formats: Vec<Option<&'f str>>,
     /// The rows on which an aggregator failed.
     failed: Rejected,
+    /// The groups whose states can't be migrated.
+    blocked: Blocked,
 }
 
 impl<'f, 'a, 'c> Folding<'f, 'a, 'c> {
     fn new(work: &'f BatchFold<'a, 'c>, loaded: &'f [Option<Item>], selection: Selection) -> Self {
-        Self { work, loaded, selection, states: vec![None; loaded.len()], failed: Rejected::default() }
+        let format = |item: &'f Option<Item>| item.as_ref().map(|item| item.provenance.state_format.as_str());
+        Self {
+            work,
+            loaded,
+            selection,
+            states: vec![None; loaded.len()],
+            formats: loaded.iter().map(format).collect(),
+            failed: Rejected::default(),
+            blocked: Blocked::default(),
+        }
     }
 
     /// Folds the rows and asks for the outputs. The writes count only if nothing failed.
@@ -180,7 +209,7 @@ impl<'f, 'a, 'c> Folding<'f, 'a, 'c> {
             self.call(context, *call, rows, &mut indexes)?;
         }
         self.selection.calls = calls;
-        if !self.failed.is_empty() {
+        if !self.failed.is_empty() || !self.blocked.groups.is_empty() {
             return Ok(Vec::new());
         }
         let mut writes = Vec::new();
@@ -222,6 +251,7 @@ impl<'f, 'a, 'c> Folding<'f, 'a, 'c> {
             .collect();
         touched.iter().for_each(|&group| indexes[group as usize] = u32::MAX);
 
+        self.migrate(context, call, &touched)?;
         let states: PackedBuf = touched.iter().map(|&group| self.state(group)).collect();
         let columns = record_batch.columns(&aggregate.inputs);
         let mut session = aggregate.aggregator.session();
@@ -241,6 +271,31 @@ impl<'f, 'a, 'c> Folding<'f, 'a, 'c> {
         }
         for (&group, state) in touched.iter().zip(folded.states.as_packed().iter()) {
             self.states[group as usize] = Some(state.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Brings the states of groups into the format of the aggregator that folds into them next.
+    fn migrate<S>(&mut self, context: &mut Context<'_, S>, call: usize, touched: &[u32]) -> Result<(), PipelineError> {
+        let (aggregate, bound) = self.work.aggregate(call);
+        let ours = bound.provenance.state_format.as_str();
+        let mut foreign: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
+        for &group in touched {
+            if let Some(theirs) = self.formats[group as usize].replace(ours).filter(|theirs| *theirs != ours) {
+                foreign.entry(theirs).or_default().push(group);
+            }
+        }
+        for (theirs, groups) in foreign {
+            let states: PackedBuf = groups.iter().map(|&group| self.state(group)).collect();
+            let mut session = aggregate.aggregator.session();
+            let migrated = session.migrate(theirs, states.as_packed())?;
+            context.book_fuel(aggregate.aggregator.plugin().digest(), session.fuel());
+            for (&group, state) in groups.iter().zip(migrated.states.as_packed().iter()) {
+                self.states[group as usize] = Some(state.to_vec());
+            }
+            for (at, fault) in migrated.failed {
+                self.blocked.add(groups[at as usize], call, theirs, format!("can't migrate it: {fault}"));
+            }
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::pipeline::Pipeline;
 use crate::rules::{BoundRulebook, Catalog, LoadedAggregate};
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
-use crate::stages::fold::check_revision;
+use crate::stages::fold::{check_revision, takes};
 use crate::stages::outputs::outputs;
 use crate::store::{GroupStore, Store, Write};
 use crate::summary::{Stage, Summary};
@@ -129,6 +129,16 @@ impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
         let mut calls: BTreeMap<(u32, u32), Vec<GroupMerge<'_>>> = BTreeMap::new();
         for &group in attempt.open {
             let delta = self.round[group as usize];
+            if let Some(item) = &attempt.loaded[group as usize]
+                && let Some(error) = self.check_format(delta, item)
+            {
+                let rulebook = self.aggregate(delta).0.rulebook.id.digest;
+                if !context.holds.is_over(rulebook, None) {
+                    return Err(error);
+                }
+                self.letters.push(self.letter(delta, Cause::StateFormat, &error.to_string()));
+                continue;
+            }
             match select(&self.window.shard, group, delta, attempt.loaded[group as usize].as_ref()) {
                 Ok((merge, duplicates)) => {
                     context.summary.duplicates += duplicates;
@@ -142,7 +152,8 @@ impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
         let mut writes = Vec::new();
         for mut groups in calls.into_values() {
             let aggregator = &self.aggregate(groups[0].delta).1.aggregator;
-            let mut faults = merge(context, aggregator, &mut groups)?;
+            let mut faults = migrate(context, aggregator, &mut groups, attempt.loaded)?;
+            faults.extend(merge(context, aggregator, &mut groups)?);
             groups.retain(|merged| {
                 let Some(fault) = faults.remove(&merged.group) else { return true };
                 self.letters.push(self.letter(merged.delta, Cause::PluginFailed, &fault.to_string()));
@@ -159,6 +170,18 @@ impl<'a> WindowFlush<'a> {
         let digest = self.window.rulebooks[delta.rulebook as usize];
         let bound = self.catalog.rulebook(digest).expect("the window's rulebooks are loaded");
         (bound, &bound.rulebook.aggregates[delta.aggregate as usize])
+    }
+
+    /// Why the state of an item is not merged with.
+    fn check_format(&self, delta: &GroupDelta, item: &Item) -> Option<PipelineError> {
+        let (bound, aggregate) = self.aggregate(delta);
+        let theirs = &item.provenance.state_format;
+        (!aggregate.aggregator.takes(theirs)).then(|| PipelineError::StateFormat {
+            key: delta.key.to_string(),
+            theirs: theirs.clone(),
+            rulebook: bound.rulebook.id.to_string(),
+            why: takes(&aggregate.aggregator),
+        })
     }
 
     /// Asks for the outputs of merged groups of one aggregate, and adds their writes.
@@ -283,6 +306,34 @@ fn select<'a>(
     let duplicates = (delta.deltas.len() - new) as u64;
     let expected = item.map(|item| item.revision);
     Ok(((new > 0).then_some(GroupMerge { group, delta, expected, dedup, states }), duplicates))
+}
+
+/// Brings the items' states into the aggregator's format. Returns the groups whose states can't be migrated.
+fn migrate<S>(
+    context: &mut Context<'_, S>,
+    aggregator: &Aggregator,
+    groups: &mut [GroupMerge<'_>],
+    loaded: &[Option<Item>],
+) -> Result<HashMap<u32, Fault>, PipelineError> {
+    let mut foreign: BTreeMap<&str, Vec<&mut GroupMerge<'_>>> = BTreeMap::new();
+    for group in groups {
+        let theirs = loaded[group.group as usize].as_ref().map(|item| item.provenance.state_format.as_str());
+        if let Some(theirs) = theirs.filter(|theirs| *theirs != aggregator.state_format()) {
+            foreign.entry(theirs).or_default().push(group);
+        }
+    }
+    let mut faults = HashMap::new();
+    for (theirs, mut groups) in foreign {
+        let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
+        let mut session = aggregator.session();
+        let migrated = session.migrate(theirs, states.as_packed())?;
+        context.book_fuel(aggregator.plugin().digest(), session.fuel());
+        for (group, state) in groups.iter_mut().zip(migrated.states.as_packed().iter()) {
+            group.states[0] = state.to_vec();
+        }
+        faults.extend(migrated.failed.into_iter().map(|(at, fault)| (groups[at as usize].group, fault)));
+    }
+    Ok(faults)
 }
 
 /// Merges each group's states into one, in as few calls as possible: neighbours of all groups in pairs, and again. Returns

@@ -14,7 +14,7 @@ use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, PipelineError, Rulebooks};
 use paceline_testbed::{require, rules};
 
-use crate::log::{Desk, text};
+use crate::log::{Desk, activate, text};
 use crate::support::{FlakyStore, block_on, committed, host};
 
 /// A host that shares the registry and the store with others.
@@ -379,4 +379,178 @@ fn two_registries_are_told_apart() {
     assert_ne!(id(&one), id(&two));
     let error = block_on(one.copy_to(&two)).unwrap_err().to_string();
     assert!(error.contains("the two registries are different ones"), "{error}");
+}
+
+/// A rulebook of class 3 with another aggregator and dedup for its groups.
+fn with_aggregator(version: u64, plugin: &str, key: &str, dedup: &str) -> String {
+    format!(
+        r#"
+name = "class-3"
+version = {version}
+pin = "/raceId"
+[[validate]]
+plugin = "telemetry"
+[score]
+plugin = "output"
+[[aggregate]]
+plugin = "{plugin}"
+key = {key}
+dedup = {dedup}
+"#
+    )
+}
+
+const BY_RACE: &str = r#"{ PK = "race-{/classId}-{/raceId}", SK = "racer-{/racerId}" }"#;
+const BY_CLASS: &str = r#"{ PK = "class-{/classId}", SK = "racer-{/racerId}" }"#;
+const ORDINAL: &str = r#"{ ordinal = "/second" }"#;
+
+#[test]
+fn a_state_of_another_aggregator_is_never_decoded_on_trust() {
+    require!(Plugins);
+    let store = FlakyStore::default();
+    // A table in which one group of a race has a state of another program's aggregator.
+    let other = Desk::new();
+    other.activate(3, &other.prepare(&with_aggregator(1, "best-output", BY_RACE, ORDINAL)));
+    let mut alone = second("131", 1);
+    alone.records.truncate(1);
+    process(&host_of(&other, &store), &alone);
+    let foreign = block_on(store.store.list_groups()).unwrap();
+    assert_eq!(foreign[0].1.provenance.state_format, "best-output/1");
+
+    let desk = Desk::new();
+    desk.activate(3, &desk.prepare(&with_aggregator(7, "last-output", BY_RACE, ORDINAL)));
+    let pin = Pin { rulebook: desk.tail().0.rules.routing["3"].current.unwrap(), revision: 1 };
+    let fresh = FlakyStore::default();
+    block_on(fresh.store.put_pins(&[(pin_key("131"), pin)])).unwrap();
+    for (key, item) in &foreign {
+        let write = paceline_pipeline::store::Write { key: key.clone(), expected: None, item: item.clone() };
+        block_on(fresh.store.write_groups(&[write])).unwrap();
+    }
+    let host = host_of(&desk, &fresh);
+    let outcome = block_on(host.process(&second("131", 2), None, &mut Summary::default())).unwrap();
+    let (first, why) = outcome.first_uncommitted.unwrap();
+    assert_eq!(first, 0);
+    assert!(why.waits_for_rules() && why.is_transient());
+    assert!(
+        why.to_string().contains(
+            "has the format `best-output/1`, and the aggregator of the rulebook class-3@7 takes `last-output/1`"
+        ),
+        "{why}"
+    );
+    // The group is as it was, and its neighbours are written.
+    let items = block_on(fresh.store.list_groups()).unwrap();
+    assert_eq!(items.len(), 3);
+    assert!(items.contains(&foreign[0]));
+    let impatient = host_of(&desk, &fresh).with_hold(Duration::ZERO);
+    process(&impatient, &second("131", 2));
+    let letters = block_on(fresh.store.list_dead_letters()).unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.reason.cause).collect::<Vec<_>>(), [Cause::StateFormat]);
+    assert!(block_on(fresh.store.list_groups()).unwrap().contains(&foreign[0]));
+}
+
+#[test]
+fn a_state_is_migrated_by_an_aggregator_that_takes_its_format() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let (best, migrating) = ("best-output", "evil-migration");
+    desk.activate(3, &desk.prepare(&with_aggregator(1, best, BY_RACE, ORDINAL)));
+    let host = host_of(&desk, &store);
+    process(&host, &second("131", 1));
+    let next = desk.prepare(&with_aggregator(2, migrating, BY_RACE, ORDINAL));
+    desk.activate(3, &next);
+    // Both ways it is refused: the old aggregator does not take the new format.
+    let now = Request::Activate { race_type: "3".to_owned(), rulebook: next.digest, now: true };
+    let error = desk.change(&[now]).unwrap_err().to_string();
+    assert!(error.contains("evil-migration/1"), "{error}");
+    poll(&host);
+    process(&host, &second("132", 1));
+    let formats: BTreeSet<String> = block_on(store.store.list_groups())
+        .unwrap()
+        .into_iter()
+        .map(|(_, item)| item.provenance.state_format.clone())
+        .collect();
+    assert_eq!(formats.into_iter().collect::<Vec<_>>(), ["best-output/1", "evil-migration/1"]);
+    // Somebody moves the race by hand: its states are migrated as its records come.
+    let mut items = block_on(store.store.list_groups()).unwrap();
+    items.retain(|(key, _)| key.partition == "race-3-131");
+    let moved = FlakyStore::default();
+    let pin = Pin { rulebook: next.digest, revision: 2 };
+    block_on(moved.store.put_pins(&[(pin_key("131"), pin)])).unwrap();
+    for (key, item) in items {
+        let write = paceline_pipeline::store::Write { key, expected: None, item };
+        block_on(moved.store.write_groups(&[write])).unwrap();
+    }
+    process(&host_of(&desk, &moved), &second("131", 2));
+    for (key, item) in block_on(moved.store.list_groups()).unwrap() {
+        assert_eq!((item.revision, &*item.provenance.state_format), (2, "evil-migration/1"), "{key}");
+    }
+    assert_eq!(block_on(moved.store.list_dead_letters()).unwrap(), []);
+}
+
+#[test]
+fn groups_that_races_of_both_rulebooks_share_need_a_format_that_both_take() {
+    require!(Plugins);
+    let desk = Desk::new();
+    desk.activate(3, &desk.prepare(&with_aggregator(1, "best-output", BY_CLASS, ORDINAL)));
+    let next = desk.prepare(&with_aggregator(2, "evil-migration", BY_CLASS, ORDINAL));
+    let error = desk.change(&[Request::Publish(&next), activate(3, &next)]).unwrap_err().to_string();
+    assert!(error.contains("does not take the states of the format `evil-migration/1`"), "{error}");
+    assert!(error.contains("which races of both share"), "{error}");
+}
+
+#[test]
+fn records_that_wait_are_not_overtaken_in_groups_whose_dedup_goes_by_sequence() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let one = desk.prepare(&with_aggregator(1, "evil-aggregator", BY_CLASS, r#""sequence""#));
+    desk.activate(3, &one);
+    let behind = host_of(&desk, &store);
+    // A race begins on another host under a rulebook that this one can't fetch yet.
+    let two = desk.prepare(&with_aggregator(2, "evil-aggregator", BY_CLASS, r#""sequence""#));
+    desk.activate(3, &two);
+    let pin = Pin { rulebook: two.digest, revision: 2 };
+    block_on(store.store.put_pins(&[(pin_key("131"), pin)])).unwrap();
+    let mut batch = second("130", 1);
+    for (at, race) in [(2, "131"), (3, "130"), (4, "131")] {
+        let more = second(race, at);
+        for record in 0..3 {
+            batch.push(more.payload(record), (at * 10 + 1 + record as u64).into());
+        }
+    }
+    desk.objects.is_down.store(true, Ordering::Relaxed);
+    let outcome = block_on(behind.process(&batch, None, &mut Summary::default())).unwrap();
+    assert_eq!(outcome.first_uncommitted.unwrap().0, 3);
+    desk.objects.is_down.store(false, Ordering::Relaxed);
+    batch.skip(3);
+    let mut summary = Summary::default();
+    committed(behind.process(&batch, None, &mut summary));
+    assert_eq!(summary.duplicates, 0);
+    for (key, item) in block_on(store.store.list_groups()).unwrap() {
+        assert!(matches!(count(&item), Some(Attribute::Number(4.0) | Attribute::Integer(4))), "{key}: {item:?}");
+    }
+}
+
+#[test]
+fn a_rulebook_that_was_rolled_back_can_become_active_again() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let (one, two) = (desk.prepared(3, 1), desk.prepared(3, 2));
+    desk.activate(3, &one);
+    desk.activate(3, &two);
+    let host = host_of(&desk, &store);
+    process(&host, &second("131", 1));
+    desk.change(&[Request::Rollback { race_type: "3".to_owned() }]).unwrap();
+    desk.activate(3, &two);
+    poll(&host);
+    process(&host, &second("131", 2));
+    process(&host, &second("132", 1));
+    // The race that began before the roll-back was taken back; the new one runs what is active.
+    assert_eq!((version_of(&store, "131"), version_of(&store, "132")), (1, 2));
+    // Races in progress can be moved to what is active already.
+    let now = Request::Activate { race_type: "3".to_owned(), rulebook: two.digest, now: true };
+    assert_eq!(desk.change(std::slice::from_ref(&now)).unwrap().changes.len(), 1);
+    assert_eq!(desk.change(&[now]).unwrap().changes.len(), 0);
+    poll(&host);
+    process(&host, &second("131", 3));
+    assert_eq!(version_of(&store, "131"), 2);
 }

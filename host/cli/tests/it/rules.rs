@@ -1,0 +1,173 @@
+//! `paceline rules` through the program.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use paceline_testbed::poll::pause;
+use paceline_testbed::{plugins, require, rules};
+use serde_json::{Value, json};
+
+use crate::support::{DedupMode, Process, Workspace, fail, joined, paceline, rulebook, simulate, succeed};
+
+/// A command of `paceline rules` with the workspace's configuration.
+fn command(workspace: &Workspace, arguments: &[&str]) -> Command {
+    let mut command = paceline(&["rules"]);
+    command.args(arguments).arg("--config").arg(workspace.path("paceline.toml")).env("PACELINE_OPERATOR", "ann");
+    command
+}
+
+fn run(workspace: &Workspace, arguments: &[&str]) -> String {
+    succeed(&mut command(workspace, arguments))
+}
+
+fn json_of(workspace: &Workspace, arguments: &[&str]) -> Value {
+    serde_json::from_str(&run(workspace, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+/// Publishes a rulebook of class 3 in this version.
+fn publish(workspace: &Workspace, version: u64) -> String {
+    workspace.write("next.toml", rulebook(3, version, DedupMode::Ordinal));
+    let (file, folder) = (workspace.path("next.toml"), plugins::folder());
+    run(workspace, &["publish", file.to_str().unwrap(), "--plugins", folder.to_str().unwrap()])
+}
+
+#[test]
+fn the_life_of_a_change_from_publish_to_roll_back() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    assert!(publish(&workspace, 1).starts_with("publish class-3@1 (sha256:"));
+    assert_eq!(publish(&workspace, 1), "nothing to change (revision 1)\n");
+    let activated = run(&workspace, &["activate", "class-3@1", "--race-type", "3", "--why", "the first"]);
+    assert_eq!(activated, "race type 3: nothing -> class-3@1\nrevision 2\n");
+    publish(&workspace, 2);
+    let dry = command(&workspace, &["activate", "class-3@2", "--race-type", "3", "--dry-run"]).output().unwrap();
+    assert_eq!(dry.status.code(), Some(3));
+    assert_eq!(String::from_utf8(dry.stdout).unwrap(), "race type 3: class-3@1 -> class-3@2\nwould be revision 4\n");
+    assert_eq!(
+        json_of(&workspace, &["status"])["raceTypes"]["3"],
+        json!({ "current": "class-3@1", "fallback": null, "since": 2 })
+    );
+    let changed = json_of(&workspace, &["activate", "class-3@2", "--race-type", "3"]);
+    assert_eq!((&changed["revision"], &changed["changes"][0]["kind"]), (&json!(4), &json!("activate")));
+
+    let lines = simulate("--racers 5 --seconds 3 --class 3 --race 131 --seed 1");
+    workspace.write("messages.ndjson", joined(&lines));
+    succeed(paceline(&["run", "--config"]).arg(workspace.path("paceline.toml")));
+    assert!(workspace.items().values().all(|item| item.provenance.rulebook.to_string() == "class-3@2"));
+
+    assert_eq!(run(&workspace, &["rollback", "3"]), "race type 3: class-3@2 -> class-3@1, rolled back\nrevision 5\n");
+    let repinned = run(&workspace, &["repin", "131", "class-3@2", "--race-type", "3", "--why", "it was right"]);
+    assert_eq!(repinned, "race 131 of race type 3: class-3@1 -> class-3@2\nrevision 6\n");
+    run(&workspace, &["retire", "3"]);
+    let history = json_of(&workspace, &["history", "3"]);
+    let kinds: Vec<&str> =
+        history.as_array().unwrap().iter().map(|entry| entry["changes"][0]["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["activate", "activate", "rollback", "repin", "retire"]);
+    assert_eq!((&history[0]["by"], &history[0]["why"]), (&json!("ann"), &json!("the first")));
+    assert!(run(&workspace, &["history"]).contains("race type 3: class-3@2 -> class-3@1, rolled back"));
+    assert!(run(&workspace, &["status"]).contains("(retired)"));
+
+    let list = json_of(&workspace, &["list"]);
+    assert_eq!(list.as_array().unwrap().len(), 2);
+    assert!(run(&workspace, &["show", "class-3@2"]).contains("name = \"class-3\"\nversion = 2"));
+    let diff = run(&workspace, &["diff", "class-3@1", "class-3@2"]);
+    assert!(diff.contains("-version = 1\n") && diff.contains("+version = 2\n"), "{diff}");
+    for (arguments, message) in [
+        (
+            &["activate", "class-3@9", "--race-type", "3"][..],
+            "class-3@9 was not published; there are: class-3@1, class-3@2",
+        ),
+        (&["rollback", "4"], "there is no race type 4; there are: 3"),
+        (&["repin", "999", "class-3@1", "--race-type", "3"], "race 999 of race type 3 has no pin in the store"),
+        (&["show", "class-3@3"], "was not published"),
+    ] {
+        let error = fail(&mut command(&workspace, arguments));
+        assert!(error.contains(message), "{message}: {error}");
+    }
+}
+
+#[test]
+fn who_only_looks_creates_no_registry() {
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let error = fail(&mut command(&workspace, &["status"]));
+    assert!(error.contains("registry has no rules"), "{error}");
+    assert!(!workspace.path("registry").exists());
+}
+
+#[test]
+fn a_watched_folder_takes_up_what_is_whole_and_refuses_what_is_not() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let folder = workspace.path("rulebooks");
+    rules::map(&folder);
+    // The plugin comes after its rulebook.
+    let rules = std::fs::read_to_string(folder.join("rules.toml")).unwrap();
+    workspace.write("rulebooks/rules.toml", format!("{rules}output = \"late.wasm\"\n"));
+    let mut watch = command(&workspace, &["apply", folder.to_str().unwrap(), "--watch"]);
+    let watch = Process::start({
+        watch.env("RUST_LOG", "info");
+        watch
+    });
+    let line = watch.wait_for("refused, and nothing changed");
+    assert!(line.contains("late.wasm"), "{line}");
+    std::fs::copy(plugins::file("output"), folder.join("late.wasm")).unwrap();
+    let revision = |wanted: u64| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let status = command(&workspace, &["status", "--json"]).output().unwrap();
+            let status: Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+            if status["revision"] == wanted {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{status}");
+            pause(Duration::from_millis(50));
+        }
+    };
+    assert_eq!(revision(1)["raceTypes"]["3"]["current"], "class-3@1");
+    // Half of the next version, a hidden file and one of somebody else's.
+    let next = rulebook(3, 2, DedupMode::Ordinal);
+    workspace.write("rulebooks/class-3.toml", &next[..next.len() / 2]);
+    workspace.write("rulebooks/.class-3.toml.swp", "not TOML");
+    workspace.write("rulebooks/notes.txt", "not TOML");
+    watch.wait_for("refused, and nothing changed");
+    workspace.write("rulebooks/class-3.toml", next);
+    assert_eq!(revision(2)["raceTypes"]["3"]["current"], "class-3@2");
+    // A folder that is gone for a moment retires nothing.
+    std::fs::rename(&folder, workspace.path("elsewhere")).unwrap();
+    watch.wait_for("rules.toml");
+    std::fs::rename(workspace.path("elsewhere"), &folder).unwrap();
+    assert_eq!(revision(2)["raceTypes"]["3"]["current"], "class-3@2");
+    watch.kill();
+}
+
+#[test]
+fn a_bundle_is_reproducible_and_continues_the_one_before() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let folder = workspace.path("rulebooks");
+    rules::map(&folder);
+    let bundle = |out: &str, onto: Option<&str>| {
+        let out = workspace.path(out);
+        let mut command = command(&workspace, &["bundle", folder.to_str().unwrap(), "--out", out.to_str().unwrap()]);
+        command.env("SOURCE_DATE_EPOCH", "315532800");
+        if let Some(onto) = onto {
+            command.arg("--onto").arg(workspace.path(onto));
+        }
+        succeed(&mut command);
+        std::fs::read(out.join("log/00000000000000000001.json")).unwrap()
+    };
+    let first = bundle("one", None);
+    assert_eq!(bundle("again", None), first);
+    workspace.write("rulebooks/class-3.toml", rulebook(3, 2, DedupMode::Ordinal));
+    assert_eq!(bundle("two", Some("one")), first, "the log of the package before");
+    assert!(workspace.path("two/log/00000000000000000002.json").exists());
+    assert_eq!(std::fs::read_dir(workspace.path("two/rulebooks")).unwrap().count(), 2);
+    let dry = command(
+        &workspace,
+        &["bundle", folder.to_str().unwrap(), "--dry-run", "--out", workspace.path("three").to_str().unwrap()],
+    )
+    .output()
+    .unwrap();
+    assert_eq!(dry.status.code(), Some(3));
+    assert!(!workspace.path("three").exists() && !workspace.path("registry").exists());
+}

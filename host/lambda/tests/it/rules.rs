@@ -1,0 +1,146 @@
+//! Rules in a bucket, changed while functions run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use paceline_pipeline::rules::Registry;
+use paceline_pipeline::store::{DeadLetterStore, GroupStore};
+use paceline_testbed::dynamodb::{endpoint, unique};
+use paceline_testbed::lambda::Function;
+use paceline_testbed::outcome::{Outcome, tally};
+use paceline_testbed::poll::pause;
+use paceline_testbed::{require, rules, s3};
+
+use crate::support::{DedupMode, Deployment, all_committed, beat, block_on, event_of, registry_in, response, rulebook};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+const RACERS: u32 = 8;
+const SECONDS: u32 = 3;
+
+/// A deployment whose functions follow a registry in a bucket.
+struct Shared {
+    deployment: Deployment,
+    bucket: String,
+    registry: Registry,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let deployment = Deployment::new(DedupMode::Ordinal);
+        let bucket = format!("s3://{}/{}", s3::BUCKET, unique("rules"));
+        let shared = Self { registry: registry_in(&bucket), deployment, bucket };
+        shared.activate(1);
+        shared
+    }
+
+    /// Publishes a version of the rulebook and lets new races begin with it.
+    fn activate(&self, version: u64) {
+        let text = format!("{}{}", rulebook(DedupMode::Ordinal), tally(DedupMode::Ordinal));
+        let folder = self.deployment.path("rulebooks");
+        self.deployment.write("rulebooks/class-3.toml", &text.replace("version = 1", &format!("version = {version}")));
+        rules::map(&folder);
+        rules::apply(&folder, &self.registry).unwrap();
+    }
+
+    fn function(&self) -> Function {
+        let configuration = self.deployment.configuration(&endpoint());
+        Function::new(configuration.env("PACELINE_RULES", &self.bucket)).unwrap()
+    }
+
+    /// The versions by which the items of each race were last written.
+    fn versions(&self) -> BTreeMap<String, BTreeSet<u64>> {
+        let mut versions: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
+        for (key, item) in block_on(self.deployment.store().list_groups()).unwrap() {
+            if let Some(race) = key.partition.strip_prefix("race-") {
+                versions.entry(race.to_owned()).or_default().insert(item.provenance.rulebook.version);
+            }
+        }
+        versions
+    }
+}
+
+/// An event with one second of a race of some racers.
+fn second(race: u64, second: u32, racers: impl Iterator<Item = u32>) -> Vec<u8> {
+    let messages: Vec<Vec<u8>> = racers
+        .map(|racer| {
+            let mut message = beat(racer, second, 60);
+            message["raceId"] = race.into();
+            message.to_string().into_bytes()
+        })
+        .collect();
+    event_of(messages.iter().map(Vec::as_slice))
+}
+
+fn invoke(function: &Function, event: Vec<u8>) {
+    assert_eq!(response(function.invoke(event, TIMEOUT)), all_committed(), "{}", function.logs());
+}
+
+#[test]
+fn a_function_follows_the_bucket_while_it_runs_and_races_keep_their_rulebook() {
+    require!(Plugins, DynamoDbLocal, S3Local, UtilLinux);
+    let shared = Shared::new();
+    let function = shared.function();
+    invoke(&function, second(131, 1, 1..=RACERS));
+    shared.activate(2);
+    // The change is taken over beside an invocation, and holds from a later one on.
+    let deadline = Instant::now() + TIMEOUT;
+    let mut race = 200;
+    while shared.versions().get(&race.to_string()).is_none_or(|versions| *versions != BTreeSet::from([2])) {
+        assert!(Instant::now() < deadline, "{:?}\n{}", shared.versions(), function.logs());
+        race += 1;
+        invoke(&function, second(race, 1, 1..=RACERS));
+        pause(Duration::from_millis(5));
+    }
+    assert!(function.logs().contains("race type 3: class-3@2 is active (revision 2)"), "{}", function.logs());
+    invoke(&function, second(131, 2, 1..=RACERS));
+    // An instance that starts now finds the race's rulebook in the bucket.
+    assert!(function.kill_all());
+    invoke(&function, second(131, 3, 1..=RACERS));
+    assert_eq!(shared.versions()["131"], BTreeSet::from([1]));
+    assert_eq!(block_on(shared.deployment.store().list_dead_letters()).unwrap(), []);
+}
+
+#[test]
+fn four_functions_with_kills_and_swaps_agree_on_each_races_version_and_count_each_record_once() {
+    require!(Plugins, DynamoDbLocal, S3Local, UtilLinux);
+    const RACES: u64 = 12;
+    let shared = Shared::new();
+    std::thread::scope(|scope| {
+        for share in 0..4 {
+            let shared = &shared;
+            scope.spawn(move || {
+                let function = shared.function();
+                for race in 1..=RACES {
+                    for at in 1..=SECONDS {
+                        let racers = (0..RACERS).filter(|racer| racer % 4 == share);
+                        invoke(&function, second(race, at, racers));
+                        if (race + u64::from(at + share)) % 7 == 0 {
+                            function.kill_all();
+                        }
+                    }
+                }
+            });
+        }
+        for version in 2..=8 {
+            shared.activate(version);
+        }
+    });
+    let versions = shared.versions();
+    assert_eq!(versions.len() as u64, RACES);
+    assert!(versions.values().all(|versions| versions.len() == 1), "{versions:?}");
+    let outcome = Outcome::of(&shared.deployment.store());
+    assert_eq!((outcome.tallied(), outcome.dead_letters.len()), (RACES * u64::from(SECONDS * RACERS), 0));
+}
+
+#[test]
+fn a_function_whose_bucket_is_out_of_reach_starts_by_its_seed() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let deployment = Deployment::new(DedupMode::Ordinal);
+    let whole = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
+    deployment.write("paceline.toml", &whole.replace("[rules]\n", "[rules]\nseed = \"registry\"\n"));
+    let configuration = deployment.configuration(&endpoint()).env("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9");
+    let function = Function::new(configuration.env("PACELINE_RULES", "s3://nowhere/rules")).unwrap();
+    invoke(&function, second(131, 1, 1..=RACERS));
+    assert!(function.logs().contains("the rules come from the seed"), "{}", function.logs());
+    assert_eq!(deployment.outcome().items.len() as u32, RACERS);
+}
