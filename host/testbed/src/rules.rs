@@ -72,7 +72,9 @@ pub fn apply(folder: &Path, registry: &Registry) -> Result<Changed, ApplyError> 
         let (tail, _) = Tail::open(registry).await.map_err(ChangeError::from)?;
         let requests = RulesFolder::requests(&prepared, &tail.rules);
         let plan = operator.plan(&requests).await?;
-        Ok(operator.commit(&Author { by: "test".to_owned(), ..Author::default() }, plan).await?)
+        // With one time, equal rules have equal logs.
+        let author = Author { by: "test".to_owned(), why: None, at: Some(std::time::UNIX_EPOCH) };
+        Ok(operator.commit(&author, plan).await?)
     })
 }
 

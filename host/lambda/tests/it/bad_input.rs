@@ -438,6 +438,7 @@ fn a_rulebook_that_is_refused_changes_nothing() {
         let error = ErrorChain(&deployment.try_rulebook(&broken).unwrap_err()).to_string();
         assert!(parts.iter().all(|part| error.contains(part)), "{parts:?}: {error}");
     }
+    deployment.write("rulebooks/class-3.toml", &book);
     completes(&deployment, &deployment.function(&endpoint()), &valid());
 }
 

@@ -364,7 +364,7 @@ fn the_package_works_with_the_templates_variables() {
     configuration.task_root = folder.to_owned();
     for (name, value) in template.variables() {
         let value = match value.strip_prefix("!Ref ") {
-            None if value == "!Sub s3://${RulesBucket}/${RulesPrefix}" => bucket.clone(),
+            None if value.starts_with("!Sub s3://${RulesBucket}/") => bucket.clone(),
             None => value,
             Some("Table") => tables.table.table.clone(),
             Some("DeadLetterTable") => tables.table.dead_letter_table(),
