@@ -38,20 +38,8 @@ pub enum PipelineError {
         source: Box<RulebookError>,
     },
     /// A group's state was written by an aggregator of another kind. Its records wait for rules that fit.
-    #[error(
-        "the state of the item {key} has the format `{theirs}`, and the aggregator of the rulebook {rulebook} {why}: \
-         activate a rulebook that takes the format, or move the item away"
-    )]
-    StateFormat {
-        /// The item's key.
-        key: String,
-        /// The format of its state.
-        theirs: String,
-        /// The rulebook's name and version.
-        rulebook: String,
-        /// What the aggregator takes, or why it fails.
-        why: String,
-    },
+    #[error(transparent)]
+    StateFormat(Box<ForeignState>),
     /// Another host wrote a group under later rules.
     #[error("the item {key} was written under revision {theirs} of the rules, and this host is at revision {ours}")]
     Behind {
@@ -80,7 +68,7 @@ pub enum PipelineError {
 impl PipelineError {
     /// Whether the rules have to change before a retry can succeed: a rulebook is not there yet.
     pub fn waits_for_rules(&self) -> bool {
-        matches!(self, Self::Rulebook { .. } | Self::StateFormat { .. } | Self::Behind { .. })
+        matches!(self, Self::Rulebook { .. } | Self::StateFormat(_) | Self::Behind { .. })
     }
 
     /// Whether a retry of the batch may succeed: the store is throttled or unreachable, another host writes the same
@@ -88,11 +76,28 @@ impl PipelineError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Contended { .. } | Self::Rulebook { .. } | Self::StateFormat { .. } | Self::Behind { .. } => true,
+            Self::Contended { .. } | Self::Rulebook { .. } | Self::StateFormat(_) | Self::Behind { .. } => true,
             Self::Window { source, .. } => source.is_transient(),
             Self::Engine(_) => false,
         }
     }
+}
+
+/// The state of a group has a format that the rulebook's aggregator does not take.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the state of the item {key} has the format `{format}`, and the aggregator of the rulebook {rulebook} {why}: activate a \
+     rulebook that takes the format, or move the item away"
+)]
+pub struct ForeignState {
+    /// The item's key.
+    pub key: String,
+    /// The format of its state.
+    pub format: String,
+    /// The rulebook's name and version.
+    pub rulebook: String,
+    /// What the aggregator takes, or why it fails.
+    pub why: String,
 }
 
 /// Displays an error and its sources: `what: cause: cause of that`. A cause whose text the text before it contains is

@@ -101,7 +101,7 @@ impl Deployment {
             .env("AWS_ENDPOINT_URL_DYNAMODB", endpoint)
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env("AWS_ENDPOINT_URL_S3", &s3::endpoint_or_none())
+            .env("AWS_ENDPOINT_URL_S3", s3::endpoint_or_none())
             .env("AWS_REGION", "us-east-1")
             .env("PACELINE_CACHE", compiled.to_str().unwrap())
     }

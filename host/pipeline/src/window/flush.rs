@@ -8,7 +8,7 @@ use paceline_engine::{Aggregator, Digest, Fault, PackedBuf};
 
 use super::state::{Deltas, GroupDelta, Window};
 use crate::dedup::{DedupState, LastPositions, OrdinalSet};
-use crate::error::PipelineError;
+use crate::error::{ForeignState, PipelineError};
 use crate::model::{Cause, DeadLetter, Item, Key, Reason, RecordPosition};
 use crate::pipeline::Pipeline;
 use crate::rules::{BoundRulebook, Catalog, LoadedAggregate};
@@ -176,11 +176,13 @@ impl<'a> WindowFlush<'a> {
     fn check_format(&self, delta: &GroupDelta, item: &Item) -> Option<PipelineError> {
         let (bound, aggregate) = self.aggregate(delta);
         let theirs = &item.provenance.state_format;
-        (!aggregate.aggregator.takes(theirs)).then(|| PipelineError::StateFormat {
-            key: delta.key.to_string(),
-            theirs: theirs.clone(),
-            rulebook: bound.rulebook.id.to_string(),
-            why: takes(&aggregate.aggregator),
+        (!aggregate.aggregator.takes(theirs)).then(|| {
+            PipelineError::StateFormat(Box::new(ForeignState {
+                key: delta.key.to_string(),
+                format: theirs.clone(),
+                rulebook: bound.rulebook.id.to_string(),
+                why: takes(&aggregate.aggregator),
+            }))
         })
     }
 

@@ -73,7 +73,7 @@ pub enum FolderError {
         /// The rulebook's file.
         file: PathBuf,
         /// The cause.
-        source: RulebookError,
+        source: Box<RulebookError>,
     },
 }
 
@@ -123,7 +123,7 @@ impl RulesFolder {
                 let path = self.folder.join(file);
                 let refused = |source| {
                     let (race_type, file) = (race_type.clone(), path.clone());
-                    FolderError::Rulebook { race_type, file, source }
+                    FolderError::Rulebook { race_type, file, source: Box::new(source) }
                 };
                 by_file.insert(file, prepare(engine, registry, &path, &files).await.map_err(refused)?);
             }

@@ -1,6 +1,7 @@
 //! From a rulebook's file to what is published: plugins resolved to digests, and every plugin checked in the sandbox.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -59,8 +60,8 @@ pub async fn prepare(
         Ok(digest)
     })?;
     for digest in document.digests()? {
-        if !plugins.contains_key(&digest) {
-            plugins.insert(digest, registry.plugin(digest).await?);
+        if let Entry::Vacant(missing) = plugins.entry(digest) {
+            missing.insert(registry.plugin(digest).await?);
         }
     }
     let plugins: Vec<(Digest, Vec<u8>)> = plugins.into_iter().collect();

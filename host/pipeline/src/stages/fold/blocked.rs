@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use paceline_engine::Aggregator;
 
 use super::BatchFold;
-use crate::error::{ErrorChain, PipelineError};
+use crate::error::{ErrorChain, ForeignState, PipelineError};
 use crate::model::{Cause, Item, Reason};
 use crate::stages::acknowledge::record_first_failure;
 use crate::stages::context::Context;
@@ -59,11 +59,13 @@ impl Blocked {
     ) {
         for (&group, obstacle) in self.groups.iter().filter(|(group, _)| !self.settled.contains(group)) {
             let id = &fold.bound(obstacle.call).rulebook.id;
-            let error = || PipelineError::StateFormat {
-                key: fold.groups.keys[group as usize].to_string(),
-                theirs: obstacle.format.clone(),
-                rulebook: id.to_string(),
-                why: obstacle.why.clone(),
+            let error = || {
+                PipelineError::StateFormat(Box::new(ForeignState {
+                    key: fold.groups.keys[group as usize].to_string(),
+                    format: obstacle.format.clone(),
+                    rulebook: id.to_string(),
+                    why: obstacle.why.clone(),
+                }))
             };
             let rows = fold.groups.calls.iter().flat_map(|call| &call.rows).filter(|row| row.group == group);
             for record in rows.map(|row| row.record) {
