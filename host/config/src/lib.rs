@@ -28,7 +28,7 @@ use paceline_engine::Limits;
 use paceline_pipeline::RetryPolicy;
 use paceline_pipeline::model::{BatchLimits, Pointer};
 use paceline_pipeline::pipeline::DEFAULT_HOLD;
-use paceline_pipeline::rules::parse_toml;
+use paceline_pipeline::rules::{PublicKey, parse_toml};
 use paceline_simulator::Race;
 use serde::Deserialize;
 
@@ -120,6 +120,9 @@ pub struct RulesConfig {
     /// A folder with a registry that is used while the other one has no rules or is out of reach at the start: that of a
     /// package or an image.
     pub seed: Option<PathBuf>,
+    /// The keys of operators. With any, hosts accept only changes that one of them has signed.
+    #[serde(default)]
+    pub trusted_keys: Vec<PublicKey>,
     /// How often the registry is polled, in milliseconds.
     #[serde(default = "poll_interval_ms")]
     pub poll_interval_ms: u64,

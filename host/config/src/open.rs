@@ -27,13 +27,13 @@ pub async fn open_store(config: &Config) -> Result<AnyStore, OpenError> {
 
 /// Opens the registry that the configuration names.
 pub async fn open_registry(config: &Config) -> Result<Registry, OpenError> {
-    registry_at(&config.rules.registry).await
+    Ok(registry_at(&config.rules.registry).await?.trusting(&config.rules.trusted_keys))
 }
 
 /// Opens the registry that the configuration names. A folder is created if it does not exist.
 pub async fn create_registry(config: &Config) -> Result<Registry, OpenError> {
     match Location::of(&config.rules.registry) {
-        Location::Folder(path) => Ok(Registry::create_folder(path)?),
+        Location::Folder(path) => Ok(Registry::create_folder(path)?.trusting(&config.rules.trusted_keys)),
         Location::Url(_) => open_registry(config).await,
     }
 }
@@ -83,7 +83,7 @@ pub async fn open_rulebooks(
     let engine = open_engine(config, cache)?;
     let mut rulebooks = Rulebooks::new(engine, open_registry(config).await?, config.route.race_type.clone());
     if let Some(seed) = &config.rules.seed {
-        rulebooks = rulebooks.with_seed(Registry::folder(seed)?);
+        rulebooks = rulebooks.with_seed(Registry::folder(seed)?.trusting(&config.rules.trusted_keys));
     }
     let events = rulebooks.poll().await?;
     match rulebooks.catalog().rules().routing.is_empty() {

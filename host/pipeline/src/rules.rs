@@ -6,6 +6,7 @@
 //! - `routing`: the rules at one revision.
 //! - `registry`: plugins, rulebooks and the log, as objects in a folder or a bucket.
 //! - `log`: the log of changes.
+//! - `signature`: signatures of log entries.
 //! - `successor`: what may follow what.
 //! - `loaded`: a rulebook with its plugins loaded.
 //! - `projection`: the fields that all loaded rulebooks read, as a tree.
@@ -27,6 +28,7 @@ mod projection;
 mod registry;
 mod routing;
 mod rulebooks;
+mod signature;
 mod successor;
 mod template;
 mod toml_error;
@@ -43,6 +45,7 @@ pub(crate) use projection::{Member, Projection};
 pub use registry::Registry;
 pub use routing::{Published, Reruling, Routing, Rules, StateFormats};
 pub use rulebooks::{Rulebooks, RulesEvent};
+pub use signature::{NotAKey, PublicKey, SigningKey, SigningKeyError};
 pub use successor::{Candidate, Succession, check_successor};
 pub use template::{NotATemplate, Template};
 pub use toml_error::{TomlError, parse as parse_toml};

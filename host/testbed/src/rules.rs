@@ -73,7 +73,7 @@ pub fn apply(folder: &Path, registry: &Registry) -> Result<Changed, ApplyError> 
         let requests = RulesFolder::requests(&prepared, &tail.rules);
         let plan = operator.plan(&requests).await?;
         // With one time, equal rules have equal logs.
-        let author = Author { by: "test".to_owned(), why: None, at: Some(std::time::UNIX_EPOCH) };
+        let author = Author { by: "test".to_owned(), why: None, at: Some(std::time::UNIX_EPOCH), key: None };
         Ok(operator.commit(&author, plan).await?)
     })
 }

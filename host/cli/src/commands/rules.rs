@@ -6,10 +6,12 @@
 //! - `change`: commands that write the log.
 //! - `apply`: a folder as the wanted rules.
 //! - `view`: commands that only read.
+//! - `key`: keys to sign with.
 //! - `name`: rulebooks as people name them.
 
 mod apply;
 mod change;
+mod key;
 mod name;
 mod view;
 
@@ -22,7 +24,7 @@ use clap::{Subcommand, ValueEnum};
 use paceline_config::Config;
 use paceline_engine::Engine;
 use paceline_pipeline::rules::Registry;
-use paceline_pipeline::rules::operator::{Author, Operator};
+use paceline_pipeline::rules::operator::{Author, Operator, Request};
 use tokio::runtime::Runtime;
 
 use crate::setup::{cache, runtime};
@@ -50,6 +52,9 @@ struct ChangeArguments {
     /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
+    /// The file of the key to sign with, as `keygen` writes it.
+    #[arg(long, value_name = "FILE", env = "PACELINE_SIGNING_KEY")]
+    key: Option<PathBuf>,
     /// Who makes the change, for the history [default: the user's name]
     #[arg(long, value_name = "NAME", env = "PACELINE_OPERATOR")]
     by: Option<String>,
@@ -129,6 +134,18 @@ enum Action {
         #[command(flatten)]
         change: ChangeArguments,
     },
+    /// Generate a key to sign changes with. Prints the public key, for `rules.trusted-keys`.
+    Keygen {
+        /// The file for the key. It must not exist, and is readable for its owner only.
+        file: PathBuf,
+    },
+    /// Write the rules as they are once more, signed: when keys are rotated, or signatures begin.
+    Sign {
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Verify the signatures of all entries by `rules.trusted-keys`, and the digests of all rulebooks and plugins.
+    Verify,
     /// List the published rulebooks.
     List,
     /// Show a rulebook as it was published.
@@ -190,20 +207,25 @@ impl Session {
 }
 
 impl ChangeArguments {
-    fn author(&self) -> Author {
+    fn author(&self) -> anyhow::Result<Author> {
         let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
         // Builds set this variable to be reproducible: https://reproducible-builds.org/specs/source-date-epoch/
         let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
-        Author {
+        let key = self.key.as_deref().map(key::read).transpose()?;
+        Ok(Author {
+            key,
             by: self.by.clone().or_else(|| user().ok()).unwrap_or_else(|| "unknown".to_owned()),
             why: self.why.clone(),
             at: epoch.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
-        }
+        })
     }
 }
 
 /// Changes or shows the rules.
 pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Action::Keygen { file } = &arguments.action {
+        return key::generate(file);
+    }
     // clap can't require a global argument.
     let config = Config::load(&arguments.config.context("--config FILE is missing")?)?;
     let runtime = runtime()?;
@@ -229,6 +251,9 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::Repin { race, rulebook, race_type, change } => {
             change::repin(&session, &change::Race { race_type, race }, &rulebook, &change)
         }
+        Action::Sign { change } => change::make(&session, &change, &[Request::Sign]),
+        Action::Verify => view::verify(&session),
+        Action::Keygen { .. } => unreachable!("it was handled above"),
         Action::List => view::list(&session),
         Action::Show { rulebook } => view::show(&session, &rulebook),
         Action::Diff { a, b } => view::diff(&session, &a, &b),

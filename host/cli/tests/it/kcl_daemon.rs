@@ -39,6 +39,7 @@ struct Daemon {
 impl Daemon {
     fn start(deployment: &Deployment, name: &'static str) -> Self {
         let entrypoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/alleycat/kcl-entrypoint");
+        deployment.workspace.apply();
         let log = deployment.workspace.path(&format!("{name}.log"));
         let file = File::create(&log).unwrap();
         // The daemon is killed when this thread ends.

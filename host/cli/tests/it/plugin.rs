@@ -130,3 +130,37 @@ fn the_example_plugin_is_tested_built_and_checked() {
         assert!(output.contains(fact), "{fact}: {output}");
     }
 }
+
+/// The checkout's plugin SDK and one of its plugins, as a workspace of their own in another folder.
+fn copy_of_output(to: &Path) -> std::path::PathBuf {
+    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let manifest = std::fs::read_to_string(checkout.join("Cargo.toml")).unwrap();
+    let members = manifest.lines().find(|line| line.starts_with("members = ")).unwrap();
+    let ours = "members = [\"plugins/sdk\", \"plugins/sdk-macros\", \"plugins/output\"]";
+    std::fs::create_dir_all(to).unwrap();
+    std::fs::write(to.join("Cargo.toml"), manifest.replace(members, ours)).unwrap();
+    std::fs::copy(checkout.join("Cargo.lock"), to.join("Cargo.lock")).unwrap();
+    for folder in ["wit", "plugins/sdk", "plugins/sdk-macros", "plugins/output", "docs"] {
+        let mut copy = std::process::Command::new("cp");
+        let parent = to.join(folder).parent().unwrap().to_owned();
+        std::fs::create_dir_all(&parent).unwrap();
+        succeed(copy.arg("-R").arg(checkout.join(folder)).arg(parent));
+    }
+    to.join("plugins/output")
+}
+
+#[test]
+fn the_same_source_gives_the_same_bytes_in_every_folder() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let build = |name: &str| {
+        let plugin = copy_of_output(&workspace.path(name));
+        let out = workspace.path(&format!("{name}.wasm"));
+        succeed(paceline(&["plugin", "build"]).arg(plugin).arg("--out").arg(&out));
+        std::fs::read(out).unwrap()
+    };
+    let (one, two) = (build("one"), build("another-with-a-longer-name"));
+    assert!(one == two, "{} and {} bytes", one.len(), two.len());
+    let home = std::env::var("HOME").unwrap();
+    assert!(!String::from_utf8_lossy(&one).contains(&home), "a path of this machine is in the plugin");
+}

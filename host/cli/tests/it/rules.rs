@@ -171,3 +171,39 @@ fn a_bundle_is_reproducible_and_continues_the_one_before() {
     assert_eq!(dry.status.code(), Some(3));
     assert!(!workspace.path("three").exists() && !workspace.path("registry").exists());
 }
+
+#[test]
+fn changes_are_signed_and_verified() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let key = workspace.path("operator.key");
+    let public = succeed(paceline(&["rules", "keygen"]).arg(&key));
+    let error = fail(paceline(&["rules", "keygen"]).arg(&key));
+    assert!(error.contains("operator.key") && error.contains("File exists"), "{error}");
+    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
+    let trusted = format!("[rules]\ntrusted-keys = [\"{}\"]\n", public.trim_end());
+    workspace.write("paceline.toml", config.replace("[rules]\n", &trusted));
+    let folder = workspace.path("rulebooks");
+    rules::map(&folder);
+    let error = fail(&mut command(&workspace, &["apply", folder.to_str().unwrap()]));
+    assert!(error.contains("give such a key with --key FILE"), "{error}");
+    let signing = ["--key", key.to_str().unwrap()];
+    run(&workspace, &[&["apply", folder.to_str().unwrap()][..], &signing].concat());
+    assert!(run(&workspace, &["verify"]).starts_with("1 entries, 1 rulebooks, 4 plugins"));
+    run(&workspace, &[&["sign"][..], &signing].concat());
+    workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 3 --class 3 --race 131 --seed 1")));
+    succeed(paceline(&["run", "--config"]).arg(workspace.path("paceline.toml")));
+    // Who alters the log is found, and a plugin, too.
+    let entry = workspace.path("registry/log/00000000000000000002.json");
+    let text = std::fs::read_to_string(&entry).unwrap();
+    std::fs::write(&entry, text.replace("\"ann\"", "\"bob\"")).unwrap();
+    let plugin = std::fs::read_dir(workspace.path("registry/plugins")).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(plugin, "").unwrap();
+    let verified = command(&workspace, &["verify", "--json"]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(1));
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    let problems = verified["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].as_str().unwrap().contains("entry 2: it is not signed by a trusted key"), "{problems:?}");
+    assert!(problems[1].as_str().unwrap().contains("was changed"), "{problems:?}");
+}

@@ -121,6 +121,9 @@ pub enum RulebookError {
         /// The cause.
         source: LoadError,
     },
+    /// The log does not name the rulebook.
+    #[error("the log of the rules names no rulebook {0}: is this the registry of the hosts that began the race?")]
+    Unlisted(Digest),
     /// It was refused before, for this reason.
     #[error("{0}")]
     Refused(String),

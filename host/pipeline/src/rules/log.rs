@@ -8,10 +8,12 @@ use std::time::SystemTime;
 
 use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::error::RegistryError;
 use super::registry::Registry;
 use super::routing::Rules;
+use super::signature::{PublicKey, Signature, SigningKey};
 
 /// The format of entries that this program reads and writes.
 pub const LOG_FORMAT: u32 = 1;
@@ -78,6 +80,8 @@ pub enum Change {
         /// What new races began with.
         replaces: Digest,
     },
+    /// The rules are signed by another key.
+    Sign,
     /// One race goes on with another rulebook.
     Repin {
         /// The race type.
@@ -92,7 +96,7 @@ pub enum Change {
 }
 
 /// Who changes the rules, and why.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Author {
     /// A name that others know.
     pub by: String,
@@ -100,6 +104,8 @@ pub struct Author {
     pub why: Option<String>,
     /// The time; `None` for now.
     pub at: Option<SystemTime>,
+    /// The key to sign with. Needed where hosts trust only certain keys.
+    pub key: Option<SigningKey>,
 }
 
 /// Why the bytes of an entry are not used.
@@ -111,6 +117,9 @@ pub enum InvalidEntry {
     /// It is of a later version of paceline. Reading stops before it.
     #[error("it has format {0}, and this program reads format {LOG_FORMAT}: use a later version of paceline")]
     Format(u32),
+    /// No key that is trusted has signed it.
+    #[error("it is not signed by a trusted key ({0})")]
+    Untrusted(&'static str),
     /// It is not the successor of the entry before it.
     #[error("it is not of this log: {0}")]
     Foreign(&'static str),
@@ -162,7 +171,7 @@ impl Tail {
         for revision in (1..=newest).rev() {
             let Some(bytes) = registry.entry(revision).await? else { continue };
             // Nothing is known of the entry before: that it is of one chain with those after it is verified from here on.
-            if let Ok(entry) = decode(&bytes, revision) {
+            if let Ok(entry) = decode(&bytes, revision, registry.trusted()) {
                 tail.accept(&bytes, &entry);
                 break;
             }
@@ -176,7 +185,7 @@ impl Tail {
         let mut reads = Vec::new();
         while let Some(bytes) = registry.entry(self.revision + 1).await? {
             let revision = self.revision + 1;
-            match decode(&bytes, revision).and_then(|entry| self.check(&entry).map(|()| entry)) {
+            match decode(&bytes, revision, registry.trusted()).and_then(|entry| self.check(&entry).map(|()| entry)) {
                 Ok(entry) => {
                     self.accept(&bytes, &entry);
                     reads.push(Read::Entry(Box::new(entry)));
@@ -206,7 +215,7 @@ impl Tail {
 
     /// The entry after this one. The registry's first entry gives it its id.
     pub(super) fn next(&self, author: &Author, changes: Vec<Change>, rules: Rules) -> Entry {
-        let Author { by, why, at } = author;
+        let Author { by, why, at, .. } = author;
         let at = humantime::format_rfc3339_millis(at.unwrap_or_else(SystemTime::now)).to_string();
         let mut entry = Entry {
             format: LOG_FORMAT,
@@ -221,7 +230,7 @@ impl Tail {
         };
         if self.registry.is_none() {
             // Derived from what it begins with, so that a package whose author and time are given is reproducible.
-            entry.registry = Digest::of(&entry.to_bytes()).hex()[..32].to_owned();
+            entry.registry = Digest::of(&entry.to_bytes(None)).hex()[..32].to_owned();
         }
         entry
     }
@@ -245,24 +254,55 @@ impl Tail {
     }
 }
 
-fn decode(bytes: &[u8], revision: u64) -> Result<Entry, InvalidEntry> {
+/// An entry is a JSON document, with any number of signatures of the document's bytes behind it.
+fn decode(bytes: &[u8], revision: u64, trusted: &[PublicKey]) -> Result<Entry, InvalidEntry> {
     let garbage = |error: serde_json::Error| InvalidEntry::Garbage(error.to_string());
-    let Format { format } = serde_json::from_slice(bytes).map_err(garbage)?;
+    let mut parts = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
+    let entry = parts.next().ok_or(InvalidEntry::Garbage("it is empty".to_owned()))?.map_err(garbage)?;
+    // Who writes a later format is trusted as well: anybody could stop the reading otherwise.
+    verify(entry.get().as_bytes(), parts, trusted)?;
+    let Format { format } = serde_json::from_str(entry.get()).map_err(garbage)?;
     if format != LOG_FORMAT {
         return Err(InvalidEntry::Format(format));
     }
-    let entry: Entry = serde_json::from_slice(bytes).map_err(garbage)?;
+    let entry: Entry = serde_json::from_str(entry.get()).map_err(garbage)?;
     match entry.revision == revision {
         true => Ok(entry),
         false => Err(InvalidEntry::Foreign("it names another revision than its file")),
     }
 }
 
+/// Whether one of the signatures is by a trusted key. Where no key is named, all entries are trusted.
+fn verify<'a>(
+    entry: &[u8],
+    signatures: impl Iterator<Item = serde_json::Result<&'a RawValue>>,
+    trusted: &[PublicKey],
+) -> Result<(), InvalidEntry> {
+    if trusted.is_empty() {
+        return Ok(());
+    }
+    let mut why = InvalidEntry::Untrusted("it has no signature");
+    for signature in signatures {
+        let signature = signature.and_then(|signature| serde_json::from_str::<Signature>(signature.get()));
+        let Ok(signature) = signature else { return Err(InvalidEntry::Untrusted("its signature can't be decoded")) };
+        if trusted.iter().any(|key| key.verifies(&signature, entry)) {
+            return Ok(());
+        }
+        why = InvalidEntry::Untrusted("its signature is by another key, or of other bytes");
+    }
+    Err(why)
+}
+
 impl Entry {
     /// The bytes to write.
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(super) fn to_bytes(&self, key: Option<&SigningKey>) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("an entry has only types that JSON has");
+        let signature = key.map(|key| key.sign(&bytes));
         bytes.push(b'\n');
+        if let Some(signature) = signature {
+            serde_json::to_writer(&mut bytes, &signature).expect("a signature has only texts");
+            bytes.push(b'\n');
+        }
         bytes
     }
 }

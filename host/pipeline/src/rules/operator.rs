@@ -21,6 +21,7 @@ pub use super::log::Author;
 use super::log::{Change, Read, Tail};
 use super::registry::{Created, Registry};
 use super::routing::{Routing, Rules};
+use super::signature::SigningKey;
 use crate::model::Pointer;
 use change::Edit;
 
@@ -80,6 +81,13 @@ impl Operator<'_> {
         if changes.is_empty() {
             return Ok(Changed { changes, revision: tail.revision, rules });
         }
+        let (trusted, key) = (self.registry.trusted(), author.key.as_ref().map(SigningKey::public));
+        if !trusted.is_empty() && key.is_none_or(|key| !trusted.contains(&key)) {
+            return Err(ChangeError::Invalid(
+                "hosts accept only changes that are signed by one of `rules.trusted-keys`: give such a key with --key FILE"
+                    .to_owned(),
+            ));
+        }
         for request in requests {
             if let Request::Publish(prepared) = request {
                 prepared.upload(self.registry).await?;
@@ -87,7 +95,7 @@ impl Operator<'_> {
         }
         loop {
             let entry = tail.next(author, changes, rules);
-            let bytes = entry.to_bytes();
+            let bytes = entry.to_bytes(author.key.as_ref());
             if self.registry.create_entry(entry.revision, &bytes).await? == Created::Done {
                 // Without the hint, reading starts from the names of all entries.
                 if let Err(error) = self.registry.put_head(entry.revision).await {
@@ -132,7 +140,7 @@ impl Operator<'_> {
 /// A race type that these requests change and that somebody else changed since.
 fn overtaken(requests: &[Request<'_>], seen: &BTreeMap<String, Routing>, now: &Rules) -> Option<String> {
     let concerned = requests.iter().filter_map(|request| match request {
-        Request::Publish(_) => None,
+        Request::Publish(_) | Request::Sign => None,
         Request::Activate { race_type, .. }
         | Request::Rollback { race_type }
         | Request::Retire { race_type }

@@ -25,6 +25,7 @@ use serde::Deserialize;
 use super::document::Rulebook;
 use super::error::RegistryError;
 use super::routing::Rules;
+use super::signature::PublicKey;
 
 /// Digits of a revision in the name of its log entry: all of a u64, so that names sort by revision.
 const REVISION_DIGITS: usize = 20;
@@ -38,6 +39,8 @@ pub struct Registry {
     objects: Arc<dyn ObjectStore>,
     /// The folder's path or the bucket's URL, for messages.
     location: Arc<str>,
+    /// The keys of which one has to sign each log entry. None: entries need no signature.
+    trusted: Arc<[PublicKey]>,
 }
 
 /// How a conditional write of a log entry ended.
@@ -52,7 +55,16 @@ pub(super) enum Created {
 impl Registry {
     /// A registry in this store. `location` names it in messages.
     pub fn new(objects: Arc<dyn ObjectStore>, location: &str) -> Self {
-        Self { objects, location: location.into() }
+        Self { objects, location: location.into(), trusted: Arc::default() }
+    }
+
+    /// Trusts only log entries that one of these keys has signed.
+    pub fn trusting(self, keys: &[PublicKey]) -> Self {
+        Self { trusted: keys.into(), ..self }
+    }
+
+    pub(super) fn trusted(&self) -> &[PublicKey] {
+        &self.trusted
     }
 
     /// The registry in a folder, which is created if it does not exist.
@@ -161,7 +173,8 @@ impl Registry {
     pub async fn copy_to(&self, other: &Self) -> Result<(), RegistryError> {
         for revision in 1.. {
             let Some(bytes) = self.entry(revision).await? else { break };
-            let named: Option<NamedBlobs> = serde_json::from_slice(&bytes).ok();
+            let mut parts = serde_json::Deserializer::from_slice(&bytes).into_iter::<NamedBlobs>();
+            let named = parts.next().and_then(Result::ok);
             for (rulebook, published) in named.iter().flat_map(|entry| &entry.rules.rulebooks) {
                 other.copy(self, &rulebook_path(*rulebook)).await?;
                 for plugin in &published.plugins {

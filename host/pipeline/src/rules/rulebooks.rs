@@ -260,6 +260,14 @@ impl Rulebooks {
 
     /// Loads the rulebook that a race is pinned to.
     pub(crate) async fn load_pinned(&self, digest: Digest) -> Result<(), RulebookError> {
+        let is_listed = || self.catalog().rules().rulebooks.contains_key(&digest);
+        if !is_listed() {
+            // The race began on a host that has read on. Only what the log names is ever loaded.
+            self.poll().await?.iter().for_each(RulesEvent::log);
+            if !is_listed() {
+                return Err(RulebookError::Unlisted(digest));
+            }
+        }
         let mut following = self.following.lock().await;
         if self.catalog().rulebook(digest).is_some() {
             return Ok(());

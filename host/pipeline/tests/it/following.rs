@@ -177,7 +177,7 @@ fn a_rulebook_that_can_not_be_had_holds_its_records_and_then_makes_them_dead_let
     let error = paceline_pipeline::ErrorChain(&why).to_string();
     assert!(why.is_transient() && why.waits_for_rules(), "{error}");
     assert!(error.contains("records of race type 3, race `131`, wait for the rulebook sha256:"), "{error}");
-    assert!(error.contains("put the object back"), "{error}");
+    assert!(error.contains("the log of the rules names no rulebook"), "{error}");
     // The neighbours are committed.
     assert_eq!(version_of(&store, "130"), 1);
     assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);

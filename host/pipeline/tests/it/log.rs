@@ -12,7 +12,7 @@ use paceline_pipeline::ErrorChain;
 use paceline_pipeline::rules::operator::{
     Author, ChangeError, Changed, Operator, PluginFiles, Prepared, Request, prepare,
 };
-use paceline_pipeline::rules::{InvalidEntry, Read, Registry, Tail};
+use paceline_pipeline::rules::{InvalidEntry, PublicKey, Read, Registry, SigningKey, Tail};
 use paceline_testbed::{plugins, require, rules};
 use tempfile::TempDir;
 
@@ -100,8 +100,11 @@ pub(crate) fn activate(race_type: u32, prepared: &Prepared) -> Request<'static> 
 }
 
 fn change(registry: &Registry, by: &str, requests: &[Request<'_>]) -> Result<Changed, ChangeError> {
+    change_as(registry, Author { by: by.to_owned(), ..Author::default() }, requests)
+}
+
+fn change_as(registry: &Registry, author: Author, requests: &[Request<'_>]) -> Result<Changed, ChangeError> {
     let route = rules::route();
-    let author = Author { by: by.to_owned(), ..Author::default() };
     let operator = Operator { registry, route: &route };
     block_on(async { operator.commit(&author, operator.plan(requests).await?).await })
 }
@@ -274,4 +277,72 @@ fn a_registry_that_is_down_is_an_error_that_names_it() {
         ErrorChain(&error).to_string(),
         "can't read head in the registry memory: Generic flaky error: no answer"
     );
+}
+
+#[test]
+fn only_changes_that_a_trusted_key_has_signed_are_followed_and_keys_are_rotated_by_appending() {
+    require!(Plugins);
+    let key = || SigningKey::generate().unwrap();
+    let (first, second, stranger) = (key(), key(), key());
+    let read = |bytes: &[u8]| SigningKey::from_pkcs8(bytes).unwrap();
+    let author = |bytes: &[u8]| Author { by: "ann".to_owned(), key: Some(read(bytes)), ..Author::default() };
+    let desk = Desk::new();
+    let trusting = |keys: &[&[u8]]| {
+        let keys: Vec<PublicKey> = keys.iter().map(|bytes| read(bytes).public()).collect();
+        desk.registry.clone().trusting(&keys)
+    };
+    let (one, two, three) = (desk.prepared(3, 1), desk.prepared(3, 2), desk.prepared(3, 3));
+    let signed = trusting(&[&first]);
+    // Who has no key, or another one, is told before anything is written.
+    for author in [Author::default(), author(&stranger)] {
+        let error = change_as(&signed, author, &[Request::Publish(&one)]).unwrap_err().to_string();
+        assert!(error.contains("rules.trusted-keys") && error.contains("--key FILE"), "{error}");
+    }
+    change_as(&signed, author(&first), &[Request::Publish(&one), activate(3, &one)]).unwrap();
+    let (mut host, _) = block_on(Tail::open(&signed)).unwrap();
+    assert_eq!(host.revision, 1);
+
+    // An unsigned entry, one of a stranger, and one whose bytes were altered: all skipped, and what was goes on.
+    change(&desk.registry, "mallory", &[Request::Publish(&two), activate(3, &two)]).unwrap();
+    change_as(&trusting(&[&stranger, &first]), author(&stranger), &[Request::Publish(&three), activate(3, &three)])
+        .unwrap();
+    change_as(&signed, author(&first), &[activate(3, &one), Request::Sign]).unwrap();
+    let altered = String::from_utf8(desk.entry(4)).unwrap().replace("\"ann\"", "\"bob\"");
+    desk.put(4, altered.as_bytes());
+    let reads = block_on(host.read_on(&signed)).unwrap();
+    assert_eq!(reads.len(), 3, "{reads:?}");
+    assert!(
+        reads.iter().all(|read| matches!(read, Read::Skipped { why: InvalidEntry::Untrusted(_), .. })),
+        "{reads:?}"
+    );
+    assert_eq!((host.revision, host.rules.routing["3"].current), (4, Some(one.digest)));
+    // The log is not wedged.
+    change_as(&signed, author(&first), &[Request::Publish(&two), activate(3, &two)]).unwrap();
+    block_on(host.read_on(&signed)).unwrap();
+    assert_eq!((host.revision, host.rules.routing["3"].current), (5, Some(two.digest)));
+
+    // A new key: an entry that it signs is enough, because each has the whole rules.
+    change_as(&trusting(&[&first, &second]), author(&second), &[Request::Sign]).unwrap();
+    let (rotated, _) = block_on(Tail::open(&trusting(&[&second]))).unwrap();
+    assert_eq!((rotated.revision, &rotated.rules), (6, &host.rules));
+    // With the stranger's key alone, only what the stranger signed counts.
+    let (theirs, _) = block_on(Tail::open(&trusting(&[&stranger]))).unwrap();
+    assert_eq!(theirs.rules.routing["3"].current, Some(three.digest));
+}
+
+#[test]
+fn an_unsigned_entry_of_a_later_format_does_not_stop_who_trusts_keys() {
+    require!(Plugins);
+    let bytes = SigningKey::generate().unwrap();
+    let key = || SigningKey::from_pkcs8(&bytes).unwrap();
+    let desk = Desk::new();
+    let signed = desk.registry.clone().trusting(&[key().public()]);
+    let author = || Author { key: Some(key()), ..Author::default() };
+    let one = desk.prepared(3, 1);
+    change_as(&signed, author(), &[Request::Publish(&one), activate(3, &one)]).unwrap();
+    desk.put(2, b"{\"format\": 2}");
+    let two = desk.prepared(3, 2);
+    change_as(&signed, author(), &[Request::Publish(&two), activate(3, &two)]).unwrap();
+    let (tail, _) = block_on(Tail::open(&signed)).unwrap();
+    assert_eq!((tail.revision, tail.rules.routing["3"].current), (3, Some(two.digest)));
 }

@@ -34,6 +34,7 @@ pub(crate) fn build(arguments: &Arguments) -> anyhow::Result<()> {
     )?;
     let metadata = metadata.first().context("cargo metadata printed nothing")?;
     let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    let root = metadata["workspace_root"].as_str().context("cargo metadata names no workspace root")?;
 
     // A separate folder: plugins may be built by another compiler than host programs, and each compiler would discard
     // the other's artifacts.
@@ -43,7 +44,7 @@ pub(crate) fn build(arguments: &Arguments) -> anyhow::Result<()> {
         .arg(&manifest)
         .arg("--target-dir")
         .arg(Path::new(target).join("plugins-build"));
-    toolchain.apply(&mut cargo);
+    toolchain.apply(&mut cargo, Path::new(root));
     let messages = cargo_json(&mut cargo)?;
 
     let manifest = manifest.canonicalize().with_context(|| manifest.display().to_string())?;
@@ -102,6 +103,12 @@ fn cargo_json(cargo: &mut Command) -> anyhow::Result<Vec<Value>> {
     Ok(output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Option<PathBuf> {
+    let home = || Some(Path::new(&std::env::var_os("HOME")?).join(".cargo"));
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
+}
+
 /// The compiler that builds for WebAssembly on this machine.
 enum Toolchain {
     /// The default one, with the target installed.
@@ -130,8 +137,15 @@ impl Toolchain {
         }
     }
 
-    fn apply(&self, cargo: &mut Command) {
+    /// Has cargo build with this toolchain, so that the same source gives the same bytes in every folder and on every
+    /// machine with the same compiler: the rest of a plugin's identity. `root` is the folder of the workspace.
+    fn apply(&self, cargo: &mut Command, root: &Path) {
         let mut flags = vec!["-Ctarget-feature=+simd128".to_owned()];
+        // Messages of panics name source files.
+        flags.push(format!("--remap-path-prefix={}=/plugin", root.display()));
+        if let Some(home) = cargo_home() {
+            flags.push(format!("--remap-path-prefix={}=/cargo", home.display()));
+        }
         if let Self::Folder(folder) = self {
             flags.push(format!("--sysroot={}", folder.join("sysroot").display()));
             cargo.env("RUSTC", folder.join("rustc"));

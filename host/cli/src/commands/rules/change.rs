@@ -84,7 +84,7 @@ pub(super) fn make(session: &Session, change: &ChangeArguments, requests: &[Requ
     let plan = session.runtime.block_on(operator.plan(requests))?;
     let changed = match change.dry_run {
         true => plan.changed(),
-        false => session.runtime.block_on(operator.commit(&change.author(), plan))?,
+        false => session.runtime.block_on(operator.commit(&change.author()?, plan))?,
     };
     print(session, &changed, change.dry_run)?;
     Ok(match change.dry_run && !changed.changes.is_empty() {
@@ -127,6 +127,7 @@ pub(super) fn line(rules: &Rules, change: &Change) -> String {
         Change::Retire { race_type, replaces } => {
             format!("race type {race_type}: {} -> nothing, retired", name(*replaces))
         }
+        Change::Sign => "signed again".to_owned(),
         Change::Repin { race_type, race, from, to } => {
             format!("race {race} of race type {race_type}: {} -> {}", name(*from), name(*to))
         }

@@ -1,7 +1,10 @@
 //! Commands that only read.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use paceline_engine::Digest;
+use paceline_pipeline::ErrorChain;
 use paceline_pipeline::rules::{Change, Entry, Read, Tail};
 use serde_json::{Value, json};
 use similar::TextDiff;
@@ -118,12 +121,49 @@ fn as_json(entry: &Entry) -> Value {
 
 fn concerns(change: &Change, only: &str) -> bool {
     match change {
-        Change::Publish { .. } => false,
+        Change::Publish { .. } | Change::Sign => false,
         Change::Activate { race_type, .. }
         | Change::Rollback { race_type, .. }
         | Change::Retire { race_type, .. }
         | Change::Repin { race_type, .. } => race_type == only,
     }
+}
+
+/// Verifies the whole registry. Fails if an entry is not used, or an object is not what it should be.
+pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
+    let (tail, reads) = session.runtime.block_on(async {
+        let mut tail = Tail::default();
+        let reads = tail.read_on(&session.registry).await?;
+        anyhow::Ok((tail, reads))
+    })?;
+    let mut problems: Vec<String> = Vec::new();
+    for read in &reads {
+        if let Read::Skipped { revision, why } = read {
+            problems.push(format!("entry {revision}: {why}"));
+        }
+    }
+    let mut plugins: BTreeSet<Digest> = BTreeSet::new();
+    for (rulebook, published) in &tail.rules.rulebooks {
+        plugins.extend(&published.plugins);
+        if let Err(error) = session.runtime.block_on(session.registry.rulebook(*rulebook)) {
+            problems.push(ErrorChain(&error).to_string());
+        }
+    }
+    for plugin in &plugins {
+        if let Err(error) = session.runtime.block_on(session.registry.plugin(*plugin)) {
+            problems.push(ErrorChain(&error).to_string());
+        }
+    }
+    if session.json {
+        report::print_json(&json!({ "revision": tail.revision, "problems": problems }))?;
+    } else {
+        for problem in &problems {
+            report::print_line(problem)?;
+        }
+        let (entries, rulebooks) = (reads.len(), tail.rules.rulebooks.len());
+        report::print_line(&format!("{entries} entries, {rulebooks} rulebooks, {} plugins", plugins.len()))?;
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 pub(super) fn status(session: &Session) -> anyhow::Result<ExitCode> {

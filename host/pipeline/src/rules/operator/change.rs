@@ -37,6 +37,8 @@ pub enum Request<'a> {
         /// The race type.
         race_type: String,
     },
+    /// Write the rules as they are once more, signed by another key.
+    Sign,
     /// Let one race go on with another rulebook.
     Repin {
         /// The race type.
@@ -96,6 +98,10 @@ impl<'a> Edit<'a> {
             Request::Activate { race_type, rulebook, now } => self.activate(race_type, *rulebook, *now).await,
             Request::Rollback { race_type } => self.rollback(race_type).await,
             Request::Retire { race_type } => self.retire(race_type),
+            Request::Sign => {
+                self.changes.push(Change::Sign);
+                Ok(())
+            }
             Request::Repin { race_type, race, from, to } => self.repin(race_type, race, *from, *to).await,
         }
     }
