@@ -8,11 +8,11 @@
 //! - `log`: the log of changes.
 //! - `signature`: signatures of log entries.
 //! - `successor`: what may follow what.
-//! - `loaded`: a rulebook with its plugins loaded.
+//! - `loaded`, `loading`: a rulebook with its plugins loaded, and how it is.
 //! - `projection`: the fields that all loaded rulebooks read, as a tree.
 //! - `bound`: a loaded rulebook bound to the fields of a projection.
 //! - `catalog`: everything that a batch is evaluated by, immutable.
-//! - `rulebooks`: how this host follows the log.
+//! - `rulebooks`, `event`: how this host follows the log, and what that brings.
 //! - [`operator`]: how the log is written.
 //! - `pins`: the pins of races, cached.
 
@@ -20,7 +20,9 @@ mod bound;
 mod catalog;
 mod document;
 mod error;
+mod event;
 mod loaded;
+mod loading;
 mod log;
 pub mod operator;
 mod pins;
@@ -38,13 +40,14 @@ pub use catalog::Catalog;
 pub(crate) use catalog::Route;
 pub use document::{AggregateUse, DedupRule, KeyTemplate, Literal, PluginUse, Rulebook};
 pub use error::{InvalidRulebook, RegistryError, RulebookError};
+pub use event::RulesEvent;
 pub(crate) use loaded::{InputColumn, InputSource, LoadedAggregate};
 pub use log::{Change, Entry, InvalidEntry, LOG_FORMAT, Read, Tail};
 pub(crate) use pins::{MAX_PIN_BYTES, PinCache};
 pub(crate) use projection::{Member, Projection};
 pub use registry::Registry;
 pub use routing::{Published, Reruling, Routing, Rules, StateFormats};
-pub use rulebooks::{Rulebooks, RulesEvent};
+pub use rulebooks::Rulebooks;
 pub use signature::{NotAKey, PublicKey, SigningKey, SigningKeyError};
 pub use successor::{Candidate, Succession, check_successor};
 pub use template::{NotATemplate, Template};

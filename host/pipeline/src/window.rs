@@ -9,10 +9,11 @@
 //!
 //! - `state`: what is carried, and its encoding.
 //! - `accumulate`: from a batch to its rows' states.
-//! - `flush`: from the states to the table.
+//! - `flush`: from the states to the table; `merge`: one group of them.
 
 mod accumulate;
 mod flush;
+mod merge;
 mod state;
 
 pub use state::{NotAWindow, Window};

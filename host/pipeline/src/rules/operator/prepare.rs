@@ -10,9 +10,9 @@ use paceline_engine::{Digest, Engine};
 use crate::rules::document::{Rulebook, digest_of};
 use crate::rules::error::{InvalidRulebook, RegistryError, RulebookError};
 use crate::rules::loaded::LoadedRulebook;
+use crate::rules::loading::compile;
 use crate::rules::registry::Registry;
 use crate::rules::routing::Published;
-use crate::rules::rulebooks::compile;
 
 /// Where the plugins are that rulebooks name.
 #[derive(Clone, Debug, Default)]

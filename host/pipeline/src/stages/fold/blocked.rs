@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use paceline_engine::Aggregator;
 
-use super::BatchFold;
+use super::rows::Rows;
 use crate::error::{ErrorChain, ForeignState, PipelineError};
 use crate::model::{Cause, Item, Reason};
 use crate::stages::acknowledge::record_first_failure;
@@ -13,14 +13,14 @@ use crate::stages::context::Context;
 /// Groups that are left alone, by group.
 #[derive(Debug, Default)]
 pub(super) struct Blocked {
-    pub(super) groups: BTreeMap<u32, Obstacle>,
+    groups: BTreeMap<u32, Obstacle>,
     /// The groups whose rows wait or are rejected already.
     settled: HashSet<u32>,
 }
 
 /// Why a group is left alone.
 #[derive(Debug)]
-pub(super) struct Obstacle {
+struct Obstacle {
     /// The call that would fold into it.
     call: usize,
     /// The format of its state.
@@ -30,7 +30,7 @@ pub(super) struct Obstacle {
 
 impl Blocked {
     /// The groups whose items have states that a call does not take.
-    pub(super) fn of(fold: &BatchFold<'_, '_>, loaded: &[Option<Item>]) -> Self {
+    pub(super) fn of(fold: Rows<'_, '_>, loaded: &[Option<Item>]) -> Self {
         let mut blocked = Self::default();
         for (at, call) in fold.groups.calls.iter().enumerate() {
             let aggregator = &fold.aggregate(at).0.aggregator;
@@ -45,18 +45,26 @@ impl Blocked {
         blocked
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The groups.
+    pub(super) fn groups(&self) -> impl Iterator<Item = u32> {
+        self.groups.keys().copied()
+    }
+
+    pub(super) fn add_all(&mut self, more: Self) {
+        self.groups.extend(more.groups);
+    }
+
     pub(super) fn add(&mut self, group: u32, call: usize, format: &str, why: String) {
         self.groups.entry(group).or_insert_with(|| Obstacle { call, format: format.to_owned(), why });
     }
 
     /// Lets the rows of blocked groups wait, or rejects those that have waited long enough. `gone` are the rejected
     /// records.
-    pub(super) fn settle<S>(
-        &mut self,
-        fold: &BatchFold<'_, '_>,
-        context: &mut Context<'_, S>,
-        gone: &mut HashSet<u32>,
-    ) {
+    pub(super) fn settle<S>(&mut self, fold: Rows<'_, '_>, context: &mut Context<'_, S>, gone: &mut HashSet<u32>) {
         for (&group, obstacle) in self.groups.iter().filter(|(group, _)| !self.settled.contains(group)) {
             let id = &fold.bound(obstacle.call).rulebook.id;
             let error = || {

@@ -1,0 +1,77 @@
+//! What following the log brings.
+
+use std::fmt;
+
+use super::error::RulebookError;
+use super::log::{InvalidEntry, Read};
+use crate::error::ErrorChain;
+use crate::model::RulebookId;
+
+/// What following the log brought.
+#[derive(Debug)]
+pub enum RulesEvent {
+    /// New races of a race type begin with this rulebook.
+    Activated {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: RulebookId,
+        /// The revision.
+        revision: u64,
+    },
+    /// New races of a race type find no rulebook any more.
+    Retired {
+        /// The race type.
+        race_type: String,
+    },
+    /// A rulebook was refused. What the race type ran before goes on.
+    Refused {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: String,
+        /// Why.
+        reason: RulebookError,
+    },
+    /// An entry of the log is not used.
+    Skipped {
+        /// Its revision.
+        revision: u64,
+        /// Why.
+        reason: InvalidEntry,
+    },
+}
+
+impl RulesEvent {
+    /// Logs the event, as a warning if somebody has to do something.
+    pub fn log(&self) {
+        match self {
+            Self::Activated { .. } | Self::Retired { .. } => tracing::info!("{self}"),
+            Self::Refused { .. } | Self::Skipped { .. } => tracing::warn!("{self}"),
+        }
+    }
+}
+
+/// A line for a log.
+impl fmt::Display for RulesEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Activated { race_type, rulebook, revision } => {
+                write!(f, "race type {race_type}: {rulebook} is active (revision {revision})")
+            }
+            Self::Retired { race_type } => write!(f, "race type {race_type} is retired"),
+            Self::Refused { race_type, rulebook, reason } => {
+                write!(f, "race type {race_type}: {rulebook} is refused: {}", ErrorChain(reason))
+            }
+            Self::Skipped { revision, reason } => write!(f, "entry {revision} of the rules' log is skipped: {reason}"),
+        }
+    }
+}
+
+/// The event of an entry that is not used.
+pub(super) fn skipped(read: Read) -> Option<RulesEvent> {
+    match read {
+        Read::Entry(_) => None,
+        Read::Skipped { revision, why } => Some(RulesEvent::Skipped { revision, reason: why }),
+    }
+}

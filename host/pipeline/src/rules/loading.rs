@@ -1,0 +1,151 @@
+//! Fetches, verifies and compiles rulebooks: what is loaded, and what was refused.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use paceline_engine::{Component, Digest, Engine};
+
+use super::document::Rulebook;
+use super::error::{RegistryError, RulebookError};
+use super::loaded::LoadedRulebook;
+use super::registry::Registry;
+use crate::error::ErrorChain;
+use crate::model::RulebookId;
+
+/// Loaded rulebooks that no race type begins new races with. Their races are still in progress; those that were not used
+/// for longest are dropped first, and loaded again when one of their races has another record.
+const MAX_EARLIER: usize = 16;
+
+/// Where rulebooks and plugins come from.
+#[derive(Debug)]
+pub(super) struct Sources {
+    pub(super) registry: Registry,
+    /// A registry that came with the program. It is used until the other one has rules, and for what the other one lacks.
+    pub(super) seed: Option<Registry>,
+}
+
+/// What is loaded, and what was refused.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    /// Compiled plugins. Rulebooks that name the same plugin share it.
+    components: HashMap<Digest, Component>,
+    pub(super) rulebooks: Vec<Arc<LoadedRulebook>>,
+    refused: HashMap<Digest, Refusal>,
+}
+
+/// Why a rulebook is not loaded. It is reported once.
+#[derive(Debug)]
+enum Refusal {
+    /// The registry does not provide it, or not whole. It may at the next poll.
+    NotThere,
+    /// It or one of its plugins was refused. The same bytes would be refused again.
+    Refused(String),
+}
+
+impl Sources {
+    async fn rulebook(&self, digest: Digest) -> Result<Rulebook, RegistryError> {
+        match (self.registry.rulebook(digest).await, &self.seed) {
+            (Err(error), Some(seed)) => seed.rulebook(digest).await.map_err(|_| error),
+            (found, _) => found,
+        }
+    }
+
+    async fn plugin(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
+        match (self.registry.plugin(digest).await, &self.seed) {
+            (Err(error), Some(seed)) => seed.plugin(digest).await.map_err(|_| error),
+            (found, _) => found,
+        }
+    }
+}
+
+impl Loaded {
+    pub(super) fn find(&self, digest: Digest) -> Option<&Arc<LoadedRulebook>> {
+        self.rulebooks.iter().find(|rulebook| rulebook.id.digest == digest)
+    }
+
+    pub(super) fn id(&self, digest: Digest) -> Option<RulebookId> {
+        self.find(digest).map(|rulebook| rulebook.id.clone())
+    }
+
+    /// Fetches, verifies and compiles a rulebook and its plugins, unless it is loaded. It counts as used by the nth batch.
+    pub(super) async fn load(
+        &mut self,
+        engine: &Engine,
+        sources: &Sources,
+        digest: Digest,
+        nth: u64,
+    ) -> Result<(), RulebookError> {
+        if self.find(digest).is_some() {
+            return Ok(());
+        }
+        let document = sources.rulebook(digest).await?;
+        let mut missing: Vec<(Digest, Vec<u8>)> = Vec::new();
+        for plugin in document.digests()? {
+            if !self.components.contains_key(&plugin) && missing.iter().all(|(other, _)| *other != plugin) {
+                missing.push((plugin, sources.plugin(plugin).await?));
+            }
+        }
+        self.components.extend(compile(engine, missing).await?);
+        let components = &self.components;
+        let rulebook = LoadedRulebook::new(document, |digest| components.get(&digest).cloned())?;
+        rulebook.last_used.store(nth, Ordering::Relaxed);
+        self.rulebooks.push(Arc::new(rulebook));
+        self.refused.remove(&digest);
+        Ok(())
+    }
+
+    /// Remembers why a rulebook is not loaded. Returns whether that is new.
+    pub(super) fn refuse(&mut self, digest: Digest, why: &RulebookError) -> bool {
+        let refusal = match why {
+            RulebookError::Registry(_) => Refusal::NotThere,
+            _ => Refusal::Refused(ErrorChain(why).to_string()),
+        };
+        self.refused.insert(digest, refusal).is_none()
+    }
+
+    /// Why a rulebook would be refused again, if it was.
+    pub(super) fn refusal(&self, digest: Digest) -> Option<&str> {
+        match self.refused.get(&digest)? {
+            Refusal::NotThere => None,
+            Refusal::Refused(why) => Some(why),
+        }
+    }
+
+    /// Drops rulebooks that were replaced and are not used any more, and plugins that no rulebook names.
+    pub(super) fn drop_unused(&mut self, is_routed: impl Fn(Digest) -> bool) {
+        let is_routed = |rulebook: &LoadedRulebook| is_routed(rulebook.id.digest);
+        let mut used: Vec<u64> = self.rulebooks.iter().filter(|rulebook| !is_routed(rulebook)).map(last_used).collect();
+        used.sort_unstable_by(|a, b| b.cmp(a));
+        if let Some(&limit) = used.get(MAX_EARLIER) {
+            self.rulebooks.retain(|rulebook| is_routed(rulebook) || last_used(rulebook) > limit);
+        }
+        let named: HashSet<Digest> =
+            self.rulebooks.iter().flat_map(|rulebook| rulebook.document.digests().unwrap_or_default()).collect();
+        self.components.retain(|digest, _| named.contains(digest));
+    }
+}
+
+fn last_used(rulebook: &Arc<LoadedRulebook>) -> u64 {
+    rulebook.last_used.load(Ordering::Relaxed)
+}
+
+/// Compiles plugins beside the stream. Compiling is most of the work, and the plugins are independent.
+pub(super) async fn compile(
+    engine: &Engine,
+    plugins: Vec<(Digest, Vec<u8>)>,
+) -> Result<Vec<(Digest, Component)>, RulebookError> {
+    let compile = |(digest, bytes): (Digest, Vec<u8>)| {
+        let engine = engine.clone();
+        tokio::task::spawn_blocking(move || {
+            let refused = |source| RulebookError::Plugin { plugin: format!("plugin {digest}"), source };
+            Ok::<_, RulebookError>((digest, engine.load(&bytes).map_err(refused)?))
+        })
+    };
+    let tasks: Vec<_> = plugins.into_iter().map(compile).collect();
+    let mut compiled = Vec::new();
+    for task in tasks {
+        compiled.push(task.await.expect("compiling does not panic")?);
+    }
+    Ok(compiled)
+}

@@ -1,0 +1,71 @@
+//! The rows of a batch, with the groups that they are folded into.
+
+use std::collections::HashSet;
+
+use super::select::{Selection, Selector};
+use crate::dedup::DedupState;
+use crate::model::{Cause, Item, Reason};
+use crate::rules::{BoundAggregate, BoundRulebook, LoadedAggregate};
+use crate::stages::commit::Attempt;
+use crate::stages::groups::{GroupRow, Groups};
+use crate::stages::project::ProjectedBatch;
+use crate::stages::record_batch::RecordBatch;
+
+/// The rows of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a, 'c> {
+    pub(super) projected: &'a ProjectedBatch<'a>,
+    pub(super) record_batches: &'a [RecordBatch<'c>],
+    pub(super) groups: &'a Groups<'c>,
+}
+
+impl<'c> Rows<'_, 'c> {
+    /// The rows that are new to the groups of this attempt, without rejected records and blocked groups.
+    pub(super) fn select(
+        self,
+        attempt: &Attempt<'_>,
+        gone: &HashSet<u32>,
+        blocked: impl IntoIterator<Item = u32>,
+    ) -> Selection {
+        let mut open = vec![attempt.open.len() == self.groups.keys.len(); self.groups.keys.len()];
+        attempt.open.iter().for_each(|&group| open[group as usize] = true);
+        blocked.into_iter().for_each(|group| open[group as usize] = false);
+        let selector = Selector {
+            batch: self.projected.batch,
+            keys: &self.groups.keys,
+            calls: &self.groups.calls,
+            rules: (0..self.groups.calls.len()).map(|call| &self.aggregate(call).0.rule.dedup).collect(),
+            loaded: attempt.loaded,
+            interleaved: self.record_batches.len() > 1,
+        };
+        selector.select(|row| open[row.group as usize] && (gone.is_empty() || !gone.contains(&row.record)))
+    }
+
+    pub(super) fn aggregate(self, call: usize) -> (&'c LoadedAggregate, &'c BoundAggregate) {
+        let call = &self.groups.calls[call];
+        let bound = self.record_batches[call.record_batch].rulebook;
+        (&bound.rulebook.aggregates[call.aggregate], &bound.aggregates[call.aggregate])
+    }
+
+    /// The rulebook of a call.
+    pub(super) fn bound(self, call: usize) -> &'c BoundRulebook {
+        self.record_batches[self.groups.calls[call].record_batch].rulebook
+    }
+
+    pub(super) fn reason(self, call: usize, cause: Cause, text: String) -> Reason {
+        let record_batch = &self.record_batches[self.groups.calls[call].record_batch];
+        record_batch.reason(Reason::new(cause, text).by(self.aggregate(call).0.aggregator.plugin().digest()))
+    }
+
+    /// Whether a group's item, as it was read, holds a row.
+    pub(super) fn holds(self, item: Option<&Item>, row: &GroupRow) -> bool {
+        let batch = self.projected.batch;
+        match item.map(|item| &item.dedup) {
+            Some(DedupState::Sequence(positions)) => {
+                !positions.is_new(&batch.shard, batch.records[row.record as usize].position)
+            }
+            Some(DedupState::Ordinal(ordinals)) => ordinals.contains(row.ordinal),
+            None => false,
+        }
+    }
+}
