@@ -21,7 +21,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
-use paceline_config::Config;
+use paceline_config::{Config, OpenError};
 use paceline_engine::Engine;
 use paceline_pipeline::rules::Registry;
 use paceline_pipeline::rules::operator::{Author, Operator, Request};
@@ -170,12 +170,14 @@ enum Action {
 }
 
 impl Action {
+    /// Whether it may write the first rules.
     fn writes(&self) -> bool {
-        matches!(
-            self,
-            Self::Publish { change: ChangeArguments { dry_run: false, .. }, .. }
-                | Self::Apply { change: ChangeArguments { dry_run: false, .. }, .. }
-        )
+        matches!(self, Self::Publish { change, .. } | Self::Apply { change, .. } if !change.dry_run)
+    }
+
+    /// Whether it shows what would be the first rules.
+    fn plans(&self) -> bool {
+        matches!(self, Self::Publish { change, .. } | Self::Apply { change, .. } if change.dry_run)
     }
 }
 
@@ -235,7 +237,11 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         // A folder that is named by mistake is not created by who only looks.
         action if action.writes() => runtime.block_on(paceline_config::create_registry(&config))?,
-        _ => runtime.block_on(paceline_config::open_registry(&config))?,
+        action => match runtime.block_on(paceline_config::open_registry(&config)) {
+            // What would be the first rules can be shown before there is a registry.
+            Err(OpenError::NoRules(_)) if action.plans() => Registry::memory(),
+            opened => opened?,
+        },
     };
     let session = Session { config, runtime, registry, json: arguments.json };
     match arguments.action {

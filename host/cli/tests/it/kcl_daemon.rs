@@ -113,10 +113,13 @@ impl Drop for Daemon {
     }
 }
 
+/// The last lines of a daemon's log, after the last lines that are paceline's.
 fn end_of(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let lines = lines[lines.len().saturating_sub(40)..].iter().map(|line| line.chars().take(300).collect());
-    lines.collect::<Vec<String>>().join("\n")
+    let ours: Vec<&str> = lines.iter().copied().filter(|line| line.contains("paceline")).collect();
+    let end = |lines: &[&str], count: usize| lines[lines.len().saturating_sub(count)..].to_vec();
+    let shown = [end(&ours, 40), end(&lines, 40)].concat();
+    shown.iter().map(|line| line.chars().take(300).collect::<String>()).collect::<Vec<_>>().join("\n")
 }
 
 /// The number of answered `processRecords` in a daemon's log.

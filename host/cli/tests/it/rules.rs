@@ -88,7 +88,12 @@ fn the_life_of_a_change_from_publish_to_roll_back() {
 
 #[test]
 fn who_only_looks_creates_no_registry() {
+    require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
+    rules::map(&workspace.path("rulebooks"));
+    let folder = workspace.path("rulebooks");
+    let dry = command(&workspace, &["apply", folder.to_str().unwrap(), "--dry-run"]).output().unwrap();
+    assert_eq!(dry.status.code(), Some(3), "{}", String::from_utf8_lossy(&dry.stderr));
     let error = fail(&mut command(&workspace, &["status"]));
     assert!(error.contains("registry has no rules"), "{error}");
     assert!(!workspace.path("registry").exists());
