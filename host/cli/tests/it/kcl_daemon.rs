@@ -117,8 +117,7 @@ impl Drop for Daemon {
 fn end_of(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     let ours: Vec<&str> = lines.iter().copied().filter(|line| line.contains("paceline")).collect();
-    let end = |lines: &[&str], count: usize| lines[lines.len().saturating_sub(count)..].to_vec();
-    let shown = [end(&ours, 40), end(&lines, 40)].concat();
+    let shown = [&ours, &lines].map(|lines| &lines[lines.len().saturating_sub(40)..]).concat();
     shown.iter().map(|line| line.chars().take(300).collect::<String>()).collect::<Vec<_>>().join("\n")
 }
 
