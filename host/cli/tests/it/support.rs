@@ -81,7 +81,7 @@ race-type = "/classId"
 
 [rules]
 registry = "registry"
-poll-interval-ms = 1
+poll-interval-ms = 20
 
 [store]
 path = "store.redb"

@@ -68,7 +68,7 @@ impl Deployment {
             &format!(
                 "[source.kinesis]\nstream = \"{stream}\"\nidle-ms = 200\ndiscover-every-ms = 500\n{kinesis}\n\
                  [serve]\nlisten = \"127.0.0.1:0\"\n\n[route]\nrace-type = \"/classId\"\n\n\
-                 [rules]\nregistry = \"registry\"\npoll-interval-ms = 1\n\n\
+                 [rules]\nregistry = \"registry\"\npoll-interval-ms = 20\n\n\
                  [store.dynamodb]\ntable = \"{table}\"\n\n[batch]\nmax-wait-ms = 100\n\n\
                  [retry]\nfirst-wait-ms = 2\nlongest-wait-ms = 100\n\n{more}"
             ),
