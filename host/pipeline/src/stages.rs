@@ -16,7 +16,7 @@
 //!
 //! What they share:
 //! - `context`: the store, the retry budget and the books of one batch or window.
-//! - `rejected`: the records that become dead letters.
+//! - `rejected`: the records that become dead letters; `uncommitted`: the first record that is not committed.
 
 pub(crate) mod acknowledge;
 pub(crate) mod columns;
@@ -32,4 +32,5 @@ pub(crate) mod record_batch;
 pub(crate) mod rejected;
 pub(crate) mod route;
 pub(crate) mod score;
+pub(crate) mod uncommitted;
 pub(crate) mod validate;

@@ -38,6 +38,8 @@ pub mod prerequisite;
 pub mod s3;
 
 #[cfg(feature = "outcome")]
+mod block_on;
+#[cfg(feature = "outcome")]
 pub mod outcome;
 #[cfg(feature = "outcome")]
 pub mod rules;

@@ -13,6 +13,7 @@ use paceline_pipeline::{Pipeline, RetryPolicy};
 use paceline_simulator::{Messages, PartitionKey, Race};
 use serde_json::Value;
 
+pub use crate::block_on::block_on;
 use crate::rules;
 
 /// The records of a batch in a local run.
@@ -100,11 +101,6 @@ pub fn local(rulebooks: &Path, scratch: &Path, messages: &[Message]) -> Outcome 
         assert!(block_on(pipeline.process(&batch, None, &mut summary)).unwrap().first_uncommitted.is_none());
     }
     Outcome::of(pipeline.store())
-}
-
-/// Waits for a future, in a test that is not asynchronous.
-pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
 /// What every correct run stores: the items without their revisions and dedup positions, which depend on the order of

@@ -9,7 +9,7 @@ use paceline_pipeline::rules::operator::{Author, ChangeError, Changed, FolderErr
 use paceline_pipeline::rules::{Registry, RulesEvent, Tail};
 use paceline_pipeline::{ErrorChain, Rulebooks};
 
-use crate::outcome::block_on;
+use crate::block_on::block_on;
 use crate::{environment, plugins};
 
 /// Why rules were not applied.

@@ -1,22 +1,13 @@
 //! Acknowledge: dead letters are stored, everything is made durable, and only then the batch is done.
 
 use super::context::Context;
+use super::uncommitted::{FirstUncommitted, record_first_failure};
 use crate::error::PipelineError;
 use crate::model::{Batch, DeadLetter};
 use crate::store::Store;
 
-/// The first record of a batch that is not committed, and why. It and all records after it have to be delivered again.
-pub(crate) type FirstUncommitted = Option<(u32, PipelineError)>;
-
 /// Dead letters in one call to the store; their payloads may be long.
 const DEAD_LETTERS_A_CALL: usize = 1_000;
-
-/// Keeps the earlier of two failures.
-pub(crate) fn record_first_failure(first_uncommitted: &mut FirstUncommitted, record: u32, why: PipelineError) {
-    if first_uncommitted.as_ref().is_none_or(|(first, _)| record < *first) {
-        *first_uncommitted = Some((record, why));
-    }
-}
 
 /// Stores dead letters. If some record is not committed, only those of records before it: the others are delivered and
 /// evaluated again.

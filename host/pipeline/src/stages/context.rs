@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use paceline_engine::Digest;
 
-use super::acknowledge::FirstUncommitted;
 use super::rejected::Rejected;
+use super::uncommitted::FirstUncommitted;
 use crate::holds::Holds;
 use crate::retry::RetryBudget;
 use crate::summary::{Stage, Summary};

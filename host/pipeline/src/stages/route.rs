@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use paceline_engine::Digest;
 
-use super::acknowledge::record_first_failure;
 use super::context::Context;
 use super::project::{ProjectedBatch, mismatch};
+use super::uncommitted::record_first_failure;
 use crate::error::PipelineError;
 use crate::model::{Cause, FieldIndex, FieldValue, Reason};
 use crate::rules::{Catalog, MAX_PIN_BYTES, PinCache, Route, RulebookError, Rulebooks};

@@ -7,8 +7,8 @@ use paceline_engine::Aggregator;
 use super::rows::Rows;
 use crate::error::{ErrorChain, ForeignState, PipelineError};
 use crate::model::{Cause, Item, Reason};
-use crate::stages::acknowledge::record_first_failure;
 use crate::stages::context::Context;
+use crate::stages::uncommitted::record_first_failure;
 
 /// Groups that are left alone, by group.
 #[derive(Debug, Default)]
