@@ -21,6 +21,21 @@ impl ConfigArgument {
     }
 }
 
+/// The argument that names the configuration, for commands with subcommands: it stands before or after their names.
+#[derive(clap::Args)]
+pub(crate) struct GlobalConfigArgument {
+    /// The configuration file.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+}
+
+impl GlobalConfigArgument {
+    pub(crate) fn load(&self) -> anyhow::Result<Config> {
+        // clap can't require a global argument.
+        Ok(Config::load(self.config.as_deref().context("--config FILE is missing")?)?)
+    }
+}
+
 /// One worker beside the main thread: it receives signals while the main thread works.
 pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

@@ -1,11 +1,9 @@
 //! `paceline dead-letters`.
 
 use std::future::pending;
-use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Subcommand;
-use paceline_config::Config;
 use paceline_engine::Digest;
 use paceline_pipeline::model::{Cause, DeadLetter};
 use paceline_pipeline::receive::Redrive;
@@ -14,14 +12,13 @@ use paceline_pipeline::store::DeadLetterStore;
 use serde_json::{Value, json};
 
 use crate::report;
-use crate::setup::{cache, open_store, runtime};
+use crate::setup::{GlobalConfigArgument, cache, open_store, runtime};
 
 /// Arguments of `paceline dead-letters`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The configuration file.
-    #[arg(long, global = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: GlobalConfigArgument,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -48,8 +45,7 @@ enum Action {
 
 /// Lists, shows or redrives dead letters.
 pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
-    // clap can't require a global argument.
-    let config = Config::load(&arguments.config.context("--config FILE is missing")?)?;
+    let config = arguments.config.load()?;
     let runtime = runtime()?;
     match arguments.action {
         Action::List => {

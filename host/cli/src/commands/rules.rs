@@ -19,7 +19,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, UNIX_EPOCH};
 
-use anyhow::Context;
 use clap::{Subcommand, ValueEnum};
 use paceline_config::{Config, OpenError};
 use paceline_engine::Engine;
@@ -27,15 +26,14 @@ use paceline_pipeline::rules::Registry;
 use paceline_pipeline::rules::operator::{Author, Operator, Request};
 use tokio::runtime::Runtime;
 
-use crate::setup::{cache, runtime};
+use crate::setup::{GlobalConfigArgument, cache, runtime};
 use name::RulebookName;
 
 /// Arguments of `paceline rules`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// The configuration file.
-    #[arg(long, global = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: GlobalConfigArgument,
     /// Print JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -228,8 +226,7 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Action::Keygen { file } = &arguments.action {
         return key::generate(file);
     }
-    // clap can't require a global argument.
-    let config = Config::load(&arguments.config.context("--config FILE is missing")?)?;
+    let config = arguments.config.load()?;
     let runtime = runtime()?;
     let registry = match &arguments.action {
         Action::Bundle { out, onto, change, .. } => {
