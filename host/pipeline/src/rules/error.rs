@@ -122,7 +122,9 @@ pub enum RulebookError {
         source: LoadError,
     },
     /// The log does not name the rulebook.
-    #[error("the log of the rules names no rulebook {0}: is this the registry of the hosts that began the race?")]
+    #[error(
+        "the log of the rules names no rulebook {0}: use the registry of the hosts that began the race, or repin the race"
+    )]
     Unlisted(Digest),
     /// It was refused before, for this reason.
     #[error("{0}")]

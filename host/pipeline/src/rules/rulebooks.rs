@@ -153,9 +153,17 @@ impl Rulebooks {
                 }
                 continue;
             };
-            // What the race type ran goes on. A race type that ran nothing yet has records that wait: to call them
-            // records without a rulebook would be wrong.
-            routes.insert(race_type.clone(), before.unwrap_or(Route { current: routing.current, reference }));
+            // What the race type ran goes on. Of a race type that ran nothing yet on this host, new races wait: to call their
+            // records records without a rulebook would be wrong. Races in progress go on: the fallback says which field
+            // identifies them.
+            let route = match (before, routing.fallback) {
+                (Some(before), _) => before,
+                (None, Some(fallback)) if self.load(&mut following.loaded, fallback).await.is_ok() => {
+                    Route { current: routing.current, reference: fallback }
+                }
+                (None, _) => Route { current: routing.current, reference },
+            };
+            routes.insert(race_type.clone(), route);
             if reason.is_transient() {
                 tracing::warn!(race_type, "the rules are not followed yet: {}", ErrorChain(&reason));
             } else if following.loaded.refuse(reference, &reason) {

@@ -279,6 +279,24 @@ fn a_rulebook_that_a_host_refuses_leaves_what_was_and_a_host_that_has_nothing_wa
 }
 
 #[test]
+fn a_host_that_starts_and_lacks_the_newest_rulebook_goes_on_with_the_races_that_began_before() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(3, &desk.prepared(3, 1));
+    process(&host_of(&desk, &store), &second("131", 1));
+    let two = desk.prepare(&text(3, 2).replace("\"output\"", &desk.built_again("output")));
+    desk.activate(3, &two);
+    desk.lose_rulebook(two.digest);
+    let late = host_of(&desk, &store).with_hold(Duration::ZERO);
+    process(&late, &second("131", 2));
+    assert_eq!(version_of(&store, "131"), 1);
+    assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);
+    let patient = host_of(&desk, &store);
+    let outcome = block_on(patient.process(&second("132", 1), None, &mut Summary::default())).unwrap();
+    assert!(outcome.first_uncommitted.unwrap().1.waits_for_rules());
+}
+
+#[test]
 fn a_hundred_swaps_lose_and_double_nothing_and_free_what_they_replaced() {
     require!(Plugins);
     let (desk, store) = (Desk::new(), FlakyStore::default());

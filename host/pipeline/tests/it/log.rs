@@ -69,6 +69,12 @@ impl Desk {
         self.change(&[Request::Publish(prepared), activate(race_type, prepared)]).unwrap().revision
     }
 
+    /// The registry loses a rulebook.
+    pub(crate) fn lose_rulebook(&self, digest: Digest) {
+        let path = ObjectPath::from(format!("rulebooks/{}.toml", digest.hex()));
+        block_on(self.objects.delete(&path)).unwrap();
+    }
+
     fn put(&self, revision: u64, bytes: &[u8]) {
         let path = ObjectPath::from(format!("log/{revision:020}.json"));
         block_on(self.objects.put(&path, PutPayload::from(bytes.to_vec()))).unwrap();
@@ -125,7 +131,7 @@ fn publishing_the_same_bytes_twice_changes_nothing() {
 }
 
 #[test]
-fn of_two_operators_on_one_race_type_the_second_is_told_and_on_two_race_types_both_succeed() {
+fn the_second_of_two_changes_of_one_race_type_is_void_and_changes_of_two_race_types_both_succeed() {
     require!(Plugins);
     let desk = Desk::new();
     desk.activate(3, &desk.prepared(3, 1));
@@ -293,7 +299,7 @@ fn only_changes_that_a_trusted_key_has_signed_are_followed_and_keys_are_rotated_
     };
     let (one, two, three) = (desk.prepared(3, 1), desk.prepared(3, 2), desk.prepared(3, 3));
     let signed = trusting(&[&first]);
-    // Who has no key, or another one, is told before anything is written.
+    // Without a key, or with another one, nothing is written.
     for author in [Author::default(), author(&stranger)] {
         let error = change_as(&signed, author, &[Request::Publish(&one)]).unwrap_err().to_string();
         assert!(error.contains("rules.trusted-keys") && error.contains("--key FILE"), "{error}");
