@@ -27,6 +27,7 @@ use paceline_aws::{dynamodb::DynamoDbConfig, kinesis::KinesisConfig};
 use paceline_engine::Limits;
 use paceline_pipeline::RetryPolicy;
 use paceline_pipeline::model::{BatchLimits, Pointer};
+use paceline_pipeline::DEFAULT_TRIAL_INTERVAL;
 use paceline_pipeline::pipeline::DEFAULT_HOLD;
 use paceline_pipeline::rules::{PublicKey, parse_toml};
 use paceline_simulator::Race;
@@ -129,11 +130,18 @@ pub struct RulesConfig {
     /// How long records wait for a rulebook that can't be had, in seconds. After that they become dead letters.
     #[serde(default = "hold_seconds")]
     pub hold_seconds: u64,
+    /// How often a host shares what it has seen of rulebooks on trial, at most, in milliseconds.
+    #[serde(default = "trial_interval_ms")]
+    pub trial_interval_ms: u64,
 }
 
 /// A poll is one read. Of a bucket, 2.6 million reads a month cost about a dollar.
 fn poll_interval_ms() -> u64 {
     1_000
+}
+
+fn trial_interval_ms() -> u64 {
+    DEFAULT_TRIAL_INTERVAL.as_millis() as u64
 }
 
 fn hold_seconds() -> u64 {

@@ -97,7 +97,10 @@ pub async fn open(config: &Config, cache: Option<&Path>) -> Result<(Pipeline<Any
     let (rulebooks, events) = open_rulebooks(config, cache).await?;
     let store = open_store(config).await?;
     let pipeline = Pipeline::new(store, rulebooks, config.batch.clone(), config.retry.clone());
-    Ok((pipeline.with_hold(Duration::from_secs(config.rules.hold_seconds)), events))
+    let pipeline = pipeline
+        .with_hold(Duration::from_secs(config.rules.hold_seconds))
+        .with_trial_interval(Duration::from_millis(config.rules.trial_interval_ms));
+    Ok((pipeline, events))
 }
 
 impl From<RegistryError> for OpenError {

@@ -50,13 +50,27 @@ impl<'c> PluginInstance<'c> {
         self.instance.get_typed_func::<P, Returned<T>>(&mut self.store, export).map(drop)
     }
 
-    /// Calls an export within the limits for this many rows. Returns the result and the fuel that the call used.
+    /// Calls an export within the limits for this many rows. Returns the result, and the fuel that the call used.
     pub(crate) fn call<P, T>(
         &mut self,
         export: &ComponentExportIndex,
         rows: usize,
         parameters: P,
-    ) -> Result<(T, u64), CallError>
+    ) -> (Result<T, CallError>, u64)
+    where
+        P: ComponentNamedList + Lower,
+        T: ComponentType + Lift + 'static,
+        Returned<T>: ComponentNamedList + Lift,
+    {
+        let fuel = self.component.engine().limits().fuel(rows);
+        if let Err(error) = self.store.set_fuel(fuel) {
+            return (Err(CallError::engine(error)), 0);
+        }
+        let result = self.call_with(export, fuel, parameters);
+        (result, fuel.saturating_sub(self.store.get_fuel().unwrap_or(0)))
+    }
+
+    fn call_with<P, T>(&mut self, export: &ComponentExportIndex, fuel: u64, parameters: P) -> Result<T, CallError>
     where
         P: ComponentNamedList + Lower,
         T: ComponentType + Lift + 'static,
@@ -67,8 +81,6 @@ impl<'c> PluginInstance<'c> {
             .instance
             .get_typed_func::<P, Returned<T>>(&mut self.store, export)
             .map_err(|error| Fault::InvalidResult(format!("{error:#}")))?;
-        let fuel = limits.fuel(rows);
-        self.store.set_fuel(fuel).map_err(CallError::engine)?;
         self.store.set_epoch_deadline(Watchdog::ticks(limits.call_time()));
         self.store.data_mut().begin_call();
 
@@ -78,10 +90,7 @@ impl<'c> PluginInstance<'c> {
 
         self.store.data().report_dropped_lines();
         match returned {
-            Ok((Ok(result),)) => {
-                let used = fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
-                Ok((result, used))
-            }
+            Ok((Ok(result),)) => Ok(result),
             Ok((Err(mut message),)) => {
                 message.truncate(message.floor_char_boundary(limits.reason_bytes));
                 Err(Fault::Failed(message).into())

@@ -22,7 +22,7 @@ pub(crate) fn split(name: &str) -> Option<(&str, &str)> {
 }
 
 /// What a plugin does. Its name is the name of the world that the plugin implements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Rejects records.
     Validator,

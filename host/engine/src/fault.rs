@@ -50,6 +50,24 @@ pub enum Fault {
     Score(String),
 }
 
+impl Fault {
+    /// The category, in one word for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Trap(_) => "trap",
+            Self::Fuel(_) => "fuel",
+            Self::Time(_) => "time",
+            Self::Memory { .. } => "memory",
+            Self::Stack(_) => "stack",
+            Self::TooManyBytes(_) => "too-many-bytes",
+            Self::InvalidResult(_) => "invalid-result",
+            Self::Failed(_) => "error",
+            Self::StateFormat(_) => "state-format",
+            Self::Score(_) => "score",
+        }
+    }
+}
+
 /// The sandbox itself failed. No plugin and no row is to blame.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -59,6 +77,9 @@ pub enum EngineError {
     /// A plugin can't run now: for example, the pool has no free instance. The batch can be processed again.
     #[error("the WebAssembly engine can't run a plugin")]
     Run(#[source] Box<dyn Error + Send + Sync>),
+    /// The deadline of the calls has passed.
+    #[error("the plugin's calls did not end by their deadline")]
+    Deadline,
 }
 
 /// Why a call has no result.

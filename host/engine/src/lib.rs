@@ -68,5 +68,5 @@ pub use packed::{Packed, PackedBuf};
 pub use plugin::{Plugin, Settings};
 pub use schema::{Field, Kind, Output, Value};
 pub use scorer::{Scored, Scorer, ScorerSession};
-pub use session::{Called, Session};
+pub use session::{Called, Session, Usage};
 pub use validator::{Validated, Validator, ValidatorSession};

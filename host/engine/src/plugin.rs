@@ -98,7 +98,7 @@ impl<'c> Candidate<'c> {
     {
         self.check::<(), T>(function)?;
         let describe = self.exports.get(function).expect("it was checked");
-        self.instance.call(describe, 0, ()).map(|(description, _)| description).map_err(describe_error)
+        self.instance.call(describe, 0, ()).0.map_err(describe_error)
     }
 
     /// The plugin that reads these fields, which are what `describe` returned.

@@ -1,5 +1,8 @@
 //! The calls of one batch: one instance, replaced after each call that fails.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 
 use crate::call::{PluginInstance, Returned};
@@ -10,18 +13,49 @@ use crate::plugin::Plugin;
 /// What a session's call gives. After an error, which blames no row, the batch can be processed again.
 pub type Called<T> = Result<T, EngineError>;
 
+/// What calls cost, those that failed included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Calls.
+    pub calls: u64,
+    /// Failed calls, by [`Fault::kind`]. A call that fails for many rows is repeated for fewer.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Fuel.
+    pub fuel: u64,
+    /// Time, that of instantiation included.
+    pub time: Duration,
+}
+
+impl Usage {
+    /// Adds the usage of other calls.
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.fuel += other.fuel;
+        self.time += other.time;
+        for (kind, count) in &other.faults {
+            *self.faults.entry(kind).or_default() += count;
+        }
+    }
+}
+
 /// The calls of one batch to a plugin in the role `R`.
 pub struct Session<'p, R> {
     plugin: &'p Plugin,
     pub(crate) role: &'p R,
     /// Made at the first call, and taken away by each call that fails.
     instance: Option<PluginInstance<'p>>,
-    fuel: u64,
+    usage: Usage,
+    deadline: Option<Instant>,
 }
 
 impl<'p, R> Session<'p, R> {
     pub(crate) fn new(plugin: &'p Plugin, role: &'p R) -> Self {
-        Self { plugin, role, instance: None, fuel: 0 }
+        Self { plugin, role, instance: None, usage: Usage::default(), deadline: None }
+    }
+
+    /// Makes no call after the deadline: the batch fails with [`EngineError::Deadline`].
+    pub fn until(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
     }
 
     /// The plugin that it calls.
@@ -29,13 +63,38 @@ impl<'p, R> Session<'p, R> {
         self.plugin
     }
 
-    /// The fuel used so far, by the calls that returned a result.
-    pub fn fuel(&self) -> u64 {
-        self.fuel
+    /// What the calls cost so far.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// Calls a function and checks its result. After an invalid result the instance is dropped, as after a trap.
     pub(crate) fn call<P, T>(
+        &mut self,
+        function: Function,
+        rows: usize,
+        parameters: P,
+        check: impl FnOnce(&T) -> Result<(), Fault>,
+    ) -> Result<T, CallError>
+    where
+        P: ComponentNamedList + Lower,
+        T: ComponentType + Lift + 'static,
+        Returned<T>: ComponentNamedList + Lift,
+    {
+        let started = Instant::now();
+        if self.deadline.is_some_and(|deadline| deadline <= started) {
+            return Err(EngineError::Deadline.into());
+        }
+        let result = self.call_uncounted(function, rows, parameters, check);
+        self.usage.calls += 1;
+        self.usage.time += started.elapsed();
+        if let Err(CallError::Fault(fault)) = &result {
+            *self.usage.faults.entry(fault.kind()).or_default() += 1;
+        }
+        result
+    }
+
+    fn call_uncounted<P, T>(
         &mut self,
         function: Function,
         rows: usize,
@@ -52,8 +111,9 @@ impl<'p, R> Session<'p, R> {
             Some(instance) => instance,
             None => self.plugin.instantiate()?,
         };
-        let (result, fuel) = instance.call(self.plugin.export(function), rows, parameters)?;
-        self.fuel += fuel;
+        let (result, fuel) = instance.call(self.plugin.export(function), rows, parameters);
+        self.usage.fuel += fuel;
+        let result = result?;
         check(&result)?;
         self.instance = Some(instance);
         Ok(result)

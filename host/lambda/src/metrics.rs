@@ -15,6 +15,9 @@
 //! | `Requests`, `Throttles`, `CacheHits` | | count | requests to DynamoDB, throttled ones, groups not read |
 //! | `WriteUnits`, `ReadUnits` | | count | consumed capacity |
 //! | `Fuel` | `plugin` | count | fuel by plugin; the dimension is the beginning of its digest |
+//! | `PluginCalls`, `PluginFaults` | `plugin` | count | calls, and those of them that failed |
+//! | `PluginTime` | `plugin` | milliseconds | time in a plugin |
+//! | `RulebookRecords`, `RulebookRejected`, `RulebookFailed` | `rulebook` | count | committed records by race type and rulebook; those that were rejected, and those on which plugins failed or gave bad scores |
 //! | `RulebookVersion` | `rulebook` | none | the latest version by which records were evaluated |
 //! | `WindowsCommittedEarly` | | count | tumbling windows whose state grew too large to be carried |
 
@@ -27,7 +30,7 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_cloudwatch_embedded::{Builder, Collector};
 use paceline_aws::dynamodb::Usage;
 use paceline_pipeline::model::Batch;
-use paceline_pipeline::summary::{Stage, Summary};
+use paceline_pipeline::summary::{EvaluatedBy, Stage, Summary};
 
 /// The recorder of the process's metrics.
 pub struct Metrics(&'static Collector);
@@ -50,6 +53,7 @@ impl Metrics {
         let collector = collector.map_err(MetricsError)?;
         describe_histogram!("IteratorAge", Unit::Milliseconds, "");
         describe_histogram!("StageTime", Unit::Milliseconds, "");
+        describe_histogram!("PluginTime", Unit::Milliseconds, "");
         describe_gauge!("RulebookVersion", Unit::Count, "");
         for name in [
             "Records",
@@ -63,6 +67,11 @@ impl Metrics {
             "WriteUnits",
             "ReadUnits",
             "Fuel",
+            "PluginCalls",
+            "PluginFaults",
+            "RulebookRecords",
+            "RulebookRejected",
+            "RulebookFailed",
             "WindowsCommittedEarly",
         ] {
             describe_counter!(name, Unit::Count, "");
@@ -107,11 +116,21 @@ impl Metrics {
                 histogram!("StageTime", "stage" => stage.as_str()).record(time.as_secs_f64() * 1e3);
             }
         }
-        for (plugin, fuel) in &summary.fuel {
-            counter!("Fuel", "plugin" => plugin.hex()[..12].to_owned()).increment(*fuel);
+        for (plugin, usage) in &summary.calls {
+            let plugin = || plugin.plugin.hex()[..12].to_owned();
+            counter!("Fuel", "plugin" => plugin()).increment(usage.fuel);
+            counter!("PluginCalls", "plugin" => plugin()).increment(usage.calls);
+            counter!("PluginFaults", "plugin" => plugin()).increment(usage.faults.values().sum());
+            histogram!("PluginTime", "plugin" => plugin()).record(usage.time.as_secs_f64() * 1e3);
+        }
+        for (by, rows) in &summary.rows {
+            let rulebook = || format!("{} {}", by.race_type, by.rulebook);
+            counter!("RulebookRecords", "rulebook" => rulebook()).increment(rows.evaluated);
+            counter!("RulebookRejected", "rulebook" => rulebook()).increment(rows.rejected);
+            counter!("RulebookFailed", "rulebook" => rulebook()).increment(rows.failed + rows.bad_scores);
         }
         let mut latest: BTreeMap<&str, u64> = BTreeMap::new();
-        for rulebook in summary.by_rulebook.keys() {
+        for EvaluatedBy { rulebook, .. } in summary.rows.keys() {
             let latest = latest.entry(&rulebook.name).or_default();
             *latest = rulebook.version.max(*latest);
         }

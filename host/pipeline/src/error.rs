@@ -5,6 +5,7 @@ use std::fmt;
 
 use paceline_engine::{Digest, EngineError};
 
+use crate::model::RulesRevision;
 use crate::rules::RulebookError;
 use crate::store::StoreError;
 
@@ -40,15 +41,26 @@ pub enum PipelineError {
     /// A group's state was written by an aggregator of another kind. Its records wait for rules that fit.
     #[error(transparent)]
     StateFormat(Box<ForeignState>),
+    /// A plugin fails on records, and their rulebook holds them. They wait for another rulebook.
+    #[error(
+        "records wait because a plugin of the rulebook {rulebook} fails on them, and it has `on-failure = \"hold\"`: roll \
+         it back, or activate one that does not fail: {reason}"
+    )]
+    Failing {
+        /// The rulebook's name and version.
+        rulebook: String,
+        /// What failed.
+        reason: String,
+    },
     /// Another host wrote a group under later rules.
     #[error("the item {key} was written under revision {theirs} of the rules, and this host is at revision {ours}")]
     Behind {
         /// The item's key.
         key: String,
         /// The item's revision.
-        theirs: u64,
+        theirs: RulesRevision,
         /// This host's revision.
-        ours: u64,
+        ours: RulesRevision,
     },
     /// Other hosts wrote the same groups at each attempt.
     #[error(
@@ -68,7 +80,10 @@ pub enum PipelineError {
 impl PipelineError {
     /// Whether the rules have to change before a retry can succeed: a rulebook is not there yet.
     pub fn waits_for_rules(&self) -> bool {
-        matches!(self, Self::Rulebook { .. } | Self::StateFormat(_) | Self::Behind { .. })
+        matches!(
+            self,
+            Self::Rulebook { .. } | Self::StateFormat(_) | Self::Failing { .. } | Self::Behind { .. }
+        )
     }
 
     /// Whether a retry of the batch may succeed: the store is throttled or unreachable, another host writes the same
@@ -76,7 +91,8 @@ impl PipelineError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Contended { .. } | Self::Rulebook { .. } | Self::StateFormat(_) | Self::Behind { .. } => true,
+            Self::Contended { .. } => true,
+            Self::Rulebook { .. } | Self::StateFormat(_) | Self::Failing { .. } | Self::Behind { .. } => true,
             Self::Window { source, .. } => source.is_transient(),
             Self::Engine(_) => false,
         }

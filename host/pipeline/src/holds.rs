@@ -15,25 +15,39 @@ const LEAST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Holds {
     hold: Duration,
-    /// When a record of the rulebook was held for the first time.
-    since: Mutex<HashMap<Digest, Instant>>,
+    /// By rulebook.
+    waits: Mutex<HashMap<Digest, Wait>>,
+}
+
+/// Since when records of a rulebook are held.
+#[derive(Debug)]
+struct Wait {
+    since: Instant,
+    /// When one was held last. After a long pause, the next one is another case.
+    last: Instant,
 }
 
 impl Holds {
     pub(crate) fn new(hold: Duration) -> Self {
-        Self { hold, since: Mutex::default() }
+        Self { hold, waits: Mutex::default() }
     }
 
     /// The rulebook can be had again.
     pub(crate) fn forget(&self, rulebook: Digest) {
-        self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(&rulebook);
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).remove(&rulebook);
     }
 
     /// Whether a record that waits for this rulebook has waited long enough. Its age counts as well as the time in this
     /// process: a function has many processes, and none of them may live that long.
     pub(crate) fn is_over(&self, rulebook: Digest, arrival_ms: Option<i64>) -> bool {
-        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = since.entry(rulebook).or_insert_with(Instant::now).elapsed();
+        let mut waits = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let wait = waits.entry(rulebook).or_insert(Wait { since: now, last: now });
+        if now - wait.last > self.hold.max(LEAST) {
+            wait.since = now;
+        }
+        wait.last = now;
+        let waited = now - wait.since;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
         let age = arrival_ms.and_then(|arrival| u64::try_from(now_ms - arrival).ok()).map(Duration::from_millis);
         waited >= self.hold || waited >= LEAST.min(self.hold) && age.is_some_and(|age| age >= self.hold)

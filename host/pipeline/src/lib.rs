@@ -18,6 +18,7 @@
 //! - [`rules`]: rulebooks, from the document to what the stages use.
 //! - [`retry`], [`error`](PipelineError), [`summary`]: retries, failures, counts.
 //! - [`store`]: where the outcome is stored.
+//! - `trials`: what this host has seen of rulebooks on trial, and what it shares.
 //! - `holds`: how long records wait for a rulebook.
 //! - [`dedup`]: which records are folded already.
 //! - [`model`]: records, keys, items, dead letters.
@@ -34,6 +35,7 @@ pub mod run;
 mod stages;
 pub mod store;
 pub mod summary;
+mod trials;
 pub mod window;
 
 pub use error::{ErrorChain, ForeignState, PipelineError};
@@ -42,3 +44,4 @@ pub use retry::RetryPolicy;
 pub use rules::Rulebooks;
 pub use stages::receive;
 pub use store::Store;
+pub use trials::{DEFAULT_TRIAL_INTERVAL, TrialReport, read_trial};

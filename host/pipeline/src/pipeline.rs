@@ -6,24 +6,26 @@ use std::time::{Duration, Instant};
 
 use crate::error::{ErrorChain, PipelineError};
 use crate::holds::Holds;
-use crate::model::{Batch, BatchLimits, DeadLetter};
+use crate::model::{Batch, BatchLimits, DeadLetter, RulesRevision};
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::rules::{Catalog, PinCache, Rulebooks, RulesEvent};
+use crate::rules::{Catalog, PinCache, RegistryError, Rulebooks, RulesEvent};
 use crate::stages::acknowledge::acknowledge;
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
 use crate::stages::fold::BatchFold;
 use crate::stages::groups;
+use crate::stages::observe::{Evaluated, observe};
 use crate::stages::pin::pin;
 use crate::stages::project::{ProjectedBatch, project};
 use crate::stages::record_batch::RecordBatch;
-use crate::stages::route::{RoutedBatch, RoutedRecords, UnpinnedRace, route};
+use crate::stages::route::{RoutedBatch, UnpinnedRace, route};
 use crate::stages::score::score;
 use crate::stages::uncommitted::{FirstUncommitted, record_first_failure};
 use crate::stages::validate::validate;
 use crate::store::{Store, Write};
 use crate::summary::{Stage, Summary};
+use crate::trials::{DEFAULT_TRIAL_INTERVAL, Trials};
 
 /// The wait before a batch that is not committed is processed again. The store was retried for `deadline-ms` by then.
 pub(crate) const PROCESS_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -40,6 +42,7 @@ pub struct Pipeline<S> {
     retry: RetryPolicy,
     pins: PinCache,
     holds: Holds,
+    pub(crate) trials: Trials,
 }
 
 /// How far a batch is committed.
@@ -65,7 +68,13 @@ pub struct Evaluation {
 impl<S: Store> Pipeline<S> {
     /// A pipeline into this store, by these rulebooks.
     pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
-        Self { store, rulebooks, limits, retry, pins: PinCache::default(), holds: Holds::new(DEFAULT_HOLD) }
+        let trials = Trials::new(DEFAULT_TRIAL_INTERVAL);
+        Self { store, rulebooks, limits, retry, pins: PinCache::default(), holds: Holds::new(DEFAULT_HOLD), trials }
+    }
+
+    /// How often this host shares what it has seen of rulebooks on trial, at most.
+    pub fn with_trial_interval(self, interval: Duration) -> Self {
+        Self { trials: Trials::new(interval), ..self }
     }
 
     /// How long records wait for a rulebook that can't be had, before they become dead letters.
@@ -95,7 +104,7 @@ impl<S: Store> Pipeline<S> {
     ) -> Result<ProcessOutcome, PipelineError> {
         // Boxed, because the compiler limits how deep futures nest in one type.
         match Box::pin(self.process_by_current_rules(batch, deadline, summary)).await {
-            Err(PipelineError::Behind { theirs, .. }) if self.catch_up(theirs).await => {
+            Err(PipelineError::Behind { theirs, .. }) if self.catch_up(&theirs).await => {
                 // What was written stays written; dedup recognizes it.
                 Box::pin(self.process_by_current_rules(batch, deadline, summary)).await
             }
@@ -103,13 +112,31 @@ impl<S: Store> Pipeline<S> {
         }
     }
 
+    /// Reads the rules' log on, shares what this host has seen of trials, and lets the next batch be evaluated by what
+    /// holds now. An error means that the log can't be read: the rules stay as they are.
+    pub async fn follow(&self) -> Result<Vec<RulesEvent>, RegistryError> {
+        let mut events = self.rulebooks.poll().await?;
+        events.extend(self.share_trials(false).await);
+        Ok(events)
+    }
+
+    /// Shares what this host has seen of trials, and reads which of them failed. Without `also_recent`, that is done at
+    /// most once in the interval.
+    pub async fn share_trials(&self, also_recent: bool) -> Vec<RulesEvent> {
+        // Boxed, because the compiler limits how deep futures nest in one type.
+        Box::pin(self.trials.share(&self.store, &self.rulebooks, also_recent)).await.unwrap_or_else(|error| {
+            tracing::warn!("trials can't be shared with other hosts: {}", ErrorChain(&error));
+            Vec::new()
+        })
+    }
+
     /// Reads the rules' log on. Returns whether this host has reached a revision.
-    pub(crate) async fn catch_up(&self, revision: u64) -> bool {
-        match self.rulebooks.poll().await {
+    pub(crate) async fn catch_up(&self, revision: &RulesRevision) -> bool {
+        match self.follow().await {
             Ok(events) => events.iter().for_each(RulesEvent::log),
             Err(error) => tracing::warn!("the rules' log can't be read: {}", ErrorChain(&error)),
         }
-        self.rulebooks.catalog().revision() >= revision
+        !revision.is_after(&self.rulebooks.catalog().at())
     }
 
     async fn process_by_current_rules(
@@ -121,9 +148,11 @@ impl<S: Store> Pipeline<S> {
         let mut context = self.context(deadline, summary);
         loop {
             let (projected, routed) = self.project_and_route(&mut context, batch).await?;
-            let record_batches = evaluate(&mut context, &projected, routed.rulebooks)?;
+            let record_batches = evaluate(&mut context, &projected, &routed)?;
             if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
-                return self.commit_and_acknowledge(context, &projected, &record_batches).await;
+                let evaluated =
+                    Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
+                return self.commit_and_acknowledge(context, evaluated).await;
             }
             context.start_again();
         }
@@ -133,9 +162,9 @@ impl<S: Store> Pipeline<S> {
     async fn commit_and_acknowledge(
         &self,
         mut context: Context<'_, S>,
-        projected: &ProjectedBatch<'_>,
-        record_batches: &[RecordBatch<'_>],
+        evaluated: Evaluated<'_, '_>,
     ) -> Result<ProcessOutcome, PipelineError> {
+        let Evaluated { projected, record_batches, .. } = evaluated;
         let groups = groups::find(&mut context, projected, record_batches);
         context.book(Stage::Fold);
 
@@ -157,9 +186,10 @@ impl<S: Store> Pipeline<S> {
         let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, fold.folded);
         acknowledge(&mut context, batch, &letters, &mut first_uncommitted).await?;
         context.book(Stage::Acknowledge);
-        context.summary.records +=
-            first_uncommitted.as_ref().map_or(batch.records.len() as u64, |(first, _)| u64::from(*first));
+        let committed = first_uncommitted.as_ref().map_or(batch.records.len() as u32, |(first, _)| *first);
+        context.summary.records += u64::from(committed);
         context.summary.batches += 1;
+        observe(&mut context, evaluated, &letters, committed, &self.trials);
         Ok(ProcessOutcome { first_uncommitted })
     }
 
@@ -202,7 +232,7 @@ impl<S: Store> Pipeline<S> {
         let mut summary = Summary::default();
         let mut context = self.context(None, &mut summary);
         let (projected, routed) = self.project_and_route(&mut context, batch).await?;
-        let record_batches = evaluate(&mut context, &projected, routed.rulebooks)?;
+        let record_batches = evaluate(&mut context, &projected, &routed)?;
         if let Some((_, why)) = context.held.take() {
             return Err(why);
         }
@@ -260,17 +290,20 @@ impl<S: Store> Pipeline<S> {
 pub(crate) fn evaluate<'c, S>(
     context: &mut Context<'_, S>,
     projected: &'c ProjectedBatch<'_>,
-    routed: Vec<RoutedRecords>,
+    routed: &RoutedBatch,
 ) -> Result<Vec<RecordBatch<'c>>, PipelineError> {
     let mut record_batches = Vec::new();
-    for routed in routed {
+    for routed in routed.by_rulebook() {
         let mut record_batch = columns::build(context, projected, routed);
         context.book(Stage::Columns);
-        validate(context, &mut record_batch)?;
+        validate(context, projected.batch, &mut record_batch)?;
         context.book(Stage::Validate);
-        score(context, &mut record_batch)?;
+        score(context, projected.batch, &mut record_batch)?;
         context.book(Stage::Score);
         record_batches.push(record_batch);
+    }
+    if let Some((first, _)) = &context.held {
+        record_batches.iter_mut().for_each(|record_batch| record_batch.stop_before(*first));
     }
     Ok(record_batches)
 }

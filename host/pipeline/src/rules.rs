@@ -4,6 +4,8 @@
 //!
 //! - `document`, `template`, `toml_error`: the TOML document of a rulebook, and its errors.
 //! - `routing`: the rules at one revision.
+//! - `trial`, `share`: a rulebook that is tried beside the current one.
+//! - `tally`, `verdict`: what a trial has shown, and whether that is enough.
 //! - `registry`: plugins, rulebooks and the log, as objects in a folder or a bucket.
 //! - `log`: the log of changes.
 //! - `signature`: signatures of log entries.
@@ -30,15 +32,19 @@ mod projection;
 mod registry;
 mod routing;
 mod rulebooks;
+mod share;
 mod signature;
 mod successor;
+mod tally;
 mod template;
 mod toml_error;
+mod trial;
+mod verdict;
 
 pub(crate) use bound::{BoundAggregate, BoundAttribute, BoundPart, BoundRulebook, FieldConstraint};
 pub use catalog::Catalog;
-pub(crate) use catalog::Route;
-pub use document::{AggregateUse, DedupRule, KeyTemplate, Literal, PluginUse, Rulebook};
+pub(crate) use catalog::{Route, Vetoes};
+pub use document::{AggregateUse, DedupRule, KeyTemplate, Literal, OnFailure, PluginUse, Rulebook};
 pub use error::{InvalidRulebook, RegistryError, RulebookError};
 pub use event::RulesEvent;
 pub(crate) use loaded::{InputColumn, InputSource, LoadedAggregate};
@@ -48,7 +54,11 @@ pub(crate) use projection::{Member, Projection};
 pub use registry::Registry;
 pub use routing::{Published, Reruling, Routing, Rules, StateFormats};
 pub use rulebooks::Rulebooks;
+pub use share::{NotAShare, Share};
 pub use signature::{NotAKey, PublicKey, SigningKey, SigningKeyError};
 pub use successor::{Candidate, Succession, check_successor};
+pub use tally::{Arm, Comparison, Tally};
 pub use template::{NotATemplate, Template};
 pub use toml_error::{TomlError, parse as parse_toml};
+pub use trial::{Trial, TrialLimits, TrialMode};
+pub use verdict::{Exceeded, Verdict, verdict};

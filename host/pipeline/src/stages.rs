@@ -13,17 +13,21 @@
 //! - `commit`: load, fold and write the groups, again after a conflict; `fold`: rows into the groups' items;
 //!   `outputs`: the attributes of an item.
 //! - `acknowledge`: dead letters and the checkpoint.
+//! - `observe`: what became of the records, and what that shows of rulebooks on trial; `count` and `shadow` are its parts.
 //!
 //! What they share:
 //! - `context`: the store, the retry budget and the books of one batch or window.
-//! - `rejected`: the records that become dead letters; `uncommitted`: the first record that is not committed.
+//! - `rejected`: the records that become dead letters; `failing`: those that wait instead; `uncommitted`: the first record that is not committed.
 
 pub(crate) mod acknowledge;
 pub(crate) mod columns;
 pub(crate) mod commit;
 pub(crate) mod context;
+pub(crate) mod count;
+pub(crate) mod failing;
 pub(crate) mod fold;
 pub(crate) mod groups;
+pub(crate) mod observe;
 pub(crate) mod outputs;
 pub(crate) mod pin;
 pub(crate) mod project;
@@ -32,5 +36,6 @@ pub(crate) mod record_batch;
 pub(crate) mod rejected;
 pub(crate) mod route;
 pub(crate) mod score;
+pub(crate) mod shadow;
 pub(crate) mod uncommitted;
 pub(crate) mod validate;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use paceline_engine::Digest;
+use paceline_engine::{Digest, Role, Usage};
+
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Cause, RulebookId};
 
@@ -48,8 +50,62 @@ stages! {
     Acknowledge "acknowledge"
 }
 
-/// Fuel by plugin.
-pub type Fuel = BTreeMap<Digest, u64>;
+/// A plugin in its role in a rulebook.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PluginRole {
+    /// The rulebook.
+    pub rulebook: RulebookId,
+    /// The role.
+    pub role: Role,
+    /// The plugin.
+    pub plugin: Digest,
+}
+
+/// The calls of plugins. Records of several race types may share a call.
+pub type Calls = BTreeMap<PluginRole, Usage>;
+
+/// The race type and the rulebook that records were evaluated by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EvaluatedBy {
+    /// The race type.
+    pub race_type: String,
+    /// The rulebook.
+    pub rulebook: RulebookId,
+}
+
+/// What became of records that plugins evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Rows {
+    /// All of them.
+    pub evaluated: u64,
+    /// A validator rejected them, or a field that a plugin reads is missing or has another type.
+    pub rejected: u64,
+    /// Their score is not a finite number.
+    pub bad_scores: u64,
+    /// A plugin failed on them.
+    pub failed: u64,
+}
+
+impl Rows {
+    /// Adds other records.
+    pub fn add(&mut self, other: Self) {
+        self.evaluated += other.evaluated;
+        self.rejected += other.rejected;
+        self.bad_scores += other.bad_scores;
+        self.failed += other.failed;
+    }
+
+    /// Counts a record that became a dead letter.
+    pub(crate) fn count(&mut self, cause: Cause) {
+        match cause {
+            Cause::PluginFailed => self.failed += 1,
+            Cause::BadScore => self.bad_scores += 1,
+            Cause::Rejected | Cause::MissingField | Cause::WrongType => self.rejected += 1,
+            _ => {}
+        }
+    }
+}
 
 /// Counts and times of a run.
 #[derive(Clone, Debug, Default)]
@@ -66,10 +122,10 @@ pub struct Summary {
     pub duplicates: u64,
     /// Writes that met a conflict.
     pub conflicts: u64,
-    /// Fuel by plugin.
-    pub fuel: Fuel,
-    /// Records evaluated, by rulebook.
-    pub by_rulebook: BTreeMap<RulebookId, u64>,
+    /// What the plugins' calls cost.
+    pub calls: Calls,
+    /// Committed records, by race type and rulebook.
+    pub rows: BTreeMap<EvaluatedBy, Rows>,
     /// Time by stage; see [`Stage`].
     pub time: [Duration; Stage::ALL.len()],
 }
@@ -90,11 +146,11 @@ impl Summary {
         for (cause, count) in &other.dead_letters {
             *self.dead_letters.entry(*cause).or_default() += count;
         }
-        for (plugin, fuel) in &other.fuel {
-            *self.fuel.entry(*plugin).or_default() += fuel;
+        for (plugin, usage) in &other.calls {
+            self.calls.entry(plugin.clone()).or_default().add(usage);
         }
-        for (rulebook, records) in &other.by_rulebook {
-            *self.by_rulebook.entry(rulebook.clone()).or_default() += records;
+        for (by, rows) in &other.rows {
+            self.rows.entry(by.clone()).or_default().add(*rows);
         }
         for (time, more) in self.time.iter_mut().zip(other.time) {
             *time += more;

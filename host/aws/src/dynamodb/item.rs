@@ -121,7 +121,7 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
     let dedup = dedup_bytes(item).len();
     let rulebook = item.provenance.rulebook.name.len() + "@ ".len() + U64_DIGITS + DIGEST_CHARS;
     let RulesRevision { registry, .. } = &item.provenance.rules;
-    let rules = registry.len() + "/".len() + U64_DIGITS + item.provenance.state_format.len();
+    let rules = registry.len() + "/+".len() + 2 * U64_DIGITS + item.provenance.state_format.len();
     let plugins = 32 * item.provenance.plugins.len();
     let attributes: usize = item
         .attributes
@@ -147,7 +147,6 @@ fn dedup_bytes(item: &Item) -> Vec<u8> {
 pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
     let blob = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
     let Provenance { rulebook, rules, plugins, state_format } = &*item.provenance;
-    let RulesRevision { registry, revision } = rules;
     let plugins: Vec<u8> = plugins.iter().flat_map(Digest::as_bytes).copied().collect();
     let dedup = dedup_bytes(item);
     let mut all = vec![
@@ -155,7 +154,7 @@ pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
         (STATE, blob(&item.state)),
         (DEDUP, AttributeValue::B(Blob::new(dedup))),
         (RULEBOOK, AttributeValue::S(format!("{rulebook} {}", rulebook.digest))),
-        (RULES, AttributeValue::S(format!("{registry}/{revision}"))),
+        (RULES, AttributeValue::S(format!("{}/{rules}", rules.registry))),
         (STATE_FORMAT, AttributeValue::S(state_format.clone())),
         (PLUGINS, AttributeValue::B(Blob::new(plugins))),
     ];
@@ -209,7 +208,9 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
     })?;
     let rules = take(&mut map, RULES, |value| {
         let (registry, revision) = value.as_s().ok()?.rsplit_once('/')?;
-        Some(RulesRevision { registry: registry.to_owned(), revision: revision.parse().ok()? })
+        let (revision, vetoes) = revision.split_once('+').unwrap_or((revision, "0"));
+        let (revision, vetoes) = (revision.parse().ok()?, vetoes.parse().ok()?);
+        Some(RulesRevision { registry: registry.to_owned(), revision, vetoes })
     })?;
     let state_format = take(&mut map, STATE_FORMAT, |value| Some(value.as_s().ok()?.clone()))?;
     let plugins = take(&mut map, PLUGINS, |value| {
@@ -304,7 +305,7 @@ mod tests {
             by_ordinal in any::<bool>(),
             attributes in prop::collection::btree_map("[^@].{0,9}", value(), 0..6),
             name in ".{0,5}",
-            revision_of_rules in any::<u64>(),
+            (revision_of_rules, vetoes) in any::<(u64, u32)>(),
             state_format in "[a-z/0-9]{1,20}",
             version in any::<u64>(),
             plugins in prop::collection::vec(any::<[u8; 32]>(), 0..4),
@@ -326,7 +327,7 @@ mod tests {
                 .map(|(name, value)| (name.into(), value))
                 .collect();
             let rulebook = RulebookId { name, version, digest: [3; 32].into() };
-            let rules = RulesRevision::new("0123456789", revision_of_rules);
+            let rules = RulesRevision { vetoes, ..RulesRevision::new("0123456789", revision_of_rules) };
             let plugins = plugins.into_iter().map(Digest::from).collect();
             let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format });
             Item { revision, state, dedup, attributes, provenance }

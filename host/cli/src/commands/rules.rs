@@ -5,6 +5,7 @@
 //! - this file: the arguments.
 //! - `change`: commands that write the log.
 //! - `apply`: a folder as the wanted rules.
+//! - `trial`: a rulebook that is tried beside the current one.
 //! - `view`: commands that only read.
 //! - `key`: keys to sign with.
 //! - `name`: rulebooks as people name them.
@@ -13,6 +14,7 @@ mod apply;
 mod change;
 mod key;
 mod name;
+mod trial;
 mod view;
 
 use std::path::PathBuf;
@@ -22,7 +24,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::{Subcommand, ValueEnum};
 use paceline_config::{Config, OpenError};
 use paceline_engine::Engine;
-use paceline_pipeline::rules::Registry;
+use paceline_pipeline::rules::{Registry, Share, TrialLimits, TrialMode};
 use paceline_pipeline::rules::operator::{Author, Operator, Request};
 use tokio::runtime::Runtime;
 
@@ -106,7 +108,43 @@ enum Action {
         #[command(flatten)]
         change: ChangeArguments,
     },
-    /// Return a race type to the rulebook before, with all races that began since.
+    /// Let a share of the new races of a race type begin with a published rulebook. It is taken back by itself if it
+    /// fails.
+    Canary {
+        /// The rulebook, NAME@VERSION.
+        rulebook: RulebookName,
+        /// The race type.
+        #[arg(long, value_name = "T")]
+        race_type: String,
+        /// The share of the new races, from 0.01% to 100%.
+        #[arg(long)]
+        share: Share,
+        #[command(flatten)]
+        limits: trial::LimitArguments,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Let a published rulebook evaluate the records of a race type beside the current one. It writes nothing.
+    Shadow {
+        /// The rulebook, NAME@VERSION.
+        rulebook: RulebookName,
+        /// The race type.
+        #[arg(long, value_name = "T")]
+        race_type: String,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// Let the rulebook that is tried become the current one: new races begin with it.
+    Promote {
+        /// The race type.
+        race_type: String,
+        /// Promote it although it has failed, or without looking at what it has shown.
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        change: ChangeArguments,
+    },
+    /// End a trial or, if there is none, return a race type to the rulebook before, with all races that began since.
     Rollback {
         /// The race type.
         race_type: String,
@@ -249,6 +287,15 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::Activate { rulebook, race_type, when, change } => {
             change::activate(&session, &rulebook, race_type, when == When::Now, &change)
         }
+        Action::Canary { rulebook, race_type, share, limits, change } => {
+            let mode = (TrialMode::Canary { share }, limits.limits());
+            trial::begin(&session, &rulebook, race_type, mode, &change)
+        }
+        Action::Shadow { rulebook, race_type, change } => {
+            let mode = (TrialMode::Shadow, TrialLimits::default());
+            trial::begin(&session, &rulebook, race_type, mode, &change)
+        }
+        Action::Promote { race_type, force, change } => trial::promote(&session, race_type, force, &change),
         Action::Rollback { race_type, change } => change::rollback(&session, race_type, &change),
         Action::Retire { race_type, change } => change::retire(&session, race_type, &change),
         Action::Repin { race, rulebook, race_type, change } => {

@@ -26,6 +26,7 @@ impl Metrics {
         describe_gauge!("paceline_shard_state", "1 for the state of the shard");
         describe_gauge!("paceline_expired_hours", "Hours of records that expired before they were read");
         describe_gauge!("paceline_stage_seconds", "Seconds spent in each stage");
+        describe_gauge!("paceline_plugin_seconds", "Seconds spent in a plugin");
         describe_gauge!("paceline_store_write_units", "Write capacity units consumed");
         describe_gauge!("paceline_store_read_units", "Read capacity units consumed");
         describe_histogram!("paceline_batch_seconds", "Seconds from a batch to its checkpoint");
@@ -42,8 +43,10 @@ impl Metrics {
             ("paceline_groups_total", "Items of groups that were written"),
             ("paceline_duplicates_total", "Rows that their groups held already"),
             ("paceline_conflicts_total", "Conditional writes that another host preceded"),
-            ("paceline_plugin_fuel_total", "Fuel that a plugin used"),
-            ("paceline_rulebook_records_total", "Records evaluated by a rulebook"),
+            ("paceline_plugin_calls_total", "Calls of a plugin, those that failed included"),
+            ("paceline_plugin_faults_total", "Calls of a plugin that failed"),
+            ("paceline_plugin_fuel_total", "Fuel that a plugin used, also in calls that failed"),
+            ("paceline_rulebook_records_total", "Committed records that a rulebook evaluated"),
             ("paceline_store_requests_total", "Requests to DynamoDB"),
             ("paceline_store_throttles_total", "Requests and writes that DynamoDB throttled"),
             ("paceline_store_cache_hits_total", "Items that did not have to be read"),
@@ -65,12 +68,37 @@ impl Metrics {
         counter!("paceline_groups_total").increment(summary.groups);
         counter!("paceline_duplicates_total").increment(summary.duplicates);
         counter!("paceline_conflicts_total").increment(summary.conflicts);
-        for (plugin, fuel) in &summary.fuel {
-            counter!("paceline_plugin_fuel_total", "plugin" => plugin.hex()[..12].to_owned()).increment(*fuel);
+        for (plugin, usage) in &summary.calls {
+            let labels = [
+                ("rulebook", plugin.rulebook.name.clone()),
+                ("version", plugin.rulebook.version.to_string()),
+                ("role", plugin.role.to_string()),
+                ("plugin", plugin.plugin.hex()[..12].to_owned()),
+            ];
+            counter!("paceline_plugin_calls_total", &labels).increment(usage.calls);
+            counter!("paceline_plugin_fuel_total", &labels).increment(usage.fuel);
+            gauge!("paceline_plugin_seconds", &labels).increment(usage.time.as_secs_f64());
+            for (fault, count) in &usage.faults {
+                let labels = labels.iter().cloned().chain([("fault", (*fault).to_owned())]).collect::<Vec<_>>();
+                counter!("paceline_plugin_faults_total", &labels).increment(*count);
+            }
         }
-        for (rulebook, records) in &summary.by_rulebook {
-            let labels = [("rulebook", rulebook.name.clone()), ("version", rulebook.version.to_string())];
-            counter!("paceline_rulebook_records_total", &labels).increment(*records);
+        for (by, rows) in &summary.rows {
+            let outcomes = [
+                ("accepted", rows.evaluated - rows.rejected - rows.bad_scores - rows.failed),
+                ("rejected", rows.rejected),
+                ("bad-score", rows.bad_scores),
+                ("failed", rows.failed),
+            ];
+            for (outcome, count) in outcomes {
+                let labels = [
+                    ("race_type", by.race_type.clone()),
+                    ("rulebook", by.rulebook.name.clone()),
+                    ("version", by.rulebook.version.to_string()),
+                    ("outcome", outcome.to_owned()),
+                ];
+                counter!("paceline_rulebook_records_total", &labels).increment(count);
+            }
         }
         for (stage, time) in Stage::ALL.iter().zip(&summary.time) {
             // This library's counters are integers.

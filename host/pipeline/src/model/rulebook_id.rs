@@ -34,16 +34,28 @@ pub struct RulesRevision {
     pub registry: String,
     /// The revision.
     pub revision: u64,
+    /// The trials of this revision that have failed.
+    pub vetoes: u32,
+}
+
+/// `17`, and `17+1` after a trial has failed.
+impl fmt::Display for RulesRevision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.vetoes {
+            0 => write!(f, "{}", self.revision),
+            vetoes => write!(f, "{}+{vetoes}", self.revision),
+        }
+    }
 }
 
 impl RulesRevision {
     /// The revision in the log of the registry with this id.
     pub fn new(registry: &str, revision: u64) -> Self {
-        Self { registry: registry.chars().take(REGISTRY_CHARS).collect(), revision }
+        Self { registry: registry.chars().take(REGISTRY_CHARS).collect(), revision, vetoes: 0 }
     }
 
     /// Whether it is later than another one of the same log.
     pub fn is_after(&self, other: &Self) -> bool {
-        self.registry == other.registry && self.revision > other.revision
+        self.registry == other.registry && (self.revision, self.vetoes) > (other.revision, other.vetoes)
     }
 }

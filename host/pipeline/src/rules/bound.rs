@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::document::{DedupRule, KeyTemplate, Literal};
+use super::document::{DedupRule, KeyTemplate, Literal, OnFailure};
 use super::loaded::{InputColumn, InputSource, LoadedRulebook};
 use super::projection::Projection;
 use super::template::{Part, Template};
@@ -13,6 +13,8 @@ use crate::model::{Batch, FieldIndex, FieldValue, Pointer, ProjectedRows, Proven
 pub(crate) struct BoundRulebook {
     pub(crate) rulebook: Arc<LoadedRulebook>,
     pub(crate) pin: Option<FieldIndex>,
+    /// Whether records on which its plugins fail wait. Those of a canary don't: it is taken back.
+    pub(crate) holds_failures: bool,
     /// Each input column with its field. Record attributes such as the partition key have none.
     pub(crate) inputs: Vec<(InputColumn, Option<FieldIndex>)>,
     pub(crate) aggregates: Vec<BoundAggregate>,
@@ -102,6 +104,7 @@ impl BoundRulebook {
             aggregates.push(BoundAggregate { partition, sort, only, ordinal, attributes, provenance });
         }
         Self {
+            holds_failures: rulebook.document.on_failure == OnFailure::Hold,
             pin: rulebook.document.pin.as_ref().map(|pin| projection.field(pin)),
             inputs: inputs.collect(),
             rulebook: Arc::clone(rulebook),

@@ -1,6 +1,6 @@
 //! What a batch is evaluated by: the loaded rulebooks, their projection, and what each race type runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,7 +10,8 @@ use super::bound::BoundRulebook;
 use super::document::{AggregateUse, DedupRule};
 use super::loaded::LoadedRulebook;
 use super::projection::Projection;
-use super::routing::Rules;
+use super::routing::{Routing, Rules};
+use super::trial::Trial;
 use crate::model::{FieldIndex, Pointer, RulebookId, RulesRevision};
 use crate::store::Pin;
 
@@ -32,6 +33,26 @@ pub(super) struct Followed {
     pub(super) registry: Option<String>,
     pub(super) revision: u64,
     pub(super) rules: Arc<Rules>,
+    pub(super) vetoes: Vetoes,
+}
+
+/// The trials that failed, by race type and the revision since which they ran. Hosts put them into the store.
+pub(crate) type Vetoes = BTreeSet<(String, u64)>;
+
+impl Followed {
+    /// Whether a trial has failed.
+    fn is_vetoed(&self, race_type: &str, trial: &Trial) -> bool {
+        // Mostly there are none, and records are many.
+        !self.vetoes.is_empty() && self.vetoes.contains(&(race_type.to_owned(), trial.since))
+    }
+
+    /// Which log, and how far. Vetoes of earlier trials do not count: the log has gone on since.
+    fn at(&self) -> RulesRevision {
+        let canaries = self.rules.routing.iter().filter_map(|(race_type, routing)| Some((race_type, routing.canary()?)));
+        let vetoes = canaries.filter(|(race_type, trial)| self.is_vetoed(race_type, trial)).count();
+        let at = RulesRevision::new(self.registry.as_deref().unwrap_or_default(), self.revision);
+        RulesRevision { vetoes: vetoes as u32, ..at }
+    }
 }
 
 /// What this host runs for a race type.
@@ -41,20 +62,31 @@ pub(crate) struct Route {
     pub(crate) current: Option<Digest>,
     /// The rulebook that says which field identifies a race.
     pub(crate) reference: Digest,
+    /// What is tried beside the current rulebook. It is loaded.
+    pub(crate) trial: Option<Trial>,
 }
 
 impl Catalog {
     pub(super) fn new(
         route: &Pointer,
         loaded: &[Arc<LoadedRulebook>],
-        routes: HashMap<String, Route>,
+        mut routes: HashMap<String, Route>,
         followed: Followed,
     ) -> Self {
+        for (race_type, route) in &mut routes {
+            route.trial = route.trial.filter(|trial| !trial.is_canary() || !followed.is_vetoed(race_type, trial));
+        }
         let pointers = loaded.iter().flat_map(|rulebook| rulebook.pointers());
         let projection = Projection::new([route].into_iter().chain(pointers));
-        let at = RulesRevision::new(followed.registry.as_deref().unwrap_or_default(), followed.revision);
+        let at = followed.at();
         let bound = |rulebook| BoundRulebook::new(rulebook, &projection, &at);
-        let rulebooks = loaded.iter().map(|rulebook| (rulebook.id.digest, bound(rulebook))).collect();
+        let mut rulebooks: HashMap<Digest, BoundRulebook> =
+            loaded.iter().map(|rulebook| (rulebook.id.digest, bound(rulebook))).collect();
+        for trial in routes.values().filter_map(|route| route.trial.as_ref()) {
+            if let Some(bound) = rulebooks.get_mut(&trial.rulebook) {
+                bound.holds_failures = false;
+            }
+        }
         Self { followed, rulebooks, routes, route: projection.field(route), projection }
     }
 
@@ -70,7 +102,14 @@ impl Catalog {
 
     /// What a pinned race runs.
     pub(crate) fn effective(&self, race_type: &str, race: &str, pin: Pin) -> Digest {
-        self.followed.rules.effective(race_type, race, pin)
+        let rules = &self.followed.rules;
+        let rulebook = rules.effective(race_type, race, pin);
+        let routing = rules.routing.get(race_type);
+        let failed = routing.and_then(Routing::canary).is_some_and(|trial| {
+            trial.rulebook == rulebook && self.followed.is_vetoed(race_type, trial)
+        });
+        // A canary always has a current rulebook beside it, which it returns to.
+        routing.and_then(|routing| routing.current).filter(|_| failed).unwrap_or(rulebook)
     }
 
     /// Marks a rulebook as used by the nth batch of the process.
@@ -97,7 +136,12 @@ impl Catalog {
 
     /// Which log, and how far.
     pub(crate) fn at(&self) -> RulesRevision {
-        RulesRevision::new(self.followed.registry.as_deref().unwrap_or_default(), self.followed.revision)
+        self.followed.at()
+    }
+
+    /// The trials that have not failed, by race type.
+    pub(crate) fn trials(&self) -> impl Iterator<Item = (&str, &Trial)> {
+        self.routes.iter().filter_map(|(race_type, route)| Some((race_type.as_str(), route.trial.as_ref()?)))
     }
 
     /// The rulebook and the key of each kind of group whose dedup is `sequence`.

@@ -23,6 +23,9 @@ pub struct Rulebook {
     /// The field that identifies a race. A race keeps the rulebook that it began with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pointer>,
+    /// What becomes of records on which a plugin fails.
+    #[serde(default, skip_serializing_if = "OnFailure::is_default")]
+    pub on_failure: OnFailure,
     /// The validators, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validate: Vec<PluginUse>,
@@ -32,6 +35,23 @@ pub struct Rulebook {
     /// The aggregators.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aggregate: Vec<AggregateUse>,
+}
+
+/// What becomes of records on which a plugin fails, or to which it gives a score that is not finite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// They become dead letters, and the others go on.
+    #[default]
+    DeadLetter,
+    /// They and all records after them in their shard wait for another rulebook, for `hold-seconds`.
+    Hold,
+}
+
+impl OnFailure {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A plugin and its settings.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::error::RulebookError;
 use super::log::{InvalidEntry, Read};
+use super::trial::{Trial, TrialMode};
 use crate::error::ErrorChain;
 use crate::model::RulebookId;
 
@@ -23,6 +24,22 @@ pub enum RulesEvent {
     Retired {
         /// The race type.
         race_type: String,
+    },
+    /// A rulebook is tried beside the current one.
+    Tried {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: RulebookId,
+        /// How.
+        trial: Trial,
+    },
+    /// A canary has failed, and its races go on with the current rulebook.
+    Vetoed {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: String,
     },
     /// A rulebook was refused. What the race type ran before goes on.
     Refused {
@@ -46,8 +63,8 @@ impl RulesEvent {
     /// Logs the event, as a warning if somebody has to do something.
     pub fn log(&self) {
         match self {
-            Self::Activated { .. } | Self::Retired { .. } => tracing::info!("{self}"),
-            Self::Refused { .. } | Self::Skipped { .. } => tracing::warn!("{self}"),
+            Self::Activated { .. } | Self::Retired { .. } | Self::Tried { .. } => tracing::info!("{self}"),
+            Self::Refused { .. } | Self::Skipped { .. } | Self::Vetoed { .. } => tracing::warn!("{self}"),
         }
     }
 }
@@ -58,6 +75,16 @@ impl fmt::Display for RulesEvent {
         match self {
             Self::Activated { race_type, rulebook, revision } => {
                 write!(f, "race type {race_type}: {rulebook} is active (revision {revision})")
+            }
+            Self::Tried { race_type, rulebook, trial } => {
+                let how = match trial.mode {
+                    TrialMode::Canary { share } => format!("with {share} of the new races"),
+                    TrialMode::Shadow => "as a shadow".to_owned(),
+                };
+                write!(f, "race type {race_type}: {rulebook} is tried {how} (revision {})", trial.since)
+            }
+            Self::Vetoed { race_type, rulebook } => {
+                write!(f, "race type {race_type}: {rulebook} has failed; its races go on with the current rulebook")
             }
             Self::Retired { race_type } => write!(f, "race type {race_type} is retired"),
             Self::Refused { race_type, rulebook, reason } => {

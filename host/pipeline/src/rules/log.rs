@@ -13,7 +13,9 @@ use serde_json::value::RawValue;
 use super::error::RegistryError;
 use super::registry::Registry;
 use super::routing::Rules;
+use super::share::Share;
 use super::signature::{PublicKey, Signature, SigningKey};
+use super::trial::TrialLimits;
 
 /// The format of entries that this program reads and writes.
 pub const LOG_FORMAT: u32 = 1;
@@ -64,7 +66,38 @@ pub enum Change {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         now: bool,
     },
-    /// A race type returns to the rulebook before, with all races that began since.
+    /// A share of the new races of a race type begins with a rulebook.
+    Canary {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: Digest,
+        /// The current rulebook, which the others begin with.
+        beside: Digest,
+        /// The share.
+        share: Share,
+        /// When the canary has failed.
+        limits: TrialLimits,
+    },
+    /// A rulebook validates and scores the records of a race type, and writes nothing.
+    Shadow {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: Digest,
+        /// The current rulebook.
+        beside: Digest,
+    },
+    /// The rulebook that was tried becomes the current one.
+    Promote {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: Digest,
+        /// What new races began with.
+        replaces: Digest,
+    },
+    /// A race type returns to the rulebook before, with all races that began since. Or a trial ends.
     Rollback {
         /// The race type.
         race_type: String,

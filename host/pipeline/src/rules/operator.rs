@@ -4,12 +4,14 @@
 //!
 //! - this file: how a change gets into the log.
 //! - `change`: what an operator asks for, and what it makes of the rules.
+//! - `trial`: changes that begin and end a trial.
 //! - `prepare`: from a rulebook's file to what is published.
 //! - `folder`: a folder of rulebooks as the wanted rules.
 
 mod change;
 mod folder;
 mod prepare;
+mod trial;
 
 use std::collections::BTreeMap;
 
@@ -142,6 +144,8 @@ fn overtaken(requests: &[Request<'_>], seen: &BTreeMap<String, Routing>, now: &R
     let concerned = requests.iter().filter_map(|request| match request {
         Request::Publish(_) | Request::Sign => None,
         Request::Activate { race_type, .. }
+        | Request::Try { race_type, .. }
+        | Request::Promote { race_type }
         | Request::Rollback { race_type }
         | Request::Retire { race_type }
         | Request::Repin { race_type, .. } => Some(race_type),

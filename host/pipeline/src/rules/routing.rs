@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::trial::Trial;
 use crate::model::RulebookId;
 use crate::store::Pin;
 
@@ -27,6 +28,9 @@ pub struct Rules {
 pub struct Routing {
     /// What new races begin with. `None` for a race type that is retired: its pinned races go on.
     pub current: Option<Digest>,
+    /// What is tried beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<Trial>,
     /// What a roll-back returns to: the rulebook before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Digest>,
@@ -35,6 +39,11 @@ pub struct Routing {
 }
 
 impl Routing {
+    /// The canary, if there is one.
+    pub fn canary(&self) -> Option<&Trial> {
+        self.candidate.as_ref().filter(|trial| trial.is_canary())
+    }
+
     /// The rulebook that says which field identifies a race: the current one or, of a retired race type, the last.
     pub(crate) fn reference(&self) -> Option<Digest> {
         self.current.or(self.fallback)

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use paceline_engine::{Digest, Engine};
 use tokio::sync::Mutex;
 
-use super::catalog::{Catalog, Followed, Route};
+use super::catalog::{Catalog, Followed, Route, Vetoes};
 use super::error::{RegistryError, RulebookError};
 use super::event::{RulesEvent, skipped};
 use super::loading::{Loaded, Sources};
@@ -15,6 +15,7 @@ use super::log::{Read, Tail};
 use super::registry::Registry;
 use super::routing::Rules;
 use super::successor::check_disjoint;
+use super::trial::Trial;
 use crate::error::ErrorChain;
 use crate::model::Pointer;
 
@@ -140,10 +141,11 @@ impl Rulebooks {
                 Err(reason) => Err(reason),
             };
             let Some(reason) = loaded.err() else {
-                let route = Route { current: routing.current, reference };
+                let trial = self.follow_trial(following, tail, race_type, events).await;
+                let route = Route { current: routing.current, reference, trial };
                 routes.insert(race_type.clone(), route);
                 match routing.current {
-                    _ if before == Some(route) => {}
+                    _ if before.is_some_and(|before| before.current == route.current) => {}
                     None => events.push(RulesEvent::Retired { race_type: race_type.clone() }),
                     Some(_) => events.push(RulesEvent::Activated {
                         race_type: race_type.clone(),
@@ -159,26 +161,80 @@ impl Rulebooks {
             let route = match (before, routing.fallback) {
                 (Some(before), _) => before,
                 (None, Some(fallback)) if self.load(&mut following.loaded, fallback).await.is_ok() => {
-                    Route { current: routing.current, reference: fallback }
+                    Route { current: routing.current, reference: fallback, trial: None }
                 }
-                (None, _) => Route { current: routing.current, reference },
+                (None, _) => Route { current: routing.current, reference, trial: None },
             };
             routes.insert(race_type.clone(), route);
             if reason.is_transient() {
                 tracing::warn!(race_type, "the rules are not followed yet: {}", ErrorChain(&reason));
             } else if following.loaded.refuse(reference, &reason) {
-                let rulebook = tail.rules.id(reference).map_or_else(|| reference.to_string(), |id| id.to_string());
+                let rulebook = shown(&tail.rules, reference);
                 events.push(RulesEvent::Refused { race_type: race_type.clone(), rulebook, reason });
             }
         }
         let gone = following.routes.keys().filter(|race_type| !routes.contains_key(*race_type));
         events.extend(gone.map(|race_type| RulesEvent::Retired { race_type: race_type.clone() }));
         following.routes = routes;
-        following.followed =
-            Followed { registry: tail.registry.clone(), revision: tail.revision, rules: Arc::new(tail.rules.clone()) };
+        following.followed = Followed {
+            registry: tail.registry.clone(),
+            revision: tail.revision,
+            rules: Arc::new(tail.rules.clone()),
+            vetoes: std::mem::take(&mut following.followed.vetoes),
+        };
         let routes = &following.routes;
-        following.loaded.drop_unused(|digest| routes.values().any(|route| route.reference == digest));
+        let is_routed =
+            |route: &Route, digest| route.reference == digest || route.trial.is_some_and(|trial| trial.rulebook == digest);
+        following.loaded.drop_unused(|digest| routes.values().any(|route| is_routed(route, digest)));
         self.publish(following);
+    }
+
+    /// The trial of a race type, once its rulebook is loaded.
+    async fn follow_trial(
+        &self,
+        following: &mut Following,
+        tail: &Tail,
+        race_type: &str,
+        events: &mut Vec<RulesEvent>,
+    ) -> Option<Trial> {
+        let trial = tail.rules.routing.get(race_type)?.candidate?;
+        let before = following.routes.get(race_type).and_then(|route| route.trial);
+        match self.load(&mut following.loaded, trial.rulebook).await {
+            Ok(()) => {
+                if before != Some(trial) {
+                    let rulebook = following.loaded.id(trial.rulebook).expect("it was loaded");
+                    events.push(RulesEvent::Tried { race_type: race_type.to_owned(), rulebook, trial });
+                }
+                Some(trial)
+            }
+            Err(reason) if reason.is_transient() => {
+                tracing::warn!(race_type, "the trial is not followed yet: {}", ErrorChain(&reason));
+                None
+            }
+            Err(reason) => {
+                if following.loaded.refuse(trial.rulebook, &reason) {
+                    let rulebook = shown(&tail.rules, trial.rulebook);
+                    events.push(RulesEvent::Refused { race_type: race_type.to_owned(), rulebook, reason });
+                }
+                None
+            }
+        }
+    }
+
+    /// Lets the next batch be evaluated without the trials that failed. Returns those that were not known.
+    pub(crate) async fn veto(&self, vetoes: Vetoes) -> Vec<RulesEvent> {
+        let mut following = self.following.lock().await;
+        if following.followed.vetoes == vetoes {
+            return Vec::new();
+        }
+        let before = std::mem::replace(&mut following.followed.vetoes, vetoes);
+        self.publish(&following);
+        let rules = &following.followed.rules;
+        let new = following.followed.vetoes.difference(&before).filter_map(|(race_type, since)| {
+            let trial = rules.routing.get(race_type)?.canary().filter(|trial| trial.since == *since)?;
+            Some(RulesEvent::Vetoed { race_type: race_type.clone(), rulebook: shown(rules, trial.rulebook) })
+        });
+        new.collect()
     }
 
     /// Loads the rulebook that a race is pinned to.
@@ -235,11 +291,19 @@ impl Rulebooks {
     }
 }
 
+/// A rulebook's name and version or, if it is not known, its digest.
+fn shown(rules: &Rules, digest: Digest) -> String {
+    rules.id(digest).map_or_else(|| digest.to_string(), |id| id.to_string())
+}
+
 /// Whether a race type runs something else than the rules say, for a reason that may have passed.
 fn is_behind(following: &Following, rules: &Rules) -> bool {
     rules.routing.iter().any(|(race_type, routing)| {
-        let ours = following.routes.get(race_type).and_then(|route| route.current);
-        let refused = || routing.current.is_some_and(|current| following.loaded.refusal(current).is_some());
-        ours != routing.current && !refused()
+        let refused = |rulebook: Digest| following.loaded.refusal(rulebook).is_some();
+        let route = following.routes.get(race_type);
+        let (current, trial) = (route.and_then(|route| route.current), route.and_then(|route| route.trial));
+        let is_current = current == routing.current || routing.current.is_some_and(refused);
+        let is_tried = trial == routing.candidate || routing.candidate.is_some_and(|trial| refused(trial.rulebook));
+        !is_current || !is_tried && routing.current.is_none_or(|current| !refused(current))
     })
 }

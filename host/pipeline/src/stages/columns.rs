@@ -1,11 +1,10 @@
 //! Columns: what a rulebook's plugins declared, as columns of its records.
 
-use paceline_engine::{ColumnBuf, Kind, PackedBuf, Value};
+use paceline_engine::{ColumnBuf, Digest, Kind, PackedBuf, Value};
 
 use super::context::Context;
 use super::project::{ProjectedBatch, mismatch, with_article};
 use super::record_batch::RecordBatch;
-use super::route::RoutedRecords;
 use crate::model::{Cause, FieldValue, Reason};
 use crate::rules::{FieldConstraint, InputColumn, InputSource};
 
@@ -13,11 +12,9 @@ use crate::rules::{FieldConstraint, InputColumn, InputSource};
 pub(crate) fn build<'c, S>(
     context: &mut Context<'_, S>,
     projected: &'c ProjectedBatch<'_>,
-    routed: RoutedRecords,
+    (rulebook, records): (Digest, Vec<u32>),
 ) -> RecordBatch<'c> {
-    let RoutedRecords { rulebook, records } = routed;
     let rulebook = projected.catalog.rulebook(rulebook).expect("the catalog holds it");
-    *context.summary.by_rulebook.entry(rulebook.rulebook.id.clone()).or_default() += records.len() as u64;
 
     let mut builder = ColumnBuilder { projected, records: &records, rejections: Vec::new() };
     for &(field, constraint) in &rulebook.constraints {

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use paceline_engine::Digest;
+use paceline_engine::{Role, Session};
 
 use super::rejected::Rejected;
 use super::uncommitted::FirstUncommitted;
 use crate::holds::Holds;
+use crate::model::RulebookId;
 use crate::retry::RetryBudget;
-use crate::summary::{Stage, Summary};
+use crate::summary::{Calls, PluginRole, Stage, Summary};
 
 /// What all stages share while one batch or window is processed.
 pub(crate) struct Context<'a, S> {
@@ -20,14 +21,19 @@ pub(crate) struct Context<'a, S> {
     pub(crate) rejected: Rejected,
     /// The first record that waits for something, and for what. It is not committed, nor are those after it.
     pub(crate) held: FirstUncommitted,
+    /// After which no plugin is called.
+    pub(crate) plugins_until: Option<Instant>,
+    /// The calls for this batch or window. The summary has those of others, too.
+    pub(crate) calls: Calls,
     /// The end of the last stage that was booked.
     booked: Instant,
 }
 
 impl<'a, S> Context<'a, S> {
     pub(crate) fn new(store: &'a S, budget: RetryBudget<'a>, holds: &'a Holds, summary: &'a mut Summary) -> Self {
-        let (rejected, held, booked) = (Rejected::default(), None, Instant::now());
-        Self { store, budget, summary, holds, rejected, held, booked }
+        let (rejected, held, plugins_until) = (Rejected::default(), None, None);
+        let (calls, booked) = (Calls::new(), Instant::now());
+        Self { store, budget, summary, holds, rejected, held, plugins_until, calls, booked }
     }
 
     /// Forgets which records were rejected and held: the batch is evaluated again.
@@ -41,8 +47,10 @@ impl<'a, S> Context<'a, S> {
         self.summary.time[stage as usize] += now - std::mem::replace(&mut self.booked, now);
     }
 
-    /// Books the fuel that a plugin used.
-    pub(crate) fn book_fuel(&mut self, plugin: Digest, fuel: u64) {
-        *self.summary.fuel.entry(plugin).or_default() += fuel;
+    /// Books the calls of a plugin.
+    pub(crate) fn book_calls<R>(&mut self, rulebook: &RulebookId, role: Role, session: &Session<'_, R>) {
+        let plugin = PluginRole { rulebook: rulebook.clone(), role, plugin: session.plugin().digest() };
+        self.calls.entry(plugin.clone()).or_default().add(session.usage());
+        self.summary.calls.entry(plugin).or_default().add(session.usage());
     }
 }

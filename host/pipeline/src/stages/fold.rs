@@ -42,7 +42,7 @@ pub(crate) fn check_revision(catalog: &Catalog, keys: &[Key], loaded: &[Option<I
     for (key, item) in keys.iter().zip(loaded) {
         let theirs = item.as_ref().map(|item| &item.provenance.rules);
         if let Some(theirs) = theirs.filter(|theirs| theirs.is_after(&ours)) {
-            let (theirs, ours) = (theirs.revision, ours.revision);
+            let theirs = theirs.clone();
             return Err(PipelineError::Behind { key: key.to_string(), theirs, ours });
         }
     }
@@ -96,7 +96,7 @@ impl<S: GroupStore> FoldWork<S> for BatchFold<'_, '_> {
             }
             match folding.failed {
                 failed if failed.is_empty() => break (folding.selection, writes),
-                failed => context.rejected.add_new(failed, &mut gone),
+                failed => rows.settle_failed(context, failed, &mut gone),
             }
         };
         if attempt.number == 0 {

@@ -44,8 +44,18 @@ impl<'c> RecordBatch<'c> {
                 rejected.push(self.records[row], self.reason(reason));
             }
         }
+        self.retain(&keep);
+    }
+
+    /// Leaves out a record that waits, and all after it.
+    pub(crate) fn stop_before(&mut self, first: u32) {
+        let keep: Vec<bool> = self.records.iter().map(|record| *record < first).collect();
+        self.retain(&keep);
+    }
+
+    fn retain(&mut self, keep: &[bool]) {
         for column in &mut self.columns {
-            column.retain(&keep);
+            column.retain(keep);
         }
         let mut kept = keep.iter();
         self.records.retain(|_| *kept.next().expect("one for each row"));

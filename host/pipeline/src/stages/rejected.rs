@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::{Batch, DeadLetter, Key, Reason};
+use crate::model::{Batch, Cause, DeadLetter, Key, Reason};
 
 /// The records of a batch that become dead letters, by index, with their reasons.
 #[derive(Debug, Default)]
@@ -11,6 +11,10 @@ pub(crate) struct Rejected(Vec<(u32, Reason)>);
 impl Rejected {
     pub(crate) fn push(&mut self, record: u32, reason: Reason) {
         self.0.push((record, reason));
+    }
+
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = (u32, Reason)> {
+        self.0.into_iter()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -24,6 +28,11 @@ impl Rejected {
     /// The indexes of the records, in the order of rejection, from the nth rejection on.
     pub(crate) fn since(&self, nth: usize) -> impl Iterator<Item = u32> {
         self.0[nth..].iter().map(|(record, _)| *record)
+    }
+
+    /// Why the records were rejected, by category.
+    pub(crate) fn causes(&self) -> impl Iterator<Item = Cause> {
+        self.0.iter().map(|(_, reason)| reason.cause)
     }
 
     /// The indexes of the records.

@@ -1,6 +1,7 @@
 //! Route: the rulebook of each record, by race type and, where a rulebook pins races, by race.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use paceline_engine::Digest;
 
@@ -12,9 +13,10 @@ use crate::model::{Cause, FieldIndex, FieldValue, Reason};
 use crate::rules::{Catalog, MAX_PIN_BYTES, PinCache, Route, RulebookError, Rulebooks};
 use crate::store::{Pin, PinKey, PinStore};
 
-/// The records of a batch that are evaluated by one rulebook.
+/// The records of one race type that are evaluated by one rulebook.
 #[derive(Debug)]
 pub(crate) struct RoutedRecords {
+    pub(crate) race_type: String,
     pub(crate) rulebook: Digest,
     /// The indexes of the records, ascending.
     pub(crate) records: Vec<u32>,
@@ -29,22 +31,45 @@ pub(crate) struct UnpinnedRace {
     pub(crate) records: Vec<u32>,
 }
 
-/// The records of each rulebook, and the races without a pin among them.
+/// The records of each race type and rulebook, and the races without a pin among them.
 #[derive(Debug, Default)]
 pub(crate) struct RoutedBatch {
-    pub(crate) rulebooks: Vec<RoutedRecords>,
+    pub(crate) race_types: Vec<RoutedRecords>,
     pub(crate) unpinned: Vec<UnpinnedRace>,
 }
 
 impl RoutedBatch {
+    /// The records of each rulebook: one call to a plugin serves all race types that share it.
+    pub(crate) fn by_rulebook(&self) -> Vec<(Digest, Vec<u32>)> {
+        let mut rulebooks: Vec<(Digest, Vec<u32>)> = Vec::new();
+        let mut index: HashMap<Digest, usize> = HashMap::new();
+        for routed in &self.race_types {
+            match index.get(&routed.rulebook) {
+                Some(&at) => rulebooks[at].1.extend(&routed.records),
+                None => {
+                    index.insert(routed.rulebook, rulebooks.len());
+                    rulebooks.push((routed.rulebook, routed.records.clone()));
+                }
+            }
+        }
+        rulebooks.iter_mut().for_each(|(_, records)| sort(records));
+        rulebooks
+    }
+
     /// Leaves out a record that waits and all after it. They are delivered again, in their order: a group whose dedup goes
     /// by sequence would not take a record after a later one.
     fn stop_before(&mut self, first: u32) {
         let races = self.unpinned.iter_mut().map(|race| &mut race.records);
-        let rulebooks = self.rulebooks.iter_mut().map(|routed| &mut routed.records);
-        rulebooks.chain(races).for_each(|records| records.retain(|record| *record < first));
-        self.rulebooks.retain(|routed| !routed.records.is_empty());
+        let race_types = self.race_types.iter_mut().map(|routed| &mut routed.records);
+        race_types.chain(races).for_each(|records| records.retain(|record| *record < first));
+        self.race_types.retain(|routed| !routed.records.is_empty());
         self.unpinned.retain(|race| !race.records.is_empty());
+    }
+}
+
+fn sort(records: &mut [u32]) {
+    if !records.is_sorted() {
+        records.sort_unstable();
     }
 }
 
@@ -93,6 +118,7 @@ pub(crate) async fn route<S: PinStore>(
     let keys: Vec<PinKey> = groups.iter().filter_map(|group| group.name.pin_key()).collect();
     let mut pins = pins.get(context.store, context.budget, &keys).await?.into_iter();
     let mut routed = RoutedBatch::default();
+    let mut index: HashMap<(String, Digest), usize> = HashMap::new();
     let mut complete = true;
     for group in groups {
         let pin = group.name.race.as_ref().and_then(|_| pins.next().expect("each key has an answer"));
@@ -118,23 +144,29 @@ pub(crate) async fn route<S: PinStore>(
             let records = group.records.clone();
             routed.unpinned.push(UnpinnedRace { key, rulebook: digest, records });
         }
-        match routed.rulebooks.iter_mut().find(|other| other.rulebook == digest) {
-            Some(other) => other.records.extend(group.records),
-            None => routed.rulebooks.push(RoutedRecords { rulebook: digest, records: group.records }),
+        match index.entry((group.name.race_type, digest)) {
+            Entry::Occupied(at) => routed.race_types[*at.get()].records.extend(group.records),
+            Entry::Vacant(vacant) => {
+                let race_type = vacant.key().0.clone();
+                vacant.insert(routed.race_types.len());
+                routed.race_types.push(RoutedRecords { race_type, rulebook: digest, records: group.records });
+            }
         }
     }
     if let Some((first, _)) = &context.held {
         routed.stop_before(*first);
     }
-    let unsorted = routed.rulebooks.iter_mut().filter(|routed| !routed.records.is_sorted());
-    unsorted.for_each(|routed| routed.records.sort_unstable());
+    routed.race_types.iter_mut().for_each(|routed| sort(&mut routed.records));
     Ok(complete.then_some(routed))
 }
 
 fn found(catalog: &Catalog, group: &Group, pin: Option<Pin>) -> Found {
     match (&group.name.race, pin, group.route.current) {
         (Some(race), Some(pin), _) => Found::Rulebook(catalog.effective(&group.name.race_type, race, pin)),
-        (Some(_), None, Some(current)) => Found::Unpinned(current),
+        (Some(race), None, Some(current)) => {
+            let canary = group.route.trial.as_ref().and_then(|trial| trial.canary_of(race));
+            Found::Unpinned(canary.unwrap_or(current))
+        }
         (None, _, Some(current)) => Found::Rulebook(current),
         (_, None, None) | (None, Some(_), None) => Found::Retired,
     }

@@ -1,27 +1,29 @@
 //! Validate: plugins name the rows that they reject, and why.
 
-use paceline_engine::Digest;
+use paceline_engine::{Digest, Role};
 
 use super::context::Context;
 use super::record_batch::RecordBatch;
 use crate::error::PipelineError;
-use crate::model::{Cause, Reason};
+use crate::model::{Batch, Cause, Reason};
 
 /// Calls each validator in turn. Rows that one rejects are not passed to the next.
 pub(crate) fn validate<S>(
     context: &mut Context<'_, S>,
+    batch: &Batch,
     record_batch: &mut RecordBatch<'_>,
 ) -> Result<(), PipelineError> {
     for (validator, inputs) in &record_batch.rulebook.rulebook.validators {
         if record_batch.records.is_empty() {
             return Ok(());
         }
-        let mut session = validator.session();
+        let mut session = validator.session().until(context.plugins_until);
         let found = session.validate(record_batch.records.len(), &record_batch.columns(inputs))?;
         let digest = validator.plugin().digest();
-        context.book_fuel(digest, session.fuel());
+        context.book_calls(&record_batch.rulebook.rulebook.id, Role::Validator, &session);
         let mut rejections = into_rejections(found.rejected, Cause::Rejected, digest);
-        rejections.extend(into_rejections(found.failed, Cause::PluginFailed, digest));
+        let failed = into_rejections(found.failed, Cause::PluginFailed, digest);
+        rejections.extend(record_batch.without_held(context, batch, failed));
         record_batch.reject(rejections, &mut context.rejected);
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
-use paceline_engine::PackedBuf;
+use paceline_engine::{PackedBuf, Role};
 
 use super::state::{Deltas, GroupDelta, Window};
 use crate::error::PipelineError;
@@ -12,13 +12,16 @@ use crate::pipeline::{Pipeline, evaluate};
 use crate::rules::{BoundRulebook, DedupRule};
 use crate::stages::acknowledge::store_dead_letters;
 use crate::stages::context::Context;
+use crate::stages::failing::holds;
 use crate::stages::groups::{self, Call, GroupRow, Groups};
+use crate::stages::observe::{Evaluated, observe};
 use crate::stages::outputs::attribute;
 use crate::stages::project::ProjectedBatch;
 use crate::stages::record_batch::RecordBatch;
 use crate::stages::rejected::Rejected;
 use crate::store::Store;
 use crate::summary::{Stage, Summary};
+use crate::trials::Trials;
 
 /// The new states of one call: its record batch and aggregate, and the rows.
 struct AccumulatedCall<'c> {
@@ -40,9 +43,11 @@ impl<S: Store> Pipeline<S> {
         let mut context = self.context(deadline, summary);
         loop {
             let (projected, routed) = self.project_and_route(&mut context, batch).await?;
-            let record_batches = evaluate(&mut context, &projected, routed.rulebooks)?;
+            let record_batches = evaluate(&mut context, &projected, &routed)?;
             if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
-                return accumulate(context, &projected, &record_batches, window).await;
+                let evaluated =
+                    Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
+                return accumulate(context, evaluated, window, &self.trials).await;
             }
             context.start_again();
         }
@@ -52,10 +57,11 @@ impl<S: Store> Pipeline<S> {
 /// The stages after evaluation.
 async fn accumulate<S: Store>(
     mut context: Context<'_, S>,
-    projected: &ProjectedBatch<'_>,
-    record_batches: &[RecordBatch<'_>],
+    evaluated: Evaluated<'_, '_>,
     window: &mut Window,
+    trials: &Trials,
 ) -> Result<(), PipelineError> {
+    let Evaluated { projected, record_batches, .. } = evaluated;
     if let Some((_, why)) = context.held.take() {
         return Err(why);
     }
@@ -75,6 +81,7 @@ async fn accumulate<S: Store>(
     context.book(Stage::Acknowledge);
     context.summary.records += batch.records.len() as u64;
     context.summary.batches += 1;
+    observe(&mut context, evaluated, &letters, batch.records.len() as u32, trials);
     Ok(())
 }
 
@@ -107,7 +114,16 @@ fn fold_rows<'c, S>(
             context.summary.duplicates += duplicates;
             return Ok(all);
         }
-        context.rejected.add_new(failed, &mut gone);
+        for (record, reason) in failed.into_iter() {
+            let of = record_batches.iter().find(|of| of.records.binary_search(&record).is_ok());
+            if of.is_some_and(|of| holds(context, of.rulebook, batch, record, &reason)) {
+                // A window takes batches as a whole.
+                return Err(context.held.take().map(|(_, why)| why).expect("the record waits"));
+            }
+            if gone.insert(record) {
+                context.rejected.push(record, reason);
+            }
+        }
     }
 }
 
@@ -130,7 +146,7 @@ fn fold_alone<S>(
     let mut session = aggregate.aggregator.session();
     let folded = session.fold(&columns, &scores, &alone, nothing.as_packed())?;
     let plugin = aggregate.aggregator.plugin().digest();
-    context.book_fuel(plugin, session.fuel());
+    context.book_calls(&record_batch.rulebook.rulebook.id, Role::Aggregator, &session);
     for (row, fault) in folded.failed {
         let reason = Reason::new(Cause::PluginFailed, fault.to_string()).by(plugin);
         failed.push(rows[row as usize].record, record_batch.reason(reason));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use paceline_engine::{Digest, Fault, PackedBuf};
+use paceline_engine::{Digest, Fault, PackedBuf, Role};
 
 use super::merge::{GroupMerge, merge, migrate, select};
 use super::state::{Deltas, GroupDelta, Window};
@@ -29,7 +29,7 @@ impl<S: Store> Pipeline<S> {
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
         match self.flush_by_current_rules(window, deadline, summary).await {
-            Err(PipelineError::Behind { theirs, .. }) if self.catch_up(theirs).await => {
+            Err(PipelineError::Behind { theirs, .. }) if self.catch_up(&theirs).await => {
                 self.flush_by_current_rules(window, deadline, summary).await
             }
             done => done,
@@ -139,9 +139,10 @@ impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
         }
         let mut writes = Vec::new();
         for mut groups in calls.into_values() {
-            let aggregator = &self.aggregate(groups[0].delta).1.aggregator;
-            let mut faults = migrate(context, aggregator, &mut groups, attempt.loaded)?;
-            faults.extend(merge(context, aggregator, &mut groups)?);
+            let (bound, aggregate) = self.aggregate(groups[0].delta);
+            let (id, aggregator) = (&bound.rulebook.id, &aggregate.aggregator);
+            let mut faults = migrate(context, id, aggregator, &mut groups, attempt.loaded)?;
+            faults.extend(merge(context, id, aggregator, &mut groups)?);
             groups.retain(|merged| {
                 let Some(fault) = faults.remove(&merged.group) else { return true };
                 self.letters.push(self.letter(merged.delta, Cause::PluginFailed, &fault.to_string()));
@@ -186,7 +187,7 @@ impl<'a> WindowFlush<'a> {
         let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
         let mut session = aggregate.aggregator.session();
         let finished = session.finish(states.as_packed())?;
-        context.book_fuel(aggregate.aggregator.plugin().digest(), session.fuel());
+        context.book_calls(&bound.rulebook.id, Role::Aggregator, &session);
         let faults: HashMap<u32, Fault> = finished.failed.into_iter().collect();
         for (at, GroupMerge { group, delta, expected, dedup, mut states }) in groups.into_iter().enumerate() {
             if let Some(fault) = faults.get(&(at as u32)) {

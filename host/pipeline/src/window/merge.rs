@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use paceline_engine::{Aggregator, Fault, PackedBuf};
+use paceline_engine::{Aggregator, Fault, PackedBuf, Role};
 
 use super::state::{Deltas, GroupDelta};
 use crate::dedup::{DedupState, LastPositions, OrdinalSet};
 use crate::error::PipelineError;
-use crate::model::Item;
+use crate::model::{Item, RulebookId};
 use crate::stages::context::Context;
 
 /// A group's rows that its item does not hold yet, being merged.
@@ -68,6 +68,7 @@ pub(super) fn select<'a>(
 /// Brings the items' states into the aggregator's format. Returns the groups whose states can't be migrated.
 pub(super) fn migrate<S>(
     context: &mut Context<'_, S>,
+    rulebook: &RulebookId,
     aggregator: &Aggregator,
     groups: &mut [GroupMerge<'_>],
     loaded: &[Option<Item>],
@@ -84,7 +85,7 @@ pub(super) fn migrate<S>(
         let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
         let mut session = aggregator.session();
         let migrated = session.migrate(theirs, states.as_packed())?;
-        context.book_fuel(aggregator.plugin().digest(), session.fuel());
+        context.book_calls(rulebook, Role::Aggregator, &session);
         for (group, state) in groups.iter_mut().zip(migrated.states.as_packed().iter()) {
             group.states[0] = state.to_vec();
         }
@@ -97,6 +98,7 @@ pub(super) fn migrate<S>(
 /// the groups that could not be merged.
 pub(super) fn merge<S>(
     context: &mut Context<'_, S>,
+    rulebook: &RulebookId,
     aggregator: &Aggregator,
     groups: &mut [GroupMerge<'_>],
 ) -> Result<HashMap<u32, Fault>, PipelineError> {
@@ -124,7 +126,7 @@ pub(super) fn merge<S>(
         let right: PackedBuf = pairs.iter().map(|(_, _, right)| right.as_slice()).collect();
         let mut session = aggregator.session();
         let merged = session.merge(left.as_packed(), right.as_packed())?;
-        context.book_fuel(aggregator.plugin().digest(), session.fuel());
+        context.book_calls(rulebook, Role::Aggregator, &session);
         for (pair, fault) in merged.failed {
             faults.insert(groups[pairs[pair as usize].0].group, fault);
         }

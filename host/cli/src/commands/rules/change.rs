@@ -121,6 +121,15 @@ pub(super) fn line(rules: &Rules, change: &Change) -> String {
             let scope = if *now { ", for races in progress, too" } else { "" };
             format!("race type {race_type}: {before} -> {}{scope}", name(*rulebook))
         }
+        Change::Canary { race_type, rulebook, beside, share, .. } => {
+            format!("race type {race_type}: {share} of the new races -> {}, beside {}", name(*rulebook), name(*beside))
+        }
+        Change::Shadow { race_type, rulebook, beside } => {
+            format!("race type {race_type}: {} as a shadow of {}", name(*rulebook), name(*beside))
+        }
+        Change::Promote { race_type, rulebook, replaces } => {
+            format!("race type {race_type}: {} -> {}, promoted", name(*replaces), name(*rulebook))
+        }
         Change::Rollback { race_type, from, to } => {
             format!("race type {race_type}: {} -> {}, rolled back", name(*from), name(*to))
         }

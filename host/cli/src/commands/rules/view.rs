@@ -12,6 +12,7 @@ use similar::TextDiff;
 use super::Session;
 use super::change::{line, rules};
 use super::name::{RulebookName, shown};
+use super::trial;
 use crate::report;
 
 pub(super) fn list(session: &Session) -> anyhow::Result<ExitCode> {
@@ -123,6 +124,9 @@ fn concerns(change: &Change, only: &str) -> bool {
     match change {
         Change::Publish { .. } | Change::Sign => false,
         Change::Activate { race_type, .. }
+        | Change::Canary { race_type, .. }
+        | Change::Shadow { race_type, .. }
+        | Change::Promote { race_type, .. }
         | Change::Rollback { race_type, .. }
         | Change::Retire { race_type, .. }
         | Change::Repin { race_type, .. } => race_type == only,
@@ -169,13 +173,19 @@ pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
 pub(super) fn status(session: &Session) -> anyhow::Result<ExitCode> {
     let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
     let rules = &tail.rules;
+    let trials = trial::all(session, &tail)?;
     if session.json {
+        let trials = trials.iter().map(|(race_type, trial, report)| {
+            Ok((race_type, trial::to_json(rules, trial, report)?))
+        });
+        let trials: Vec<_> = trials.collect::<anyhow::Result<_>>()?;
         let race_types = rules.routing.iter().map(|(race_type, routing)| {
             let name = |digest| shown(rules, digest);
             let row = json!({
                 "current": routing.current.map(name),
                 "fallback": routing.fallback.map(name),
                 "since": routing.since,
+                "candidate": trials.iter().find(|(of, _)| *of == race_type).map(|(_, trial)| trial),
             });
             (race_type.clone(), row)
         });
@@ -191,5 +201,8 @@ pub(super) fn status(session: &Session) -> anyhow::Result<ExitCode> {
     }));
     report::print_line(&format!("revision {} of {}", tail.revision, session.registry.location()))?;
     report::print_table(&rows)?;
+    for (race_type, trial, report) in &trials {
+        trial::print(rules, race_type, trial, report)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -246,7 +246,7 @@ fn the_same_records_take_the_same_fuel() {
     let used = || {
         let mut session = scorer.session();
         session.score(100, &efforts.columns()).unwrap();
-        session.fuel()
+        session.usage().fuel
     };
     let first = used();
     assert!(first > 0);

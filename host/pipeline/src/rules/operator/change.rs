@@ -12,6 +12,7 @@ use crate::rules::log::Change;
 use crate::rules::registry::Registry;
 use crate::rules::routing::{Reruling, Routing, Rules};
 use crate::rules::successor::{Candidate, Succession, check_disjoint, check_successor};
+use crate::rules::trial::{TrialLimits, TrialMode};
 
 /// What an operator asks for.
 #[derive(Clone, Debug)]
@@ -27,7 +28,23 @@ pub enum Request<'a> {
         /// Whether races that are in progress go on with it, too.
         now: bool,
     },
-    /// Return a race type to the rulebook before, with all races that began since.
+    /// Try a published rulebook beside the current one.
+    Try {
+        /// The race type.
+        race_type: String,
+        /// The rulebook.
+        rulebook: Digest,
+        /// How.
+        mode: TrialMode,
+        /// When a canary has failed.
+        limits: TrialLimits,
+    },
+    /// Let the rulebook that is tried become the current one.
+    Promote {
+        /// The race type.
+        race_type: String,
+    },
+    /// End a trial or, if there is none, return a race type to the rulebook before, with all races that began since.
     Rollback {
         /// The race type.
         race_type: String,
@@ -96,6 +113,10 @@ impl<'a> Edit<'a> {
         match request {
             Request::Publish(prepared) => self.publish(prepared),
             Request::Activate { race_type, rulebook, now } => self.activate(race_type, *rulebook, *now).await,
+            Request::Try { race_type, rulebook, mode, limits } => {
+                self.try_beside(race_type, *rulebook, *mode, *limits).await
+            }
+            Request::Promote { race_type } => self.promote(race_type).await,
             Request::Rollback { race_type } => self.rollback(race_type).await,
             Request::Retire { race_type } => self.retire(race_type),
             Request::Sign => {
@@ -131,6 +152,7 @@ impl<'a> Edit<'a> {
         if replaces == Some(rulebook) {
             return if now { self.activate_now(race_type, rulebook, before).await } else { Ok(()) };
         }
+        self.check_no_trial(race_type)?;
         let succession = if now { Succession::BothWays } else { Succession::NewRaces };
         if let Some(reference) = before.as_ref().and_then(Routing::reference) {
             self.check_successor(reference, rulebook, succession).await?;
@@ -169,6 +191,10 @@ impl<'a> Edit<'a> {
 
     async fn rollback(&mut self, race_type: &str) -> Result<(), ChangeError> {
         let routing = self.routing(race_type)?;
+        if let (Some(trial), Some(current)) = (routing.candidate, routing.current) {
+            self.end_trial(race_type, trial, current);
+            return Ok(());
+        }
         let (Some(from), Some(to)) = (routing.current, routing.fallback) else {
             return Err(ChangeError::Invalid(format!(
                 "race type {race_type} has no rulebook before the current one: there is nothing to return to"
@@ -183,6 +209,7 @@ impl<'a> Edit<'a> {
 
     fn retire(&mut self, race_type: &str) -> Result<(), ChangeError> {
         let Some(replaces) = self.routing(race_type)?.current else { return Ok(()) };
+        self.check_no_trial(race_type)?;
         self.route(race_type, None, Some(replaces));
         self.changes.push(Change::Retire { race_type: race_type.to_owned(), replaces });
         Ok(())
@@ -203,32 +230,32 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    fn routing(&self, race_type: &str) -> Result<&Routing, ChangeError> {
+    pub(super) fn routing(&self, race_type: &str) -> Result<&Routing, ChangeError> {
         self.rules.routing.get(race_type).ok_or_else(|| {
             let known: Vec<&str> = self.rules.routing.keys().map(String::as_str).collect();
             ChangeError::Invalid(format!("there is no race type {race_type}; there are: {}", known.join(", ")))
         })
     }
 
-    fn route(&mut self, race_type: &str, current: Option<Digest>, fallback: Option<Digest>) {
-        let routing = Routing { current, fallback, since: self.revision };
+    pub(super) fn route(&mut self, race_type: &str, current: Option<Digest>, fallback: Option<Digest>) {
+        let routing = Routing { current, candidate: None, fallback, since: self.revision };
         self.rules.routing.insert(race_type.to_owned(), routing);
     }
 
-    fn rerule(&mut self, race_type: &str, race: Option<&str>, from: Digest, to: Digest) {
+    pub(super) fn rerule(&mut self, race_type: &str, race: Option<&str>, from: Digest, to: Digest) {
         let race = race.map(str::to_owned);
         let revision = self.revision;
         self.rules.reruled.push(Reruling { race_type: race_type.to_owned(), race, from, to, revision });
     }
 
-    async fn check_successor(&mut self, from: Digest, to: Digest, succession: Succession) -> Result<(), ChangeError> {
+    pub(super) async fn check_successor(&mut self, from: Digest, to: Digest, succession: Succession) -> Result<(), ChangeError> {
         let (before, after) = (self.document(from).await?, self.document(to).await?);
         let formats = |digest: Digest| self.rules.rulebooks[&digest].formats.as_slice();
         let before = Candidate { document: &before, formats: formats(from) };
         Ok(check_successor(before, Candidate { document: &after, formats: formats(to) }, succession)?)
     }
 
-    async fn check_disjoint(&mut self, race_type: &str, rulebook: Digest) -> Result<(), ChangeError> {
+    pub(super) async fn check_disjoint(&mut self, race_type: &str, rulebook: Digest) -> Result<(), ChangeError> {
         let ours = self.document(rulebook).await?;
         for (other, routing) in self.rules.routing.clone() {
             let Some(reference) = routing.reference().filter(|_| other != race_type) else { continue };
@@ -239,7 +266,7 @@ impl<'a> Edit<'a> {
     }
 
     /// The document of a published rulebook.
-    async fn document(&mut self, digest: Digest) -> Result<Rulebook, ChangeError> {
+    pub(super) async fn document(&mut self, digest: Digest) -> Result<Rulebook, ChangeError> {
         if !self.rules.rulebooks.contains_key(&digest) {
             return Err(ChangeError::Invalid(format!("no rulebook with the digest {digest} was published")));
         }

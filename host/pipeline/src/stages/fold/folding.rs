@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use paceline_engine::{Column, ColumnBuf, PackedBuf};
+use paceline_engine::{Column, ColumnBuf, PackedBuf, Role};
 
 use super::blocked::Blocked;
 use super::rows::Rows;
@@ -92,7 +92,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
         indexes: &mut [u32],
     ) -> Result<(), PipelineError> {
         let record_batch = &self.work.record_batches[self.work.groups.calls[call].record_batch];
-        let aggregate = self.work.aggregate(call).0;
+        let (aggregate, bound) = self.work.aggregate(call);
         let mut touched = Vec::new();
         let groups: Vec<u32> = rows
             .iter()
@@ -120,7 +120,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
             let scores: Vec<f64> = taken.iter().map(|&row| record_batch.scores[row as usize]).collect();
             session.fold(&columns, &scores, &groups, states.as_packed())?
         };
-        context.book_fuel(aggregate.aggregator.plugin().digest(), session.fuel());
+        context.book_calls(&bound.provenance.rulebook, Role::Aggregator, &session);
         for (row, fault) in folded.failed {
             let reason = self.work.reason(call, Cause::PluginFailed, fault.to_string());
             self.failed.push(rows[row as usize].record, reason);
@@ -145,7 +145,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
             let states: PackedBuf = groups.iter().map(|&group| self.state(group)).collect();
             let mut session = aggregate.aggregator.session();
             let migrated = session.migrate(theirs, states.as_packed())?;
-            context.book_fuel(aggregate.aggregator.plugin().digest(), session.fuel());
+            context.book_calls(&bound.provenance.rulebook, Role::Aggregator, &session);
             for (&group, state) in groups.iter().zip(migrated.states.as_packed().iter()) {
                 self.states[group as usize] = Some(state.to_vec());
             }
@@ -172,7 +172,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
         let states: PackedBuf = ours.iter().map(|&group| self.state(group)).collect();
         let mut session = aggregate.aggregator.session();
         let finished = session.finish(states.as_packed())?;
-        context.book_fuel(aggregate.aggregator.plugin().digest(), session.fuel());
+        context.book_calls(&bound.provenance.rulebook, Role::Aggregator, &session);
         for (index, fault) in finished.failed {
             let reason = self.work.reason(call, Cause::PluginFailed, fault.to_string());
             self.reject_group(ours[index as usize], &reason);

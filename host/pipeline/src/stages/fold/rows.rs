@@ -7,9 +7,12 @@ use crate::dedup::DedupState;
 use crate::model::{Cause, Item, Reason};
 use crate::rules::{BoundAggregate, BoundRulebook, LoadedAggregate};
 use crate::stages::commit::Attempt;
+use crate::stages::context::Context;
+use crate::stages::failing::holds;
 use crate::stages::groups::{GroupRow, Groups};
 use crate::stages::project::ProjectedBatch;
 use crate::stages::record_batch::RecordBatch;
+use crate::stages::rejected::Rejected;
 
 /// The rows of a batch.
 #[derive(Clone, Copy)]
@@ -50,6 +53,24 @@ impl<'c> Rows<'_, 'c> {
     /// The rulebook of a call.
     pub(super) fn bound(self, call: usize) -> &'c BoundRulebook {
         self.record_batches[self.groups.calls[call].record_batch].rulebook
+    }
+
+    /// Rejects the records on which an aggregator failed, or lets them and all records after them wait. `gone` are the
+    /// records that are not folded.
+    pub(super) fn settle_failed<S>(self, context: &mut Context<'_, S>, failed: Rejected, gone: &mut HashSet<u32>) {
+        let mut rejected = Rejected::default();
+        for (record, reason) in failed.into_iter() {
+            let held = self.record_batches.iter().find(|batch| batch.records.binary_search(&record).is_ok()).is_some_and(
+                |batch| holds(context, batch.rulebook, self.projected.batch, record, &reason),
+            );
+            if held {
+                let records = self.record_batches.iter().flat_map(|batch| &batch.records);
+                gone.extend(records.filter(|other| **other >= record));
+            } else {
+                rejected.push(record, reason);
+            }
+        }
+        context.rejected.add_new(rejected, gone);
     }
 
     pub(super) fn reason(self, call: usize, cause: Cause, text: String) -> Reason {

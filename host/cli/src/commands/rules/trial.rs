@@ -1,0 +1,145 @@
+//! Commands that try a rulebook beside the current one, and what trials have shown.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use paceline_pipeline::rules::operator::Request;
+use paceline_pipeline::rules::{Arm, Rules, Share, Tail, Trial, TrialLimits, TrialMode, Verdict, verdict};
+use paceline_pipeline::{TrialReport, read_trial};
+use serde_json::{Value, json};
+
+use super::change::make;
+use super::name::{RulebookName, shown};
+use super::{ChangeArguments, Session};
+use crate::report;
+use crate::setup::open_store;
+
+/// When a canary has failed.
+#[derive(clap::Args)]
+pub(super) struct LimitArguments {
+    /// The records that it takes to pass.
+    #[arg(long, value_name = "N", default_value_t = TrialLimits::default().min_rows)]
+    min_rows: u64,
+    /// The share of records on which plugins may fail or give bad scores, beyond that of the current rulebook.
+    #[arg(long, value_name = "SHARE", default_value_t = TrialLimits::default().max_failed)]
+    max_failed: Share,
+    /// The share of records that may be rejected, beyond that of the current rulebook.
+    #[arg(long, value_name = "SHARE", default_value_t = TrialLimits::default().max_rejected)]
+    max_rejected: Share,
+}
+
+impl LimitArguments {
+    pub(super) fn limits(&self) -> TrialLimits {
+        let Self { min_rows, max_failed, max_rejected } = *self;
+        TrialLimits { min_rows, max_failed, max_rejected }
+    }
+}
+
+/// Tries a rulebook beside the current one.
+pub(super) fn begin(
+    session: &Session,
+    rulebook: &RulebookName,
+    race_type: String,
+    (mode, limits): (TrialMode, TrialLimits),
+    change: &ChangeArguments,
+) -> anyhow::Result<ExitCode> {
+    let rulebook = rulebook.resolve(&super::change::rules(session)?)?;
+    make(session, change, &[Request::Try { race_type, rulebook, mode, limits }])
+}
+
+/// Lets the rulebook that is tried become the current one, unless it has failed.
+pub(super) fn promote(
+    session: &Session,
+    race_type: String,
+    force: bool,
+    change: &ChangeArguments,
+) -> anyhow::Result<ExitCode> {
+    let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
+    let candidate = tail.rules.routing.get(&race_type).and_then(|routing| routing.candidate);
+    if let (Some(trial), false) = (candidate, force) {
+        let report = read(session, &tail, &race_type, &trial).context(
+            "what the trial has shown can't be read; --force promotes without it",
+        )?;
+        if let Some(why) = failure(&report, &trial) {
+            bail!("{} has failed: {why}. --force promotes it nevertheless", shown(&tail.rules, trial.rulebook));
+        }
+    }
+    make(session, change, &[Request::Promote { race_type }])
+}
+
+/// Why a trial has failed, if it has.
+fn failure(report: &TrialReport, trial: &Trial) -> Option<String> {
+    match (&report.veto, verdict(&report.tally, &trial.limits)) {
+        (Some(why), _) => Some(why.clone()),
+        (None, Verdict::Failed(why)) => Some(why.to_string()),
+        (None, _) => None,
+    }
+}
+
+/// The trials that run, and what the hosts have seen of each.
+pub(super) fn all(session: &Session, tail: &Tail) -> anyhow::Result<Vec<(String, Trial, TrialReport)>> {
+    let trials = tail.rules.routing.iter().filter_map(|(race_type, routing)| Some((race_type, routing.candidate?)));
+    trials.map(|(race_type, trial)| Ok((race_type.clone(), trial, read(session, tail, race_type, &trial)?))).collect()
+}
+
+fn read(session: &Session, tail: &Tail, race_type: &str, trial: &Trial) -> anyhow::Result<TrialReport> {
+    let store = open_store(&session.config, &session.runtime)?;
+    let registry = tail.registry.as_deref().unwrap_or_default();
+    Ok(session.runtime.block_on(read_trial(&store, registry, race_type, trial))?)
+}
+
+/// A trial as JSON.
+pub(super) fn to_json(rules: &Rules, trial: &Trial, report: &TrialReport) -> anyhow::Result<Value> {
+    Ok(json!({
+        "rulebook": shown(rules, trial.rulebook),
+        "mode": serde_json::to_value(trial.mode)?,
+        "since": trial.since,
+        "hosts": report.hosts,
+        "verdict": verdict(&report.tally, &trial.limits).to_string(),
+        "veto": report.veto,
+        "tally": serde_json::to_value(report.tally)?,
+    }))
+}
+
+/// Prints what a trial has shown.
+pub(super) fn print(rules: &Rules, race_type: &str, trial: &Trial, report: &TrialReport) -> anyhow::Result<()> {
+    let how = match trial.mode {
+        TrialMode::Canary { share } => format!("canary with {share} of the new races"),
+        TrialMode::Shadow => "shadow".to_owned(),
+    };
+    report::print_line(&format!(
+        "\nrace type {race_type}: {}, {how} since revision {}, seen by {} hosts",
+        shown(rules, trial.rulebook),
+        trial.since,
+        report.hosts
+    ))?;
+    let mut rows = vec![["", "records", "failed", "bad scores", "rejected", "fuel", "ns"].map(str::to_owned).to_vec()];
+    rows.push(row("candidate", &report.tally.candidate));
+    rows.push(row("current", &report.tally.current));
+    report::print_table(&rows)?;
+    let shadow = &report.tally.shadow;
+    if trial.mode == TrialMode::Shadow {
+        report::print_line(&format!(
+            "{} equal, {} with another score (by at most {}), {} rejected by the shadow only, {} by the current rulebook \
+             only, {} not compared",
+            shadow.equal,
+            shadow.other_score,
+            shadow.largest_difference,
+            shadow.only_shadow_rejects,
+            shadow.only_current_rejects,
+            shadow.skipped
+        ))?;
+    }
+    match &report.veto {
+        Some(why) => report::print_line(&format!("taken back: {why}")),
+        None => report::print_line(&verdict(&report.tally, &trial.limits).to_string()),
+    }
+}
+
+/// Fuel and time are those of a record.
+fn row(name: &str, arm: &Arm) -> Vec<String> {
+    let each = |sum: u64| sum.checked_div(arm.rows.evaluated).map_or("-".to_owned(), |each| each.to_string());
+    let rows = arm.rows;
+    let counts = [rows.evaluated, rows.failed, rows.bad_scores, rows.rejected].map(|count| count.to_string());
+    [name.to_owned()].into_iter().chain(counts).chain([each(arm.fuel), each(arm.nanos)]).collect()
+}

@@ -1,0 +1,85 @@
+//! Observe: what became of a committed batch's records, and what that shows of rulebooks on trial.
+
+use std::time::{Duration, Instant};
+
+use paceline_engine::{Digest, Usage};
+
+use super::context::Context;
+use super::count::{Counted, count};
+use super::project::ProjectedBatch;
+use super::record_batch::RecordBatch;
+use super::route::RoutedBatch;
+use super::shadow::shadow;
+use crate::model::DeadLetter;
+use crate::rules::{Arm, Tally, Trial, TrialMode};
+use crate::trials::Trials;
+
+/// A batch whose records are evaluated.
+#[derive(Clone, Copy)]
+pub(crate) struct Evaluated<'a, 'c> {
+    pub(crate) projected: &'a ProjectedBatch<'a>,
+    pub(crate) routed: &'a RoutedBatch,
+    pub(crate) record_batches: &'a [RecordBatch<'c>],
+}
+
+/// Counts the records before `committed`, and lets shadows evaluate those of a batch that is committed as a whole.
+pub(crate) fn observe<S>(
+    context: &mut Context<'_, S>,
+    evaluated: Evaluated<'_, '_>,
+    letters: &[(u32, DeadLetter)],
+    committed: u32,
+    trials: &Trials,
+) {
+    let catalog = &evaluated.projected.catalog;
+    let counted = count(context.summary, catalog, evaluated.routed, letters, committed);
+    let took: Duration = context.calls.values().map(|usage| usage.time).sum();
+    let is_whole = committed as usize == evaluated.projected.batch.records.len();
+    for (race_type, trial) in catalog.trials() {
+        let current = catalog.route_of(race_type).and_then(|route| route.current);
+        let mut tally = Tally::default();
+        for arm in counted.iter().filter(|counted| counted.race_type == race_type) {
+            if trial.is_canary() && arm.rulebook == trial.rulebook {
+                tally.candidate.add(&self::arm(context, &counted, arm));
+            } else if Some(arm.rulebook) == current {
+                tally.current.add(&self::arm(context, &counted, arm));
+            }
+        }
+        if let (TrialMode::Shadow, Some(current), true) = (trial.mode, current, is_whole) {
+            tally.add(&compare(context, evaluated, (race_type, trial), (current, took), trials));
+        }
+        trials.add(race_type, trial, &tally);
+    }
+}
+
+/// The records of one race type, with their part of what the rulebook's calls cost.
+fn arm<S>(context: &Context<'_, S>, counted: &[Counted<'_>], of: &Counted<'_>) -> Arm {
+    let all = counted.iter().filter(|other| other.rulebook == of.rulebook).map(|other| other.rows.evaluated).sum::<u64>();
+    let mut usage = Usage::default();
+    let calls = context.calls.iter().filter(|(plugin, _)| plugin.rulebook.digest == of.rulebook);
+    calls.for_each(|(_, calls)| usage.add(calls));
+    let part = if all == 0 { 0.0 } else { of.rows.evaluated as f64 / all as f64 };
+    Arm { rows: of.rows, fuel: (usage.fuel as f64 * part) as u64, nanos: (usage.time.as_nanos() as f64 * part) as u64 }
+}
+
+/// Lets a shadow evaluate the records of the current rulebook, as long as it has time left.
+fn compare<S>(
+    context: &mut Context<'_, S>,
+    Evaluated { projected, routed, record_batches }: Evaluated<'_, '_>,
+    (race_type, trial): (&str, &Trial),
+    (current, took): (Digest, Duration),
+    trials: &Trials,
+) -> Tally {
+    let mut tally = Tally::default();
+    let ours = routed.race_types.iter().find(|routed| routed.race_type == race_type && routed.rulebook == current);
+    let record_batch = record_batches.iter().find(|batch| batch.rulebook.rulebook.id.digest == current);
+    let (Some(routed), Some(record_batch)) = (ours, record_batch) else { return tally };
+    match trials.shadow_until(took) {
+        Some(until) => {
+            let started = Instant::now();
+            tally = shadow(context, projected, (routed, trial), record_batch, until);
+            trials.shadow_took(started.elapsed());
+        }
+        None => tally.shadow.skipped = routed.records.len() as u64,
+    }
+    tally
+}
