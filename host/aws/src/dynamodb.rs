@@ -1,8 +1,8 @@
 //! DynamoDB as the store.
 //!
 //! Each group is one item with its revision, state, dedup state and attributes. A write is conditional on the revision
-//! that was read. Pins and checkpoints are in the same table, in partitions whose keys begin with `@`. Dead letters are in
-//! a separate table, so that DynamoDB can expire them.
+//! that was read. Pins, checkpoints and notices are in the same table, in partitions whose keys begin with `@`. Dead letters
+//! are in a separate table, so that DynamoDB can expire them.
 //!
 //! Every method attempts each request once and returns transient failures as [`StoreError::Transient`]; the caller
 //! retries. Every method is safe to cancel: a repeated call completes what a dropped future left undone.
@@ -12,7 +12,7 @@
 //! - `config`: the settings.
 //! - `groups`, `write`: reads and conditional writes of items. `statement`: a write in PartiQL. `cache`: cached items.
 //! - `item`, `number`: the format of items.
-//! - `pins`, `checkpoints`, `dead_letters`: the other stores. `dead_letter_item`: the format of dead letters.
+//! - `pins`, `checkpoints`, `dead_letters`, `notices`: the other stores. `dead_letter_item`: the format of dead letters.
 //! - `names`: shortens names to the limits of keys. `requests`: concurrent requests.
 //! - `table`: creates and checks the tables. `difference`: how a table differs from what is needed.
 //! - `error`: errors by what the caller does. `usage`: counts requests and capacity.
@@ -27,6 +27,7 @@ mod error;
 mod groups;
 mod item;
 mod names;
+mod notices;
 mod number;
 mod pins;
 mod requests;

@@ -4,8 +4,8 @@
 use paceline_aws::DynamoDbStore;
 use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key};
 use paceline_pipeline::store::{
-    CheckpointStore, DeadLetterStore, EmbeddedStore, GroupStore, MemoryStore, Pin, PinKey, PinStore, StoreError,
-    UnstorableItem, Write, WriteOutcome,
+    CheckpointStore, DeadLetterStore, EmbeddedStore, Expected, GroupStore, MemoryStore, Notice, NoticeStore, Pin,
+    PinKey, PinStore, StoreError, UnstorableItem, Write, WriteOutcome,
 };
 
 /// One of the stores.
@@ -97,5 +97,15 @@ impl DeadLetterStore for AnyStore {
 
     async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         each!(self, store => store.assign_redrive_sequences(ids).await)
+    }
+}
+
+impl NoticeStore for AnyStore {
+    async fn list_notices(&self, topic: &str) -> Result<Vec<Notice>, StoreError> {
+        each!(self, store => store.list_notices(topic).await)
+    }
+
+    async fn put_notice(&self, topic: &str, notice: &Notice, expected: Expected) -> Result<bool, StoreError> {
+        each!(self, store => store.put_notice(topic, notice, expected).await)
     }
 }

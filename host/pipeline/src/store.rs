@@ -1,4 +1,4 @@
-//! Where the outcome is stored: items of groups, pins of races, checkpoints, dead letters.
+//! Where the outcome is stored: items of groups, pins of races, checkpoints, dead letters, notices.
 //!
 //! The traits need only what every store offers: a write on the condition that the item has not changed since it was
 //! read. They need no transaction over several items and no order between them. [`EmbeddedStore`] keeps everything in
@@ -11,6 +11,7 @@
 mod embedded;
 mod error;
 mod memory;
+mod notice;
 
 use std::future::Future;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use embedded::EmbeddedStore;
 pub use error::{StoreError, StoreFailure, UnstorableItem};
 pub use memory::MemoryStore;
+pub use notice::{Expected, MAX_NOTICE_NAME_BYTES, Notice, NoticeStore, notice_time};
 
 use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
@@ -134,6 +136,6 @@ pub trait DeadLetterStore: Send + Sync {
 }
 
 /// Everything that a pipeline stores.
-pub trait Store: GroupStore + PinStore + CheckpointStore + DeadLetterStore {}
+pub trait Store: GroupStore + PinStore + CheckpointStore + DeadLetterStore + NoticeStore {}
 
-impl<S: GroupStore + PinStore + CheckpointStore + DeadLetterStore> Store for S {}
+impl<S: GroupStore + PinStore + CheckpointStore + DeadLetterStore + NoticeStore> Store for S {}

@@ -11,6 +11,7 @@
 //! With the feature `outcome`:
 //! - [`outcome`]: the races that tests run, and the outcome that each run must have.
 //! - [`rules`]: rulebooks in a registry.
+//! - [`notices`]: what every store does with notices.
 //!
 //! With the feature `services`:
 //! - [`dynamodb`]: DynamoDB Local, which the same script runs, and a client of it.
@@ -39,6 +40,8 @@ pub mod s3;
 
 #[cfg(feature = "outcome")]
 mod block_on;
+#[cfg(feature = "outcome")]
+pub mod notices;
 #[cfg(feature = "outcome")]
 pub mod outcome;
 #[cfg(feature = "outcome")]

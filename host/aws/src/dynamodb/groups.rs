@@ -67,23 +67,9 @@ impl GroupStore for DynamoDbStore {
         let mut groups = Vec::new();
         let mut start_key = None;
         loop {
-            self.usage.add_request();
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table.table)
-                .consistent_read(true)
-                .key_condition_expression("#p = :p")
-                .expression_attribute_names("#p", PARTITION)
-                .expression_attribute_values(":p", AttributeValue::S(partition.to_owned()))
-                .set_exclusive_start_key(start_key)
-                .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                .send()
-                .await
-                .map_err(|error| self.usage.classify(&self.table, "a query", error))?;
-            self.usage.add_reads(&page.consumed_capacity);
-            self.decode_groups(page.items.unwrap_or_default(), &mut groups)?;
-            start_key = page.last_evaluated_key.filter(|key| !key.is_empty());
+            let (maps, next) = self.query_page(partition, start_key).await?;
+            self.decode_groups(maps, &mut groups)?;
+            start_key = next;
             if start_key.is_none() {
                 return Ok(groups);
             }
@@ -186,6 +172,30 @@ impl DynamoDbStore {
         }
     }
 
+    /// A page of a partition of the table of items, and the start key of the next page.
+    pub(super) async fn query_page(
+        &self,
+        partition: &str,
+        start_key: Option<Map>,
+    ) -> Result<(Vec<Map>, Option<Map>), TableError> {
+        self.usage.add_request();
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table.table)
+            .consistent_read(true)
+            .key_condition_expression("#p = :p")
+            .expression_attribute_names("#p", PARTITION)
+            .expression_attribute_values(":p", AttributeValue::S(partition.to_owned()))
+            .set_exclusive_start_key(start_key)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await
+            .map_err(|error| self.usage.classify(&self.table, "a query", error))?;
+        self.usage.add_reads(&page.consumed_capacity);
+        Ok((page.items.unwrap_or_default(), page.last_evaluated_key.filter(|key| !key.is_empty())))
+    }
+
     /// A page of a table, and the start key of the next page.
     pub(super) async fn scan_page(
         &self,
@@ -207,7 +217,7 @@ impl DynamoDbStore {
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key.filter(|key| !key.is_empty())))
     }
 
-    /// Decodes the items of groups; leaves out pins, checkpoints and the items of other programs.
+    /// Decodes the items of groups; leaves out pins, checkpoints, notices and the items of other programs.
     fn decode_groups(&self, maps: Vec<Map>, groups: &mut Vec<(Key, Item)>) -> Result<(), StoreError> {
         for map in maps.into_iter().filter(item::is_group) {
             let (key, cached) = self.decode_group(map)?;

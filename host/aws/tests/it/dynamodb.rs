@@ -21,8 +21,10 @@ use paceline_pipeline::model::{
     Attribute, Cause, Checkpoint, DeadLetter, Item, Key, Provenance, Reason, RecordPosition, RulebookId, RulesRevision,
 };
 use paceline_pipeline::store::{
-    CheckpointStore, DeadLetterStore, GroupStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome,
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
+    Write, WriteOutcome,
 };
+use paceline_testbed::notices::check_notices;
 
 const MODES: [WriteWith; 2] = [WriteWith::Statements, WriteWith::Items];
 
@@ -672,6 +674,28 @@ async fn each_shard_has_a_checkpoint() {
     assert_eq!(tables.store(WriteWith::Items).get_checkpoint("shard-1").await.unwrap(), Some(second));
     assert_eq!(store.get_checkpoint(&long).await.unwrap(), Some(first));
     assert_eq!(store.list_groups().await.unwrap(), [], "checkpoints are not items of groups");
+}
+
+#[tokio::test]
+async fn notices_are_kept_by_topic_and_name() {
+    let tables = Tables::new().await;
+    let (ours, theirs) = (tables.store(WriteWith::Statements), tables.store(WriteWith::Items));
+    check_notices(&ours, &theirs).await;
+    // More than a page of a query, which has 1 MB.
+    for number in 0..5 {
+        let body = format!("\"{}\"", "x".repeat(300_000));
+        let notice = Notice { name: format!("n{number}"), body, version: 1, expires: None };
+        assert!(ours.put_notice("large", &notice, Expected::Nothing).await.unwrap());
+    }
+    let names: Vec<String> =
+        theirs.list_notices("large").await.unwrap().into_iter().map(|notice| notice.name).collect();
+    assert_eq!(names, ["n0", "n1", "n2", "n3", "n4"]);
+    assert_eq!(ours.list_groups().await.unwrap(), [], "notices are not items of groups");
+    assert_eq!(ours.list_partition("@rules/hosts").await.unwrap(), []);
+
+    tables.put_raw(&key("@rules/hosts", "by-hand"), &[]).await;
+    let text = fatal(ours.list_notices("hosts").await);
+    assert_contains(&text, &[&tables.config.table, "@rules/hosts", "by-hand", "Delete the item"]);
 }
 
 fn letter(number: u64) -> DeadLetter {

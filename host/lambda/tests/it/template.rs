@@ -287,8 +287,10 @@ fn the_role_allows_the_functions_requests_to_the_tables_and_no_others() {
             );
         }
     }
-    let forbidden =
-        ["Query", "Scan", "DeleteItem", "CreateTable", "DeleteTable", "PartiQLDelete", "PartiQLSelect", "*"];
+    let query = statements.0.join("\n");
+    let query = query.split("Sid: ").find(|statement| statement.contains("dynamodb:Query")).unwrap();
+    assert!(query.contains("ForAllValues:StringLike") && query.contains("\"@rules/*\""), "{query}");
+    let forbidden = ["Scan", "DeleteItem", "CreateTable", "DeleteTable", "PartiQLDelete", "PartiQLSelect", "*"];
     assert!(forbidden.iter().all(|action| !allowed.contains(*action)), "{allowed:?}");
 }
 

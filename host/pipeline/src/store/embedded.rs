@@ -6,13 +6,17 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{CheckpointStore, DeadLetterStore, GroupStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome};
+use super::{
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
+    Write, WriteOutcome, notice_time,
+};
 use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 const ITEMS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("items");
 const PINS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("pins");
 const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead-letters");
 const CHECKPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoints");
+const NOTICES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("notices");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// The last redrive sequence that was assigned, in [`META`].
@@ -51,6 +55,7 @@ impl EmbeddedStore {
             transaction.open_table(PINS)?;
             transaction.open_table(LETTERS)?;
             transaction.open_table(CHECKPOINTS)?;
+            transaction.open_table(NOTICES)?;
             let mut meta = transaction.open_table(META)?;
             let found = meta.get("format")?.map(|format| format.value());
             if found.is_none() {
@@ -271,6 +276,44 @@ impl DeadLetterStore for EmbeddedStore {
             meta.insert(REDRIVE_SEQUENCE, last)?;
             letters.sort_by_key(|letter| letter.redrive_sequence);
             Ok(letters)
+        })
+    }
+}
+
+impl NoticeStore for EmbeddedStore {
+    async fn list_notices(&self, topic: &str) -> Result<Vec<Notice>, StoreError> {
+        let now = notice_time();
+        self.read(|transaction| {
+            let table = transaction.open_table(NOTICES)?;
+            let mut notices = Vec::new();
+            for found in table.range((topic, "")..)? {
+                let (key, notice) = found?;
+                if key.value().0 != topic {
+                    break;
+                }
+                let notice: Notice = Self::decode(notice.value())?;
+                if !notice.is_expired(now) {
+                    notices.push(notice);
+                }
+            }
+            Ok(notices)
+        })
+    }
+
+    async fn put_notice(&self, topic: &str, notice: &Notice, expected: Expected) -> Result<bool, StoreError> {
+        notice.check_name()?;
+        let now = notice_time();
+        self.transact(Durability::Immediate, |transaction| {
+            let mut table = transaction.open_table(NOTICES)?;
+            // There are few, and nothing else deletes those that have expired.
+            table.retain(|_, bytes| !Self::decode::<Notice>(bytes).is_ok_and(|notice| notice.is_expired(now)))?;
+            let key = (topic, notice.name.as_str());
+            let found = table.get(key)?.map(|found| Self::decode::<Notice>(found.value())).transpose()?;
+            let is_met = expected.is_met(found.as_ref());
+            if is_met {
+                table.insert(key, encode(notice).as_slice())?;
+            }
+            Ok(is_met)
         })
     }
 }

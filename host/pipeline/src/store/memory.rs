@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{CheckpointStore, DeadLetterStore, GroupStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome};
+use super::{
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
+    Write, WriteOutcome, notice_time,
+};
 use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 /// A store that lives as long as the process.
@@ -17,6 +20,8 @@ struct Tables {
     letters: BTreeMap<String, DeadLetter>,
     checkpoints: BTreeMap<String, Checkpoint>,
     redrive_sequence: u64,
+    /// By topic and name.
+    notices: BTreeMap<(String, String), Notice>,
 }
 
 impl MemoryStore {
@@ -115,5 +120,25 @@ impl DeadLetterStore for MemoryStore {
         }
         letters.sort_by_key(|letter| letter.redrive_sequence);
         Ok(letters)
+    }
+}
+
+impl NoticeStore for MemoryStore {
+    async fn list_notices(&self, topic: &str) -> Result<Vec<Notice>, StoreError> {
+        let (tables, now) = (self.tables(), notice_time());
+        let of_topic = tables.notices.iter().filter(|((of, _), notice)| of == topic && !notice.is_expired(now));
+        Ok(of_topic.map(|(_, notice)| notice.clone()).collect())
+    }
+
+    async fn put_notice(&self, topic: &str, notice: &Notice, expected: Expected) -> Result<bool, StoreError> {
+        notice.check_name()?;
+        let (mut tables, now) = (self.tables(), notice_time());
+        tables.notices.retain(|_, notice| !notice.is_expired(now));
+        let key = (topic.to_owned(), notice.name.clone());
+        let is_met = expected.is_met(tables.notices.get(&key));
+        if is_met {
+            tables.notices.insert(key, notice.clone());
+        }
+        Ok(is_met)
     }
 }

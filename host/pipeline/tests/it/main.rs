@@ -4,6 +4,7 @@ mod commit;
 mod flaky_objects;
 mod following;
 mod log;
+mod notices;
 mod rules;
 mod support;
 mod window;

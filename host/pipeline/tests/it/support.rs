@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Item, Key};
 use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::store::{
-    CheckpointStore, DeadLetterStore, GroupStore, MemoryStore, Pin, PinKey, PinStore, StoreError, Write, WriteOutcome,
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, MemoryStore, Notice, NoticeStore, Pin, PinKey, PinStore,
+    StoreError, Write, WriteOutcome,
 };
 use paceline_pipeline::{Pipeline, PipelineError, ProcessOutcome, RetryPolicy, Rulebooks};
 use paceline_testbed::rules;
@@ -114,6 +115,16 @@ impl DeadLetterStore for FlakyStore {
 
     async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         self.call(self.store.assign_redrive_sequences(ids)).await
+    }
+}
+
+impl NoticeStore for FlakyStore {
+    async fn list_notices(&self, topic: &str) -> Result<Vec<Notice>, StoreError> {
+        self.call(self.store.list_notices(topic)).await
+    }
+
+    async fn put_notice(&self, topic: &str, notice: &Notice, expected: Expected) -> Result<bool, StoreError> {
+        self.call(self.store.put_notice(topic, notice, expected)).await
     }
 }
 
