@@ -25,9 +25,9 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "aws")]
 use paceline_aws::{dynamodb::DynamoDbConfig, kinesis::KinesisConfig};
 use paceline_engine::Limits;
+use paceline_pipeline::DEFAULT_TRIAL_INTERVAL;
 use paceline_pipeline::RetryPolicy;
 use paceline_pipeline::model::{BatchLimits, Pointer};
-use paceline_pipeline::DEFAULT_TRIAL_INTERVAL;
 use paceline_pipeline::pipeline::DEFAULT_HOLD;
 use paceline_pipeline::rules::{PublicKey, parse_toml};
 use paceline_simulator::Race;

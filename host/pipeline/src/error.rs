@@ -80,10 +80,7 @@ pub enum PipelineError {
 impl PipelineError {
     /// Whether the rules have to change before a retry can succeed: a rulebook is not there yet.
     pub fn waits_for_rules(&self) -> bool {
-        matches!(
-            self,
-            Self::Rulebook { .. } | Self::StateFormat(_) | Self::Failing { .. } | Self::Behind { .. }
-        )
+        matches!(self, Self::Rulebook { .. } | Self::StateFormat(_) | Self::Failing { .. } | Self::Behind { .. })
     }
 
     /// Whether a retry of the batch may succeed: the store is throttled or unreachable, another host writes the same

@@ -24,8 +24,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::{Subcommand, ValueEnum};
 use paceline_config::{Config, OpenError};
 use paceline_engine::Engine;
-use paceline_pipeline::rules::{Registry, Share, TrialLimits, TrialMode};
 use paceline_pipeline::rules::operator::{Author, Operator, Request};
+use paceline_pipeline::rules::{Registry, Share, TrialLimits, TrialMode};
 use tokio::runtime::Runtime;
 
 use crate::setup::{GlobalConfigArgument, cache, runtime};

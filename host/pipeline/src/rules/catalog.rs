@@ -48,7 +48,8 @@ impl Followed {
 
     /// Which log, and how far. Vetoes of earlier trials do not count: the log has gone on since.
     fn at(&self) -> RulesRevision {
-        let canaries = self.rules.routing.iter().filter_map(|(race_type, routing)| Some((race_type, routing.canary()?)));
+        let canaries =
+            self.rules.routing.iter().filter_map(|(race_type, routing)| Some((race_type, routing.canary()?)));
         let vetoes = canaries.filter(|(race_type, trial)| self.is_vetoed(race_type, trial)).count();
         let at = RulesRevision::new(self.registry.as_deref().unwrap_or_default(), self.revision);
         RulesRevision { vetoes: vetoes as u32, ..at }
@@ -105,9 +106,9 @@ impl Catalog {
         let rules = &self.followed.rules;
         let rulebook = rules.effective(race_type, race, pin);
         let routing = rules.routing.get(race_type);
-        let failed = routing.and_then(Routing::canary).is_some_and(|trial| {
-            trial.rulebook == rulebook && self.followed.is_vetoed(race_type, trial)
-        });
+        let failed = routing
+            .and_then(Routing::canary)
+            .is_some_and(|trial| trial.rulebook == rulebook && self.followed.is_vetoed(race_type, trial));
         // A canary always has a current rulebook beside it, which it returns to.
         routing.and_then(|routing| routing.current).filter(|_| failed).unwrap_or(rulebook)
     }

@@ -183,8 +183,9 @@ impl Rulebooks {
             vetoes: std::mem::take(&mut following.followed.vetoes),
         };
         let routes = &following.routes;
-        let is_routed =
-            |route: &Route, digest| route.reference == digest || route.trial.is_some_and(|trial| trial.rulebook == digest);
+        let is_routed = |route: &Route, digest| {
+            route.reference == digest || route.trial.is_some_and(|trial| trial.rulebook == digest)
+        };
         following.loaded.drop_unused(|digest| routes.values().any(|route| is_routed(route, digest)));
         self.publish(following);
     }

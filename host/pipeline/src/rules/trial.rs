@@ -48,11 +48,7 @@ pub struct TrialLimits {
 /// before may reject a few records more.
 impl Default for TrialLimits {
     fn default() -> Self {
-        Self {
-            min_rows: 2_000,
-            max_failed: Share::from_hundredths(50),
-            max_rejected: Share::from_hundredths(500),
-        }
+        Self { min_rows: 2_000, max_failed: Share::from_hundredths(50), max_rejected: Share::from_hundredths(500) }
     }
 }
 

@@ -37,9 +37,8 @@ impl RecordBatch<'_> {
         batch: &Batch,
         failed: Vec<(usize, Reason)>,
     ) -> Vec<(usize, Reason)> {
-        let mut waits = |(row, reason): &(usize, Reason)| {
-            holds(context, self.rulebook, batch, self.records[*row], reason)
-        };
+        let mut waits =
+            |(row, reason): &(usize, Reason)| holds(context, self.rulebook, batch, self.records[*row], reason);
         failed.into_iter().filter(|failed| !waits(failed)).collect()
     }
 }

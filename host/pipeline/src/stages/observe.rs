@@ -53,7 +53,8 @@ pub(crate) fn observe<S>(
 
 /// The records of one race type, with their part of what the rulebook's calls cost.
 fn arm<S>(context: &Context<'_, S>, counted: &[Counted<'_>], of: &Counted<'_>) -> Arm {
-    let all = counted.iter().filter(|other| other.rulebook == of.rulebook).map(|other| other.rows.evaluated).sum::<u64>();
+    let all =
+        counted.iter().filter(|other| other.rulebook == of.rulebook).map(|other| other.rows.evaluated).sum::<u64>();
     let mut usage = Usage::default();
     let calls = context.calls.iter().filter(|(plugin, _)| plugin.rulebook.digest == of.rulebook);
     calls.for_each(|(_, calls)| usage.add(calls));

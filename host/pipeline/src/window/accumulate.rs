@@ -45,8 +45,7 @@ impl<S: Store> Pipeline<S> {
             let (projected, routed) = self.project_and_route(&mut context, batch).await?;
             let record_batches = evaluate(&mut context, &projected, &routed)?;
             if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
-                let evaluated =
-                    Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
+                let evaluated = Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
                 return accumulate(context, evaluated, window, &self.trials).await;
             }
             context.start_again();

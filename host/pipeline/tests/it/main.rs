@@ -7,4 +7,5 @@ mod log;
 mod notices;
 mod rules;
 mod support;
+mod trials;
 mod window;

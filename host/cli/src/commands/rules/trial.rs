@@ -57,9 +57,8 @@ pub(super) fn promote(
     let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
     let candidate = tail.rules.routing.get(&race_type).and_then(|routing| routing.candidate);
     if let (Some(trial), false) = (candidate, force) {
-        let report = read(session, &tail, &race_type, &trial).context(
-            "what the trial has shown can't be read; --force promotes without it",
-        )?;
+        let report = read(session, &tail, &race_type, &trial)
+            .context("what the trial has shown can't be read; --force promotes without it")?;
         if let Some(why) = failure(&report, &trial) {
             bail!("{} has failed: {why}. --force promotes it nevertheless", shown(&tail.rules, trial.rulebook));
         }

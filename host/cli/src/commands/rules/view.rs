@@ -175,9 +175,8 @@ pub(super) fn status(session: &Session) -> anyhow::Result<ExitCode> {
     let rules = &tail.rules;
     let trials = trial::all(session, &tail)?;
     if session.json {
-        let trials = trials.iter().map(|(race_type, trial, report)| {
-            Ok((race_type, trial::to_json(rules, trial, report)?))
-        });
+        let trials =
+            trials.iter().map(|(race_type, trial, report)| Ok((race_type, trial::to_json(rules, trial, report)?)));
         let trials: Vec<_> = trials.collect::<anyhow::Result<_>>()?;
         let race_types = rules.routing.iter().map(|(race_type, routing)| {
             let name = |digest| shown(rules, digest);

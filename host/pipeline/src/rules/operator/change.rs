@@ -248,7 +248,12 @@ impl<'a> Edit<'a> {
         self.rules.reruled.push(Reruling { race_type: race_type.to_owned(), race, from, to, revision });
     }
 
-    pub(super) async fn check_successor(&mut self, from: Digest, to: Digest, succession: Succession) -> Result<(), ChangeError> {
+    pub(super) async fn check_successor(
+        &mut self,
+        from: Digest,
+        to: Digest,
+        succession: Succession,
+    ) -> Result<(), ChangeError> {
         let (before, after) = (self.document(from).await?, self.document(to).await?);
         let formats = |digest: Digest| self.rules.rulebooks[&digest].formats.as_slice();
         let before = Candidate { document: &before, formats: formats(from) };

@@ -80,7 +80,9 @@ impl Edit<'_> {
     }
 
     pub(super) fn check_no_trial(&self, race_type: &str) -> Result<(), ChangeError> {
-        let Some(trial) = self.rules.routing.get(race_type).and_then(|routing| routing.candidate) else { return Ok(()) };
+        let Some(trial) = self.rules.routing.get(race_type).and_then(|routing| routing.candidate) else {
+            return Ok(());
+        };
         let name = self.rules.id(trial.rulebook).map_or_else(|| trial.rulebook.to_string(), |id| id.to_string());
         Err(ChangeError::Invalid(format!(
             "race type {race_type} has {name} on trial since revision {}: `promote` it or `rollback` first",

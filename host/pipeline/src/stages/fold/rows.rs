@@ -60,9 +60,11 @@ impl<'c> Rows<'_, 'c> {
     pub(super) fn settle_failed<S>(self, context: &mut Context<'_, S>, failed: Rejected, gone: &mut HashSet<u32>) {
         let mut rejected = Rejected::default();
         for (record, reason) in failed.into_iter() {
-            let held = self.record_batches.iter().find(|batch| batch.records.binary_search(&record).is_ok()).is_some_and(
-                |batch| holds(context, batch.rulebook, self.projected.batch, record, &reason),
-            );
+            let held = self
+                .record_batches
+                .iter()
+                .find(|batch| batch.records.binary_search(&record).is_ok())
+                .is_some_and(|batch| holds(context, batch.rulebook, self.projected.batch, record, &reason));
             if held {
                 let records = self.record_batches.iter().flat_map(|batch| &batch.records);
                 gone.extend(records.filter(|other| **other >= record));
