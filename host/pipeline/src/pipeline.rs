@@ -8,7 +8,7 @@ use crate::error::{ErrorChain, PipelineError};
 use crate::holds::Holds;
 use crate::model::{Batch, BatchLimits, DeadLetter};
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::rules::{Catalog, PinCache, Rulebooks, RulesEvent};
+use crate::rules::{Acknowledger, Catalog, HostIdentity, HostState, PinCache, RegistryError, Rulebooks, RulesEvent};
 use crate::stages::acknowledge::acknowledge;
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
@@ -40,6 +40,8 @@ pub struct Pipeline<S> {
     retry: RetryPolicy,
     pins: PinCache,
     holds: Holds,
+    /// `None` for a process that is no host of its own.
+    acknowledger: Option<Acknowledger>,
 }
 
 /// How far a batch is committed.
@@ -65,12 +67,70 @@ pub struct Evaluation {
 impl<S: Store> Pipeline<S> {
     /// A pipeline into this store, by these rulebooks.
     pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
-        Self { store, rulebooks, limits, retry, pins: PinCache::default(), holds: Holds::new(DEFAULT_HOLD) }
+        let (pins, holds) = (PinCache::default(), Holds::new(DEFAULT_HOLD));
+        Self { store, rulebooks, limits, retry, pins, holds, acknowledger: None }
     }
 
     /// How long records wait for a rulebook that can't be had, before they become dead letters.
     pub fn with_hold(self, hold: Duration) -> Self {
         Self { holds: Holds::new(hold), ..self }
+    }
+
+    /// Notes in the store which rules it follows, as this host.
+    pub fn with_identity(self, identity: HostIdentity) -> Self {
+        Self { acknowledger: Some(Acknowledger::new(identity)), ..self }
+    }
+
+    /// Follows the rules: reads the log on, takes over what is new between two batches, loads what was published ahead,
+    /// and notes in the store what it follows. Every host calls it at each poll. An error means that the log can't be
+    /// read, or does not agree with the store's head item: the rules stay as they are.
+    pub async fn follow(&self) -> Result<Vec<RulesEvent>, RegistryError> {
+        let mut polled = self.rulebooks.poll_with(&self.store).await;
+        if let Ok(events) = &mut polled {
+            events.extend(self.rulebooks.load_ahead().await);
+        }
+        let problem = polled.as_ref().err().map(|error| ErrorChain(error).to_string());
+        self.acknowledge(problem).await;
+        polled
+    }
+
+    /// Begins to follow the rules. A store that can't be reached is retried as it is for a batch: without its head item
+    /// nothing is taken over.
+    pub async fn start_following(&self) -> Result<Vec<RulesEvent>, RegistryError> {
+        let give_up = Instant::now() + Duration::from_millis(self.retry.deadline_ms);
+        let mut attempt = 0;
+        loop {
+            match self.rulebooks.poll_with(&self.store).await {
+                Err(RegistryError::Head(error)) if error.is_transient() && Instant::now() < give_up => {
+                    tracing::warn!("the rules are not followed yet: {}", ErrorChain(&*error));
+                    tokio::time::sleep(self.retry.wait(attempt)).await;
+                    attempt += 1;
+                }
+                Ok(events) => {
+                    // Without rules the process ends, and is no host.
+                    if !self.rulebooks.catalog().rules().routing.is_empty() {
+                        self.acknowledge(None).await;
+                    }
+                    return Ok(events);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Notes in the store what this host follows, if that is due.
+    async fn acknowledge(&self, problem: Option<String>) {
+        if let Some(acknowledger) = &self.acknowledger {
+            let state = HostState { problem, ..self.rulebooks.state().await };
+            acknowledger.acknowledge(&self.store, state).await;
+        }
+    }
+
+    /// Notes in the store that this host ends, and no longer follows the rules.
+    pub async fn sign_off(&self) {
+        if let Some(acknowledger) = &self.acknowledger {
+            acknowledger.sign_off(&self.store).await;
+        }
     }
 
     /// The store.
@@ -105,7 +165,7 @@ impl<S: Store> Pipeline<S> {
 
     /// Reads the rules' log on. Returns whether this host has reached a revision.
     pub(crate) async fn catch_up(&self, revision: u64) -> bool {
-        match self.rulebooks.poll().await {
+        match self.rulebooks.poll_with(&self.store).await {
             Ok(events) => events.iter().for_each(RulesEvent::log),
             Err(error) => tracing::warn!("the rules' log can't be read: {}", ErrorChain(&error)),
         }

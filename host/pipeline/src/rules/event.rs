@@ -33,6 +33,13 @@ pub enum RulesEvent {
         /// Why.
         reason: RulebookError,
     },
+    /// A rulebook was published, and this host refuses it: what it would say if the rulebook were activated.
+    RefusedAhead {
+        /// The rulebook.
+        rulebook: String,
+        /// Why.
+        reason: RulebookError,
+    },
     /// An entry of the log is not used.
     Skipped {
         /// Its revision.
@@ -47,7 +54,7 @@ impl RulesEvent {
     pub fn log(&self) {
         match self {
             Self::Activated { .. } | Self::Retired { .. } => tracing::info!("{self}"),
-            Self::Refused { .. } | Self::Skipped { .. } => tracing::warn!("{self}"),
+            Self::Refused { .. } | Self::RefusedAhead { .. } | Self::Skipped { .. } => tracing::warn!("{self}"),
         }
     }
 }
@@ -62,6 +69,9 @@ impl fmt::Display for RulesEvent {
             Self::Retired { race_type } => write!(f, "race type {race_type} is retired"),
             Self::Refused { race_type, rulebook, reason } => {
                 write!(f, "race type {race_type}: {rulebook} is refused: {}", ErrorChain(reason))
+            }
+            Self::RefusedAhead { rulebook, reason } => {
+                write!(f, "{rulebook} was published and would be refused: {}", ErrorChain(reason))
             }
             Self::Skipped { revision, reason } => write!(f, "entry {revision} of the rules' log is skipped: {reason}"),
         }
