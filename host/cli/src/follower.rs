@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use paceline_config::AnyStore;
 use paceline_pipeline::rules::{RegistryError, RulesEvent};
-use paceline_pipeline::{ErrorChain, Rulebooks};
+use paceline_pipeline::{ErrorChain, Pipeline};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -24,14 +25,14 @@ pub(crate) enum Notes {
 
 impl Follower {
     /// Starts the task in the current runtime.
-    pub(crate) fn start(rulebooks: Arc<Rulebooks>, every: Duration, notes: Notes) -> Self {
+    pub(crate) fn start(pipeline: Arc<Pipeline<AnyStore>>, every: Duration, notes: Notes) -> Self {
         Self(tokio::spawn(async move {
             let mut ticks = interval(every.max(Duration::from_millis(1)));
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             let mut noted = String::new();
             loop {
                 ticks.tick().await;
-                match rulebooks.poll().await {
+                match pipeline.follow().await {
                     Ok(events) => {
                         events.iter().for_each(|event| notes.event(event));
                         noted.clear();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use paceline_config::{AnyStore, Config};
+use paceline_pipeline::rules::HostIdentity;
 use tokio::runtime::Runtime;
 
 /// The argument that names the configuration.
@@ -54,6 +55,14 @@ const RUNTIME_FAILED: &str = "the asynchronous runtime can't be started";
 /// Opens the store, for a command that reads it.
 pub(crate) fn open_store(config: &Config, runtime: &Runtime) -> anyhow::Result<AnyStore> {
     Ok(runtime.block_on(paceline_config::open_store(config))?)
+}
+
+/// What this process calls itself in the store: the machine's or container's name, and the process id.
+pub(crate) fn identity(kind: &'static str) -> HostIdentity {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).map(|name| name.trim().to_owned());
+    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned());
+    HostIdentity { id: format!("{name}/{}", std::process::id()), kind }
 }
 
 /// How often the rules' log is polled.

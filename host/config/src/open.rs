@@ -7,7 +7,7 @@ use std::time::Duration;
 #[cfg(feature = "aws")]
 use paceline_aws::{DynamoDbStore, s3};
 use paceline_engine::Engine;
-use paceline_pipeline::rules::{Registry, RegistryError, RulesEvent};
+use paceline_pipeline::rules::{HostIdentity, Registry, RegistryError, RulesEvent};
 use paceline_pipeline::store::{EmbeddedStore, MemoryStore};
 use paceline_pipeline::{Pipeline, Rulebooks};
 
@@ -74,33 +74,36 @@ pub fn open_engine(config: &Config, cache: Option<&Path>) -> Result<Engine, Open
     })
 }
 
-/// Opens the registry, and loads the rules that hold now. Events say what is active and what is refused. A registry
-/// without any rules is an error: nothing could be processed.
-pub async fn open_rulebooks(
-    config: &Config,
-    cache: Option<&Path>,
-) -> Result<(Arc<Rulebooks>, Vec<RulesEvent>), OpenError> {
+/// Opens the registry. Its rules are not read yet.
+async fn open_rulebooks(config: &Config, cache: Option<&Path>) -> Result<Rulebooks, OpenError> {
     let engine = open_engine(config, cache)?;
-    let mut rulebooks = Rulebooks::new(engine, open_registry(config).await?, config.route.race_type.clone());
-    if let Some(seed) = &config.rules.seed {
-        rulebooks = rulebooks.with_seed(Registry::folder(seed)?.trusting(&config.rules.trusted_keys));
-    }
-    let events = rulebooks.poll().await?;
-    match rulebooks.catalog().rules().routing.is_empty() {
-        true => Err(OpenError::NoRules(config.rules.registry.clone())),
-        false => Ok((Arc::new(rulebooks), events)),
-    }
+    let rulebooks = Rulebooks::new(engine, open_registry(config).await?, config.route.race_type.clone());
+    Ok(match &config.rules.seed {
+        Some(seed) => rulebooks.with_seed(Registry::folder(seed)?.trusting(&config.rules.trusted_keys)),
+        None => rulebooks,
+    })
 }
 
-/// Loads the rules, and opens the store.
-pub async fn open(config: &Config, cache: Option<&Path>) -> Result<(Pipeline<AnyStore>, Vec<RulesEvent>), OpenError> {
-    let (rulebooks, events) = open_rulebooks(config, cache).await?;
+/// Opens registry and store, and loads the rules that hold now. Events say what is active and what is refused. A registry
+/// without any rules is an error: nothing could be processed. `identity` is what a host calls itself in the store.
+pub async fn open(
+    config: &Config,
+    cache: Option<&Path>,
+    identity: Option<HostIdentity>,
+) -> Result<(Pipeline<AnyStore>, Vec<RulesEvent>), OpenError> {
+    let rulebooks = Arc::new(open_rulebooks(config, cache).await?);
     let store = open_store(config).await?;
-    let pipeline = Pipeline::new(store, rulebooks, config.batch.clone(), config.retry.clone());
-    let pipeline = pipeline
+    let mut pipeline = Pipeline::new(store, rulebooks, config.batch.clone(), config.retry.clone())
         .with_hold(Duration::from_secs(config.rules.hold_seconds))
         .with_trial_interval(Duration::from_millis(config.rules.trial_interval_ms));
-    Ok((pipeline, events))
+    if let Some(identity) = identity {
+        pipeline = pipeline.with_identity(identity);
+    }
+    let events = pipeline.start_following().await?;
+    match pipeline.rulebooks().catalog().rules().routing.is_empty() {
+        true => Err(OpenError::NoRules(config.rules.registry.clone())),
+        false => Ok((pipeline, events)),
+    }
 }
 
 impl From<RegistryError> for OpenError {

@@ -38,7 +38,7 @@ pub enum InvocationError {
 /// Processes events, one after another.
 #[derive(Debug)]
 pub struct Handler {
-    pipeline: Pipeline<AnyStore>,
+    pipeline: Arc<Pipeline<AnyStore>>,
     metrics: Metrics,
     rules: Poll,
 }
@@ -46,7 +46,8 @@ pub struct Handler {
 impl Handler {
     /// A handler that commits to this pipeline's store.
     pub fn new(pipeline: Pipeline<AnyStore>, metrics: Metrics, poll_rules_every: Duration) -> Self {
-        let rules = Poll::new(Arc::clone(pipeline.rulebooks()), poll_rules_every);
+        let pipeline = Arc::new(pipeline);
+        let rules = Poll::new(Arc::clone(&pipeline), poll_rules_every);
         Self { pipeline, metrics, rules }
     }
 

@@ -7,8 +7,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use paceline_config::AnyStore;
 use paceline_pipeline::rules::RulesEvent;
-use paceline_pipeline::{ErrorChain, Rulebooks};
+use paceline_pipeline::{ErrorChain, Pipeline};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -18,16 +19,18 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Polls of the rules' log.
 #[derive(Debug)]
 pub(crate) struct Poll {
-    rulebooks: Arc<Rulebooks>,
+    pipeline: Arc<Pipeline<AnyStore>>,
     every: Duration,
+    /// The last failure: what lasts for many polls is logged once.
+    noted: Arc<Mutex<String>>,
     /// When the last poll was started, and the poll.
     last: Mutex<(Instant, Option<JoinHandle<()>>)>,
 }
 
 impl Poll {
     /// The rules were just read.
-    pub(crate) fn new(rulebooks: Arc<Rulebooks>, every: Duration) -> Self {
-        Self { rulebooks, every, last: Mutex::new((Instant::now(), None)) }
+    pub(crate) fn new(pipeline: Arc<Pipeline<AnyStore>>, every: Duration) -> Self {
+        Self { pipeline, every, noted: Arc::default(), last: Mutex::new((Instant::now(), None)) }
     }
 
     /// Starts a poll, unless one is under way or the last one was short ago.
@@ -37,14 +40,22 @@ impl Poll {
         if started.elapsed() < self.every || task.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
-        let rulebooks = Arc::clone(&self.rulebooks);
+        let (pipeline, noted) = (Arc::clone(&self.pipeline), Arc::clone(&self.noted));
         *started = Instant::now();
         *task = Some(tokio::spawn(async move {
-            match tokio::time::timeout(TIMEOUT, rulebooks.poll()).await {
-                Ok(Ok(events)) => events.iter().for_each(RulesEvent::log),
-                Ok(Err(error)) => tracing::warn!("the rules stay as they are: {}", ErrorChain(&error)),
-                Err(_) => tracing::warn!("the rules stay as they are: no answer within {} s", TIMEOUT.as_secs()),
+            let failure = match tokio::time::timeout(TIMEOUT, pipeline.follow()).await {
+                Ok(Ok(events)) => {
+                    events.iter().for_each(RulesEvent::log);
+                    String::new()
+                }
+                Ok(Err(error)) => ErrorChain(&error).to_string(),
+                Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
+            };
+            let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
+            if !failure.is_empty() && *noted != failure {
+                tracing::warn!("the rules stay as they are: {failure}");
             }
+            *noted = failure;
         }));
     }
 }

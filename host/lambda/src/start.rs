@@ -8,7 +8,7 @@ use paceline_config::{Config, ConfigError, OpenError};
 use paceline_lambda::metrics::MetricsError;
 use paceline_lambda::{Handler, Metrics};
 use paceline_pipeline::Rulebooks;
-use paceline_pipeline::rules::RulesEvent;
+use paceline_pipeline::rules::{HostIdentity, RulesEvent};
 
 /// Why the function can't start.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,10 @@ pub(crate) async fn start() -> Result<Handler, StartError> {
     }
     let config = Config::load(&path)?;
     let cache = PathBuf::from(variable("PACELINE_CACHE", "/tmp/paceline/compiled"));
-    let (pipeline, events) = paceline_config::open(&config, Some(&cache)).await?;
+    // An execution environment has a log stream of its own.
+    let id = variable("AWS_LAMBDA_LOG_STREAM_NAME", "");
+    let identity = Some(HostIdentity { id, kind: "lambda" }).filter(|identity| !identity.id.is_empty());
+    let (pipeline, events) = paceline_config::open(&config, Some(&cache), identity).await?;
     let metrics = Metrics::new(
         variable("PACELINE_METRICS_NAMESPACE", "paceline"),
         variable("AWS_LAMBDA_FUNCTION_NAME", "paceline"),

@@ -18,6 +18,7 @@
 //! - [`rules`]: rulebooks, from the document to what the stages use.
 //! - [`retry`], [`error`](PipelineError), [`summary`]: retries, failures, counts.
 //! - [`store`]: where the outcome is stored.
+//! - `follow`: how a host follows the rules.
 //! - `trials`: what this host has seen of rulebooks on trial, and what it shares.
 //! - `holds`: how long records wait for a rulebook.
 //! - [`dedup`]: which records are folded already.
@@ -26,6 +27,7 @@
 
 pub mod dedup;
 mod error;
+mod follow;
 mod holds;
 pub mod model;
 pub mod pipeline;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{ErrorChain, PipelineError};
 use crate::holds::Holds;
-use crate::model::{Batch, BatchLimits, DeadLetter, RulesRevision};
+use crate::model::{Batch, BatchLimits, DeadLetter};
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::rules::{Catalog, PinCache, RegistryError, Rulebooks, RulesEvent};
+use crate::rules::{Acknowledger, Catalog, HostIdentity, PinCache, Rulebooks};
 use crate::stages::acknowledge::acknowledge;
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
@@ -36,13 +36,15 @@ pub const DEFAULT_HOLD: Duration = Duration::from_secs(3600);
 /// Takes batches through all stages into a store.
 #[derive(Debug)]
 pub struct Pipeline<S> {
-    store: S,
-    rulebooks: Arc<Rulebooks>,
+    pub(crate) store: S,
+    pub(crate) rulebooks: Arc<Rulebooks>,
     limits: BatchLimits,
-    retry: RetryPolicy,
+    pub(crate) retry: RetryPolicy,
     pins: PinCache,
     holds: Holds,
     pub(crate) trials: Trials,
+    /// `None` for a process that is no host of its own.
+    pub(crate) acknowledger: Option<Acknowledger>,
 }
 
 /// How far a batch is committed.
@@ -68,8 +70,9 @@ pub struct Evaluation {
 impl<S: Store> Pipeline<S> {
     /// A pipeline into this store, by these rulebooks.
     pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
+        let (pins, holds) = (PinCache::default(), Holds::new(DEFAULT_HOLD));
         let trials = Trials::new(DEFAULT_TRIAL_INTERVAL);
-        Self { store, rulebooks, limits, retry, pins: PinCache::default(), holds: Holds::new(DEFAULT_HOLD), trials }
+        Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger: None }
     }
 
     /// How often this host shares what it has seen of rulebooks on trial, at most.
@@ -80,6 +83,11 @@ impl<S: Store> Pipeline<S> {
     /// How long records wait for a rulebook that can't be had, before they become dead letters.
     pub fn with_hold(self, hold: Duration) -> Self {
         Self { holds: Holds::new(hold), ..self }
+    }
+
+    /// Notes in the store which rules it follows, as this host.
+    pub fn with_identity(self, identity: HostIdentity) -> Self {
+        Self { acknowledger: Some(Acknowledger::new(identity)), ..self }
     }
 
     /// The store.
@@ -110,33 +118,6 @@ impl<S: Store> Pipeline<S> {
             }
             done => done,
         }
-    }
-
-    /// Reads the rules' log on, shares what this host has seen of trials, and lets the next batch be evaluated by what
-    /// holds now. An error means that the log can't be read: the rules stay as they are.
-    pub async fn follow(&self) -> Result<Vec<RulesEvent>, RegistryError> {
-        let mut events = self.rulebooks.poll().await?;
-        events.extend(self.share_trials(false).await);
-        Ok(events)
-    }
-
-    /// Shares what this host has seen of trials, and reads which of them failed. Without `also_recent`, that is done at
-    /// most once in the interval.
-    pub async fn share_trials(&self, also_recent: bool) -> Vec<RulesEvent> {
-        // Boxed, because the compiler limits how deep futures nest in one type.
-        Box::pin(self.trials.share(&self.store, &self.rulebooks, also_recent)).await.unwrap_or_else(|error| {
-            tracing::warn!("trials can't be shared with other hosts: {}", ErrorChain(&error));
-            Vec::new()
-        })
-    }
-
-    /// Reads the rules' log on. Returns whether this host has reached a revision.
-    pub(crate) async fn catch_up(&self, revision: &RulesRevision) -> bool {
-        match self.follow().await {
-            Ok(events) => events.iter().for_each(RulesEvent::log),
-            Err(error) => tracing::warn!("the rules' log can't be read: {}", ErrorChain(&error)),
-        }
-        !revision.is_after(&self.rulebooks.catalog().at())
     }
 
     async fn process_by_current_rules(

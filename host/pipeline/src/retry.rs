@@ -30,7 +30,7 @@ impl Default for RetryPolicy {
 
 impl RetryPolicy {
     /// The wait before another attempt: random up to the bound, so that hosts that collided once do not collide again.
-    fn wait(&self, attempt: u32) -> Duration {
+    pub(crate) fn wait(&self, attempt: u32) -> Duration {
         Duration::from_millis(fastrand::u64(1..=self.wait_bound_ms(attempt)))
     }
 

@@ -15,19 +15,25 @@
 //! - `bound`: a loaded rulebook bound to the fields of a projection.
 //! - `catalog`: everything that a batch is evaluated by, immutable.
 //! - `rulebooks`, `event`: how this host follows the log, and what that brings.
+//! - `head`, `position`, `head_error`: how far the hosts of a store have followed which log.
+//! - `acknowledgement`: what each host notes in the store about the rules that it follows.
 //! - [`operator`]: how the log is written.
 //! - `pins`: the pins of races, cached.
 
+mod acknowledgement;
 mod bound;
 mod catalog;
 mod document;
 mod error;
 mod event;
+mod head;
+mod head_error;
 mod loaded;
 mod loading;
 mod log;
 pub mod operator;
 mod pins;
+mod position;
 mod projection;
 mod registry;
 mod routing;
@@ -41,15 +47,20 @@ mod toml_error;
 mod trial;
 mod verdict;
 
+pub use acknowledgement::{Acknowledgement, HostIdentity, RefusedRulebook, acknowledgements};
+pub(crate) use acknowledgement::{Acknowledger, HostState};
 pub(crate) use bound::{BoundAggregate, BoundAttribute, BoundPart, BoundRulebook, FieldConstraint};
 pub use catalog::Catalog;
 pub(crate) use catalog::{Route, Vetoes};
 pub use document::{AggregateUse, DedupRule, KeyTemplate, Literal, OnFailure, PluginUse, Rulebook};
 pub use error::{InvalidRulebook, RegistryError, RulebookError};
 pub use event::RulesEvent;
+pub use head::{adopt_head, read_head};
+pub use head_error::HeadError;
 pub(crate) use loaded::{InputColumn, InputSource, LoadedAggregate};
 pub use log::{Change, Entry, InvalidEntry, LOG_FORMAT, Read, Tail};
 pub(crate) use pins::{MAX_PIN_BYTES, PinCache};
+pub use position::{Head, Position};
 pub(crate) use projection::{Member, Projection};
 pub use registry::Registry;
 pub use routing::{Published, Reruling, Routing, Rules, StateFormats};

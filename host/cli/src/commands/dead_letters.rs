@@ -68,7 +68,7 @@ pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
             show(&letter)
         }
         Action::Redrive { reason } => {
-            let (pipeline, _) = runtime.block_on(paceline_config::open(&config, cache().as_deref()))?;
+            let (pipeline, _) = runtime.block_on(paceline_config::open(&config, cache().as_deref(), None))?;
             let (through, left) = runtime.block_on(async {
                 let letters = pipeline.store().list_dead_letters().await?;
                 let selected = |letter: &DeadLetter| reason.is_none_or(|reason| letter.reason.cause == reason);

@@ -35,7 +35,7 @@ use paceline_pipeline::rules::RulesEvent;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::follower::{Follower, Notes};
-use crate::setup::{ConfigArgument, cache, poll_interval, runtime};
+use crate::setup::{ConfigArgument, cache, identity, poll_interval, runtime};
 use connection::Connection;
 use input::Input;
 use processor::Processor;
@@ -89,14 +89,19 @@ pub(crate) fn kcl(arguments: Arguments) -> anyhow::Result<()> {
 /// Answers the daemon until it closes the input.
 fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    let (pipeline, events) = runtime.block_on(paceline_config::open(config, cache().as_deref()))?;
+    let opened = runtime.block_on(paceline_config::open(config, cache().as_deref(), Some(identity("kcl"))));
+    let (pipeline, events) = opened?;
+    let pipeline = Arc::new(pipeline);
     events.iter().for_each(RulesEvent::log);
     let outcome = runtime.block_on(async {
-        let rulebooks = Arc::clone(pipeline.rulebooks());
-        let _follower = Follower::start(rulebooks, poll_interval(config), Notes::Log);
+        let follower = Follower::start(Arc::clone(&pipeline), poll_interval(config), Notes::Log);
         ignore_signals()?;
         let daemon = Connection::new(Input::start(std::io::stdin())?, std::io::stdout());
-        anyhow::Ok(Processor::new(pipeline, config, stream, checkpoint_every, daemon).run().await?)
+        let processor = Processor::new(Arc::clone(&pipeline), config, stream, checkpoint_every, daemon);
+        let ended = processor.run().await;
+        drop(follower);
+        pipeline.sign_off().await;
+        anyhow::Ok(ended?)
     });
     // The thread that reads standard input may still wait.
     runtime.shutdown_background();

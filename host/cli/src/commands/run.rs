@@ -15,7 +15,7 @@ use paceline_simulator::Simulation;
 use crate::follower::{Follower, Notes};
 use crate::progress::Progress;
 use crate::report;
-use crate::setup::{ConfigArgument, cache, poll_interval, runtime};
+use crate::setup::{ConfigArgument, cache, identity, poll_interval, runtime};
 use crate::stop::stop_signal;
 
 /// Arguments of `paceline run`.
@@ -45,7 +45,9 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         return stream::run(&config, kinesis, arguments.json);
     }
     let runtime = runtime()?;
-    let (pipeline, events) = runtime.block_on(paceline_config::open(&config, cache().as_deref()))?;
+    let opened = runtime.block_on(paceline_config::open(&config, cache().as_deref(), Some(identity("run"))));
+    let (pipeline, events) = opened?;
+    let pipeline = Arc::new(pipeline);
     let source = source(&config)?;
 
     let progress = Arc::new(Progress::new(source.len_hint()));
@@ -54,12 +56,14 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let limits = config.batch.clone();
     let summary = runtime.block_on(async {
-        let rulebooks = Arc::clone(pipeline.rulebooks());
-        let _follower = Follower::start(rulebooks, poll_interval(&config), Notes::Progress(notes));
+        let follower = Follower::start(Arc::clone(&pipeline), poll_interval(&config), Notes::Progress(notes));
         let stop_progress = Arc::clone(&progress);
         let stop = stop_signal(move || stop_progress.note("stopping after the current batch"))?;
         let committed = |batch: &_, summary: &_| progress.advance(batch, summary);
-        anyhow::Ok(run_source(source, &pipeline, limits, stop, committed).await?)
+        let summary = run_source(source, &pipeline, limits, stop, committed).await;
+        drop(follower);
+        pipeline.sign_off().await;
+        anyhow::Ok(summary?)
     });
     progress.finish();
     let summary = summary?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use paceline_engine::{Digest, LoadError};
 
+use super::head_error::HeadError;
 use super::toml_error::TomlError;
 
 /// The text is not a rulebook.
@@ -69,12 +70,25 @@ pub enum RegistryError {
         /// What is wrong with it.
         why: String,
     },
+    /// The log does not agree with the store's head item, or that can't be read: nothing is taken over.
+    #[error(transparent)]
+    Head(Box<HeadError>),
 }
 
 impl RegistryError {
     /// Whether a later attempt may succeed without intervention.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Head(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+impl From<HeadError> for RegistryError {
+    fn from(error: HeadError) -> Self {
+        Self::Head(Box::new(error))
     }
 }
 

@@ -50,6 +50,13 @@ pub enum RulesEvent {
         /// Why.
         reason: RulebookError,
     },
+    /// A rulebook was published, and this host refuses it: what it would say if the rulebook were activated.
+    RefusedAhead {
+        /// The rulebook.
+        rulebook: String,
+        /// Why.
+        reason: RulebookError,
+    },
     /// An entry of the log is not used.
     Skipped {
         /// Its revision.
@@ -64,7 +71,9 @@ impl RulesEvent {
     pub fn log(&self) {
         match self {
             Self::Activated { .. } | Self::Retired { .. } | Self::Tried { .. } => tracing::info!("{self}"),
-            Self::Refused { .. } | Self::Skipped { .. } | Self::Vetoed { .. } => tracing::warn!("{self}"),
+            Self::Refused { .. } | Self::RefusedAhead { .. } | Self::Skipped { .. } | Self::Vetoed { .. } => {
+                tracing::warn!("{self}");
+            }
         }
     }
 }
@@ -89,6 +98,9 @@ impl fmt::Display for RulesEvent {
             Self::Retired { race_type } => write!(f, "race type {race_type} is retired"),
             Self::Refused { race_type, rulebook, reason } => {
                 write!(f, "race type {race_type}: {rulebook} is refused: {}", ErrorChain(reason))
+            }
+            Self::RefusedAhead { rulebook, reason } => {
+                write!(f, "{rulebook} was published and would be refused: {}", ErrorChain(reason))
             }
             Self::Skipped { revision, reason } => write!(f, "entry {revision} of the rules' log is skipped: {reason}"),
         }

@@ -15,7 +15,7 @@ use crate::model::RulebookId;
 
 /// Loaded rulebooks that no race type begins new races with. Their races are still in progress; those that were not used
 /// for longest are dropped first, and loaded again when one of their races has another record.
-const MAX_EARLIER: usize = 16;
+pub(super) const MAX_EARLIER: usize = 16;
 
 /// Where rulebooks and plugins come from.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Loaded {
 #[derive(Debug)]
 enum Refusal {
     /// The registry does not provide it, or not whole. It may at the next poll.
-    NotThere,
+    NotThere(String),
     /// It or one of its plugins was refused. The same bytes would be refused again.
     Refused(String),
 }
@@ -97,9 +97,10 @@ impl Loaded {
 
     /// Remembers why a rulebook is not loaded. Returns whether that is new.
     pub(super) fn refuse(&mut self, digest: Digest, why: &RulebookError) -> bool {
+        let text = ErrorChain(why).to_string();
         let refusal = match why {
-            RulebookError::Registry(_) => Refusal::NotThere,
-            _ => Refusal::Refused(ErrorChain(why).to_string()),
+            RulebookError::Registry(_) => Refusal::NotThere(text),
+            _ => Refusal::Refused(text),
         };
         self.refused.insert(digest, refusal).is_none()
     }
@@ -107,9 +108,15 @@ impl Loaded {
     /// Why a rulebook would be refused again, if it was.
     pub(super) fn refusal(&self, digest: Digest) -> Option<&str> {
         match self.refused.get(&digest)? {
-            Refusal::NotThere => None,
+            Refusal::NotThere(_) => None,
             Refusal::Refused(why) => Some(why),
         }
+    }
+
+    /// Why a rulebook is not loaded, if it was tried.
+    pub(super) fn why_refused(&self, digest: Digest) -> Option<&str> {
+        let (Refusal::NotThere(why) | Refusal::Refused(why)) = self.refused.get(&digest)?;
+        Some(why)
     }
 
     /// Drops rulebooks that were replaced and are not used any more, and plugins that no rulebook names.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::error::RegistryError;
+use super::position::Position;
 use super::registry::Registry;
 use super::routing::Rules;
 use super::share::Share;
@@ -183,6 +184,8 @@ pub struct Tail {
     pub registry: Option<String>,
     /// The rules of the last valid entry.
     pub rules: Rules,
+    /// The last valid entry.
+    newest: Option<Position>,
     /// The next revision and its format, if the entry is newer than this program.
     stopped_at: Option<(u64, u32)>,
 }
@@ -211,6 +214,37 @@ impl Tail {
         }
         let reads = tail.read_on(registry).await?;
         Ok((tail, reads))
+    }
+
+    /// Reads a log from an entry on, whose digest is known. `None` if the log has another entry there, or if neither it nor
+    /// one after it is a valid entry of the chain.
+    pub(super) async fn open_at(
+        registry: &Registry,
+        id: &str,
+        from: Position,
+    ) -> Result<Option<(Self, Vec<Read>)>, RegistryError> {
+        let Some(bytes) = registry.entry(from.revision).await? else { return Ok(None) };
+        if Digest::of(&bytes) != from.digest {
+            return Ok(None);
+        }
+        let (revision, digest) = (from.revision, Some(from.digest));
+        let mut tail = Self { revision, digest, registry: Some(id.to_owned()), ..Self::default() };
+        // It need not be valid any more: its key may have been replaced by the one that signed the next entry.
+        if let Ok(entry) = decode(&bytes, revision, registry.trusted()) {
+            tail.accept(&bytes, &entry);
+        }
+        let reads = tail.read_on(registry).await?;
+        Ok(tail.newest.is_some().then_some((tail, reads)))
+    }
+
+    /// The last valid entry; `None` before the first.
+    pub fn newest(&self) -> Option<Position> {
+        self.newest
+    }
+
+    /// The revision of the last valid entry; 0 before the first.
+    pub(super) fn newest_revision(&self) -> u64 {
+        self.newest.map_or(0, |newest| newest.revision)
     }
 
     /// Reads what was added.
@@ -270,8 +304,10 @@ impl Tail {
 
     /// Goes on to an entry that was just written.
     pub(super) fn accept(&mut self, bytes: &[u8], entry: &Entry) {
+        let digest = Digest::of(bytes);
         self.revision = entry.revision;
-        self.digest = Some(Digest::of(bytes));
+        self.digest = Some(digest);
+        self.newest = Some(Position { revision: entry.revision, digest });
         self.registry = Some(entry.registry.clone());
         self.rules = entry.rules.clone();
     }

@@ -1,23 +1,27 @@
 //! The rules of this host: how it follows the log, and the current catalog.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use paceline_engine::{Digest, Engine};
 use tokio::sync::Mutex;
 
+use super::acknowledgement::{HostState, RefusedRulebook};
 use super::catalog::{Catalog, Followed, Route, Vetoes};
 use super::error::{RegistryError, RulebookError};
 use super::event::{RulesEvent, skipped};
-use super::loading::{Loaded, Sources};
-use super::log::{Read, Tail};
+use super::head;
+use super::loading::{Loaded, MAX_EARLIER, Sources};
+use super::log::{Change, Read, Tail};
+use super::position::Position;
 use super::registry::Registry;
 use super::routing::Rules;
 use super::successor::check_disjoint;
 use super::trial::Trial;
 use crate::error::ErrorChain;
 use crate::model::Pointer;
+use crate::store::{MemoryStore, NoticeStore};
 
 /// The rules of this host.
 #[derive(Debug)]
@@ -42,6 +46,33 @@ struct Following {
     routes: HashMap<String, Route>,
     /// What they are made from.
     followed: Followed,
+    /// The entry that was last taken over, as the store's head has it.
+    taken_over: Option<Position>,
+    /// Rulebooks that were published since and are to be loaded ahead.
+    ahead: Vec<Digest>,
+    /// Those of them that were refused, and why.
+    refused_ahead: BTreeMap<Digest, String>,
+}
+
+impl Following {
+    /// Notes what was published, to be loaded ahead: of many rulebooks the last.
+    fn note_published(&mut self, reads: &[Read]) {
+        for read in reads {
+            let Read::Entry(entry) = read else { continue };
+            for change in &entry.changes {
+                if let Change::Publish { rulebook } = change
+                    && !self.ahead.contains(rulebook)
+                {
+                    self.ahead.push(*rulebook);
+                }
+            }
+        }
+        let surplus = self.ahead.len().saturating_sub(MAX_EARLIER);
+        self.ahead.drain(..surplus);
+        while self.refused_ahead.len() > MAX_EARLIER {
+            self.refused_ahead.pop_first();
+        }
+    }
 }
 
 impl Rulebooks {
@@ -81,22 +112,112 @@ impl Rulebooks {
 
     /// Reads the log on, loads what is new and lets the next batch be evaluated by it. What can't be loaded changes
     /// nothing. An error means that the log can't be read: the rules stay as they are.
+    ///
+    /// Nothing is compared with a store: a host polls with [`Pipeline::follow`](crate::Pipeline::follow).
     pub async fn poll(&self) -> Result<Vec<RulesEvent>, RegistryError> {
         // Boxed, because the compiler limits how deep futures nest in one type.
-        Box::pin(self.poll_log()).await
+        Box::pin(self.poll_log(None::<&MemoryStore>)).await
     }
 
-    async fn poll_log(&self) -> Result<Vec<RulesEvent>, RegistryError> {
+    /// The same for a host with this store: a log that does not agree with the store's head item is not taken over.
+    pub(crate) async fn poll_with<S: NoticeStore>(&self, store: &S) -> Result<Vec<RulesEvent>, RegistryError> {
+        Box::pin(self.poll_log(Some(store))).await
+    }
+
+    async fn poll_log<S: NoticeStore>(&self, store: Option<&S>) -> Result<Vec<RulesEvent>, RegistryError> {
         let mut following = self.following.lock().await;
         let reads = self.read_on(&mut following).await?;
+        following.note_published(&reads);
         let mut events: Vec<RulesEvent> = reads.into_iter().filter_map(skipped).collect();
-        let tail = following.tail.clone().unwrap_or_default();
+        let mut tail = following.tail.clone().unwrap_or_default();
         let unchanged = (&tail.registry, tail.revision) == (&following.followed.registry, following.followed.revision);
         if unchanged && !is_behind(&following, &tail.rules) {
             return Ok(events);
         }
+        // What was compared once needs no comparison again.
+        if let Some(store) = store.filter(|_| !unchanged) {
+            match self.advance_head(&mut following, store, &mut tail).await {
+                Ok(reads) => events.extend(reads.into_iter().filter_map(skipped)),
+                Err(error) => {
+                    events.iter().for_each(RulesEvent::log);
+                    return Err(error);
+                }
+            }
+        }
         self.follow(&mut following, &tail, &mut events).await;
         Ok(events)
+    }
+
+    /// Compares what was read with the store's head item. What does not agree with it is forgotten: the next poll begins
+    /// anew, because the registry may be put right.
+    async fn advance_head<S: NoticeStore>(
+        &self,
+        following: &mut Following,
+        store: &S,
+        tail: &mut Tail,
+    ) -> Result<Vec<Read>, RegistryError> {
+        let registry = match (&self.sources.seed, following.from_seed) {
+            (Some(seed), true) => seed,
+            _ => &self.sources.registry,
+        };
+        match head::advance(store, registry, tail, following.taken_over).await {
+            Ok(reads) => {
+                following.note_published(&reads);
+                following.taken_over = tail.newest();
+                following.tail = Some(tail.clone());
+                Ok(reads)
+            }
+            Err(error) => {
+                (following.tail, following.from_seed) = (None, false);
+                Err(error)
+            }
+        }
+    }
+
+    /// Loads what was published and is not active yet, so that activating it takes no time. It is left to the next call
+    /// where this one is broken off.
+    pub(crate) async fn load_ahead(&self) -> Vec<RulesEvent> {
+        let mut events = Vec::new();
+        loop {
+            // Between two rulebooks, a batch may load one that it needs.
+            let mut following = self.following.lock().await;
+            let Some(&digest) = following.ahead.first() else { return events };
+            let following = &mut *following;
+            let is_tried = following.loaded.why_refused(digest).is_some();
+            if !is_tried
+                && let Err(reason) = Box::pin(self.load(&mut following.loaded, digest)).await
+                && !reason.is_transient()
+            {
+                let id = following.followed.rules.id(digest);
+                let rulebook = id.map_or_else(|| digest.to_string(), |id| id.to_string());
+                following.refused_ahead.insert(digest, ErrorChain(&reason).to_string());
+                events.push(RulesEvent::RefusedAhead { rulebook, reason });
+            }
+            following.ahead.remove(0);
+            let routes = &following.routes;
+            following.loaded.drop_unused(|digest| routes.values().any(|route| route.reference == digest));
+        }
+    }
+
+    /// What this host follows, and what it refuses.
+    pub(crate) async fn state(&self) -> HostState {
+        let following = self.following.lock().await;
+        let Followed { registry, revision, rules } = &following.followed;
+        let refused = |race_type: Option<&String>, rulebook: Digest, reason: &str| RefusedRulebook {
+            race_type: race_type.cloned(),
+            name: rules.id(rulebook).map_or_else(|| rulebook.to_string(), |id| id.to_string()),
+            rulebook,
+            reason: reason.to_owned(),
+        };
+        let routed = rules.routing.iter().filter_map(|(race_type, routing)| {
+            let rulebook = routing.current?;
+            Some(refused(Some(race_type), rulebook, following.loaded.why_refused(rulebook)?))
+        });
+        let is_routed = |digest: &Digest| rules.routing.values().any(|routing| routing.current == Some(*digest));
+        let ahead = following.refused_ahead.iter().filter(|(digest, _)| !is_routed(digest));
+        let ahead = ahead.map(|(digest, reason)| refused(None, *digest, reason));
+        let refusals = routed.chain(ahead).collect();
+        HostState { registry: registry.clone(), revision: *revision, refusals, problem: None }
     }
 
     async fn read_on(&self, following: &mut Following) -> Result<Vec<Read>, RegistryError> {
@@ -239,11 +360,11 @@ impl Rulebooks {
     }
 
     /// Loads the rulebook that a race is pinned to.
-    pub(crate) async fn load_pinned(&self, digest: Digest) -> Result<(), RulebookError> {
+    pub(crate) async fn load_pinned<S: NoticeStore>(&self, digest: Digest, store: &S) -> Result<(), RulebookError> {
         let is_listed = || self.catalog().rules().rulebooks.contains_key(&digest);
         if !is_listed() {
             // The race began on a host that has read on. Only what the log names is ever loaded.
-            self.poll().await?.iter().for_each(RulesEvent::log);
+            self.poll_with(store).await?.iter().for_each(RulesEvent::log);
             if !is_listed() {
                 return Err(RulebookError::Unlisted(digest));
             }

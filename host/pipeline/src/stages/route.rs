@@ -11,7 +11,7 @@ use super::uncommitted::record_first_failure;
 use crate::error::PipelineError;
 use crate::model::{Cause, FieldIndex, FieldValue, Reason};
 use crate::rules::{Catalog, MAX_PIN_BYTES, PinCache, Route, RulebookError, Rulebooks};
-use crate::store::{Pin, PinKey, PinStore};
+use crate::store::{NoticeStore, Pin, PinKey, PinStore};
 
 /// The records of one race type that are evaluated by one rulebook.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ enum Found {
 ///
 /// Returns `None` if a rulebook had to be loaded first: it may read other fields, so that the batch has to be projected
 /// again.
-pub(crate) async fn route<S: PinStore>(
+pub(crate) async fn route<S: PinStore + NoticeStore>(
     context: &mut Context<'_, S>,
     projected: &ProjectedBatch<'_>,
     rulebooks: &Rulebooks,
@@ -130,7 +130,7 @@ pub(crate) async fn route<S: PinStore>(
             }
         };
         if catalog.rulebook(digest).is_none() {
-            match rulebooks.load_pinned(digest).await {
+            match rulebooks.load_pinned(digest, context.store).await {
                 Ok(()) => {
                     context.holds.forget(digest);
                     complete = false;

@@ -72,7 +72,7 @@ impl<S: Store> Pipeline<S> {
             let missing = window.rulebooks.iter().find(|digest| catalog.rulebook(**digest).is_none());
             let Some(&rulebook) = missing else { return Ok(catalog) };
             let failed = |source| PipelineError::Window { rulebook, source: Box::new(source) };
-            self.rulebooks().load_pinned(rulebook).await.map_err(failed)?;
+            self.rulebooks().load_pinned(rulebook, self.store()).await.map_err(failed)?;
         }
     }
 }

@@ -75,12 +75,12 @@ impl Desk {
         block_on(self.objects.delete(&path)).unwrap();
     }
 
-    fn put(&self, revision: u64, bytes: &[u8]) {
+    pub(crate) fn put(&self, revision: u64, bytes: &[u8]) {
         let path = ObjectPath::from(format!("log/{revision:020}.json"));
         block_on(self.objects.put(&path, PutPayload::from(bytes.to_vec()))).unwrap();
     }
 
-    fn entry(&self, revision: u64) -> Vec<u8> {
+    pub(crate) fn entry(&self, revision: u64) -> Vec<u8> {
         let path = ObjectPath::from(format!("log/{revision:020}.json"));
         block_on(async { self.objects.get(&path).await.unwrap().bytes().await }).unwrap().to_vec()
     }
@@ -109,7 +109,7 @@ fn change(registry: &Registry, by: &str, requests: &[Request<'_>]) -> Result<Cha
     change_as(registry, Author { by: by.to_owned(), ..Author::default() }, requests)
 }
 
-fn change_as(registry: &Registry, author: Author, requests: &[Request<'_>]) -> Result<Changed, ChangeError> {
+pub(crate) fn change_as(registry: &Registry, author: Author, requests: &[Request<'_>]) -> Result<Changed, ChangeError> {
     let route = rules::route();
     let operator = Operator { registry, route: &route };
     block_on(async { operator.commit(&author, operator.plan(requests).await?).await })

@@ -3,6 +3,7 @@
 mod commit;
 mod flaky_objects;
 mod following;
+mod head;
 mod log;
 mod notices;
 mod rules;

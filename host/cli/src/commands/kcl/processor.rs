@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_config::{AnyStore, Config};
@@ -18,7 +19,7 @@ use super::protocol::{self, Answer, Message, Record};
 /// Processes the records of one shard.
 #[derive(Debug)]
 pub(super) struct Processor<W> {
-    pipeline: Pipeline<AnyStore>,
+    pipeline: Arc<Pipeline<AnyStore>>,
     limits: BatchLimits,
     stream: String,
     checkpoints: Checkpoints,
@@ -31,7 +32,7 @@ pub(super) struct Processor<W> {
 impl<W: Write> Processor<W> {
     /// `stream` is the name of the stream in dedup state and dead letters.
     pub(super) fn new(
-        pipeline: Pipeline<AnyStore>,
+        pipeline: Arc<Pipeline<AnyStore>>,
         config: &Config,
         stream: String,
         checkpoint_every: Duration,

@@ -12,7 +12,7 @@ use paceline_pipeline::summary::Summary;
 use crate::follower::{Follower, Notes};
 use crate::report;
 use crate::serve::{Metrics, Server};
-use crate::setup::{parallel_runtime, poll_interval};
+use crate::setup::{identity, parallel_runtime, poll_interval};
 use crate::stop::stop_signal;
 
 /// Processes the stream's records. Progress is logged; the summary is printed at the end.
@@ -29,11 +29,10 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
         let cache = std::env::var_os("PACELINE_CACHE").map(PathBuf::from);
         let name = config.source()?.name.as_deref();
         let consumer = Consumer::connect(kinesis, name, config.batch.clone()).await?;
-        let (pipeline, events) = paceline_config::open(config, cache.as_deref()).await?;
+        let (pipeline, events) = paceline_config::open(config, cache.as_deref(), Some(identity("run"))).await?;
         let pipeline = Arc::new(pipeline);
         events.iter().for_each(RulesEvent::log);
-        let rulebooks = Arc::clone(pipeline.rulebooks());
-        let follower = Follower::start(rulebooks, poll_interval(config), Notes::Log);
+        let follower = Follower::start(Arc::clone(&pipeline), poll_interval(config), Notes::Log);
         let server = match config.serve.listen {
             Some(address) => Some(Server::start(address, &consumer, Arc::clone(&pipeline), metrics.clone()).await?),
             None => None,
@@ -43,8 +42,9 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
             metrics.finished(finished);
             sum.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
         };
-        let ended = consumer.run(pipeline, stop, finished).await;
+        let ended = consumer.run(Arc::clone(&pipeline), stop, finished).await;
         drop(follower);
+        pipeline.sign_off().await;
         drop(server);
         anyhow::Ok(ended?)
     });
