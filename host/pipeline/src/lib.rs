@@ -36,7 +36,7 @@ pub mod store;
 pub mod summary;
 pub mod window;
 
-pub use error::{ErrorChain, ForeignState, PipelineError};
+pub use error::{ErrorChain, ForeignDedup, ForeignState, PipelineError};
 pub use pipeline::{Evaluation, Pipeline, ProcessOutcome};
 pub use retry::RetryPolicy;
 pub use rules::Rulebooks;

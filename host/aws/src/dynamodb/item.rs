@@ -31,6 +31,7 @@ const RULEBOOK: &str = "@rulebook";
 /// The registry, and the revision of its rules.
 const RULES: &str = "@rules";
 const STATE_FORMAT: &str = "@state-format";
+const DEDUP_RULE: &str = "@dedup-rule";
 const PLUGINS: &str = "@plugins";
 
 /// The maximum size of an item. DynamoDB's limit is 400 KB; the margin is for numbers, whose size is documented only
@@ -113,7 +114,7 @@ fn check_attribute(name: &str, value: &Attribute, index_attribute: &str) -> Resu
 
 /// An upper bound of an item's size as DynamoDB counts it: the bytes of names and values.
 pub(super) fn size(key: &Key, item: &Item) -> usize {
-    let reserved_names = [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, RULES, STATE_FORMAT, PLUGINS]
+    let reserved_names = [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, RULES, STATE_FORMAT, DEDUP_RULE, PLUGINS]
         .iter()
         .map(|name| name.len())
         .sum::<usize>();
@@ -121,7 +122,8 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
     let dedup = dedup_bytes(item).len();
     let rulebook = item.provenance.rulebook.name.len() + "@ ".len() + U64_DIGITS + DIGEST_CHARS;
     let RulesRevision { registry, .. } = &item.provenance.rules;
-    let rules = registry.len() + "/".len() + U64_DIGITS + item.provenance.state_format.len();
+    let rules = registry.len() + "/".len() + U64_DIGITS;
+    let formats = item.provenance.state_format.len() + item.provenance.dedup_rule.len();
     let plugins = 32 * item.provenance.plugins.len();
     let attributes: usize = item
         .attributes
@@ -136,7 +138,7 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
                 }
         })
         .sum();
-    reserved_names + keys + NUMBER_BYTES + item.state.len() + dedup + rulebook + rules + plugins + attributes
+    reserved_names + keys + NUMBER_BYTES + item.state.len() + dedup + rulebook + rules + formats + plugins + attributes
 }
 
 fn dedup_bytes(item: &Item) -> Vec<u8> {
@@ -146,7 +148,7 @@ fn dedup_bytes(item: &Item) -> Vec<u8> {
 /// All attributes of an item except its key: paceline's own, then the rulebook's.
 pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
     let blob = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
-    let Provenance { rulebook, rules, plugins, state_format } = &*item.provenance;
+    let Provenance { rulebook, rules, plugins, state_format, dedup_rule } = &*item.provenance;
     let RulesRevision { registry, revision } = rules;
     let plugins: Vec<u8> = plugins.iter().flat_map(Digest::as_bytes).copied().collect();
     let dedup = dedup_bytes(item);
@@ -157,6 +159,7 @@ pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
         (RULEBOOK, AttributeValue::S(format!("{rulebook} {}", rulebook.digest))),
         (RULES, AttributeValue::S(format!("{registry}/{revision}"))),
         (STATE_FORMAT, AttributeValue::S(state_format.clone())),
+        (DEDUP_RULE, AttributeValue::S(dedup_rule.clone())),
         (PLUGINS, AttributeValue::B(Blob::new(plugins))),
     ];
     all.extend(item.attributes.iter().map(|(name, value)| {
@@ -211,7 +214,9 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
         let (registry, revision) = value.as_s().ok()?.rsplit_once('/')?;
         Some(RulesRevision { registry: registry.to_owned(), revision: revision.parse().ok()? })
     })?;
-    let state_format = take(&mut map, STATE_FORMAT, |value| Some(value.as_s().ok()?.clone()))?;
+    let text = |value: AttributeValue| value.as_s().ok().cloned();
+    let state_format = take(&mut map, STATE_FORMAT, text)?;
+    let dedup_rule = take(&mut map, DEDUP_RULE, text)?;
     let plugins = take(&mut map, PLUGINS, |value| {
         let bytes = bytes(value)?;
         let (digests, rest) = bytes.as_chunks::<32>();
@@ -236,7 +241,7 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
         }
     }
     attributes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format });
+    let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format, dedup_rule });
     Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance }), unknown })
 }
 
@@ -261,7 +266,13 @@ pub(super) fn as_read(item: &Item) -> Item {
 pub(super) fn test_provenance() -> Arc<Provenance> {
     let rulebook = RulebookId { name: "flat".into(), version: 1, digest: [6; 32].into() };
     let (rules, plugins) = (RulesRevision::new("0123456789", 5), vec![[7; 32].into()]);
-    Arc::new(Provenance { rulebook, rules, plugins, state_format: "sum/1".into() })
+    Arc::new(Provenance {
+        rulebook,
+        rules,
+        plugins,
+        state_format: "sum/1".into(),
+        dedup_rule: "ordinal /second".into(),
+    })
 }
 
 #[cfg(test)]
@@ -305,7 +316,7 @@ mod tests {
             attributes in prop::collection::btree_map("[^@].{0,9}", value(), 0..6),
             name in ".{0,5}",
             revision_of_rules in any::<u64>(),
-            state_format in "[a-z/0-9]{1,20}",
+            (state_format, dedup_rule) in ("[a-z/0-9]{1,20}", "(sequence|ordinal /.{0,20})"),
             version in any::<u64>(),
             plugins in prop::collection::vec(any::<[u8; 32]>(), 0..4),
         ) -> Item {
@@ -328,7 +339,7 @@ mod tests {
             let rulebook = RulebookId { name, version, digest: [3; 32].into() };
             let rules = RulesRevision::new("0123456789", revision_of_rules);
             let plugins = plugins.into_iter().map(Digest::from).collect();
-            let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format });
+            let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format, dedup_rule });
             Item { revision, state, dedup, attributes, provenance }
         }
     }

@@ -109,14 +109,14 @@ mod tests {
         assert_eq!(
             text(None, &["GSI"], None).unwrap(),
             "INSERT INTO \"races\" VALUE {'PK':?,'SK':?,'@revision':?,'@state':?,'@dedup':?,'@rulebook':?,\
-             '@rules':?,'@state-format':?,'@plugins':?,'GSI':?}"
+             '@rules':?,'@state-format':?,'@dedup-rule':?,'@plugins':?,'GSI':?}"
         );
         let mut before = CachedItem::present(item(4, &["GSI", "old"]));
         before.unknown.push("tags".into());
         assert_eq!(
             text(Some(4), &["GSI", "new one"], Some(before)).unwrap(),
             "UPDATE \"races\" SET \"@revision\"=? SET \"@state\"=? SET \"@dedup\"=? SET \"@rulebook\"=? \
-             SET \"@rules\"=? SET \"@state-format\"=? SET \"@plugins\"=? SET \"GSI\"=? SET \"new one\"=? REMOVE \"old\" REMOVE \"tags\" WHERE \"PK\"=? AND \
+             SET \"@rules\"=? SET \"@state-format\"=? SET \"@dedup-rule\"=? SET \"@plugins\"=? SET \"GSI\"=? SET \"new one\"=? REMOVE \"old\" REMOVE \"tags\" WHERE \"PK\"=? AND \
              \"SK\"=? AND \"@revision\"=?"
         );
     }

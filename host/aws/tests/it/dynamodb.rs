@@ -113,6 +113,7 @@ fn item(revision: u64, attributes: &[(&str, Attribute)]) -> Item {
         rules: RulesRevision::new("0123456789", 3),
         plugins: vec![[1; 32].into(), [2; 32].into()],
         state_format: "count/1".into(),
+        dedup_rule: "ordinal /second".into(),
     });
     Item { revision, state: vec![revision as u8; 24], dedup: DedupState::Ordinal(ordinals), attributes, provenance }
 }

@@ -50,6 +50,8 @@ causes! {
     PinUnresolved "pin-unresolved"
     /// The state of the record's group has a format that its aggregator does not take, for longer than `hold-seconds`.
     StateFormat "state-format"
+    /// The item of the record's group has another dedup rule than its rulebook, for longer than `hold-seconds`.
+    Dedup "dedup"
     /// The value of the pinned field is too long.
     BadPin "bad-pin"
     /// A validator rejected the record.

@@ -98,6 +98,7 @@ impl BoundRulebook {
                 rules: at.clone(),
                 plugins: loaded.plugins.clone(),
                 state_format: loaded.aggregator.state_format().to_owned(),
+                dedup_rule: rule.dedup.to_string(),
             });
             aggregates.push(BoundAggregate { partition, sort, only, ordinal, attributes, provenance });
         }

@@ -1,6 +1,7 @@
 //! Pipelines on a store that several hosts share.
 
 mod commit;
+mod dedup_rules;
 mod flaky_objects;
 mod following;
 mod log;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use paceline_engine::{Column, ColumnBuf, PackedBuf};
 
 use super::blocked::Blocked;
+use super::foreign::Foreign;
 use super::rows::Rows;
 use super::select::Selection;
 use crate::dedup::{DedupState, OrdinalSet};
@@ -28,7 +29,7 @@ pub(super) struct Folding<'f, 'a, 'c> {
     formats: Vec<Option<&'f str>>,
     /// The rows on which an aggregator failed.
     pub(super) failed: Rejected,
-    /// The groups whose states can't be migrated.
+    /// The groups whose states can't be migrated, or whose rows have several dedup rules.
     pub(super) blocked: Blocked,
 }
 
@@ -51,12 +52,12 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
         &mut self,
         context: &mut Context<'_, S>,
     ) -> Result<Vec<(u32, Write)>, PipelineError> {
-        for (call, row) in &self.selection.mismatched {
-            let key = &self.work.groups.keys[row.group as usize];
-            let text = format!("the item {key} has another kind of dedup than the rulebook");
-            self.failed.push(row.record, self.work.reason(*call, Cause::BadGroup, text));
+        for mismatch in &self.selection.mismatched {
+            let rule = |call: usize| self.work.aggregate(call).1.provenance.dedup_rule.clone();
+            let why = Foreign::Dedup { theirs: rule(mismatch.first), ours: rule(mismatch.call) };
+            self.blocked.add(mismatch.group, mismatch.call, why);
         }
-        if !self.failed.is_empty() {
+        if !self.blocked.is_empty() {
             return Ok(Vec::new());
         }
         let mut indexes = vec![u32::MAX; self.loaded.len()];
@@ -150,7 +151,8 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
                 self.states[group as usize] = Some(state.to_vec());
             }
             for (at, fault) in migrated.failed {
-                self.blocked.add(groups[at as usize], call, theirs, format!("can't migrate it: {fault}"));
+                let why = Foreign::StateFormat { format: theirs.to_owned(), why: format!("can't migrate it: {fault}") };
+                self.blocked.add(groups[at as usize], call, why);
             }
         }
         Ok(())
