@@ -33,6 +33,8 @@ const RULES: &str = "@rules";
 const STATE_FORMAT: &str = "@state-format";
 const DEDUP_RULE: &str = "@dedup-rule";
 const PLUGINS: &str = "@plugins";
+/// `true`, or not there.
+const RERULED: &str = "@reruled";
 
 /// The maximum size of an item. DynamoDB's limit is 400 KB; the margin is for numbers, whose size is documented only
 /// approximately.
@@ -114,10 +116,10 @@ fn check_attribute(name: &str, value: &Attribute, index_attribute: &str) -> Resu
 
 /// An upper bound of an item's size as DynamoDB counts it: the bytes of names and values.
 pub(super) fn size(key: &Key, item: &Item) -> usize {
-    let reserved_names = [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, RULES, STATE_FORMAT, DEDUP_RULE, PLUGINS]
-        .iter()
-        .map(|name| name.len())
-        .sum::<usize>();
+    let names = [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, RULES, STATE_FORMAT, DEDUP_RULE, PLUGINS];
+    let reserved_names: usize = names.iter().map(|name| name.len()).sum();
+    // Room for the mark, whether it is set or not.
+    let mark = RERULED.len() + 1;
     let keys = key.partition.len() + key.sort.len();
     let dedup = dedup_bytes(item).len();
     let rulebook = item.provenance.rulebook.name.len() + "@ ".len() + U64_DIGITS + DIGEST_CHARS;
@@ -138,7 +140,17 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
                 }
         })
         .sum();
-    reserved_names + keys + NUMBER_BYTES + item.state.len() + dedup + rulebook + rules + formats + plugins + attributes
+    reserved_names
+        + mark
+        + keys
+        + NUMBER_BYTES
+        + item.state.len()
+        + dedup
+        + rulebook
+        + rules
+        + formats
+        + plugins
+        + attributes
 }
 
 fn dedup_bytes(item: &Item) -> Vec<u8> {
@@ -162,6 +174,9 @@ pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
         (DEDUP_RULE, AttributeValue::S(dedup_rule.clone())),
         (PLUGINS, AttributeValue::B(Blob::new(plugins))),
     ];
+    if item.reruled {
+        all.push((RERULED, AttributeValue::Bool(true)));
+    }
     all.extend(item.attributes.iter().map(|(name, value)| {
         let value = match value {
             Attribute::Boolean(value) => AttributeValue::Bool(*value),
@@ -173,6 +188,12 @@ pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
         (&**name, value)
     }));
     all
+}
+
+/// The names of the attributes of an item that a later item may lack.
+pub(super) fn removable_names(item: &Item) -> impl Iterator<Item = &str> {
+    let mark = item.reruled.then_some(RERULED);
+    item.attributes.iter().map(|(name, _)| &**name).chain(mark)
 }
 
 /// An item with its key.
@@ -222,6 +243,11 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
         let (digests, rest) = bytes.as_chunks::<32>();
         rest.is_empty().then(|| digests.iter().copied().map(Digest::from).collect())
     })?;
+    let reruled = match map.remove(RERULED) {
+        None => false,
+        Some(AttributeValue::Bool(true)) => true,
+        Some(_) => return Err(InvalidAttribute(RERULED)),
+    };
     let mut unknown = Vec::new();
     let mut attributes: Vec<(Arc<str>, Attribute)> = Vec::with_capacity(map.len());
     for (name, value) in map {
@@ -242,7 +268,7 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
     }
     attributes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format, dedup_rule });
-    Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance }), unknown })
+    Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance, reruled }), unknown })
 }
 
 /// An item as it is read back after it was written.
@@ -289,7 +315,7 @@ mod tests {
 
     fn item(attributes: Vec<(Arc<str>, Attribute)>) -> Item {
         let dedup = DedupState::Ordinal(OrdinalSet::default());
-        Item { revision: 1, state: vec![], dedup, attributes, provenance: test_provenance() }
+        Item { revision: 1, state: vec![], dedup, attributes, provenance: test_provenance(), reruled: false }
     }
 
     fn value() -> impl Strategy<Value = Attribute> {
@@ -314,7 +340,7 @@ mod tests {
             shards in prop::collection::btree_map("[a-z]{1,9}", any::<u64>(), 0..3),
             by_ordinal in any::<bool>(),
             attributes in prop::collection::btree_map("[^@].{0,9}", value(), 0..6),
-            name in ".{0,5}",
+            (name, reruled) in (".{0,5}", any::<bool>()),
             revision_of_rules in any::<u64>(),
             (state_format, dedup_rule) in ("[a-z/0-9]{1,20}", "(sequence|ordinal /.{0,20})"),
             version in any::<u64>(),
@@ -340,7 +366,7 @@ mod tests {
             let rules = RulesRevision::new("0123456789", revision_of_rules);
             let plugins = plugins.into_iter().map(Digest::from).collect();
             let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format, dedup_rule });
-            Item { revision, state, dedup, attributes, provenance }
+            Item { revision, state, dedup, attributes, provenance, reruled }
         }
     }
 

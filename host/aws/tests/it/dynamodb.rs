@@ -115,7 +115,8 @@ fn item(revision: u64, attributes: &[(&str, Attribute)]) -> Item {
         state_format: "count/1".into(),
         dedup_rule: "ordinal /second".into(),
     });
-    Item { revision, state: vec![revision as u8; 24], dedup: DedupState::Ordinal(ordinals), attributes, provenance }
+    let (state, dedup) = (vec![revision as u8; 24], DedupState::Ordinal(ordinals));
+    Item { revision, state, dedup, attributes, provenance, reruled: false }
 }
 
 fn write(key: &Key, expected: Option<u64>, item: Item) -> Write {

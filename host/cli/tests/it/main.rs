@@ -24,6 +24,7 @@ mod kcl_properties;
 mod plugin;
 mod producer;
 mod race;
+mod reruled;
 mod rules;
 mod start;
 mod stream;

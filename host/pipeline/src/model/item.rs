@@ -52,6 +52,9 @@ pub struct Item {
     pub attributes: Vec<(Arc<str>, Attribute)>,
     /// Which rulebook and plugins produced it.
     pub provenance: Arc<Provenance>,
+    /// Whether several rulebooks evaluated the records of this item, which belongs to one race: the race was moved while it
+    /// was in progress. Once it is set, it stays.
+    pub reruled: bool,
 }
 
 /// The origin of items of tests.

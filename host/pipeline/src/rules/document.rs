@@ -83,6 +83,13 @@ pub struct KeyTemplate {
     pub sort: Template,
 }
 
+impl KeyTemplate {
+    /// The fields that it contains.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Pointer> {
+        self.partition.fields().chain(self.sort.fields())
+    }
+}
+
 /// How a record that is delivered again is recognized.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]

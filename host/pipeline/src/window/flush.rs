@@ -148,7 +148,7 @@ impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
                 self.letters.push(self.letter(merged.delta, Cause::PluginFailed, &fault.to_string()));
                 false
             });
-            self.finish(context, groups, &mut writes)?;
+            self.finish(context, groups, attempt.loaded, &mut writes)?;
         }
         Ok(writes)
     }
@@ -172,6 +172,7 @@ impl<'a> WindowFlush<'a> {
         &mut self,
         context: &mut Context<'_, S>,
         groups: Vec<GroupMerge<'a>>,
+        loaded: &[Option<Item>],
         writes: &mut Vec<(u32, Write)>,
     ) -> Result<(), PipelineError> {
         let Some(first) = groups.first() else { return Ok(()) };
@@ -187,14 +188,16 @@ impl<'a> WindowFlush<'a> {
                 continue;
             }
             let mut attributes = outputs(aggregate, &finished.columns, at);
-            let named = bound.aggregates[delta.aggregate as usize].attributes.iter().zip(&delta.attributes);
+            let rule = &bound.aggregates[delta.aggregate as usize];
+            let named = rule.attributes.iter().zip(&delta.attributes);
             attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
             let item = Item {
                 revision: expected.unwrap_or(0) + 1,
                 state: states.swap_remove(0),
                 dedup,
                 attributes,
-                provenance: Arc::clone(&bound.aggregates[delta.aggregate as usize].provenance),
+                provenance: Arc::clone(&rule.provenance),
+                reruled: rule.is_reruled_after(loaded[group as usize].as_ref()),
             };
             match context.store.check_item(&delta.key, &item) {
                 Ok(()) => writes.push((group, Write { key: delta.key.clone(), expected, item })),

@@ -5,6 +5,7 @@ mod dedup_rules;
 mod flaky_objects;
 mod following;
 mod log;
+mod reruled;
 mod rules;
 mod support;
 mod window;

@@ -185,13 +185,15 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
             for (name, bound) in &bound.attributes {
                 attributes.push((Arc::clone(name), attribute(bound, self.work.projected, group.last.1)));
             }
-            let expected = self.loaded[at as usize].as_ref().map(|item| item.revision);
+            let before = self.loaded[at as usize].as_ref();
+            let expected = before.map(|item| item.revision);
             let item = Item {
                 revision: expected.unwrap_or(0) + 1,
                 state: self.states[at as usize].take().expect("its rows were folded"),
                 dedup: std::mem::replace(&mut group.dedup, DedupState::Ordinal(OrdinalSet::default())),
                 attributes,
                 provenance: Arc::clone(&bound.provenance),
+                reruled: bound.is_reruled_after(before),
             };
             let key = self.work.groups.keys[at as usize].clone();
             match context.store.check_item(&key, &item) {

@@ -18,7 +18,7 @@ fn key(group: u32) -> Key {
 
 fn item(dedup: DedupState) -> Item {
     let provenance = test_provenance();
-    Item { revision: 1, state: Vec::new(), dedup, attributes: Vec::new(), provenance }
+    Item { revision: 1, state: Vec::new(), dedup, attributes: Vec::new(), provenance, reruled: false }
 }
 
 /// A batch of records with these positions, and a call that folds each into the group, with the ordinal.
