@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - `support`, `dynamo`, `fake_kinesis`: helpers.
-//! - `start`, `race`, `bad_input`, `crash`, `swap`, `dead_letters`, `table`, `healthcheck`: `paceline run` and related
+//! - `start`, `race`, `bad_input`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `healthcheck`: `paceline run` and related
 //!   commands.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
@@ -31,3 +31,4 @@ mod stream;
 mod support;
 mod swap;
 mod table;
+mod unsure;

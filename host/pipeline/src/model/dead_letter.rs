@@ -147,6 +147,8 @@ pub struct DeadLetter {
     pub redrive_sequence: Option<u64>,
     /// Groups that hold the record already: it failed in another group after these were written. A redrive skips them.
     pub folded: Vec<Key>,
+    /// Whether the record's groups may hold it already without anything that shows it: a redrive could fold it twice.
+    pub unsure: bool,
 }
 
 impl DeadLetter {

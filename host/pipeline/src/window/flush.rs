@@ -248,6 +248,7 @@ impl<'a> WindowFlush<'a> {
             reason: reason.under(&bound.rulebook.id),
             redrive_sequence: None,
             folded: Vec::new(),
+            unsure: false,
         }
     }
 }

@@ -8,4 +8,5 @@ mod log;
 mod reruled;
 mod rules;
 mod support;
+mod unsure;
 mod window;
