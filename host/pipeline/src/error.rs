@@ -52,6 +52,9 @@ pub enum PipelineError {
         /// What failed.
         reason: String,
     },
+    /// A group's item has another dedup rule than the rulebook. Its records wait for rules that fit.
+    #[error(transparent)]
+    Dedup(Box<ForeignDedup>),
     /// Another host wrote a group under later rules.
     #[error("the item {key} was written under revision {theirs} of the rules, and this host is at revision {ours}")]
     Behind {
@@ -80,7 +83,14 @@ pub enum PipelineError {
 impl PipelineError {
     /// Whether the rules have to change before a retry can succeed: a rulebook is not there yet.
     pub fn waits_for_rules(&self) -> bool {
-        matches!(self, Self::Rulebook { .. } | Self::StateFormat(_) | Self::Failing { .. } | Self::Behind { .. })
+        matches!(
+            self,
+            Self::Rulebook { .. }
+                | Self::StateFormat(_)
+                | Self::Dedup(_)
+                | Self::Failing { .. }
+                | Self::Behind { .. }
+        )
     }
 
     /// Whether a retry of the batch may succeed: the store is throttled or unreachable, another host writes the same
@@ -89,7 +99,8 @@ impl PipelineError {
         match self {
             Self::Store(error) => error.is_transient(),
             Self::Contended { .. } => true,
-            Self::Rulebook { .. } | Self::StateFormat(_) | Self::Failing { .. } | Self::Behind { .. } => true,
+            Self::Rulebook { .. } | Self::StateFormat(_) | Self::Dedup(_) => true,
+            Self::Failing { .. } | Self::Behind { .. } => true,
             Self::Window { source, .. } => source.is_transient(),
             Self::Engine(_) => false,
         }
@@ -111,6 +122,23 @@ pub struct ForeignState {
     pub rulebook: String,
     /// What the aggregator takes, or why it fails.
     pub why: String,
+}
+
+/// The item of a group has another dedup rule than the rulebook.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the item {key} has the dedup `{theirs}`, and the rulebook {rulebook} has `{ours}`: which records the item holds is not \
+     known. Activate a rulebook with the dedup of the item, or move the item away"
+)]
+pub struct ForeignDedup {
+    /// The item's key.
+    pub key: String,
+    /// The item's dedup rule.
+    pub theirs: String,
+    /// The rulebook's name and version.
+    pub rulebook: String,
+    /// The rulebook's dedup rule.
+    pub ours: String,
 }
 
 /// Displays an error and its sources: `what: cause: cause of that`. A cause whose text the text before it contains is

@@ -336,6 +336,7 @@ mod tests {
             dedup: DedupState::Ordinal(OrdinalSet::default()),
             attributes: Vec::new(),
             provenance,
+            reruled: false,
         };
         Write { key: key(number), expected, item }
     }

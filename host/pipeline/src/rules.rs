@@ -53,7 +53,7 @@ pub(crate) use bound::{BoundAggregate, BoundAttribute, BoundPart, BoundRulebook,
 pub use catalog::Catalog;
 pub(crate) use catalog::{Route, Vetoes};
 pub use document::{AggregateUse, DedupRule, KeyTemplate, Literal, OnFailure, PluginUse, Rulebook};
-pub use error::{InvalidRulebook, RegistryError, RulebookError};
+pub use error::{InvalidRulebook, RegistryError, RulebookError, SampleError};
 pub use event::RulesEvent;
 pub use head::{adopt_head, read_head};
 pub use head_error::HeadError;

@@ -94,7 +94,7 @@ mod tests {
     fn at(revision: u64) -> CachedItem {
         let provenance = crate::dynamodb::item::test_provenance();
         let dedup = DedupState::Ordinal(OrdinalSet::default());
-        CachedItem::present(Item { revision, state: vec![], dedup, attributes: vec![], provenance })
+        CachedItem::present(Item { revision, state: vec![], dedup, attributes: vec![], provenance, reruled: false })
     }
 
     fn revision(cache: &Cache, sort: &str) -> Option<Option<u64>> {

@@ -28,6 +28,8 @@ const PLUGIN: &str = "plugin";
 const RULEBOOK: &str = "rulebook";
 pub(super) const REDRIVE: &str = "redrive-sequence";
 const FOLDED: &str = "folded";
+/// `true`, or not there.
+const UNSURE: &str = "unsure";
 
 /// The maximum size of each text of a letter, so that there is room for the payload.
 const MAX_TEXT_BYTES: usize = 8 << 10;
@@ -106,6 +108,9 @@ pub(super) fn encode(letter: &DeadLetter, expires: Option<u64>) -> Map {
         let folded = postcard::to_allocvec(&letter.folded).expect("keys can always be encoded");
         set(FOLDED, AttributeValue::B(Blob::new(folded)));
     }
+    if letter.unsure {
+        set(UNSURE, AttributeValue::Bool(true));
+    }
     // A letter that is being redriven does not expire.
     if let Some(expires) = expires
         && letter.redrive_sequence.is_none()
@@ -157,6 +162,7 @@ pub(super) fn decode(map: &Map) -> Option<DeadLetter> {
         redrive_sequence: optional(map, REDRIVE, number)?,
         folded: optional(map, FOLDED, |value| postcard::from_bytes(value.as_b().ok()?.as_ref()).ok())?
             .unwrap_or_default(),
+        unsure: optional(map, UNSURE, |value| value.as_bool().ok().copied())?.unwrap_or_default(),
     })
 }
 
@@ -166,6 +172,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn empty_letter() -> DeadLetter {
+        DeadLetter {
+            id: "s:0".into(),
+            shard: "s".into(),
+            position: RecordPosition::default(),
+            partition_key: None,
+            arrival_ms: None,
+            payload: vec![],
+            cut_from: None,
+            reason: Reason::new(Cause::Empty, "empty"),
+            redrive_sequence: None,
+            folded: vec![],
+            unsure: false,
+        }
+    }
 
     prop_compose! {
         fn letters()(
@@ -182,11 +204,13 @@ mod tests {
             rulebook in prop::option::of((".{0,5}", any::<u64>())),
             redrive_sequence in any::<Option<u64>>(),
             folded in prop::collection::vec((".{0,9}", ".{0,9}"), 0..3),
+            unsure in any::<bool>(),
         ) -> DeadLetter {
             let folded = folded.into_iter().map(|(partition, sort)| Key { partition, sort }).collect();
             let position = RecordPosition { sequence: sequence.into(), sub_sequence };
             let reason = Reason { cause, text, field, plugin, rulebook };
-            DeadLetter { id, shard, position, partition_key, arrival_ms, payload, cut_from, reason, redrive_sequence, folded }
+            let place = DeadLetter { id, shard, position, partition_key, arrival_ms, ..empty_letter() };
+            DeadLetter { payload, cut_from, reason, redrive_sequence, folded, unsure, ..place }
         }
     }
 
@@ -202,15 +226,11 @@ mod tests {
         let reason = Reason::new(Cause::TooLarge, "é".repeat(100_000)).at("/x".repeat(100_000));
         let letter = DeadLetter {
             id: "@".repeat(5000),
-            shard: "s".into(),
             position: RecordPosition { sequence: 7.into(), sub_sequence: 0 },
             partition_key: Some("k".repeat(100_000)),
-            arrival_ms: None,
             payload: vec![7; 500_000],
-            cut_from: None,
             reason,
-            redrive_sequence: None,
-            folded: vec![],
+            ..empty_letter()
         };
         let map = encode(&letter, Some(1));
         assert!(size(&map) <= MAX_ITEM_BYTES, "{}", size(&map));
@@ -228,20 +248,7 @@ mod tests {
 
     #[test]
     fn a_letter_that_is_being_redriven_does_not_expire() {
-        let reason = Reason::new(Cause::Empty, "empty");
-        let position = RecordPosition::default();
-        let letter = DeadLetter {
-            id: "s:0".into(),
-            shard: "s".into(),
-            position,
-            partition_key: None,
-            arrival_ms: None,
-            payload: vec![],
-            cut_from: None,
-            reason,
-            redrive_sequence: Some(3),
-            folded: vec![],
-        };
+        let letter = DeadLetter { redrive_sequence: Some(3), ..empty_letter() };
         assert!(!encode(&letter, Some(1)).contains_key(EXPIRES));
         assert!(encode(&DeadLetter { redrive_sequence: None, ..letter }, Some(1)).contains_key(EXPIRES));
     }

@@ -31,7 +31,10 @@ const RULEBOOK: &str = "@rulebook";
 /// The registry, and the revision of its rules.
 const RULES: &str = "@rules";
 const STATE_FORMAT: &str = "@state-format";
+const DEDUP_RULE: &str = "@dedup-rule";
 const PLUGINS: &str = "@plugins";
+/// `true`, or not there.
+const RERULED: &str = "@reruled";
 
 /// The maximum size of an item. DynamoDB's limit is 400 KB; the margin is for numbers, whose size is documented only
 /// approximately.
@@ -113,15 +116,16 @@ fn check_attribute(name: &str, value: &Attribute, index_attribute: &str) -> Resu
 
 /// An upper bound of an item's size as DynamoDB counts it: the bytes of names and values.
 pub(super) fn size(key: &Key, item: &Item) -> usize {
-    let reserved_names = [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, RULES, STATE_FORMAT, PLUGINS]
-        .iter()
-        .map(|name| name.len())
-        .sum::<usize>();
+    let names = [PARTITION, SORT, REVISION, STATE, DEDUP, RULEBOOK, RULES, STATE_FORMAT, DEDUP_RULE, PLUGINS];
+    let reserved_names: usize = names.iter().map(|name| name.len()).sum();
+    // Room for the mark, whether it is set or not.
+    let mark = RERULED.len() + 1;
     let keys = key.partition.len() + key.sort.len();
     let dedup = dedup_bytes(item).len();
     let rulebook = item.provenance.rulebook.name.len() + "@ ".len() + U64_DIGITS + DIGEST_CHARS;
     let RulesRevision { registry, .. } = &item.provenance.rules;
-    let rules = registry.len() + "/+".len() + 2 * U64_DIGITS + item.provenance.state_format.len();
+    let rules = registry.len() + "/+".len() + 2 * U64_DIGITS;
+    let formats = item.provenance.state_format.len() + item.provenance.dedup_rule.len();
     let plugins = 32 * item.provenance.plugins.len();
     let attributes: usize = item
         .attributes
@@ -136,7 +140,17 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
                 }
         })
         .sum();
-    reserved_names + keys + NUMBER_BYTES + item.state.len() + dedup + rulebook + rules + plugins + attributes
+    reserved_names
+        + mark
+        + keys
+        + NUMBER_BYTES
+        + item.state.len()
+        + dedup
+        + rulebook
+        + rules
+        + formats
+        + plugins
+        + attributes
 }
 
 fn dedup_bytes(item: &Item) -> Vec<u8> {
@@ -146,7 +160,7 @@ fn dedup_bytes(item: &Item) -> Vec<u8> {
 /// All attributes of an item except its key: paceline's own, then the rulebook's.
 pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
     let blob = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
-    let Provenance { rulebook, rules, plugins, state_format } = &*item.provenance;
+    let Provenance { rulebook, rules, plugins, state_format, dedup_rule } = &*item.provenance;
     let plugins: Vec<u8> = plugins.iter().flat_map(Digest::as_bytes).copied().collect();
     let dedup = dedup_bytes(item);
     let mut all = vec![
@@ -156,8 +170,12 @@ pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
         (RULEBOOK, AttributeValue::S(format!("{rulebook} {}", rulebook.digest))),
         (RULES, AttributeValue::S(format!("{}/{rules}", rules.registry))),
         (STATE_FORMAT, AttributeValue::S(state_format.clone())),
+        (DEDUP_RULE, AttributeValue::S(dedup_rule.clone())),
         (PLUGINS, AttributeValue::B(Blob::new(plugins))),
     ];
+    if item.reruled {
+        all.push((RERULED, AttributeValue::Bool(true)));
+    }
     all.extend(item.attributes.iter().map(|(name, value)| {
         let value = match value {
             Attribute::Boolean(value) => AttributeValue::Bool(*value),
@@ -169,6 +187,12 @@ pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
         (&**name, value)
     }));
     all
+}
+
+/// The names of the attributes of an item that a later item may lack.
+pub(super) fn removable_names(item: &Item) -> impl Iterator<Item = &str> {
+    let mark = item.reruled.then_some(RERULED);
+    item.attributes.iter().map(|(name, _)| &**name).chain(mark)
 }
 
 /// An item with its key.
@@ -212,12 +236,19 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
         let (revision, vetoes) = (revision.parse().ok()?, vetoes.parse().ok()?);
         Some(RulesRevision { registry: registry.to_owned(), revision, vetoes })
     })?;
-    let state_format = take(&mut map, STATE_FORMAT, |value| Some(value.as_s().ok()?.clone()))?;
+    let text = |value: AttributeValue| value.as_s().ok().cloned();
+    let state_format = take(&mut map, STATE_FORMAT, text)?;
+    let dedup_rule = take(&mut map, DEDUP_RULE, text)?;
     let plugins = take(&mut map, PLUGINS, |value| {
         let bytes = bytes(value)?;
         let (digests, rest) = bytes.as_chunks::<32>();
         rest.is_empty().then(|| digests.iter().copied().map(Digest::from).collect())
     })?;
+    let reruled = match map.remove(RERULED) {
+        None => false,
+        Some(AttributeValue::Bool(true)) => true,
+        Some(_) => return Err(InvalidAttribute(RERULED)),
+    };
     let mut unknown = Vec::new();
     let mut attributes: Vec<(Arc<str>, Attribute)> = Vec::with_capacity(map.len());
     for (name, value) in map {
@@ -237,8 +268,8 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
         }
     }
     attributes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format });
-    Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance }), unknown })
+    let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format, dedup_rule });
+    Ok(CachedItem { item: Some(Item { revision, state, dedup, attributes, provenance, reruled }), unknown })
 }
 
 /// An item as it is read back after it was written.
@@ -262,7 +293,13 @@ pub(super) fn as_read(item: &Item) -> Item {
 pub(super) fn test_provenance() -> Arc<Provenance> {
     let rulebook = RulebookId { name: "flat".into(), version: 1, digest: [6; 32].into() };
     let (rules, plugins) = (RulesRevision::new("0123456789", 5), vec![[7; 32].into()]);
-    Arc::new(Provenance { rulebook, rules, plugins, state_format: "sum/1".into() })
+    Arc::new(Provenance {
+        rulebook,
+        rules,
+        plugins,
+        state_format: "sum/1".into(),
+        dedup_rule: "ordinal /second".into(),
+    })
 }
 
 #[cfg(test)]
@@ -279,7 +316,7 @@ mod tests {
 
     fn item(attributes: Vec<(Arc<str>, Attribute)>) -> Item {
         let dedup = DedupState::Ordinal(OrdinalSet::default());
-        Item { revision: 1, state: vec![], dedup, attributes, provenance: test_provenance() }
+        Item { revision: 1, state: vec![], dedup, attributes, provenance: test_provenance(), reruled: false }
     }
 
     fn value() -> impl Strategy<Value = Attribute> {
@@ -304,9 +341,9 @@ mod tests {
             shards in prop::collection::btree_map("[a-z]{1,9}", any::<u64>(), 0..3),
             by_ordinal in any::<bool>(),
             attributes in prop::collection::btree_map("[^@].{0,9}", value(), 0..6),
-            name in ".{0,5}",
+            (name, reruled) in (".{0,5}", any::<bool>()),
             (revision_of_rules, vetoes) in any::<(u64, u32)>(),
-            state_format in "[a-z/0-9]{1,20}",
+            (state_format, dedup_rule) in ("[a-z/0-9]{1,20}", "(sequence|ordinal /.{0,20})"),
             version in any::<u64>(),
             plugins in prop::collection::vec(any::<[u8; 32]>(), 0..4),
         ) -> Item {
@@ -329,8 +366,8 @@ mod tests {
             let rulebook = RulebookId { name, version, digest: [3; 32].into() };
             let rules = RulesRevision { vetoes, ..RulesRevision::new("0123456789", revision_of_rules) };
             let plugins = plugins.into_iter().map(Digest::from).collect();
-            let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format });
-            Item { revision, state, dedup, attributes, provenance }
+            let provenance = Arc::new(Provenance { rulebook, rules, plugins, state_format, dedup_rule });
+            Item { revision, state, dedup, attributes, provenance, reruled }
         }
     }
 

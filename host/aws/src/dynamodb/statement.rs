@@ -38,7 +38,7 @@ pub(super) fn encode_statement(
         }
         Some(revision) => {
             let before = before.filter(|before| before.revision() == Some(*revision))?;
-            let had = before.item.iter().flat_map(|item| &item.attributes).map(|(name, _)| &**name);
+            let had = before.item.iter().flat_map(item::removable_names);
             let had = had.chain(before.unknown.iter().map(String::as_str));
             let has: HashSet<&str> = attributes.iter().map(|(name, _)| *name).collect();
             let removed: Vec<&str> = had.filter(|name| !has.contains(name)).collect();
@@ -95,7 +95,8 @@ mod tests {
     fn item(revision: u64, names: &[&str]) -> Item {
         let provenance = item::test_provenance();
         let attributes = names.iter().map(|name| ((*name).into(), Attribute::Integer(1))).collect();
-        Item { revision, state: vec![], dedup: DedupState::Ordinal(OrdinalSet::default()), attributes, provenance }
+        let dedup = DedupState::Ordinal(OrdinalSet::default());
+        Item { revision, state: vec![], dedup, attributes, provenance, reruled: false }
     }
 
     fn text(expected: Option<u64>, names: &[&str], before: Option<CachedItem>) -> Option<String> {
@@ -109,16 +110,23 @@ mod tests {
         assert_eq!(
             text(None, &["GSI"], None).unwrap(),
             "INSERT INTO \"races\" VALUE {'PK':?,'SK':?,'@revision':?,'@state':?,'@dedup':?,'@rulebook':?,\
-             '@rules':?,'@state-format':?,'@plugins':?,'GSI':?}"
+             '@rules':?,'@state-format':?,'@dedup-rule':?,'@plugins':?,'GSI':?}"
         );
         let mut before = CachedItem::present(item(4, &["GSI", "old"]));
         before.unknown.push("tags".into());
         assert_eq!(
             text(Some(4), &["GSI", "new one"], Some(before)).unwrap(),
             "UPDATE \"races\" SET \"@revision\"=? SET \"@state\"=? SET \"@dedup\"=? SET \"@rulebook\"=? \
-             SET \"@rules\"=? SET \"@state-format\"=? SET \"@plugins\"=? SET \"GSI\"=? SET \"new one\"=? REMOVE \"old\" REMOVE \"tags\" WHERE \"PK\"=? AND \
+             SET \"@rules\"=? SET \"@state-format\"=? SET \"@dedup-rule\"=? SET \"@plugins\"=? SET \"GSI\"=? SET \"new one\"=? REMOVE \"old\" REMOVE \"tags\" WHERE \"PK\"=? AND \
              \"SK\"=? AND \"@revision\"=?"
         );
+    }
+
+    #[test]
+    fn a_mark_that_the_new_item_does_not_have_is_removed() {
+        let marked = Item { reruled: true, ..item(4, &[]) };
+        let update = text(Some(4), &[], Some(CachedItem::present(marked))).unwrap();
+        assert!(update.contains("REMOVE \"@reruled\""), "{update}");
     }
 
     #[test]

@@ -115,8 +115,10 @@ fn item(revision: u64, attributes: &[(&str, Attribute)]) -> Item {
         rules: RulesRevision::new("0123456789", 3),
         plugins: vec![[1; 32].into(), [2; 32].into()],
         state_format: "count/1".into(),
+        dedup_rule: "ordinal /second".into(),
     });
-    Item { revision, state: vec![revision as u8; 24], dedup: DedupState::Ordinal(ordinals), attributes, provenance }
+    let (state, dedup) = (vec![revision as u8; 24], DedupState::Ordinal(ordinals));
+    Item { revision, state, dedup, attributes, provenance, reruled: false }
 }
 
 fn write(key: &Key, expected: Option<u64>, item: Item) -> Write {
@@ -711,6 +713,7 @@ fn letter(number: u64) -> DeadLetter {
         reason: Reason::new(Cause::Rejected, "cadence").at("/cadence").under(&rulebook()),
         redrive_sequence: None,
         folded: (0..number % 2).map(|at| key("race-1", &format!("racer-{at}"))).collect(),
+        unsure: number % 5 == 0,
     }
 }
 

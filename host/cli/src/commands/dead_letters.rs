@@ -40,6 +40,9 @@ enum Action {
         /// Only those with this reason, such as `no-rulebook`.
         #[arg(long, value_name = "R")]
         reason: Option<Cause>,
+        /// Also those whose records may be in their groups already. Under dedup by sequence they would count twice.
+        #[arg(long)]
+        unsure: bool,
     },
 }
 
@@ -54,8 +57,9 @@ pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
                 return report::print_json(&letters.iter().map(as_json).collect::<Value>());
             }
             let mut rows = vec![["id", "reason", "field", "details"].map(str::to_owned).to_vec()];
-            rows.extend(letters.into_iter().map(|DeadLetter { id, reason, .. }| {
-                vec![id, reason.cause.to_string(), reason.field.unwrap_or_default(), reason.text]
+            rows.extend(letters.into_iter().map(|DeadLetter { id, reason, unsure, .. }| {
+                let cause = format!("{}{}", reason.cause, if unsure { ", unsure" } else { "" });
+                vec![id, cause, reason.field.unwrap_or_default(), reason.text]
             }));
             report::print_table(&rows)
         }
@@ -67,22 +71,49 @@ pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
             }
             show(&letter)
         }
-        Action::Redrive { reason } => {
+        Action::Redrive { reason, unsure } => {
             let (pipeline, _) = runtime.block_on(paceline_config::open(&config, cache().as_deref(), None))?;
-            let (through, left) = runtime.block_on(async {
-                let letters = pipeline.store().list_dead_letters().await?;
-                let selected = |letter: &DeadLetter| reason.is_none_or(|reason| letter.reason.cause == reason);
-                let ids: Vec<String> = letters.into_iter().filter(selected).map(|letter| letter.id).collect();
+            let redriven = runtime.block_on(async {
+                let mut letters = pipeline.store().list_dead_letters().await?;
+                letters.retain(|letter| reason.is_none_or(|reason| letter.reason.cause == reason));
+                let selected = letters.len();
+                letters.retain(|letter| unsure || !letter.unsure);
+                let skipped = selected - letters.len();
+                let ids: Vec<String> = letters.into_iter().map(|letter| letter.id).collect();
                 let letters = pipeline.store().assign_redrive_sequences(&ids).await?;
                 let all = letters.len() as u64;
                 let done = run(Redrive::new(letters), &pipeline, config.batch.clone(), pending(), |_, _| {});
                 let left = done.await?.dead_letter_count();
-                anyhow::Ok((all - left, left))
+                anyhow::Ok(Redriven { through: all - left, left, skipped })
             })?;
-            if arguments.json {
-                return report::print_json(&json!({ "through": through, "left": left }));
-            }
-            report::print_line(&format!("{through} processed, {left} are still dead letters"))
+            redriven.print(arguments.json)
+        }
+    }
+}
+
+/// What became of the dead letters.
+struct Redriven {
+    /// They were processed.
+    through: u64,
+    /// They are dead letters again.
+    left: u64,
+    /// They were left alone, because they are unsure.
+    skipped: usize,
+}
+
+impl Redriven {
+    fn print(&self, as_json: bool) -> anyhow::Result<()> {
+        let Self { through, left, skipped } = self;
+        if as_json {
+            return report::print_json(&json!({ "through": through, "left": left, "unsure": skipped }));
+        }
+        report::print_line(&format!("{through} processed, {left} are still dead letters"))?;
+        match skipped {
+            0 => Ok(()),
+            _ => report::print_line(&format!(
+                "{skipped} left alone, because they are unsure: their race type was retired while their batch was being \
+                 written, so their groups may hold them already; compare them with the items, then use --unsure"
+            )),
         }
     }
 }
@@ -103,6 +134,7 @@ fn as_json(letter: &DeadLetter) -> Value {
         "partitionKey": letter.partition_key,
         "arrivalMs": letter.arrival_ms,
         "cutFrom": letter.cut_from,
+        "unsure": letter.unsure,
     });
     match std::str::from_utf8(&letter.payload) {
         Ok(text) => value["payload"] = text.into(),
@@ -121,6 +153,8 @@ fn show(letter: &DeadLetter) -> anyhow::Result<()> {
         ["details".to_owned(), letter.reason.text.clone()],
     ];
     let mut optional = |name: &str, value: Option<String>| rows.extend(value.map(|value| [name.to_owned(), value]));
+    let unsure = letter.unsure.then(|| "its groups may hold the record already".to_owned());
+    optional("unsure", unsure);
     optional("field", letter.reason.field.clone());
     optional("plugin", letter.reason.plugin.map(|digest| Digest::from(digest).to_string()));
     optional("rulebook", letter.reason.rulebook.as_ref().map(|(name, version)| format!("{name}@{version}")));

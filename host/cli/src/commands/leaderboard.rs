@@ -28,6 +28,10 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
+/// The mark of items whose race was moved to another rulebook while it was in progress. Attributes that a rulebook defines
+/// can't have this name.
+const RERULED: &str = "@reruled";
+
 /// Prints a leaderboard.
 pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
@@ -51,15 +55,19 @@ pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.json {
         let rows = items.iter().map(|item| {
             let members = board.show.iter().map(|shown| (shown.name.clone(), json(item.attribute(&shown.attribute))));
-            serde_json::Value::Object(members.collect())
+            let mark = item.reruled.then(|| (RERULED.to_owned(), true.into()));
+            serde_json::Value::Object(members.chain(mark).collect())
         });
         return report::print_json(&rows.collect::<serde_json::Value>());
     }
-    let names = board.show.iter().map(|shown| shown.name.clone());
+    // The column is there only if some row has the mark.
+    let is_marked = items.iter().any(|item| item.reruled);
+    let names = board.show.iter().map(|shown| shown.name.clone()).chain(is_marked.then(|| RERULED.to_owned()));
     let mut rows = vec![["#".to_owned()].into_iter().chain(names).collect::<Vec<_>>()];
     rows.extend(items.iter().enumerate().map(|(at, item)| {
         let values = board.show.iter().map(|shown| report::text(item.attribute(&shown.attribute)));
-        [(at + 1).to_string()].into_iter().chain(values).collect()
+        let mark = is_marked.then(|| (if item.reruled { "yes" } else { "" }).to_owned());
+        [(at + 1).to_string()].into_iter().chain(values).chain(mark).collect()
     }));
     report::print_table(&rows)
 }

@@ -3,10 +3,11 @@
 //! # Layout
 //!
 //! - `support`, `dynamo`, `fake_kinesis`: helpers.
-//! - `start`, `race`, `bad_input`, `crash`, `swap`, `dead_letters`, `table`, `healthcheck`: `paceline run` and related
+//! - `start`, `race`, `bad_input`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `healthcheck`: `paceline run` and related
 //!   commands.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
+//! - `rules`, `samples`: `paceline rules`.
 //! - `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
 
 mod bad_input;
@@ -24,9 +25,12 @@ mod kcl_properties;
 mod plugin;
 mod producer;
 mod race;
+mod reruled;
 mod rules;
+mod samples;
 mod start;
 mod stream;
 mod support;
 mod swap;
 mod table;
+mod unsure;

@@ -89,6 +89,7 @@ impl Batch {
             reason,
             redrive_sequence: None,
             folded: Vec::new(),
+            unsure: false,
         }
     }
 }

@@ -50,6 +50,8 @@ causes! {
     PinUnresolved "pin-unresolved"
     /// The state of the record's group has a format that its aggregator does not take, for longer than `hold-seconds`.
     StateFormat "state-format"
+    /// The item of the record's group has another dedup rule than its rulebook, for longer than `hold-seconds`.
+    Dedup "dedup"
     /// The value of the pinned field is too long.
     BadPin "bad-pin"
     /// A validator rejected the record.
@@ -145,6 +147,8 @@ pub struct DeadLetter {
     pub redrive_sequence: Option<u64>,
     /// Groups that hold the record already: it failed in another group after these were written. A redrive skips them.
     pub folded: Vec<Key>,
+    /// Whether the record's groups may hold it already without anything that shows it: a redrive could fold it twice.
+    pub unsure: bool,
 }
 
 impl DeadLetter {

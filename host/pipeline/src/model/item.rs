@@ -34,6 +34,9 @@ pub struct Provenance {
     pub plugins: Vec<Digest>,
     /// The format of the state. Only an aggregator that takes the format is handed the state.
     pub state_format: String,
+    /// The dedup rule, such as `ordinal /second`. Under another one, the dedup state does not show which records the state
+    /// holds.
+    pub dedup_rule: String,
 }
 
 /// What one write stores of a group.
@@ -49,6 +52,9 @@ pub struct Item {
     pub attributes: Vec<(Arc<str>, Attribute)>,
     /// Which rulebook and plugins produced it.
     pub provenance: Arc<Provenance>,
+    /// Whether several rulebooks evaluated the records of this item, which belongs to one race: the race was moved while it
+    /// was in progress. Once it is set, it stays.
+    pub reruled: bool,
 }
 
 /// The origin of items of tests.
@@ -56,7 +62,8 @@ pub struct Item {
 pub(crate) fn test_provenance() -> Arc<Provenance> {
     let rulebook = RulebookId { name: "flat".to_owned(), version: 1, digest: [1; 32].into() };
     let (rules, plugins) = (RulesRevision::default(), Vec::new());
-    Arc::new(Provenance { rulebook, rules, plugins, state_format: "count/1".to_owned() })
+    let (state_format, dedup_rule) = ("count/1".to_owned(), "ordinal /second".to_owned());
+    Arc::new(Provenance { rulebook, rules, plugins, state_format, dedup_rule })
 }
 
 impl Item {

@@ -6,7 +6,7 @@ use super::document::{DedupRule, KeyTemplate, Literal, OnFailure};
 use super::loaded::{InputColumn, InputSource, LoadedRulebook};
 use super::projection::Projection;
 use super::template::{Part, Template};
-use crate::model::{Batch, FieldIndex, FieldValue, Pointer, ProjectedRows, Provenance, RulesRevision};
+use crate::model::{Batch, FieldIndex, FieldValue, Item, Pointer, ProjectedRows, Provenance, RulesRevision};
 
 /// A loaded rulebook, and the indexes of the fields that it reads in a projection.
 #[derive(Debug)]
@@ -42,6 +42,18 @@ pub(crate) struct BoundAggregate {
     pub(crate) attributes: Vec<(Arc<str>, BoundAttribute)>,
     /// What its items name as their origin.
     pub(crate) provenance: Arc<Provenance>,
+    /// Whether each of its groups belongs to one race: its key contains the pinned field.
+    pub(crate) is_of_one_race: bool,
+}
+
+impl BoundAggregate {
+    /// Whether an item that follows this one holds records of one race that several rulebooks evaluated.
+    pub(crate) fn is_reruled_after(&self, before: Option<&Item>) -> bool {
+        before.is_some_and(|item| {
+            let theirs = item.provenance.rulebook.digest;
+            item.reruled || self.is_of_one_race && theirs != self.provenance.rulebook.digest
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -100,8 +112,11 @@ impl BoundRulebook {
                 rules: at.clone(),
                 plugins: loaded.plugins.clone(),
                 state_format: loaded.aggregator.state_format().to_owned(),
+                dedup_rule: rule.dedup.to_string(),
             });
-            aggregates.push(BoundAggregate { partition, sort, only, ordinal, attributes, provenance });
+            let pin = rulebook.document.pin.as_ref();
+            let is_of_one_race = pin.is_some_and(|pin| rule.key.fields().any(|field| field == pin));
+            aggregates.push(BoundAggregate { partition, sort, only, ordinal, attributes, provenance, is_of_one_race });
         }
         Self {
             holds_failures: rulebook.document.on_failure == OnFailure::Hold,

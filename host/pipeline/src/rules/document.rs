@@ -2,6 +2,7 @@
 //! published.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use paceline_engine::{Digest, Settings};
 use serde::de::Error as _;
@@ -102,6 +103,13 @@ pub struct KeyTemplate {
     pub sort: Template,
 }
 
+impl KeyTemplate {
+    /// The fields that it contains.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Pointer> {
+        self.partition.fields().chain(self.sort.fields())
+    }
+}
+
 /// How a record that is delivered again is recognized.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -110,6 +118,16 @@ pub enum DedupRule {
     Sequence,
     /// By the integer in this field, which counts once in each group: for any order and any repetition.
     Ordinal(Pointer),
+}
+
+/// As items name it: `sequence`, or `ordinal /second`.
+impl fmt::Display for DedupRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sequence => f.write_str("sequence"),
+            Self::Ordinal(field) => write!(f, "ordinal {field}"),
+        }
+    }
 }
 
 /// A value to compare a field with.

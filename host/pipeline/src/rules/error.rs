@@ -1,5 +1,6 @@
 //! Why a rulebook is refused, or the registry can't be used.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +93,32 @@ impl From<HeadError> for RegistryError {
     }
 }
 
+/// What is wrong with a sample event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SampleError {
+    /// The line is not JSON, or has unknown members or values.
+    #[error("the line is no sample: {0}")]
+    Invalid(String),
+    /// The rulebook gives something else.
+    #[error("expected {expected}, found {found}{}", others(*.others))]
+    Unexpected {
+        /// What the sample expects.
+        expected: String,
+        /// What the rulebook gives.
+        found: String,
+        /// How many other samples differ.
+        others: usize,
+    },
+}
+
+fn others(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "; another sample differs, too".to_owned(),
+        _ => format!("; {count} other samples differ, too"),
+    }
+}
+
 /// A rulebook is refused. The rulebooks that were active stay active.
 #[derive(Debug, thiserror::Error)]
 pub enum RulebookError {
@@ -126,6 +153,24 @@ pub enum RulebookError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
+    },
+    /// A sample event did not give what is expected of it, or the line is no sample.
+    #[error("{}:{line}", path.display())]
+    Sample {
+        /// The file of the samples.
+        path: PathBuf,
+        /// The line; the first is 1.
+        line: usize,
+        /// What is wrong.
+        source: SampleError,
+    },
+    /// The sample events can't be run.
+    #[error("{}: the samples can't be run", path.display())]
+    Samples {
+        /// The file of the samples.
+        path: PathBuf,
+        /// The cause.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A plugin is refused.
     #[error("{plugin} is refused")]

@@ -161,6 +161,7 @@ mod tests {
                 dedup: DedupState::Ordinal(dedup),
                 attributes: Vec::new(),
                 provenance,
+                reruled: false,
             };
             (new > 0).then(|| Write { key: key(group), expected, item })
         }

@@ -2,16 +2,17 @@
 //!
 //! - `rows`: the rows of a batch. `select`: which of them are new to their groups.
 //! - `folding`: the calls to the aggregators.
-//! - `blocked`: groups whose states an aggregator does not take.
+//! - `foreign`: whether an item fits the rulebook. `blocked`: groups whose items do not.
 
 mod blocked;
 mod folding;
+mod foreign;
 mod rows;
 mod select;
 
 use std::collections::HashMap;
 
-pub(crate) use self::blocked::takes;
+pub(crate) use self::foreign::Foreign;
 
 use self::blocked::Blocked;
 use self::folding::Folding;
@@ -110,7 +111,8 @@ impl<S: GroupStore> FoldWork<S> for BatchFold<'_, '_> {
             let held = rows.groups.of_record(record, |row| {
                 // Groups that are not open are written.
                 attempt.open.binary_search(&row.group).is_err()
-                    || rows.holds(attempt.loaded[row.group as usize].as_ref(), row)
+                    || !blocked.has_foreign_dedup(row.group)
+                        && rows.holds(attempt.loaded[row.group as usize].as_ref(), row)
             });
             if !held.is_empty() {
                 self.folded.insert(record, held);

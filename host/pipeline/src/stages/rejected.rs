@@ -4,13 +4,24 @@ use std::collections::{HashMap, HashSet};
 
 use crate::model::{Batch, Cause, DeadLetter, Key, Reason};
 
-/// The records of a batch that become dead letters, by index, with their reasons.
+/// The records of a batch that become dead letters.
 #[derive(Debug, Default)]
-pub(crate) struct Rejected(Vec<(u32, Reason)>);
+pub(crate) struct Rejected {
+    /// The records, by index, with their reasons.
+    reasons: Vec<(u32, Reason)>,
+    /// Those that their groups may hold already.
+    unsure: HashSet<u32>,
+}
 
 impl Rejected {
     pub(crate) fn push(&mut self, record: u32, reason: Reason) {
-        self.0.push((record, reason));
+        self.reasons.push((record, reason));
+    }
+
+    /// Rejects a record that its groups may hold already, without anything that shows it.
+    pub(crate) fn push_unsure(&mut self, record: u32, reason: Reason) {
+        self.push(record, reason);
+        self.unsure.insert(record);
     }
 
     pub(crate) fn into_iter(self) -> impl Iterator<Item = (u32, Reason)> {
@@ -18,16 +29,16 @@ impl Rejected {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.reasons.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.reasons.len()
     }
 
     /// The indexes of the records, in the order of rejection, from the nth rejection on.
     pub(crate) fn since(&self, nth: usize) -> impl Iterator<Item = u32> {
-        self.0[nth..].iter().map(|(record, _)| *record)
+        self.reasons[nth..].iter().map(|(record, _)| *record)
     }
 
     /// Why the records were rejected, by category.
@@ -49,7 +60,8 @@ impl Rejected {
 
     /// Adds the records of `more` that are not in `known`, and adds them to `known`.
     pub(crate) fn add_new(&mut self, more: Self, known: &mut HashSet<u32>) {
-        self.0.extend(more.0.into_iter().filter(|(record, _)| known.insert(*record)));
+        self.unsure.extend(more.unsure);
+        self.reasons.extend(more.reasons.into_iter().filter(|(record, _)| known.insert(*record)));
     }
 
     /// The dead letters, in the order of the batch. `folded` are the groups that hold a record already.
@@ -58,12 +70,14 @@ impl Rejected {
         batch: &Batch,
         mut folded: HashMap<u32, Vec<Key>>,
     ) -> Vec<(u32, DeadLetter)> {
-        self.0.sort_by_key(|(record, _)| *record);
+        self.reasons.sort_by_key(|(record, _)| *record);
         let letter = |(record, reason)| {
             let mut letter = batch.dead_letter(record, reason);
             letter.folded.extend(folded.remove(&record).unwrap_or_default());
+            // A redriven record that is unsure stays so.
+            letter.unsure |= self.unsure.contains(&record);
             (record, letter)
         };
-        self.0.into_iter().map(letter).collect()
+        self.reasons.into_iter().map(letter).collect()
     }
 }

@@ -10,7 +10,7 @@ use super::project::{ProjectedBatch, mismatch};
 use super::uncommitted::record_first_failure;
 use crate::error::PipelineError;
 use crate::model::{Cause, FieldIndex, FieldValue, Reason};
-use crate::rules::{Catalog, MAX_PIN_BYTES, PinCache, Route, RulebookError, Rulebooks};
+use crate::rules::{BoundRulebook, Catalog, DedupRule, MAX_PIN_BYTES, PinCache, Route, RulebookError, Rulebooks};
 use crate::store::{NoticeStore, Pin, PinKey, PinStore};
 
 /// The records of one race type that are evaluated by one rulebook.
@@ -179,9 +179,24 @@ fn reject_retired<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_
         Some(race) => format!("race type `{race_type}` is retired, and race `{}` did not begin before", shown(race)),
         None => format!("race type `{race_type}` is retired (field `{pointer}`)"),
     };
+    let is_unsure = may_be_folded(&projected.catalog, group);
     for &record in &group.records {
-        context.rejected.push(record, Reason::new(Cause::NoRulebook, text.clone()).at(pointer));
+        let reason = Reason::new(Cause::NoRulebook, text.clone()).at(pointer);
+        match is_unsure {
+            true => context.rejected.push_unsure(record, reason),
+            false => context.rejected.push(record, reason),
+        }
     }
+}
+
+/// Whether records of a retired race type may be in their groups without anything that shows it: their batch was written
+/// in part before the race type was retired, and comes again. A redrive gives a record another position, so dedup by
+/// sequence would not recognize it; an ordinal stays the same. A race that began before has a pin, and goes on.
+fn may_be_folded(catalog: &Catalog, group: &Group) -> bool {
+    let by_sequence = |bound: &BoundRulebook| {
+        bound.rulebook.aggregates.iter().any(|aggregate| aggregate.rule.dedup == DedupRule::Sequence)
+    };
+    group.name.race.is_none() && catalog.rulebook(group.route.reference).is_none_or(by_sequence)
 }
 
 /// Holds the records of a race whose rulebook can't be had, or rejects them after `hold-seconds`.

@@ -8,13 +8,13 @@ use paceline_engine::{Digest, Fault, PackedBuf, Role};
 
 use super::merge::{GroupMerge, merge, migrate, select};
 use super::state::{Deltas, GroupDelta, Window};
-use crate::error::{ForeignState, PipelineError};
+use crate::error::PipelineError;
 use crate::model::{Cause, DeadLetter, Item, Key, Reason, RecordPosition};
 use crate::pipeline::Pipeline;
 use crate::rules::{BoundRulebook, Catalog, LoadedAggregate};
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
-use crate::stages::fold::{check_revision, takes};
+use crate::stages::fold::{Foreign, check_revision};
 use crate::stages::outputs::outputs;
 use crate::store::{GroupStore, Store, Write};
 use crate::summary::{Stage, Summary};
@@ -118,13 +118,14 @@ impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
         for &group in attempt.open {
             let delta = self.round[group as usize];
             if let Some(item) = &attempt.loaded[group as usize]
-                && let Some(error) = self.check_format(delta, item)
+                && let Some(foreign) = self.check_item(delta, item)
             {
-                let rulebook = self.aggregate(delta).0.rulebook.id.digest;
-                if !context.holds.is_over(rulebook, None) {
+                let rulebook = &self.aggregate(delta).0.rulebook.id;
+                let error = foreign.error(&delta.key, rulebook);
+                if !context.holds.is_over(rulebook.digest, None) {
                     return Err(error);
                 }
-                self.letters.push(self.letter(delta, Cause::StateFormat, &error.to_string()));
+                self.letters.push(self.letter(delta, foreign.cause(), &error.to_string()));
                 continue;
             }
             match select(&self.window.shard, group, delta, attempt.loaded[group as usize].as_ref()) {
@@ -148,7 +149,7 @@ impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
                 self.letters.push(self.letter(merged.delta, Cause::PluginFailed, &fault.to_string()));
                 false
             });
-            self.finish(context, groups, &mut writes)?;
+            self.finish(context, groups, attempt.loaded, &mut writes)?;
         }
         Ok(writes)
     }
@@ -161,18 +162,10 @@ impl<'a> WindowFlush<'a> {
         (bound, &bound.rulebook.aggregates[delta.aggregate as usize])
     }
 
-    /// Why the state of an item is not merged with.
-    fn check_format(&self, delta: &GroupDelta, item: &Item) -> Option<PipelineError> {
+    /// Why an item is not merged with.
+    fn check_item(&self, delta: &GroupDelta, item: &Item) -> Option<Foreign> {
         let (bound, aggregate) = self.aggregate(delta);
-        let theirs = &item.provenance.state_format;
-        (!aggregate.aggregator.takes(theirs)).then(|| {
-            PipelineError::StateFormat(Box::new(ForeignState {
-                key: delta.key.to_string(),
-                format: theirs.clone(),
-                rulebook: bound.rulebook.id.to_string(),
-                why: takes(&aggregate.aggregator),
-            }))
-        })
+        Foreign::of(item, aggregate, &bound.aggregates[delta.aggregate as usize])
     }
 
     /// Asks for the outputs of merged groups of one aggregate, and adds their writes.
@@ -180,6 +173,7 @@ impl<'a> WindowFlush<'a> {
         &mut self,
         context: &mut Context<'_, S>,
         groups: Vec<GroupMerge<'a>>,
+        loaded: &[Option<Item>],
         writes: &mut Vec<(u32, Write)>,
     ) -> Result<(), PipelineError> {
         let Some(first) = groups.first() else { return Ok(()) };
@@ -195,14 +189,16 @@ impl<'a> WindowFlush<'a> {
                 continue;
             }
             let mut attributes = outputs(aggregate, &finished.columns, at);
-            let named = bound.aggregates[delta.aggregate as usize].attributes.iter().zip(&delta.attributes);
+            let rule = &bound.aggregates[delta.aggregate as usize];
+            let named = rule.attributes.iter().zip(&delta.attributes);
             attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
             let item = Item {
                 revision: expected.unwrap_or(0) + 1,
                 state: states.swap_remove(0),
                 dedup,
                 attributes,
-                provenance: Arc::clone(&bound.aggregates[delta.aggregate as usize].provenance),
+                provenance: Arc::clone(&rule.provenance),
+                reruled: rule.is_reruled_after(loaded[group as usize].as_ref()),
             };
             match context.store.check_item(&delta.key, &item) {
                 Ok(()) => writes.push((group, Write { key: delta.key.clone(), expected, item })),
@@ -253,6 +249,7 @@ impl<'a> WindowFlush<'a> {
             reason: reason.under(&bound.rulebook.id),
             redrive_sequence: None,
             folded: Vec::new(),
+            unsure: false,
         }
     }
 }

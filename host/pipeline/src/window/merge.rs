@@ -57,7 +57,7 @@ pub(super) fn select<'a>(
             }
             DedupState::Ordinal(dedup)
         }
-        _ => return Err("it has another kind of dedup than the rulebook"),
+        _ => return Err("its dedup state is not of the kind that it names"),
     };
     let new = states.len() - before;
     let duplicates = (delta.deltas.len() - new) as u64;

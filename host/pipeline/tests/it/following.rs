@@ -18,7 +18,7 @@ use crate::log::{Desk, activate, text};
 use crate::support::{FlakyStore, block_on, committed, host};
 
 /// A host that shares the registry and the store with others.
-fn host_of(desk: &Desk, store: &FlakyStore) -> Pipeline<FlakyStore> {
+pub(crate) fn host_of(desk: &Desk, store: &FlakyStore) -> Pipeline<FlakyStore> {
     host(store.clone(), &follow(desk))
 }
 
@@ -28,12 +28,12 @@ fn follow(desk: &Desk) -> Arc<Rulebooks> {
     rulebooks
 }
 
-fn poll(host: &Pipeline<FlakyStore>) -> Vec<RulesEvent> {
+pub(crate) fn poll(host: &Pipeline<FlakyStore>) -> Vec<RulesEvent> {
     block_on(host.rulebooks().poll()).unwrap()
 }
 
 /// One second of a race of three racers.
-fn second(race: &str, second: u64) -> Batch {
+pub(crate) fn second(race: &str, second: u64) -> Batch {
     let mut batch = Batch::new("shard".into());
     for racer in 1..=3 {
         let message = format!(
@@ -44,7 +44,7 @@ fn second(race: &str, second: u64) -> Batch {
     batch
 }
 
-fn process(host: &Pipeline<FlakyStore>, batch: &Batch) {
+pub(crate) fn process(host: &Pipeline<FlakyStore>, batch: &Batch) {
     committed(host.process(batch, None, &mut Summary::default()));
 }
 
@@ -121,7 +121,7 @@ fn races_in_progress_follow_a_change_now_a_roll_back_and_a_repin_and_their_pins_
     assert!(error.contains("there is nothing to return to"), "{error}");
 }
 
-fn pin_key(race: &str) -> PinKey {
+pub(crate) fn pin_key(race: &str) -> PinKey {
     PinKey { race_type: "3".to_owned(), value: race.to_owned() }
 }
 
@@ -405,7 +405,7 @@ fn two_registries_are_told_apart() {
 }
 
 /// A rulebook of class 3 with another aggregator and dedup for its groups.
-fn with_aggregator(version: u64, plugin: &str, key: &str, dedup: &str) -> String {
+pub(crate) fn with_aggregator(version: u64, plugin: &str, key: &str, dedup: &str) -> String {
     format!(
         r#"
 name = "class-3"
@@ -423,9 +423,9 @@ dedup = {dedup}
     )
 }
 
-const BY_RACE: &str = r#"{ PK = "race-{/classId}-{/raceId}", SK = "racer-{/racerId}" }"#;
-const BY_CLASS: &str = r#"{ PK = "class-{/classId}", SK = "racer-{/racerId}" }"#;
-const ORDINAL: &str = r#"{ ordinal = "/second" }"#;
+pub(crate) const BY_RACE: &str = r#"{ PK = "race-{/classId}-{/raceId}", SK = "racer-{/racerId}" }"#;
+pub(crate) const BY_CLASS: &str = r#"{ PK = "class-{/classId}", SK = "racer-{/racerId}" }"#;
+pub(crate) const ORDINAL: &str = r#"{ ordinal = "/second" }"#;
 
 #[test]
 fn a_state_of_another_aggregator_is_never_decoded_on_trust() {

@@ -1,12 +1,15 @@
 //! Pipelines on a store that several hosts share.
 
 mod commit;
+mod dedup_rules;
 mod flaky_objects;
 mod following;
 mod head;
 mod log;
 mod notices;
+mod reruled;
 mod rules;
 mod support;
 mod trials;
+mod unsure;
 mod window;

@@ -25,6 +25,8 @@ pub(crate) struct FlakyStore {
     pub(crate) came: Arc<AtomicBool>,
     /// Every write meets a conflict.
     pub(crate) contended: bool,
+    /// The sort key of the groups whose writes are throttled.
+    pub(crate) throttled: Option<&'static str>,
 }
 
 impl FlakyStore {
@@ -60,7 +62,14 @@ impl GroupStore for FlakyStore {
         {
             rival();
         }
-        self.call(self.store.write_groups(writes)).await
+        let is_throttled = |write: &Write| Some(write.key.sort.as_str()) == self.throttled;
+        let accepted: Vec<Write> = writes.iter().filter(|write| !is_throttled(write)).cloned().collect();
+        let mut outcomes = self.call(self.store.write_groups(&accepted)).await?.into_iter();
+        let outcome = |write| match is_throttled(write) {
+            true => WriteOutcome::Transient("throttled".to_owned()),
+            false => outcomes.next().expect("one for each write"),
+        };
+        Ok(writes.iter().map(outcome).collect())
     }
 
     async fn list_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {

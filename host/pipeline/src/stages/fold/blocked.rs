@@ -1,12 +1,11 @@
-//! Groups whose states an aggregator does not take. Nothing is decoded on trust: their rows wait.
+//! Groups whose items do not fit the rulebook that would fold into them. Their rows wait.
 
 use std::collections::{BTreeMap, HashSet};
 
-use paceline_engine::Aggregator;
-
+use super::foreign::Foreign;
 use super::rows::Rows;
-use crate::error::{ErrorChain, ForeignState, PipelineError};
-use crate::model::{Cause, Item, Reason};
+use crate::error::ErrorChain;
+use crate::model::{Item, Reason};
 use crate::stages::context::Context;
 use crate::stages::uncommitted::record_first_failure;
 
@@ -23,22 +22,20 @@ pub(super) struct Blocked {
 struct Obstacle {
     /// The call that would fold into it.
     call: usize,
-    /// The format of its state.
-    format: String,
-    why: String,
+    why: Foreign,
 }
 
 impl Blocked {
-    /// The groups whose items have states that a call does not take.
+    /// The groups whose items do not fit a call.
     pub(super) fn of(fold: Rows<'_, '_>, loaded: &[Option<Item>]) -> Self {
         let mut blocked = Self::default();
         for (at, call) in fold.groups.calls.iter().enumerate() {
-            let aggregator = &fold.aggregate(at).0.aggregator;
+            let (aggregate, bound) = fold.aggregate(at);
             for row in &call.rows {
                 if let Some(item) = &loaded[row.group as usize]
-                    && !aggregator.takes(&item.provenance.state_format)
+                    && let Some(why) = Foreign::of(item, aggregate, bound)
                 {
-                    blocked.add(row.group, at, &item.provenance.state_format, takes(aggregator));
+                    blocked.add(row.group, at, why);
                 }
             }
         }
@@ -54,12 +51,17 @@ impl Blocked {
         self.groups.keys().copied()
     }
 
+    /// Whether it is unknown which records a group's item holds.
+    pub(super) fn has_foreign_dedup(&self, group: u32) -> bool {
+        self.groups.get(&group).is_some_and(|obstacle| matches!(obstacle.why, Foreign::Dedup { .. }))
+    }
+
     pub(super) fn add_all(&mut self, more: Self) {
         self.groups.extend(more.groups);
     }
 
-    pub(super) fn add(&mut self, group: u32, call: usize, format: &str, why: String) {
-        self.groups.entry(group).or_insert_with(|| Obstacle { call, format: format.to_owned(), why });
+    pub(super) fn add(&mut self, group: u32, call: usize, why: Foreign) {
+        self.groups.entry(group).or_insert(Obstacle { call, why });
     }
 
     /// Lets the rows of blocked groups wait, or rejects those that have waited long enough. `gone` are the rejected
@@ -67,31 +69,18 @@ impl Blocked {
     pub(super) fn settle<S>(&mut self, fold: Rows<'_, '_>, context: &mut Context<'_, S>, gone: &mut HashSet<u32>) {
         for (&group, obstacle) in self.groups.iter().filter(|(group, _)| !self.settled.contains(group)) {
             let id = &fold.bound(obstacle.call).rulebook.id;
-            let error = || {
-                PipelineError::StateFormat(Box::new(ForeignState {
-                    key: fold.groups.keys[group as usize].to_string(),
-                    format: obstacle.format.clone(),
-                    rulebook: id.to_string(),
-                    why: obstacle.why.clone(),
-                }))
-            };
+            let error = || obstacle.why.error(&fold.groups.keys[group as usize], id);
             let rows = fold.groups.calls.iter().flat_map(|call| &call.rows).filter(|row| row.group == group);
             for record in rows.map(|row| row.record) {
                 let arrival_ms = fold.projected.batch.records[record as usize].arrival_ms;
                 if !context.holds.is_over(id.digest, arrival_ms) {
                     record_first_failure(&mut context.held, record, error());
                 } else if gone.insert(record) {
-                    let reason = Reason::new(Cause::StateFormat, ErrorChain(&error()).to_string());
+                    let reason = Reason::new(obstacle.why.cause(), ErrorChain(&error()).to_string());
                     context.rejected.push(record, reason.under(id));
                 }
             }
         }
         self.settled.extend(self.groups.keys().copied());
     }
-}
-
-/// What an aggregator takes, in words.
-pub(crate) fn takes(aggregator: &Aggregator) -> String {
-    let formats = [aggregator.state_format()].into_iter().chain(aggregator.migrates_from().iter().map(String::as_str));
-    format!("takes {}", formats.map(|format| format!("`{format}`")).collect::<Vec<_>>().join(", "))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use paceline_engine::{Column, ColumnBuf, PackedBuf, Role};
 
 use super::blocked::Blocked;
+use super::foreign::Foreign;
 use super::rows::Rows;
 use super::select::Selection;
 use crate::dedup::{DedupState, OrdinalSet};
@@ -28,7 +29,7 @@ pub(super) struct Folding<'f, 'a, 'c> {
     formats: Vec<Option<&'f str>>,
     /// The rows on which an aggregator failed.
     pub(super) failed: Rejected,
-    /// The groups whose states can't be migrated.
+    /// The groups whose states can't be migrated, or whose rows have several dedup rules.
     pub(super) blocked: Blocked,
 }
 
@@ -51,12 +52,12 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
         &mut self,
         context: &mut Context<'_, S>,
     ) -> Result<Vec<(u32, Write)>, PipelineError> {
-        for (call, row) in &self.selection.mismatched {
-            let key = &self.work.groups.keys[row.group as usize];
-            let text = format!("the item {key} has another kind of dedup than the rulebook");
-            self.failed.push(row.record, self.work.reason(*call, Cause::BadGroup, text));
+        for mismatch in &self.selection.mismatched {
+            let rule = |call: usize| self.work.aggregate(call).1.provenance.dedup_rule.clone();
+            let why = Foreign::Dedup { theirs: rule(mismatch.first), ours: rule(mismatch.call) };
+            self.blocked.add(mismatch.group, mismatch.call, why);
         }
-        if !self.failed.is_empty() {
+        if !self.blocked.is_empty() {
             return Ok(Vec::new());
         }
         let mut indexes = vec![u32::MAX; self.loaded.len()];
@@ -150,7 +151,8 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
                 self.states[group as usize] = Some(state.to_vec());
             }
             for (at, fault) in migrated.failed {
-                self.blocked.add(groups[at as usize], call, theirs, format!("can't migrate it: {fault}"));
+                let why = Foreign::StateFormat { format: theirs.to_owned(), why: format!("can't migrate it: {fault}") };
+                self.blocked.add(groups[at as usize], call, why);
             }
         }
         Ok(())
@@ -183,13 +185,15 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
             for (name, bound) in &bound.attributes {
                 attributes.push((Arc::clone(name), attribute(bound, self.work.projected, group.last.1)));
             }
-            let expected = self.loaded[at as usize].as_ref().map(|item| item.revision);
+            let before = self.loaded[at as usize].as_ref();
+            let expected = before.map(|item| item.revision);
             let item = Item {
                 revision: expected.unwrap_or(0) + 1,
                 state: self.states[at as usize].take().expect("its rows were folded"),
                 dedup: std::mem::replace(&mut group.dedup, DedupState::Ordinal(OrdinalSet::default())),
                 attributes,
                 provenance: Arc::clone(&bound.provenance),
+                reruled: bound.is_reruled_after(before),
             };
             let key = self.work.groups.keys[at as usize].clone();
             match context.store.check_item(&key, &item) {

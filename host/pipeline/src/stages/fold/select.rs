@@ -34,8 +34,18 @@ pub(super) struct Selection {
     pub(super) groups: Vec<Option<SelectedGroup>>,
     /// Rows that their groups hold already.
     pub(super) duplicates: u64,
-    /// Rows whose group's item has another kind of dedup than the rulebook, with their calls.
-    pub(super) mismatched: Vec<(usize, GroupRow)>,
+    /// Groups whose rows have several dedup rules.
+    pub(super) mismatched: Vec<Mismatch>,
+}
+
+/// A group whose rows have several dedup rules: which of them the group holds would not be known.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mismatch {
+    pub(super) group: u32,
+    /// The call of the group's first row.
+    pub(super) first: usize,
+    /// A call with another dedup rule than the first one, or than the dedup state of the item.
+    pub(super) call: usize,
 }
 
 /// A group with new rows.
@@ -51,13 +61,20 @@ pub(super) struct SelectedGroup {
     segment: u32,
 }
 
+/// The dedup of a group after the rows so far.
+struct GroupDedup {
+    /// The call of its first row.
+    first: usize,
+    state: DedupState,
+}
+
 /// What dedup finds of a row.
 #[derive(Debug, PartialEq, Eq)]
 enum Sighting {
     New,
     Duplicate,
-    /// The item has another kind of dedup.
-    Mismatch,
+    /// The group's first row has another dedup rule, that of this call; or its item has another kind of dedup state.
+    Mismatch(usize),
 }
 
 impl Selector<'_> {
@@ -65,7 +82,8 @@ impl Selector<'_> {
     pub(super) fn select(&self, wanted: impl Fn(&GroupRow) -> bool) -> Selection {
         let mut selection = Selection::default();
         selection.groups.resize_with(self.keys.len(), || None);
-        let mut dedup: Vec<Option<DedupState>> = vec![None; self.keys.len()];
+        let mut dedup: Vec<Option<GroupDedup>> = Vec::new();
+        dedup.resize_with(self.keys.len(), || None);
         // Nearly all rows are of the first segment, which needs no search.
         let mut first_segment: Vec<Vec<GroupRow>> =
             self.calls.iter().map(|call| Vec::with_capacity(call.rows.len())).collect();
@@ -79,8 +97,8 @@ impl Selector<'_> {
                     selection.duplicates += 1;
                     continue;
                 }
-                Sighting::Mismatch => {
-                    selection.mismatched.push((call, row));
+                Sighting::Mismatch(first) => {
+                    selection.mismatched.push(Mismatch { group: row.group, first, call });
                     continue;
                 }
             }
@@ -101,7 +119,7 @@ impl Selector<'_> {
         selection.calls.extend(first_segment.map(|(call, rows)| ((0, call), rows)));
         for (group, dedup) in selection.groups.iter_mut().zip(dedup) {
             if let (Some(group), Some(dedup)) = (group, dedup) {
-                group.dedup = dedup;
+                group.dedup = dedup.state;
             }
         }
         selection
@@ -120,7 +138,7 @@ impl Selector<'_> {
 
     /// What dedup finds of a row, and records it as folded. Each row is passed once, in the order of the batch. `dedup`
     /// is the group's state after the rows before.
-    fn see(&self, dedup: &mut Option<DedupState>, call: usize, row: GroupRow) -> Sighting {
+    fn see(&self, dedup: &mut Option<GroupDedup>, call: usize, row: GroupRow) -> Sighting {
         let record = &self.batch.records[row.record as usize];
         if let Some(letter) = &record.redriven
             && letter.folded.contains(&self.keys[row.group as usize])
@@ -129,12 +147,18 @@ impl Selector<'_> {
         }
         let loaded = self.loaded[row.group as usize].as_ref().map(|item| &item.dedup);
         let rule = self.rules[call];
-        let state = dedup.get_or_insert_with(|| match (loaded, rule) {
-            (Some(state), _) => state.clone(),
-            (None, DedupRule::Sequence) => DedupState::Sequence(LastPositions::default()),
-            (None, DedupRule::Ordinal(_)) => DedupState::Ordinal(OrdinalSet::default()),
+        let dedup = dedup.get_or_insert_with(|| {
+            let state = match (loaded, rule) {
+                (Some(state), _) => state.clone(),
+                (None, DedupRule::Sequence) => DedupState::Sequence(LastPositions::default()),
+                (None, DedupRule::Ordinal(_)) => DedupState::Ordinal(OrdinalSet::default()),
+            };
+            GroupDedup { first: call, state }
         });
-        match (state, rule) {
+        if dedup.first != call && self.rules[dedup.first] != rule {
+            return Sighting::Mismatch(dedup.first);
+        }
+        match (&mut dedup.state, rule) {
             (DedupState::Sequence(positions), DedupRule::Sequence) => {
                 // The loaded state decides: within a batch every record is new, whichever aggregator had the last one.
                 if let Some(DedupState::Sequence(before)) = loaded
@@ -149,7 +173,7 @@ impl Selector<'_> {
                 true => Sighting::New,
                 false => Sighting::Duplicate,
             },
-            _ => Sighting::Mismatch,
+            _ => Sighting::Mismatch(dedup.first),
         }
     }
 }

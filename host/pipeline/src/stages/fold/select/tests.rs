@@ -18,7 +18,7 @@ fn key(group: u32) -> Key {
 
 fn item(dedup: DedupState) -> Item {
     let provenance = test_provenance();
-    Item { revision: 1, state: Vec::new(), dedup, attributes: Vec::new(), provenance }
+    Item { revision: 1, state: Vec::new(), dedup, attributes: Vec::new(), provenance, reruled: false }
 }
 
 /// A batch of records with these positions, and a call that folds each into the group, with the ordinal.
@@ -57,8 +57,26 @@ fn an_item_with_another_kind_of_dedup_takes_no_row() {
     let selector =
         Selector { batch: &batch, keys: &keys, calls: &calls, rules: vec![&rule], loaded: &loaded, interleaved: false };
     let selection = selector.select(|_| true);
-    assert_eq!(selection.mismatched.iter().map(|(call, row)| (*call, row.record)).collect::<Vec<_>>(), [(0, 0)]);
+    assert_eq!(selection.mismatched, [Mismatch { group: 0, first: 0, call: 0 }]);
     assert_eq!(selection.calls[&(0, 0)].iter().map(|row| row.record).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn a_new_group_whose_rows_have_several_dedup_rules_is_found() {
+    let (batch, _) = batch(&[(1, 0, 1), (2, 0, 2), (3, 1, 3)]);
+    let row = |record: u32, group| GroupRow { record, row: record, group, ordinal: i64::from(record) };
+    let calls = [
+        Call { record_batch: 0, aggregate: 0, rows: vec![row(0, 0)] },
+        Call { record_batch: 1, aggregate: 0, rows: vec![row(1, 0), row(2, 1)] },
+    ];
+    let keys: Vec<Key> = (0..2).map(key).collect();
+    let (second, race) = (ordinal_rule(), DedupRule::Ordinal(Pointer::parse("/raceId").unwrap()));
+    let loaded = [None, None];
+    let rules = vec![&second, &race];
+    let selector = Selector { batch: &batch, keys: &keys, calls: &calls, rules, loaded: &loaded, interleaved: true };
+    let selection = selector.select(|_| true);
+    assert_eq!(selection.mismatched, [Mismatch { group: 0, first: 0, call: 1 }]);
+    assert!(selection.groups[1].is_some());
 }
 
 #[test]
