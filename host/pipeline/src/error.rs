@@ -85,11 +85,7 @@ impl PipelineError {
     pub fn waits_for_rules(&self) -> bool {
         matches!(
             self,
-            Self::Rulebook { .. }
-                | Self::StateFormat(_)
-                | Self::Dedup(_)
-                | Self::Failing { .. }
-                | Self::Behind { .. }
+            Self::Rulebook { .. } | Self::StateFormat(_) | Self::Dedup(_) | Self::Failing { .. } | Self::Behind { .. }
         )
     }
 

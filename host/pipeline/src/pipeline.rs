@@ -4,6 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use paceline_engine::Digest;
+
 use crate::error::{ErrorChain, PipelineError};
 use crate::holds::Holds;
 use crate::model::{Batch, BatchLimits, DeadLetter};
@@ -129,7 +131,7 @@ impl<S: Store> Pipeline<S> {
         let mut context = self.context(deadline, summary);
         loop {
             let (projected, routed) = self.project_and_route(&mut context, batch).await?;
-            let record_batches = evaluate(&mut context, &projected, &routed)?;
+            let record_batches = evaluate(&mut context, &projected, routed.by_rulebook())?;
             if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
                 let evaluated = Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
                 return self.commit_and_acknowledge(context, evaluated).await;
@@ -212,7 +214,7 @@ impl<S: Store> Pipeline<S> {
         let mut summary = Summary::default();
         let mut context = self.context(None, &mut summary);
         let (projected, routed) = self.project_and_route(&mut context, batch).await?;
-        let record_batches = evaluate(&mut context, &projected, &routed)?;
+        let record_batches = evaluate(&mut context, &projected, routed.by_rulebook())?;
         if let Some((_, why)) = context.held.take() {
             return Err(why);
         }
@@ -270,11 +272,11 @@ impl<S: Store> Pipeline<S> {
 pub(crate) fn evaluate<'c, S>(
     context: &mut Context<'_, S>,
     projected: &'c ProjectedBatch<'_>,
-    routed: &RoutedBatch,
+    records: Vec<(Digest, Vec<u32>)>,
 ) -> Result<Vec<RecordBatch<'c>>, PipelineError> {
     let mut record_batches = Vec::new();
-    for routed in routed.by_rulebook() {
-        let mut record_batch = columns::build(context, projected, routed);
+    for records in records {
+        let mut record_batch = columns::build(context, projected, records);
         context.book(Stage::Columns);
         validate(context, projected.batch, &mut record_batch)?;
         context.book(Stage::Validate);

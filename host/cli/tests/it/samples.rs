@@ -80,8 +80,8 @@ fn a_sample_that_fails_refuses_the_publication_with_its_line_and_changes_nothing
             expecting(83.0, 78.0, r#"{"score":168,"within":0.5}"#),
             "expected the score 168 within 0.5, found the score 168.74",
         ),
-        (expecting(83.0, 78.0, r#"{"scor":168}"#), "flat.samples.ndjson:2: the line is no sample: column"),
-        ("{\"event\":{}\n".to_owned(), "flat.samples.ndjson:2: the line is no sample: column"),
+        (expecting(83.0, 78.0, r#"{"scor":168}"#), "flat.samples.ndjson:2: the line is not a sample: column"),
+        ("{\"event\":{}\n".to_owned(), "flat.samples.ndjson:2: the line is not a sample: column"),
     ] {
         let workspace = workspace(&[&*right, &wrong].concat());
         let error = fail(&mut publish(&workspace, &[]));

@@ -67,6 +67,13 @@ pub(crate) struct Route {
     pub(crate) trial: Option<Trial>,
 }
 
+impl Route {
+    /// Whether races can begin with a rulebook, or it is a shadow.
+    pub(super) fn runs(&self, rulebook: Digest) -> bool {
+        self.reference == rulebook || self.trial.is_some_and(|trial| trial.rulebook == rulebook)
+    }
+}
+
 impl Catalog {
     pub(super) fn new(
         route: &Pointer,

@@ -97,10 +97,10 @@ impl From<HeadError> for RegistryError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SampleError {
     /// The line is not JSON, or has unknown members or values.
-    #[error("the line is no sample: {0}")]
+    #[error("the line is not a sample: {0}")]
     Invalid(String),
     /// The rulebook gives something else.
-    #[error("expected {expected}, found {found}{}", others(*.others))]
+    #[error("expected {expected}, found {found}{}", more(*others))]
     Unexpected {
         /// What the sample expects.
         expected: String,
@@ -111,7 +111,7 @@ pub enum SampleError {
     },
 }
 
-fn others(count: usize) -> String {
+fn more(count: usize) -> String {
     match count {
         0 => String::new(),
         1 => "; another sample differs, too".to_owned(),

@@ -195,14 +195,14 @@ impl Rulebooks {
             }
             following.ahead.remove(0);
             let routes = &following.routes;
-            following.loaded.drop_unused(|digest| routes.values().any(|route| route.reference == digest));
+            following.loaded.drop_unused(|digest| routes.values().any(|route| route.runs(digest)));
         }
     }
 
     /// What this host follows, and what it refuses.
     pub(crate) async fn state(&self) -> HostState {
         let following = self.following.lock().await;
-        let Followed { registry, revision, rules } = &following.followed;
+        let Followed { registry, revision, rules, .. } = &following.followed;
         let refused = |race_type: Option<&String>, rulebook: Digest, reason: &str| RefusedRulebook {
             race_type: race_type.cloned(),
             name: rules.id(rulebook).map_or_else(|| rulebook.to_string(), |id| id.to_string()),

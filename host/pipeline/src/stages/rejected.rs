@@ -25,7 +25,7 @@ impl Rejected {
     }
 
     pub(crate) fn into_iter(self) -> impl Iterator<Item = (u32, Reason)> {
-        self.0.into_iter()
+        self.reasons.into_iter()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -43,7 +43,7 @@ impl Rejected {
 
     /// Why the records were rejected, by category.
     pub(crate) fn causes(&self) -> impl Iterator<Item = Cause> {
-        self.0.iter().map(|(_, reason)| reason.cause)
+        self.reasons.iter().map(|(_, reason)| reason.cause)
     }
 
     /// The indexes of the records.

@@ -43,7 +43,7 @@ impl<S: Store> Pipeline<S> {
         let mut context = self.context(deadline, summary);
         loop {
             let (projected, routed) = self.project_and_route(&mut context, batch).await?;
-            let record_batches = evaluate(&mut context, &projected, &routed)?;
+            let record_batches = evaluate(&mut context, &projected, routed.by_rulebook())?;
             if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
                 let evaluated = Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
                 return accumulate(context, evaluated, window, &self.trials).await;

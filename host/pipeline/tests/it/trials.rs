@@ -109,9 +109,9 @@ fn a_canary_that_traps_on_one_record_of_a_hundred_is_taken_back_by_one_host_of_f
     assert_eq!(report.hosts, 4);
     assert!(report.veto.as_ref().is_some_and(|why| why.contains("plugins failed on")), "{report:?}");
     // Some races began with each; from now on, all begin with the current rulebook.
-    let by_version = |version| (0..first_after).filter(move |race| pinned(&desk, &store, *race) == Some(version)).count();
-    assert!(by_version(1) > 10 && by_version(2) > 10, "{} and {}", by_version(1), by_version(2));
     let (desk, store) = (&desk, &store);
+    let by_version = |version| (0..first_after).filter(|race| pinned(desk, store, *race) == Some(version)).count();
+    assert!(by_version(1) > 10 && by_version(2) > 10, "{} and {}", by_version(1), by_version(2));
     for number in first_after..first_after + 20 {
         process(&hosts[0], &second(number, 1));
         assert_eq!(race(store, number), (1, RACERS));
@@ -125,7 +125,8 @@ fn a_canary_that_traps_on_one_record_of_a_hundred_is_taken_back_by_one_host_of_f
     }
     // Its dead letters, evaluated by the current rulebook, complete the table.
     let letters = block_on(store.store.list_dead_letters()).unwrap();
-    assert!(letters.iter().all(|letter| letter.reason.cause == Cause::PluginFailed && letter.reason.rulebook == Some(("class-3".to_owned(), 2))));
+    assert!(letters.iter().all(|letter| letter.reason.cause == Cause::PluginFailed
+        && letter.reason.rulebook == Some(("class-3".to_owned(), 2))));
     assert_eq!(letters.len(), tried.len());
     let ids: Vec<String> = letters.into_iter().map(|letter| letter.id).collect();
     let letters = block_on(store.store.assign_redrive_sequences(&ids)).unwrap();

@@ -19,7 +19,6 @@ use crate::stages::context::Context;
 use crate::stages::fold::BatchFold;
 use crate::stages::groups;
 use crate::stages::project::project;
-use crate::stages::route::RoutedRecords;
 use crate::store::MemoryStore;
 use crate::summary::Summary;
 
@@ -91,7 +90,7 @@ async fn run_batch(
     let projected = project(&mut context, Arc::clone(catalog), batch, &BatchLimits::default());
     let unreadable: HashSet<u32> = context.rejected.records();
     let records = (0..batch.records.len() as u32).filter(|record| !unreadable.contains(record)).collect();
-    let record_batches = evaluate(&mut context, &projected, vec![RoutedRecords { rulebook, records }])?;
+    let record_batches = evaluate(&mut context, &projected, vec![(rulebook, records)])?;
     let groups = groups::find(&mut context, &projected, &record_batches);
     let mut fold = BatchFold::new(&projected, &record_batches, &groups);
     if let Some(uncommitted) = commit(&mut context, &mut fold).await?.into_iter().next() {

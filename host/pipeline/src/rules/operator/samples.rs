@@ -221,7 +221,7 @@ mod tests {
         let text = "{\"event\": {}}\n\n{\"events\": {}}\n";
         let error = Samples::parse(Path::new("flat.samples.ndjson"), text).unwrap_err();
         let error = crate::error::ErrorChain(&error).to_string();
-        assert!(error.starts_with("flat.samples.ndjson:3: the line is no sample: column"), "{error}");
+        assert!(error.starts_with("flat.samples.ndjson:3: the line is not a sample: column"), "{error}");
         assert!(error.contains("unknown field `events`") && !error.contains("line 1"), "{error}");
     }
 
