@@ -15,7 +15,7 @@
 //! - [`run`]: batch after batch; [`pipeline`]: one batch through all stages; [`window`]: several batches' groups, written
 //!   at once.
 //! - `stages`: the stages, free functions over one context. [`receive`] is public.
-//! - [`rules`]: rulebooks, from the document to what the stages use.
+//! - [`rules`]: rulebooks, from the document to what the stages use. Only its `operator` runs stages: on sample events.
 //! - [`retry`], [`error`](PipelineError), [`summary`]: retries, failures, counts.
 //! - [`store`]: where the outcome is stored.
 //! - `holds`: how long records wait for a rulebook.

@@ -39,7 +39,7 @@ pub(crate) use bound::{BoundAggregate, BoundAttribute, BoundPart, BoundRulebook,
 pub use catalog::Catalog;
 pub(crate) use catalog::Route;
 pub use document::{AggregateUse, DedupRule, KeyTemplate, Literal, PluginUse, Rulebook};
-pub use error::{InvalidRulebook, RegistryError, RulebookError};
+pub use error::{InvalidRulebook, RegistryError, RulebookError, SampleError};
 pub use event::RulesEvent;
 pub(crate) use loaded::{InputColumn, InputSource, LoadedAggregate};
 pub use log::{Change, Entry, InvalidEntry, LOG_FORMAT, Read, Tail};

@@ -67,6 +67,9 @@ enum Action {
         /// The folder of the plugins that it names: NAME.wasm.
         #[arg(long, value_name = "FOLDER")]
         plugins: Option<PathBuf>,
+        /// The file of its sample events [default: NAME.samples.ndjson beside NAME.toml, if there is one]
+        #[arg(long, value_name = "FILE")]
+        samples: Option<PathBuf>,
         #[command(flatten)]
         change: ChangeArguments,
     },
@@ -242,7 +245,9 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     let session = Session { config, runtime, registry, json: arguments.json };
     match arguments.action {
-        Action::Publish { rulebook, plugins, change } => change::publish(&session, &rulebook, plugins, &change),
+        Action::Publish { rulebook, plugins, samples, change } => {
+            change::publish(&session, &rulebook, plugins, samples.as_deref(), &change)
+        }
         Action::Apply { folder, watch: false, change } => apply::apply(&session, &folder, &change),
         Action::Apply { folder, watch: true, change } => apply::watch(&session, &folder, &change),
         Action::Bundle { folder, change, .. } => apply::apply(&session, &folder, &change),

@@ -7,6 +7,7 @@
 //!   commands.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
+//! - `rules`, `samples`: `paceline rules`.
 //! - `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
 
 mod bad_input;
@@ -26,6 +27,7 @@ mod producer;
 mod race;
 mod reruled;
 mod rules;
+mod samples;
 mod start;
 mod stream;
 mod support;

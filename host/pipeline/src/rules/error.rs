@@ -1,5 +1,6 @@
 //! Why a rulebook is refused, or the registry can't be used.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -78,6 +79,32 @@ impl RegistryError {
     }
 }
 
+/// What is wrong with a sample event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SampleError {
+    /// The line is not JSON, or has unknown members or values.
+    #[error("the line is not a sample: {0}")]
+    Invalid(String),
+    /// The rulebook gives something else.
+    #[error("expected {expected}, found {found}{}", more(*others))]
+    Unexpected {
+        /// What the sample expects.
+        expected: String,
+        /// What the rulebook gives.
+        found: String,
+        /// How many other samples differ.
+        others: usize,
+    },
+}
+
+fn more(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "; another sample differs, too".to_owned(),
+        _ => format!("; {count} other samples differ, too"),
+    }
+}
+
 /// A rulebook is refused. The rulebooks that were active stay active.
 #[derive(Debug, thiserror::Error)]
 pub enum RulebookError {
@@ -112,6 +139,24 @@ pub enum RulebookError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
+    },
+    /// A sample event did not give what is expected of it, or the line is no sample.
+    #[error("{}:{line}", path.display())]
+    Sample {
+        /// The file of the samples.
+        path: PathBuf,
+        /// The line; the first is 1.
+        line: usize,
+        /// What is wrong.
+        source: SampleError,
+    },
+    /// The sample events can't be run.
+    #[error("{}: the samples can't be run", path.display())]
+    Samples {
+        /// The file of the samples.
+        path: PathBuf,
+        /// The cause.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A plugin is refused.
     #[error("{plugin} is refused")]

@@ -5,17 +5,20 @@
 //! - this file: how a change gets into the log.
 //! - `change`: what an operator asks for, and what it makes of the rules.
 //! - `prepare`: from a rulebook's file to what is published.
+//! - `samples`, `sample_run`: what a rulebook's author expects of it, and what it gives.
 //! - `folder`: a folder of rulebooks as the wanted rules.
 
 mod change;
 mod folder;
 mod prepare;
+mod sample_run;
+mod samples;
 
 use std::collections::BTreeMap;
 
 pub use change::{ChangeError, Request};
 pub use folder::{FolderError, RulesFolder};
-pub use prepare::{PluginFiles, Prepared, prepare};
+pub use prepare::{PluginFiles, Prepared, prepare, prepare_with_samples};
 
 pub use super::log::Author;
 use super::log::{Change, Read, Tail};

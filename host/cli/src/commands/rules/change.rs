@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use paceline_pipeline::rules::operator::{Changed, PluginFiles, Request, prepare};
+use paceline_pipeline::rules::operator::{Changed, PluginFiles, Request, prepare, prepare_with_samples};
 use paceline_pipeline::rules::{Change, Rules, Tail};
 use paceline_pipeline::store::{PinKey, PinStore};
 use serde_json::json;
@@ -27,11 +27,17 @@ pub(super) fn publish(
     session: &Session,
     rulebook: &Path,
     plugins: Option<PathBuf>,
+    samples: Option<&Path>,
     change: &ChangeArguments,
 ) -> anyhow::Result<ExitCode> {
     let files = PluginFiles { folder: plugins, ..PluginFiles::default() };
-    let engine = session.engine()?;
-    let prepared = session.runtime.block_on(prepare(&engine, &session.registry, rulebook, &files));
+    let (engine, registry) = (session.engine()?, &session.registry);
+    let prepared = session.runtime.block_on(async {
+        match samples {
+            Some(samples) => prepare_with_samples(&engine, registry, rulebook, &files, samples).await,
+            None => prepare(&engine, registry, rulebook, &files).await,
+        }
+    });
     let prepared = prepared.with_context(|| rulebook.display().to_string())?;
     make(session, change, &[Request::Publish(&prepared)])
 }

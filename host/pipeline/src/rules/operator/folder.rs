@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::change::Request;
 use super::prepare::{PluginFiles, Prepared, prepare};
+use super::samples;
 use crate::rules::error::RulebookError;
 use crate::rules::registry::Registry;
 use crate::rules::routing::Rules;
@@ -94,7 +95,9 @@ impl RulesFolder {
     pub fn files(&self) -> Vec<PathBuf> {
         let Plugins { folder, named } = &self.document.plugins;
         let mut files: Vec<PathBuf> = vec![self.folder.join(RULES)];
-        files.extend(self.document.race_types.values().map(|file| self.folder.join(file)));
+        for file in self.document.race_types.values().map(|file| self.folder.join(file)) {
+            files.extend([samples::file_beside(&file), file]);
+        }
         files.extend(named.values().map(|file| self.folder.join(file)));
         if let Some(folder) = folder {
             let entries = fs::read_dir(self.folder.join(folder)).into_iter().flatten().flatten();

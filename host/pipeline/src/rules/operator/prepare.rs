@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use paceline_engine::{Digest, Engine};
 
+use super::samples::Samples;
 use crate::rules::document::{Rulebook, digest_of};
 use crate::rules::error::{InvalidRulebook, RegistryError, RulebookError};
 use crate::rules::loaded::LoadedRulebook;
@@ -36,13 +38,34 @@ pub struct Prepared {
     plugins: Vec<(Digest, Vec<u8>)>,
 }
 
-/// Reads a rulebook's file, resolves its plugins and checks them in the sandbox. `registry` provides plugins that are
-/// named by digests.
+/// Reads a rulebook's file, resolves its plugins and checks them in the sandbox, with the sample events beside the file.
+/// `registry` provides plugins that are named by digests.
 pub async fn prepare(
     engine: &Engine,
     registry: &Registry,
     file: &Path,
     files: &PluginFiles,
+) -> Result<Prepared, RulebookError> {
+    prepare_and_check(engine, registry, file, files, Samples::beside(file)?).await
+}
+
+/// Like [`prepare`], with the sample events of another file.
+pub async fn prepare_with_samples(
+    engine: &Engine,
+    registry: &Registry,
+    file: &Path,
+    files: &PluginFiles,
+    samples: &Path,
+) -> Result<Prepared, RulebookError> {
+    prepare_and_check(engine, registry, file, files, Samples::read(samples)?).await
+}
+
+async fn prepare_and_check(
+    engine: &Engine,
+    registry: &Registry,
+    file: &Path,
+    files: &PluginFiles,
+    samples: Samples,
 ) -> Result<Prepared, RulebookError> {
     let text = fs::read_to_string(file).map_err(|source| RulebookError::io(file, source))?;
     let invalid = |source: InvalidRulebook| RulebookError::InvalidFile { path: file.to_owned(), source };
@@ -66,14 +89,15 @@ pub async fn prepare(
     }
     let plugins: Vec<(Digest, Vec<u8>)> = plugins.into_iter().collect();
     let components: BTreeMap<Digest, _> = compile(engine, plugins.clone()).await?.into_iter().collect();
-    let loaded = LoadedRulebook::new(document, |digest| components.get(&digest).cloned())?;
+    let loaded = Arc::new(LoadedRulebook::new(document, |digest| components.get(&digest).cloned())?);
+    samples.check(&loaded).await?;
     let published = Published {
         name: loaded.id.name.clone(),
         version: loaded.id.version,
         plugins: components.keys().copied().collect(),
         formats: loaded.formats(),
     };
-    Ok(Prepared { digest: loaded.id.digest, document: loaded.document, published, plugins })
+    Ok(Prepared { digest: loaded.id.digest, document: loaded.document.clone(), published, plugins })
 }
 
 impl Prepared {
