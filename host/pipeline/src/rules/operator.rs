@@ -6,16 +6,19 @@
 //! - `change`: what an operator asks for, and what it makes of the rules.
 //! - `prepare`: from a rulebook's file to what is published.
 //! - `folder`: a folder of rulebooks as the wanted rules.
+//! - `trial`: rules in memory, to try a rulebook.
 
 mod change;
 mod folder;
 mod prepare;
+mod trial;
 
 use std::collections::BTreeMap;
 
 pub use change::{ChangeError, Request};
 pub use folder::{FolderError, RulesFolder};
 pub use prepare::{PluginFiles, Prepared, prepare};
+pub use trial::{OnTrial, Trial, try_rulebook};
 
 pub use super::log::Author;
 use super::log::{Change, Read, Tail};
