@@ -5,6 +5,7 @@
 //! - `support`, `dynamo`, `fake_kinesis`: helpers.
 //! - `start`, `race`, `bad_input`, `crash`, `swap`, `dead_letters`, `table`, `healthcheck`: `paceline run` and related
 //!   commands.
+//! - `rules`, `replay`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
 //! - `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
@@ -24,6 +25,7 @@ mod kcl_properties;
 mod plugin;
 mod producer;
 mod race;
+mod replay;
 mod rules;
 mod start;
 mod stream;
