@@ -30,22 +30,24 @@ pub(crate) fn print_json(value: &Value) -> anyhow::Result<()> {
     })
 }
 
-/// Prints rows in aligned columns. The last column is not padded.
-pub(crate) fn print_table(rows: &[Vec<String>]) -> anyhow::Result<()> {
+/// Rows as lines of aligned columns. The last column is not padded.
+pub(crate) fn aligned(rows: &[Vec<String>]) -> Vec<String> {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    print_with(|out| {
-        for row in rows {
-            for (at, cell) in row.iter().enumerate() {
-                match at + 1 == row.len() {
-                    true => writeln!(out, "{cell}")?,
-                    false => write!(out, "{cell:width$}  ", width = widths[at])?,
-                }
-            }
-        }
-        Ok(())
-    })
+    let line = |row: &Vec<String>| {
+        let cell = |(at, cell): (usize, &String)| match at + 1 == row.len() {
+            true => cell.clone(),
+            false => format!("{cell:width$}  ", width = widths[at]),
+        };
+        row.iter().enumerate().map(cell).collect()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// Prints rows in aligned columns.
+pub(crate) fn print_table(rows: &[Vec<String>]) -> anyhow::Result<()> {
+    print_with(|out| aligned(rows).iter().try_for_each(|line| writeln!(out, "{line}")))
 }
 
 /// An attribute as JSON.

@@ -1,5 +1,9 @@
 //! How a leaderboard is read: which items, in which order, which of their attributes.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use paceline_pipeline::model::{Attribute, Item};
 use serde::Deserialize;
 
 /// How a leaderboard is read.
@@ -14,6 +18,46 @@ pub struct LeaderboardConfig {
     pub tie: String,
     /// The attributes to show, in order.
     pub show: Vec<ShownAttribute>,
+}
+
+impl LeaderboardConfig {
+    /// Whether an item is in the leaderboard.
+    pub fn shows(&self, item: &Item) -> bool {
+        item.attribute(&self.order_by).is_some()
+    }
+
+    /// The order of two items in the leaderboard.
+    pub fn compare(&self, a: &Item, b: &Item) -> Ordering {
+        let by = |name: &str| compare(a.attribute(name), b.attribute(name));
+        by(&self.order_by).reverse().then_with(|| by(&self.tie))
+    }
+}
+
+/// Compares numbers by value and everything else by its text. A missing attribute comes first.
+fn compare(a: Option<&Attribute>, b: Option<&Attribute>) -> Ordering {
+    let number = |attribute: Option<&Attribute>| match attribute {
+        Some(Attribute::Integer(value)) => Some(*value as f64),
+        Some(Attribute::Number(value)) => Some(*value),
+        _ => None,
+    };
+    match (a, b) {
+        (Some(Attribute::Integer(a)), Some(Attribute::Integer(b))) => a.cmp(b),
+        _ => match (number(a), number(b)) {
+            (Some(a), Some(b)) => a.total_cmp(&b),
+            _ => text(a).cmp(&text(b)),
+        },
+    }
+}
+
+fn text(attribute: Option<&Attribute>) -> Cow<'_, str> {
+    match attribute {
+        None => "".into(),
+        Some(Attribute::Boolean(value)) => (if *value { "yes" } else { "no" }).into(),
+        Some(Attribute::Integer(value)) => value.to_string().into(),
+        Some(Attribute::Number(value)) => value.to_string().into(),
+        Some(Attribute::Text(value)) => value.into(),
+        Some(Attribute::Blob(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+    }
 }
 
 /// A partition key with placeholders, such as `race-{class}-{race}`.
@@ -53,6 +97,11 @@ impl TryFrom<String> for PartitionTemplate {
 }
 
 impl PartitionTemplate {
+    /// Whether a partition key is one that the template can give.
+    pub fn matches(&self, partition: &str) -> bool {
+        matches(&self.0, partition)
+    }
+
     /// The partition key of a class or of a race of it; `None` if the template needs a race and there is none.
     pub fn resolve(&self, class: &str, race: Option<&str>) -> Option<String> {
         let parts = self.0.iter().map(|part| match part {
@@ -61,6 +110,18 @@ impl PartitionTemplate {
             Part::Race => race,
         });
         parts.collect()
+    }
+}
+
+/// Whether the parts can give this text. What stands for a placeholder is not empty.
+fn matches(parts: &[Part], text: &str) -> bool {
+    let Some((first, rest)) = parts.split_first() else { return text.is_empty() };
+    match first {
+        Part::Literal(literal) => text.strip_prefix(literal.as_str()).is_some_and(|text| matches(rest, text)),
+        Part::Class | Part::Race => {
+            let mut ends = text.char_indices().map(|(at, char)| at + char.len_utf8());
+            ends.any(|end| matches(rest, &text[end..]))
+        }
     }
 }
 
@@ -99,6 +160,17 @@ mod tests {
         assert_eq!(race.resolve("3", None), None);
         assert_eq!(template("class-{class}").unwrap().resolve("3", None).as_deref(), Some("class-3"));
         assert_eq!(template("all").unwrap().resolve("3", None).as_deref(), Some("all"));
+    }
+
+    #[test]
+    fn a_partition_is_one_of_the_template() {
+        let matches = |text: &str, partition: &str| template(text).unwrap().matches(partition);
+        assert!(matches("race-{class}-{race}", "race-3-131") && matches("race-{class}-{race}", "race-a-b-c"));
+        assert!(matches("class-{class}", "class-3") && matches("all", "all") && matches("{race}/é", "1/é"));
+        for partition in ["class-3", "race-3", "race-3-", "race--131", "my-race-3-131"] {
+            assert!(!matches("race-{class}-{race}", partition), "{partition}");
+        }
+        assert!(!matches("all", "all-1") && !matches("class-{class}", "class-"));
     }
 
     #[test]

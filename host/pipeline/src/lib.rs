@@ -14,12 +14,14 @@
 //! From top to bottom; no file imports one above it.
 //! - [`run`]: batch after batch; [`pipeline`]: one batch through all stages; [`window`]: several batches' groups, written
 //!   at once.
+//! - [`replay`]: recorded batches by a rulebook that does not run, to see what would differ.
 //! - `stages`: the stages, free functions over one context. [`receive`] is public.
 //! - [`rules`]: rulebooks, from the document to what the stages use. Only its `operator` runs stages: on sample events.
 //! - [`retry`], [`error`](PipelineError), [`summary`]: retries, failures, counts.
 //! - [`store`]: where the outcome is stored.
 //! - `follow`: how a host follows the rules.
 //! - `trials`: what this host has seen of rulebooks on trial, and what it shares.
+//! - `evaluation`: what a batch would write.
 //! - `holds`: how long records wait for a rulebook.
 //! - [`dedup`]: which records are folded already.
 //! - [`model`]: records, keys, items, dead letters.
@@ -27,10 +29,12 @@
 
 pub mod dedup;
 mod error;
+mod evaluation;
 mod follow;
 mod holds;
 pub mod model;
 pub mod pipeline;
+pub mod replay;
 pub mod retry;
 pub mod rules;
 pub mod run;
@@ -41,7 +45,8 @@ mod trials;
 pub mod window;
 
 pub use error::{ErrorChain, ForeignDedup, ForeignState, PipelineError};
-pub use pipeline::{Evaluation, Pipeline, ProcessOutcome};
+pub use evaluation::{Evaluation, ScoredRecords};
+pub use pipeline::{Pipeline, ProcessOutcome};
 pub use retry::RetryPolicy;
 pub use rules::Rulebooks;
 pub use stages::receive;

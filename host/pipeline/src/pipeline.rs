@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use paceline_engine::Digest;
 
 use crate::error::{ErrorChain, PipelineError};
+use crate::evaluation::Evaluation;
 use crate::holds::Holds;
-use crate::model::{Batch, BatchLimits, DeadLetter};
+use crate::model::{Batch, BatchLimits};
 use crate::retry::{RetryBudget, RetryPolicy};
 use crate::rules::{Acknowledger, Catalog, HostIdentity, PinCache, Rulebooks};
 use crate::stages::acknowledge::acknowledge;
@@ -25,7 +26,7 @@ use crate::stages::route::{RoutedBatch, UnpinnedRace, route};
 use crate::stages::score::score;
 use crate::stages::uncommitted::{FirstUncommitted, record_first_failure};
 use crate::stages::validate::validate;
-use crate::store::{Store, Write};
+use crate::store::Store;
 use crate::summary::{Stage, Summary};
 use crate::trials::{DEFAULT_TRIAL_INTERVAL, Trials};
 
@@ -56,17 +57,6 @@ pub struct ProcessOutcome {
     /// The first record that is not committed, by index, and why: it and all records after it have to be delivered again.
     /// `None` if the whole batch is committed.
     pub first_uncommitted: Option<(u32, PipelineError)>,
-}
-
-/// What a batch would write.
-#[derive(Debug)]
-pub struct Evaluation {
-    /// The groups' writes, in no order.
-    pub writes: Vec<Write>,
-    /// The records that could not be processed, in the order of the batch.
-    pub dead_letters: Vec<DeadLetter>,
-    /// Rows that their groups hold already.
-    pub duplicates: u64,
 }
 
 impl<S: Store> Pipeline<S> {
@@ -219,16 +209,16 @@ impl<S: Store> Pipeline<S> {
             return Err(why);
         }
         let groups = groups::find(&mut context, &projected, &record_batches);
+        context.book(Stage::Fold);
         let loaded = context.budget.retry(|| self.store.load_groups(&groups.keys)).await?;
+        context.book(Stage::Load);
         let mut fold = BatchFold::new(&projected, &record_batches, &groups);
         let open: Vec<u32> = (0..groups.keys.len() as u32).collect();
         let writes = fold.fold(&mut context, &Attempt { number: 0, open: &open, loaded: &loaded })?;
+        context.book(Stage::Fold);
         let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, fold.folded);
-        Ok(Evaluation {
-            writes: writes.into_iter().map(|(_, write)| write).collect(),
-            dead_letters: letters.into_iter().map(|(_, letter)| letter).collect(),
-            duplicates: summary.duplicates,
-        })
+        let writes = writes.into_iter().map(|(_, write)| write).collect();
+        Ok(Evaluation::new(writes, letters, record_batches, groups.into_parts(), summary))
     }
 
     /// Pins the races that begin in a batch. Returns false if another host was first with another rulebook: the batch has

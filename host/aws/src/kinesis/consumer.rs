@@ -8,6 +8,7 @@
 //! - this file: a consumer from connecting to its end.
 //! - `driver`: all shards; which are listed, begun, ended.
 //! - `processor`: one shard, from its records to its checkpoint.
+//! - `recording`: what the stream holds, read for whoever processes nothing.
 //! - `batcher`: from records to batches.
 //! - `reader`: the two ways to a shard's records.
 //! - `context`: what the shards share.
@@ -24,6 +25,7 @@ mod error;
 mod iterator_position;
 mod processor;
 mod reader;
+mod recording;
 mod retention;
 mod status;
 mod store_retry;
@@ -39,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::context::Finished;
 pub use self::core::{ShardState, ShardStatus};
 pub use self::error::ConsumerError;
+pub use self::recording::Recording;
 pub use self::status::Status;
 
 use self::budget::ReadAheadBudget;

@@ -1,9 +1,7 @@
 //! `paceline leaderboard`.
 
-use std::cmp::Ordering;
-
 use anyhow::Context;
-use paceline_pipeline::model::{Attribute, Item};
+use paceline_pipeline::model::Item;
 use paceline_pipeline::store::GroupStore;
 
 use crate::report::{self, json};
@@ -45,11 +43,8 @@ pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
     let store = open_store(&config, &runtime)?;
     let items = runtime.block_on(store.list_partition(&partition))?;
     let mut items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
-    items.retain(|item| item.attribute(&board.order_by).is_some());
-    items.sort_by(|a, b| {
-        let by = |name: &str| compare(a.attribute(name), b.attribute(name));
-        by(&board.order_by).reverse().then_with(|| by(&board.tie))
-    });
+    items.retain(|item| board.shows(item));
+    items.sort_by(|a, b| board.compare(a, b));
     items.truncate(arguments.limit.unwrap_or(usize::MAX));
 
     if arguments.json {
@@ -70,20 +65,4 @@ pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
         [(at + 1).to_string()].into_iter().chain(values).chain(mark).collect()
     }));
     report::print_table(&rows)
-}
-
-/// Compares numbers by value and everything else by its text. A missing attribute comes first.
-fn compare(a: Option<&Attribute>, b: Option<&Attribute>) -> Ordering {
-    let number = |attribute: Option<&Attribute>| match attribute {
-        Some(Attribute::Integer(value)) => Some(*value as f64),
-        Some(Attribute::Number(value)) => Some(*value),
-        _ => None,
-    };
-    match (a, b) {
-        (Some(Attribute::Integer(a)), Some(Attribute::Integer(b))) => a.cmp(b),
-        _ => match (number(a), number(b)) {
-            (Some(a), Some(b)) => a.total_cmp(&b),
-            _ => report::text(a).cmp(&report::text(b)),
-        },
-    }
 }

@@ -7,6 +7,7 @@
 //! - `apply`: a folder as the wanted rules.
 //! - `trial`: a rulebook that is tried beside the current one.
 //! - `view`: commands that only read.
+//! - `replay`: recorded records by a rulebook that does not run.
 //! - `key`: keys to sign with.
 //! - `name`: rulebooks as people name them.
 
@@ -14,6 +15,7 @@ mod apply;
 mod change;
 mod key;
 mod name;
+mod replay;
 mod trial;
 mod view;
 
@@ -199,6 +201,8 @@ enum Action {
         /// Another one.
         b: RulebookName,
     },
+    /// Run recorded records through a rulebook without writing anything, and show what would differ.
+    Replay(replay::Arguments),
     /// Show the changes: who, when, why.
     History {
         /// Only those of this race type.
@@ -312,6 +316,7 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::List => view::list(&session),
         Action::Show { rulebook } => view::show(&session, &rulebook),
         Action::Diff { a, b } => view::diff(&session, &a, &b),
+        Action::Replay(arguments) => replay::replay(&session, &arguments),
         Action::History { race_type } => view::history(&session, race_type.as_deref()),
         Action::Status => view::status(&session),
     }

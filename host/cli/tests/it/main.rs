@@ -5,6 +5,7 @@
 //! - `support`, `dynamo`, `fake_kinesis`: helpers.
 //! - `start`, `race`, `bad_input`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `healthcheck`: `paceline run` and related
 //!   commands.
+//! - `rules`, `replay`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
 //! - `rules`, `samples`: `paceline rules`.
@@ -25,6 +26,7 @@ mod kcl_properties;
 mod plugin;
 mod producer;
 mod race;
+mod replay;
 mod reruled;
 mod rules;
 mod samples;

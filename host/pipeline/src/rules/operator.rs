@@ -8,10 +8,12 @@
 //! - `prepare`: from a rulebook's file to what is published.
 //! - `samples`, `sample_run`: what a rulebook's author expects of it, and what it gives.
 //! - `folder`: a folder of rulebooks as the wanted rules.
+//! - `replay_rules`: rules in memory, to replay records by a rulebook that does not run.
 
 mod change;
 mod folder;
 mod prepare;
+mod replay_rules;
 mod sample_run;
 mod samples;
 mod trial;
@@ -21,6 +23,7 @@ use std::collections::BTreeMap;
 pub use change::{ChangeError, Request};
 pub use folder::{FolderError, RulesFolder};
 pub use prepare::{PluginFiles, Prepared, prepare, prepare_with_samples};
+pub use replay_rules::{ReplayRules, ReplayedRulebook, replay_rules};
 
 pub use super::log::Author;
 use super::log::{Change, Read, Tail};

@@ -69,6 +69,15 @@ impl Template {
         })
     }
 
+    /// The text for this value of its field; `None` if it has no field or more than one.
+    pub fn with_only_field(&self, value: &str) -> Option<String> {
+        let part = |part: &Part| match part {
+            Part::Literal(literal) => literal.clone(),
+            Part::Field(_) => value.to_owned(),
+        };
+        (self.fields().count() == 1).then(|| self.parts.iter().map(part).collect())
+    }
+
     /// The field, if the template is a single field: its value keeps its type.
     pub fn sole_field(&self) -> Option<&Pointer> {
         match self.parts.as_slice() {

@@ -23,6 +23,7 @@ pub(crate) struct Groups<'c> {
 }
 
 /// What one aggregate of one record batch folds.
+#[derive(Debug)]
 pub(crate) struct Call {
     /// The index of the record batch.
     pub(crate) record_batch: usize,
@@ -123,6 +124,11 @@ impl<'c> Groups<'c> {
             call.rows.get(from).filter(|row| row.record == record && holds(row))
         });
         found.map(|row| self.keys[row.group as usize].clone()).collect()
+    }
+
+    /// The groups' keys, and what each aggregate folds.
+    pub(crate) fn into_parts(self) -> (Vec<Key>, Vec<Call>) {
+        (self.keys, self.calls)
     }
 
     /// The first record that belongs to any group.

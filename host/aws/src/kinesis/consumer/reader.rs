@@ -15,10 +15,10 @@ mod registration;
 
 pub(super) use chunk::{RecordChunk, arrival_ms};
 pub(super) use context::ReaderContext;
+pub(super) use poll::Poll;
 pub(super) use registration::register;
 
 use self::fan_out::FanOut;
-use self::poll::Poll;
 use super::iterator_position::IteratorPosition;
 use crate::kinesis::config::ConsumerKind;
 use crate::kinesis::error::StreamError;

@@ -22,6 +22,7 @@ const CALL_INTERVAL: Duration = Duration::from_millis(200);
 const BYTES_PER_SECOND: f64 = 2e6;
 
 /// Reads a shard by polling.
+#[derive(Debug)]
 pub(in crate::kinesis::consumer) struct Poll {
     context: ReaderContext,
     shard: Shard,
@@ -33,11 +34,11 @@ pub(in crate::kinesis::consumer) struct Poll {
 }
 
 impl Poll {
-    pub(super) fn new(context: ReaderContext, shard: Shard, position: IteratorPosition) -> Self {
+    pub(in crate::kinesis::consumer) fn new(context: ReaderContext, shard: Shard, position: IteratorPosition) -> Self {
         Self { context, shard, position, iterator: None, not_before: Instant::now(), backoff: Backoff::default() }
     }
 
-    pub(super) async fn next(&mut self) -> Result<RecordChunk, StreamError> {
+    pub(in crate::kinesis::consumer) async fn next(&mut self) -> Result<RecordChunk, StreamError> {
         loop {
             sleep_until(self.not_before).await;
             let requested = Instant::now();
