@@ -16,6 +16,7 @@ use crate::stages::acknowledge::acknowledge;
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
+use crate::stages::count::count;
 use crate::stages::fold::BatchFold;
 use crate::stages::groups;
 use crate::stages::observe::{Evaluated, observe};
@@ -217,6 +218,7 @@ impl<S: Store> Pipeline<S> {
         let writes = fold.fold(&mut context, &Attempt { number: 0, open: &open, loaded: &loaded })?;
         context.book(Stage::Fold);
         let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, fold.folded);
+        count(context.summary, &projected.catalog, &routed, &letters, batch.records.len() as u32);
         let writes = writes.into_iter().map(|(_, write)| write).collect();
         Ok(Evaluation::new(writes, letters, record_batches, groups.into_parts(), summary))
     }

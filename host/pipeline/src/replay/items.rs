@@ -142,6 +142,7 @@ mod tests {
             dedup: DedupState::Ordinal(OrdinalSet::default()),
             attributes: attributes.iter().map(|(name, value)| ((*name).into(), value.clone())).collect(),
             provenance: test_provenance(),
+            reruled: false,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::pipeline::Pipeline;
 use crate::retry::RetryPolicy;
 use crate::rules::Rulebooks;
 use crate::store::{GroupStore, MemoryStore, StoreError};
-use crate::summary::{Fuel, Stage, Summary};
+use crate::summary::{Calls, Stage, Summary};
 
 /// The stages that plugins run in.
 const PLUGIN_STAGES: [Stage; 3] = [Stage::Validate, Stage::Score, Stage::Fold];
@@ -31,8 +31,8 @@ pub(super) struct Side {
 pub struct Cost {
     /// The records that were evaluated by it.
     pub rows: u64,
-    /// The fuel, by plugin.
-    pub fuel: Fuel,
+    /// The calls of its plugins.
+    pub calls: Calls,
     /// The time from payloads to folded groups.
     pub time: Duration,
     /// The part of it in the stages that plugins run in.
@@ -43,7 +43,9 @@ pub struct Cost {
 
 impl Side {
     pub(super) fn new(rulebooks: Arc<Rulebooks>, limits: BatchLimits) -> Self {
-        let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, limits, RetryPolicy::default());
+        // Nothing waits: a record that would is counted as rejected.
+        let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, limits, RetryPolicy::default())
+            .with_hold(Duration::ZERO);
         Self { pipeline, summary: Summary::default(), failed: 0 }
     }
 
@@ -70,17 +72,17 @@ impl Side {
     }
 
     pub(super) fn into_cost(self) -> Cost {
-        let Summary { by_rulebook, fuel, time, .. } = self.summary;
+        let Summary { rows, calls, time, .. } = self.summary;
         let sum = |stages: &[Stage]| stages.iter().map(|stage| time[*stage as usize]).sum();
-        let (rows, failed) = (by_rulebook.values().sum(), self.failed);
-        Cost { rows, fuel, time: sum(&STAGES), plugin_time: sum(&PLUGIN_STAGES), failed }
+        let (rows, failed) = (rows.values().map(|rows| rows.evaluated).sum(), self.failed);
+        Cost { rows, calls, time: sum(&STAGES), plugin_time: sum(&PLUGIN_STAGES), failed }
     }
 }
 
 impl Cost {
     /// Fuel for one record; 0 without records.
     pub fn fuel_per_row(&self) -> f64 {
-        self.fuel.values().sum::<u64>() as f64 / self.rows.max(1) as f64
+        self.calls.values().map(|usage| usage.fuel).sum::<u64>() as f64 / self.rows.max(1) as f64
     }
 
     /// Nanoseconds for one record.

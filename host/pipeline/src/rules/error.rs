@@ -119,32 +119,6 @@ fn more(count: usize) -> String {
     }
 }
 
-/// What is wrong with a sample event.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SampleError {
-    /// The line is not JSON, or has unknown members or values.
-    #[error("the line is not a sample: {0}")]
-    Invalid(String),
-    /// The rulebook gives something else.
-    #[error("expected {expected}, found {found}{}", more(*others))]
-    Unexpected {
-        /// What the sample expects.
-        expected: String,
-        /// What the rulebook gives.
-        found: String,
-        /// How many other samples differ.
-        others: usize,
-    },
-}
-
-fn more(count: usize) -> String {
-    match count {
-        0 => String::new(),
-        1 => "; another sample differs, too".to_owned(),
-        _ => format!("; {count} other samples differ, too"),
-    }
-}
-
 /// A rulebook is refused. The rulebooks that were active stay active.
 #[derive(Debug, thiserror::Error)]
 pub enum RulebookError {

@@ -75,8 +75,8 @@ pub async fn replay_rules(
     let activate =
         |race_type: &String| Request::Activate { race_type: race_type.clone(), rulebook: digest, now: false };
     let requests: Vec<Request<'_>> = race_types.iter().map(activate).collect();
-    let operator = Operator { registry: &memory, route: operator.route };
-    operator.commit(&author, operator.plan(&requests).await?).await?;
+    let in_memory = Operator { registry: &memory, route: operator.route };
+    in_memory.commit(&author, in_memory.plan(&requests).await?).await?;
     let document = memory.rulebook(digest).await?;
     let rulebooks = Rulebooks::new(engine.clone(), memory, operator.route.clone());
     for event in rulebooks.poll().await? {

@@ -175,7 +175,7 @@ fn move_value(found: &Move) -> Value {
 
 fn cost(cost: &Cost) -> Value {
     let fuel: Map<String, Value> =
-        cost.fuel.iter().map(|(plugin, fuel)| (plugin.to_string(), (*fuel).into())).collect();
+        cost.calls.iter().map(|(plugin, usage)| (plugin.plugin.to_string(), usage.fuel.into())).collect();
     json!({
         "rows": cost.rows,
         "fuelPerRow": cost.fuel_per_row(),
