@@ -214,6 +214,13 @@ fn every_stage_of_the_metrics_is_documented() {
 }
 
 #[test]
+fn the_documented_reasons_of_dead_letters_are_all_there_are() {
+    let documented = first_column(&read("docs/operations/dead-letters.md"), "Reasons");
+    let causes = paceline_pipeline::model::Cause::ALL.iter().map(|cause| cause.as_str().to_owned());
+    assert_eq!(documented, causes.collect());
+}
+
+#[test]
 fn the_documents_quote_the_example_plugin() {
     let rust = code_blocks(&read("README.md"), "rust");
     assert!(rust.contains(&read("examples/hello-scorer/src/lib.rs")), "{rust:#?}");
