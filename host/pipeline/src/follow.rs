@@ -35,7 +35,9 @@ impl<S: Store> Pipeline<S> {
                     tokio::time::sleep(self.retry.wait(attempt)).await;
                     attempt += 1;
                 }
-                Ok(events) => {
+                Ok(mut events) => {
+                    // What was taken back stays so when a host starts.
+                    events.extend(self.share_trials(false).await);
                     // Without rules the process ends, and is no host.
                     if !self.rulebooks.catalog().rules().routing.is_empty() {
                         self.acknowledge(None).await;
@@ -55,8 +57,9 @@ impl<S: Store> Pipeline<S> {
         }
     }
 
-    /// Notes in the store that this host ends, and no longer follows the rules.
+    /// Shares the rest of what this host has seen of trials, and notes in the store that it ends.
     pub async fn sign_off(&self) {
+        self.share_trials(true).await.iter().for_each(RulesEvent::log);
         if let Some(acknowledger) = &self.acknowledger {
             acknowledger.sign_off(&self.store).await;
         }

@@ -5,7 +5,7 @@
 //! - `support`, `dynamo`, `fake_kinesis`: helpers.
 //! - `start`, `race`, `bad_input`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `healthcheck`: `paceline run` and related
 //!   commands.
-//! - `rules`, `replay`: `paceline rules`.
+//! - `rules`, `replay`, `trials`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
 //! - `rules`, `samples`: `paceline rules`.
@@ -35,4 +35,5 @@ mod stream;
 mod support;
 mod swap;
 mod table;
+mod trials;
 mod unsure;

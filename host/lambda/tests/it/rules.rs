@@ -1,15 +1,21 @@
 //! Rules in a bucket, changed while functions run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use paceline_pipeline::rules::Registry;
+use paceline_pipeline::model::BatchLimits;
+use paceline_pipeline::receive::Redrive;
+use paceline_pipeline::rules::operator::{Author, Operator, PluginFiles, Request, prepare};
+use paceline_pipeline::rules::{Registry, TrialLimits, TrialMode};
+use paceline_pipeline::run::run;
 use paceline_pipeline::store::{DeadLetterStore, GroupStore};
+use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::lambda::Function;
 use paceline_testbed::outcome::{Outcome, tally};
 use paceline_testbed::poll::pause;
-use paceline_testbed::{require, rules, s3};
+use paceline_testbed::{plugins, require, rules, s3};
 
 use crate::support::{DedupMode, Deployment, all_committed, beat, block_on, event_of, registry_in, response, rulebook};
 
@@ -42,6 +48,40 @@ impl Shared {
         rules::apply(&folder, &self.registry).unwrap();
     }
 
+    /// Tries a version whose scorer traps on one racer of a hundred with half of the new races.
+    fn canary(&self) {
+        let text = format!("{}{}", rulebook(DedupMode::Ordinal), tally(DedupMode::Ordinal));
+        let trapping = "plugin = \"evil-scorer\"\nsettings = { deed = \"trap-on-row\" }";
+        let text = text.replace("version = 1", "version = 2").replace("plugin = \"output\"", trapping);
+        self.deployment.write("canary.toml", &text);
+        let route = rules::route();
+        let operator = Operator { registry: &self.registry, route: &route };
+        block_on(async {
+            let files = PluginFiles { folder: Some(plugins::folder()), ..PluginFiles::default() };
+            let file = self.deployment.path("canary.toml");
+            let prepared = prepare(&rules::engine(), &self.registry, &file, &files).await.unwrap();
+            let mode = TrialMode::Canary { share: "50%".parse().unwrap() };
+            let (race_type, limits) = ("3".to_owned(), TrialLimits::default());
+            let requests =
+                [Request::Publish(&prepared), Request::Try { race_type, rulebook: prepared.digest, mode, limits }];
+            operator.commit(&Author::default(), operator.plan(&requests).await.unwrap()).await.unwrap();
+        });
+    }
+
+    /// Processes all dead letters again.
+    fn redrive(&self) {
+        let rulebooks = Arc::new(Rulebooks::new(rules::engine(), self.registry.clone(), rules::route()));
+        let limits = BatchLimits::default();
+        let pipeline = Pipeline::new(self.deployment.store(), rulebooks, limits.clone(), RetryPolicy::default());
+        block_on(async {
+            pipeline.start_following().await.unwrap();
+            let letters = pipeline.store().list_dead_letters().await.unwrap();
+            let ids: Vec<String> = letters.into_iter().map(|letter| letter.id).collect();
+            let letters = pipeline.store().assign_redrive_sequences(&ids).await.unwrap();
+            run(Redrive::new(letters), &pipeline, limits, std::future::pending(), |_, _| {}).await.unwrap();
+        });
+    }
+
     fn function(&self) -> Function {
         let configuration = self.deployment.configuration(&endpoint());
         Function::new(configuration.env("PACELINE_RULES", &self.bucket)).unwrap()
@@ -63,7 +103,7 @@ impl Shared {
 fn second(race: u64, second: u32, racers: impl Iterator<Item = u32>) -> Vec<u8> {
     let messages: Vec<Vec<u8>> = racers
         .map(|racer| {
-            let mut message = beat(racer, second, 60);
+            let mut message = beat(racer, second, if racer == 100 { 66 } else { 60 });
             message["raceId"] = race.into();
             message.to_string().into_bytes()
         })
@@ -130,6 +170,43 @@ fn four_functions_with_kills_and_swaps_agree_on_each_races_version_and_count_eac
     assert!(versions.values().all(|versions| versions.len() == 1), "{versions:?}");
     let outcome = Outcome::of(&shared.deployment.store());
     assert_eq!((outcome.tallied(), outcome.dead_letters.len()), (RACES * u64::from(SECONDS * RACERS), 0));
+}
+
+#[test]
+fn one_function_of_four_takes_a_failing_canary_back_and_the_dead_letters_complete_the_table() {
+    require!(Plugins, DynamoDbLocal, S3Local, UtilLinux);
+    const MANY: u32 = 100;
+    let shared = Shared::new();
+    let configuration = std::fs::read_to_string(shared.deployment.path("paceline.toml")).unwrap();
+    shared.deployment.write("paceline.toml", &configuration.replace("[rules]\n", "[rules]\ntrial-interval-ms = 1\n"));
+    shared.canary();
+    let functions = [(); 4].map(|()| shared.function());
+    let vetoed = |function: &Function| function.logs().contains("class-3@2 has failed; its races go on");
+    let deadline = Instant::now() + TIMEOUT;
+    let mut races = 1000..;
+    while !functions.iter().all(vetoed) {
+        assert!(Instant::now() < deadline, "{}", functions[0].logs());
+        for function in &functions {
+            invoke(function, second(races.next().unwrap(), 1, 1..=MANY));
+        }
+    }
+    let taken_back = functions.iter().filter(|function| function.logs().contains("class-3@2 is taken back"));
+    assert!(taken_back.count() >= 1);
+    let (first_after, all) = (races.next().unwrap(), 1000..);
+    let last = first_after + 8;
+    for (race, function) in (first_after..=last).zip(functions.iter().cycle()) {
+        invoke(function, second(race, 1, 1..=MANY));
+    }
+    let versions = shared.versions();
+    assert!((first_after..=last).all(|race| versions[&race.to_string()] == BTreeSet::from([1])), "{versions:?}");
+    let tried = versions.values().filter(|versions| **versions == BTreeSet::from([2])).count();
+    assert!(tried > 0 && versions.values().all(|versions| versions.len() == 1), "{versions:?}");
+    let letters = block_on(shared.deployment.store().list_dead_letters()).unwrap();
+    assert_eq!(letters.len(), tried);
+    shared.redrive();
+    let outcome = Outcome::of(&shared.deployment.store());
+    let races = all.take_while(|race| *race <= last).count() as u64;
+    assert_eq!((outcome.tallied(), outcome.dead_letters.len()), (races * u64::from(MANY), 0));
 }
 
 #[test]

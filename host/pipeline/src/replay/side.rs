@@ -44,8 +44,8 @@ pub struct Cost {
 impl Side {
     pub(super) fn new(rulebooks: Arc<Rulebooks>, limits: BatchLimits) -> Self {
         // Nothing waits: a record that would is counted as rejected.
-        let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, limits, RetryPolicy::default())
-            .with_hold(Duration::ZERO);
+        let pipeline =
+            Pipeline::new(MemoryStore::default(), rulebooks, limits, RetryPolicy::default()).with_hold(Duration::ZERO);
         Self { pipeline, summary: Summary::default(), failed: 0 }
     }
 

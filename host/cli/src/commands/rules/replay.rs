@@ -22,7 +22,7 @@ use paceline_config::AnyStore;
 use paceline_engine::{Digest, Engine};
 use paceline_pipeline::model::{Cause, RulebookId};
 use paceline_pipeline::replay::{Baseline, CommittedLetters, Comparison, Replay, ReplayOptions};
-use paceline_pipeline::rules::operator::{ReplayedRulebook, PluginFiles, Prepared, ReplayRules, prepare, replay_rules};
+use paceline_pipeline::rules::operator::{PluginFiles, Prepared, ReplayRules, ReplayedRulebook, prepare, replay_rules};
 use paceline_pipeline::rules::{Rules, Tail};
 use paceline_pipeline::store::{DeadLetterStore, MemoryStore};
 

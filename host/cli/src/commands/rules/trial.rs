@@ -76,9 +76,13 @@ fn failure(report: &TrialReport, trial: &Trial) -> Option<String> {
 }
 
 /// The trials that run, and what the hosts have seen of each.
-pub(super) fn all(session: &Session, tail: &Tail) -> anyhow::Result<Vec<(String, Trial, TrialReport)>> {
+pub(super) fn all(session: &Session, tail: &Tail) -> Vec<(String, Trial, Option<TrialReport>)> {
     let trials = tail.rules.routing.iter().filter_map(|(race_type, routing)| Some((race_type, routing.candidate?)));
-    trials.map(|(race_type, trial)| Ok((race_type.clone(), trial, read(session, tail, race_type, &trial)?))).collect()
+    let report = |race_type: &str, trial: &Trial| {
+        let report = read(session, tail, race_type, trial);
+        report.inspect_err(|error| tracing::warn!("what trials have shown can't be read: {error:#}")).ok()
+    };
+    trials.map(|(race_type, trial)| (race_type.clone(), trial, report(race_type, &trial))).collect()
 }
 
 fn read(session: &Session, tail: &Tail, race_type: &str, trial: &Trial) -> anyhow::Result<TrialReport> {
@@ -88,28 +92,29 @@ fn read(session: &Session, tail: &Tail, race_type: &str, trial: &Trial) -> anyho
 }
 
 /// A trial as JSON.
-pub(super) fn to_json(rules: &Rules, trial: &Trial, report: &TrialReport) -> anyhow::Result<Value> {
+pub(super) fn to_json(rules: &Rules, trial: &Trial, report: Option<&TrialReport>) -> anyhow::Result<Value> {
     Ok(json!({
         "rulebook": shown(rules, trial.rulebook),
         "mode": serde_json::to_value(trial.mode)?,
         "since": trial.since,
-        "hosts": report.hosts,
-        "verdict": verdict(&report.tally, &trial.limits).to_string(),
-        "veto": report.veto,
-        "tally": serde_json::to_value(report.tally)?,
+        "hosts": report.map(|report| report.hosts),
+        "verdict": report.map(|report| verdict(&report.tally, &trial.limits).to_string()),
+        "veto": report.and_then(|report| report.veto.clone()),
+        "tally": report.map(|report| serde_json::to_value(report.tally)).transpose()?,
     }))
 }
 
 /// Prints what a trial has shown.
-pub(super) fn print(rules: &Rules, race_type: &str, trial: &Trial, report: &TrialReport) -> anyhow::Result<()> {
+pub(super) fn print(rules: &Rules, race_type: &str, trial: &Trial, report: Option<&TrialReport>) -> anyhow::Result<()> {
     let how = match trial.mode {
         TrialMode::Canary { share } => format!("canary with {share} of the new races"),
         TrialMode::Shadow => "shadow".to_owned(),
     };
+    let name = shown(rules, trial.rulebook);
+    report::print_line(&format!("\nrace type {race_type}: {name}, {how} since revision {}", trial.since))?;
+    let Some(report) = report else { return Ok(()) };
     report::print_line(&format!(
-        "\nrace type {race_type}: {}, {how} since revision {}, seen by {} hosts",
-        shown(rules, trial.rulebook),
-        trial.since,
+        "records that {} hosts have evaluated; fuel and time are those of a record:",
         report.hosts
     ))?;
     let mut rows = vec![["", "records", "failed", "bad scores", "rejected", "fuel", "ns"].map(str::to_owned).to_vec()];
@@ -135,7 +140,6 @@ pub(super) fn print(rules: &Rules, race_type: &str, trial: &Trial, report: &Tria
     }
 }
 
-/// Fuel and time are those of a record.
 fn row(name: &str, arm: &Arm) -> Vec<String> {
     let each = |sum: u64| sum.checked_div(arm.rows.evaluated).map_or("-".to_owned(), |each| each.to_string());
     let rows = arm.rows;

@@ -173,10 +173,11 @@ pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
 pub(super) fn status(session: &Session) -> anyhow::Result<ExitCode> {
     let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
     let rules = &tail.rules;
-    let trials = trial::all(session, &tail)?;
+    let trials = trial::all(session, &tail);
     if session.json {
-        let trials =
-            trials.iter().map(|(race_type, trial, report)| Ok((race_type, trial::to_json(rules, trial, report)?)));
+        let trials = trials
+            .iter()
+            .map(|(race_type, trial, report)| Ok((race_type, trial::to_json(rules, trial, report.as_ref())?)));
         let trials: Vec<_> = trials.collect::<anyhow::Result<_>>()?;
         let race_types = rules.routing.iter().map(|(race_type, routing)| {
             let name = |digest| shown(rules, digest);
@@ -201,7 +202,7 @@ pub(super) fn status(session: &Session) -> anyhow::Result<ExitCode> {
     report::print_line(&format!("revision {} of {}", tail.revision, session.registry.location()))?;
     report::print_table(&rows)?;
     for (race_type, trial, report) in &trials {
-        trial::print(rules, race_type, trial, report)?;
+        trial::print(rules, race_type, trial, report.as_ref())?;
     }
     Ok(ExitCode::SUCCESS)
 }
