@@ -18,11 +18,12 @@ fn status(workspace: &Workspace) -> Value {
     status["raceTypes"]["3"].clone()
 }
 
-/// A workspace with class-3@1 active and class-3@2 published, whose scorer traps on each record with the cadence 66.
+/// A workspace with class-3@1 active and class-3@2 published, whose scorer traps on each record with the cadence 57:
+/// on some percent of the records.
 fn workspace() -> Workspace {
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.apply();
-    let trapping = "plugin = \"evil-scorer\"\nsettings = { deed = \"trap-on-row\" }";
+    let trapping = "plugin = \"evil-scorer\"\nsettings = { deed = \"trap-on-row\", victim = 57.0 }";
     workspace.write("next.toml", rulebook(3, 2, DedupMode::Ordinal).replace("plugin = \"output\"", trapping));
     let (file, folder) = (workspace.path("next.toml"), plugins::folder());
     succeed(&mut rules(&workspace, &["publish", file.to_str().unwrap(), "--plugins", folder.to_str().unwrap()]));
@@ -38,7 +39,7 @@ fn race(workspace: &Workspace) -> Vec<Vec<u8>> {
 }
 
 fn victims(lines: &[Vec<u8>]) -> u64 {
-    lines.iter().filter(|line| String::from_utf8_lossy(line).contains("\"cadence\":66,")).count() as u64
+    lines.iter().filter(|line| String::from_utf8_lossy(line).contains("\"cadence\":57,")).count() as u64
 }
 
 #[test]
@@ -93,6 +94,9 @@ fn a_canary_that_fails_is_taken_back_and_its_dead_letters_complete_the_results()
 fn a_share_that_is_none_is_refused() {
     require!(Plugins);
     let workspace = workspace();
-    let refused = fail(&mut rules(&workspace, &["canary", "class-3@2", "--race-type", "3", "--share", "0.001%"]));
+    let arguments = ["canary", "class-3@2", "--race-type", "3", "--share", "0.001%"];
+    let output = rules(&workspace, &arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let refused = String::from_utf8(output.stderr).unwrap();
     assert!(refused.contains("a share is a percentage from 0% to 100% with at most two decimals"), "{refused}");
 }
