@@ -57,6 +57,12 @@ pub(crate) fn open_store(config: &Config, runtime: &Runtime) -> anyhow::Result<A
     Ok(runtime.block_on(paceline_config::open_store(config))?)
 }
 
+/// Opens the store, for a command that can do without it. One that does not exist yet is not created.
+pub(crate) fn open_store_if_there(config: &Config, runtime: &Runtime) -> anyhow::Result<Option<AnyStore>> {
+    let is_there = !config.store.memory && config.store.path.as_ref().is_none_or(|path| path.exists());
+    is_there.then(|| open_store(config, runtime)).transpose()
+}
+
 /// What this process calls itself in the store: the machine's or container's name, and the process id.
 pub(crate) fn identity(kind: &'static str) -> HostIdentity {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();

@@ -62,6 +62,10 @@ impl PinStore for AnyStore {
     async fn put_pins(&self, pins: &[(PinKey, Pin)]) -> Result<Vec<Pin>, StoreError> {
         each!(self, store => store.put_pins(pins).await)
     }
+
+    async fn list_pins(&self, race_type: &str, limit: usize) -> Result<Vec<(PinKey, Pin)>, StoreError> {
+        each!(self, store => store.list_pins(race_type, limit).await)
+    }
 }
 
 impl CheckpointStore for AnyStore {

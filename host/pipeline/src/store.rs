@@ -95,6 +95,13 @@ pub trait PinStore: Send + Sync {
 
     /// Pins each race that has no pin yet. Returns the pins that hold, in the same order: the new or the earlier ones.
     fn put_pins(&self, pins: &[(PinKey, Pin)]) -> impl Future<Output = Result<Vec<Pin>, StoreError>> + Send;
+
+    /// Pins of a race type, by value: the first so many. For people: what is read grows with the races.
+    fn list_pins(
+        &self,
+        race_type: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(PinKey, Pin)>, StoreError>> + Send;
 }
 
 /// How far shards are read.

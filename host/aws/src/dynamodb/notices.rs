@@ -15,7 +15,7 @@ const NOTICES: &str = "@rules/";
 const BODY: &str = "@body";
 const VERSION: &str = "@version";
 /// The time after which a notice counts as absent, and DynamoDB may delete it, in seconds since 1970.
-const EXPIRES: &str = "@expires";
+pub(super) const EXPIRES: &str = "@expires";
 
 impl NoticeStore for DynamoDbStore {
     async fn list_notices(&self, topic: &str) -> Result<Vec<Notice>, StoreError> {

@@ -68,6 +68,27 @@ impl PinStore for DynamoDbStore {
             None => Ok(pins.iter().map(|(key, _)| held[key]).collect()),
         }
     }
+
+    /// A value that is longer than a sort key comes shortened.
+    async fn list_pins(&self, race_type: &str, limit: usize) -> Result<Vec<(PinKey, Pin)>, StoreError> {
+        let partition = format!("{PINS}{race_type}");
+        let mut pins = Vec::new();
+        let mut start_key = None;
+        loop {
+            let (maps, next) = self.query_page(&partition, start_key).await?;
+            for map in maps {
+                let value = item::key_of(&map).and_then(|key| key.sort.strip_prefix('=').map(str::to_owned));
+                let key = PinKey { race_type: race_type.to_owned(), value: value.unwrap_or_default() };
+                let pin = decode_pin(&self.table, &key, &map)?;
+                pins.push((key, pin));
+            }
+            start_key = next;
+            if start_key.is_none() || pins.len() >= limit {
+                pins.truncate(limit);
+                return Ok(pins);
+            }
+        }
+    }
 }
 
 impl DynamoDbStore {

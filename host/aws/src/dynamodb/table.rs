@@ -21,6 +21,7 @@ use super::dead_letter_item::{EXPIRES, ID};
 use super::difference::TableCheck;
 use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{PARTITION, SORT};
+use super::notices;
 use super::table_refs;
 
 /// The maximum time for a table to become active. It usually takes some seconds.
@@ -54,7 +55,7 @@ pub struct Created {
 }
 
 /// Creates the tables that do not exist, and waits until both can be used. Does not change existing tables, except that
-/// it turns on the expiry of dead letters.
+/// it turns on the expiry of dead letters. In a new table of items, notices expire.
 pub async fn create(client: &Client, config: &DynamoDbConfig, billing: Billing) -> Result<Created, StoreError> {
     let (table, dead_letters) = table_refs(client, config);
     let created = Created {
@@ -63,7 +64,10 @@ pub async fn create(client: &Client, config: &DynamoDbConfig, billing: Billing) 
     };
     wait_until_active(client, &table).await?;
     wait_until_active(client, &dead_letters).await?;
-    turn_on_expiry(client, &dead_letters).await?;
+    turn_on_expiry(client, &dead_letters, EXPIRES).await?;
+    if created.table {
+        turn_on_expiry(client, &table, notices::EXPIRES).await?;
+    }
     Ok(created)
 }
 
@@ -172,12 +176,12 @@ async fn wait_until_active(client: &Client, table: &TableRef) -> Result<(), Tabl
     }
 }
 
-/// Makes DynamoDB delete expired dead letters.
-async fn turn_on_expiry(client: &Client, table: &TableRef) -> Result<(), TableError> {
-    if time_to_live_attribute(client, table).await?.as_deref() == Some(EXPIRES) {
+/// Makes DynamoDB delete expired items.
+async fn turn_on_expiry(client: &Client, table: &TableRef, attribute: &str) -> Result<(), TableError> {
+    if time_to_live_attribute(client, table).await?.as_deref() == Some(attribute) {
         return Ok(());
     }
-    let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name(EXPIRES).build();
+    let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build();
     client
         .update_time_to_live()
         .table_name(&table.table)

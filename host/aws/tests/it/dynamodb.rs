@@ -657,6 +657,11 @@ async fn the_first_pin_of_a_race_holds() {
     assert_eq!(ours.put_pins(&pins).await.unwrap(), vec![pin(5); 150]);
     assert_eq!(theirs.get_pins(&many).await.unwrap(), vec![Some(pin(5)); 150]);
     assert_eq!(ours.list_groups().await.unwrap(), [], "pins are not items of groups");
+    let listed = ours.list_pins("3", 1_000).await.unwrap();
+    assert_eq!(listed.len(), 154);
+    assert!(listed.contains(&(race("1"), pin(1))) && listed.contains(&(race("many-149"), pin(5))));
+    assert_eq!(ours.list_pins("3", 7).await.unwrap(), listed[..7]);
+    assert_eq!(ours.list_pins("4", 7).await.unwrap(), []);
 }
 
 #[tokio::test]

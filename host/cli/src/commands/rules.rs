@@ -6,16 +6,21 @@
 //! - `change`: commands that write the log.
 //! - `apply`: a folder as the wanted rules.
 //! - `trial`: a rulebook that is tried beside the current one.
-//! - `view`: commands that only read.
+//! - `view`: commands that only read. `status`: what race types run and what hosts follow.
 //! - `replay`: recorded records by a rulebook that does not run.
+//! - `ready`: whether the hosts are ready for a rulebook.
+//! - `head`: the store's head item.
 //! - `key`: keys to sign with.
 //! - `name`: rulebooks as people name them.
 
 mod apply;
 mod change;
+mod head;
 mod key;
 mod name;
+mod ready;
 mod replay;
+mod status;
 mod trial;
 mod view;
 
@@ -110,6 +115,12 @@ enum Action {
         /// From when on.
         #[arg(long, value_enum, default_value = "next-race")]
         when: When,
+        /// Do not wait for hosts that have not loaded the rulebook yet. Otherwise it waits for at most 30 s.
+        #[arg(long)]
+        no_wait: bool,
+        /// Activate it although a host has refused it.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         change: ChangeArguments,
     },
@@ -208,8 +219,20 @@ enum Action {
         /// Only those of this race type.
         race_type: Option<String>,
     },
-    /// Show what each race type runs.
+    /// Show what each race type runs, and which hosts follow the rules.
     Status,
+    /// Let hosts follow the registry as it is, although it is behind what they have followed, or another one.
+    Adopt {
+        /// Show what would change, and change nothing. The exit code is 0 if nothing would, and 3 otherwise.
+        #[arg(long)]
+        dry_run: bool,
+        /// The reason.
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
+        /// Who does it [default: the user's name]
+        #[arg(long, value_name = "NAME", env = "PACELINE_OPERATOR")]
+        by: Option<String>,
+    },
 }
 
 impl Action {
@@ -293,7 +316,8 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::Apply { folder, watch: false, change } => apply::apply(&session, &folder, &change),
         Action::Apply { folder, watch: true, change } => apply::watch(&session, &folder, &change),
         Action::Bundle { folder, change, .. } => apply::apply(&session, &folder, &change),
-        Action::Activate { rulebook, race_type, when, change } => {
+        Action::Activate { rulebook, race_type, when, no_wait, force, change } => {
+            ready::check(&session, &rulebook, &ready::Patience { no_wait, force, dry_run: change.dry_run })?;
             change::activate(&session, &rulebook, race_type, when == When::Now, &change)
         }
         Action::Canary { rulebook, race_type, share, limits, change } => {
@@ -318,6 +342,10 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::Diff { a, b } => view::diff(&session, &a, &b),
         Action::Replay(arguments) => replay::replay(&session, &arguments),
         Action::History { race_type } => view::history(&session, race_type.as_deref()),
-        Action::Status => view::status(&session),
+        Action::Status => status::status(&session),
+        Action::Adopt { dry_run, why, by } => {
+            let change = ChangeArguments { dry_run, why, key: None, by };
+            head::adopt(&session, &change)
+        }
     }
 }

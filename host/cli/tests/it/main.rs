@@ -19,6 +19,7 @@ mod dynamo;
 mod example;
 mod fake_kinesis;
 mod healthcheck;
+mod hosts;
 mod image;
 mod kcl;
 mod kcl_daemon;

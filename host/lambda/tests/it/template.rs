@@ -200,6 +200,10 @@ fn the_tables_are_those_that_paceline_table_create_creates() {
     let live = resources.below("DeadLetterTable").below("TimeToLiveSpecification");
     let made = dynamodb("DescribeTimeToLive", &json!({ "TableName": config.dead_letter_table() }));
     assert_eq!(live.value("AttributeName"), made["TimeToLiveDescription"]["AttributeName"].as_str().unwrap());
+    let live = resources.below("Table").below("TimeToLiveSpecification");
+    let made = dynamodb("DescribeTimeToLive", &json!({ "TableName": config.table }));
+    let made = made["TimeToLiveDescription"]["AttributeName"].as_str().unwrap();
+    assert_eq!(live.value("AttributeName").trim_matches('"'), made);
     assert_eq!(live.value("Enabled"), "true");
 }
 

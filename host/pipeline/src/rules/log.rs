@@ -323,6 +323,12 @@ impl Tail {
     }
 }
 
+/// The entry of a revision, if there is a valid one.
+pub async fn entry_at(registry: &Registry, revision: u64) -> Result<Option<Entry>, RegistryError> {
+    let bytes = registry.entry(revision).await?;
+    Ok(bytes.and_then(|bytes| decode(&bytes, revision, registry.trusted()).ok()))
+}
+
 /// An entry is a JSON document, with any number of signatures of the document's bytes behind it.
 fn decode(bytes: &[u8], revision: u64, trusted: &[PublicKey]) -> Result<Entry, InvalidEntry> {
     let garbage = |error: serde_json::Error| InvalidEntry::Garbage(error.to_string());

@@ -196,6 +196,22 @@ impl PinStore for EmbeddedStore {
             pins.iter().map(&mut pin).collect()
         })
     }
+
+    async fn list_pins(&self, race_type: &str, limit: usize) -> Result<Vec<(PinKey, Pin)>, StoreError> {
+        self.read(|transaction| {
+            let table = transaction.open_table(PINS)?;
+            let mut pins = Vec::new();
+            for found in table.range((race_type, "")..)?.take(limit) {
+                let (key, pin) = found?;
+                let (of, value) = key.value();
+                if of != race_type {
+                    break;
+                }
+                pins.push((PinKey { race_type: of.to_owned(), value: value.to_owned() }, Self::decode(pin.value())?));
+            }
+            Ok(pins)
+        })
+    }
 }
 
 impl CheckpointStore for EmbeddedStore {

@@ -68,6 +68,12 @@ impl PinStore for MemoryStore {
         let mut tables = self.tables();
         Ok(pins.iter().map(|(key, pin)| *tables.pins.entry(key.clone()).or_insert(*pin)).collect())
     }
+
+    async fn list_pins(&self, race_type: &str, limit: usize) -> Result<Vec<(PinKey, Pin)>, StoreError> {
+        let tables = self.tables();
+        let of_type = tables.pins.iter().filter(|(key, _)| key.race_type == race_type);
+        Ok(of_type.take(limit).map(|(key, pin)| (key.clone(), *pin)).collect())
+    }
 }
 
 impl CheckpointStore for MemoryStore {

@@ -89,6 +89,10 @@ impl PinStore for FlakyStore {
     async fn put_pins(&self, pins: &[(PinKey, Pin)]) -> Result<Vec<Pin>, StoreError> {
         self.call(self.store.put_pins(pins)).await
     }
+
+    async fn list_pins(&self, race_type: &str, limit: usize) -> Result<Vec<(PinKey, Pin)>, StoreError> {
+        self.call(self.store.list_pins(race_type, limit)).await
+    }
 }
 
 impl CheckpointStore for FlakyStore {

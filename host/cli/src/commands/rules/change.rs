@@ -15,7 +15,7 @@ use crate::report;
 use crate::setup::open_store;
 
 /// The exit code of a dry run that would change something. 1 and 2 are those of errors.
-const WOULD_CHANGE: u8 = 3;
+pub(super) const WOULD_CHANGE: u8 = 3;
 
 /// A race of a race type.
 pub(super) struct Race {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use paceline_config::AnyStore;
 use paceline_pipeline::rules::operator::Request;
 use paceline_pipeline::rules::{Arm, Rules, Share, Tail, Trial, TrialLimits, TrialMode, Verdict, verdict};
 use paceline_pipeline::{TrialReport, read_trial};
@@ -57,8 +58,9 @@ pub(super) fn promote(
     let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
     let candidate = tail.rules.routing.get(&race_type).and_then(|routing| routing.candidate);
     if let (Some(trial), false) = (candidate, force) {
-        let report = read(session, &tail, &race_type, &trial)
-            .context("what the trial has shown can't be read; --force promotes without it")?;
+        let report = open_store(&session.config, &session.runtime)
+            .and_then(|store| session.runtime.block_on(read(&store, &tail, &race_type, &trial)));
+        let report = report.context("what the trial has shown can't be read; --force promotes without it")?;
         if let Some(why) = failure(&report, &trial) {
             bail!("{} has failed: {why}. --force promotes it nevertheless", shown(&tail.rules, trial.rulebook));
         }
@@ -75,33 +77,23 @@ fn failure(report: &TrialReport, trial: &Trial) -> Option<String> {
     }
 }
 
-/// The trials that run, and what the hosts have seen of each.
-pub(super) fn all(session: &Session, tail: &Tail) -> Vec<(String, Trial, Option<TrialReport>)> {
-    let trials = tail.rules.routing.iter().filter_map(|(race_type, routing)| Some((race_type, routing.candidate?)));
-    let report = |race_type: &str, trial: &Trial| {
-        let report = read(session, tail, race_type, trial);
-        report.inspect_err(|error| tracing::warn!("what trials have shown can't be read: {error:#}")).ok()
-    };
-    trials.map(|(race_type, trial)| (race_type.clone(), trial, report(race_type, &trial))).collect()
-}
-
-fn read(session: &Session, tail: &Tail, race_type: &str, trial: &Trial) -> anyhow::Result<TrialReport> {
-    let store = open_store(&session.config, &session.runtime)?;
+/// What the hosts have seen of a trial.
+pub(super) async fn read(store: &AnyStore, tail: &Tail, race_type: &str, trial: &Trial) -> anyhow::Result<TrialReport> {
     let registry = tail.registry.as_deref().unwrap_or_default();
-    Ok(session.runtime.block_on(read_trial(&store, registry, race_type, trial))?)
+    Ok(read_trial(store, registry, race_type, trial).await?)
 }
 
 /// A trial as JSON.
-pub(super) fn to_json(rules: &Rules, trial: &Trial, report: Option<&TrialReport>) -> anyhow::Result<Value> {
-    Ok(json!({
+pub(super) fn as_json(rules: &Rules, trial: &Trial, report: Option<&TrialReport>) -> Value {
+    json!({
         "rulebook": shown(rules, trial.rulebook),
-        "mode": serde_json::to_value(trial.mode)?,
+        "mode": json!(trial.mode),
         "since": trial.since,
         "hosts": report.map(|report| report.hosts),
         "verdict": report.map(|report| verdict(&report.tally, &trial.limits).to_string()),
         "veto": report.and_then(|report| report.veto.clone()),
-        "tally": report.map(|report| serde_json::to_value(report.tally)).transpose()?,
-    }))
+        "tally": report.map(|report| json!(report.tally)),
+    })
 }
 
 /// Prints what a trial has shown.

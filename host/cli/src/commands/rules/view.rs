@@ -11,8 +11,7 @@ use similar::TextDiff;
 
 use super::Session;
 use super::change::{line, rules};
-use super::name::{RulebookName, shown};
-use super::trial;
+use super::name::RulebookName;
 use crate::report;
 
 pub(super) fn list(session: &Session) -> anyhow::Result<ExitCode> {
@@ -168,41 +167,4 @@ pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
         report::print_line(&format!("{entries} entries, {rulebooks} rulebooks, {} plugins", plugins.len()))?;
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-pub(super) fn status(session: &Session) -> anyhow::Result<ExitCode> {
-    let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
-    let rules = &tail.rules;
-    let trials = trial::all(session, &tail);
-    if session.json {
-        let trials = trials
-            .iter()
-            .map(|(race_type, trial, report)| Ok((race_type, trial::to_json(rules, trial, report.as_ref())?)));
-        let trials: Vec<_> = trials.collect::<anyhow::Result<_>>()?;
-        let race_types = rules.routing.iter().map(|(race_type, routing)| {
-            let name = |digest| shown(rules, digest);
-            let row = json!({
-                "current": routing.current.map(name),
-                "fallback": routing.fallback.map(name),
-                "since": routing.since,
-                "candidate": trials.iter().find(|(of, _)| *of == race_type).map(|(_, trial)| trial),
-            });
-            (race_type.clone(), row)
-        });
-        let race_types: serde_json::Map<_, _> = race_types.collect();
-        report::print_json(&json!({ "registry": tail.registry, "revision": tail.revision, "raceTypes": race_types }))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut rows = vec![["race type", "runs", "since revision", "before"].map(str::to_owned).to_vec()];
-    rows.extend(rules.routing.iter().map(|(race_type, routing)| {
-        let name = |digest: Option<_>| digest.map_or("-".to_owned(), |digest| shown(rules, digest));
-        let current = if routing.current.is_some() { name(routing.current) } else { "(retired)".to_owned() };
-        vec![race_type.clone(), current, routing.since.to_string(), name(routing.fallback)]
-    }));
-    report::print_line(&format!("revision {} of {}", tail.revision, session.registry.location()))?;
-    report::print_table(&rows)?;
-    for (race_type, trial, report) in &trials {
-        trial::print(rules, race_type, trial, report.as_ref())?;
-    }
-    Ok(ExitCode::SUCCESS)
 }
