@@ -46,6 +46,8 @@ struct Following {
     routes: HashMap<String, Route>,
     /// What they are made from.
     followed: Followed,
+    /// The newest entry of that log. A log that is replaced may have another one at the same revision.
+    newest: Option<Position>,
     /// The entry that was last taken over, as the store's head has it.
     taken_over: Option<Position>,
     /// Rulebooks that were published since and are to be loaded ahead.
@@ -130,7 +132,8 @@ impl Rulebooks {
         following.note_published(&reads);
         let mut events: Vec<RulesEvent> = reads.into_iter().filter_map(skipped).collect();
         let mut tail = following.tail.clone().unwrap_or_default();
-        let unchanged = (&tail.registry, tail.revision) == (&following.followed.registry, following.followed.revision);
+        let unchanged = (&tail.registry, tail.revision) == (&following.followed.registry, following.followed.revision)
+            && tail.newest() == following.newest;
         if unchanged && !is_behind(&following, &tail.rules) {
             return Ok(events);
         }
@@ -297,6 +300,7 @@ impl Rulebooks {
         let gone = following.routes.keys().filter(|race_type| !routes.contains_key(*race_type));
         events.extend(gone.map(|race_type| RulesEvent::Retired { race_type: race_type.clone() }));
         following.routes = routes;
+        following.newest = tail.newest();
         following.followed = Followed {
             registry: tail.registry.clone(),
             revision: tail.revision,

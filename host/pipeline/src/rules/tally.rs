@@ -24,6 +24,8 @@ pub struct Arm {
     /// The records.
     #[serde(flatten)]
     pub rows: Rows,
+    /// Calls of its plugins that failed.
+    pub faults: u64,
     /// Fuel of its plugins.
     pub fuel: u64,
     /// Time in its plugins, in nanoseconds.
@@ -60,12 +62,14 @@ impl Tally {
 impl Arm {
     /// Adds what calls cost.
     pub(crate) fn add_usage(&mut self, usage: &Usage) {
+        self.faults += usage.faults.values().sum::<u64>();
         self.fuel += usage.fuel;
         self.nanos += usage.time.as_nanos() as u64;
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
         self.rows.add(other.rows);
+        self.faults += other.faults;
         self.fuel += other.fuel;
         self.nanos += other.nanos;
     }

@@ -14,6 +14,10 @@ use crate::model::DeadLetter;
 use crate::rules::{Arm, Tally, Trial, TrialMode};
 use crate::trials::Trials;
 
+/// Records that a shadow evaluates at once. One that fails on many of them is called again and again for fewer, and its
+/// time may be used up before it is through: then those of a smaller part at least are compared.
+const SHADOW_RECORDS: usize = 500;
+
 /// A batch whose records are evaluated.
 #[derive(Clone, Copy)]
 pub(crate) struct Evaluated<'a, 'c> {
@@ -58,8 +62,9 @@ fn arm<S>(context: &Context<'_, S>, counted: &[Counted<'_>], of: &Counted<'_>) -
     let mut usage = Usage::default();
     let calls = context.calls.iter().filter(|(plugin, _)| plugin.rulebook.digest == of.rulebook);
     calls.for_each(|(_, calls)| usage.add(calls));
-    let part = if all == 0 { 0.0 } else { of.rows.evaluated as f64 / all as f64 };
-    Arm { rows: of.rows, fuel: (usage.fuel as f64 * part) as u64, nanos: (usage.time.as_nanos() as f64 * part) as u64 }
+    let part = |whole: u64| if all == 0 { 0 } else { (whole as f64 * of.rows.evaluated as f64 / all as f64) as u64 };
+    let faults = part(usage.faults.values().sum());
+    Arm { rows: of.rows, faults, fuel: part(usage.fuel), nanos: part(usage.time.as_nanos() as u64) }
 }
 
 /// Lets a shadow evaluate the records of the current rulebook, as long as it has time left.
@@ -74,13 +79,17 @@ fn compare<S>(
     let ours = routed.race_types.iter().find(|routed| routed.race_type == race_type && routed.rulebook == current);
     let record_batch = record_batches.iter().find(|batch| batch.rulebook.rulebook.id.digest == current);
     let (Some(routed), Some(record_batch)) = (ours, record_batch) else { return tally };
-    match trials.shadow_until(took) {
-        Some(until) => {
-            let started = Instant::now();
-            tally = shadow(context, projected, (routed, trial), record_batch, until);
-            trials.shadow_took(started.elapsed());
+    let mut until = trials.shadow_until(took);
+    for records in routed.records.chunks(SHADOW_RECORDS) {
+        match until {
+            Some(end) => {
+                let started = Instant::now();
+                tally.add(&shadow(context, projected, (race_type, trial, records), record_batch, end));
+                trials.shadow_took(started.elapsed());
+                until = until.filter(|end| *end > Instant::now());
+            }
+            None => tally.shadow.skipped += records.len() as u64,
         }
-        None => tally.shadow.skipped = routed.records.len() as u64,
     }
     tally
 }

@@ -8,7 +8,6 @@ use super::columns;
 use super::context::Context;
 use super::project::ProjectedBatch;
 use super::record_batch::RecordBatch;
-use super::route::RoutedRecords;
 use super::score::score;
 use super::validate::validate;
 use crate::error::PipelineError;
@@ -22,29 +21,29 @@ use crate::summary::{Rows, Summary};
 pub(crate) fn shadow<S>(
     context: &mut Context<'_, S>,
     projected: &ProjectedBatch<'_>,
-    (routed, trial): (&RoutedRecords, &Trial),
+    (race_type, trial, records): (&str, &Trial, &[u32]),
     current: &RecordBatch<'_>,
     until: Instant,
 ) -> Tally {
     let mut summary = Summary::default();
     let mut scratch = Context::new(context.store, context.budget, context.holds, &mut summary);
     scratch.plugins_until = Some(until);
-    let mut batch = columns::build(&mut scratch, projected, (trial.rulebook, routed.records.clone()));
+    let mut batch = columns::build(&mut scratch, projected, (trial.rulebook, records.to_vec()));
     let evaluated = validate(&mut scratch, projected.batch, &mut batch)
         .and_then(|()| score(&mut scratch, projected.batch, &mut batch));
     let mut tally = Tally::default();
     match evaluated {
         Ok(()) => {
-            let mut rows = Rows { evaluated: routed.records.len() as u64, ..Rows::default() };
+            let mut rows = Rows { evaluated: records.len() as u64, ..Rows::default() };
             scratch.rejected.causes().for_each(|cause| rows.count(cause));
             tally.candidate.rows = rows;
-            tally.shadow = compare(&routed.records, current, &batch);
+            tally.shadow = compare(records, current, &batch);
         }
         Err(error) => {
             if !matches!(error, PipelineError::Engine(EngineError::Deadline)) {
-                tracing::warn!(race_type = routed.race_type, "the shadow can't be evaluated: {error}");
+                tracing::warn!(race_type, "the shadow can't be evaluated: {error}");
             }
-            tally.shadow.skipped = routed.records.len() as u64;
+            tally.shadow.skipped = records.len() as u64;
         }
     }
     for (plugin, usage) in summary.calls {

@@ -109,7 +109,9 @@ pub(super) fn print(rules: &Rules, race_type: &str, trial: &Trial, report: Optio
         "records that {} hosts have evaluated; fuel and time are those of a record:",
         report.hosts
     ))?;
-    let mut rows = vec![["", "records", "failed", "bad scores", "rejected", "fuel", "ns"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["", "records", "failed", "bad scores", "rejected", "failed calls", "fuel", "ns"].map(str::to_owned).to_vec(),
+    ];
     rows.push(row("candidate", &report.tally.candidate));
     rows.push(row("current", &report.tally.current));
     report::print_table(&rows)?;
@@ -135,6 +137,7 @@ pub(super) fn print(rules: &Rules, race_type: &str, trial: &Trial, report: Optio
 fn row(name: &str, arm: &Arm) -> Vec<String> {
     let each = |sum: u64| sum.checked_div(arm.rows.evaluated).map_or("-".to_owned(), |each| each.to_string());
     let rows = arm.rows;
-    let counts = [rows.evaluated, rows.failed, rows.bad_scores, rows.rejected].map(|count| count.to_string());
+    let counts =
+        [rows.evaluated, rows.failed, rows.bad_scores, rows.rejected, arm.faults].map(|count| count.to_string());
     [name.to_owned()].into_iter().chain(counts).chain([each(arm.fuel), each(arm.nanos)]).collect()
 }
