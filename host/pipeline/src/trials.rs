@@ -21,6 +21,9 @@ const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The time that a shadow may take, as a part of the time in the plugins of the current rulebooks.
 const SHADOW_TIME: f64 = 1.5;
 
+/// The time that a shadow gets at least once it is its turn. What it takes too much is missing later.
+const SHADOW_LEAST: Duration = Duration::from_millis(20);
+
 /// The topic of vetoes.
 const VETOES: &str = "vetoes";
 
@@ -84,7 +87,7 @@ impl Trials {
         let mut seen = self.lock();
         seen.shadow_credit += took.mul_f64(SHADOW_TIME).as_nanos() as i64;
         let credit = u64::try_from(seen.shadow_credit).ok().filter(|credit| *credit > 0)?;
-        Some(Instant::now() + Duration::from_nanos(credit))
+        Some(Instant::now() + Duration::from_nanos(credit).max(SHADOW_LEAST))
     }
 
     /// Takes the time of a shadow.

@@ -228,6 +228,8 @@ impl Rulebooks {
             return tail.read_on(&self.sources.registry).await;
         }
         let opened = Tail::open(&self.sources.registry).await;
+        // Nothing is known of the chain between this log and the one before.
+        following.taken_over = None;
         let Some(seed) = &self.sources.seed else {
             let (tail, reads) = opened?;
             following.tail = Some(tail);
