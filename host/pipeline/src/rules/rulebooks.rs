@@ -151,8 +151,8 @@ impl Rulebooks {
         Ok(events)
     }
 
-    /// Compares what was read with the store's head item. What does not agree with it is forgotten: the next poll begins
-    /// anew, because the registry may be put right.
+    /// Compares what was read with the store's head item. A log that does not agree with it is forgotten: the next poll
+    /// begins anew, because the registry may be put right.
     async fn advance_head<S: NoticeStore>(
         &self,
         following: &mut Following,
@@ -171,7 +171,10 @@ impl Rulebooks {
                 Ok(reads)
             }
             Err(error) => {
-                (following.tail, following.from_seed) = (None, false);
+                if !error.is_transient() {
+                    (following.tail, following.from_seed) = (None, false);
+                    following.ahead.clear();
+                }
                 Err(error)
             }
         }
