@@ -41,6 +41,9 @@ struct Following {
     routes: HashMap<String, Route>,
     /// What they are made from.
     followed: Followed,
+    /// Catalogs that were replaced. A batch may still use them. They are freed by a later poll, beside the stream:
+    /// unmapping the code of plugins takes time, which the batch that used them last would otherwise spend.
+    replaced: Vec<Arc<Catalog>>,
 }
 
 impl Rulebooks {
@@ -87,6 +90,8 @@ impl Rulebooks {
 
     async fn poll_log(&self) -> Result<Vec<RulesEvent>, RegistryError> {
         let mut following = self.following.lock().await;
+        // Nobody can begin to use one of them.
+        following.replaced.retain(|catalog| Arc::strong_count(catalog) > 1);
         let reads = self.read_on(&mut following).await?;
         let mut events: Vec<RulesEvent> = reads.into_iter().filter_map(skipped).collect();
         let tail = following.tail.clone().unwrap_or_default();
@@ -202,7 +207,7 @@ impl Rulebooks {
             following.loaded.refuse(digest, &error);
             return Err(error);
         }
-        self.publish(&following);
+        self.publish(&mut following);
         Ok(())
     }
 
@@ -228,10 +233,13 @@ impl Rulebooks {
         loaded.load(&self.engine, &self.sources, digest, self.batches.load(Ordering::Relaxed)).await
     }
 
-    fn publish(&self, following: &Following) {
+    fn publish(&self, following: &mut Following) {
         let (loaded, routes) = (&following.loaded.rulebooks, following.routes.clone());
-        let catalog = Catalog::new(&self.route, loaded, routes, following.followed.clone());
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        let catalog = Arc::new(Catalog::new(&self.route, loaded, routes, following.followed.clone()));
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let replaced = std::mem::replace(&mut *current, catalog);
+        drop(current);
+        following.replaced.push(replaced);
     }
 }
 
