@@ -15,6 +15,7 @@
 //! - `kpl`: aggregates of the Kinesis Producer Library to user records.
 //! - `consumer`: a race from a stream into the memory store.
 //! - `race`: a race from a file into the durable store, by `paceline run`.
+//! - `swap`: rulebooks that are replaced while races flow.
 #![forbid(unsafe_code)]
 
 mod consumer;
@@ -24,6 +25,7 @@ mod kpl;
 mod pipeline;
 mod race;
 mod score;
+mod swap;
 mod table;
 mod timing;
 
@@ -103,6 +105,9 @@ fn main() {
     }
     if is_selected("race") {
         race::run(&mut results);
+    }
+    if is_selected("swap") {
+        swap::run(&mut results);
     }
 
     let folder = root().join("target/bench");

@@ -1,24 +1,28 @@
 //! The rules of this host: how it follows the log, and the current catalog.
+//!
+//! - `following`: what it has read and loaded.
+//! - `take_over`: how it takes over what the rules say of each race type.
 
-use std::collections::{BTreeMap, HashMap};
+mod following;
+mod take_over;
+
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use paceline_engine::{Digest, Engine};
 use tokio::sync::Mutex;
 
+use self::following::Following;
+use self::take_over::is_behind;
 use super::acknowledgement::{HostState, RefusedRulebook};
-use super::catalog::{Catalog, Followed, Route, Vetoes};
+use super::catalog::{Catalog, Followed};
 use super::error::{RegistryError, RulebookError};
 use super::event::{RulesEvent, skipped};
 use super::head;
-use super::loading::{Loaded, MAX_EARLIER, Sources};
-use super::log::{Change, Read, Tail};
-use super::position::Position;
+use super::loading::{Loaded, Sources};
+use super::log::{Read, Tail};
 use super::registry::Registry;
-use super::routing::Rules;
-use super::successor::check_disjoint;
-use super::trial::Trial;
 use crate::error::ErrorChain;
 use crate::model::Pointer;
 use crate::store::{MemoryStore, NoticeStore};
@@ -33,48 +37,6 @@ pub struct Rulebooks {
     batches: AtomicU64,
     /// Locked while the log is read or the catalog is being replaced.
     following: Mutex<Following>,
-}
-
-#[derive(Debug, Default)]
-struct Following {
-    /// `None` before a log was read.
-    tail: Option<Tail>,
-    /// Whether it is the seed's log.
-    from_seed: bool,
-    loaded: Loaded,
-    /// What this host runs for each race type: behind the log where it refuses a rulebook.
-    routes: HashMap<String, Route>,
-    /// What they are made from.
-    followed: Followed,
-    /// The newest entry of that log. A log that is replaced may have another one at the same revision.
-    newest: Option<Position>,
-    /// The entry that was last taken over, as the store's head has it.
-    taken_over: Option<Position>,
-    /// Rulebooks that were published since and are to be loaded ahead.
-    ahead: Vec<Digest>,
-    /// Those of them that were refused, and why.
-    refused_ahead: BTreeMap<Digest, String>,
-}
-
-impl Following {
-    /// Notes what was published, to be loaded ahead: of many rulebooks the last.
-    fn note_published(&mut self, reads: &[Read]) {
-        for read in reads {
-            let Read::Entry(entry) = read else { continue };
-            for change in &entry.changes {
-                if let Change::Publish { rulebook } = change
-                    && !self.ahead.contains(rulebook)
-                {
-                    self.ahead.push(*rulebook);
-                }
-            }
-        }
-        let surplus = self.ahead.len().saturating_sub(MAX_EARLIER);
-        self.ahead.drain(..surplus);
-        while self.refused_ahead.len() > MAX_EARLIER {
-            self.refused_ahead.pop_first();
-        }
-    }
 }
 
 impl Rulebooks {
@@ -128,6 +90,8 @@ impl Rulebooks {
 
     async fn poll_log<S: NoticeStore>(&self, store: Option<&S>) -> Result<Vec<RulesEvent>, RegistryError> {
         let mut following = self.following.lock().await;
+        // Nobody can begin to use one of them.
+        following.replaced.retain(|catalog| Arc::strong_count(catalog) > 1);
         let reads = self.read_on(&mut following).await?;
         following.note_published(&reads);
         let mut events: Vec<RulesEvent> = reads.into_iter().filter_map(skipped).collect();
@@ -259,115 +223,6 @@ impl Rulebooks {
         Ok(reads)
     }
 
-    /// Takes over what the rules say of each race type.
-    async fn follow(&self, following: &mut Following, tail: &Tail, events: &mut Vec<RulesEvent>) {
-        let mut routes = HashMap::new();
-        for (race_type, routing) in &tail.rules.routing {
-            let before = following.routes.get(race_type).copied();
-            let Some(reference) = routing.reference() else { continue };
-            let loaded = match self.load(&mut following.loaded, reference).await {
-                Ok(()) => self.check_disjoint(&following.loaded, &routes, race_type, reference),
-                Err(reason) => Err(reason),
-            };
-            let Some(reason) = loaded.err() else {
-                let trial = self.follow_trial(following, tail, race_type, events).await;
-                let route = Route { current: routing.current, reference, trial };
-                routes.insert(race_type.clone(), route);
-                match routing.current {
-                    _ if before.is_some_and(|before| before.current == route.current) => {}
-                    None => events.push(RulesEvent::Retired { race_type: race_type.clone() }),
-                    Some(_) => events.push(RulesEvent::Activated {
-                        race_type: race_type.clone(),
-                        rulebook: following.loaded.id(reference).expect("it was loaded"),
-                        revision: routing.since,
-                    }),
-                }
-                continue;
-            };
-            // What the race type ran goes on. Of a race type that ran nothing yet on this host, new races wait: to call their
-            // records records without a rulebook would be wrong. Races in progress go on: the fallback says which field
-            // identifies them.
-            let route = match (before, routing.fallback) {
-                (Some(before), _) => before,
-                (None, Some(fallback)) if self.load(&mut following.loaded, fallback).await.is_ok() => {
-                    Route { current: routing.current, reference: fallback, trial: None }
-                }
-                (None, _) => Route { current: routing.current, reference, trial: None },
-            };
-            routes.insert(race_type.clone(), route);
-            if reason.is_transient() {
-                tracing::warn!(race_type, "the rules are not followed yet: {}", ErrorChain(&reason));
-            } else if following.loaded.refuse(reference, &reason) {
-                let rulebook = shown(&tail.rules, reference);
-                events.push(RulesEvent::Refused { race_type: race_type.clone(), rulebook, reason });
-            }
-        }
-        let gone = following.routes.keys().filter(|race_type| !routes.contains_key(*race_type));
-        events.extend(gone.map(|race_type| RulesEvent::Retired { race_type: race_type.clone() }));
-        following.routes = routes;
-        following.newest = tail.newest();
-        following.followed = Followed {
-            registry: tail.registry.clone(),
-            revision: tail.revision,
-            rules: Arc::new(tail.rules.clone()),
-            vetoes: std::mem::take(&mut following.followed.vetoes),
-        };
-        let routes = &following.routes;
-        let is_routed = |route: &Route, digest| {
-            route.reference == digest || route.trial.is_some_and(|trial| trial.rulebook == digest)
-        };
-        following.loaded.drop_unused(|digest| routes.values().any(|route| is_routed(route, digest)));
-        self.publish(following);
-    }
-
-    /// The trial of a race type, once its rulebook is loaded.
-    async fn follow_trial(
-        &self,
-        following: &mut Following,
-        tail: &Tail,
-        race_type: &str,
-        events: &mut Vec<RulesEvent>,
-    ) -> Option<Trial> {
-        let trial = tail.rules.routing.get(race_type)?.candidate?;
-        let before = following.routes.get(race_type).and_then(|route| route.trial);
-        match self.load(&mut following.loaded, trial.rulebook).await {
-            Ok(()) => {
-                if before != Some(trial) {
-                    let rulebook = following.loaded.id(trial.rulebook).expect("it was loaded");
-                    events.push(RulesEvent::Tried { race_type: race_type.to_owned(), rulebook, trial });
-                }
-                Some(trial)
-            }
-            Err(reason) if reason.is_transient() => {
-                tracing::warn!(race_type, "the trial is not followed yet: {}", ErrorChain(&reason));
-                None
-            }
-            Err(reason) => {
-                if following.loaded.refuse(trial.rulebook, &reason) {
-                    let rulebook = shown(&tail.rules, trial.rulebook);
-                    events.push(RulesEvent::Refused { race_type: race_type.to_owned(), rulebook, reason });
-                }
-                None
-            }
-        }
-    }
-
-    /// Lets the next batch be evaluated without the trials that failed. Returns those that were not known.
-    pub(crate) async fn veto(&self, vetoes: Vetoes) -> Vec<RulesEvent> {
-        let mut following = self.following.lock().await;
-        if following.followed.vetoes == vetoes {
-            return Vec::new();
-        }
-        let before = std::mem::replace(&mut following.followed.vetoes, vetoes);
-        self.publish(&following);
-        let rules = &following.followed.rules;
-        let new = following.followed.vetoes.difference(&before).filter_map(|(race_type, since)| {
-            let trial = rules.routing.get(race_type)?.canary().filter(|trial| trial.since == *since)?;
-            Some(RulesEvent::Vetoed { race_type: race_type.clone(), rulebook: shown(rules, trial.rulebook) })
-        });
-        new.collect()
-    }
-
     /// Loads the rulebook that a race is pinned to.
     pub(crate) async fn load_pinned<S: NoticeStore>(&self, digest: Digest, store: &S) -> Result<(), RulebookError> {
         let is_listed = || self.catalog().rules().rulebooks.contains_key(&digest);
@@ -389,25 +244,7 @@ impl Rulebooks {
             following.loaded.refuse(digest, &error);
             return Err(error);
         }
-        self.publish(&following);
-        Ok(())
-    }
-
-    /// The groups of a race type and of those before it are disjoint.
-    fn check_disjoint(
-        &self,
-        loaded: &Loaded,
-        routes: &HashMap<String, Route>,
-        race_type: &str,
-        rulebook: Digest,
-    ) -> Result<(), RulebookError> {
-        let document = |digest| loaded.find(digest).map(|rulebook| &rulebook.document);
-        let Some(ours) = document(rulebook) else { return Ok(()) };
-        for (other, route) in routes {
-            if let Some(theirs) = document(route.reference) {
-                check_disjoint(&self.route, (race_type, ours), (other, theirs))?;
-            }
-        }
+        self.publish(&mut following);
         Ok(())
     }
 
@@ -415,26 +252,12 @@ impl Rulebooks {
         loaded.load(&self.engine, &self.sources, digest, self.batches.load(Ordering::Relaxed)).await
     }
 
-    fn publish(&self, following: &Following) {
+    fn publish(&self, following: &mut Following) {
         let (loaded, routes) = (&following.loaded.rulebooks, following.routes.clone());
-        let catalog = Catalog::new(&self.route, loaded, routes, following.followed.clone());
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(catalog);
+        let catalog = Arc::new(Catalog::new(&self.route, loaded, routes, following.followed.clone()));
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        let replaced = std::mem::replace(&mut *current, catalog);
+        drop(current);
+        following.replaced.push(replaced);
     }
-}
-
-/// A rulebook's name and version or, if it is not known, its digest.
-fn shown(rules: &Rules, digest: Digest) -> String {
-    rules.id(digest).map_or_else(|| digest.to_string(), |id| id.to_string())
-}
-
-/// Whether a race type runs something else than the rules say, for a reason that may have passed.
-fn is_behind(following: &Following, rules: &Rules) -> bool {
-    rules.routing.iter().any(|(race_type, routing)| {
-        let refused = |rulebook: Digest| following.loaded.refusal(rulebook).is_some();
-        let route = following.routes.get(race_type);
-        let (current, trial) = (route.and_then(|route| route.current), route.and_then(|route| route.trial));
-        let is_current = current == routing.current || routing.current.is_some_and(refused);
-        let is_tried = trial == routing.candidate || routing.candidate.is_some_and(|trial| refused(trial.rulebook));
-        !is_current || !is_tried && routing.current.is_none_or(|current| !refused(current))
-    })
 }
