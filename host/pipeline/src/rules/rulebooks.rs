@@ -130,11 +130,12 @@ impl Rulebooks {
         let mut events: Vec<RulesEvent> = reads.into_iter().filter_map(skipped).collect();
         let mut tail = following.tail.clone().unwrap_or_default();
         let unchanged = (&tail.registry, tail.revision) == (&following.followed.registry, following.followed.revision);
-        if unchanged && !is_behind(&following, &tail.rules) {
+        // What was compared once needs no comparison again. Two logs may differ at one revision.
+        let is_compared = store.is_none() || tail.newest() == following.taken_over;
+        if unchanged && is_compared && !is_behind(&following, &tail.rules) {
             return Ok(events);
         }
-        // What was compared once needs no comparison again.
-        if let Some(store) = store.filter(|_| !unchanged) {
+        if let Some(store) = store.filter(|_| !is_compared) {
             match self.advance_head(&mut following, store, &mut tail).await {
                 Ok(reads) => events.extend(reads.into_iter().filter_map(skipped)),
                 Err(error) => {
