@@ -5,10 +5,11 @@
 //! - this file: the arguments, and the replay.
 //! - `source`: where the records come from.
 //! - `places`: places won and lost in leaderboards.
-//! - `text`, `as_json`: the result, for people and for programs.
+//! - `shown`: the result; `text`, `as_json`: it, for people and for programs.
 
 mod as_json;
 mod places;
+mod shown;
 mod source;
 mod text;
 
@@ -20,13 +21,14 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use paceline_config::AnyStore;
 use paceline_engine::{Digest, Engine};
-use paceline_pipeline::model::{Cause, RulebookId};
-use paceline_pipeline::replay::{Baseline, CommittedLetters, Comparison, Replay, ReplayOptions};
+use paceline_pipeline::model::Cause;
+use paceline_pipeline::replay::{Baseline, CommittedLetters, Replay, ReplayOptions};
 use paceline_pipeline::rules::operator::{PluginFiles, Prepared, ReplayRules, ReplayedRulebook, prepare, replay_rules};
 use paceline_pipeline::rules::{Rules, Tail};
 use paceline_pipeline::store::{DeadLetterStore, MemoryStore};
 
 use self::places::Places;
+use self::shown::Shown;
 use self::source::{Since, Source};
 use super::Session;
 use super::name::{NotAName, RulebookName};
@@ -116,17 +118,6 @@ impl FromStr for AgainstArgument {
 enum Found {
     Published(Digest),
     Prepared(Box<Prepared>),
-}
-
-/// What is shown.
-struct Shown {
-    rules: RulebookId,
-    /// `None` for what is committed.
-    against: Option<RulebookId>,
-    race_types: Vec<String>,
-    from: String,
-    comparison: Comparison,
-    places: Vec<Places>,
 }
 
 /// What the replay works with.

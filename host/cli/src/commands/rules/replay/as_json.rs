@@ -10,8 +10,8 @@ use paceline_pipeline::replay::{
 };
 use serde_json::{Map, Value, json};
 
-use super::Shown;
 use super::places::{Move, Places};
+use super::shown::Shown;
 use crate::report;
 
 /// The whole result.

@@ -3,8 +3,8 @@
 use paceline_pipeline::model::{Attribute, Cause, Key, RulebookId};
 use paceline_pipeline::replay::{Comparison, Cost, Distribution, Figures, ListedRows, Scores};
 
-use super::Shown;
 use super::places::{Move, Places};
+use super::shown::Shown;
 use crate::report::{self, aligned, thousands};
 
 /// The columns of a terminal that has its usual size.
