@@ -92,6 +92,10 @@ pub async fn open(
     identity: Option<HostIdentity>,
 ) -> Result<(Pipeline<AnyStore>, Vec<RulesEvent>), OpenError> {
     let rulebooks = Arc::new(open_rulebooks(config, cache).await?);
+    // The store comes second: a start without rules leaves none behind.
+    if !rulebooks.has_rules().await? {
+        return Err(OpenError::NoRules(config.rules.registry.clone()));
+    }
     let store = open_store(config).await?;
     let mut pipeline = Pipeline::new(store, rulebooks, config.batch.clone(), config.retry.clone())
         .with_hold(Duration::from_secs(config.rules.hold_seconds))
@@ -100,10 +104,7 @@ pub async fn open(
         pipeline = pipeline.with_identity(identity);
     }
     let events = pipeline.start_following().await?;
-    match pipeline.rulebooks().catalog().rules().routing.is_empty() {
-        true => Err(OpenError::NoRules(config.rules.registry.clone())),
-        false => Ok((pipeline, events)),
-    }
+    Ok((pipeline, events))
 }
 
 impl From<RegistryError> for OpenError {

@@ -19,6 +19,7 @@ use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use paceline_lambda::Handler;
 use paceline_pipeline::ErrorChain;
+use tokio::sync::Mutex;
 
 use start::StartError;
 use take_body::Body;
@@ -52,20 +53,24 @@ fn main() -> ExitCode {
 
 async fn run() -> Result<(), lambda_runtime::Error> {
     // A function that can't start still responds to each event, so that the reason is where operators look: in the
-    // function's errors and in the on-failure destination, not only in the log.
-    let handler = match start::start().await {
-        Ok(handler) => Ok(Arc::new(handler)),
-        Err(error) => {
-            tracing::error!("the function can't start: {}", ErrorChain(&error));
-            Err(Arc::new(error))
-        }
-    };
+    // function's errors and in the on-failure destination, not only in the log. And each event tries again: the table or
+    // the registry may be there by then, and the execution environment may live for hours.
+    let handler: Arc<Mutex<Option<Arc<Handler>>>> = Arc::new(Mutex::new(started().await.ok()));
     let body = Body::default();
     let serve = |event: LambdaEvent<()>| {
-        let (handler, body) = (handler.clone(), body.clone());
+        let (handler, body) = (Arc::clone(&handler), body.clone());
         async move {
-            let handler: Arc<Handler> = handler.map_err(|error: Arc<StartError>| diagnostic("StartFailed", &*error))?;
             let body = body.take();
+            let handler = {
+                let mut handler = handler.lock().await;
+                match &mut *handler {
+                    Some(handler) => Arc::clone(handler),
+                    none => {
+                        let started = started().await.map_err(|error| diagnostic("StartFailed", &error))?;
+                        Arc::clone(none.insert(started))
+                    }
+                }
+            };
             // Boxed, because the compiler limits how deep futures nest in one type.
             Box::pin(handler.handle(&body, &event.context)).await.map_err(|error| {
                 tracing::error!("the invocation failed, and Lambda retries the whole batch: {}", ErrorChain(&error));
@@ -74,6 +79,12 @@ async fn run() -> Result<(), lambda_runtime::Error> {
         }
     };
     Runtime::new(service_fn(serve)).layer(body.clone()).layer(TracingLayer::new()).run().await
+}
+
+/// Starts. A failure is in the log as well.
+async fn started() -> Result<Arc<Handler>, StartError> {
+    let started = Box::pin(start::start()).await.map(Arc::new);
+    started.inspect_err(|error| tracing::error!("the function can't start: {}", ErrorChain(error)))
 }
 
 /// An error as Lambda reports it. CloudWatch and the on-failure destination distinguish failures by the type.

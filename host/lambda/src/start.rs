@@ -52,12 +52,13 @@ pub(crate) async fn start() -> Result<Handler, StartError> {
     let id = variable("AWS_LAMBDA_LOG_STREAM_NAME", "");
     let identity = Some(HostIdentity { id, kind: "lambda" }).filter(|identity| !identity.id.is_empty());
     let (pipeline, events) = paceline_config::open(&config, Some(&cache), identity).await?;
+    let (factor, window) = (number("PACELINE_PARALLELIZATION_FACTOR")?, number("PACELINE_TUMBLING_WINDOW")?);
+    // The last step that can fail: a process can do it once, and a start that failed is tried again.
     let metrics = Metrics::new(
         variable("PACELINE_METRICS_NAMESPACE", "paceline"),
         variable("AWS_LAMBDA_FUNCTION_NAME", "paceline"),
     )?;
     events.iter().for_each(RulesEvent::log);
-    let (factor, window) = (number("PACELINE_PARALLELIZATION_FACTOR")?, number("PACELINE_TUMBLING_WINDOW")?);
     for warning in warnings(pipeline.rulebooks(), factor, window) {
         tracing::warn!("{warning}");
     }

@@ -331,9 +331,7 @@ fn the_current_records_are_committed_when_the_daemon_is_gone() {
 fn a_missing_table_ends_the_process() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::without_tables();
-    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
-    daemon.send(&records(&numbered_records(&race(11))));
-    let stderr = daemon.fails();
+    let stderr = Daemon::start(&deployment).fails();
     assert!(stderr.contains(&deployment.table.table), "{stderr}");
 }
 

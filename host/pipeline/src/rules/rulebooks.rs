@@ -74,6 +74,14 @@ impl Rulebooks {
         self.batches.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// Reads the log, and returns whether it has rules. Nothing is taken over yet.
+    pub async fn has_rules(&self) -> Result<bool, RegistryError> {
+        let mut following = self.following.lock().await;
+        let reads = self.read_on(&mut following).await?;
+        reads.into_iter().filter_map(skipped).for_each(|event| event.log());
+        Ok(following.tail.as_ref().is_some_and(|tail| !tail.rules.routing.is_empty()))
+    }
+
     /// Reads the log on, loads what is new and lets the next batch be evaluated by it. What can't be loaded changes
     /// nothing. An error means that the log can't be read: the rules stay as they are.
     ///

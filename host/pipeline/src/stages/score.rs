@@ -19,9 +19,9 @@ pub(crate) fn score<S>(
         return Ok(());
     };
     let mut session = scorer.session().until(context.plugins_until);
-    let scored = session.score(rows, &record_batch.columns(inputs))?;
-    let digest = scorer.plugin().digest();
+    let scored = session.score(rows, &record_batch.columns(inputs));
     context.book_calls(&record_batch.rulebook.rulebook.id, Role::Scorer, &session);
+    let (scored, digest) = (scored?, scorer.plugin().digest());
     record_batch.scores = scored.scores;
     let rejections = scored.failed.into_iter().map(|(row, fault)| {
         let cause = if matches!(fault, Fault::Score(_)) { Cause::BadScore } else { Cause::PluginFailed };

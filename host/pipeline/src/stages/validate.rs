@@ -18,9 +18,9 @@ pub(crate) fn validate<S>(
             return Ok(());
         }
         let mut session = validator.session().until(context.plugins_until);
-        let found = session.validate(record_batch.records.len(), &record_batch.columns(inputs))?;
-        let digest = validator.plugin().digest();
+        let found = session.validate(record_batch.records.len(), &record_batch.columns(inputs));
         context.book_calls(&record_batch.rulebook.rulebook.id, Role::Validator, &session);
+        let (found, digest) = (found?, validator.plugin().digest());
         let mut rejections = into_rejections(found.rejected, Cause::Rejected, digest);
         let failed = into_rejections(found.failed, Cause::PluginFailed, digest);
         rejections.extend(record_batch.without_held(context, batch, failed));
