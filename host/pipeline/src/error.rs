@@ -61,9 +61,9 @@ pub enum PipelineError {
         /// The item's key.
         key: String,
         /// The item's revision.
-        theirs: RulesRevision,
+        theirs: Box<RulesRevision>,
         /// This host's revision.
-        ours: RulesRevision,
+        ours: Box<RulesRevision>,
     },
     /// Other hosts wrote the same groups at each attempt.
     #[error(

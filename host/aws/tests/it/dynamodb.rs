@@ -718,7 +718,7 @@ fn letter(number: u64) -> DeadLetter {
         reason: Reason::new(Cause::Rejected, "cadence").at("/cadence").under(&rulebook()),
         redrive_sequence: None,
         folded: (0..number % 2).map(|at| key("race-1", &format!("racer-{at}"))).collect(),
-        unsure: number % 5 == 0,
+        unsure: number.is_multiple_of(5),
     }
 }
 

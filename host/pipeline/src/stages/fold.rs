@@ -43,7 +43,7 @@ pub(crate) fn check_revision(catalog: &Catalog, keys: &[Key], loaded: &[Option<I
     for (key, item) in keys.iter().zip(loaded) {
         let theirs = item.as_ref().map(|item| &item.provenance.rules);
         if let Some(theirs) = theirs.filter(|theirs| theirs.is_after(&ours)) {
-            let theirs = theirs.clone();
+            let (theirs, ours) = (Box::new(theirs.clone()), Box::new(ours));
             return Err(PipelineError::Behind { key: key.to_string(), theirs, ours });
         }
     }
