@@ -68,10 +68,10 @@ fn interval(count: u64, of: u64) -> (f64, f64) {
         return (0.0, 1.0);
     }
     let (n, p, z2) = (of as f64, ratio(count, of), DEVIATIONS * DEVIATIONS);
-    let center = p + z2 / (2.0 * n);
+    let middle = p + z2 / (2.0 * n);
     let spread = DEVIATIONS * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
     let scale = 1.0 + z2 / n;
-    (((center - spread) / scale).max(0.0), ((center + spread) / scale).min(1.0))
+    (((middle - spread) / scale).max(0.0), ((middle + spread) / scale).min(1.0))
 }
 
 impl fmt::Display for Verdict {
