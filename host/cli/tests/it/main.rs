@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - `support`, `dynamo`, `fake_kinesis`: helpers.
+//! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
 //! - `start`, `race`, `bad_input`, `crash`, `swap`, `dead_letters`, `table`, `healthcheck`: `paceline run` and related
 //!   commands.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
@@ -24,6 +24,7 @@ mod kcl_properties;
 mod plugin;
 mod producer;
 mod race;
+mod ruled;
 mod rules;
 mod start;
 mod stream;
