@@ -81,7 +81,7 @@ pub(crate) fn environment(command: &mut Command, endpoint: &str) {
 }
 
 /// The races' rulebook, which counts records as well.
-fn counting_rulebook() -> String {
+pub(crate) fn counting_rulebook() -> String {
     let tallies = [DedupMode::Ordinal, DedupMode::Sequence].map(tally).concat();
     format!("{}{tallies}", rulebook(3, 1, DedupMode::Ordinal))
 }

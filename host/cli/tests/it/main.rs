@@ -2,13 +2,12 @@
 //!
 //! # Layout
 //!
-//! - `support`, `dynamo`, `fake_kinesis`: helpers.
-//! - `start`, `race`, `bad_input`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `healthcheck`: `paceline run` and related
-//!   commands.
-//! - `rules`, `replay`, `trials`: `paceline rules`.
+//! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
+//! - `start`, `race`, `bad_input`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `healthcheck`:
+//!   `paceline run` and related commands.
+//! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
-//! - `rules`, `samples`: `paceline rules`.
 //! - `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
 
 mod bad_input;
@@ -29,6 +28,7 @@ mod producer;
 mod race;
 mod replay;
 mod reruled;
+mod ruled;
 mod rules;
 mod samples;
 mod start;

@@ -6,3 +6,4 @@ mod faults;
 mod lag;
 mod metrics;
 mod race;
+mod swaps;

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use paceline_engine::Digest;
-use paceline_pipeline::model::{Attribute, Batch, Cause, Item, Key};
+use paceline_pipeline::model::{Attribute, Batch, Cause, Item, Key, Provenance, RulesRevision};
 use paceline_pipeline::rules::operator::Request;
 use paceline_pipeline::rules::{Registry, RulesEvent};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore, Pin, PinKey, PinStore};
@@ -326,9 +326,27 @@ fn a_hundred_swaps_lose_and_double_nothing_and_free_what_they_replaced() {
     }
     let used: BTreeSet<u64> = races.values().flat_map(|(versions, _)| versions.iter().copied()).collect();
     assert!(used.len() > 30, "{used:?}");
+    names_its_rules(&desk, &store);
     for host in &hosts {
         poll(host);
         assert!(host.rulebooks().loaded() <= 20, "{}", host.rulebooks().loaded());
+    }
+}
+
+/// Asserts that every item names the rulebook of its race's pin, the plugins of that rulebook, and a revision at which the
+/// race had begun.
+fn names_its_rules(desk: &Desk, store: &FlakyStore) {
+    let (tail, _) = desk.tail();
+    let log = RulesRevision::new(tail.registry.as_deref().unwrap(), tail.revision);
+    for (key, item) in block_on(store.store.list_groups()).unwrap() {
+        let Provenance { rulebook, rules, plugins, .. } = &*item.provenance;
+        let race = key.partition.rsplit('-').next().unwrap();
+        let pin = block_on(store.store.get_pins(&[pin_key(race)])).unwrap()[0].unwrap();
+        assert_eq!((rulebook.digest, tail.rules.id(pin.rulebook).as_ref()), (pin.rulebook, Some(rulebook)), "{key}");
+        let named: BTreeSet<Digest> = plugins.iter().copied().collect();
+        assert_eq!(named, tail.rules.rulebooks[&rulebook.digest].plugins, "{key}");
+        assert_eq!(rules.registry, log.registry, "{key}");
+        assert!((pin.revision..=log.revision).contains(&rules.revision), "{key}: {rules:?}, pinned at {pin:?}");
     }
 }
 
