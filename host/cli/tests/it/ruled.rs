@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use paceline_pipeline::model::{Item, Key, Provenance, RulesRevision};
+use paceline_pipeline::model::{Item, Key, Provenance, RulebookId, RulesRevision};
 use paceline_pipeline::rules::{Registry, Rules, Tail};
 use paceline_pipeline::store::{PinKey, Store};
 use paceline_simulator::{PartitionKey, Race};
@@ -99,10 +99,11 @@ pub(crate) fn active(version: u64, revision: u64) -> String {
 /// An outcome without what names the rules.
 pub(crate) fn without_rules(outcome: Outcome) -> Outcome {
     let strip = |(key, item): (Key, Item)| {
-        let Provenance { state_format, rulebook, .. } = Provenance::clone(&item.provenance);
-        let rulebook = paceline_pipeline::model::RulebookId { version: 0, digest: [0; 32].into(), ..rulebook };
-        let provenance = Provenance { rulebook, rules: RulesRevision::default(), plugins: Vec::new(), state_format };
-        (key, Item { provenance: Arc::new(provenance), ..item })
+        let provenance = Provenance::clone(&item.provenance);
+        let rulebook = RulebookId { version: 0, digest: [0; 32].into(), ..provenance.rulebook };
+        let (rules, plugins) = (RulesRevision::default(), Vec::new());
+        let provenance = Arc::new(Provenance { rulebook, rules, plugins, ..provenance });
+        (key, Item { provenance, reruled: false, ..item })
     };
     Outcome { items: outcome.items.into_iter().map(strip).collect(), ..outcome }
 }
