@@ -168,6 +168,8 @@ fn found(catalog: &Catalog, group: &Group, pin: Option<Pin>) -> Found {
             Found::Unpinned(canary.unwrap_or(current))
         }
         (None, _, Some(current)) => Found::Rulebook(current),
+        // Whether its rulebook pins races is not known before it is loaded.
+        (None, _, None) if catalog.rulebook(group.route.reference).is_none() => Found::Rulebook(group.route.reference),
         (_, None, None) | (None, Some(_), None) => Found::Retired,
     }
 }

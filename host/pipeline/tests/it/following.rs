@@ -121,7 +121,23 @@ fn races_in_progress_follow_a_change_now_a_roll_back_and_a_repin_and_their_pins_
     assert!(error.contains("there is nothing to return to"), "{error}");
 }
 
-pub(crate) fn pin_key(race: &str) -> PinKey {
+pub(crate) #[test]
+fn races_of_a_retired_race_type_wait_if_its_last_rulebook_is_missing_when_a_host_starts() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let one = desk.prepared(3, 1);
+    desk.activate(3, &one);
+    process(&host_of(&desk, &store), &second("131", 1));
+    desk.change(&[Request::Retire { race_type: "3".to_owned() }]).unwrap();
+    desk.lose_rulebook(one.digest);
+    let host = host_of(&desk, &store);
+    let outcome = block_on(host.process(&second("131", 2), None, &mut Summary::default())).unwrap();
+    let (first, why) = outcome.first_uncommitted.unwrap();
+    assert!(first == 0 && matches!(why, PipelineError::Rulebook { .. }), "{first}: {why}");
+    assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);
+}
+
+fn pin_key(race: &str) -> PinKey {
     PinKey { race_type: "3".to_owned(), value: race.to_owned() }
 }
 
