@@ -121,7 +121,7 @@ fn races_in_progress_follow_a_change_now_a_roll_back_and_a_repin_and_their_pins_
     assert!(error.contains("there is nothing to return to"), "{error}");
 }
 
-pub(crate) #[test]
+#[test]
 fn races_of_a_retired_race_type_wait_if_its_last_rulebook_is_missing_when_a_host_starts() {
     require!(Plugins);
     let (desk, store) = (Desk::new(), FlakyStore::default());
@@ -137,7 +137,7 @@ fn races_of_a_retired_race_type_wait_if_its_last_rulebook_is_missing_when_a_host
     assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);
 }
 
-fn pin_key(race: &str) -> PinKey {
+pub(crate) fn pin_key(race: &str) -> PinKey {
     PinKey { race_type: "3".to_owned(), value: race.to_owned() }
 }
 
