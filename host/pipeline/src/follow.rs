@@ -84,6 +84,6 @@ impl<S: Store> Pipeline<S> {
             }
             Err(error) => tracing::warn!("the rules' log can't be read: {}", ErrorChain(&error)),
         }
-        !revision.is_after(&self.rulebooks.catalog().at())
+        !revision.is_after(self.rulebooks.catalog().at())
     }
 }

@@ -19,6 +19,8 @@ use crate::store::Pin;
 #[derive(Debug)]
 pub struct Catalog {
     followed: Followed,
+    /// Which log, and how far.
+    at: RulesRevision,
     rulebooks: HashMap<Digest, BoundRulebook>,
     routes: HashMap<String, Route>,
     pub(crate) projection: Projection,
@@ -95,7 +97,7 @@ impl Catalog {
                 bound.holds_failures = false;
             }
         }
-        Self { followed, rulebooks, routes, route: projection.field(route), projection }
+        Self { followed, at, rulebooks, routes, route: projection.field(route), projection }
     }
 
     /// A loaded rulebook.
@@ -143,8 +145,8 @@ impl Catalog {
     }
 
     /// Which log, and how far.
-    pub(crate) fn at(&self) -> RulesRevision {
-        self.followed.at()
+    pub(crate) fn at(&self) -> &RulesRevision {
+        &self.at
     }
 
     /// The trials that have not failed, by race type.

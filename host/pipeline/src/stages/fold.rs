@@ -42,8 +42,8 @@ pub(crate) fn check_revision(catalog: &Catalog, keys: &[Key], loaded: &[Option<I
     let ours = catalog.at();
     for (key, item) in keys.iter().zip(loaded) {
         let theirs = item.as_ref().map(|item| &item.provenance.rules);
-        if let Some(theirs) = theirs.filter(|theirs| theirs.is_after(&ours)) {
-            let (theirs, ours) = (Box::new(theirs.clone()), Box::new(ours));
+        if let Some(theirs) = theirs.filter(|theirs| theirs.is_after(ours)) {
+            let (theirs, ours) = (Box::new(theirs.clone()), Box::new(ours.clone()));
             return Err(PipelineError::Behind { key: key.to_string(), theirs, ours });
         }
     }

@@ -36,19 +36,19 @@ pub(crate) fn observe<S>(
 ) {
     let catalog = &evaluated.projected.catalog;
     let counted = count(context.summary, catalog, evaluated.routed, letters, committed);
-    let took: Duration = context.calls.values().map(|usage| usage.time).sum();
     let is_whole = committed as usize == evaluated.projected.batch.records.len();
     for (race_type, trial) in catalog.trials() {
         let current = catalog.route_of(race_type).and_then(|route| route.current);
         let mut tally = Tally::default();
-        for arm in counted.iter().filter(|counted| counted.race_type == race_type) {
-            if trial.is_canary() && arm.rulebook == trial.rulebook {
-                tally.candidate.add(&self::arm(context, &counted, arm));
-            } else if Some(arm.rulebook) == current {
-                tally.current.add(&self::arm(context, &counted, arm));
+        for of in counted.iter().filter(|counted| counted.race_type == race_type) {
+            if trial.is_canary() && of.rulebook == trial.rulebook {
+                tally.candidate.add(&arm(context, &counted, of));
+            } else if Some(of.rulebook) == current {
+                tally.current.add(&arm(context, &counted, of));
             }
         }
         if let (TrialMode::Shadow, Some(current), true) = (trial.mode, current, is_whole) {
+            let took = Duration::from_nanos(tally.current.nanos);
             tally.add(&compare(context, evaluated, (race_type, trial), (current, took), trials));
         }
         trials.add(race_type, trial, &tally);
