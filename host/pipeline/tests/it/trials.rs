@@ -276,6 +276,11 @@ fn a_rulebook_without_a_pin_or_with_other_groups_is_no_canary() {
         let error = desk.change(&[Request::Publish(prepared), request]).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     }
+    let two = desk.prepared(3, 4);
+    let (race_type, rulebook, limits) = ("3".to_owned(), two.digest, TrialLimits::default());
+    let request = Request::Try { race_type, rulebook, mode: canary("0%"), limits };
+    let error = desk.change(&[Request::Publish(&two), request]).unwrap_err().to_string();
+    assert!(error.contains("a share of 0% would show nothing"), "{error}");
     // As a shadow both can be tried: it writes nothing.
     try_beside(&desk, &regrouped, TrialMode::Shadow);
 }

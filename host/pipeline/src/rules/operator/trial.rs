@@ -36,7 +36,10 @@ impl Edit<'_> {
             Some(trial) if is_changed(trial) => self.check_no_trial(race_type)?,
             _ => {}
         }
-        if let TrialMode::Canary { .. } = mode {
+        if let TrialMode::Canary { share } = mode {
+            if share.hundredths() == 0 {
+                return Err(ChangeError::Invalid("a canary with a share of 0% would show nothing".to_owned()));
+            }
             if document.pin.is_none() {
                 return Err(ChangeError::Invalid(format!(
                     "{}@{} pins no races (`pin`), so a share of them can't be told apart: try it as a shadow",
