@@ -116,7 +116,6 @@ impl Trials {
             }
             let Some(tally) = self.due(key, also_recent) else { continue };
             let all = self.share_tally(store, &key.topic(registry), &tally).await?;
-            self.shared(key, tally);
             if let (TrialMode::Canary { .. }, Verdict::Failed(why)) = (trial.mode, verdict(&all, &trial.limits)) {
                 let id = catalog.rules().id(trial.rulebook);
                 let id = id.map_or_else(|| trial.rulebook.to_string(), |id: RulebookId| id.to_string());
@@ -124,6 +123,8 @@ impl Trials {
                 self.put_veto(store, registry, key, &why.to_string()).await?;
                 vetoes.insert((key.race_type.clone(), key.since));
             }
+            // Only now: a veto that could not be stored is tried again, also if no record comes any more.
+            self.shared(key, tally);
         }
         Ok(rulebooks.veto(vetoes).await)
     }

@@ -10,6 +10,7 @@ use paceline_pipeline::rules::operator::{Prepared, Request};
 use paceline_pipeline::rules::{Rulebooks, RulesEvent, TrialLimits, TrialMode, Verdict, verdict};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore, PinKey, PinStore};
 use paceline_pipeline::summary::Summary;
+use paceline_pipeline::window::Window;
 use paceline_pipeline::{Pipeline, PipelineError, TrialReport, read_trial};
 use paceline_testbed::{require, rules};
 
@@ -140,6 +141,21 @@ fn a_canary_that_traps_on_one_record_of_a_hundred_is_taken_back_by_one_host_of_f
         .unwrap();
     assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);
     assert!(tried.iter().all(|number| race(store, *number) == (1, 2 * RACERS)));
+}
+
+#[test]
+fn a_veto_that_could_not_be_stored_is_stored_later_without_further_records() {
+    require!(Plugins);
+    // A veto takes four calls in a row.
+    for transient_every in 5..10 {
+        let (desk, store) = (Desk::new(), FlakyStore::default());
+        desk.activate(3, &desk.prepared(3, 1));
+        try_beside(&desk, &desk.prepare(&trapping(2)), canary("100%"));
+        let host = host_of(&desk, &FlakyStore { transient_every, ..store.clone() });
+        (0..60).for_each(|number| drop(process(&host, &second(number, 1))));
+        let vetoed = (0..50).any(|_| follow(&host).iter().any(|event| matches!(event, RulesEvent::Vetoed { .. })));
+        assert!(vetoed && report(&desk, &store).veto.is_some(), "every {transient_every}");
+    }
 }
 
 #[test]
@@ -308,6 +324,27 @@ fn records_on_which_a_plugin_fails_wait_if_the_rulebook_wants_that() {
     follow(&host);
     process(&host, &batch);
     assert_eq!(by_version(&store, 1), [(1, 60), (2, 40)].into());
+    assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);
+}
+
+#[test]
+fn records_on_which_an_aggregator_fails_wait_as_well_in_a_batch_and_in_a_window() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let evil = "plugin = \"evil-aggregator\"";
+    let trapping = text(3, 1).replace(evil, &format!("{evil}\nsettings = {{ deed = \"trap-on-row\" }}"));
+    desk.activate(3, &desk.prepare(&trapping.replace("pin =", "on-failure = \"hold\"\npin =")));
+    let host = host_of(&desk, &store);
+    let mut batch = second(1, 1);
+    batch.records.rotate_left(60);
+    (0_u64..).zip(&mut batch.records).for_each(|(at, record)| record.position.sequence = (1_000 + at).into());
+    let outcome = block_on(host.process(&batch, None, &mut Summary::default())).unwrap();
+    let (first, why) = outcome.first_uncommitted.unwrap();
+    assert!(first == 40 && matches!(why, PipelineError::Failing { .. }), "{first}: {why}");
+    assert_eq!(race(&store, 1), (1, 40));
+    let mut window = Window::new("shard".into());
+    let why = block_on(host.accumulate(&batch, &mut window, None, &mut Summary::default())).unwrap_err();
+    assert!(matches!(why, PipelineError::Failing { .. }), "{why}");
     assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);
 }
 
