@@ -24,7 +24,6 @@ pub(crate) fn bisect<T>(
 ) -> Result<Bisected<T>, EngineError> {
     let mut bisected = Bisected { results: Vec::new(), failed: Vec::new() };
     // A stack, not recursion: the next range to try is on top, so rows are tried in order.
-    // A stack, not recursion: the next range to try is on top, so rows are tried in order.
     let all = 0..rows;
     let mut waiting = vec![all];
     while let Some(rows) = waiting.pop() {

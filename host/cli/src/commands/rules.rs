@@ -317,7 +317,7 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::Apply { folder, watch: true, change } => apply::watch(&session, &folder, &change),
         Action::Bundle { folder, change, .. } => apply::apply(&session, &folder, &change),
         Action::Activate { rulebook, race_type, when, no_wait, force, change } => {
-            ready::check(&session, &rulebook, &ready::Patience { no_wait, force, dry_run: change.dry_run })?;
+            ready::check(&session, &rulebook, &ready::WaitOptions { no_wait, force, dry_run: change.dry_run })?;
             change::activate(&session, &rulebook, race_type, when == When::Now, &change)
         }
         Action::Canary { rulebook, race_type, share, limits, change } => {

@@ -14,7 +14,7 @@ use crate::store::{Expected, Notice, NoticeStore, StoreError, notice_time};
 /// The topic of acknowledgements. The name of each is the host's id.
 const TOPIC: &str = "hosts";
 
-/// How long an acknowledgement holds without being renewed. A host that ended without a word is shown until then.
+/// How long an acknowledgement holds without being renewed. A host that was killed is shown until then.
 const EXPIRES_AFTER: Duration = Duration::from_secs(40 * 60);
 
 /// An unchanged acknowledgement is written again after this time: one write in twenty minutes for each host.
@@ -38,7 +38,7 @@ pub struct HostIdentity {
     pub kind: &'static str,
 }
 
-/// A host's word about the rules that it follows.
+/// What a host has acknowledged of the rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Acknowledgement {

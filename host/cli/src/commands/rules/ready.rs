@@ -20,7 +20,7 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// What an operator wants to wait for.
-pub(super) struct Patience {
+pub(super) struct WaitOptions {
     pub(super) no_wait: bool,
     pub(super) force: bool,
     pub(super) dry_run: bool,
@@ -28,8 +28,8 @@ pub(super) struct Patience {
 
 /// Fails if a host has refused the rulebook, and waits for hosts that have not loaded it yet. Without acknowledgements
 /// there is nothing to wait for.
-pub(super) fn check(session: &Session, rulebook: &RulebookName, patience: &Patience) -> anyhow::Result<()> {
-    if patience.dry_run {
+pub(super) fn check(session: &Session, rulebook: &RulebookName, options: &WaitOptions) -> anyhow::Result<()> {
+    if options.dry_run {
         return Ok(());
     }
     let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
@@ -42,7 +42,7 @@ pub(super) fn check(session: &Session, rulebook: &RulebookName, patience: &Patie
             return Ok(());
         }
     };
-    session.runtime.block_on(wait(session, &store, &tail, digest, patience))
+    session.runtime.block_on(wait(session, &store, &tail, digest, options))
 }
 
 async fn wait(
@@ -50,7 +50,7 @@ async fn wait(
     store: &AnyStore,
     tail: &Tail,
     digest: Digest,
-    patience: &Patience,
+    options: &WaitOptions,
 ) -> anyhow::Result<()> {
     let give_up = Instant::now() + MAX_WAIT;
     let mut published = None;
@@ -63,9 +63,9 @@ async fn wait(
             }
         };
         hosts.retain(|host| host.registry == tail.registry);
-        refuse(&hosts, digest, patience.force)?;
+        refuse(&hosts, digest, options.force)?;
         // A file is open in one process at a time: no host runs.
-        if patience.no_wait || matches!(store, AnyStore::Embedded(_)) {
+        if options.no_wait || matches!(store, AnyStore::Embedded(_)) {
             return Ok(());
         }
         let published = match published {
