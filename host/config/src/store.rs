@@ -1,8 +1,10 @@
 //! The store that a configuration names.
 
+use std::collections::HashSet;
+
 #[cfg(feature = "aws")]
 use paceline_aws::DynamoDbStore;
-use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key};
+use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
 use paceline_pipeline::store::{
     CheckpointStore, DeadLetterStore, EmbeddedStore, Expected, GroupStore, MemoryStore, Notice, NoticeStore, Pin,
     PinKey, PinStore, StoreError, UnstorableItem, Write, WriteOutcome,
@@ -95,8 +97,16 @@ impl DeadLetterStore for AnyStore {
         each!(self, store => store.get_dead_letter(id).await)
     }
 
-    async fn list_dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        each!(self, store => store.list_dead_letters().await)
+    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
+        each!(self, store => store.dead_letter_horizon(shard).await)
+    }
+
+    async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
+        each!(self, store => store.known_dead_letters(ids).await)
+    }
+
+    async fn scan_dead_letters(&self, on_letter: impl FnMut(DeadLetter) + Send) -> Result<(), StoreError> {
+        each!(self, store => store.scan_dead_letters(on_letter).await)
     }
 
     async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {

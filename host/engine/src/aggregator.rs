@@ -1,12 +1,14 @@
 //! Plugins that fold records into the states of groups.
 
+use std::ops::Range;
+
 use wasmtime::component::{ComponentType, Lift};
 
-use crate::bisect::{Bisected, bisect};
+use crate::bisect::{Bisected, pieces};
 use crate::columns::{Batch, Column, ColumnBuf};
 use crate::contract::{Function, Role};
 use crate::fault::Fault;
-use crate::limits;
+use crate::limits::{self, Work};
 use crate::load::Component;
 use crate::load_error::LoadError;
 use crate::packed::{Packed, PackedBuf};
@@ -14,6 +16,7 @@ use crate::plugin::{Candidate, Plugin, Settings};
 use crate::schema::{Field, Output};
 use crate::session::{Called, Session};
 use crate::states::{check_migrated_formats, check_state_format, check_states, replaced};
+use crate::touched::Touched;
 
 /// A plugin that folds records into the states of groups.
 #[derive(Clone, Debug)]
@@ -135,19 +138,25 @@ impl AggregatorSession<'_> {
         states: Packed<'_>,
     ) -> Called<Folded> {
         let rows = scores.len();
-        let state_bytes = self.plugin().limits().state_bytes;
-        let mut folded: Option<PackedBuf> = None;
-        let Bisected { failed, .. } = bisect(rows, |range| {
-            let before = folded.as_ref().map_or(states, PackedBuf::as_packed);
-            let check = |after: &PackedBuf| check_states(after, states.len(), state_bytes);
-            let after = Batch::with_rows(columns, rows, &range, |batch| {
-                let parameters = (batch, &scores[range.clone()], &groups[range.clone()], before);
-                self.call::<FoldParameters<'_>, _>(Function::Fold, range.len() + states.len(), parameters, check)
-            })?;
-            folded = Some(after);
-            Ok(())
+        let limits = self.plugin().limits();
+        let (state_bytes, most) = (limits.state_bytes, limits.returned_bytes / 2);
+        let all = Work { rows: rows + states.len(), state_bytes: states.bytes.len() };
+        let mut touched = Touched::new(groups, states);
+        let pieces = match states.bytes.len() > most {
+            true => pieces(touched.new_bytes(), most),
+            false => vec![0..rows],
+        };
+        let Bisected { failed, .. } = self.bisect(all, pieces, |session, range| {
+            touched.fold(&range, |groups, before| {
+                let check = |after: &PackedBuf| check_states(after, before.len(), state_bytes);
+                let work = Work { rows: range.len() + before.len(), state_bytes: before.bytes.len() };
+                Batch::with_rows(columns, rows, &range, |batch| {
+                    let parameters = (batch, &scores[range.clone()], groups, before);
+                    session.call::<FoldParameters<'_>, _>(Function::Fold, work, parameters, check)
+                })
+            })
         })?;
-        Ok(Folded { states: folded.unwrap_or_else(|| states.iter().collect()), failed })
+        Ok(Folded { states: touched.into_states(), failed })
     }
 
     /// Merges states that were folded apart: `left[i]` with `right[i]`, which are of the same group. Panics where one
@@ -155,10 +164,14 @@ impl AggregatorSession<'_> {
     pub fn merge(&mut self, left: Packed<'_>, right: Packed<'_>) -> Called<Merged> {
         assert_eq!(left.len(), right.len(), "each state has a partner");
         let state_bytes = self.plugin().limits().state_bytes;
-        let Bisected { results, failed } = bisect(left.len(), |range| {
+        let (all, pieces) = self.work_of(&[left, right]);
+        let Bisected { results, failed, .. } = self.bisect(all, pieces, |session, range| {
             let check = |merged: &PackedBuf| check_states(merged, range.len(), state_bytes);
             left.with_rows(&range, |left| {
-                right.with_rows(&range, |right| self.call(Function::Merge, range.len(), (left, right), check))
+                right.with_rows(&range, |right| {
+                    let work = Work { rows: range.len(), state_bytes: left.bytes.len() + right.bytes.len() };
+                    session.call(Function::Merge, work, (left, right), check)
+                })
             })
         })?;
         Ok(Merged { states: replaced(left, &results), failed })
@@ -176,10 +189,12 @@ impl AggregatorSession<'_> {
             return unchanged((0..states.len() as u32).map(|state| (state, fault.clone())).collect());
         }
         let state_bytes = self.plugin().limits().state_bytes;
-        let Bisected { results, failed } = bisect(states.len(), |range| {
+        let (all, pieces) = self.work_of(&[states]);
+        let Bisected { results, failed, .. } = self.bisect(all, pieces, |session, range| {
             let check = |migrated: &PackedBuf| check_states(migrated, range.len(), state_bytes);
             states.with_rows(&range, |some| {
-                self.call::<MigrateParameters<'_>, _>(Function::Migrate, range.len(), (from_format, some), check)
+                let work = Work { rows: range.len(), state_bytes: some.bytes.len() };
+                session.call::<MigrateParameters<'_>, _>(Function::Migrate, work, (from_format, some), check)
             })
         })?;
         Ok(Migrated { states: replaced(states, &results), failed })
@@ -188,9 +203,13 @@ impl AggregatorSession<'_> {
     /// Computes the outputs of each group.
     pub fn finish(&mut self, states: Packed<'_>) -> Called<Finished> {
         let outputs = self.role.outputs();
-        let Bisected { results, failed } = bisect(states.len(), |range| {
+        let (all, pieces) = self.work_of(&[states]);
+        let Bisected { results, failed, .. } = self.bisect(all, pieces, |session, range| {
             let check = |columns: &Vec<_>| check_columns(columns, outputs, range.len());
-            states.with_rows(&range, |some| self.call(Function::Finish, range.len(), (some,), check))
+            states.with_rows(&range, |some| {
+                let work = Work { rows: range.len(), state_bytes: some.bytes.len() };
+                session.call(Function::Finish, work, (some,), check)
+            })
         })?;
         let mut columns: Vec<_> = outputs.iter().map(|output| ColumnBuf::new(output.kind)).collect();
         for (range, some) in results {
@@ -202,6 +221,21 @@ impl AggregatorSession<'_> {
         }
         columns.iter_mut().for_each(|column| column.pad(states.len()));
         Ok(Finished { columns, failed })
+    }
+
+    /// The work of calls on these states, row by row, and the rows in pieces that the host can take back.
+    fn work_of(&self, states: &[Packed<'_>]) -> (Work, Vec<Range<usize>>) {
+        let rows = states[0].len();
+        let all = Work { rows, state_bytes: states.iter().map(|states| states.bytes.len()).sum() };
+        let most = self.plugin().limits().returned_bytes / 2;
+        if all.state_bytes <= most {
+            return (all, vec![0..rows]);
+        }
+        let mut bytes = vec![0; rows];
+        for states in states {
+            bytes.iter_mut().zip(states.iter()).for_each(|(bytes, state)| *bytes += state.len());
+        }
+        (all, pieces(bytes.into_iter(), most))
     }
 }
 

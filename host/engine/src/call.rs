@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, Instance, Lift, Lower};
+use wasmtime::{Store, Trap};
 
+use crate::budget::{Cost, Grant};
 use crate::fault::{CallError, Fault};
 use crate::imports::HostState;
+use crate::limits::Work;
 use crate::load::Component;
 use crate::watchdog::Watchdog;
 
@@ -29,14 +31,18 @@ impl<'c> PluginInstance<'c> {
         store.limiter(|host| host);
         store.set_hostcall_fuel(limits.returned_bytes);
         // A component may run code when it starts. The limits are those of a call without rows.
-        let fuel = limits.fuel(0);
+        let fuel = limits.fuel(Work::default());
         store.set_fuel(fuel).map_err(CallError::engine)?;
         store.set_epoch_deadline(Watchdog::ticks(limits.call_time()));
         let _running = component.engine().watchdog().watch();
         match component.pre().instantiate(&mut store) {
             Ok(instance) => Ok(Self { component, store, instance }),
-            Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Err(CallError::engine(error)),
-            Err(error) => Err(Fault::of(&error, store.data().denied_bytes(), fuel, limits).into()),
+            // Only what the component did is its fault: it trapped when it started, or its memory is too large. Anything
+            // else, such as a full pool or no address space, is the host's trouble.
+            Err(error) if error.is::<Trap>() || store.data().denied_bytes().is_some() => {
+                Err(Fault::of(&error, store.data().denied_bytes(), fuel, limits).into())
+            }
+            Err(error) => Err(CallError::engine(error)),
         }
     }
 
@@ -50,27 +56,27 @@ impl<'c> PluginInstance<'c> {
         self.instance.get_typed_func::<P, Returned<T>>(&mut self.store, export).map(drop)
     }
 
-    /// Calls an export within the limits for this many rows. Returns the result, and the fuel that the call used.
+    /// Calls an export within a grant. Returns the result, and what the call has cost.
     pub(crate) fn call<P, T>(
         &mut self,
         export: &ComponentExportIndex,
-        rows: usize,
+        grant: Grant,
         parameters: P,
-    ) -> (Result<T, CallError>, u64)
+    ) -> (Result<T, CallError>, Cost)
     where
         P: ComponentNamedList + Lower,
         T: ComponentType + Lift + 'static,
         Returned<T>: ComponentNamedList + Lift,
     {
-        let fuel = self.component.engine().limits().fuel(rows);
-        if let Err(error) = self.store.set_fuel(fuel) {
-            return (Err(CallError::engine(error)), 0);
+        if let Err(error) = self.store.set_fuel(grant.fuel) {
+            return (Err(CallError::engine(error)), Cost::default());
         }
-        let result = self.call_with(export, fuel, parameters);
-        (result, fuel.saturating_sub(self.store.get_fuel().unwrap_or(0)))
+        let result = self.call_with(export, grant, parameters);
+        let fuel = grant.fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
+        (result, Cost { fuel, log_lines: self.store.data().logged_lines() })
     }
 
-    fn call_with<P, T>(&mut self, export: &ComponentExportIndex, fuel: u64, parameters: P) -> Result<T, CallError>
+    fn call_with<P, T>(&mut self, export: &ComponentExportIndex, grant: Grant, parameters: P) -> Result<T, CallError>
     where
         P: ComponentNamedList + Lower,
         T: ComponentType + Lift + 'static,
@@ -81,21 +87,20 @@ impl<'c> PluginInstance<'c> {
             .instance
             .get_typed_func::<P, Returned<T>>(&mut self.store, export)
             .map_err(|error| Fault::InvalidResult(format!("{error:#}")))?;
-        self.store.set_epoch_deadline(Watchdog::ticks(limits.call_time()));
-        self.store.data_mut().begin_call();
+        self.store.set_epoch_deadline(Watchdog::ticks(grant.time));
+        self.store.data_mut().begin_call(grant.log_lines);
 
         let running = self.component.engine().watchdog().watch();
         let returned = function.call(&mut self.store, parameters);
         drop(running);
 
-        self.store.data().report_dropped_lines();
         match returned {
             Ok((Ok(result),)) => Ok(result),
             Ok((Err(mut message),)) => {
                 message.truncate(message.floor_char_boundary(limits.reason_bytes));
                 Err(Fault::Failed(message).into())
             }
-            Err(error) => Err(Fault::of(&error, self.store.data().denied_bytes(), fuel, limits).into()),
+            Err(error) => Err(Fault::of(&error, self.store.data().denied_bytes(), grant.fuel, limits).into()),
         }
     }
 }

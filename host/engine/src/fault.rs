@@ -16,8 +16,14 @@ pub enum Fault {
     #[error("the plugin trapped: {0}")]
     Trap(String),
     /// The call used more fuel than its limit, which is given.
-    #[error("the plugin used up its fuel of {0} (limits `fuel-per-call` and `fuel-per-row`)")]
+    #[error("the plugin used up its fuel of {0} (limits `fuel-per-call`, `fuel-per-row` and `fuel-per-state-byte`)")]
     Fuel(u64),
+    /// The calls for the batch cost more together than the limit, which is given: a multiple of what one call for all of it
+    /// may cost. Nothing was called for the row.
+    #[error(
+        "the plugin used up what its calls for a batch may cost together: {0} times a call (limit `calls-per-batch`)"
+    )]
+    Budget(u32),
     /// The call took longer than its limit, which is given in milliseconds.
     #[error("the plugin did not return within {0} ms (limit `call-ms`)")]
     Time(u64),
@@ -56,6 +62,7 @@ impl Fault {
         match self {
             Self::Trap(_) => "trap",
             Self::Fuel(_) => "fuel",
+            Self::Budget(_) => "budget",
             Self::Time(_) => "time",
             Self::Memory { .. } => "memory",
             Self::Stack(_) => "stack",
@@ -99,6 +106,11 @@ impl CallError {
 }
 
 impl Fault {
+    /// Whether the call needed more of something than it was given, so that a call for fewer rows may succeed.
+    pub(crate) fn is_of_size(&self) -> bool {
+        matches!(self, Self::Fuel(_) | Self::Time(_) | Self::Memory { .. } | Self::TooManyBytes(_))
+    }
+
     /// Classifies the error of a call. `denied_bytes` is the memory that the plugin requested during the call and did
     /// not get; `fuel` is the limit of the call.
     pub(crate) fn of(error: &wasmtime::Error, denied_bytes: Option<usize>, fuel: u64, limits: &Limits) -> Self {

@@ -8,7 +8,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut};
 
 use crate::contract::{self, CONTRACT_VERSION};
 use crate::digest::Digest;
-use crate::limits::{LOG_FUEL, Limits, TABLE_ELEMENTS};
+use crate::limits::{LOG_FUEL, Limits, SETTING_FUEL, TABLE_ELEMENTS};
 use crate::load_error::LoadError;
 
 /// The interfaces of the contract that a plugin may import. `columns` has types and no functions.
@@ -27,20 +27,26 @@ pub(crate) fn check(import: &str, only_types: bool) -> Result<(), LoadError> {
 
 /// Defines the imports.
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    linker
-        .instance(&contract::qualified("settings"))?
-        .func_wrap("get", |store: StoreContextMut<'_, HostState>, (name,): (String,)| {
+    linker.instance(&contract::qualified("settings"))?.func_wrap(
+        "get",
+        |mut store: StoreContextMut<'_, HostState>, (name,): (String,)| {
+            spend(&mut store, SETTING_FUEL + name.len() as u64)?;
             Ok((store.data().settings.get(&name).cloned(),))
-        })?;
+        },
+    )?;
     linker.instance(&contract::qualified("log"))?.func_wrap(
         "write",
         |mut store: StoreContextMut<'_, HostState>, (level, message): (Level, String)| {
-            let left = store.get_fuel()?;
-            store.set_fuel(left.saturating_sub(LOG_FUEL))?;
+            spend(&mut store, LOG_FUEL + message.len() as u64)?;
             store.data_mut().log(level, &message);
             Ok(())
         },
     )
+}
+
+fn spend(store: &mut StoreContextMut<'_, HostState>, fuel: u64) -> wasmtime::Result<()> {
+    let left = store.get_fuel()?;
+    store.set_fuel(left.saturating_sub(fuel))
 }
 
 /// The severity of a log line.
@@ -64,29 +70,30 @@ pub(crate) struct HostState {
     settings: Arc<BTreeMap<String, String>>,
     digest: Digest,
     limits: Limits,
-    /// Lines that the current call has logged, dropped ones included.
+    /// Lines that the current call has logged, dropped ones included, and how many are not dropped.
+    logged_lines: u32,
     log_lines: u32,
+    /// Bytes of all memories.
+    memory_bytes: usize,
     /// The last memory size in bytes that the current call requested and did not get.
     denied_bytes: Option<usize>,
 }
 
 impl HostState {
     pub(crate) fn new(settings: Arc<BTreeMap<String, String>>, digest: Digest, limits: Limits) -> Self {
-        Self { settings, digest, limits, log_lines: 0, denied_bytes: None }
+        let log_lines = limits.log_lines;
+        Self { settings, digest, limits, logged_lines: 0, log_lines, memory_bytes: 0, denied_bytes: None }
     }
 
-    /// Forgets what the call before has used.
-    pub(crate) fn begin_call(&mut self) {
-        self.log_lines = 0;
+    /// Forgets what the call before has used. This one may log so many lines.
+    pub(crate) fn begin_call(&mut self, log_lines: u32) {
+        (self.logged_lines, self.log_lines) = (0, log_lines);
         self.denied_bytes = None;
     }
 
-    /// Logs how many lines of the current call were dropped, if any.
-    pub(crate) fn report_dropped_lines(&self) {
-        let dropped = self.log_lines.saturating_sub(self.limits.log_lines);
-        if dropped > 0 {
-            tracing::warn!(target: "plugin", digest = %self.digest, "{dropped} more lines dropped (limit `log-lines`)");
-        }
+    /// Lines that the current call has logged, dropped ones included.
+    pub(crate) fn logged_lines(&self) -> u32 {
+        self.logged_lines
     }
 
     pub(crate) fn denied_bytes(&self) -> Option<usize> {
@@ -94,8 +101,8 @@ impl HostState {
     }
 
     fn log(&mut self, level: Level, message: &str) {
-        self.log_lines = self.log_lines.saturating_add(1);
-        if self.log_lines > self.limits.log_lines {
+        self.logged_lines = self.logged_lines.saturating_add(1);
+        if self.logged_lines > self.log_lines {
             return;
         }
         let end = message.floor_char_boundary(self.limits.log_line_bytes);
@@ -110,15 +117,36 @@ impl HostState {
 }
 
 impl ResourceLimiter for HostState {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let granted = desired <= self.limits.memory_bytes;
-        if !granted {
-            self.denied_bytes = Some(desired);
+    /// The limit is for all memories of a component together. A memory whose growth fails after it was granted counts as
+    /// grown; the limit holds all the same.
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let all = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let granted = all <= self.limits.memory_bytes;
+        match granted {
+            true => self.memory_bytes = all,
+            false => self.denied_bytes = Some(all),
         }
         Ok(granted)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= TABLE_ELEMENTS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_bytes_limit_is_for_all_memories_together() {
+        let limits = Limits { memory_bytes: 100, ..Limits::default() };
+        let mut host = HostState::new(Arc::default(), Digest::of(b""), limits);
+        let mut grow = |current, desired| host.memory_growing(current, desired, None).unwrap();
+        assert!(grow(0, 60));
+        assert!(grow(0, 30));
+        assert!(grow(30, 40));
+        assert!(!grow(60, 61));
+        assert_eq!(host.denied_bytes(), Some(101));
     }
 }

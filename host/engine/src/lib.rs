@@ -19,6 +19,8 @@
 //! - `states`: the states that an aggregator returns and the formats that it names, checked.
 //! - `session`: the calls of one batch.
 //! - `bisect`: which rows are to blame when a call fails.
+//! - `touched`: the states that a call to `fold` is given.
+//! - `budget`: what the calls for a batch may cost together.
 //! - `plugin`: a component in a role, with settings; checks its exports and its description.
 //! - `call`: one instance, and one call within the limits.
 //! - `load`: from bytes to a component that keeps to the contract.
@@ -35,6 +37,7 @@
 
 mod aggregator;
 mod bisect;
+mod budget;
 mod cache;
 mod call;
 mod columns;
@@ -52,6 +55,7 @@ mod schema;
 mod scorer;
 mod session;
 mod states;
+mod touched;
 mod validator;
 mod watchdog;
 

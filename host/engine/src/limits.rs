@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-/// Memory of one instance, in bytes. A batch of 10,000 Alleycat records takes under 2 MiB; the rest is room for plugins
+/// Memory of one instance, all of its memories together, in bytes. A batch of 10,000 Alleycat records takes under 2 MiB; the rest is room for plugins
 /// in languages that bring a garbage collector.
 pub const MEMORY_BYTES: usize = 64 << 20;
 
@@ -15,6 +15,16 @@ pub const FUEL_PER_CALL: u64 = 2_000_000;
 
 /// Further fuel for each row of a call. The Alleycat plugins need 50 to 600; a rule in JavaScript some thousands.
 pub const FUEL_PER_ROW: u64 = 20_000;
+
+/// Further fuel for each byte of the states that a call is given: an aggregator decodes and encodes them whole. A map of a
+/// racer's outputs, decoded with serde and encoded again, needs 30 to 100.
+pub const FUEL_PER_STATE_BYTE: u64 = 400;
+
+/// What the calls for a batch may cost together, as a multiple of the fuel and the time of one call for all of it. A call
+/// that fails is repeated for fewer and fewer rows. One bad row in 10,000 costs about three calls for all; so do some
+/// dozens, as most plugins use a hundredth of their fuel. A sound plugin that needs a half more than its fuel succeeds with
+/// small parts after six or seven. One that spins on each row would go on for hours, and ends after some seconds.
+pub const CALLS_PER_BATCH: u32 = 10;
 
 /// Time that one call may take, in milliseconds. Fuel ends a plugin that computes too long, at the same instruction on
 /// every machine; this limit ends one whose instructions are slow. It is generous because it depends on the machine.
@@ -30,7 +40,7 @@ pub const STATE_BYTES: usize = 256 << 10;
 /// Bytes of the reason that a validator gives for a row, and of the error that a call returns.
 pub const REASON_BYTES: usize = 1 << 10;
 
-/// Lines that one call may log. Further lines are dropped and counted.
+/// Lines that the calls for one batch may log. Further lines are dropped and counted.
 pub const LOG_LINES: u32 = 20;
 
 /// Bytes of a log line. The rest of the line is cut off.
@@ -38,6 +48,12 @@ pub const LOG_LINE_BYTES: usize = 1 << 10;
 
 /// Fuel that a log line costs, dropped or not: a line takes the host longer than one instruction.
 pub const LOG_FUEL: u64 = 10_000;
+
+/// Fuel that reading a setting costs, beside one unit for each byte of its name: the host copies and looks up the name.
+pub const SETTING_FUEL: u64 = 1_000;
+
+/// Bytes of a field's default. It is copied for each record that lacks the field.
+pub const DEFAULT_BYTES: usize = 1 << 10;
 
 /// Fields that a plugin may declare.
 pub const FIELDS: usize = 64;
@@ -74,6 +90,10 @@ pub struct Limits {
     pub fuel_per_call: u64,
     /// See [`FUEL_PER_ROW`].
     pub fuel_per_row: u64,
+    /// See [`FUEL_PER_STATE_BYTE`].
+    pub fuel_per_state_byte: u64,
+    /// See [`CALLS_PER_BATCH`].
+    pub calls_per_batch: u32,
     /// See [`CALL_MS`].
     pub call_ms: u64,
     /// See [`RETURNED_BYTES`].
@@ -94,6 +114,8 @@ impl Default for Limits {
             memory_bytes: MEMORY_BYTES,
             fuel_per_call: FUEL_PER_CALL,
             fuel_per_row: FUEL_PER_ROW,
+            fuel_per_state_byte: FUEL_PER_STATE_BYTE,
+            calls_per_batch: CALLS_PER_BATCH,
             call_ms: CALL_MS,
             returned_bytes: RETURNED_BYTES,
             state_bytes: STATE_BYTES,
@@ -104,10 +126,28 @@ impl Default for Limits {
     }
 }
 
+/// What a call has to do: its fuel is in proportion to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// Rows, and states.
+    pub(crate) rows: usize,
+    /// Bytes of the states.
+    pub(crate) state_bytes: usize,
+}
+
+impl Work {
+    /// Rows without states.
+    pub(crate) fn rows(rows: usize) -> Self {
+        Self { rows, state_bytes: 0 }
+    }
+}
+
 impl Limits {
-    /// The fuel of a call with this many rows.
-    pub(crate) fn fuel(&self, rows: usize) -> u64 {
-        self.fuel_per_call.saturating_add(self.fuel_per_row.saturating_mul(rows as u64))
+    /// The fuel of a call with this work.
+    pub(crate) fn fuel(&self, Work { rows, state_bytes }: Work) -> u64 {
+        let for_rows = self.fuel_per_row.saturating_mul(rows as u64);
+        let for_states = self.fuel_per_state_byte.saturating_mul(state_bytes as u64);
+        self.fuel_per_call.saturating_add(for_rows).saturating_add(for_states)
     }
 
     /// The time that a call may take.

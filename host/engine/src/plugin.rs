@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, Lift, Lower};
 
+use crate::budget::Grant;
 use crate::call::{PluginInstance, Returned};
 use crate::contract::{self, Function, Role};
 use crate::digest::Digest;
 use crate::fault::{CallError, Fault};
-use crate::limits::{self, Limits};
+use crate::limits::{self, Limits, Work};
 use crate::load::{Component, Exports};
 use crate::load_error::LoadError;
-use crate::schema::{Field, Kind};
+use crate::schema::{Field, Kind, Value};
 
 /// What a rulebook sets for a plugin, by name.
 pub type Settings = BTreeMap<String, String>;
@@ -24,9 +26,19 @@ pub struct Plugin {
     settings: Arc<Settings>,
     exports: Exports,
     fields: Vec<Field>,
+    /// Whether it was reported that calls for many rows need more than they get.
+    reported_halves: Arc<AtomicBool>,
 }
 
 impl Plugin {
+    /// Reports, once, that a call for many rows failed for want of something, and calls for fewer rows succeeded.
+    pub(crate) fn report_halves(&self, fault: &Fault) {
+        if !self.reported_halves.swap(true, Ordering::Relaxed) {
+            let digest = self.digest();
+            tracing::warn!(target: "plugin", %digest, "{fault}; calls for fewer records succeed, but cost more: raise it");
+        }
+    }
+
     /// The digest of its bytes.
     pub fn digest(&self) -> Digest {
         self.component.digest()
@@ -98,14 +110,17 @@ impl<'c> Candidate<'c> {
     {
         self.check::<(), T>(function)?;
         let describe = self.exports.get(function).expect("it was checked");
-        self.instance.call(describe, 0, ()).0.map_err(describe_error)
+        let limits = self.component.engine().limits();
+        let grant = Grant { fuel: limits.fuel(Work::default()), time: limits.call_time(), log_lines: limits.log_lines };
+        self.instance.call(describe, grant, ()).0.map_err(describe_error)
     }
 
     /// The plugin that reads these fields, which are what `describe` returned.
     pub(crate) fn into_plugin(self, fields: Vec<Field>) -> Result<Plugin, LoadError> {
         check_fields(&fields)?;
         let Self { component, settings, exports, .. } = self;
-        Ok(Plugin { component: component.clone(), settings, exports: exports.clone(), fields })
+        let reported_halves = Arc::default();
+        Ok(Plugin { component: component.clone(), settings, exports: exports.clone(), fields, reported_halves })
     }
 }
 
@@ -145,6 +160,12 @@ fn check_fields(fields: &[Field]) -> Result<(), LoadError> {
                 return invalid(format!("the field `{path}` is declared as blob; only `@payload` can be one"));
             }
             _ => {}
+        }
+        if let Some(Value::Text(default)) = default
+            && default.len() > limits::DEFAULT_BYTES
+        {
+            let (bytes, most) = (default.len(), limits::DEFAULT_BYTES);
+            return invalid(format!("the default of the field `{path}` has {bytes} bytes; {most} are allowed"));
         }
         if let Some(default) = default
             && default.kind() != *kind

@@ -1,9 +1,10 @@
 //! Plugins that give each record a number.
 
-use crate::bisect::{Bisected, bisect};
+use crate::bisect::Bisected;
 use crate::columns::{Batch, Column};
 use crate::contract::{Function, Role};
 use crate::fault::Fault;
+use crate::limits::Work;
 use crate::load::Component;
 use crate::load_error::LoadError;
 use crate::plugin::{Candidate, Plugin, Settings};
@@ -50,9 +51,11 @@ impl Scorer {
 impl ScorerSession<'_> {
     /// Scores each row. `columns` are those of the plugin's fields, each with `rows` values.
     pub fn score(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Scored> {
-        let Bisected { results, mut failed } = bisect(rows, |range| {
+        let all = vec![0..rows];
+        let Bisected { results, mut failed, .. } = self.bisect(Work::rows(rows), all, |session, range| {
             let check = |scores: &Vec<f64>| check_scores(scores, range.len());
-            Batch::with_rows(columns, rows, &range, |batch| self.call(Function::Score, range.len(), (batch,), check))
+            let work = Work::rows(range.len());
+            Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Score, work, (batch,), check))
         })?;
         let mut scores = Vec::new();
         for (range, some) in results {

@@ -1,13 +1,17 @@
 //! The calls of one batch: one instance, replaced after each call that fails.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 
+use crate::bisect::{Bisected, bisect};
+use crate::budget::{Budget, Cost, Grant};
 use crate::call::{PluginInstance, Returned};
 use crate::contract::Function;
 use crate::fault::{CallError, EngineError, Fault};
+use crate::limits::Work;
 use crate::plugin::Plugin;
 
 /// What a session's call gives. After an error, which blames no row, the batch can be processed again.
@@ -45,17 +49,18 @@ pub struct Session<'p, R> {
     /// Made at the first call, and taken away by each call that fails.
     instance: Option<PluginInstance<'p>>,
     usage: Usage,
-    deadline: Option<Instant>,
+    budget: Budget,
 }
 
 impl<'p, R> Session<'p, R> {
     pub(crate) fn new(plugin: &'p Plugin, role: &'p R) -> Self {
-        Self { plugin, role, instance: None, usage: Usage::default(), deadline: None }
+        Self { plugin, role, instance: None, usage: Usage::default(), budget: Budget::new(plugin.limits()) }
     }
 
-    /// Makes no call after the deadline: the batch fails with [`EngineError::Deadline`].
-    pub fn until(self, deadline: Option<Instant>) -> Self {
-        Self { deadline, ..self }
+    /// No call begins or goes on after the deadline: the batch fails with [`EngineError::Deadline`].
+    pub fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.budget.set_deadline(deadline);
+        self
     }
 
     /// The plugin that it calls.
@@ -68,11 +73,27 @@ impl<'p, R> Session<'p, R> {
         &self.usage
     }
 
+    /// Makes calls for pieces of rows and, where one fails, for parts of it. All of them together may cost a multiple of
+    /// what one call with all of this work may.
+    pub(crate) fn bisect<T>(
+        &mut self,
+        all: Work,
+        pieces: Vec<Range<usize>>,
+        mut attempt: impl FnMut(&mut Self, Range<usize>) -> Result<T, CallError>,
+    ) -> Result<Bisected<T>, EngineError> {
+        self.budget.add(self.plugin.limits(), all);
+        let bisected = bisect(pieces, |rows| attempt(self, rows))?;
+        if let Some(fault) = bisected.halved() {
+            self.plugin.report_halves(fault);
+        }
+        Ok(bisected)
+    }
+
     /// Calls a function and checks its result. After an invalid result the instance is dropped, as after a trap.
     pub(crate) fn call<P, T>(
         &mut self,
         function: Function,
-        rows: usize,
+        work: Work,
         parameters: P,
         check: impl FnOnce(&T) -> Result<(), Fault>,
     ) -> Result<T, CallError>
@@ -82,11 +103,13 @@ impl<'p, R> Session<'p, R> {
         Returned<T>: ComponentNamedList + Lift,
     {
         let started = Instant::now();
-        if self.deadline.is_some_and(|deadline| deadline <= started) {
-            return Err(EngineError::Deadline.into());
-        }
-        let result = self.call_uncounted(function, rows, parameters, check);
+        let grant = self.budget.grant(self.plugin.limits(), work)?;
+        let mut cost = Cost::default();
+        let result = self.call_within(function, (grant, &mut cost), parameters, check);
+        let result = result.map_err(|error| self.budget.blame(error));
+        self.budget.take(cost, started.elapsed());
         self.usage.calls += 1;
+        self.usage.fuel += cost.fuel;
         self.usage.time += started.elapsed();
         if let Err(CallError::Fault(fault)) = &result {
             *self.usage.faults.entry(fault.kind()).or_default() += 1;
@@ -94,10 +117,10 @@ impl<'p, R> Session<'p, R> {
         result
     }
 
-    fn call_uncounted<P, T>(
+    fn call_within<P, T>(
         &mut self,
         function: Function,
-        rows: usize,
+        (grant, cost): (Grant, &mut Cost),
         parameters: P,
         check: impl FnOnce(&T) -> Result<(), Fault>,
     ) -> Result<T, CallError>
@@ -111,11 +134,20 @@ impl<'p, R> Session<'p, R> {
             Some(instance) => instance,
             None => self.plugin.instantiate()?,
         };
-        let (result, fuel) = instance.call(self.plugin.export(function), rows, parameters);
-        self.usage.fuel += fuel;
+        let (result, used) = instance.call(self.plugin.export(function), grant, parameters);
+        *cost = used;
         let result = result?;
         check(&result)?;
         self.instance = Some(instance);
         Ok(result)
+    }
+}
+
+impl<R> Drop for Session<'_, R> {
+    fn drop(&mut self) {
+        let (dropped, digest) = (self.budget.dropped_lines(), self.plugin.digest());
+        if dropped > 0 {
+            tracing::warn!(target: "plugin", %digest, "{dropped} more lines dropped (limit `log-lines`)");
+        }
     }
 }

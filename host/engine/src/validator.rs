@@ -2,10 +2,11 @@
 
 use wasmtime::component::{ComponentType, Lift};
 
-use crate::bisect::{Bisected, bisect};
+use crate::bisect::Bisected;
 use crate::columns::{Batch, Column};
 use crate::contract::{Function, Role};
 use crate::fault::Fault;
+use crate::limits::Work;
 use crate::load::Component;
 use crate::load_error::LoadError;
 use crate::plugin::{Candidate, Plugin, Settings};
@@ -53,9 +54,11 @@ impl ValidatorSession<'_> {
     /// Finds the rows to reject. `columns` are those of the plugin's fields, each with `rows` values.
     pub fn validate(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Validated> {
         let reason_bytes = self.plugin().limits().reason_bytes;
-        let Bisected { results, failed } = bisect(rows, |range| {
+        let all = vec![0..rows];
+        let Bisected { results, failed, .. } = self.bisect(Work::rows(rows), all, |session, range| {
             let check = |rejections: &Vec<_>| check_rejections(rejections, range.len(), reason_bytes);
-            Batch::with_rows(columns, rows, &range, |batch| self.call(Function::Validate, range.len(), (batch,), check))
+            let work = Work::rows(range.len());
+            Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Validate, work, (batch,), check))
         })?;
         let mut rejected = Vec::new();
         for (range, rejections) in results {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::RecordPosition;
+use crate::model::{REDRIVE_SHARD, RecordPosition};
 
 /// Which records are folded into a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,28 +18,48 @@ pub enum DedupState {
     Ordinal(OrdinalSet),
 }
 
-/// The last position folded, by shard, ordered by the shards' names.
+/// The last position folded, by shard, and the redriven records folded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastPositions(Vec<(Arc<str>, RecordPosition)>);
+pub struct LastPositions {
+    /// Ordered by the shards' names.
+    shards: Vec<(Arc<str>, RecordPosition)>,
+    /// By redrive sequence. They are a set, because redrives have no order: they overlap, are killed, and go on with other
+    /// letters.
+    redriven: OrdinalSet,
+}
 
 impl LastPositions {
     /// Whether a record at this position is not folded yet.
     pub fn is_new(&self, shard: &str, position: RecordPosition) -> bool {
-        self.find(shard).map_or(true, |at| self.0[at].1 < position)
+        match redrive_sequence(shard, position) {
+            Some(sequence) => !self.redriven.contains(sequence),
+            None => self.find(shard).map_or(true, |at| self.shards[at].1 < position),
+        }
     }
 
     /// Records that a position is folded. An earlier position changes nothing.
     pub fn record(&mut self, shard: &Arc<str>, position: RecordPosition) {
+        if let Some(sequence) = redrive_sequence(shard, position) {
+            self.redriven.insert(sequence);
+            return;
+        }
         match self.find(shard) {
-            Ok(at) => self.0[at].1 = self.0[at].1.max(position),
-            Err(at) => self.0.insert(at, (Arc::clone(shard), position)),
+            Ok(at) => self.shards[at].1 = self.shards[at].1.max(position),
+            Err(at) => self.shards.insert(at, (Arc::clone(shard), position)),
         }
     }
 
     fn find(&self, shard: &str) -> Result<usize, usize> {
         // There is nearly always one shard.
-        self.0.binary_search_by(|(other, _)| (**other).cmp(shard))
+        self.shards.binary_search_by(|(other, _)| (**other).cmp(shard))
     }
+}
+
+/// The redrive sequence of a redriven record.
+fn redrive_sequence(shard: &str, position: RecordPosition) -> Option<i64> {
+    let sequence = (shard == REDRIVE_SHARD).then(|| position.sequence.to_u64())?;
+    // They are counted from 1.
+    sequence.and_then(|sequence| i64::try_from(sequence).ok())
 }
 
 /// A set of integers as runs `[first, last]`, ascending and never touching.
@@ -122,6 +142,19 @@ mod tests {
         assert!(dedup.is_new("a", RecordPosition { sub_sequence: 1, ..position(5) }));
         assert!(dedup.is_new("a", position(6)));
         assert!(!dedup.is_new("b", position(7)));
+    }
+
+    #[test]
+    fn redriven_records_are_known_in_whatever_order() {
+        let redrive: Arc<str> = REDRIVE_SHARD.into();
+        let mut dedup = LastPositions::default();
+        for sequence in [7, 2, 5] {
+            assert!(dedup.is_new(&redrive, position(sequence)));
+            dedup.record(&redrive, position(sequence));
+            assert!(!dedup.is_new(&redrive, position(sequence)));
+        }
+        assert!(dedup.is_new(&redrive, position(6)));
+        assert!(dedup.is_new("shard", position(5)));
     }
 
     #[test]

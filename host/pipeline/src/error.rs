@@ -98,7 +98,7 @@ impl PipelineError {
             Self::Rulebook { .. } | Self::StateFormat(_) | Self::Dedup(_) => true,
             Self::Failing { .. } | Self::Behind { .. } => true,
             Self::Window { source, .. } => source.is_transient(),
-            Self::Engine(_) => false,
+            Self::Engine(error) => matches!(error, EngineError::Deadline),
         }
     }
 }
@@ -174,6 +174,7 @@ mod tests {
 
     #[test]
     fn what_another_attempt_may_resolve_is_transient() {
+        assert!(PipelineError::from(EngineError::Deadline).is_transient());
         assert!(PipelineError::from(StoreError::transient("throttled")).is_transient());
         assert!(
             PipelineError::Contended { groups: 1, key: "race-1 / racer-1".to_owned(), attempts: 20 }.is_transient()

@@ -22,7 +22,7 @@ mod rulebook_id;
 
 pub use batch::{Batch, BatchLimits};
 pub use checkpoint::Checkpoint;
-pub use dead_letter::{Cause, DeadLetter, Reason, UnknownCause};
+pub use dead_letter::{Cause, DeadLetter, REDRIVE_SHARD, Reason, UnknownCause};
 pub(crate) use fields::{FieldIndex, FieldValue, ProjectedRows};
 #[cfg(test)]
 pub(crate) use item::test_provenance;

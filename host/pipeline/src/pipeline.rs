@@ -17,9 +17,10 @@ use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
 use crate::stages::count::count;
+use crate::stages::evaluated::Evaluated;
 use crate::stages::fold::BatchFold;
 use crate::stages::groups;
-use crate::stages::observe::{Evaluated, observe};
+use crate::stages::observe::observe;
 use crate::stages::pin::pin;
 use crate::stages::project::{ProjectedBatch, project};
 use crate::stages::record_batch::RecordBatch;
@@ -141,23 +142,18 @@ impl<S: Store> Pipeline<S> {
         let groups = groups::find(&mut context, projected, record_batches);
         context.book(Stage::Fold);
 
-        let budget = context.budget;
-        if !context.rejected.is_empty() {
-            context.budget = budget.leaving_time_for_dead_letters();
-        }
-        let mut fold = BatchFold::new(projected, record_batches, &groups);
+        let mut fold = BatchFold::new(evaluated, &groups);
         let uncommitted = commit(&mut context, &mut fold).await?;
-        context.budget = budget;
 
         let batch = projected.batch;
         let mut first_uncommitted: FirstUncommitted = context.held.take();
         for uncommitted in uncommitted {
-            if let Some(record) = fold.first_record(&uncommitted.groups) {
+            if let Some(record) = fold.first_record(&uncommitted) {
                 record_first_failure(&mut first_uncommitted, record, uncommitted.why);
             }
         }
-        let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, fold.folded);
-        acknowledge(&mut context, batch, &letters, &mut first_uncommitted).await?;
+        let letters = fold.into_dead_letters(&context);
+        acknowledge(&mut context, batch, &letters, &first_uncommitted).await?;
         context.book(Stage::Acknowledge);
         let committed = first_uncommitted.as_ref().map_or(batch.records.len() as u32, |(first, _)| *first);
         context.summary.records += u64::from(committed);
@@ -213,11 +209,12 @@ impl<S: Store> Pipeline<S> {
         context.book(Stage::Fold);
         let loaded = context.budget.retry(|| self.store.load_groups(&groups.keys)).await?;
         context.book(Stage::Load);
-        let mut fold = BatchFold::new(&projected, &record_batches, &groups);
+        let evaluated = Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
+        let mut fold = BatchFold::new(evaluated, &groups);
         let open: Vec<u32> = (0..groups.keys.len() as u32).collect();
         let writes = fold.fold(&mut context, &Attempt { number: 0, open: &open, loaded: &loaded })?;
         context.book(Stage::Fold);
-        let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, fold.folded);
+        let letters = fold.into_dead_letters(&context);
         count(context.summary, &projected.catalog, &routed, &letters, batch.records.len() as u32);
         let writes = writes.into_iter().map(|(_, write)| write).collect();
         Ok(Evaluation::new(writes, letters, record_batches, groups.into_parts(), summary))

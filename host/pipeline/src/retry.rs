@@ -47,10 +47,6 @@ pub(crate) struct RetryBudget<'a> {
     pub(crate) deadline: Option<Instant>,
 }
 
-/// The share of the remaining time that committing leaves for dead letters, as one in so many, and its upper bound.
-const DEAD_LETTERS_ONE_IN: u32 = 4;
-const DEAD_LETTERS_AT_MOST: Duration = Duration::from_secs(1);
-
 /// The reason of an attempt that was cut off.
 const UNANSWERED: &str = "the store did not answer";
 
@@ -63,16 +59,6 @@ fn most_informative(before: Option<String>, why: String) -> String {
 }
 
 impl RetryBudget<'_> {
-    /// The same budget, less some time for dead letters: if the groups used all of it, dead letters that could be stored
-    /// would have to be delivered again with them.
-    pub(crate) fn leaving_time_for_dead_letters(self) -> Self {
-        let deadline = self.deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            deadline - (left / DEAD_LETTERS_ONE_IN).min(DEAD_LETTERS_AT_MOST)
-        });
-        Self { deadline, ..self }
-    }
-
     /// When to give up a call that begins now.
     fn limit(&self) -> Instant {
         let own = Instant::now() + Duration::from_millis(self.policy.deadline_ms);
@@ -278,8 +264,6 @@ mod tests {
             assert!(began.elapsed() < Duration::from_millis(100), "the policy alone would allow more");
             let error = failed.unwrap_err().to_string();
             assert!(error.ends_with("no time was left for a retry"), "{error}");
-            let rest = budget.leaving_time_for_dead_letters();
-            assert!(rest.deadline.unwrap() <= deadline);
         });
     }
 

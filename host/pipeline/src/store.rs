@@ -13,6 +13,7 @@ mod error;
 mod memory;
 mod notice;
 
+use std::collections::HashSet;
 use std::future::Future;
 
 use paceline_engine::Digest;
@@ -23,7 +24,7 @@ pub use error::{StoreError, StoreFailure, UnstorableItem};
 pub use memory::MemoryStore;
 pub use notice::{Expected, MAX_NOTICE_NAME_BYTES, Notice, NoticeStore, notice_time};
 
-use crate::model::{Checkpoint, DeadLetter, Item, Key};
+use crate::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
 
 /// A conditional write.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,7 +123,7 @@ pub trait CheckpointStore: Send + Sync {
 
 /// Records that could not be processed.
 pub trait DeadLetterStore: Send + Sync {
-    /// Stores dead letters. One with the same id is replaced.
+    /// Stores dead letters. One with the same id is replaced; its redrive sequence stays.
     fn put_dead_letters(&self, letters: &[DeadLetter]) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Deletes dead letters that a redrive has processed.
@@ -131,11 +132,36 @@ pub trait DeadLetterStore: Send + Sync {
     /// The dead letter with this id.
     fn get_dead_letter(&self, id: &str) -> impl Future<Output = Result<Option<DeadLetter>, StoreError>> + Send;
 
-    /// All dead letters, by shard and position.
-    fn list_dead_letters(&self) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;
+    /// The position up to which records of a shard may have, or have had, a dead letter. `None` if none has one.
+    fn dead_letter_horizon(
+        &self,
+        shard: &str,
+    ) -> impl Future<Output = Result<Option<RecordPosition>, StoreError>> + Send;
 
-    /// Assigns each of these dead letters a redrive sequence greater than any before, unless it has one, durably.
-    /// Returns the letters by redrive sequence.
+    /// Which of these ids have a dead letter, or had one that was redriven.
+    fn known_dead_letters(&self, ids: &[String]) -> impl Future<Output = Result<HashSet<String>, StoreError>> + Send;
+
+    /// Calls `each` with every dead letter, in no order, without holding many of them in memory.
+    fn scan_dead_letters(
+        &self,
+        each: impl FnMut(DeadLetter) + Send,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// All dead letters, by shard and position.
+    fn list_dead_letters(&self) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send
+    where
+        Self: Sized,
+    {
+        async {
+            let mut letters = Vec::new();
+            self.scan_dead_letters(|letter| letters.push(letter)).await?;
+            letters.sort_unstable_by(DeadLetter::by_position);
+            Ok(letters)
+        }
+    }
+
+    /// Assigns each of these dead letters a redrive sequence greater than any before, unless its record has one, durably.
+    /// Returns those that exist, each once, in the order of `ids`.
     fn assign_redrive_sequences(
         &self,
         ids: &[String],

@@ -116,6 +116,8 @@ pub struct Summary {
     pub batches: u64,
     /// Dead letters by cause.
     pub dead_letters: BTreeMap<Cause, u64>,
+    /// Dead letters that were redriven, and deleted.
+    pub redriven: u64,
     /// Groups written.
     pub groups: u64,
     /// Rows that their groups held already. A record counts once for each of its groups.
@@ -140,6 +142,7 @@ impl Summary {
     pub fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.batches += other.batches;
+        self.redriven += other.redriven;
         self.groups += other.groups;
         self.duplicates += other.duplicates;
         self.conflicts += other.conflicts;

@@ -96,9 +96,23 @@ fn rejected<'a, R: Fields<'a>>(
     Ok((0..columns.rows())
         .filter_map(|row| {
             let reason = check(R::row(&columns, row)).err()?;
-            Some(Rejection { row: row as u32, reason })
+            Some(Rejection { row: row as u32, reason: cut(reason) })
         })
         .collect())
+}
+
+/// Bytes of a reason that every host takes by default (limit `reason-bytes`). One that names a value of the record may be
+/// longer.
+const REASON_BYTES: usize = 1 << 10;
+
+/// The beginning of a reason: a host would take a longer one for a fault of the plugin.
+fn cut(mut reason: String) -> String {
+    const MORE: &str = "…";
+    if reason.len() > REASON_BYTES {
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES - MORE.len()));
+        reason.push_str(MORE);
+    }
+    reason
 }
 
 #[doc(hidden)]
@@ -109,4 +123,16 @@ pub fn describe_validator<'a, Form, F: Validate<'a, Form>>(_: F) -> Result<Vec<F
 #[doc(hidden)]
 pub fn validate<'a, Form, F: Validate<'a, Form>>(batch: &'a Batch, f: F) -> Result<Vec<Rejection>, String> {
     f.run(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_that_is_too_long_is_cut_between_two_characters() {
+        assert_eq!(cut("é".repeat(512)), "é".repeat(512));
+        let long = cut(format!("x{}", "é".repeat(5_000)));
+        assert!(long.len() <= REASON_BYTES && long.ends_with("é…"), "{} bytes", long.len());
+    }
 }

@@ -37,8 +37,8 @@ const MAX_TEXT_BYTES: usize = 8 << 10;
 /// The maximum size of a number.
 const NUMBER_BYTES: usize = 24;
 
-/// Whether this is the item that counts redrive sequences.
-pub(super) fn is_counter(map: &Map) -> bool {
+/// Whether this is an item of redrive sequences, not of a letter.
+pub(super) fn is_reserved(map: &Map) -> bool {
     text(map, ID).is_some_and(|id| id.starts_with(RESERVED_PREFIX))
 }
 
@@ -48,6 +48,16 @@ fn key(id: &str) -> String {
         true => shorten(&format!("~{id}"), PARTITION_BYTES),
         false => shorten(id, PARTITION_BYTES),
     }
+}
+
+/// The hash key of the item that has a letter's redrive sequence.
+pub(super) fn redrive_key(id: &str) -> String {
+    reserved_key("redrive", id)
+}
+
+/// The hash key of an item that is no letter.
+pub(super) fn reserved_key(what: &str, name: &str) -> String {
+    shorten(&format!("{RESERVED_PREFIX}{what}/{name}"), PARTITION_BYTES)
 }
 
 pub(super) fn key_map(id: &str) -> Map {
@@ -101,9 +111,6 @@ pub(super) fn encode(letter: &DeadLetter, expires: Option<u64>) -> Map {
     if let Some((name, version)) = rulebook {
         set(RULEBOOK, AttributeValue::S(format!("{name}@{version}")));
     }
-    if let Some(redrive_sequence) = letter.redrive_sequence {
-        set(REDRIVE, AttributeValue::N(redrive_sequence.to_string()));
-    }
     if !letter.folded.is_empty() {
         let folded = postcard::to_allocvec(&letter.folded).expect("keys can always be encoded");
         set(FOLDED, AttributeValue::B(Blob::new(folded)));
@@ -111,10 +118,7 @@ pub(super) fn encode(letter: &DeadLetter, expires: Option<u64>) -> Map {
     if letter.unsure {
         set(UNSURE, AttributeValue::Bool(true));
     }
-    // A letter that is being redriven does not expire.
-    if let Some(expires) = expires
-        && letter.redrive_sequence.is_none()
-    {
+    if let Some(expires) = expires {
         set(EXPIRES, AttributeValue::N(expires.to_string()));
     }
     // The payload gets the rest of the item.
@@ -159,7 +163,8 @@ pub(super) fn decode(map: &Map) -> Option<DeadLetter> {
                 Some((name.to_owned(), version.parse().ok()?))
             })?,
         },
-        redrive_sequence: optional(map, REDRIVE, number)?,
+        // It is an item of its own.
+        redrive_sequence: None,
         folded: optional(map, FOLDED, |value| postcard::from_bytes(value.as_b().ok()?.as_ref()).ok())?
             .unwrap_or_default(),
         unsure: optional(map, UNSURE, |value| value.as_bool().ok().copied())?.unwrap_or_default(),
@@ -202,7 +207,6 @@ mod tests {
             field in prop::option::of(".{0,9}"),
             plugin in any::<Option<[u8; 32]>>(),
             rulebook in prop::option::of((".{0,5}", any::<u64>())),
-            redrive_sequence in any::<Option<u64>>(),
             folded in prop::collection::vec((".{0,9}", ".{0,9}"), 0..3),
             unsure in any::<bool>(),
         ) -> DeadLetter {
@@ -210,7 +214,7 @@ mod tests {
             let position = RecordPosition { sequence: sequence.into(), sub_sequence };
             let reason = Reason { cause, text, field, plugin, rulebook };
             let place = DeadLetter { id, shard, position, partition_key, arrival_ms, ..empty_letter() };
-            DeadLetter { payload, cut_from, reason, redrive_sequence, folded, unsure, ..place }
+            DeadLetter { payload, cut_from, reason, folded, unsure, ..place }
         }
     }
 
@@ -238,18 +242,11 @@ mod tests {
         assert_eq!((&read.id, read.cut_from), (&letter.id, Some(500_000)));
         assert!(read.payload.len() > 350_000, "{}", read.payload.len());
         let key = text(&map, ID).unwrap();
-        assert!(key.starts_with("~@") && key.len() <= PARTITION_BYTES && !is_counter(&map));
+        assert!(key.starts_with("~@") && key.len() <= PARTITION_BYTES && !is_reserved(&map));
         // The length of a payload that was cut before is kept.
         assert_eq!(
             decode(&encode(&DeadLetter { cut_from: Some(1 << 30), ..letter }, None)).unwrap().cut_from,
             Some(1 << 30)
         );
-    }
-
-    #[test]
-    fn a_letter_that_is_being_redriven_does_not_expire() {
-        let letter = DeadLetter { redrive_sequence: Some(3), ..empty_letter() };
-        assert!(!encode(&letter, Some(1)).contains_key(EXPIRES));
-        assert!(encode(&DeadLetter { redrive_sequence: None, ..letter }, Some(1)).contains_key(EXPIRES));
     }
 }

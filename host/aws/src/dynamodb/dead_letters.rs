@@ -1,15 +1,18 @@
 //! Dead letters. They are in a separate table, where DynamoDB deletes them after `dead-letter-days`.
+//!
+//! The redrive sequence of a record is an item of its own. It stays when the letter is deleted, or stored once more because
+//! its batch comes again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity, ReturnValue,
     ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
-use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::model::{DeadLetter, RecordPosition};
 use paceline_pipeline::store::{DeadLetterStore, StoreError};
 
 use super::DynamoDbStore;
@@ -21,6 +24,10 @@ use super::requests::ConcurrentRequests;
 /// The key of the item that counts redrive sequences, and its attribute with the last one assigned.
 const REDRIVE_COUNTER: &str = "@redrive-sequence";
 const LAST: &str = "last";
+
+/// Days after which no stream has a record any more: Kinesis's longest retention. Until then a record's batch may come
+/// again.
+const LONGEST_RETENTION_DAYS: u64 = 366;
 
 /// DynamoDB's limit for the requests of a `BatchWriteItem`.
 const LETTERS_PER_REQUEST: usize = 25;
@@ -36,8 +43,8 @@ type SizedRequest = (usize, WriteRequest);
 
 impl DeadLetterStore for DynamoDbStore {
     async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let expires = (self.dead_letter_days > 0).then(|| now + u64::from(self.dead_letter_days) * 86_400);
+        let expires = (self.dead_letter_days > 0).then(|| now() + u64::from(self.dead_letter_days) * 86_400);
+        self.raise_horizons(letters).await?;
         // A request can't contain a letter twice: the last one wins.
         let mut seen = HashSet::new();
         let requests = letters.iter().rev().filter(|letter| seen.insert(&letter.id)).map(|letter| {
@@ -62,18 +69,31 @@ impl DeadLetterStore for DynamoDbStore {
         Ok(self.get_dead_letters(&[id.to_owned()]).await?.pop())
     }
 
-    async fn list_dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut letters = Vec::new();
+    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
+        let key = Map::from([(ID.to_owned(), AttributeValue::S(horizon_key(shard)))]);
+        let mut found = None;
+        self.batch_get(&self.dead_letters, [key].into_iter(), |batch| found = batch.items.into_iter().next()).await?;
+        Ok(found.as_ref().and_then(decode_horizon))
+    }
+
+    async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
+        let mut known: HashSet<String> = self.redrive_sequences(ids).await?.into_keys().collect();
+        let unknown: Vec<String> = ids.iter().filter(|id| !known.contains(*id)).cloned().collect();
+        known.extend(self.get_dead_letters(&unknown).await?.into_iter().map(|letter| letter.id));
+        Ok(known)
+    }
+
+    async fn scan_dead_letters(&self, mut each: impl FnMut(DeadLetter) + Send) -> Result<(), StoreError> {
         let mut start_key = None;
         loop {
             let (maps, next) = self.scan_page(&self.dead_letters, start_key).await?;
-            for map in maps.iter().filter(|map| !dead_letter_item::is_counter(map)) {
-                letters.push(self.decode_dead_letter(map)?);
-            }
+            let letters = maps.iter().filter(|map| !dead_letter_item::is_reserved(map));
+            let mut letters = letters.map(|map| self.decode_dead_letter(map)).collect::<Result<Vec<_>, _>>()?;
+            self.add_redrive_sequences(&mut letters).await?;
+            letters.into_iter().for_each(&mut each);
             start_key = next;
             if start_key.is_none() {
-                letters.sort_unstable_by(DeadLetter::by_position);
-                return Ok(letters);
+                return Ok(());
             }
         }
     }
@@ -81,37 +101,71 @@ impl DeadLetterStore for DynamoDbStore {
     async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         let mut letters = self.get_dead_letters(ids).await?;
         let unassigned: Vec<usize> = (0..letters.len()).filter(|&at| letters[at].redrive_sequence.is_none()).collect();
-        if !unassigned.is_empty() {
-            let count = unassigned.len() as u64;
-            let first = self.reserve_redrive_sequences(count).await? - count + 1;
-            let requests = unassigned.iter().zip(first..).map(|(&at, sequence)| {
-                let request = self.set_redrive_sequence(&letters[at].id, sequence);
-                async move { (at, request.await) }
-            });
-            let requests: Vec<_> = requests.collect();
-            let mut requests = ConcurrentRequests::new(self.concurrency, requests);
-            let mut deleted = HashSet::new();
-            let mut last_error = None;
-            while let Some((at, response)) = requests.next().await {
-                match response {
-                    Ok(Some(sequence)) => letters[at].redrive_sequence = Some(sequence),
-                    Ok(None) => drop(deleted.insert(at)),
-                    Err(error) => last_error = Some(error),
-                }
-            }
-            // The sequences that were assigned stay; the next attempt finds them.
-            if let Some(error) = last_error {
-                return Err(error.into());
-            }
-            let mut at = 0..;
-            letters.retain(|_| !at.next().is_some_and(|at| deleted.contains(&at)));
+        if unassigned.is_empty() {
+            return Ok(letters);
         }
-        letters.sort_by_key(|letter| letter.redrive_sequence);
-        Ok(letters)
+        let count = unassigned.len() as u64;
+        let first = self.reserve_redrive_sequences(count).await? - count + 1;
+        let requests = unassigned.iter().zip(first..).map(|(&at, sequence)| {
+            let request = self.put_redrive_sequence(&letters[at].id, sequence);
+            async move { (at, request.await) }
+        });
+        let requests: Vec<_> = requests.collect();
+        let mut requests = ConcurrentRequests::new(self.concurrency, requests);
+        let mut last_error = None;
+        while let Some((at, response)) = requests.next().await {
+            match response {
+                Ok(sequence) => letters[at].redrive_sequence = Some(sequence),
+                Err(error) => last_error = Some(error),
+            }
+        }
+        // The sequences that were assigned stay; the next attempt finds them.
+        match last_error {
+            Some(error) => Err(error.into()),
+            None => Ok(letters),
+        }
     }
 }
 
 impl DynamoDbStore {
+    /// Raises the horizons of the letters' shards to the letters. It comes before they are stored.
+    async fn raise_horizons(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        let mut highest: HashMap<&str, RecordPosition> = HashMap::new();
+        for letter in letters {
+            let position = highest.entry(&letter.shard).or_default();
+            *position = (*position).max(letter.position);
+        }
+        for (shard, position) in highest {
+            self.raise_horizon(shard, position).await?;
+        }
+        Ok(())
+    }
+
+    async fn raise_horizon(&self, shard: &str, position: RecordPosition) -> Result<(), TableError> {
+        self.usage.add_request();
+        let response = self
+            .client
+            .put_item()
+            .table_name(&self.dead_letters.table)
+            .item(ID, AttributeValue::S(horizon_key(shard)))
+            .item(HORIZON, AttributeValue::S(encode_horizon(position)))
+            .item(EXPIRES, AttributeValue::N((now() + LONGEST_RETENTION_DAYS * 86_400).to_string()))
+            .condition_expression("attribute_not_exists(#id) OR #horizon < :horizon")
+            .expression_attribute_names("#id", ID)
+            .expression_attribute_names("#horizon", HORIZON)
+            .expression_attribute_values(":horizon", AttributeValue::S(encode_horizon(position)))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
+            .send()
+            .await;
+        match response {
+            Ok(response) => self.usage.add_writes(response.consumed_capacity()),
+            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
+            }
+            Err(error) => return Err(self.usage.classify(&self.dead_letters, "raising a shard's horizon", error)),
+        }
+        Ok(())
+    }
+
     /// Writes in concurrent batches. Unprocessed writes are repeated as long as each response processes some.
     async fn batch_write(&self, doing: &'static str, writes: Vec<SizedRequest>) -> Result<(), StoreError> {
         let requests = into_batches(writes).into_iter().map(|batch| {
@@ -164,7 +218,32 @@ impl DynamoDbStore {
             let letter = self.decode_dead_letter(&map)?;
             letters.insert(letter.id.clone(), letter);
         }
-        Ok(ids.into_iter().filter_map(|id| letters.remove(id)).collect())
+        let mut letters: Vec<DeadLetter> = ids.into_iter().filter_map(|id| letters.remove(id)).collect();
+        self.add_redrive_sequences(&mut letters).await?;
+        Ok(letters)
+    }
+
+    async fn add_redrive_sequences(&self, letters: &mut [DeadLetter]) -> Result<(), StoreError> {
+        let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
+        let sequences = self.redrive_sequences(&ids).await?;
+        letters.iter_mut().for_each(|letter| letter.redrive_sequence = sequences.get(&letter.id).copied());
+        Ok(())
+    }
+
+    /// The redrive sequences of those of these letters that have one, or had one before they were deleted.
+    async fn redrive_sequences(&self, ids: &[String]) -> Result<HashMap<String, u64>, StoreError> {
+        let keys: HashMap<String, &String> =
+            ids.iter().filter(|id| !id.is_empty()).map(|id| (dead_letter_item::redrive_key(id), id)).collect();
+        let maps = keys.keys().map(|key| Map::from([(ID.to_owned(), AttributeValue::S(key.clone()))]));
+        let mut sequences = HashMap::new();
+        self.batch_get(&self.dead_letters, maps.collect::<Vec<_>>().into_iter(), |batch| {
+            sequences.extend(batch.items.iter().filter_map(|map| {
+                let key = dead_letter_item::text(map, ID)?;
+                Some(((*keys.get(&key)?).clone(), redrive_sequence(map)?))
+            }));
+        })
+        .await?;
+        Ok(sequences)
     }
 
     /// Reserves `count` redrive sequences and returns the last of them. If the response is lost, they are never assigned.
@@ -189,25 +268,23 @@ impl DynamoDbStore {
         last.filter(|last| *last >= count).ok_or_else(|| self.dead_letters.error(TableErrorKind::Fatal, invalid).into())
     }
 
-    /// Assigns a redrive sequence to a letter, unless it has one, and keeps the letter from expiring. Returns the
-    /// sequence that the letter has then, or `None` if it has been deleted.
-    fn set_redrive_sequence(
+    /// Assigns a redrive sequence to the record of a letter, unless it has one. Returns the one that it has then.
+    fn put_redrive_sequence(
         &self,
         id: &str,
         sequence: u64,
-    ) -> impl Future<Output = Result<Option<u64>, TableError>> + Send + use<> {
+    ) -> impl Future<Output = Result<u64, TableError>> + Send + use<> {
         let (table, usage) = (Arc::clone(&self.dead_letters), Arc::clone(&self.usage));
+        let expires = now() + LONGEST_RETENTION_DAYS * 86_400;
         let request = self
             .client
-            .update_item()
+            .put_item()
             .table_name(&table.table)
-            .set_key(Some(key_map(id)))
-            .update_expression("SET #sequence = :sequence REMOVE #expires")
-            .condition_expression("attribute_exists(#id) AND attribute_not_exists(#sequence)")
+            .item(ID, AttributeValue::S(dead_letter_item::redrive_key(id)))
+            .item(REDRIVE, AttributeValue::N(sequence.to_string()))
+            .item(EXPIRES, AttributeValue::N(expires.to_string()))
+            .condition_expression("attribute_not_exists(#id)")
             .expression_attribute_names("#id", ID)
-            .expression_attribute_names("#sequence", REDRIVE)
-            .expression_attribute_names("#expires", EXPIRES)
-            .expression_attribute_values(":sequence", AttributeValue::N(sequence.to_string()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         async move {
@@ -215,11 +292,13 @@ impl DynamoDbStore {
             match request.send().await {
                 Ok(response) => {
                     usage.add_writes(response.consumed_capacity());
-                    Ok(Some(sequence))
+                    Ok(sequence)
                 }
                 Err(error) => match error.as_service_error() {
-                    Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                        Ok(failed.item().and_then(|map| map.get(REDRIVE)?.as_n().ok()?.parse().ok()))
+                    Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                        let before = failed.item().and_then(redrive_sequence);
+                        let what = "an item of a redrive sequence has none. Delete it";
+                        before.ok_or_else(|| table.error(TableErrorKind::Fatal, format_args!("{what}")))
                     }
                     _ => Err(usage.classify(&table, "assigning a redrive sequence", error)),
                 },
@@ -235,6 +314,36 @@ impl DynamoDbStore {
             self.dead_letters.error(TableErrorKind::Fatal, what).into()
         })
     }
+}
+
+fn redrive_sequence(map: &Map) -> Option<u64> {
+    map.get(REDRIVE)?.as_n().ok()?.parse().ok()
+}
+
+/// The key of the item that has the position up to which records of a shard may have a dead letter, and its attribute.
+fn horizon_key(shard: &str) -> String {
+    dead_letter_item::reserved_key("horizon", shard)
+}
+
+const HORIZON: &str = "horizon";
+
+/// A position as a text that is ordered as positions are: a sequence number has at most 58 digits, a sub-sequence number
+/// 20.
+fn encode_horizon(RecordPosition { sequence, sub_sequence }: RecordPosition) -> String {
+    format!("{:0>58}.{sub_sequence:020}", sequence.to_string())
+}
+
+fn decode_horizon(map: &Map) -> Option<RecordPosition> {
+    let text = dead_letter_item::text(map, HORIZON)?;
+    let (sequence, sub_sequence) = text.split_once('.')?;
+    let sequence = sequence.trim_start_matches('0');
+    let sequence = if sequence.is_empty() { "0" } else { sequence }.parse().ok()?;
+    Some(RecordPosition { sequence, sub_sequence: sub_sequence.parse().ok()? })
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Splits writes into batches within the limits of a request.

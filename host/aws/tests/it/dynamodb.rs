@@ -757,7 +757,7 @@ async fn a_dead_letter_that_is_too_large_is_cut_and_the_others_are_not() {
 }
 
 #[tokio::test]
-async fn a_redrive_sequence_is_assigned_once_and_stops_the_expiry() {
+async fn a_redrive_sequence_is_assigned_once_and_stays() {
     let tables = Tables::new().await;
     let store = tables.store(WriteWith::Statements);
     let letters: Vec<DeadLetter> = (0..5).map(letter).collect();
@@ -778,21 +778,28 @@ async fn a_redrive_sequence_is_assigned_once_and_stops_the_expiry() {
     let pair = |at: usize, redrive_sequence: u64| (ids[at].clone(), redrive_sequence);
     let requested = [ids[3].clone(), ids[1].clone(), "shard-1:999".into(), ids[3].clone()];
     assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&requested).await.unwrap()), [pair(3, 1), pair(1, 2)]);
-    assert!(!raw(&ids[3]).await.contains_key("expires"));
     let other = tables.store(WriteWith::Items);
     assert_eq!(
         redrive_sequences(&other.assign_redrive_sequences(&ids).await.unwrap()),
-        [(3, 1), (1, 2), (0, 3), (2, 4), (4, 5)].map(|(a, t)| pair(a, t))
+        [(0, 3), (1, 2), (2, 4), (3, 1), (4, 5)].map(|(a, t)| pair(a, t))
     );
-    assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&ids[..2]).await.unwrap()), [pair(1, 2), pair(0, 3)]);
+    assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&ids[..2]).await.unwrap()), [pair(0, 3), pair(1, 2)]);
     assert_eq!(store.assign_redrive_sequences(&[]).await.unwrap(), []);
-    assert_eq!(store.list_dead_letters().await.unwrap().len(), 5, "the counter is not a letter");
+    let listed = store.list_dead_letters().await.unwrap();
+    assert_eq!(
+        redrive_sequences(&listed),
+        [3, 2, 4, 1, 5].iter().enumerate().map(|(a, t)| pair(a, *t)).collect::<Vec<_>>()
+    );
 
-    // A letter that fails again is stored anew: it has no redrive sequence and expires. Its next sequence is greater than
-    // any before.
+    // A letter that is stored again, or once more after it was deleted, is of the same record.
     store.put_dead_letters(&letters[3..4]).await.unwrap();
-    assert!(raw(&ids[3]).await.contains_key("expires"));
-    assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&ids[3..4]).await.unwrap()), [pair(3, 6)]);
+    assert_eq!(store.get_dead_letter(&ids[3]).await.unwrap().unwrap().redrive_sequence, Some(1));
+    store.delete_dead_letters(&ids[3..]).await.unwrap();
+    assert_eq!(store.assign_redrive_sequences(&ids[3..]).await.unwrap(), []);
+    let known = store.known_dead_letters(&[&ids[2..], &["shard-1:999".to_owned()]].concat()).await.unwrap();
+    assert_eq!(known, ids[2..].iter().cloned().collect());
+    store.put_dead_letters(&letters[3..4]).await.unwrap();
+    assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&ids[3..4]).await.unwrap()), [pair(3, 1)]);
 }
 
 #[tokio::test]

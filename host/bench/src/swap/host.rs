@@ -95,9 +95,17 @@ impl Race {
     /// What a batch frees after its last stage is in the time around it. So is what the next one does before its first
     /// stage in the time around that.
     pub(crate) fn pauses_ms(&self) -> Vec<f64> {
+        self.pauses_before(self.firsts.iter().copied())
+    }
+
+    /// The same time at every other boundary of the race.
+    pub(crate) fn ordinary_pauses_ms(&self) -> Vec<f64> {
+        self.pauses_before((1..self.ends.len()).filter(|at| !self.firsts.contains(at)))
+    }
+
+    fn pauses_before(&self, batches: impl Iterator<Item = usize>) -> Vec<f64> {
         let ordinary = median(&mut self.around_ms.clone());
-        let pause = |first: &usize| self.around_ms[first - 1] + self.around_ms[*first] - 2.0 * ordinary;
-        self.firsts.iter().map(pause).collect()
+        batches.map(|at| self.around_ms[at - 1] + self.around_ms[at] - 2.0 * ordinary).collect()
     }
 
     /// The time of the first batch after each swap, all included, beyond the median of all batches.

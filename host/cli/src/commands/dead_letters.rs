@@ -4,8 +4,10 @@ use std::future::pending;
 
 use anyhow::Context;
 use clap::Subcommand;
+use paceline_config::{AnyStore, Config};
 use paceline_engine::Digest;
-use paceline_pipeline::model::{Cause, DeadLetter};
+use paceline_pipeline::Pipeline;
+use paceline_pipeline::model::{Cause, DeadLetter, RecordPosition};
 use paceline_pipeline::receive::Redrive;
 use paceline_pipeline::run::run;
 use paceline_pipeline::store::DeadLetterStore;
@@ -73,25 +75,47 @@ pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
         }
         Action::Redrive { reason, unsure } => {
             let (pipeline, _) = runtime.block_on(paceline_config::open(&config, cache().as_deref(), None))?;
-            let redriven = runtime.block_on(async {
-                let mut letters = pipeline.store().list_dead_letters().await?;
-                letters.retain(|letter| reason.is_none_or(|reason| letter.reason.cause == reason));
-                let selected = letters.len();
-                letters.retain(|letter| unsure || !letter.unsure);
-                let skipped = selected - letters.len();
-                let ids: Vec<String> = letters.into_iter().map(|letter| letter.id).collect();
-                let letters = pipeline.store().assign_redrive_sequences(&ids).await?;
-                let all = letters.len() as u64;
-                let done = run(Redrive::new(letters), &pipeline, config.batch.clone(), pending(), |_, _| {});
-                let left = done.await?.dead_letter_count();
-                anyhow::Ok(Redriven { through: all - left, left, skipped })
-            })?;
+            let redriven = runtime.block_on(redrive(&pipeline, &config, (reason, unsure)))?;
             redriven.print(arguments.json)
         }
     }
 }
 
+/// Dead letters that are in memory at once.
+const LETTERS_AT_ONCE: usize = 1_000;
+
+/// Redrives the letters with this reason, and the unsure ones if they are wanted, in the order of their records.
+async fn redrive(
+    pipeline: &Pipeline<AnyStore>,
+    config: &Config,
+    (reason, unsure): (Option<Cause>, bool),
+) -> anyhow::Result<Redriven> {
+    let (store, mut redriven) = (pipeline.store(), Redriven::default());
+    let mut selected: Vec<(String, RecordPosition, String)> = Vec::new();
+    store
+        .scan_dead_letters(|letter| {
+            if reason.is_some_and(|reason| letter.reason.cause != reason) {
+                return;
+            }
+            match letter.unsure && !unsure {
+                true => redriven.skipped += 1,
+                false => selected.push((letter.shard, letter.position, letter.id)),
+            }
+        })
+        .await?;
+    selected.sort_unstable();
+    for selected in selected.chunks(LETTERS_AT_ONCE) {
+        let ids: Vec<String> = selected.iter().map(|(.., id)| id.clone()).collect();
+        let letters = store.assign_redrive_sequences(&ids).await?;
+        let summary = run(Redrive::new(letters), pipeline, config.batch.clone(), pending(), |_, _| {}).await?;
+        redriven.through += summary.redriven;
+        redriven.left += summary.dead_letter_count();
+    }
+    Ok(redriven)
+}
+
 /// What became of the dead letters.
+#[derive(Default)]
 struct Redriven {
     /// They were processed.
     through: u64,

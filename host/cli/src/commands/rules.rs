@@ -115,12 +115,8 @@ enum Action {
         /// From when on.
         #[arg(long, value_enum, default_value = "next-race")]
         when: When,
-        /// Do not wait for hosts that have not loaded the rulebook yet. Otherwise it waits for at most 30 s.
-        #[arg(long)]
-        no_wait: bool,
-        /// Activate it although a host has refused it.
-        #[arg(long)]
-        force: bool,
+        #[command(flatten)]
+        wait: ready::WaitArguments,
         #[command(flatten)]
         change: ChangeArguments,
     },
@@ -138,6 +134,8 @@ enum Action {
         #[command(flatten)]
         limits: trial::LimitArguments,
         #[command(flatten)]
+        wait: ready::WaitArguments,
+        #[command(flatten)]
         change: ChangeArguments,
     },
     /// Let a published rulebook evaluate the records of a race type beside the current one. It writes nothing.
@@ -154,9 +152,12 @@ enum Action {
     Promote {
         /// The race type.
         race_type: String,
-        /// Promote it although it has failed, or without looking at what it has shown.
+        /// Promote it although it has failed or a host has refused it, or without looking at what it has shown.
         #[arg(long)]
         force: bool,
+        /// Do not wait for hosts that have not loaded the rulebook yet. Otherwise it waits for at most 30 s.
+        #[arg(long)]
+        no_wait: bool,
         #[command(flatten)]
         change: ChangeArguments,
     },
@@ -316,11 +317,16 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::Apply { folder, watch: false, change } => apply::apply(&session, &folder, &change),
         Action::Apply { folder, watch: true, change } => apply::watch(&session, &folder, &change),
         Action::Bundle { folder, change, .. } => apply::apply(&session, &folder, &change),
-        Action::Activate { rulebook, race_type, when, no_wait, force, change } => {
-            ready::check(&session, &rulebook, &ready::WaitOptions { no_wait, force, dry_run: change.dry_run })?;
+        Action::Activate { rulebook, race_type, when, wait, change } => {
+            if !change.dry_run {
+                ready::check(&session, &rulebook, &wait)?;
+            }
             change::activate(&session, &rulebook, race_type, when == When::Now, &change)
         }
-        Action::Canary { rulebook, race_type, share, limits, change } => {
+        Action::Canary { rulebook, race_type, share, limits, wait, change } => {
+            if !change.dry_run {
+                ready::check(&session, &rulebook, &wait)?;
+            }
             let mode = (TrialMode::Canary { share }, limits.limits());
             trial::begin(&session, &rulebook, race_type, mode, &change)
         }
@@ -328,7 +334,9 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let mode = (TrialMode::Shadow, TrialLimits::default());
             trial::begin(&session, &rulebook, race_type, mode, &change)
         }
-        Action::Promote { race_type, force, change } => trial::promote(&session, race_type, force, &change),
+        Action::Promote { race_type, force, no_wait, change } => {
+            trial::promote(&session, race_type, &ready::WaitArguments { no_wait, force }, &change)
+        }
         Action::Rollback { race_type, change } => change::rollback(&session, race_type, &change),
         Action::Retire { race_type, change } => change::retire(&session, race_type, &change),
         Action::Repin { race, rulebook, race_type, change } => {

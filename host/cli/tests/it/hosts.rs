@@ -74,12 +74,19 @@ fn status_shows_hosts_pinned_races_and_who_changed_what() {
         status["hosts"].as_array().unwrap().iter().map(|host| host["current"].as_bool().unwrap()).collect();
     assert_eq!(current, [true, false, true]);
 
-    // What a host refuses is not activated by mistake.
+    // What a host refuses is not tried, promoted or activated by mistake.
+    let canary = ["rules", "canary", "class-3@2", "--race-type", "3", "--share", "5%"];
+    let error = workspace.fails(&canary);
+    assert!(error.contains("small: class-3@2 is refused: too little memory") && error.contains("--force"), "{error}");
+    workspace.ok(&[&canary[..], &["--force"]].concat());
+    let error = workspace.fails(&["rules", "promote", "3"]);
+    assert!(error.contains("small: class-3@2 is refused: too little memory"), "{error}");
+    workspace.ok(&["rules", "rollback", "3"]);
     let activate = ["rules", "activate", "class-3@2", "--race-type", "3"];
     let error = workspace.fails(&activate);
     assert!(error.contains("small: class-3@2 is refused: too little memory") && error.contains("--force"), "{error}");
     workspace.ok(&[&activate[..], &["--force"]].concat());
-    assert_eq!(workspace.json(&["rules", "status"])["revision"], 3);
+    assert_eq!(workspace.json(&["rules", "status"])["revision"], 5);
 
     // While a host has the store open, the rest is shown.
     let store = EmbeddedStore::open(&workspace.path("store.redb")).unwrap();

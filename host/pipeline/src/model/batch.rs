@@ -74,9 +74,9 @@ impl Batch {
     /// The dead letter of the record at this index.
     pub fn dead_letter(&self, record: u32, reason: Reason) -> DeadLetter {
         let found = &self.records[record as usize];
-        // A redriven record that fails again keeps its identity; the next redrive assigns a new sequence.
+        // A redriven record that fails again keeps its identity.
         if let Some(before) = &found.redriven {
-            return DeadLetter { reason, redrive_sequence: None, ..DeadLetter::clone(before) };
+            return DeadLetter { reason, ..DeadLetter::clone(before) };
         }
         DeadLetter {
             id: DeadLetter::id_of(&self.shard, found.position),

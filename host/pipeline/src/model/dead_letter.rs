@@ -123,6 +123,9 @@ impl Reason {
     }
 }
 
+/// The shard of redriven records. Its sequence numbers are the letters' redrive sequences.
+pub const REDRIVE_SHARD: &str = "@redrive";
+
 /// A record that could not be processed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
@@ -142,8 +145,8 @@ pub struct DeadLetter {
     pub cut_from: Option<u64>,
     /// Why it is a dead letter.
     pub reason: Reason,
-    /// The sequence number under which a redrive processes it. It is assigned once, so that a redrive that is killed and
-    /// started again meets the dedup state with the same position.
+    /// The sequence number under which redrives process it. It is assigned once to a record, whatever becomes of its letter:
+    /// every redrive of the record meets the dedup state with the same position.
     pub redrive_sequence: Option<u64>,
     /// Groups that hold the record already: it failed in another group after these were written. A redrive skips them.
     pub folded: Vec<Key>,
@@ -163,13 +166,5 @@ impl DeadLetter {
     /// The order of lists: by shard and position.
     pub fn by_position(&self, other: &Self) -> Ordering {
         self.shard.cmp(&other.shard).then(self.position.cmp(&other.position))
-    }
-
-    /// Assigns the sequence after `last`, unless the letter has one.
-    pub(crate) fn assign_redrive_sequence(&mut self, last: &mut u64) {
-        self.redrive_sequence.get_or_insert_with(|| {
-            *last += 1;
-            *last
-        });
     }
 }

@@ -1,55 +1,33 @@
-//! Acknowledge: dead letters are stored, everything is made durable, and only then the batch is done.
+//! Acknowledge: what was redriven is deleted, everything is made durable, and only then the batch is done.
 
 use super::context::Context;
-use super::uncommitted::{FirstUncommitted, record_first_failure};
+use super::uncommitted::FirstUncommitted;
 use crate::error::PipelineError;
 use crate::model::{Batch, DeadLetter};
 use crate::store::Store;
 
-/// Dead letters in one call to the store; their payloads may be long.
-const DEAD_LETTERS_A_CALL: usize = 1_000;
-
-/// Stores dead letters. If some record is not committed, only those of records before it: the others are delivered and
-/// evaluated again.
-pub(crate) async fn store_dead_letters<S: Store>(
+/// Counts the dead letters of committed records.
+pub(crate) fn count_dead_letters<'l, S>(
     context: &mut Context<'_, S>,
-    letters: &[(u32, DeadLetter)],
-    first_uncommitted: &mut FirstUncommitted,
-) -> Result<(), PipelineError> {
-    for letters in letters.chunks(DEAD_LETTERS_A_CALL) {
-        let first = letters[0].0;
-        if first_uncommitted.as_ref().is_some_and(|(record, _)| *record <= first) {
-            break;
-        }
-        let chunk: Vec<DeadLetter> = letters.iter().map(|(_, letter)| letter.clone()).collect();
-        match context.budget.retry(|| context.store.put_dead_letters(&chunk)).await {
-            Ok(()) => {
-                for (_, letter) in letters {
-                    *context.summary.dead_letters.entry(letter.reason.cause).or_default() += 1;
-                }
-            }
-            Err(error) if error.is_transient() => {
-                record_first_failure(first_uncommitted, first, error.into());
-                break;
-            }
-            Err(error) => return Err(error.into()),
-        }
+    letters: impl IntoIterator<Item = &'l DeadLetter>,
+) {
+    for letter in letters {
+        *context.summary.dead_letters.entry(letter.reason.cause).or_default() += 1;
     }
-    Ok(())
 }
 
-/// Stores a batch's dead letters, then its checkpoint if all of it is committed.
+/// Deletes the dead letters that were redriven, then stores the batch's checkpoint if all of it is committed.
 pub(crate) async fn acknowledge<S: Store>(
     context: &mut Context<'_, S>,
     batch: &Batch,
     letters: &[(u32, DeadLetter)],
-    first_uncommitted: &mut FirstUncommitted,
+    first_uncommitted: &FirstUncommitted,
 ) -> Result<(), PipelineError> {
-    store_dead_letters(context, letters, first_uncommitted).await?;
     let (store, budget) = (context.store, context.budget);
-    // The dead letters that were redriven successfully. They are deleted last: if they were deleted before their records'
-    // groups are durable, a crash would lose them.
     let committed = first_uncommitted.as_ref().map_or(batch.records.len(), |(record, _)| *record as usize);
+    let of_committed = letters.iter().filter(|(record, _)| (*record as usize) < committed);
+    count_dead_letters(context, of_committed.map(|(_, letter)| letter));
+    // They are deleted last: if they were deleted before their records' groups are durable, a crash would lose them.
     let redriven: Vec<String> = batch.records[..committed]
         .iter()
         .filter_map(|record| record.redriven.as_ref())
@@ -59,6 +37,7 @@ pub(crate) async fn acknowledge<S: Store>(
     if !redriven.is_empty() {
         budget.retry(|| store.flush()).await?;
         budget.retry(|| store.delete_dead_letters(&redriven)).await?;
+        context.summary.redriven += redriven.len() as u64;
     }
     if first_uncommitted.is_none() {
         match &batch.checkpoint {

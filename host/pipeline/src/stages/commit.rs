@@ -1,23 +1,35 @@
 //! Commit: each group is loaded, folded and written once, on the condition that it has not changed since it was read.
 //!
+//! Dead letters are stored before the groups are written: a write may move a group's dedup past their records, so that these
+//! would be taken for duplicates if they came again.
+//!
 //! Groups that other hosts changed are loaded and folded again, and only they; dedup recognizes what another host has
 //! folded. Batches and windows are committed by this one loop.
 
 use super::context::Context;
 use crate::error::PipelineError;
-use crate::model::{Item, Key};
-use crate::store::{GroupStore, StoreError, Write, WriteOutcome};
+use crate::model::{DeadLetter, Item, Key};
+use crate::store::{DeadLetterStore, GroupStore, StoreError, Write, WriteOutcome};
 use crate::summary::Stage;
+
+/// Dead letters in one call to the store; their payloads may be long.
+const DEAD_LETTERS_A_CALL: usize = 1_000;
 
 /// What is folded into groups: the rows of a batch, or the deltas of a window.
 pub(crate) trait FoldWork<S> {
     /// The keys of all groups. A group is known by its index here.
     fn keys(&self) -> &[Key];
 
+    /// Reads what folding needs beside the items, before the first attempt.
+    fn prepare(&self, context: &Context<'_, S>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Folds what belongs to the groups in `open` into their items, which are `loaded` by group. Returns the groups'
     /// writes: none for a group to which nothing is new.
     fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>)
     -> Result<Vec<(u32, Write)>, PipelineError>;
+
+    /// The dead letters, by record, of what was not folded: those that were not returned before.
+    fn dead_letters(&mut self, context: &Context<'_, S>) -> Vec<(u32, DeadLetter)>;
 }
 
 /// One attempt at folding.
@@ -30,16 +42,18 @@ pub(crate) struct Attempt<'a> {
     pub(crate) loaded: &'a [Option<Item>],
 }
 
-/// Groups that were not committed, and why.
+/// What was not committed, and why.
 #[derive(Debug)]
 pub(crate) struct Uncommitted {
     pub(crate) groups: Vec<u32>,
+    /// The first record whose dead letter is not stored.
+    pub(crate) letter: Option<u32>,
     pub(crate) why: PipelineError,
 }
 
 /// Loads, folds and writes groups until each is written or nothing is new to it, or a retry has no prospect. Returns
 /// those that could not be committed. An error means that nothing more can be committed, and that a retry would not help.
-pub(crate) async fn commit<S: GroupStore>(
+pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
     context: &mut Context<'_, S>,
     work: &mut impl FoldWork<S>,
 ) -> Result<Vec<Uncommitted>, PipelineError> {
@@ -47,10 +61,11 @@ pub(crate) async fn commit<S: GroupStore>(
     let mut loaded: Vec<Option<Item>> = vec![None; open.len()];
     let mut uncommitted = Vec::new();
     for number in 0.. {
-        match load(context, work.keys(), &open, &mut loaded).await {
-            Ok(()) => {}
+        let prepared = async { if number == 0 { work.prepare(context).await } else { Ok(()) } };
+        match tokio::try_join!(load(context, work.keys(), &open, &mut loaded), prepared) {
+            Ok(_) => {}
             Err(error) if error.is_transient() => {
-                uncommitted.push(Uncommitted { groups: open, why: error.into() });
+                uncommitted.push(Uncommitted { groups: open, letter: None, why: error.into() });
                 return Ok(uncommitted);
             }
             Err(error) => return Err(error.into()),
@@ -59,11 +74,19 @@ pub(crate) async fn commit<S: GroupStore>(
 
         let folded = work.fold(context, &Attempt { number, open: &open, loaded: &loaded })?;
         context.book(Stage::Fold);
-        if folded.is_empty() {
+
+        let (groups, writes): (Vec<u32>, Vec<Write>) = folded.into_iter().unzip();
+        if let Err((letter, error)) = store_dead_letters(context, &work.dead_letters(context)).await {
+            if !error.is_transient() {
+                return Err(error.into());
+            }
+            uncommitted.push(Uncommitted { groups, letter: Some(letter), why: error.into() });
+            return Ok(uncommitted);
+        }
+        if writes.is_empty() {
             return Ok(uncommitted);
         }
 
-        let (groups, writes): (Vec<u32>, Vec<Write>) = folded.into_iter().unzip();
         let outcomes = context.budget.write_groups(context.store, writes).await?;
         let mut conflicts = Vec::new();
         for (group, outcome) in groups.into_iter().zip(outcomes) {
@@ -71,7 +94,8 @@ pub(crate) async fn commit<S: GroupStore>(
                 WriteOutcome::Done => context.summary.groups += 1,
                 WriteOutcome::Conflict => conflicts.push(group),
                 WriteOutcome::Transient(why) => {
-                    uncommitted.push(Uncommitted { groups: vec![group], why: StoreError::transient(why).into() });
+                    let why = StoreError::transient(why).into();
+                    uncommitted.push(Uncommitted { groups: vec![group], letter: None, why });
                 }
             }
         }
@@ -85,13 +109,26 @@ pub(crate) async fn commit<S: GroupStore>(
                 key: work.keys()[first as usize].to_string(),
                 attempts: number + 1,
             };
-            uncommitted.push(Uncommitted { groups: conflicts, why });
+            uncommitted.push(Uncommitted { groups: conflicts, letter: None, why });
             return Ok(uncommitted);
         }
         conflicts.sort_unstable();
         open = conflicts;
     }
     unreachable!("the attempts are bounded")
+}
+
+/// Stores dead letters. An error names the first record whose letter may not be stored.
+pub(crate) async fn store_dead_letters<S: DeadLetterStore>(
+    context: &Context<'_, S>,
+    letters: &[(u32, DeadLetter)],
+) -> Result<(), (u32, StoreError)> {
+    for letters in letters.chunks(DEAD_LETTERS_A_CALL) {
+        let chunk: Vec<DeadLetter> = letters.iter().map(|(_, letter)| letter.clone()).collect();
+        let stored = context.budget.retry(|| context.store.put_dead_letters(&chunk)).await;
+        stored.map_err(|error| (letters[0].0, error))?;
+    }
+    Ok(())
 }
 
 /// Loads the open groups.
@@ -113,7 +150,7 @@ async fn load<S: GroupStore>(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeSet, HashSet};
     use std::sync::Mutex;
 
     use proptest::prelude::*;
@@ -123,7 +160,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::holds::Holds;
-    use crate::model::test_provenance;
+    use crate::model::{RecordPosition, test_provenance};
     use crate::retry::{RetryBudget, RetryPolicy};
     use crate::store::MemoryStore;
     use crate::summary::Summary;
@@ -167,9 +204,17 @@ mod tests {
         }
     }
 
-    impl<S> FoldWork<S> for Counting {
+    impl<S: Send + Sync> FoldWork<S> for Counting {
         fn keys(&self) -> &[Key] {
             &self.keys
+        }
+
+        async fn prepare(&self, _: &Context<'_, S>) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn dead_letters(&mut self, _: &Context<'_, S>) -> Vec<(u32, DeadLetter)> {
+            Vec::new()
         }
 
         fn fold(&mut self, _: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Vec<(u32, Write)>, PipelineError> {
@@ -216,6 +261,36 @@ mod tests {
         }
     }
 
+    impl DeadLetterStore for Rivals {
+        async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+            self.store.put_dead_letters(letters).await
+        }
+
+        async fn delete_dead_letters(&self, ids: &[String]) -> Result<(), StoreError> {
+            self.store.delete_dead_letters(ids).await
+        }
+
+        async fn get_dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
+            self.store.get_dead_letter(id).await
+        }
+
+        async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
+            self.store.dead_letter_horizon(shard).await
+        }
+
+        async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
+            self.store.known_dead_letters(ids).await
+        }
+
+        async fn scan_dead_letters(&self, each: impl FnMut(DeadLetter) + Send) -> Result<(), StoreError> {
+            self.store.scan_dead_letters(each).await
+        }
+
+        async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
+            self.store.assign_redrive_sequences(ids).await
+        }
+    }
+
     /// Commits, and returns what could not be committed and the summary.
     fn run(store: &Rivals, ordinals: Vec<(u32, i64)>, conflicts: u32) -> (Vec<Uncommitted>, Summary) {
         let policy = RetryPolicy { deadline_ms: 100, first_wait_ms: 1, longest_wait_ms: 1, conflicts };
@@ -236,7 +311,7 @@ mod tests {
         let (uncommitted, summary) = run(&store, vec![(0, 1), (1, 1)], 3);
         assert!(matches!(
             &uncommitted[..],
-            [Uncommitted { groups, why: PipelineError::Contended { groups: 1, attempts: 4, .. } }] if groups == &[1]
+            [Uncommitted { groups, why: PipelineError::Contended { groups: 1, attempts: 4, .. }, .. }] if groups == &[1]
         ));
         assert_eq!((summary.groups, summary.conflicts), (1, 4));
     }

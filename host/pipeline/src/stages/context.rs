@@ -21,7 +21,7 @@ pub(crate) struct Context<'a, S> {
     pub(crate) rejected: Rejected,
     /// The first record that waits for something, and for what. It is not committed, nor are those after it.
     pub(crate) held: FirstUncommitted,
-    /// After which no plugin is called.
+    /// After which no plugin is called: the caller's deadline, or an earlier one.
     pub(crate) plugins_until: Option<Instant>,
     /// The calls for this batch or window. The summary has those of others, too.
     pub(crate) calls: Calls,
@@ -31,7 +31,7 @@ pub(crate) struct Context<'a, S> {
 
 impl<'a, S> Context<'a, S> {
     pub(crate) fn new(store: &'a S, budget: RetryBudget<'a>, holds: &'a Holds, summary: &'a mut Summary) -> Self {
-        let (rejected, held, plugins_until) = (Rejected::default(), None, None);
+        let (rejected, held, plugins_until) = (Rejected::default(), None, budget.deadline.map(Into::into));
         let (calls, booked) = (Calls::new(), Instant::now());
         Self { store, budget, summary, holds, rejected, held, plugins_until, calls, booked }
     }

@@ -10,22 +10,23 @@ mod foreign;
 mod rows;
 mod select;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 pub(crate) use self::foreign::Foreign;
 
 use self::blocked::Blocked;
 use self::folding::Folding;
 use self::rows::Rows;
-use super::commit::{Attempt, FoldWork};
+use super::commit::{Attempt, FoldWork, Uncommitted};
 use super::context::Context;
+use super::evaluated::Evaluated;
 use super::groups::Groups;
-use super::project::ProjectedBatch;
-use super::record_batch::RecordBatch;
+use super::settled::settled;
 use crate::error::PipelineError;
-use crate::model::{Item, Key};
+use crate::model::{DeadLetter, Item, Key};
 use crate::rules::Catalog;
-use crate::store::{GroupStore, Write};
+use crate::store::{DeadLetterStore, GroupStore, StoreError, Write};
 
 /// The rows of a batch, to be folded into their groups.
 pub(crate) struct BatchFold<'a, 'c> {
@@ -34,7 +35,12 @@ pub(crate) struct BatchFold<'a, 'c> {
     /// a group that was not folded.
     first_new: Vec<u32>,
     /// Of records that were rejected when other groups held them already: those groups.
-    pub(crate) folded: HashMap<u32, Vec<Key>>,
+    folded: HashMap<u32, Vec<Key>>,
+    /// Records that have a dead letter since the batch was delivered before. They are folded into no group.
+    settled: OnceLock<HashSet<u32>>,
+    /// How many rejections have a dead letter by now, and those letters, in the order of the batch.
+    rejections: usize,
+    letters: Vec<(u32, DeadLetter)>,
 }
 
 /// No group was written under later rules than these: an older rule must not undo what a newer one did.
@@ -51,28 +57,59 @@ pub(crate) fn check_revision(catalog: &Catalog, keys: &[Key], loaded: &[Option<I
 }
 
 impl<'a, 'c> BatchFold<'a, 'c> {
-    pub(crate) fn new(
-        projected: &'a ProjectedBatch<'a>,
-        record_batches: &'a [RecordBatch<'c>],
-        groups: &'a Groups<'c>,
-    ) -> Self {
+    pub(crate) fn new(evaluated: Evaluated<'a, 'c>, groups: &'a Groups<'c>) -> Self {
         let first_new = vec![u32::MAX; groups.keys.len()];
-        Self { rows: Rows { projected, record_batches, groups }, first_new, folded: HashMap::new() }
+        let Evaluated { projected, routed, record_batches } = evaluated;
+        let rows = Rows { projected, reruled: &routed.reruled, record_batches, groups };
+        let (folded, settled, letters) = (HashMap::new(), OnceLock::new(), Vec::new());
+        Self { rows, first_new, folded, settled, rejections: 0, letters }
     }
 
-    /// The first record that is not committed while these groups are not.
-    pub(crate) fn first_record(&self, groups: &[u32]) -> Option<u32> {
-        match groups.iter().map(|&group| self.first_new[group as usize]).min()? {
+    /// The first record that is not committed while these groups and this dead letter are not.
+    pub(crate) fn first_record(&self, Uncommitted { groups, letter, .. }: &Uncommitted) -> Option<u32> {
+        let of_groups = match groups.iter().map(|&group| self.first_new[group as usize]).min() {
             // The groups could not be loaded.
-            u32::MAX => self.rows.groups.first_record(),
-            first => Some(first),
-        }
+            Some(u32::MAX) => self.rows.groups.first_record(),
+            first => first,
+        };
+        of_groups.into_iter().chain(*letter).min()
+    }
+
+    /// The dead letters of the batch, by record.
+    pub(crate) fn into_dead_letters<S>(mut self, context: &Context<'_, S>) -> Vec<(u32, DeadLetter)> {
+        self.add_dead_letters(context);
+        self.letters.sort_by_key(|(record, _)| *record);
+        self.letters
+    }
+
+    /// Adds the letters of what was rejected since the last call. Returns them.
+    fn add_dead_letters<S>(&mut self, context: &Context<'_, S>) -> &[(u32, DeadLetter)] {
+        let (batch, before) = (self.rows.projected.batch, self.letters.len());
+        let letters = context.rejected.dead_letters_since(self.rejections, batch, &self.folded).into_iter();
+        let is_settled = |record: &u32| self.settled.get().is_some_and(|settled| settled.contains(record));
+        self.letters.extend(letters.filter(|(record, _)| !is_settled(record)));
+        self.rejections = context.rejected.len();
+        &self.letters[before..]
     }
 }
 
-impl<S: GroupStore> FoldWork<S> for BatchFold<'_, '_> {
+impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
     fn keys(&self) -> &[Key] {
         &self.rows.groups.keys
+    }
+
+    /// A record that has a dead letter since its batch was delivered before stays one: to fold it as well would count it
+    /// twice once the letter is redriven.
+    async fn prepare(&self, context: &Context<'_, S>) -> Result<(), StoreError> {
+        let settled = settled(context, self.rows.projected.batch).await?;
+        self.settled.set(settled).expect("it is called once");
+        Ok(())
+    }
+
+    fn dead_letters(&mut self, context: &Context<'_, S>) -> Vec<(u32, DeadLetter)> {
+        let held = context.held.as_ref().map_or(u32::MAX, |(record, _)| *record);
+        // Those after a record that waits are delivered and evaluated again.
+        self.add_dead_letters(context).iter().filter(|(record, _)| *record < held).cloned().collect()
     }
 
     /// A row on which an aggregator fails is folded into no group at all: it is rejected, and folding starts again without
@@ -85,6 +122,7 @@ impl<S: GroupStore> FoldWork<S> for BatchFold<'_, '_> {
         let rows = self.rows;
         check_revision(&rows.projected.catalog, &rows.groups.keys, attempt.loaded)?;
         let mut gone = context.rejected.records();
+        gone.extend(self.settled.get().into_iter().flatten());
         let rejected_before = context.rejected.len();
         let mut blocked = Blocked::of(rows, attempt.loaded);
         let (selection, writes) = loop {
@@ -101,7 +139,7 @@ impl<S: GroupStore> FoldWork<S> for BatchFold<'_, '_> {
             }
         };
         if attempt.number == 0 {
-            context.summary.duplicates += selection.duplicates;
+            context.summary.duplicates += selection.duplicates + self.settled.get().map_or(0, HashSet::len) as u64;
         }
         for (group, _) in &writes {
             let first = selection.groups[*group as usize].as_ref().expect("a written group has new rows").first;

@@ -6,9 +6,7 @@ use paceline_engine::{Digest, Usage};
 
 use super::context::Context;
 use super::count::{Counted, count};
-use super::project::ProjectedBatch;
-use super::record_batch::RecordBatch;
-use super::route::RoutedBatch;
+use super::evaluated::Evaluated;
 use super::shadow::shadow;
 use crate::model::DeadLetter;
 use crate::rules::{Arm, Tally, Trial, TrialMode};
@@ -17,14 +15,6 @@ use crate::trials::Trials;
 /// Records that a shadow evaluates at once. One that fails on many of them is called again and again for fewer, and its
 /// time may be used up before it is through: then those of a smaller part at least are compared.
 const SHADOW_RECORDS: usize = 500;
-
-/// A batch whose records are evaluated.
-#[derive(Clone, Copy)]
-pub(crate) struct Evaluated<'a, 'c> {
-    pub(crate) projected: &'a ProjectedBatch<'a>,
-    pub(crate) routed: &'a RoutedBatch,
-    pub(crate) record_batches: &'a [RecordBatch<'c>],
-}
 
 /// Counts the records before `committed`, and lets shadows evaluate those of a batch that is committed as a whole.
 pub(crate) fn observe<S>(

@@ -64,20 +64,23 @@ impl Rejected {
         self.reasons.extend(more.reasons.into_iter().filter(|(record, _)| known.insert(*record)));
     }
 
-    /// The dead letters, in the order of the batch. `folded` are the groups that hold a record already.
-    pub(crate) fn into_dead_letters(
-        mut self,
+    /// The dead letters from the nth rejection on, in the order of the batch. `folded` are the groups that hold a record
+    /// already.
+    pub(crate) fn dead_letters_since(
+        &self,
+        nth: usize,
         batch: &Batch,
-        mut folded: HashMap<u32, Vec<Key>>,
+        folded: &HashMap<u32, Vec<Key>>,
     ) -> Vec<(u32, DeadLetter)> {
-        self.reasons.sort_by_key(|(record, _)| *record);
-        let letter = |(record, reason)| {
-            let mut letter = batch.dead_letter(record, reason);
-            letter.folded.extend(folded.remove(&record).unwrap_or_default());
+        let letter = |(record, reason): &(u32, Reason)| {
+            let mut letter = batch.dead_letter(*record, reason.clone());
+            letter.folded.extend(folded.get(record).into_iter().flatten().cloned());
             // A redriven record that is unsure stays so.
-            letter.unsure |= self.unsure.contains(&record);
-            (record, letter)
+            letter.unsure |= self.unsure.contains(record);
+            (*record, letter)
         };
-        self.reasons.into_iter().map(letter).collect()
+        let mut letters: Vec<_> = self.reasons[nth..].iter().map(letter).collect();
+        letters.sort_by_key(|(record, _)| *record);
+        letters
     }
 }

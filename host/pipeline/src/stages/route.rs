@@ -36,6 +36,8 @@ pub(crate) struct UnpinnedRace {
 pub(crate) struct RoutedBatch {
     pub(crate) race_types: Vec<RoutedRecords>,
     pub(crate) unpinned: Vec<UnpinnedRace>,
+    /// The indexes of the records, ascending, whose race began with another rulebook than the one that evaluates them.
+    pub(crate) reruled: Vec<u32>,
 }
 
 impl RoutedBatch {
@@ -140,6 +142,9 @@ pub(crate) async fn route<S: PinStore + NoticeStore>(
             continue;
         }
         catalog.mark_used(digest, nth);
+        if pin.is_some_and(|pin| pin.rulebook != digest) {
+            routed.reruled.extend(&group.records);
+        }
         if let (None, Some(key)) = (pin, group.name.pin_key()) {
             let records = group.records.clone();
             routed.unpinned.push(UnpinnedRace { key, rulebook: digest, records });
@@ -157,6 +162,7 @@ pub(crate) async fn route<S: PinStore + NoticeStore>(
         routed.stop_before(*first);
     }
     routed.race_types.iter_mut().for_each(|routed| sort(&mut routed.records));
+    sort(&mut routed.reruled);
     Ok(complete.then_some(routed))
 }
 

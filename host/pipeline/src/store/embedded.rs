@@ -1,8 +1,11 @@
 //! A store in one file, on redb: crash-safe, without a server, for one process at a time.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -10,20 +13,21 @@ use super::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
     Write, WriteOutcome, notice_time,
 };
-use crate::model::{Checkpoint, DeadLetter, Item, Key};
+use crate::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
 
 const ITEMS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("items");
 const PINS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("pins");
 const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead-letters");
+/// The position up to which records may have a dead letter, by shard.
+const LETTER_HORIZONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead-letter-horizons");
+/// By letter. They stay when a letter is deleted.
+const REDRIVE_SEQUENCES: TableDefinition<'_, &str, u64> = TableDefinition::new("redrive-sequences");
 const CHECKPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoints");
 const NOTICES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("notices");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
-/// The last redrive sequence that was assigned, in [`META`].
-const REDRIVE_SEQUENCE: &str = "redrive-sequence";
-
 /// The format of the tables.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 
 /// Memory for pages of the file. The items of some thousand racers fit; a store that grows beyond is read from disk.
 const CACHE_BYTES: usize = 32 << 20;
@@ -54,6 +58,8 @@ impl EmbeddedStore {
             transaction.open_table(ITEMS)?;
             transaction.open_table(PINS)?;
             transaction.open_table(LETTERS)?;
+            transaction.open_table(LETTER_HORIZONS)?;
+            transaction.open_table(REDRIVE_SEQUENCES)?;
             transaction.open_table(CHECKPOINTS)?;
             transaction.open_table(NOTICES)?;
             let mut meta = transaction.open_table(META)?;
@@ -100,6 +106,13 @@ impl EmbeddedStore {
 
 fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("the tables' types can always be encoded")
+}
+
+/// A letter with its redrive sequence.
+fn decode_letter(bytes: &[u8], sequences: &impl ReadableTable<&'static str, u64>) -> Result<DeadLetter, redb::Error> {
+    let letter: DeadLetter = EmbeddedStore::decode(bytes)?;
+    let redrive_sequence = sequences.get(letter.id.as_str())?.map(|sequence| sequence.value());
+    Ok(DeadLetter { redrive_sequence, ..letter })
 }
 
 impl GroupStore for EmbeddedStore {
@@ -241,8 +254,15 @@ impl DeadLetterStore for EmbeddedStore {
     async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         self.transact(Durability::None, |transaction| {
             let mut table = transaction.open_table(LETTERS)?;
+            let mut horizons = transaction.open_table(LETTER_HORIZONS)?;
             for letter in letters {
-                table.insert(letter.id.as_str(), encode(letter).as_slice())?;
+                let before = horizons.get(letter.shard.as_str())?.map(|horizon| Self::decode(horizon.value()));
+                if before.transpose()?.is_none_or(|before: RecordPosition| before < letter.position) {
+                    horizons.insert(letter.shard.as_str(), encode(&letter.position).as_slice())?;
+                }
+                // The redrive sequence is kept beside the letters.
+                let letter = DeadLetter { redrive_sequence: None, ..letter.clone() };
+                table.insert(letter.id.as_str(), encode(&letter).as_slice())?;
             }
             Ok(())
         })
@@ -259,38 +279,59 @@ impl DeadLetterStore for EmbeddedStore {
     }
 
     async fn get_dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
-        self.read(|transaction| match transaction.open_table(LETTERS)?.get(id)? {
-            Some(found) => Self::decode(found.value()).map(Some),
-            None => Ok(None),
+        self.read(|transaction| {
+            let sequences = transaction.open_table(REDRIVE_SEQUENCES)?;
+            match transaction.open_table(LETTERS)?.get(id)? {
+                Some(found) => decode_letter(found.value(), &sequences).map(Some),
+                None => Ok(None),
+            }
         })
     }
 
-    async fn list_dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
         self.read(|transaction| {
-            let table = transaction.open_table(LETTERS)?;
-            let letters: Result<Vec<_>, redb::Error> =
-                table.iter()?.map(|found| Self::decode(found?.1.value())).collect();
-            let mut letters = letters?;
-            letters.sort_by(DeadLetter::by_position);
-            Ok(letters)
+            let horizon = transaction.open_table(LETTER_HORIZONS)?.get(shard)?;
+            horizon.map(|horizon| Self::decode(horizon.value())).transpose()
+        })
+    }
+
+    async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
+        self.read(|transaction| {
+            let (letters, sequences) = (transaction.open_table(LETTERS)?, transaction.open_table(REDRIVE_SEQUENCES)?);
+            let mut known = HashSet::new();
+            for id in ids {
+                if letters.get(id.as_str())?.is_some() || sequences.get(id.as_str())?.is_some() {
+                    known.insert(id.clone());
+                }
+            }
+            Ok(known)
+        })
+    }
+
+    async fn scan_dead_letters(&self, mut each: impl FnMut(DeadLetter) + Send) -> Result<(), StoreError> {
+        self.read(|transaction| {
+            let sequences = transaction.open_table(REDRIVE_SEQUENCES)?;
+            for found in transaction.open_table(LETTERS)?.iter()? {
+                each(decode_letter(found?.1.value(), &sequences)?);
+            }
+            Ok(())
         })
     }
 
     async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         self.transact(Durability::Immediate, |transaction| {
-            let mut table = transaction.open_table(LETTERS)?;
-            let mut meta = transaction.open_table(META)?;
-            let mut last = meta.get(REDRIVE_SEQUENCE)?.map_or(0, |last| last.value());
-            let mut letters = Vec::new();
-            for id in ids {
-                let found = table.get(id.as_str())?.map(|found| Self::decode::<DeadLetter>(found.value()));
-                let Some(mut letter) = found.transpose()? else { continue };
-                letter.assign_redrive_sequence(&mut last);
-                table.insert(id.as_str(), encode(&letter).as_slice())?;
-                letters.push(letter);
+            let table = transaction.open_table(LETTERS)?;
+            let mut sequences = transaction.open_table(REDRIVE_SEQUENCES)?;
+            let (mut letters, mut seen) = (Vec::new(), HashSet::new());
+            for id in ids.iter().filter(|id| seen.insert(*id)) {
+                let Some(found) = table.get(id.as_str())? else { continue };
+                if sequences.get(id.as_str())?.is_none() {
+                    // None is ever removed.
+                    let next = sequences.len()? + 1;
+                    sequences.insert(id.as_str(), next)?;
+                }
+                letters.push(decode_letter(found.value(), &sequences)?);
             }
-            meta.insert(REDRIVE_SEQUENCE, last)?;
-            letters.sort_by_key(|letter| letter.redrive_sequence);
             Ok(letters)
         })
     }

@@ -1,13 +1,13 @@
 //! A store that lives as long as the process: for tests and measurements.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
     Write, WriteOutcome, notice_time,
 };
-use crate::model::{Checkpoint, DeadLetter, Item, Key};
+use crate::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
 
 /// A store that lives as long as the process.
 #[derive(Debug, Default)]
@@ -18,10 +18,19 @@ struct Tables {
     items: BTreeMap<Key, Item>,
     pins: BTreeMap<PinKey, Pin>,
     letters: BTreeMap<String, DeadLetter>,
+    /// By letter. They stay when a letter is deleted.
+    redrive_sequences: HashMap<String, u64>,
+    /// By shard.
+    letter_horizons: BTreeMap<String, RecordPosition>,
     checkpoints: BTreeMap<String, Checkpoint>,
-    redrive_sequence: u64,
     /// By topic and name.
     notices: BTreeMap<(String, String), Notice>,
+}
+
+impl Tables {
+    fn with_redrive_sequence(&self, letter: &DeadLetter) -> DeadLetter {
+        DeadLetter { redrive_sequence: self.redrive_sequences.get(&letter.id).copied(), ..letter.clone() }
+    }
 }
 
 impl MemoryStore {
@@ -94,7 +103,14 @@ impl CheckpointStore for MemoryStore {
 impl DeadLetterStore for MemoryStore {
     async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         let mut tables = self.tables();
-        tables.letters.extend(letters.iter().map(|letter| (letter.id.clone(), letter.clone())));
+        for letter in letters {
+            let horizon = tables.letter_horizons.entry(letter.shard.clone()).or_default();
+            *horizon = (*horizon).max(letter.position);
+        }
+        tables.letters.extend(letters.iter().map(|letter| {
+            // It is kept beside the letters.
+            (letter.id.clone(), DeadLetter { redrive_sequence: None, ..letter.clone() })
+        }));
         Ok(())
     }
 
@@ -105,26 +121,36 @@ impl DeadLetterStore for MemoryStore {
     }
 
     async fn get_dead_letter(&self, id: &str) -> Result<Option<DeadLetter>, StoreError> {
-        Ok(self.tables().letters.get(id).cloned())
+        let tables = self.tables();
+        Ok(tables.letters.get(id).map(|letter| tables.with_redrive_sequence(letter)))
     }
 
-    async fn list_dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut letters: Vec<_> = self.tables().letters.values().cloned().collect();
-        letters.sort_by(DeadLetter::by_position);
-        Ok(letters)
+    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
+        Ok(self.tables().letter_horizons.get(shard).copied())
+    }
+
+    async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
+        let tables = self.tables();
+        let is_known = |id: &&String| tables.letters.contains_key(*id) || tables.redrive_sequences.contains_key(*id);
+        Ok(ids.iter().filter(is_known).cloned().collect())
+    }
+
+    async fn scan_dead_letters(&self, each: impl FnMut(DeadLetter) + Send) -> Result<(), StoreError> {
+        let tables = self.tables();
+        tables.letters.values().map(|letter| tables.with_redrive_sequence(letter)).for_each(each);
+        Ok(())
     }
 
     async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut guard = self.tables();
-        let tables = &mut *guard;
-        let mut letters = Vec::new();
-        for id in ids {
-            if let Some(letter) = tables.letters.get_mut(id) {
-                letter.assign_redrive_sequence(&mut tables.redrive_sequence);
-                letters.push(letter.clone());
+        let mut tables = self.tables();
+        let (mut letters, mut seen) = (Vec::new(), HashSet::new());
+        for id in ids.iter().filter(|id| seen.insert(*id)) {
+            if tables.letters.contains_key(id) {
+                let next = tables.redrive_sequences.len() as u64 + 1;
+                tables.redrive_sequences.entry(id.clone()).or_insert(next);
+                letters.push(tables.with_redrive_sequence(&tables.letters[id]));
             }
         }
-        letters.sort_by_key(|letter| letter.redrive_sequence);
         Ok(letters)
     }
 }

@@ -10,15 +10,17 @@ use crate::error::PipelineError;
 use crate::model::{Batch, Cause, Key, Reason, RecordPosition};
 use crate::pipeline::{Pipeline, evaluate};
 use crate::rules::{BoundRulebook, DedupRule};
-use crate::stages::acknowledge::store_dead_letters;
+use crate::stages::acknowledge::count_dead_letters;
+use crate::stages::commit::store_dead_letters;
 use crate::stages::context::Context;
+use crate::stages::evaluated::Evaluated;
 use crate::stages::failing::holds;
 use crate::stages::groups::{self, Call, GroupRow, Groups};
-use crate::stages::observe::{Evaluated, observe};
+use crate::stages::observe::observe;
 use crate::stages::outputs::attribute;
-use crate::stages::project::ProjectedBatch;
 use crate::stages::record_batch::RecordBatch;
 use crate::stages::rejected::Rejected;
+use crate::stages::settled::settled;
 use crate::store::Store;
 use crate::summary::{Stage, Summary};
 use crate::trials::Trials;
@@ -65,18 +67,20 @@ async fn accumulate<S: Store>(
         return Err(why);
     }
     let batch = projected.batch;
+    let settled = settled(&context, batch).await?;
     let groups = groups::find(&mut context, projected, record_batches);
-    let accumulated = fold_rows(&mut context, window, record_batches, &groups, batch)?;
+    let mut known = context.rejected.records();
+    known.extend(&settled);
+    let accumulated = fold_rows(&mut context, window, evaluated, &groups, known)?;
     context.book(Stage::Fold);
 
     // The batch's own checkpoint has to wait until the window is flushed.
-    let letters = std::mem::take(&mut context.rejected).into_dead_letters(batch, HashMap::new());
-    let mut first_uncommitted = None;
-    store_dead_letters(&mut context, &letters, &mut first_uncommitted).await?;
-    if let Some((_, why)) = first_uncommitted {
-        return Err(why);
-    }
-    add(window, projected, &groups, accumulated);
+    let mut letters = context.rejected.dead_letters_since(0, batch, &HashMap::new());
+    letters.retain(|(record, _)| !settled.contains(record));
+    store_dead_letters(&context, &letters).await.map_err(|(_, error)| error)?;
+    context.budget.retry(|| context.store.flush()).await?;
+    count_dead_letters(&mut context, letters.iter().map(|(_, letter)| letter));
+    add(window, evaluated, &groups, accumulated);
     context.book(Stage::Acknowledge);
     context.summary.records += batch.records.len() as u64;
     context.summary.batches += 1;
@@ -84,16 +88,16 @@ async fn accumulate<S: Store>(
     Ok(())
 }
 
-/// Folds each new row by itself. A record on which an aggregator fails is accumulated for none: it is rejected, and
+/// Folds each new row by itself, without those of records that are `gone`. A record on which an aggregator fails is accumulated for none: it is rejected, and
 /// folding starts again without it.
 fn fold_rows<'c, S>(
     context: &mut Context<'_, S>,
     window: &Window,
-    record_batches: &[RecordBatch<'c>],
+    Evaluated { projected, record_batches, .. }: Evaluated<'_, 'c>,
     groups: &Groups<'_>,
-    batch: &Batch,
+    mut gone: HashSet<u32>,
 ) -> Result<Vec<AccumulatedCall<'c>>, PipelineError> {
-    let mut gone = context.rejected.records();
+    let batch = projected.batch;
     loop {
         let (mut all, mut failed, mut duplicates) = (Vec::new(), Rejected::default(), 0);
         for call in &groups.calls {
@@ -142,7 +146,7 @@ fn fold_alone<S>(
     let scores: Vec<f64> = taken.iter().map(|&row| record_batch.scores[row as usize]).collect();
     let alone: Vec<u32> = (0..rows.len() as u32).collect();
     let nothing: PackedBuf = rows.iter().map(|_| &[][..]).collect();
-    let mut session = aggregate.aggregator.session();
+    let mut session = aggregate.aggregator.session().until(context.plugins_until);
     let folded = session.fold(&columns, &scores, &alone, nothing.as_packed())?;
     let plugin = aggregate.aggregator.plugin().digest();
     context.book_calls(&record_batch.rulebook.rulebook.id, Role::Aggregator, &session);
@@ -170,19 +174,22 @@ impl<'a> Known<'a> {
 
     /// Whether a row is new to its group's part of the window.
     fn is_new(&mut self, key: &Key, position: RecordPosition, row: &GroupRow) -> bool {
-        let held = || self.window.deltas(key, self.rulebook, self.aggregate);
+        let held = || self.window.deltas(key);
         match self.rulebook.rulebook.aggregates[self.aggregate].rule.dedup {
             DedupRule::Sequence => {
-                let last = self.last.entry(row.group).or_insert_with(|| match held() {
+                let last = self.last.entry(row.group).or_insert_with(|| match held().next_back() {
                     Some(Deltas::Positions(deltas)) => deltas.last().map(|(position, _)| *position),
                     _ => None,
                 });
                 last.is_none_or(|last| last < position)
             }
             DedupRule::Ordinal(_) => {
-                let ordinals = self.ordinals.entry(row.group).or_insert_with(|| match held() {
-                    Some(Deltas::Ordinals(deltas)) => deltas.iter().map(|(ordinal, _)| *ordinal).collect(),
-                    _ => HashSet::new(),
+                let ordinals = self.ordinals.entry(row.group).or_insert_with(|| {
+                    let of = |deltas: &Deltas| match deltas {
+                        Deltas::Ordinals(deltas) => deltas.iter().map(|(ordinal, _)| *ordinal).collect(),
+                        Deltas::Positions(_) => Vec::new(),
+                    };
+                    held().flat_map(of).collect()
                 });
                 ordinals.insert(row.ordinal)
             }
@@ -193,32 +200,33 @@ impl<'a> Known<'a> {
 /// Adds the rows' states to the window.
 fn add(
     window: &mut Window,
-    projected: &ProjectedBatch<'_>,
+    Evaluated { projected, routed, .. }: Evaluated<'_, '_>,
     groups: &Groups<'_>,
     accumulated: Vec<AccumulatedCall<'_>>,
 ) {
-    for AccumulatedCall { rulebook: bound, aggregate: nth, rows } in accumulated {
-        let (rulebook, aggregate) = (window.rulebook(bound), nth as u32);
-        for (row, state) in rows {
-            let key = &groups.keys[row.group as usize];
-            let at = *window.index.entry((key.clone(), rulebook, aggregate)).or_insert_with(|| {
-                let deltas = match bound.rulebook.aggregates[nth].rule.dedup {
-                    DedupRule::Sequence => Deltas::Positions(Vec::new()),
-                    DedupRule::Ordinal(_) => Deltas::Ordinals(Vec::new()),
-                };
-                let key = key.clone();
-                window.groups.push(GroupDelta { key, rulebook, aggregate, attributes: Vec::new(), deltas });
-                window.groups.len() - 1
-            });
-            let group = &mut window.groups[at];
-            match &mut group.deltas {
-                Deltas::Positions(deltas) => {
-                    deltas.push((projected.batch.records[row.record as usize].position, state));
-                }
-                Deltas::Ordinals(deltas) => deltas.push((row.ordinal, state)),
-            }
-            let attributes = bound.aggregates[nth].attributes.iter();
-            group.attributes = attributes.map(|(_, bound)| attribute(bound, projected, row.record)).collect();
+    // Several rulebooks may have folded rows of one group in turn.
+    let mut rows: Vec<_> = accumulated
+        .into_iter()
+        .flat_map(|call| call.rows.into_iter().map(move |(row, state)| (call.rulebook, call.aggregate, row, state)))
+        .collect();
+    rows.sort_by_key(|(_, _, row, _)| row.record);
+    for (bound, nth, row, state) in rows {
+        let (rulebook, aggregate, of) = (window.rulebook(bound), nth as u32, &bound.aggregates[nth]);
+        let key = &groups.keys[row.group as usize];
+        if window.place(key, rulebook, aggregate).is_none() {
+            let deltas = match bound.rulebook.aggregates[nth].rule.dedup {
+                DedupRule::Sequence => Deltas::Positions(Vec::new()),
+                DedupRule::Ordinal(_) => Deltas::Ordinals(Vec::new()),
+            };
+            let (key, attributes) = (key.clone(), Vec::new());
+            window.push(GroupDelta { key, rulebook, aggregate, attributes, reruled: false, deltas });
         }
+        let group = window.place(key, rulebook, aggregate).expect("it was added");
+        match &mut group.deltas {
+            Deltas::Positions(deltas) => deltas.push((projected.batch.records[row.record as usize].position, state)),
+            Deltas::Ordinals(deltas) => deltas.push((row.ordinal, state)),
+        }
+        group.reruled |= routed.reruled.binary_search(&row.record).is_ok();
+        group.attributes = of.attributes.iter().map(|(_, bound)| attribute(bound, projected, row.record)).collect();
     }
 }

@@ -6,17 +6,18 @@ use std::time::Instant;
 
 use paceline_engine::{Digest, Fault, PackedBuf, Role};
 
-use super::merge::{GroupMerge, merge, migrate, select};
+use super::merge::{GroupMerge, merge_segment, select};
 use super::state::{Deltas, GroupDelta, Window};
 use crate::error::PipelineError;
-use crate::model::{Cause, DeadLetter, Item, Key, Reason, RecordPosition};
+use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Reason, RecordPosition};
 use crate::pipeline::Pipeline;
-use crate::rules::{BoundRulebook, Catalog, LoadedAggregate};
+use crate::rules::{BoundAggregate, BoundRulebook, Catalog, LoadedAggregate};
+use crate::stages::acknowledge::count_dead_letters;
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
 use crate::stages::fold::{Foreign, check_revision};
 use crate::stages::outputs::outputs;
-use crate::store::{GroupStore, Store, Write};
+use crate::store::{DeadLetterStore, GroupStore, Store, StoreError, Write};
 use crate::summary::{Stage, Summary};
 
 impl<S: Store> Pipeline<S> {
@@ -44,21 +45,14 @@ impl<S: Store> Pipeline<S> {
     ) -> Result<(), PipelineError> {
         let mut context = self.context(deadline, summary);
         let catalog = self.load_rulebooks(window).await?;
-        for round in rounds(&window.groups) {
-            let keys = round.iter().map(|delta| delta.key.clone()).collect();
-            let mut flush = WindowFlush { catalog: &catalog, window, round, keys, letters: Vec::new() };
-            let uncommitted = commit(&mut context, &mut flush).await?;
-            if !flush.letters.is_empty() {
-                let (store, budget) = (context.store, context.budget);
-                budget.retry(|| store.put_dead_letters(&flush.letters)).await?;
-                for letter in &flush.letters {
-                    *context.summary.dead_letters.entry(letter.reason.cause).or_default() += 1;
-                }
-            }
-            if let Some(uncommitted) = uncommitted.into_iter().next() {
-                return Err(uncommitted.why);
-            }
+        let groups = groups(window);
+        let keys = groups.iter().map(|group| group.segments[0].key.clone()).collect();
+        let mut flush = WindowFlush { catalog: &catalog, window, groups, keys, letters: Vec::new(), stored: 0 };
+        let uncommitted = commit(&mut context, &mut flush).await?;
+        if let Some(uncommitted) = uncommitted.into_iter().next() {
+            return Err(uncommitted.why);
         }
+        count_dead_letters(&mut context, &flush.letters);
         let (store, budget) = (context.store, context.budget);
         budget.retry(|| store.flush()).await?;
         context.book(Stage::Acknowledge);
@@ -77,35 +71,58 @@ impl<S: Store> Pipeline<S> {
     }
 }
 
-/// The groups in rounds, each group at most once in a round: a group whose rows were evaluated by several rulebooks is
-/// handed from one aggregator to the next.
-fn rounds(groups: &[GroupDelta]) -> Vec<Vec<&GroupDelta>> {
-    let mut rounds: Vec<Vec<&GroupDelta>> = Vec::new();
+/// The groups of a window, each with its rows in their order.
+fn groups(window: &Window) -> Vec<WindowGroup<'_>> {
+    let mut groups: Vec<WindowGroup<'_>> = Vec::new();
     let mut seen: HashMap<&Key, usize> = HashMap::new();
-    for delta in groups {
-        let round = seen.entry(&delta.key).and_modify(|round| *round += 1).or_default();
-        if rounds.len() == *round {
-            rounds.push(Vec::new());
-        }
-        rounds[*round].push(delta);
+    for delta in &window.groups {
+        let at = *seen.entry(&delta.key).or_insert_with(|| {
+            groups.push(WindowGroup { segments: Vec::new() });
+            groups.len() - 1
+        });
+        groups[at].segments.push(delta);
     }
-    rounds
+    groups
 }
 
-/// A round of flushing.
+/// A group of a window. Segments that several rulebooks folded are merged one after another, and written together: dedup
+/// by sequence could not express that the rows of one of them are missing.
+struct WindowGroup<'a> {
+    segments: Vec<&'a GroupDelta>,
+}
+
+impl WindowGroup<'_> {
+    /// Whether rows of one race were folded by several rulebooks.
+    fn is_reruled(&self, last: &BoundAggregate) -> bool {
+        let rulebook = self.segments[0].rulebook;
+        last.is_of_one_race && self.segments.iter().any(|delta| delta.reruled || delta.rulebook != rulebook)
+    }
+}
+
+/// A window that is merged into the table.
 struct WindowFlush<'a> {
     catalog: &'a Catalog,
     window: &'a Window,
-    round: Vec<&'a GroupDelta>,
-    /// The keys of the round's groups.
+    groups: Vec<WindowGroup<'a>>,
     keys: Vec<Key>,
-    /// The dead letters of groups that could not be merged.
+    /// The dead letters of groups that could not be merged, and how many of them are stored.
     letters: Vec<DeadLetter>,
+    stored: usize,
 }
 
-impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
+impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
     fn keys(&self) -> &[Key] {
         &self.keys
+    }
+
+    async fn prepare(&self, _: &Context<'_, S>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn dead_letters(&mut self, _: &Context<'_, S>) -> Vec<(u32, DeadLetter)> {
+        let new = std::mem::replace(&mut self.stored, self.letters.len());
+        // They belong to no record of a batch.
+        self.letters[new..].iter().map(|letter| (0, letter.clone())).collect()
     }
 
     fn fold(
@@ -114,45 +131,59 @@ impl<S: GroupStore> FoldWork<S> for WindowFlush<'_> {
         attempt: &Attempt<'_>,
     ) -> Result<Vec<(u32, Write)>, PipelineError> {
         check_revision(self.catalog, &self.keys, attempt.loaded)?;
-        let mut calls: BTreeMap<(u32, u32), Vec<GroupMerge<'_>>> = BTreeMap::new();
+        let mut merges = Vec::new();
         for &group in attempt.open {
-            let delta = self.round[group as usize];
-            if let Some(item) = &attempt.loaded[group as usize]
-                && let Some(foreign) = self.check_item(delta, item)
-            {
+            let (item, segments) = (attempt.loaded[group as usize].as_ref(), &self.groups[group as usize].segments);
+            if let Some((foreign, delta)) = self.foreign(group, item) {
                 let rulebook = &self.aggregate(delta).0.rulebook.id;
                 let error = foreign.error(&delta.key, rulebook);
                 if !context.holds.is_over(rulebook.digest, None) {
                     return Err(error);
                 }
-                self.letters.push(self.letter(delta, foreign.cause(), &error.to_string()));
+                self.reject(group, foreign.cause(), &error.to_string());
                 continue;
             }
-            match select(&self.window.shard, group, delta, attempt.loaded[group as usize].as_ref()) {
+            match select(&self.window.shard, group, segments, item) {
                 Ok((merge, duplicates)) => {
-                    context.summary.duplicates += duplicates;
-                    if let Some(merge) = merge {
-                        calls.entry((delta.rulebook, delta.aggregate)).or_default().push(merge);
+                    if attempt.number == 0 {
+                        context.summary.duplicates += duplicates;
                     }
+                    merges.extend(merge);
                 }
-                Err(why) => self.letters.push(self.letter(delta, Cause::BadGroup, why)),
+                Err(why) => self.reject(group, Cause::BadGroup, why),
             }
         }
-        let mut writes = Vec::new();
-        for mut groups in calls.into_values() {
-            let (bound, aggregate) = self.aggregate(groups[0].delta);
-            let (id, aggregator) = (&bound.rulebook.id, &aggregate.aggregator);
-            let mut faults = migrate(context, id, aggregator, &mut groups, attempt.loaded)?;
-            faults.extend(merge(context, id, aggregator, &mut groups)?);
-            groups.retain(|merged| {
-                let Some(fault) = faults.remove(&merged.group) else { return true };
-                self.letters.push(self.letter(merged.delta, Cause::PluginFailed, &fault.to_string()));
-                false
-            });
-            self.finish(context, groups, attempt.loaded, &mut writes)?;
+        for nth in 0.. {
+            let calls = by_aggregate(&mut merges, |merge| merge.segments.get(nth).map(|(delta, _)| *delta));
+            if calls.is_empty() {
+                break;
+            }
+            let mut faults = HashMap::new();
+            for mut groups in calls.into_values() {
+                let (bound, aggregate) = self.aggregate(groups[0].segments[nth].0);
+                faults.extend(merge_segment(context, &bound.rulebook.id, &aggregate.aggregator, (nth, &mut groups))?);
+            }
+            merges.retain(|merge| !faults.contains_key(&merge.group));
+            for (group, fault) in faults {
+                self.reject(group, Cause::PluginFailed, &fault.to_string());
+            }
         }
-        Ok(writes)
+        self.finish(context, merges, attempt.loaded)
     }
+}
+
+/// The groups of each aggregate, by the rows that `of` chooses. A group without any is left out.
+fn by_aggregate<'m, 'a>(
+    merges: &'m mut [GroupMerge<'a>],
+    of: impl Fn(&GroupMerge<'a>) -> Option<&'a GroupDelta>,
+) -> BTreeMap<(u32, u32), Vec<&'m mut GroupMerge<'a>>> {
+    let mut calls: BTreeMap<(u32, u32), Vec<&mut GroupMerge<'a>>> = BTreeMap::new();
+    for merge in merges {
+        if let Some(delta) = of(merge) {
+            calls.entry((delta.rulebook, delta.aggregate)).or_default().push(merge);
+        }
+    }
+    calls
 }
 
 impl<'a> WindowFlush<'a> {
@@ -162,53 +193,81 @@ impl<'a> WindowFlush<'a> {
         (bound, &bound.rulebook.aggregates[delta.aggregate as usize])
     }
 
-    /// Why an item is not merged with.
-    fn check_item(&self, delta: &GroupDelta, item: &Item) -> Option<Foreign> {
-        let (bound, aggregate) = self.aggregate(delta);
-        Foreign::of(item, aggregate, &bound.aggregates[delta.aggregate as usize])
+    /// Why an item, or what an aggregate before left, is not merged with, and the rows for which that is so.
+    fn foreign(&self, group: u32, item: Option<&Item>) -> Option<(Foreign, &'a GroupDelta)> {
+        let mut before = item.map(|item| &item.provenance);
+        for &delta in &self.groups[group as usize].segments {
+            let (bound, aggregate) = self.aggregate(delta);
+            let bound = &bound.aggregates[delta.aggregate as usize];
+            if let Some(foreign) = before.and_then(|before| Foreign::of(before, aggregate, bound)) {
+                return Some((foreign, delta));
+            }
+            before = Some(&bound.provenance);
+        }
+        None
     }
 
-    /// Asks for the outputs of merged groups of one aggregate, and adds their writes.
+    /// Asks for the outputs of merged groups. Returns their writes.
     fn finish<S: GroupStore>(
         &mut self,
         context: &mut Context<'_, S>,
-        groups: Vec<GroupMerge<'a>>,
+        mut merges: Vec<GroupMerge<'a>>,
         loaded: &[Option<Item>],
-        writes: &mut Vec<(u32, Write)>,
-    ) -> Result<(), PipelineError> {
-        let Some(first) = groups.first() else { return Ok(()) };
-        let (bound, aggregate) = self.aggregate(first.delta);
-        let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
-        let mut session = aggregate.aggregator.session();
-        let finished = session.finish(states.as_packed())?;
-        context.book_calls(&bound.rulebook.id, Role::Aggregator, &session);
-        let faults: HashMap<u32, Fault> = finished.failed.into_iter().collect();
-        for (at, GroupMerge { group, delta, expected, dedup, mut states }) in groups.into_iter().enumerate() {
-            if let Some(fault) = faults.get(&(at as u32)) {
-                self.letters.push(self.letter(delta, Cause::PluginFailed, &fault.to_string()));
-                continue;
-            }
-            let mut attributes = outputs(aggregate, &finished.columns, at);
-            let rule = &bound.aggregates[delta.aggregate as usize];
-            let named = rule.attributes.iter().zip(&delta.attributes);
-            attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
-            let item = Item {
-                revision: expected.unwrap_or(0) + 1,
-                state: states.swap_remove(0),
-                dedup,
-                attributes,
-                provenance: Arc::clone(&rule.provenance),
-                reruled: rule.is_reruled_after(loaded[group as usize].as_ref()),
-            };
-            match context.store.check_item(&delta.key, &item) {
-                Ok(()) => writes.push((group, Write { key: delta.key.clone(), expected, item })),
-                Err(why) => {
-                    let why = format!("the item {} can't be stored: {why}", delta.key);
-                    self.letters.push(self.letter(delta, Cause::BadGroup, &why));
+    ) -> Result<Vec<(u32, Write)>, PipelineError> {
+        let mut writes = Vec::new();
+        for groups in by_aggregate(&mut merges, |merge| Some(merge.last())).into_values() {
+            let (bound, aggregate) = self.aggregate(groups[0].last());
+            let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
+            let mut session = aggregate.aggregator.session().until(context.plugins_until);
+            let finished = session.finish(states.as_packed())?;
+            context.book_calls(&bound.rulebook.id, Role::Aggregator, &session);
+            let faults: HashMap<u32, Fault> = finished.failed.into_iter().collect();
+            for (at, merge) in groups.into_iter().enumerate() {
+                if let Some(fault) = faults.get(&(at as u32)) {
+                    self.reject(merge.group, Cause::PluginFailed, &fault.to_string());
+                    continue;
+                }
+                let attributes = outputs(aggregate, &finished.columns, at);
+                let item = self.item(merge, attributes, loaded[merge.group as usize].as_ref());
+                let key = self.keys[merge.group as usize].clone();
+                match context.store.check_item(&key, &item) {
+                    Ok(()) => writes.push((merge.group, Write { key, expected: merge.expected, item })),
+                    Err(why) => {
+                        let why = format!("the item {key} can't be stored: {why}");
+                        self.reject(merge.group, Cause::BadGroup, &why);
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(writes)
+    }
+
+    /// The item of a merged group with these outputs.
+    fn item(
+        &self,
+        merge: &mut GroupMerge<'_>,
+        mut attributes: Vec<(Arc<str>, Attribute)>,
+        before: Option<&Item>,
+    ) -> Item {
+        let delta = merge.last();
+        let rule = &self.aggregate(delta).0.aggregates[delta.aggregate as usize];
+        let named = rule.attributes.iter().zip(&delta.attributes);
+        attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
+        Item {
+            revision: merge.expected.unwrap_or(0) + 1,
+            state: merge.states.swap_remove(0),
+            dedup: merge.dedup.clone(),
+            attributes,
+            provenance: Arc::clone(&rule.provenance),
+            reruled: self.groups[merge.group as usize].is_reruled(rule) || rule.is_reruled_after(before),
+        }
+    }
+
+    /// Makes dead letters of a group's part of the window.
+    fn reject(&mut self, group: u32, cause: Cause, why: &str) {
+        let segments = &self.groups[group as usize].segments;
+        let letters: Vec<_> = segments.iter().map(|delta| self.letter(delta, cause, why)).collect();
+        self.letters.extend(letters);
     }
 
     /// The dead letter of a group's part of the window. The records' payloads are not at hand: the letter lists the

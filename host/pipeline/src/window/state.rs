@@ -10,7 +10,7 @@ use crate::model::{Attribute, Key, RecordPosition, SequenceNumber};
 use crate::rules::BoundRulebook;
 
 /// The format of [`Window::to_bytes`].
-const FORMAT: u8 = 2;
+const FORMAT: u8 = 3;
 
 /// The rows of several batches, not yet in the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,11 +19,11 @@ pub struct Window {
     /// The rulebooks by which the rows were evaluated.
     pub(super) rulebooks: Vec<Digest>,
     pub(super) groups: Vec<GroupDelta>,
-    /// The index of each group's delta, by key, rulebook and aggregate.
-    pub(super) index: HashMap<(Key, u32, u32), usize>,
+    /// The indexes of each group's deltas, in the order of their rows.
+    index: HashMap<Key, Vec<usize>>,
 }
 
-/// The rows of a group, folded by one aggregate of one rulebook.
+/// Rows of a group that follow each other, folded by one aggregate of one rulebook.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct GroupDelta {
     pub(super) key: Key,
@@ -33,6 +33,8 @@ pub(super) struct GroupDelta {
     pub(super) aggregate: u32,
     /// The values of the rulebook's attributes, from the last row, in the rulebook's order.
     pub(super) attributes: Vec<Attribute>,
+    /// Whether the race of some row began with another rulebook.
+    pub(super) reruled: bool,
     pub(super) deltas: Deltas,
 }
 
@@ -83,7 +85,7 @@ impl Window {
 
     /// The number of groups.
     pub fn groups(&self) -> usize {
-        self.groups.len()
+        self.index.len()
     }
 
     /// The number of rows. A record that belongs to two groups counts twice.
@@ -124,17 +126,27 @@ impl Window {
         if groups.iter().any(|group| group.rulebook as usize >= rulebooks.len()) {
             return Err(NotAWindow("can't be decoded: it names a rulebook that it does not list".to_owned()));
         }
-        let at = groups.iter().enumerate();
-        let index = at.map(|(at, group)| ((group.key.clone(), group.rulebook, group.aggregate), at)).collect();
-        Ok(Self { shard: Arc::clone(shard), rulebooks, groups, index })
+        let mut window = Self { rulebooks, ..Self::new(Arc::clone(shard)) };
+        groups.into_iter().for_each(|group| window.push(group));
+        Ok(window)
     }
 
-    /// The rows that it carries of a group, by one aggregate of a rulebook.
-    pub(super) fn deltas(&self, key: &Key, rulebook: &BoundRulebook, aggregate: usize) -> Option<&Deltas> {
-        let digest = rulebook.rulebook.id.digest;
-        let rulebook = self.rulebooks.iter().position(|other| *other == digest)?;
-        let at = self.index.get(&(key.clone(), rulebook as u32, aggregate as u32))?;
-        Some(&self.groups[*at].deltas)
+    /// The rows that it carries of a group, in their order.
+    pub(super) fn deltas(&self, key: &Key) -> impl DoubleEndedIterator<Item = &Deltas> {
+        self.index.get(key).into_iter().flatten().map(|at| &self.groups[*at].deltas)
+    }
+
+    /// The place for the next row of a group. A group that goes over from one rulebook to another gets a new one: its rows
+    /// are merged in their order.
+    pub(super) fn place(&mut self, key: &Key, rulebook: u32, aggregate: u32) -> Option<&mut GroupDelta> {
+        let last = self.index.get(key)?.last()?;
+        let group = &mut self.groups[*last];
+        ((group.rulebook, group.aggregate) == (rulebook, aggregate)).then_some(group)
+    }
+
+    pub(super) fn push(&mut self, group: GroupDelta) {
+        self.index.entry(group.key.clone()).or_default().push(self.groups.len());
+        self.groups.push(group);
     }
 
     /// The index of a rulebook, which is added if it is new.

@@ -22,7 +22,7 @@ pub(crate) fn host_of(desk: &Desk, store: &FlakyStore) -> Pipeline<FlakyStore> {
     host(store.clone(), &follow(desk))
 }
 
-fn follow(desk: &Desk) -> Arc<Rulebooks> {
+pub(crate) fn follow(desk: &Desk) -> Arc<Rulebooks> {
     let rulebooks = Arc::new(Rulebooks::new(rules::engine(), desk.registry.clone(), rules::route()));
     block_on(rulebooks.poll()).unwrap();
     rulebooks

@@ -2,6 +2,7 @@
 
 mod commit;
 mod dedup_rules;
+mod delivered_again;
 mod flaky_objects;
 mod following;
 mod head;

@@ -1,10 +1,11 @@
 //! A store that misbehaves, rulebooks, batches.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Item, Key};
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Item, Key, RecordPosition};
 use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::store::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, MemoryStore, Notice, NoticeStore, Pin, PinKey, PinStore,
@@ -25,6 +26,10 @@ pub(crate) struct FlakyStore {
     pub(crate) came: Arc<AtomicBool>,
     /// Every write meets a conflict.
     pub(crate) contended: bool,
+    /// Vetoes can't be stored.
+    pub(crate) vetoes_are_down: Arc<AtomicBool>,
+    /// Dead letters can't be stored.
+    pub(crate) letters_are_down: Arc<AtomicBool>,
     /// The sort key of the groups whose writes are throttled.
     pub(crate) throttled: Option<&'static str>,
 }
@@ -111,6 +116,9 @@ impl CheckpointStore for FlakyStore {
 
 impl DeadLetterStore for FlakyStore {
     async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
+        if self.letters_are_down.load(Ordering::Relaxed) {
+            return Err(StoreError::transient("throttled"));
+        }
         self.call(self.store.put_dead_letters(letters)).await
     }
 
@@ -122,8 +130,16 @@ impl DeadLetterStore for FlakyStore {
         self.call(self.store.get_dead_letter(id)).await
     }
 
-    async fn list_dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        self.store.list_dead_letters().await
+    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
+        self.call(self.store.dead_letter_horizon(shard)).await
+    }
+
+    async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
+        self.call(self.store.known_dead_letters(ids)).await
+    }
+
+    async fn scan_dead_letters(&self, each: impl FnMut(DeadLetter) + Send) -> Result<(), StoreError> {
+        self.store.scan_dead_letters(each).await
     }
 
     async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
@@ -137,6 +153,9 @@ impl NoticeStore for FlakyStore {
     }
 
     async fn put_notice(&self, topic: &str, notice: &Notice, expected: Expected) -> Result<bool, StoreError> {
+        if topic.starts_with("vetoes/") && self.vetoes_are_down.load(Ordering::Relaxed) {
+            return Err(StoreError::transient("throttled"));
+        }
         self.call(self.store.put_notice(topic, notice, expected)).await
     }
 }

@@ -44,6 +44,17 @@ impl Guest for Evil {
             match deed().as_str() {
                 // The state records the order of the rows.
                 "list-and-trap-on-row" => count.push((cadence - 100.0) as u8),
+                // The state stays as it is.
+                "keep-state" => {}
+                // What an honest aggregator with a map in its state does: a hundred instructions or so for each byte.
+                "read-state" => {
+                    let mut sum = 0_u32;
+                    for (at, byte) in count.iter().enumerate() {
+                        (0..16).for_each(|round| sum = std::hint::black_box(sum.rotate_left(round) ^ u32::from(*byte)));
+                        sum = sum.wrapping_add(at as u32);
+                    }
+                    count[0] = count[0].wrapping_add(std::hint::black_box(sum & 0) as u8 + 1);
+                }
                 _ => *count = vec![count.first().copied().unwrap_or(0).wrapping_add(1)],
             }
         }
@@ -52,6 +63,8 @@ impl Guest for Evil {
             ("trap-on-row" | "list-and-trap-on-row", Some(_)) => panic!("this row is the victim"),
             ("state-missing", _) => drop(counts.pop()),
             ("huge-state", Some(row)) => counts[groups[row] as usize] = vec![1; 1 << 20],
+            // The ends of one state can't.
+            ("ends-decrease", _) if counts.len() == 1 => counts.clear(),
             ("ends-decrease", _) => {
                 return Ok(Packed { ends: (0..counts.len() as u32).rev().collect(), bytes: Vec::new() });
             }

@@ -1,6 +1,7 @@
 //! Scorers that misbehave on purpose, each as the setting `deed` demands. `host/engine/tests/it/evil` tests what the
 //! host does.
 
+use paceline_plugin::bindings::common::paceline::plugin::settings;
 use paceline_plugin::{Fields, Settings, log, scorer};
 
 /// The fields that they read.
@@ -43,6 +44,8 @@ enum Deed {
     Chatter,
     /// Logs one line of 32 MiB.
     HugeLog,
+    /// Reads a setting without end, by a name of 8 MiB.
+    HugeSetting,
     /// Recurses without end.
     Recurse,
     /// Returns the number of calls of its instance as each score.
@@ -65,6 +68,7 @@ impl std::str::FromStr for Deed {
             "log" => Self::Log,
             "chatter" => Self::Chatter,
             "huge-log" => Self::HugeLog,
+            "huge-setting" => Self::HugeSetting,
             "recurse" => Self::Recurse,
             "remember" => Self::Remember,
             _ => return Err("no such deed".to_owned()),
@@ -112,6 +116,12 @@ fn score(evil: &Evil, columns: EffortColumns<'_>) -> Vec<f64> {
             log::error("last but not least");
         }
         Deed::HugeLog => log::info(&huge()),
+        Deed::HugeSetting => {
+            let name = "x".repeat(8 << 20);
+            loop {
+                std::hint::black_box(settings::get(&name));
+            }
+        }
         Deed::Recurse => scores[0] = recurse(columns.cadence[0]),
         Deed::Remember => scores.fill(f64::from(calls())),
     }

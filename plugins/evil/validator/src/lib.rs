@@ -21,6 +21,10 @@ impl Guest for Evil {
             "long-path" => Ok(vec![field(&format!("/{}", "x".repeat(2000)), Kind::Number)]),
             "blob-field" => Ok(vec![field("/cadence", Kind::Blob)]),
             "payload-as-text" => Ok(vec![field("@payload", Kind::Text)]),
+            "huge-default" => {
+                let default = Some(Value::Text("x".repeat(1025)));
+                Ok(vec![Field { path: "/name".to_owned(), kind: Kind::Text, default }])
+            }
             "wrong-default" => {
                 Ok(vec![Field { default: Some(Value::Text("fast".to_owned())), ..field("/cadence", Kind::Number) }])
             }

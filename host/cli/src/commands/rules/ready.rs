@@ -20,20 +20,31 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// What an operator wants to wait for.
-pub(super) struct WaitOptions {
+#[derive(clap::Args)]
+pub(super) struct WaitArguments {
+    /// Do not wait for hosts that have not loaded the rulebook yet. Otherwise it waits for at most 30 s.
+    #[arg(long)]
     pub(super) no_wait: bool,
+    /// Go on although a host has refused the rulebook.
+    #[arg(long)]
     pub(super) force: bool,
-    pub(super) dry_run: bool,
 }
 
 /// Fails if a host has refused the rulebook, and waits for hosts that have not loaded it yet. Without acknowledgements
 /// there is nothing to wait for.
-pub(super) fn check(session: &Session, rulebook: &RulebookName, options: &WaitOptions) -> anyhow::Result<()> {
-    if options.dry_run {
-        return Ok(());
-    }
+pub(super) fn check(session: &Session, rulebook: &RulebookName, options: &WaitArguments) -> anyhow::Result<()> {
     let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
     let digest = rulebook.resolve(&tail.rules)?;
+    check_digest(session, &tail, digest, options)
+}
+
+/// [`check`] of a rulebook that a trial names.
+pub(super) fn check_digest(
+    session: &Session,
+    tail: &Tail,
+    digest: Digest,
+    options: &WaitArguments,
+) -> anyhow::Result<()> {
     let store = match open_store_if_there(&session.config, &session.runtime) {
         Ok(Some(store)) => store,
         Ok(None) => return Ok(()),
@@ -42,7 +53,7 @@ pub(super) fn check(session: &Session, rulebook: &RulebookName, options: &WaitOp
             return Ok(());
         }
     };
-    session.runtime.block_on(wait(session, &store, &tail, digest, options))
+    session.runtime.block_on(wait(session, &store, tail, digest, options))
 }
 
 async fn wait(
@@ -50,7 +61,7 @@ async fn wait(
     store: &AnyStore,
     tail: &Tail,
     digest: Digest,
-    options: &WaitOptions,
+    options: &WaitArguments,
 ) -> anyhow::Result<()> {
     let give_up = Instant::now() + MAX_WAIT;
     let mut published = None;
@@ -97,7 +108,7 @@ fn refuse(hosts: &[Acknowledgement], digest: Digest, force: bool) -> anyhow::Res
         }
         (false, false) => {
             let (count, all) = (refusals.len(), refusals.join("; "));
-            bail!("{count} hosts refuse the rulebook: {all}. Correct it, or activate it all the same with --force")
+            bail!("{count} hosts refuse the rulebook: {all}. Correct it, or use it all the same with --force")
         }
     }
 }

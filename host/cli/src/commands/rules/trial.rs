@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::change::make;
 use super::name::{RulebookName, shown};
+use super::ready::{WaitArguments, check_digest};
 use super::{ChangeArguments, Session};
 use crate::report;
 use crate::setup::open_store;
@@ -52,18 +53,21 @@ pub(super) fn begin(
 pub(super) fn promote(
     session: &Session,
     race_type: String,
-    force: bool,
+    wait: &WaitArguments,
     change: &ChangeArguments,
 ) -> anyhow::Result<ExitCode> {
     let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
     let candidate = tail.rules.routing.get(&race_type).and_then(|routing| routing.candidate);
-    if let (Some(trial), false) = (candidate, force) {
+    if let (Some(trial), false) = (candidate, wait.force) {
         let report = open_store(&session.config, &session.runtime)
             .and_then(|store| session.runtime.block_on(read(&store, &tail, &race_type, &trial)));
         let report = report.context("what the trial has shown can't be read; --force promotes without it")?;
         if let Some(why) = failure(&report, &trial) {
             bail!("{} has failed: {why}. --force promotes it nevertheless", shown(&tail.rules, trial.rulebook));
         }
+    }
+    if let (Some(trial), false) = (candidate, change.dry_run) {
+        check_digest(session, &tail, trial.rulebook, wait)?;
     }
     make(session, change, &[Request::Promote { race_type }])
 }

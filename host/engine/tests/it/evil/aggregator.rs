@@ -100,16 +100,46 @@ fn state_bytes_limit_violated_names_it_and_fails_that_row_alone() {
     assert_unharmed(&UNFUELLED);
 }
 
+/// A fold of one row into each of these many states of so many bytes.
+fn fold_large(what: &str, groups: usize, bytes: usize) -> (Folded, PackedBuf, u64) {
+    let state = vec![7; bytes];
+    let before: PackedBuf = (0..groups).map(|_| state.as_slice()).collect();
+    let (efforts, indexes) = (Efforts::new(groups), (0..groups as u32).collect::<Vec<_>>());
+    let aggregator = aggregator(&ENGINE, what);
+    let mut session = aggregator.session();
+    let folded = session.fold(&efforts.cadence(), &efforts.scores(), &indexes, before.as_packed()).unwrap();
+    let calls = session.usage().calls;
+    (folded, before, calls)
+}
+
+#[test]
+fn large_states_get_fuel_by_their_bytes() {
+    require_plugins!();
+    let (folded, before, calls) = fold_large("read-state", 300, 4_000);
+    assert_eq!((folded.failed, calls), (vec![], 1));
+    let read: Vec<Vec<u8>> = before.as_packed().iter().map(|state| [&[8], &state[1..]].concat()).collect();
+    assert_eq!(folded.states, read.iter().map(Vec::as_slice).collect());
+}
+
+#[test]
+fn states_that_are_larger_together_than_a_call_may_return_are_folded_by_several_calls() {
+    require_plugins!();
+    let (folded, before, calls) = fold_large("keep-state", 100, 200_000);
+    assert_eq!((folded.failed, calls), (vec![], 3));
+    assert_eq!(folded.states, before);
+}
+
 #[test]
 fn a_missing_state_fails_every_row_and_no_state_changes() {
     require_plugins!();
-    assert_folds_nothing("state-missing", "states with 2 values, not 3");
+    assert_folds_nothing("state-missing", "states with 0 values, not 1");
 }
 
 #[test]
 fn states_whose_ends_decrease_fail_every_row() {
     require_plugins!();
-    assert_folds_nothing("ends-decrease", "states with ends that decrease");
+    // A call for one row is given one state.
+    assert_folds_nothing("ends-decrease", "states with 0 values, not 1");
 }
 
 #[test]

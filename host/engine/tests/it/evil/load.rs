@@ -191,6 +191,7 @@ fn an_invalid_field_is_refused_by_its_path() {
         ("bad-path", &["the path `cadence` of a field is neither a JSON Pointer"][..]),
         ("blob-field", &["the field `/cadence` is declared as blob; only `@payload` can be one"]),
         ("payload-as-text", &["the field `@payload` is declared as text; it is a blob"]),
+        ("huge-default", &["the default of the field `/name` has 1025 bytes; 1024 are allowed"]),
         ("wrong-default", &["the field `/cadence` is declared as number; its default is of kind text"]),
     ] {
         let error = evil_validator(what);

@@ -68,13 +68,24 @@ fn log_lines_limit_violated_drops_and_counts_the_rest_until_the_fuel_is_used_up(
     assert!(kept.iter().all(|line| line.contains("INFO plugin: and another thing digest=")), "{lines:#?}");
     assert_contains(last, &["WARN plugin:", "more lines dropped (limit `log-lines`)", "sha256:"]);
     // Each line costs fuel, dropped or not, so there are no more lines than the fuel pays for.
-    let dropped = fuel / limits::LOG_FUEL - u64::from(limits::LOG_LINES);
+    let line = limits::LOG_FUEL + "and another thing".len() as u64;
+    let dropped = fuel / line - u64::from(limits::LOG_LINES);
     assert_contains(last, &[&format!(" {dropped} more lines")]);
     assert_unharmed(&ENGINE);
 }
 
 #[test]
-fn log_lines_limit_is_a_setting_and_holds_for_each_call() {
+fn log_lines_limit_holds_for_all_calls_of_a_batch_together() {
+    require_plugins!();
+    // Each of five calls or more logs until its fuel is used up.
+    let (scored, lines) = score(&ENGINE, "log", &Efforts::new(3));
+    assert_eq!(scored.failed.len(), 3);
+    assert_eq!(lines.len(), limits::LOG_LINES as usize + 1, "{lines:#?}");
+    assert_contains(lines.last().unwrap(), &["more lines dropped (limit `log-lines`)"]);
+}
+
+#[test]
+fn log_lines_limit_is_a_setting() {
     require_plugins!();
     let engine = engine(Limits { log_lines: 2, ..Limits::default() });
     // `chatter` logs three lines in each call and does nothing wrong.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use paceline_engine::{Engine, Fault, Limits, Scored, limits};
+use paceline_engine::{Engine, EngineError, Fault, Limits, Scored, limits};
 
 use super::{
     ENGINE, Efforts, UNFUELLED, all_rows, assert_contains, assert_panicked, assert_unharmed, deed, engine, plugin,
@@ -43,6 +43,60 @@ fn fuel_limits_are_settings() {
     let engine = engine(Limits { fuel_per_call: 300_000, fuel_per_row: 7, ..Limits::default() });
     assert_eq!(score(&engine, "spin", &Efforts::new(2)).failed, all_rows(2, &Fault::Fuel(300_007)));
     assert_unharmed(&engine);
+}
+
+#[test]
+fn calls_per_batch_limit_violated_names_it_and_ends_the_calls_of_a_plugin_that_fails_on_every_row() {
+    require_plugins!();
+    let efforts = Efforts::new(2_000);
+    let scorer = plugin(&ENGINE, "evil-scorer").scorer(&deed("spin")).unwrap();
+    let mut session = scorer.session();
+    let scored = session.score(efforts.rows(), &efforts.columns()).unwrap();
+    assert_eq!(scored.failed.iter().map(|(row, _)| *row).collect::<Vec<_>>(), (0..2_000).collect::<Vec<_>>());
+    let (_, last) = scored.failed.last().unwrap();
+    assert_eq!(*last, Fault::Budget(limits::CALLS_PER_BATCH));
+    assert_contains(last, &["used up what its calls for a batch may cost together", "`calls-per-batch`"]);
+    let all = limits::FUEL_PER_CALL + 2_000 * limits::FUEL_PER_ROW;
+    let (fuel, calls) = (session.usage().fuel, session.usage().calls);
+    assert!(fuel <= u64::from(limits::CALLS_PER_BATCH) * all, "{fuel}");
+    // Without the limit they are 3,999.
+    assert!(calls < 400, "{calls}");
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn calls_per_batch_is_a_setting_and_leaves_some_bad_rows_room() {
+    require_plugins!();
+    // Twenty rows of 2,000 trap: each is found, at a small part of the fuel.
+    let mut efforts = Efforts::new(2_000);
+    (0..20).for_each(|nth| efforts.cadence[nth * 97] = 66.0);
+    let scored = score(&ENGINE, "trap-on-row", &efforts);
+    assert_eq!(scored.failed.len(), 20);
+    scored.failed.iter().for_each(|(_, fault)| assert_panicked(fault));
+    let once = engine(Limits { calls_per_batch: 1, ..Limits::default() });
+    assert_eq!(score(&once, "spin", &Efforts::new(3)).failed, all_rows(3, &Fault::Budget(1)));
+}
+
+#[test]
+fn a_call_ends_at_the_callers_deadline_and_blames_nobody() {
+    require_plugins!();
+    let scorer = plugin(&UNFUELLED, "evil-scorer").scorer(&deed("spin")).unwrap();
+    let (efforts, started) = (Efforts::new(3), Instant::now());
+    let mut session = scorer.session().until(Some(started + Duration::from_millis(100)));
+    let error = session.score(3, &efforts.columns()).unwrap_err();
+    assert!(matches!(error, EngineError::Deadline), "{error:?}");
+    // A call may take two seconds.
+    assert!(started.elapsed() < Duration::from_millis(1_900), "{:?}", started.elapsed());
+    assert_unharmed(&UNFUELLED);
+}
+
+#[test]
+fn reading_a_setting_by_a_huge_name_costs_fuel() {
+    require_plugins!();
+    // The name takes 8 MiB, and each further call costs as much fuel: without that, time would end the plugin.
+    let fuel = 200_000_000;
+    let engine = engine(Limits { fuel_per_call: fuel, fuel_per_row: 0, ..Limits::default() });
+    assert_eq!(score(&engine, "huge-setting", &Efforts::new(1)).failed, all_rows(1, &Fault::Fuel(fuel)));
 }
 
 #[test]

@@ -38,9 +38,9 @@ fn returned_bytes_limit_holds_for_texts_too() {
 fn reasons_that_are_too_long_together_are_checked_one_by_one() {
     require_plugins!();
     // 19 MiB, more than one call may return; each is longer than a reason may be.
-    let validated = validate(&ENGINE, "huge-reasons", &Efforts::new(300));
+    let validated = validate(&UNFUELLED, "huge-reasons", &Efforts::new(300));
     assert_eq!(validated, Validated { rejected: vec![], failed: all_rows(300, &reason_of(1 << 16)) });
-    assert_unharmed(&ENGINE);
+    assert_unharmed(&UNFUELLED);
 }
 
 #[test]

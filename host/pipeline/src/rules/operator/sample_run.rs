@@ -16,9 +16,11 @@ use crate::rules::catalog::{Catalog, Followed};
 use crate::rules::loaded::LoadedRulebook;
 use crate::stages::commit::commit;
 use crate::stages::context::Context;
+use crate::stages::evaluated::Evaluated;
 use crate::stages::fold::BatchFold;
 use crate::stages::groups;
 use crate::stages::project::project;
+use crate::stages::route::RoutedBatch;
 use crate::store::MemoryStore;
 use crate::summary::Summary;
 
@@ -92,7 +94,9 @@ async fn run_batch(
     let records = (0..batch.records.len() as u32).filter(|record| !unreadable.contains(record)).collect();
     let record_batches = evaluate(&mut context, &projected, vec![(rulebook, records)])?;
     let groups = groups::find(&mut context, &projected, &record_batches);
-    let mut fold = BatchFold::new(&projected, &record_batches, &groups);
+    let routed = RoutedBatch::default();
+    let evaluated = Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
+    let mut fold = BatchFold::new(evaluated, &groups);
     if let Some(uncommitted) = commit(&mut context, &mut fold).await?.into_iter().next() {
         return Err(uncommitted.why);
     }
@@ -103,7 +107,7 @@ async fn run_batch(
         }
     }
     // Those on which an aggregator failed have a score, too.
-    for (record, letter) in std::mem::take(&mut context.rejected).into_dead_letters(batch, HashMap::new()) {
+    for (record, letter) in fold.into_dead_letters(&context) {
         outcomes[record as usize] = Outcome::Rejected(letter.reason);
     }
     Ok(outcomes)

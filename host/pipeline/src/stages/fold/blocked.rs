@@ -33,7 +33,7 @@ impl Blocked {
             let (aggregate, bound) = fold.aggregate(at);
             for row in &call.rows {
                 if let Some(item) = &loaded[row.group as usize]
-                    && let Some(why) = Foreign::of(item, aggregate, bound)
+                    && let Some(why) = Foreign::of(&item.provenance, aggregate, bound)
                 {
                     blocked.add(row.group, at, why);
                 }

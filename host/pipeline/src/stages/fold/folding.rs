@@ -111,7 +111,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
         self.migrate(context, call, &touched)?;
         let states: PackedBuf = touched.iter().map(|&group| self.state(group)).collect();
         let columns = record_batch.columns(&aggregate.inputs);
-        let mut session = aggregate.aggregator.session();
+        let mut session = aggregate.aggregator.session().until(context.plugins_until);
         let folded = if rows.len() == record_batch.records.len() {
             session.fold(&columns, &record_batch.scores, &groups, states.as_packed())?
         } else {
@@ -144,7 +144,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
         }
         for (theirs, groups) in foreign {
             let states: PackedBuf = groups.iter().map(|&group| self.state(group)).collect();
-            let mut session = aggregate.aggregator.session();
+            let mut session = aggregate.aggregator.session().until(context.plugins_until);
             let migrated = session.migrate(theirs, states.as_packed())?;
             context.book_calls(&bound.provenance.rulebook, Role::Aggregator, &session);
             for (&group, state) in groups.iter().zip(migrated.states.as_packed().iter()) {
@@ -172,7 +172,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
             return Ok(());
         }
         let states: PackedBuf = ours.iter().map(|&group| self.state(group)).collect();
-        let mut session = aggregate.aggregator.session();
+        let mut session = aggregate.aggregator.session().until(context.plugins_until);
         let finished = session.finish(states.as_packed())?;
         context.book_calls(&bound.provenance.rulebook, Role::Aggregator, &session);
         for (index, fault) in finished.failed {
@@ -193,7 +193,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
                 dedup: std::mem::replace(&mut group.dedup, DedupState::Ordinal(OrdinalSet::default())),
                 attributes,
                 provenance: Arc::clone(&bound.provenance),
-                reruled: bound.is_reruled_after(before),
+                reruled: bound.is_reruled_after(before) || bound.is_of_one_race && self.work.is_reruled(group.last.1),
             };
             let key = self.work.groups.keys[at as usize].clone();
             match context.store.check_item(&key, &item) {

@@ -1,7 +1,7 @@
 //! Whether the item of a group fits the rulebook that would fold into it. Nothing of an item is decoded on trust.
 
 use crate::error::{ForeignDedup, ForeignState, PipelineError};
-use crate::model::{Cause, Item, Key, RulebookId};
+use crate::model::{Cause, Key, Provenance, RulebookId};
 use crate::rules::{BoundAggregate, LoadedAggregate};
 
 /// Why an item does not fit a rulebook.
@@ -14,9 +14,9 @@ pub(crate) enum Foreign {
 }
 
 impl Foreign {
-    /// Why an item does not fit an aggregate; `None` if it does.
-    pub(crate) fn of(item: &Item, loaded: &LoadedAggregate, bound: &BoundAggregate) -> Option<Self> {
-        let (theirs, ours) = (&item.provenance, &bound.provenance);
+    /// Why an item of this origin does not fit an aggregate; `None` if it does.
+    pub(crate) fn of(theirs: &Provenance, loaded: &LoadedAggregate, bound: &BoundAggregate) -> Option<Self> {
+        let ours = &bound.provenance;
         if !loaded.aggregator.takes(&theirs.state_format) {
             let formats = [loaded.aggregator.state_format()].into_iter();
             let formats = formats.chain(loaded.aggregator.migrates_from().iter().map(String::as_str));

@@ -18,6 +18,8 @@ use crate::stages::rejected::Rejected;
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a, 'c> {
     pub(super) projected: &'a ProjectedBatch<'a>,
+    /// The records, ascending, whose race began with another rulebook.
+    pub(super) reruled: &'a [u32],
     pub(super) record_batches: &'a [RecordBatch<'c>],
     pub(super) groups: &'a Groups<'c>,
 }
@@ -48,6 +50,11 @@ impl<'c> Rows<'_, 'c> {
         let call = &self.groups.calls[call];
         let bound = self.record_batches[call.record_batch].rulebook;
         (&bound.rulebook.aggregates[call.aggregate], &bound.aggregates[call.aggregate])
+    }
+
+    /// Whether a record's race began with another rulebook.
+    pub(super) fn is_reruled(self, record: u32) -> bool {
+        self.reruled.binary_search(&record).is_ok()
     }
 
     /// The rulebook of a call.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::{Source, SourceError};
-use crate::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Record, RecordPosition};
+use crate::model::{Batch, BatchLimits, Checkpoint, DeadLetter, REDRIVE_SHARD, Record, RecordPosition};
 
 /// Dead letters as a shard whose sequence numbers are the letters' redrive sequences.
 ///
 /// At its original position a record would be a duplicate: its neighbours were folded without it. Its redrive sequence is
-/// new to dedup, and stays the same if this run dies and is started again.
+/// new to dedup, and stays the same in every redrive of the record.
 #[derive(Debug)]
 pub struct Redrive {
     shard: Arc<str>,
@@ -16,9 +16,9 @@ pub struct Redrive {
 }
 
 impl Redrive {
-    /// A source of these letters, which have redrive sequences and are ordered by them.
+    /// A source of these letters, which have redrive sequences.
     pub fn new(dead_letters: Vec<DeadLetter>) -> Self {
-        Self { shard: "redrive".into(), dead_letters: dead_letters.into_iter() }
+        Self { shard: REDRIVE_SHARD.into(), dead_letters: dead_letters.into_iter() }
     }
 }
 

@@ -1,0 +1,13 @@
+//! A batch whose records are evaluated: what the later stages work with.
+
+use super::project::ProjectedBatch;
+use super::record_batch::RecordBatch;
+use super::route::RoutedBatch;
+
+/// A batch whose records are evaluated.
+#[derive(Clone, Copy)]
+pub(crate) struct Evaluated<'a, 'c> {
+    pub(crate) projected: &'a ProjectedBatch<'a>,
+    pub(crate) routed: &'a RoutedBatch,
+    pub(crate) record_batches: &'a [RecordBatch<'c>],
+}

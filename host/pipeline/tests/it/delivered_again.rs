@@ -1,0 +1,240 @@
+//! Batches that are delivered again after a part of them was stored: each record ends in its groups or as a dead letter.
+
+use std::sync::atomic::Ordering;
+
+use paceline_pipeline::model::{Attribute, Batch, BatchLimits, Cause, DeadLetter};
+use paceline_pipeline::receive::{Redrive, Source};
+use paceline_pipeline::rules::operator::Request;
+use paceline_pipeline::store::{DeadLetterStore, GroupStore};
+use paceline_pipeline::summary::Summary;
+use paceline_pipeline::window::Window;
+use paceline_pipeline::{Pipeline, RetryPolicy};
+use paceline_testbed::require;
+
+use crate::following::{BY_CLASS, BY_RACE, follow, poll, second, with_aggregator};
+use crate::log::{Desk, activate};
+use crate::support::{FlakyStore, block_on, committed, host};
+
+const SEQUENCE: &str = r#""sequence""#;
+
+/// The cadence of the rows on which the aggregator of a race fails.
+const VICTIM: u64 = 66;
+
+/// A rulebook with an aggregate by race that fails on some rows, and one by class that does not.
+fn failing(version: u64) -> String {
+    let by_race = with_aggregator(version, "evil-aggregator", BY_RACE, SEQUENCE);
+    let by_class = r#"
+[[aggregate]]
+plugin = "evil-aggregator"
+key = { PK = "class-{/classId}", SK = "of-{/racerId}" }
+dedup = "sequence"
+"#;
+    format!("{by_race}settings = {{ deed = \"trap-on-row\" }}\n{by_class}")
+}
+
+/// Messages of racer 1 with these cadences, one a second.
+fn messages(cadences: &[u64]) -> Batch {
+    let mut batch = Batch::new("shard".into());
+    for (second, cadence) in (1_u64..).zip(cadences) {
+        let message = format!(
+            r#"{{"event":"update","deviceTimestamp":{second}000,"second":{second},"raceId":131,"racerId":1,"classId":3,"cadence":{cadence},"resistance":50}}"#
+        );
+        batch.push(message.as_bytes(), second.into());
+    }
+    batch
+}
+
+/// A host that soon gives up a store that fails.
+fn impatient(desk: &Desk, store: &FlakyStore) -> Pipeline<FlakyStore> {
+    let retry = RetryPolicy { deadline_ms: 20, first_wait_ms: 1, longest_wait_ms: 2, ..RetryPolicy::default() };
+    let rulebooks = follow(desk);
+    Pipeline::new(store.clone(), rulebooks, BatchLimits::default(), retry)
+}
+
+fn deliver(host: &Pipeline<FlakyStore>, batch: &Batch) {
+    committed(host.process(batch, None, &mut Summary::default()));
+}
+
+/// Delivers a batch of which something can't be stored.
+fn deliver_in_part(host: &Pipeline<FlakyStore>, batch: &Batch) {
+    let outcome = block_on(host.process(batch, None, &mut Summary::default())).unwrap();
+    assert!(outcome.first_uncommitted.unwrap().1.is_transient());
+}
+
+/// The rows that each group has counted, by sort key, and the dead letters.
+fn outcome(store: &FlakyStore) -> (Vec<(String, i64)>, Vec<(String, Cause)>) {
+    let count = |item: &paceline_pipeline::model::Item| match item.attribute("count") {
+        Some(Attribute::Integer(count)) => *count,
+        other => panic!("{other:?}"),
+    };
+    let items = block_on(store.store.list_groups()).unwrap();
+    (items.iter().map(|(key, item)| (key.sort.clone(), count(item))).collect(), letters(store))
+}
+
+fn letters(store: &FlakyStore) -> Vec<(String, Cause)> {
+    let letters = block_on(store.store.list_dead_letters()).unwrap();
+    letters.into_iter().map(|letter| (letter.id, letter.reason.cause)).collect()
+}
+
+fn counts(of: &[(&str, i64)]) -> Vec<(String, i64)> {
+    of.iter().map(|(sort, count)| ((*sort).to_owned(), *count)).collect()
+}
+
+fn failed_at(ids: &[&str]) -> Vec<(String, Cause)> {
+    ids.iter().map(|id| ((*id).to_owned(), Cause::PluginFailed)).collect()
+}
+
+/// Redrives these letters, in this order.
+fn redrive(host: &Pipeline<FlakyStore>, letters: Vec<DeadLetter>) -> Summary {
+    let mut summary = Summary::default();
+    let batch = Redrive::new(letters).next(&BatchLimits::default()).unwrap().unwrap();
+    committed(host.process(&batch, None, &mut summary));
+    summary
+}
+
+/// A store with letters of the first two seconds of a race whose race type has no rulebook yet, and a host on which it has
+/// one by now.
+fn without_a_rulebook(desk: &Desk, store: &FlakyStore) -> (Vec<String>, Pipeline<FlakyStore>) {
+    desk.activate(4, &desk.prepared(4, 1));
+    let host = impatient(desk, store);
+    deliver(&host, &messages(&[60, 61]));
+    let ids: Vec<String> = letters(store).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["shard:1", "shard:2"]);
+    let rulebook = desk.prepare(&with_aggregator(1, "evil-aggregator", BY_RACE, SEQUENCE));
+    desk.change(&[Request::Publish(&rulebook), activate(3, &rulebook)]).unwrap();
+    poll(&host);
+    (ids, host)
+}
+
+#[test]
+fn dead_letters_stand_before_a_group_moves_past_them() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(3, &desk.prepare(&failing(1)));
+    let host = impatient(&desk, &store);
+    // The aggregator fails on the first record; the second one is of the same group.
+    let batch = messages(&[VICTIM, 60]);
+    store.letters_are_down.store(true, Ordering::Relaxed);
+    deliver_in_part(&host, &batch);
+    assert_eq!(outcome(&store), (vec![], vec![]));
+    store.letters_are_down.store(false, Ordering::Relaxed);
+    deliver(&impatient(&desk, &store), &batch);
+    assert_eq!(outcome(&store), (counts(&[("of-1", 1), ("racer-1", 1)]), failed_at(&["shard:1"])));
+}
+
+#[test]
+fn a_record_with_a_dead_letter_is_folded_into_no_group_when_its_batch_comes_again() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(3, &desk.prepare(&failing(1)));
+    // The group of the class is not written at first: it would take the record, which the group of the race can't.
+    let batch = messages(&[VICTIM, 60]);
+    deliver_in_part(&impatient(&desk, &FlakyStore { throttled: Some("of-1"), ..store.clone() }), &batch);
+    assert_eq!(outcome(&store), (counts(&[("racer-1", 1)]), failed_at(&["shard:1"])));
+    let mut summary = Summary::default();
+    committed(impatient(&desk, &store).process(&batch, None, &mut summary));
+    assert_eq!(outcome(&store), (counts(&[("of-1", 1), ("racer-1", 1)]), failed_at(&["shard:1"])));
+    assert_eq!((summary.dead_letter_count(), summary.duplicates), (0, 2));
+    let letter = block_on(store.store.get_dead_letter("shard:1")).unwrap().unwrap();
+    assert_eq!(letter.folded, []);
+}
+
+#[test]
+fn a_dead_letter_stays_one_when_the_rules_change_before_its_batch_comes_again() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let (ids, host) = without_a_rulebook(&desk, &store);
+    let batch = messages(&[60, 61, 62]);
+    deliver(&host, &batch);
+    assert_eq!(outcome(&store).0, counts(&[("racer-1", 1)]));
+    assert_eq!(letters(&store).len(), 2);
+    let redriven = block_on(store.store.assign_redrive_sequences(&ids)).unwrap();
+    assert_eq!(redrive(&host, redriven).redriven, 2);
+    // Once more, as if its acknowledgement was lost.
+    deliver(&host, &batch);
+    assert_eq!(outcome(&store), (counts(&[("racer-1", 3)]), vec![]));
+}
+
+#[test]
+fn a_window_leaves_records_that_have_a_dead_letter_alone() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let (_, host) = without_a_rulebook(&desk, &store);
+    let (mut window, mut summary) = (Window::new("shard".into()), Summary::default());
+    block_on(host.accumulate(&messages(&[60, 61, 62]), &mut window, None, &mut summary)).unwrap();
+    block_on(host.flush_window(&window, None, &mut summary)).unwrap();
+    assert_eq!(outcome(&store).0, counts(&[("racer-1", 1)]));
+    assert_eq!(letters(&store).len(), 2);
+}
+
+#[test]
+fn redrives_that_overtake_each_other_lose_no_record() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let (ids, host) = without_a_rulebook(&desk, &store);
+    // One redrive assigned both sequences and was killed. The next one takes the second letter only.
+    let letters = block_on(store.store.assign_redrive_sequences(&ids)).unwrap();
+    let [first, second] = <[DeadLetter; 2]>::try_from(letters).unwrap();
+    assert_eq!(redrive(&host, vec![second.clone()]).redriven, 1);
+    assert_eq!(redrive(&host, vec![first]).redriven, 1);
+    // A third one read the letter before it was deleted.
+    assert_eq!(redrive(&host, vec![second]).duplicates, 1);
+    assert_eq!(outcome(&store), (counts(&[("racer-1", 2)]), vec![]));
+}
+
+#[test]
+fn a_letter_that_is_stored_again_while_it_is_redriven_counts_once() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let (ids, host) = without_a_rulebook(&desk, &store);
+    let letters = block_on(store.store.assign_redrive_sequences(&ids)).unwrap();
+    redrive(&host, letters.clone());
+    // A host that does not know the rulebook yet is delivered the batch again.
+    block_on(store.store.put_dead_letters(&letters)).unwrap();
+    let again = block_on(store.store.assign_redrive_sequences(&ids)).unwrap();
+    let summary = redrive(&host, again);
+    assert_eq!((summary.duplicates, summary.redriven), (2, 2));
+    assert_eq!(outcome(&store), (counts(&[("racer-1", 2)]), vec![]));
+}
+
+#[test]
+fn a_record_that_fails_again_is_one_dead_letter_and_none_that_was_redriven() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(3, &desk.prepare(&failing(1)));
+    let host = host(store.clone(), &follow(&desk));
+    deliver(&host, &messages(&[VICTIM]));
+    for _ in 0..2 {
+        let letter = block_on(store.store.assign_redrive_sequences(&["shard:1".to_owned()])).unwrap();
+        let summary = redrive(&host, letter);
+        assert_eq!((summary.redriven, summary.dead_letter_count()), (0, 1));
+        assert_eq!(letters(&store), failed_at(&["shard:1"]));
+    }
+}
+
+#[test]
+fn rows_of_a_group_that_two_rulebooks_evaluated_in_turn_are_all_in_their_window() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let of_version = |version| desk.prepare(&with_aggregator(version, "evil-aggregator", BY_CLASS, SEQUENCE));
+    desk.activate(3, &of_version(1));
+    let host = host(store.clone(), &follow(&desk));
+    let (mut window, mut summary) = (Window::new("shard".into()), Summary::default());
+    // Races keep the rulebook that they began with. Both are of one class.
+    let mut accumulate = |race, at| {
+        block_on(host.accumulate(&second(race, at), &mut window, None, &mut summary)).unwrap();
+    };
+    accumulate("131", 1);
+    desk.activate(3, &of_version(2));
+    poll(&host);
+    accumulate("132", 2);
+    accumulate("131", 3);
+    accumulate("132", 4);
+    block_on(host.flush_window(&window, None, &mut summary)).unwrap();
+    let racers = counts(&[("racer-1", 4), ("racer-2", 4), ("racer-3", 4)]);
+    assert_eq!(outcome(&store), (racers.clone(), vec![]));
+    assert_eq!((summary.groups, summary.duplicates), (3, 0));
+    // The same window once more, as after a lost answer.
+    block_on(host.flush_window(&window, None, &mut summary)).unwrap();
+    assert_eq!((outcome(&store).0, summary.duplicates), (racers, 12));
+}
