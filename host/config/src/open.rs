@@ -2,25 +2,51 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[cfg(feature = "aws")]
 use paceline_aws::{DynamoDbStore, s3};
 use paceline_engine::Engine;
 use paceline_pipeline::rules::{HostIdentity, Registry, RegistryError, RulesEvent};
-use paceline_pipeline::store::{EmbeddedStore, MemoryStore};
+use paceline_pipeline::store::{EmbeddedStore, MemoryStore, RemoteStore, StoreServer};
 use paceline_pipeline::{Pipeline, Rulebooks};
 
 use crate::{AnyStore, Config, OpenError};
 
-/// Opens the store that the configuration names.
+/// How long a host that starts needs at most from opening its store until it serves it.
+const SERVED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Opens the store that the configuration names, for a command. A file that a host has open is used by way of the host.
 pub async fn open_store(config: &Config) -> Result<AnyStore, OpenError> {
+    let Some(path) = &config.store.path else { return open_own_store(config, false).await };
+    let give_up = Instant::now() + SERVED_WITHIN;
+    loop {
+        if let Some(remote) = RemoteStore::connect(path)? {
+            return Ok(AnyStore::Remote(remote));
+        }
+        let opened = match Instant::now() < give_up {
+            true => EmbeddedStore::open_unless_in_use(path)?,
+            false => Some(EmbeddedStore::open(path)?),
+        };
+        if let Some(store) = opened {
+            return Ok(AnyStore::Embedded(Arc::new(store), None));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Opens the store that the configuration names, and serves a file to commands if that is wanted.
+async fn open_own_store(config: &Config, serve: bool) -> Result<AnyStore, OpenError> {
     #[cfg(feature = "aws")]
     if let Some(dynamodb) = &config.store.dynamodb {
         return Ok(AnyStore::DynamoDb(DynamoDbStore::connect(dynamodb).await?));
     }
     Ok(match &config.store.path {
-        Some(path) => AnyStore::Embedded(EmbeddedStore::open(path)?),
+        Some(path) => {
+            let store = Arc::new(EmbeddedStore::open(path)?);
+            let server = serve.then(|| StoreServer::start(Arc::clone(&store), path)).flatten();
+            AnyStore::Embedded(store, server)
+        }
         None => AnyStore::Memory(MemoryStore::default()),
     })
 }
@@ -96,7 +122,10 @@ pub async fn open(
     if !rulebooks.has_rules().await? {
         return Err(OpenError::NoRules(config.rules.registry.clone()));
     }
-    let store = open_store(config).await?;
+    let store = match identity {
+        Some(_) => open_own_store(config, true).await?,
+        None => open_store(config).await?,
+    };
     let mut pipeline = Pipeline::new(store, rulebooks, config.batch.clone(), config.retry.clone())
         .with_hold(Duration::from_secs(config.rules.hold_seconds))
         .with_trial_interval(Duration::from_millis(config.rules.trial_interval_ms));

@@ -1,20 +1,23 @@
 //! The store that a configuration names.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 #[cfg(feature = "aws")]
 use paceline_aws::DynamoDbStore;
 use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
 use paceline_pipeline::store::{
     CheckpointStore, DeadLetterStore, EmbeddedStore, Expected, GroupStore, MemoryStore, Notice, NoticeStore, Pin,
-    PinKey, PinStore, StoreError, UnstorableItem, Write, WriteOutcome,
+    PinKey, PinStore, RemoteStore, StoreError, StoreServer, UnstorableItem, Write, WriteOutcome,
 };
 
 /// One of the stores.
 #[derive(Debug)]
 pub enum AnyStore {
-    /// One file on this machine.
-    Embedded(EmbeddedStore),
+    /// One file on this machine. While the server lives, other processes can use it, too.
+    Embedded(Arc<EmbeddedStore>, Option<StoreServer>),
+    /// One file on this machine that another process has open.
+    Remote(RemoteStore),
     /// A table in DynamoDB.
     #[cfg(feature = "aws")]
     DynamoDb(DynamoDbStore),
@@ -26,7 +29,8 @@ pub enum AnyStore {
 macro_rules! each {
     ($self:ident, $store:ident => $call:expr) => {
         match $self {
-            Self::Embedded($store) => $call,
+            Self::Embedded($store, _) => $call,
+            Self::Remote($store) => $call,
             #[cfg(feature = "aws")]
             Self::DynamoDb($store) => $call,
             Self::Memory($store) => $call,

@@ -67,7 +67,7 @@ impl Handler {
     fn usage(&self) -> Usage {
         match self.pipeline.store() {
             AnyStore::DynamoDb(store) => store.usage(),
-            AnyStore::Embedded(_) | AnyStore::Memory(_) => Usage::default(),
+            AnyStore::Embedded(..) | AnyStore::Remote(_) | AnyStore::Memory(_) => Usage::default(),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The traits need only what every store offers: a write on the condition that the item has not changed since it was
 //! read. They need no transaction over several items and no order between them. [`EmbeddedStore`] keeps everything in
-//! one file; [`MemoryStore`] keeps it in the process.
+//! one file; [`MemoryStore`] keeps it in the process. A file is open in one process at a time: a [`StoreServer`] there answers
+//! the [`RemoteStore`]s of other processes.
 //!
 //! A write may be lost in a crash until [`flush`](CheckpointStore::flush) or
 //! [`put_checkpoint`](CheckpointStore::put_checkpoint) returns, but it is never torn: an item's state, dedup state and
@@ -12,6 +13,9 @@ mod embedded;
 mod error;
 mod memory;
 mod notice;
+mod protocol;
+mod remote;
+mod server;
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -23,11 +27,13 @@ pub use embedded::EmbeddedStore;
 pub use error::{StoreError, StoreFailure, UnstorableItem};
 pub use memory::MemoryStore;
 pub use notice::{Expected, MAX_NOTICE_NAME_BYTES, Notice, NoticeStore, notice_time};
+pub use remote::RemoteStore;
+pub use server::StoreServer;
 
 use crate::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
 
 /// A conditional write.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Write {
     /// Which item.
     pub key: Key,
@@ -38,7 +44,7 @@ pub struct Write {
 }
 
 /// How a conditional write ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WriteOutcome {
     /// The item is written.
     Done,
@@ -50,7 +56,7 @@ pub enum WriteOutcome {
 }
 
 /// The race that a pin is for: race type and value of the pinned field.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PinKey {
     /// The race type.
     pub race_type: String,

@@ -1,7 +1,9 @@
-//! An aggregator: a racer's output at the greatest second of a race.
+//! An aggregator: a racer's output at the last second of a race.
 //!
-//! Group by race and racer. The result of a race is the output at its last second. While the race runs, the output at
-//! the greatest second so far is the current standing.
+//! Group by race and racer. While the race runs, the output at the greatest second so far is the current standing. The
+//! result is the output of the racer's message `final`. It stands: a message with a greater second that is not final, sent
+//! by mistake or of a clock that is wrong, changes nothing but the number of seconds. Of several messages `final` the one
+//! with the greatest second holds, so that a correction is possible, and so that the order of arrival does not matter.
 
 mod seconds;
 
@@ -26,8 +28,9 @@ pub struct Beat<'a> {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     last: Option<Last>,
+    /// The last of the messages `final`.
+    result: Option<Last>,
     seen: Seconds,
-    finished: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,6 +47,12 @@ impl Last {
         let order = self.second.cmp(&other.second).then(self.sent_ms.cmp(&other.sent_ms));
         order.then(self.output.total_cmp(&other.output)).is_gt()
     }
+
+    fn into_latest(self, latest: &mut Option<Self>) {
+        if latest.is_none_or(|before| self.replaces(&before)) {
+            *latest = Some(self);
+        }
+    }
 }
 
 /// The outputs of a racer in a race.
@@ -51,22 +60,22 @@ impl Last {
 pub struct Standing {
     /// The output at `second`.
     output: f64,
-    /// The greatest second so far.
+    /// The greatest second so far; that of the message `final` once it has arrived.
     second: i64,
     /// When the message of that second was sent, in milliseconds since 1970.
     ts: i64,
     /// The number of different seconds in the messages so far.
     seconds: i64,
-    /// Whether the last message of the race has arrived.
+    /// Whether the message `final` has arrived.
     finished: bool,
-    /// The result: the output once the last message of the race has arrived. It is not written before, so an index over
+    /// The result: the output of the message `final`. It is not written before, so an index over
     /// it holds only results and costs no writes while the race runs.
     #[output(name = "final")]
     result: f64,
 }
 
 impl Aggregator for LastOutput {
-    const STATE_FORMAT: &'static str = "last-output/1";
+    const STATE_FORMAT: &'static str = "last-output/2";
 
     type Row<'a> = Beat<'a>;
     type State = State;
@@ -74,32 +83,28 @@ impl Aggregator for LastOutput {
 
     fn fold(&self, state: &mut State, row: Beat<'_>, score: f64) {
         state.seen.insert(row.second);
-        state.finished |= row.event == "final";
         let last = Last { second: row.second, sent_ms: row.sent_ms, output: score };
-        if state.last.is_none_or(|before| last.replaces(&before)) {
-            state.last = Some(last);
+        last.into_latest(&mut state.last);
+        if row.event == "final" {
+            last.into_latest(&mut state.result);
         }
     }
 
     fn merge(&self, left: &mut State, right: State) {
         left.seen.merge(&right.seen);
-        left.finished |= right.finished;
-        if let Some(last) = right.last
-            && left.last.is_none_or(|before| last.replaces(&before))
-        {
-            left.last = Some(last);
-        }
+        right.last.into_iter().for_each(|last| last.into_latest(&mut left.last));
+        right.result.into_iter().for_each(|result| result.into_latest(&mut left.result));
     }
 
     fn finish(&self, state: &State) -> Standing {
-        let last = state.last.unwrap_or(Last { second: 0, sent_ms: 0, output: f64::NAN });
+        let last = state.result.or(state.last).unwrap_or(Last { second: 0, sent_ms: 0, output: f64::NAN });
         Standing {
             output: last.output,
             second: last.second,
             ts: last.sent_ms,
             seconds: state.seen.count(),
-            finished: state.finished,
-            result: if state.finished { last.output } else { f64::NAN },
+            finished: state.result.is_some(),
+            result: state.result.map_or(f64::NAN, |result| result.output),
         }
     }
 }
@@ -129,6 +134,17 @@ mod tests {
         assert_eq!((standing.output, standing.second, standing.ts), (80.5, 2, 20));
         assert_eq!((standing.seconds, standing.finished, standing.result), (2, true, 80.5));
         assert!(LastOutput.finish(&folded(&[(2, 20, 80.5, false)])).result.is_nan());
+    }
+
+    #[test]
+    fn a_result_stands_whatever_comes_after_the_end() {
+        let after = [(300, 3_000, 142.8, true), (600, 6_000, 20.0, false), (301, 3_010, 30.0, false)];
+        let standing = LastOutput.finish(&folded(&after));
+        assert_eq!((standing.output, standing.second, standing.ts, standing.result), (142.8, 300, 3_000, 142.8));
+        assert_eq!((standing.seconds, standing.finished), (3, true));
+        // A later message `final` is a correction.
+        let corrected = LastOutput.finish(&folded(&[&after[..], &[(301, 3_020, 150.0, true)]].concat()));
+        assert_eq!((corrected.output, corrected.result), (150.0, 150.0));
     }
 
     #[test]

@@ -221,7 +221,7 @@ fn the_commented_out_keys_are_valid() {
     let workspace = crate::support::Workspace::new(crate::support::DedupMode::Ordinal);
     workspace.write("kinesis.toml", uncommented.collect::<String>());
     let config = Config::load(&workspace.path("kinesis.toml")).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(keys, 38);
+    assert_eq!(keys, 40);
     // The commented-out values are the defaults.
     let plain = Config::load(&root().join("examples/alleycat/kinesis.toml")).unwrap();
     let kinesis = |config: Config| {

@@ -23,6 +23,7 @@ mod image;
 mod kcl;
 mod kcl_daemon;
 mod kcl_properties;
+mod looking;
 mod plugin;
 mod producer;
 mod race;

@@ -45,13 +45,20 @@ pub struct EmbeddedStore {
 impl EmbeddedStore {
     /// Opens a store, or creates it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_unless_in_use(path)?.ok_or_else(|| {
+            let what = "is open in another process: end that one, or name another `store.path`";
+            StoreError::fatal(format!("the store {} {what}", path.display()))
+        })
+    }
+
+    /// Opens a store, or creates it. `None` if it is open in another process.
+    pub fn open_unless_in_use(path: &Path) -> Result<Option<Self>, StoreError> {
         let fatal = |what: &str| StoreError::fatal(format!("the store {} {what}", path.display()));
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| match error {
-            redb::DatabaseError::DatabaseAlreadyOpen => {
-                fatal("is open in another process: end that one, or name another `store.path`")
-            }
-            error => fatal("can't be opened").with_source(error),
-        })?;
+        let database = match Database::builder().set_cache_size(CACHE_BYTES).create(path) {
+            Ok(database) => database,
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Ok(None),
+            Err(error) => return Err(fatal("can't be opened").with_source(error)),
+        };
         let store = Self { database, path: path.to_owned() };
         let found = store.transact(Durability::Immediate, |transaction| {
             // Creating every table now spares readers the case of a missing one.
@@ -72,7 +79,7 @@ impl EmbeddedStore {
         if found != FORMAT {
             return Err(fatal(&format!("has format {found}; this program reads format {FORMAT}")));
         }
-        Ok(store)
+        Ok(Some(store))
     }
 
     fn failed(&self, error: redb::Error) -> StoreError {

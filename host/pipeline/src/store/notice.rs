@@ -24,7 +24,7 @@ pub struct Notice {
 pub const MAX_NOTICE_NAME_BYTES: usize = 1024;
 
 /// What a write of a notice expects to find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expected {
     /// Any notice of this name, or none.
     Anything,

@@ -490,7 +490,7 @@ fn a_state_of_another_aggregator_is_never_decoded_on_trust() {
     assert!(why.waits_for_rules() && why.is_transient());
     assert!(
         why.to_string().contains(
-            "has the format `best-output/1`, and the aggregator of the rulebook class-3@7 takes `last-output/1`"
+            "has the format `best-output/1`, and the aggregator of the rulebook class-3@7 takes `last-output/2`"
         ),
         "{why}"
     );

@@ -76,7 +76,7 @@ async fn wait(
         hosts.retain(|host| host.registry == tail.registry);
         refuse(&hosts, digest, options.force)?;
         // A file is open in one process at a time: no host runs.
-        if options.no_wait || matches!(store, AnyStore::Embedded(_)) {
+        if options.no_wait || matches!(store, AnyStore::Embedded(..)) {
             return Ok(());
         }
         let published = match published {
