@@ -3,7 +3,7 @@
 //! # Layout
 //!
 //! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
-//! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`,
+//! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `credentials`,
 //!   `healthcheck`: `paceline run` and related commands.
 //! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod crash;
+mod credentials;
 mod dead_letters;
 mod docs;
 mod dynamo;
