@@ -43,7 +43,7 @@ fn a_process_that_a_profile_names_gives_the_credentials() {
 }
 
 #[test]
-fn a_profile_of_the_identity_center_is_answered_with_one_that_works() {
+fn a_profile_with_single_sign_on_is_answered_with_one_that_works() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::without_tables();
     let error = fail(&mut with_profile(
