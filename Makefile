@@ -83,7 +83,9 @@ nextest: setup
 
 .PHONY: lambda
 lambda: setup ## Build the Lambda function's package for this machine's architecture: target/lambda/paceline.zip
-	cargo build --release --workspace --bins
+	# Each by itself: the function gets none of the features that only the command line needs.
+	cargo build --release -p paceline-lambda
+	cargo build --release -p paceline
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
 	scripts/lambda-package target/release/bootstrap target/release/paceline
 

@@ -24,7 +24,7 @@ mod producer;
 mod shard;
 
 pub use client::Stream;
-pub use config::{ConsumerKind, KinesisConfig, NotAStart, Start};
+pub use config::{ConsumerKind, KinesisConfig, Misrouted, NotAStart, Start};
 pub use consumer::{Consumer, ConsumerError, Finished, Recording, ShardState, ShardStatus, Status};
 pub use error::{StreamError, StreamErrorKind};
 pub use producer::{Meter, Order, Producer, ProducerConfig, Sent, Unsent};

@@ -17,4 +17,4 @@ mod wire;
 
 pub use frame::hash_key;
 pub use pack::{AGGREGATE_BYTES, Aggregator, Packed};
-pub use unpack::{unpack, unpack_from};
+pub use unpack::{OfOtherShards, unpack, unpack_from};

@@ -214,11 +214,28 @@ pub(crate) fn classify_common(doing: &str, error: &ServiceError) -> (RetryClass,
 
 /// No credentials were found, or their provider does not respond for now.
 pub(crate) fn no_credentials(doing: &str, cause: &str) -> (RetryClass, String) {
+    // The SDK's words for a profile that needs a part of it which is left out here.
+    let profile_needs = |feature: &str| cause.contains("cargo feature(s) enabled") && cause.contains(feature);
+    if profile_needs("sso") {
+        let message = format!(
+            "{doing} needs credentials, and the profile has those of IAM Identity Center (SSO), which only the AWS CLI can \
+             get. Run `aws sso login`, and use a profile that asks it: `credential_process = aws configure \
+             export-credentials --profile NAME --format process`"
+        );
+        return (RetryClass::Fatal, message);
+    }
+    if profile_needs("credentials-process") {
+        let message = format!(
+            "{doing} needs credentials, and the profile has a `credential_process`, which this program does not run. Set \
+             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role of the machine"
+        );
+        return (RetryClass::Fatal, message);
+    }
     let for_now = cause.contains("timed out") || cause.contains("error occurred while loading");
     let class = if for_now { RetryClass::Throttled } else { RetryClass::Fatal };
     let message = format!(
-        "{doing} needs credentials, and there are none. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or \
-         a role of the machine; a service on this machine accepts any"
+        "{doing} needs credentials, and there are none. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile with \
+         keys, a role or a `credential_process`, or a role of the machine; a service on this machine accepts any"
     );
     (class, message)
 }

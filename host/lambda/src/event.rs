@@ -11,6 +11,9 @@
 //! - `layout`: records with the same text between their values as the one before are compared, not parsed.
 //! - `record`: a record in Lambda's format, and the meaning of its values.
 //! - `json`: the punctuation between the event's JSON values.
+//! - `members`: the members of a record that may be otherwise than Lambda sends them.
+//! - `origin`: the names of stream and shard.
+//! - `remark`: what is not as Lambda sends it, and does not matter.
 //! - `error`: why an event can't be decoded.
 //! - `model`: the decoded event, and its response.
 
@@ -18,9 +21,13 @@ mod decode;
 mod error;
 mod json;
 mod layout;
+mod members;
 mod model;
+mod origin;
 mod record;
+mod remark;
 
 pub use decode::decode;
 pub use error::EventError;
 pub use model::{BatchItemFailure, Event, EventResponse, Sequences, TumblingWindow};
+pub use remark::Remarks;

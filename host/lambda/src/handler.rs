@@ -20,6 +20,8 @@ use crate::window::{self, WindowStateError};
 const RESERVE_ONE_IN: u32 = 10;
 /// The least and the most time that is reserved.
 const RESERVE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// A deadline that is further away is none. Lambda's longest timeout is 15 minutes, an emulator's may be longer.
+const FURTHEST_DEADLINE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Why an invocation fails. Lambda retries the whole batch; dedup absorbs the replay of what was written.
 #[derive(Debug, thiserror::Error)]
@@ -53,12 +55,17 @@ impl Handler {
 
     /// Processes the event in `body`. The response names what Lambda has to retry.
     pub async fn handle(&self, body: &[u8], context: &Context) -> Result<EventResponse, InvocationError> {
-        let deadline = deadline(context);
         self.rules.start_if_due();
         let event = event::decode(body)?;
+        let deadline = deadline(context);
+        warn_of_remarks(&event, context.deadline, deadline.is_some());
         let (mut summary, usage) = (Summary::default(), self.usage());
         self.metrics.record_age(&event.batch);
         let response = self.respond(&event, deadline, &mut summary).await;
+        warn_of_dead_letters(&event.batch, &summary);
+        if response.as_ref().map_or(true, |response| !response.batch_item_failures.is_empty()) {
+            self.metrics.record_uncommitted();
+        }
         self.metrics.record_summary(&summary, self.usage().since(usage));
         self.metrics.flush(&context.request_id);
         response
@@ -102,7 +109,7 @@ impl Handler {
         if let Some((record, why)) = first_uncommitted {
             // Lambda knows stream records only: a record from an aggregate has the aggregate's sequence number.
             let failure = event.sequences.failure(event.batch.records[record as usize].position.sequence);
-            tracing::warn!(
+            tracing::error!(
                 shard = &*event.batch.shard,
                 from = failure.item_identifier,
                 committed = record,
@@ -156,6 +163,42 @@ impl Handler {
 fn deadline(context: &Context) -> Option<Instant> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     let left = Duration::from_millis(context.deadline).checked_sub(now)?;
+    let left = Some(left).filter(|left| *left <= FURTHEST_DEADLINE)?;
     let reserve = (left / RESERVE_ONE_IN).clamp(RESERVE.0, RESERVE.1);
     Some(Instant::now() + left.saturating_sub(reserve))
+}
+
+/// Logs what of an event is not as Lambda sends it, in one line.
+fn warn_of_remarks(event: &Event, deadline_ms: u64, is_valid: bool) {
+    let mut remarks = event.remarks.clone();
+    if !is_valid {
+        remarks.add("deadline", || {
+            format!(
+                "the deadline, {deadline_ms}, is not a time in milliseconds within the next day: the stores are retried \
+                 for `retry.deadline-ms`"
+            )
+        });
+    }
+    if !remarks.is_empty() {
+        tracing::warn!(
+            shard = &*event.batch.shard,
+            "the invocation is not as Lambda makes it for a Kinesis stream, and goes on nevertheless: {remarks}"
+        );
+    }
+}
+
+/// Logs how many of a batch's records became dead letters, in one line.
+fn warn_of_dead_letters(batch: &Batch, summary: &Summary) {
+    let dead_letters = summary.dead_letter_count();
+    if dead_letters == 0 {
+        return;
+    }
+    let causes = summary.dead_letters.iter().map(|(cause, count)| format!("{count} {cause}"));
+    tracing::warn!(
+        shard = &*batch.shard,
+        dead_letters,
+        records = batch.records.len(),
+        "records of the batch are dead letters: {}",
+        causes.collect::<Vec<_>>().join(", ")
+    );
 }

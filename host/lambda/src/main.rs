@@ -3,26 +3,26 @@
 //! # Layout
 //!
 //! - `start`: from the configuration to a handler.
-//! - `take_body`: takes the event's bytes before the Lambda runtime parses them.
+//! - `runtime_api`: the events from Lambda, and the responses to it.
 //!
 //! Logs and metrics go to standard output, one JSON object a line. They never contain payloads.
 #![forbid(unsafe_code)]
 
+mod runtime_api;
 mod start;
-mod take_body;
 
 use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::task::Poll;
 
-use lambda_runtime::layers::TracingLayer;
-use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
+use lambda_runtime::{Context, Diagnostic};
 use paceline_lambda::Handler;
 use paceline_pipeline::ErrorChain;
-use tokio::sync::Mutex;
+use tracing::Instrument;
 
+use runtime_api::{Invocation, RuntimeApi, RuntimeApiError};
 use start::StartError;
-use take_body::Body;
 
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
@@ -45,45 +45,63 @@ fn main() -> ExitCode {
     match runtime.block_on(run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("the Lambda runtime API failed: {}", ErrorChain(&*error));
+            tracing::error!("the function ends: {}", ErrorChain(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run() -> Result<(), lambda_runtime::Error> {
+async fn run() -> Result<(), RuntimeApiError> {
+    let api = RuntimeApi::from_env()?;
     // A function that can't start still responds to each event, so that the reason is where operators look: in the
     // function's errors and in the on-failure destination, not only in the log. And each event tries again: the table or
     // the registry may be there by then, and the execution environment may live for hours.
-    let handler: Arc<Mutex<Option<Arc<Handler>>>> = Arc::new(Mutex::new(started().await.ok()));
-    let body = Body::default();
-    let serve = |event: LambdaEvent<()>| {
-        let (handler, body) = (Arc::clone(&handler), body.clone());
-        async move {
-            let body = body.take();
-            let handler = {
-                let mut handler = handler.lock().await;
-                match &mut *handler {
-                    Some(handler) => Arc::clone(handler),
-                    none => {
-                        let started = started().await.map_err(|error| diagnostic("StartFailed", &error))?;
-                        Arc::clone(none.insert(started))
-                    }
-                }
-            };
-            // Boxed, because the compiler limits how deep futures nest in one type.
-            Box::pin(handler.handle(&body, &event.context)).await.map_err(|error| {
-                tracing::error!("the invocation failed, and Lambda retries the whole batch: {}", ErrorChain(&error));
-                diagnostic("BatchFailed", &error)
-            })
-        }
+    let mut handler = started().await.ok();
+    loop {
+        let invocation = api.next().await?;
+        let Context { request_id, xray_trace_id, .. } = &invocation.context;
+        let span = match xray_trace_id {
+            Some(trace) => tracing::info_span!("invocation", requestId = request_id, xrayTraceId = trace),
+            None => tracing::info_span!("invocation", requestId = request_id),
+        };
+        let outcome = catch_panic(outcome(&mut handler, &invocation).instrument(span)).await;
+        api.respond(&invocation, outcome).await;
+    }
+}
+
+/// The response to an event, or the error that Lambda reports.
+async fn outcome(handler: &mut Option<Handler>, invocation: &Invocation) -> Result<Vec<u8>, Diagnostic> {
+    let handler = match handler {
+        Some(handler) => handler,
+        none => none.insert(started().await.map_err(|error| diagnostic("StartFailed", &error))?),
     };
-    Runtime::new(service_fn(serve)).layer(body.clone()).layer(TracingLayer::new()).run().await
+    // Boxed, because the compiler limits how deep futures nest in one type.
+    let response = Box::pin(handler.handle(&invocation.body, &invocation.context)).await.map_err(|error| {
+        tracing::error!("the invocation failed, and Lambda retries the whole batch: {}", ErrorChain(&error));
+        diagnostic("BatchFailed", &error)
+    })?;
+    Ok(serde_json::to_vec(&response).expect("a response can always be encoded"))
+}
+
+/// Makes a panic an error of the event that caused it. The process goes on with the next one.
+async fn catch_panic(outcome: impl Future<Output = Result<Vec<u8>, Diagnostic>>) -> Result<Vec<u8>, Diagnostic> {
+    let mut outcome = std::pin::pin!(outcome);
+    let polled =
+        std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| outcome.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        });
+    polled.await.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        tracing::error!("the invocation panicked, and Lambda retries the whole batch: {text}");
+        Err(Diagnostic { error_type: "Panic".to_owned(), error_message: text.to_owned() })
+    })
 }
 
 /// Starts. A failure is in the log as well.
-async fn started() -> Result<Arc<Handler>, StartError> {
-    let started = Box::pin(start::start()).await.map(Arc::new);
+async fn started() -> Result<Handler, StartError> {
+    let started = Box::pin(start::start()).await;
     started.inspect_err(|error| tracing::error!("the function can't start: {}", ErrorChain(error)))
 }
 

@@ -6,6 +6,7 @@
 //! | metric | second dimension | unit | meaning |
 //! |---|---|---|---|
 //! | `Records` | | count | committed records, dead letters included |
+//! | `UncommittedBatches` | | count | batches that are not committed as a whole: Lambda sends the rest again |
 //! | `DeadLetters` | none, and `reason` | count | records that could not be processed |
 //! | `IteratorAge` | | milliseconds | from a record's arrival in the stream to now: minimum, maximum, and between |
 //! | `StageTime` | `stage` | milliseconds | time by stage |
@@ -57,6 +58,7 @@ impl Metrics {
         describe_gauge!("RulebookVersion", Unit::Count, "");
         for name in [
             "Records",
+            "UncommittedBatches",
             "DeadLetters",
             "Groups",
             "Duplicates",
@@ -83,10 +85,15 @@ impl Metrics {
     pub(crate) fn record_age(&self, batch: &Batch) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         // A batch is in order, so the first and the last record have the extremes.
-        let ends = [batch.records.first(), batch.records.last()];
-        for arrival in ends.into_iter().flatten().filter_map(|record| record.arrival_ms) {
+        let arrivals = || batch.records.iter().filter_map(|record| record.arrival_ms);
+        for arrival in [arrivals().next(), arrivals().next_back()].into_iter().flatten() {
             histogram!("IteratorAge").record(now.saturating_sub(arrival).max(0) as f64);
         }
+    }
+
+    /// Records that a batch is not committed as a whole.
+    pub(crate) fn record_uncommitted(&self) {
+        counter!("UncommittedBatches").increment(1);
     }
 
     /// Records that a window was committed before its end.

@@ -12,6 +12,7 @@
 mod batch;
 mod checkpoint;
 mod dead_letter;
+mod encoding;
 mod fields;
 mod item;
 mod key;
@@ -23,6 +24,7 @@ mod rulebook_id;
 pub use batch::{Batch, BatchLimits};
 pub use checkpoint::Checkpoint;
 pub use dead_letter::{Cause, DeadLetter, REDRIVE_SHARD, Reason, UnknownCause};
+pub(crate) use encoding::Encoding;
 pub(crate) use fields::{FieldIndex, FieldValue, ProjectedRows};
 #[cfg(test)]
 pub(crate) use item::test_provenance;

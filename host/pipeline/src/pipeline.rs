@@ -126,7 +126,8 @@ impl<S: Store> Pipeline<S> {
             let record_batches = evaluate(&mut context, &projected, routed.by_rulebook())?;
             if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
                 let evaluated = Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
-                return self.commit_and_acknowledge(context, evaluated).await;
+                // Boxed, because the compiler limits how deep futures nest in one type.
+                return Box::pin(self.commit_and_acknowledge(context, evaluated)).await;
             }
             context.start_again();
         }

@@ -25,7 +25,7 @@ use tokio::runtime::{self, Handle};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep};
 
-pub use self::configuration::{ACCOUNT, Configuration, REGION};
+pub use self::configuration::{ACCOUNT, Configuration, Deadline, REGION};
 use self::instance::{Assignment, Instance};
 pub use self::invocation::{Invocation, MAX_RESPONSE_BYTES};
 use self::logs::Logs;

@@ -24,6 +24,8 @@ pub struct KinesisConfig {
     /// `poll`: the pause between calls for a shard that is caught up, in milliseconds. Kinesis allows five calls per
     /// second and shard, for all readers together.
     pub idle_ms: u64,
+    /// What becomes of user records of aggregates that belong to other shards.
+    pub misrouted: Misrouted,
     /// Bytes that may be read and not committed, of all shards together. A response that is larger than expected may
     /// exceed it by up to 10 MiB.
     pub read_ahead_bytes: usize,
@@ -48,6 +50,7 @@ impl Default for KinesisConfig {
             consumer_name: "paceline".to_owned(),
             start: Start::TrimHorizon,
             idle_ms: 500,
+            misrouted: Misrouted::Keep,
             read_ahead_bytes: 64 << 20,
             discover_every_ms: 60_000,
             request_ms: 10_000,
@@ -66,6 +69,19 @@ pub enum ConsumerKind {
     Poll,
     /// `SubscribeToShard`, "enhanced fan-out": 2 MB per second and shard for this reader alone, pushed as it arrives.
     FanOut,
+}
+
+/// What becomes of the user records of an aggregate that belong to other shards than the aggregate is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Misrouted {
+    /// They are processed where dedup absorbs repetitions, and become dead letters elsewhere.
+    #[default]
+    Keep,
+    /// They become dead letters.
+    DeadLetter,
+    /// They are dropped: all producers send them again, as the Kinesis Producer Library does.
+    Drop,
 }
 
 /// Where to begin if there are no checkpoints yet.

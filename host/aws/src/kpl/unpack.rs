@@ -37,19 +37,35 @@ enum BadKey {
 ///
 /// With a `range`, the first and the last hash key of the shard, user records with other hash keys are left out: while
 /// shards split and merge, an aggregate may land in a shard to which some of its user records do not belong, and the
-/// KPL sends exactly these again. Amazon's guide describes the same, though its code drops the whole aggregate,
-/// including records that nobody sends again. Lambda does not filter and should pass no range; then explicit hash keys
-/// are not read.
+/// KPL sends exactly these again. Other libraries, such as Amazon's for Python and Node, put keys of several shards into
+/// an aggregate at any time and send none again: see [`unpack_from`]. Amazon's guide describes the same, though its code
+/// drops the whole aggregate, including records that nobody sends again. Lambda does not filter and should pass no range;
+/// then explicit hash keys are not read.
 pub fn unpack(batch: &mut Batch, range: Option<(u128, u128)>) -> usize {
-    unpack_from(batch, 0, range)
+    unpack_from(batch, 0, range, OfOtherShards::LeaveOut)
 }
 
-/// [`unpack`] for the records from this index on. Earlier records stay as they are.
-pub fn unpack_from(batch: &mut Batch, from: usize, range: Option<(u128, u128)>) -> usize {
+/// What becomes of user records with hash keys of other shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfOtherShards {
+    /// They stay, as `misrouted` records of the batch.
+    Mark,
+    /// They are left out.
+    LeaveOut,
+}
+
+/// [`unpack`] for the records from this index on. Earlier records stay as they are. Returns how many user records belong
+/// to other shards.
+pub fn unpack_from(
+    batch: &mut Batch,
+    from: usize,
+    range: Option<(u128, u128)>,
+    of_other_shards: OfOtherShards,
+) -> usize {
     if !batch.records[from..].iter().any(|record| batch.slice(record.payload).starts_with(&MAGIC)) {
         return 0;
     }
-    let Batch { bytes, records, undecodable, .. } = batch;
+    let Batch { bytes, records, undecodable, misrouted: marked, .. } = batch;
     let before = undecodable.partition_point(|(record, _)| (*record as usize) < from);
     let mut known = undecodable.split_off(before).into_iter().peekable();
     let mut misrouted = 0;
@@ -71,7 +87,10 @@ pub fn unpack_from(batch: &mut Batch, from: usize, range: Option<(u128, u128)>) 
                 match user_hash_key(bytes, &aggregate, user_record, &partition_key) {
                     Ok(hash) if !(first..=last).contains(&hash) => {
                         misrouted += 1;
-                        continue;
+                        match of_other_shards {
+                            OfOtherShards::Mark => marked.push(records.len() as u32),
+                            OfOtherShards::LeaveOut => continue,
+                        }
                     }
                     Ok(_) => {}
                     Err(error) => bad_key = Some(error),

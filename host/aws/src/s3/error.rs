@@ -6,6 +6,7 @@ use std::io;
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use object_store::client::{HttpErrorKind, HttpResponse};
+use paceline_pipeline::ErrorChain;
 
 use crate::sdk::{self, ServiceError};
 
@@ -50,7 +51,8 @@ impl BucketRef {
     }
 
     pub(super) fn no_credentials(&self, source: impl Into<Box<dyn Error + Send + Sync>>) -> RequestFailure {
-        let (_, message) = sdk::no_credentials("a request", "");
+        let source = source.into();
+        let (_, message) = sdk::no_credentials("a request", &ErrorChain(&*source).to_string());
         self.failure(message, source)
     }
 

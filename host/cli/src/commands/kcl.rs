@@ -12,7 +12,7 @@
 //! - `processor`: from message to answer.
 //! - `checkpoint`: when the daemon is sent a checkpoint.
 //! - `batches`: the records of a message as batches of bounded size.
-//! - `connection`, `input`, `protocol`, `error`: lines in and out, their format, and what goes wrong.
+//! - `connection`, `input`, `protocol`, `loose`, `error`: lines in and out, their format, and what goes wrong.
 //! - `properties`, `keys`: the daemon's properties file, generated from the configuration.
 
 mod batches;
@@ -21,6 +21,7 @@ mod connection;
 mod error;
 mod input;
 mod keys;
+mod loose;
 mod processor;
 mod properties;
 mod protocol;

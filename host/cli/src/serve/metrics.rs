@@ -1,6 +1,8 @@
 //! The metrics of a running consumer in Prometheus's text format. `docs/metrics.md` lists them; a test compares it with
 //! this file.
 
+use std::collections::HashSet;
+
 use anyhow::Context;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -108,7 +110,8 @@ impl Metrics {
 
     /// All metrics with their current values.
     pub(crate) fn render(&self, status: &Status, store: &AnyStore) -> String {
-        for (shard, now) in status.shards() {
+        let shards = status.shards();
+        for (shard, now) in &shards {
             let shard = || shard.to_string();
             gauge!("paceline_iterator_age_seconds", "shard" => shard()).set(now.iterator_age.as_secs_f64());
             for state in ShardState::ALL {
@@ -132,6 +135,36 @@ impl Metrics {
             gauge!("paceline_store_read_units").set(usage.read_units);
         }
         self.0.run_upkeep();
-        self.0.render()
+        let known: HashSet<&str> = shards.iter().map(|(shard, _)| &**shard).collect();
+        without_forgotten(&self.0.render(), &known)
+    }
+}
+
+/// The text without the series of shards that the stream has forgotten, with all their records. The recorder never forgets
+/// a series.
+fn without_forgotten(text: &str, known: &HashSet<&str>) -> String {
+    let shard_of = |line: &str| {
+        let (_, labels) = line.split_once('{')?;
+        let (_, shard) = labels.split_once("shard=\"")?;
+        shard.split_once('"').map(|(shard, _)| shard.to_owned())
+    };
+    let is_known =
+        |line: &&str| line.starts_with('#') || shard_of(line).is_none_or(|shard| known.contains(shard.as_str()));
+    text.split_inclusive('\n').filter(is_known).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_that_the_stream_has_forgotten_have_no_series() {
+        let text = "# TYPE paceline_shard_state gauge\npaceline_shard_state{shard=\"shardId-0\",state=\"done\"} 1\n\
+                    paceline_shard_state{shard=\"shardId-1\",state=\"reading\"} 1\n\
+                    paceline_batch_seconds_bucket{shard=\"shardId-0\",le=\"+Inf\"} 7\n\
+                    paceline_groups_total 9\npaceline_dead_letters_total{reason=\"empty\"} 2\n";
+        let rest = "# TYPE paceline_shard_state gauge\npaceline_shard_state{shard=\"shardId-1\",state=\"reading\"} 1\n\
+                    paceline_groups_total 9\npaceline_dead_letters_total{reason=\"empty\"} 2\n";
+        assert_eq!(without_forgotten(text, &HashSet::from(["shardId-1"])), rest);
     }
 }

@@ -25,7 +25,6 @@ fn each_invalid_message_becomes_a_dead_letter_and_the_others_are_processed() {
     let cases: Vec<(Vec<u8>, &str, Option<&str>, &str)> = vec![
         (b"hello, world".to_vec(), "not-json", None, "not JSON: expected value at line 1 column 1"),
         (message(&[])[..50].to_vec(), "not-json", None, "not JSON: EOF while parsing a value at line 1 column 50"),
-        (Vec::new(), "empty", None, "the payload is empty"),
         (invalid, "not-utf8", None, "the payload is not UTF-8 from byte 82 on"),
         (b"[1,2]".to_vec(), "not-json", None, "a JSON object is wanted, not an array"),
         (b"42".to_vec(), "not-json", None, "a JSON object is wanted, not a number"),
@@ -55,7 +54,7 @@ fn each_invalid_message_becomes_a_dead_letter_and_the_others_are_processed() {
             message(&[("\"racerId\":1", "\"racerId\":1.5")]),
             "wrong-type",
             Some("/racerId"),
-            "the field `/racerId` is a number with a fraction or an exponent at byte 100, not a text or an integer",
+            "the field `/racerId` is a number with a fraction at byte 100, not a text or an integer",
         ),
         (
             message(&[("68.6", "1e400")]),

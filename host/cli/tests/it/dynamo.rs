@@ -86,11 +86,16 @@ pub(crate) fn counting_rulebook() -> String {
     format!("{}{tallies}", rulebook(3, 1, DedupMode::Ordinal))
 }
 
-/// The outcome of these messages from a file in an embedded store.
+/// The outcome of these messages from a file in an embedded store. Those without bytes are dead letters, as in a stream: in
+/// a file they are blank lines.
 pub(crate) fn local_outcome(messages: &[Vec<u8>]) -> Outcome {
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("rulebooks/class-3.toml", counting_rulebook());
     workspace.write("messages.ndjson", joined(messages));
     workspace.run();
-    Outcome::of(&EmbeddedStore::open(&workspace.path("store.redb")).unwrap())
+    let mut outcome = Outcome::of(&EmbeddedStore::open(&workspace.path("store.redb")).unwrap());
+    let empty = messages.iter().filter(|message| message.is_empty());
+    outcome.dead_letters.extend(empty.map(|_| (String::new(), "empty".to_owned())));
+    outcome.dead_letters.sort();
+    outcome
 }

@@ -209,6 +209,41 @@ fn records_with_invalid_base64_or_no_key_do_not_stop_the_process() {
 }
 
 #[test]
+fn metadata_of_other_types_does_not_stop_the_process() {
+    require!(Plugins, DynamoDbLocal);
+    let (deployment, messages) = (Deployment::new(), race(4));
+    let mut all = numbered_records(&messages);
+    for record in &mut all {
+        record["partitionKey"] = json!(17);
+        record["approximateArrivalTimestamp"] = json!("1620566842971");
+        record["encryptionType"] = json!({ "of": ["a", "later", "version"] });
+    }
+    let mut daemon = Daemon::start(&deployment);
+    daemon.send(&json!({ "action": "initialize", "shardId": "shardId-000000000000", "sequenceNumber": 0, "new": [1] }));
+    daemon.expect_answer(&status("initialize"));
+    let mut message = records(&all);
+    message["millisBehindLatest"] = json!("none");
+    daemon.send(&message);
+    daemon.answer_checkpoint(&checkpoint(messages.len(), 0), None);
+    daemon.expect_answer(&status("processRecords"));
+    daemon.close();
+    deployment.outcome().must_be(&local_outcome(&messages), "kcl");
+}
+
+#[test]
+fn the_shutdown_of_an_old_daemon_is_answered_with_what_to_upgrade() {
+    require!(Plugins, DynamoDbLocal);
+    let deployment = Deployment::new();
+    for reason in ["TERMINATE", "ZOMBIE"] {
+        let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+        daemon.send(&json!({ "action": "shutdown", "reason": reason }));
+        let stderr = daemon.fails();
+        let upgrade = "upgrade amazon-kinesis-client-multilang to 2.x or 3.x";
+        assert!(stderr.contains("KCL 1.x") && stderr.contains(upgrade), "{stderr}");
+    }
+}
+
+#[test]
 fn an_empty_batch_needs_no_checkpoint() {
     require!(Plugins, DynamoDbLocal);
     let deployment = Deployment::new();

@@ -3,8 +3,8 @@
 //! # Layout
 //!
 //! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
-//! - `start`, `race`, `bad_input`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `healthcheck`:
-//!   `paceline run` and related commands.
+//! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `credentials`,
+//!   `healthcheck`: `paceline run` and related commands.
 //! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
@@ -12,11 +12,13 @@
 
 mod bad_input;
 mod crash;
+mod credentials;
 mod dead_letters;
 mod docs;
 mod dynamo;
 mod example;
 mod fake_kinesis;
+mod files;
 mod healthcheck;
 mod hosts;
 mod image;

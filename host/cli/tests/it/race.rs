@@ -3,7 +3,7 @@
 use paceline_testbed::require;
 use std::collections::BTreeMap;
 
-use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
+use crate::support::{DedupMode, Workspace, joined, oracle, simulate, simulate_file};
 
 fn count_lines(lines: impl IntoIterator<Item = Vec<u8>>) -> BTreeMap<Vec<u8>, u32> {
     let mut counts = BTreeMap::new();
@@ -20,7 +20,7 @@ fn results_match_the_oracle(dedup: DedupMode, key: &str) {
     ];
     let valid: Vec<_> = races.iter().flat_map(|race| simulate(race)).collect();
     let mixed: Vec<_> =
-        races.iter().flat_map(|race| simulate(&format!("{race} --errors 5 --duplicates 5 --key {key}"))).collect();
+        races.iter().flat_map(|race| simulate_file(&format!("{race} --errors 5 --duplicates 5 --key {key}"))).collect();
     let workspace = Workspace::new(dedup);
     workspace.write("messages.ndjson", joined(&mixed));
     let summary = workspace.run();
@@ -68,7 +68,7 @@ fn ordinal_dedup_drops_repeated_messages() {
 fn items_do_not_depend_on_the_batch_size() {
     require!(Plugins);
     let mixed =
-        simulate("--racers 20 --seconds 50 --class 3 --race 131 --seed 5 --errors 5 --duplicates 5 --key random");
+        simulate_file("--racers 20 --seconds 50 --class 3 --race 131 --seed 5 --errors 5 --duplicates 5 --key random");
     for dedup in [DedupMode::Sequence, DedupMode::Ordinal] {
         let outcomes = [1, 7, 1_000, 10_000].map(|size| {
             let workspace = Workspace::new(dedup);

@@ -4,7 +4,7 @@ use paceline_testbed::{require, rules};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{DedupMode, Process, Workspace, joined, oracle, paceline, rulebook, simulate};
+use crate::support::{DedupMode, Process, Workspace, joined, oracle, paceline, rulebook, simulate, simulate_file};
 
 #[test]
 fn an_unknown_key_is_reported_with_its_line_and_the_nearest_known_key() {
@@ -148,7 +148,7 @@ fn a_run_stops_on_a_full_disk_and_resumes_with_free_space() {
     require!(Plugins, UtilLinux);
     let workspace = Workspace::new(DedupMode::Sequence);
     workspace.configure("[source]\nfile = \"messages.ndjson\"\n", "[batch]\nmax-records = 1000\n");
-    let lines = simulate("--racers 1000 --seconds 30 --class 3 --race 131 --seed 1 --errors 20");
+    let lines = simulate_file("--racers 1000 --seconds 30 --class 3 --race 131 --seed 1 --errors 20");
     workspace.write("messages.ndjson", joined(&lines));
     std::fs::create_dir(workspace.path("small")).unwrap();
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();

@@ -5,5 +5,6 @@ mod deployment;
 mod faults;
 mod lag;
 mod metrics;
+mod misrouted;
 mod race;
 mod swaps;

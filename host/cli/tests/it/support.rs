@@ -154,6 +154,15 @@ show = ["racerId", "output", "raceId", "ts"]
         serde_json::from_str(&self.ok(&["run", "--json"])).unwrap()
     }
 
+    /// Runs the source to its end and returns the standard error.
+    pub(crate) fn run_with_stderr(&self) -> String {
+        self.apply();
+        let output = self.command(&["run"]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{stderr}");
+        stderr
+    }
+
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
     }
@@ -210,6 +219,11 @@ pub(crate) fn simulate(arguments: &str) -> Vec<Vec<u8>> {
     let output = paceline(&arguments).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     lines(&output.stdout)
+}
+
+/// The lines that the simulator writes, without blank ones: in a file, those are no messages.
+pub(crate) fn simulate_file(arguments: &str) -> Vec<Vec<u8>> {
+    simulate(arguments).into_iter().filter(|line| !line.is_empty()).collect()
 }
 
 pub(crate) fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {

@@ -1,6 +1,6 @@
 //! The program with a table in DynamoDB: it creates, checks, fills and reads the table.
 
-use crate::support::{DedupMode, Workspace, fail, joined, oracle, rulebook, simulate, succeed};
+use crate::support::{DedupMode, Workspace, fail, joined, oracle, rulebook, simulate, simulate_file, succeed};
 use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::require;
 use serde_json::json;
@@ -22,7 +22,7 @@ fn a_race_is_stored_in_a_table_and_read_from_it() {
     require!(Plugins, DynamoDbLocal);
     let (workspace, table) = workspace();
     let valid = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3");
-    let mixed = simulate("--racers 30 --seconds 20 --class 3 --race 131 --seed 3 --errors 5 --key random");
+    let mixed = simulate_file("--racers 30 --seconds 20 --class 3 --race 131 --seed 3 --errors 5 --key random");
     workspace.write("messages.ndjson", joined(&mixed));
 
     // Without the tables the error names the command that creates them.

@@ -9,15 +9,19 @@ use serde_json::value::RawValue;
 use super::error::{EventError, beginning};
 use super::json::Cursor;
 use super::layout::RecordLayout;
+use super::members::{arrival_ms, check_service, missing_position, partition_key, sequence};
 use super::model::{Event, Sequences, TumblingWindow};
-use super::record::{EventRecord, RecordValues, Text, milliseconds, why_not_base64};
+use super::origin::Origin;
+use super::record::{EventRecord, RecordValues, StreamPart, Text, kind, string, why_not_base64};
+use super::remark::Remarks;
 
 /// The value of `window`.
-#[derive(Deserialize)]
-#[serde(expecting = "a window's `start` and `end`")]
-struct WindowEnds {
-    start: String,
-    end: String,
+#[derive(Default, Deserialize)]
+struct WindowEnds<'a> {
+    #[serde(borrow)]
+    start: Option<&'a RawValue>,
+    #[serde(borrow)]
+    end: Option<&'a RawValue>,
 }
 
 /// Decodes an event.
@@ -26,22 +30,18 @@ pub fn decode(event: &[u8]) -> Result<Event, EventError> {
         cursor: Cursor { event, at: 0 },
         batch: Batch::new("".into()),
         sequences: Sequences::default(),
-        stream: None,
-        shard: None,
+        origin: Origin::default(),
+        remarks: Remarks::default(),
     };
     let window = decoder.members()?;
 
-    let Decoder { mut batch, sequences, stream, shard, .. } = decoder;
-    let missing = |field, why| EventError::MissingField { record: 0, field, why };
-    match (stream, shard) {
-        (Some(stream), Some(shard)) => batch.shard = format!("{stream}/{shard}").into(),
-        _ if batch.records.is_empty() => {}
-        (None, _) => return Err(missing("eventSourceARN", "it names the stream, which identifies the record")),
-        (_, None) => return Err(missing("eventID", "it names the shard, which identifies the record")),
+    let Decoder { mut batch, sequences, origin, mut remarks, .. } = decoder;
+    if window.is_some() || !batch.records.is_empty() {
+        batch.shard = origin.name(&mut remarks).into();
     }
     // Without a range: an event does not contain the shard's, and no record is dropped.
     kpl::unpack(&mut batch, None);
-    Ok(Event { batch, sequences, window })
+    Ok(Event { batch, sequences, window, remarks })
 }
 
 /// A description of an object without records.
@@ -63,8 +63,8 @@ struct Decoder<'a> {
     cursor: Cursor<'a>,
     batch: Batch,
     sequences: Sequences,
-    stream: Option<String>,
-    shard: Option<String>,
+    origin: Origin,
+    remarks: Remarks,
 }
 
 impl<'a> Decoder<'a> {
@@ -86,17 +86,17 @@ impl<'a> Decoder<'a> {
                     has_records = true;
                     self.records()?;
                 }
-                "window" => window = cursor.value::<Option<WindowEnds>>(path)?,
+                "window" => window = cursor.value::<Option<&RawValue>>(path)?,
                 "state" => state = cursor.value::<Option<&RawValue>>(path)?,
                 "isFinalInvokeForWindow" => is_final = cursor.value(path)?,
                 "isWindowTerminatedEarly" => terminated_early = cursor.value(path)?,
                 "eventSourceARN" => {
-                    let arn = cursor.value::<Option<Text<'_>>>(path)?;
-                    arn.map_or(Ok(()), |arn| self.set_stream(&arn, path))?;
+                    let arn = cursor.value(path)?;
+                    self.origin.stream(arn, path, &mut self.remarks)?;
                 }
                 "shardId" => {
-                    let shard = cursor.value::<Option<Text<'_>>>(path)?;
-                    shard.map_or(Ok(()), |shard| set_or_compare(&mut self.shard, &shard, path))?;
+                    let shard = cursor.value(path)?;
+                    self.origin.shard(shard, &mut self.remarks)?;
                 }
                 _ => drop(cursor.value::<IgnoredAny>(path)?),
             }
@@ -108,12 +108,17 @@ impl<'a> Decoder<'a> {
         if !has_records {
             return Err(EventError::NoRecords { found: describe(&keys) });
         }
-        Ok(window.map(|WindowEnds { start, end }| TumblingWindow {
-            start,
-            end,
-            state: state.map_or_else(|| RawValue::from_string("{}".to_owned()).expect("it is JSON"), ToOwned::to_owned),
-            is_final: is_final.unwrap_or(false),
-            terminated_early: terminated_early.unwrap_or(false),
+        Ok(window.map(|window| {
+            let ends: WindowEnds<'_> = serde_json::from_str(window.get()).unwrap_or_default();
+            let end = |raw: Option<&RawValue>| raw.and_then(string).unwrap_or_default().into_owned();
+            let empty = || RawValue::from_string("{}".to_owned()).expect("it is JSON");
+            TumblingWindow {
+                start: end(ends.start),
+                end: end(ends.end),
+                state: state.map_or_else(empty, ToOwned::to_owned),
+                is_final: is_final.unwrap_or(false),
+                terminated_early: terminated_early.unwrap_or(false),
+            }
         }))
     }
 
@@ -152,25 +157,14 @@ impl<'a> Decoder<'a> {
             let text = self.cursor.rest();
             if let Some((values, length)) = layout.as_ref().and_then(|layout| layout.match_record(text)) {
                 self.cursor.at += length;
-                self.push(values)?;
+                self.push(values, None)?;
                 continue;
             }
             let index = self.batch.records.len();
-            if !text.starts_with(b"{") {
-                // serde would accept an array as a record.
-                let what = "expected an object".to_owned();
-                self.cursor.value::<IgnoredAny>(String::new)?;
-                let byte = self.cursor.event.len() - text.len();
-                return Err(EventError::WrongType { path: format!("Records[{index}]"), what, byte });
-            }
-            let record: EventRecord<'a> = self.cursor.value(|| format!("Records[{index}]"))?;
-            let values = self.values(index, &record)?;
-            self.push(values)?;
-            let length = text.len() - self.cursor.rest().len();
-            layout = RecordLayout::infer(&text[..length], &values, record.event_id.as_deref());
+            layout = self.record(index, text)?;
             if index == 0 {
                 // Buffers that grow by doubling would copy megabytes.
-                let more = self.cursor.rest().len() / length;
+                let more = self.cursor.rest().len() / (text.len() - self.cursor.rest().len());
                 self.batch.records.reserve(more);
                 self.batch.bytes.reserve(more * self.batch.bytes.len());
             }
@@ -178,59 +172,67 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// The values of a parsed record, after the checks that it is of Kinesis, complete, and of the event's shard.
-    fn values<'r>(&mut self, index: usize, record: &'r EventRecord<'a>) -> Result<RecordValues<'r>, EventError> {
-        if let Some(service) = record.event_source.as_deref().filter(|service| *service != "aws:kinesis") {
-            return Err(EventError::NotKinesis { record: index, service: beginning(service) });
+    /// Parses the record at the beginning of `text` and adds it to the batch. Returns its layout if it is as Lambda sends
+    /// it.
+    fn record(&mut self, index: usize, text: &'a [u8]) -> Result<Option<RecordLayout<'a>>, EventError> {
+        if !text.starts_with(b"{") {
+            // serde would accept an array as a record.
+            let what = "expected an object".to_owned();
+            self.cursor.value::<IgnoredAny>(String::new)?;
+            let byte = self.cursor.event.len() - text.len();
+            return Err(EventError::WrongType { path: format!("Records[{index}]"), what, byte });
         }
-        let missing = |field, why| EventError::MissingField { record: index, field, why };
-        let kinesis = record.kinesis.as_ref();
-        let kinesis = kinesis.ok_or_else(|| missing("kinesis", "it holds the stream's part of the record"))?;
-        if let Some(id) = record.event_id.as_deref() {
-            let path = || format!("Records[{index}].eventID");
-            let shard = id.split_once(':').map(|(shard, _)| shard).filter(|shard| !shard.is_empty());
-            let expected = "shardId-…:SEQUENCE-NUMBER";
-            let wrong = || EventError::WrongFormat { path: path(), text: beginning(id), expected };
-            set_or_compare(&mut self.shard, shard.ok_or_else(wrong)?, path)?;
-        }
-        if let Some(arn) = record.event_source_arn.as_deref() {
-            self.set_stream(arn, || format!("Records[{index}].eventSourceARN"))?;
-        }
-        let sequence = kinesis.sequence_number.as_deref();
-        let data = kinesis.data.as_deref();
-        Ok(RecordValues {
-            partition_key: kinesis.partition_key.as_deref(),
-            sequence: sequence
-                .ok_or_else(|| missing("kinesis.sequenceNumber", "it is the record's position in the shard"))?,
-            data: data.ok_or_else(|| missing("kinesis.data", "it is the payload; an empty payload is \"\""))?,
-            arrival: kinesis.approximate_arrival_timestamp.map(RawValue::get),
-        })
+        let record: EventRecord<'a> = self.cursor.value(|| format!("Records[{index}]"))?;
+        let before = self.remarks.count();
+        check_service(&record, index, &mut self.remarks)?;
+        let path = |member: &str| format!("Records[{index}].{member}");
+        let id = record.event_id.map(|raw| (raw, string(raw)));
+        let borrowed = id.as_ref().map(|(raw, id)| (*raw, id.as_deref()));
+        let of_id = self.origin.id(borrowed, || path("eventID"), &mut self.remarks)?;
+        self.origin.stream(record.event_source_arn, || path("eventSourceARN"), &mut self.remarks)?;
+
+        let part = record.kinesis.and_then(StreamPart::parse);
+        let has_part = part.is_some();
+        let part = part.unwrap_or_default();
+        let sequence = match sequence(part.sequence_number, of_id, index, &mut self.remarks)? {
+            Some(sequence) => sequence,
+            None => return Err(missing_position(index, has_part)),
+        };
+        let key = part.partition_key.and_then(|raw| partition_key(raw, index, &mut self.remarks));
+        let data = part.data.and_then(string);
+        let unreadable = data.is_none().then(|| match part.data {
+            Some(data) => format!("`kinesis.data` is {}, not a text in base64", kind(data)),
+            None if has_part => "the record has no `kinesis.data`".to_owned(),
+            None => "the record has no `kinesis`, which holds the data".to_owned(),
+        });
+        let is_readable = unreadable.is_none();
+        let values = RecordValues {
+            partition_key: key.as_deref(),
+            sequence: &sequence,
+            data: data.as_deref().or(part.data.map(RawValue::get)).unwrap_or_default(),
+            arrival: part.approximate_arrival_timestamp.map(RawValue::get),
+        };
+        self.push(values, unreadable)?;
+        let is_plain = is_readable && self.remarks.count() == before;
+        let length = text.len() - self.cursor.rest().len();
+        let id = borrowed.and_then(|(_, id)| id);
+        Ok(is_plain.then(|| RecordLayout::infer(&text[..length], &values, id)).flatten())
     }
 
-    /// Sets the stream to the one that an ARN names, or compares it.
-    fn set_stream(&mut self, arn: &str, path: impl Fn() -> String) -> Result<(), EventError> {
-        // The ARN of an enhanced fan-out consumer has more after the name: `stream/NAME/consumer/…`.
-        let name = arn.split_once(":stream/").map(|(_, name)| name.split('/').next().unwrap_or(name));
-        let expected = "the ARN of a stream, arn:aws:kinesis:REGION:ACCOUNT:stream/NAME";
-        let wrong = || EventError::WrongFormat { path: path(), text: beginning(arn), expected };
-        set_or_compare(&mut self.stream, name.filter(|name| !name.is_empty()).ok_or_else(wrong)?, path)
-    }
-
-    /// Adds a record to the batch.
-    fn push(&mut self, values: RecordValues<'_>) -> Result<(), EventError> {
+    /// Adds a record to the batch. `unreadable` is why its data can't be read.
+    fn push(&mut self, values: RecordValues<'_>, unreadable: Option<String>) -> Result<(), EventError> {
         let RecordValues { partition_key, sequence: text, data, arrival } = values;
         let record = self.batch.records.len();
         let sequence = text.parse().map_err(|source| EventError::SequenceNumber { record, source })?;
         self.sequences.keep(sequence, text);
-        let arrival_ms = match arrival {
-            Some(seconds) => Some(milliseconds(seconds).ok_or_else(|| EventError::WrongFormat {
-                path: format!("Records[{record}].kinesis.approximateArrivalTimestamp"),
-                text: beginning(seconds),
-                expected: "a number of seconds",
-            })?),
-            None => None,
+        let arrival_ms = arrival.and_then(|json| arrival_ms(json, record, &mut self.remarks));
+        let payload = match unreadable {
+            Some(why) => {
+                self.batch.undecodable.push((record as u32, why));
+                self.batch.push_bytes(data.as_bytes())
+            }
+            None => self.push_payload(data),
         };
-        let payload = self.push_payload(data);
         let partition_key = partition_key.map(|key| self.batch.push_bytes(key.as_bytes()));
         let position = RecordPosition { sequence, sub_sequence: 0 };
         self.batch.records.push(Record {
@@ -259,16 +261,4 @@ impl<'a> Decoder<'a> {
         let end = u32::try_from(bytes.len()).expect("an event holds less than 4 GiB");
         Span { start: start as u32, end }
     }
-}
-
-/// Sets the stream or shard of an event at its first occurrence, and compares it at all others.
-fn set_or_compare(known: &mut Option<String>, found: &str, path: impl Fn() -> String) -> Result<(), EventError> {
-    match known {
-        None => *known = Some(found.to_owned()),
-        Some(known) if known == found => {}
-        Some(known) => {
-            return Err(EventError::TwoShards { path: path(), known: beginning(known), found: beginning(found) });
-        }
-    }
-    Ok(())
 }

@@ -59,16 +59,6 @@ pub enum EventError {
         /// The offset in the event: in the value, or right after it.
         byte: usize,
     },
-    /// A string or a number has a format that Lambda does not use there.
-    #[error("{path} is `{text}`; expected {expected}")]
-    WrongFormat {
-        /// The value.
-        path: String,
-        /// The beginning of its text.
-        text: String,
-        /// The expected format.
-        expected: &'static str,
-    },
     /// A record's sequence number is not a number.
     #[error("Records[{record}].kinesis.sequenceNumber")]
     SequenceNumber {

@@ -7,6 +7,8 @@ use paceline_pipeline::model::{Batch, SequenceNumber};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::remark::Remarks;
+
 /// A decoded event.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -18,12 +20,14 @@ pub struct Event {
     pub sequences: Sequences,
     /// The tumbling window, if the event source mapping has one.
     pub window: Option<TumblingWindow>,
+    /// What is not as Lambda sends it, with what is assumed in its place.
+    pub remarks: Remarks,
 }
 
 /// A tumbling window. Lambda adds to each event the state that the response to the previous one contained.
 #[derive(Clone, Debug)]
 pub struct TumblingWindow {
-    /// The start in Lambda's format: `2021-05-05T18:51:00Z`.
+    /// The start in Lambda's format: `2021-05-05T18:51:00Z`; empty if the event has no text there.
     pub start: String,
     /// The end in the same format.
     pub end: String,

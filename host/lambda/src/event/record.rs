@@ -19,34 +19,64 @@ impl Deref for Text<'_> {
     }
 }
 
-/// A record of the event, as parsed.
+/// A record of the event, as parsed. Its members are raw, because one with an unexpected type must not fail the others.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "a Kinesis record")]
 pub(super) struct EventRecord<'a> {
     #[serde(borrow)]
-    pub(super) kinesis: Option<KinesisPart<'a>>,
+    pub(super) kinesis: Option<&'a RawValue>,
     // SNS begins it with a capital; with the alias, the error can name that service.
     #[serde(borrow, alias = "EventSource")]
-    pub(super) event_source: Option<Text<'a>>,
+    pub(super) event_source: Option<&'a RawValue>,
     #[serde(borrow, rename = "eventID")]
-    pub(super) event_id: Option<Text<'a>>,
+    pub(super) event_id: Option<&'a RawValue>,
     #[serde(borrow, rename = "eventSourceARN")]
-    pub(super) event_source_arn: Option<Text<'a>>,
+    pub(super) event_source_arn: Option<&'a RawValue>,
 }
 
 /// The part of a record that comes from the stream.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "the stream's part of a record")]
-pub(super) struct KinesisPart<'a> {
+pub(super) struct StreamPart<'a> {
     #[serde(borrow)]
-    pub(super) partition_key: Option<Text<'a>>,
+    pub(super) partition_key: Option<&'a RawValue>,
     #[serde(borrow)]
-    pub(super) sequence_number: Option<Text<'a>>,
+    pub(super) sequence_number: Option<&'a RawValue>,
     #[serde(borrow)]
-    pub(super) data: Option<Text<'a>>,
-    // Raw, because `RecordLayout` needs the position of the number's text.
+    pub(super) data: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) approximate_arrival_timestamp: Option<&'a RawValue>,
+}
+
+impl<'a> StreamPart<'a> {
+    /// Parses the value of `kinesis`, if it is an object.
+    pub(super) fn parse(raw: &'a RawValue) -> Option<Self> {
+        // serde would accept an array.
+        raw.get().starts_with('{').then(|| serde_json::from_str(raw.get()).ok()).flatten()
+    }
+}
+
+/// The text of a JSON string.
+pub(super) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|Text(text)| text)
+}
+
+/// The text of a JSON string, or the digits of a number.
+pub(super) fn text_or_number(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let is_number = raw.get().starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    if is_number { Some(Cow::Borrowed(raw.get())) } else { string(raw) }
+}
+
+/// The type of a JSON value, with its article.
+pub(super) fn kind(raw: &RawValue) -> &'static str {
+    match raw.get().as_bytes().first() {
+        Some(b'"') => "a text",
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
 }
 
 /// The values of a record that a batch needs, as text.
@@ -58,12 +88,33 @@ pub(super) struct RecordValues<'a> {
     pub(super) arrival: Option<&'a str>,
 }
 
-/// Converts seconds, as JSON has them, to milliseconds. The rounding is exact: an f64 resolves a thousandth of today's
-/// milliseconds.
-pub(super) fn milliseconds(seconds: &str) -> Option<i64> {
-    let seconds: f64 = seconds.parse().ok()?;
-    let milliseconds = (seconds * 1_000.0).round();
-    milliseconds.is_finite().then_some(milliseconds as i64)
+/// A record's time of arrival.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Arrival {
+    /// In milliseconds since 1970, from seconds.
+    Seconds(i64),
+    /// In milliseconds since 1970, as some emulators send it.
+    Milliseconds(i64),
+    /// No time since 1970.
+    Unknown,
+}
+
+/// Reads a time of arrival, as JSON has it. The rounding is exact: an f64 resolves a thousandth of today's milliseconds.
+pub(super) fn arrival(json: &str) -> Arrival {
+    /// As seconds this is the year 5138, as milliseconds 1973.
+    const MILLISECONDS_FROM: f64 = 1e11;
+
+    match json.parse::<f64>() {
+        // Rust reads more texts as numbers than JSON has: these begin as JSON's do.
+        Ok(time) if json.starts_with(|first: char| first.is_ascii_digit()) && time.is_finite() => {
+            if time < MILLISECONDS_FROM {
+                Arrival::Seconds((time * 1_000.0).round() as i64)
+            } else {
+                Arrival::Milliseconds(time.round() as i64)
+            }
+        }
+        _ => Arrival::Unknown,
+    }
 }
 
 /// Why a text is not base64.
@@ -76,5 +127,21 @@ pub(super) fn why_not_base64(text: &str) -> String {
             format!("the data is not base64: its length, {}, is not a multiple of four", text.len())
         }
         None => "the data is not base64: the unused bits of its last digit are not zero".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_of_arrival_is_in_seconds_or_in_milliseconds() {
+        assert_eq!(arrival("1545084650.987"), Arrival::Seconds(1_545_084_650_987));
+        assert_eq!(arrival("1.545084651E9"), Arrival::Seconds(1_545_084_651_000));
+        assert_eq!(arrival("0"), Arrival::Seconds(0));
+        assert_eq!(arrival("1545084650987"), Arrival::Milliseconds(1_545_084_650_987));
+        for json in ["-1", "\"1545084650.987\"", "true", "[1]", "{}", "1e999"] {
+            assert_eq!(arrival(json), Arrival::Unknown, "{json}");
+        }
     }
 }

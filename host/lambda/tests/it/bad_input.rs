@@ -136,6 +136,8 @@ fn a_sequence_number_that_is_not_a_number_fails_the_event_and_names_the_record()
     ] {
         let mut records: Vec<Value> = payloads.iter().enumerate().map(|(at, payload)| record(at, payload)).collect();
         records[2]["kinesis"]["sequenceNumber"] = wrong;
+        // It would be taken instead.
+        records[2]["eventID"] = json!("shardId-000000000000:of-a-kit");
         fails(&function, event(&records), &["Records[2].kinesis.sequenceNumber", shown]);
     }
     assert!(deployment.outcome().items.is_empty(), "none of its records is processed");

@@ -231,37 +231,80 @@ fn records_of_other_services_are_named() {
     assert_eq!(error(&event(3, "aws:kinesis\"", "aws:dynamodb\"")), message(2, "aws:dynamodb"));
 }
 
+/// The remarks on an event, which must be decoded.
+fn remarks(event: &str) -> String {
+    decode(event.as_bytes()).unwrap().remarks.to_string()
+}
+
 #[test]
-fn required_fields_are_named() {
+fn a_record_needs_its_position_and_nothing_else() {
     let message = |record: usize, field: &str, why: &str| {
         format!("Records[{record}] has no `{field}`, which every record of a Kinesis event has: {why}")
     };
     for record in [0, 2] {
-        let without = |field| error(&event(record + 1, field, "\"other"));
+        let without = |field: &str| {
+            let id = format!("\"eventID\":\"shardId-000000000006:{}\"", record + 1);
+            event(record + 1, field, "\"other").replace(&id, "\"eventID\":\"7\"")
+        };
         let stream_part = "it holds the stream's part of the record";
-        assert_eq!(without("\"kinesis"), message(record, "kinesis", stream_part));
-        assert_eq!(without("\"data"), message(record, "kinesis.data", "it is the payload; an empty payload is \"\""));
+        assert_eq!(error(&without("\"kinesis")), message(record, "kinesis", stream_part));
         let position = "it is the record's position in the shard";
-        assert_eq!(without("\"sequenceNumber"), message(record, "kinesis.sequenceNumber", position));
+        assert_eq!(error(&without("\"sequenceNumber")), message(record, "kinesis.sequenceNumber", position));
     }
-    let without = |field| error(&event(1, field, "\"other"));
-    let shard = "it names the shard, which identifies the record";
-    assert_eq!(without("\"eventID"), message(0, "eventID", shard));
-    let stream = "it names the stream, which identifies the record";
-    assert_eq!(without("\"eventSourceARN"), message(0, "eventSourceARN", stream));
+}
+
+#[test]
+fn a_position_that_is_missing_or_wrong_is_taken_from_the_id() {
+    let of_id = "the one in `eventID` is taken";
+    for (by, what) in [
+        ("\"other\":\"2\"", "is missing"),
+        ("\"sequenceNumber\":null", "is missing"),
+        ("\"sequenceNumber\":\"two\"", "is not a sequence number"),
+        ("\"sequenceNumber\":[2]", "is not a sequence number"),
+    ] {
+        let event = decode(event(2, "\"sequenceNumber\":\"2\"", by).as_bytes()).unwrap();
+        assert_eq!(event.batch.records[1].position.sequence, 2.into(), "{by}");
+        assert_eq!(event.remarks.to_string(), format!("Records[1].kinesis.sequenceNumber {what}: {of_id}"));
+    }
+    let number = decode(event(2, "\"sequenceNumber\":\"2\"", "\"sequenceNumber\":2").as_bytes()).unwrap();
+    assert_eq!(number.batch.records[1].position.sequence, 2.into());
+    assert_eq!(number.remarks.to_string(), "Records[1].kinesis.sequenceNumber is a number, not a text");
+}
+
+#[test]
+fn data_that_is_no_text_is_undecodable_at_its_position_and_does_not_stop_the_others() {
+    for (replaced, by, payload, why) in [
+        ("\"aGk=\"", "null", "", "the record has no `kinesis.data`"),
+        ("\"data\":\"aGk=\"", "\"other\":0", "", "the record has no `kinesis.data`"),
+        ("\"aGk=\"", "{\"a\":1}", "{\"a\":1}", "`kinesis.data` is an object, not a text in base64"),
+        ("\"aGk=\"", "17", "17", "`kinesis.data` is a number, not a text in base64"),
+        ("\"kinesis\":{", "\"kinesis\":[],\"other\":{", "", "the record has no `kinesis`, which holds the data"),
+    ] {
+        for before in [0, 2] {
+            let text = event(before + 1, replaced, by);
+            let text = text.replace("]}", &format!(",{}", &event(1, "", "")["{\"Records\":[".len()..]));
+            let event = decode(text.as_bytes()).unwrap();
+            assert_eq!(event.batch.undecodable, [(before as u32, why.to_owned())], "{text}");
+            assert_eq!(event.batch.payload(before), payload.as_bytes(), "{text}");
+            assert_eq!(event.batch.records[before].position.sequence, (before as u64 + 1).into());
+            assert_eq!(event.batch.payload(before + 1), b"hi");
+        }
+    }
 }
 
 #[test]
 fn a_sequence_number_is_a_number() {
     for record in [0, 2] {
         let number = format!("\"{}\"", record + 1);
+        let id = format!("000006:{}\"", record + 1);
         let long = "x".repeat(300);
         for (text, shown) in [("TRIM_HORIZON", "TRIM_HORIZON"), ("-1", "-1"), ("", ""), (&long, &long[..100])] {
             let expected = format!(
                 "Records[{record}].kinesis.sequenceNumber: `{shown}` is not a sequence number: a decimal of at most \
                  192 bits"
             );
-            assert_eq!(error(&event(record + 1, &number, &format!("\"{text}\""))), expected);
+            let wrong = event(record + 1, &number, &format!("\"{text}\"")).replace(&id, "000006:of-a-kit\"");
+            assert_eq!(error(&wrong), expected);
         }
     }
 }
@@ -291,25 +334,82 @@ fn values_of_other_types_and_formats_are_named() {
     let list = message("Records", 11, "invalid type: map, expected a sequence");
     assert_eq!(error(r#"{"Records":{}}"#), list);
     assert_eq!(error(r#"{"Records":[["a"]]}"#), message("Records[0]", 12, "expected an object"));
-    let data = event(2, "\"aGk=\"", "[104]");
-    let byte = data.rfind("[104]").unwrap();
-    assert_eq!(error(&data), message("Records[1]", byte, "invalid type: sequence, expected a string"));
-    assert_eq!(error(r#"{"Records":[],"window":{"start":"a"}}"#), message("window", 36, "missing field `end`"));
     let last = message("isFinalInvokeForWindow", 44, "invalid type: string \"yes\", expected a boolean");
     assert_eq!(error(r#"{"Records":[],"isFinalInvokeForWindow":"yes"}"#), last);
-    assert_eq!(
-        error(&event(2, "1.5", "\"1.5\"")),
-        "Records[1].kinesis.approximateArrivalTimestamp is `\"1.5\"`; expected a number of seconds"
-    );
-    assert_eq!(
-        error(&event(2, "shardId-000000000006:", "")),
-        "Records[1].eventID is `2`; expected shardId-…:SEQUENCE-NUMBER"
-    );
-    assert_eq!(
-        error(&event(1, ":stream/alleycat", ":table/alleycat")),
-        "Records[0].eventSourceARN is `arn:aws:kinesis:us-east-2:123456789012:table/alleycat`; expected the ARN \
-         of a stream, arn:aws:kinesis:REGION:ACCOUNT:stream/NAME"
-    );
+}
+
+#[test]
+fn a_name_in_another_format_is_assumed_with_a_remark() {
+    let shard = |event: &str| decode(event.as_bytes()).unwrap().batch.shard.to_string();
+    let arn = "arn:aws:kinesis:us-east-2:123456789012:stream/alleycat";
+    for (by, name) in [
+        ("arn:aws:kinesis:EXAMPLE", "EXAMPLE"),
+        ("arn:aws:kinesis:us-east-2:000000000000:alleycat", "alleycat"),
+        ("arn:aws:kinesis:us-east-2:123456789012:table/alleycat", "alleycat"),
+        ("alleycat", "alleycat"),
+    ] {
+        let event = event(1, arn, by);
+        assert_eq!(shard(&event), format!("{name}/shardId-000000000006"));
+        let expected = format!(
+            "Records[0].eventSourceARN is `{by}`, not the ARN of a stream, \
+             arn:aws:kinesis:REGION:ACCOUNT:stream/NAME: the name `{name}` is assumed"
+        );
+        assert_eq!(remarks(&event), expected);
+    }
+    for by in ["17", "{}", "[]", "true", "\"\"", "\"arn:aws:kinesis:us-east-2:123456789012:stream/\"", "\"\\ud800\""] {
+        let event = event(1, &format!("\"{arn}\""), by);
+        assert_eq!(shard(&event), "unknown-stream/shardId-000000000006", "{by}");
+        assert!(remarks(&event).contains("the name `unknown-stream` is assumed"), "{by}");
+    }
+    for (replaced, by) in [("\"eventSourceARN\"", "\"other\""), (&format!("\"{arn}\""), "null")] {
+        let event = event(1, replaced, by);
+        assert_eq!(shard(&event), "unknown-stream/shardId-000000000006", "{by}");
+        assert_eq!(remarks(&event), "no `eventSourceARN` names the stream: `unknown-stream` is assumed");
+    }
+    for by in ["\"1\"", "\":1\"", "\"\"", "17", "null", "{\"of\":[1]}"] {
+        let event = event(1, "\"shardId-000000000006:1\"", by);
+        assert_eq!(shard(&event), "alleycat/unknown-shard", "{by}");
+        assert!(remarks(&event).contains("no `eventID` names the shard"), "{by}");
+        // Another record names it.
+        let two = event.replace("]}", &format!(",{}", &self::event(1, "", "")["{\"Records\":[".len()..]));
+        assert_eq!(shard(&two), "alleycat/shardId-000000000006", "{by}");
+    }
+}
+
+#[test]
+fn a_remark_is_made_once_and_counts_the_others() {
+    let events = event(3, "", "").replace("1.5", "\"1.5\"");
+    let expected = "Records[0].kinesis.approximateArrivalTimestamp is `\"1.5\"`, not a number of seconds since 1970: the \
+                    time is unknown (the same in 2 more)";
+    assert_eq!(remarks(&events), expected);
+    assert_eq!(remarks(&event(3, "", "")), "");
+}
+
+#[test]
+fn what_evaluation_does_not_need_never_fails_an_event() {
+    let arrival = |by: &str| decode(event(2, "1.5", by).as_bytes()).unwrap().batch.records[1].arrival_ms;
+    assert_eq!(arrival("1620566844017"), Some(1_620_566_844_017));
+    for by in ["\"1.5\"", "\"yesterday\"", "null", "true", "[]", "{}", "-1.5", "1e999"] {
+        assert_eq!(arrival(by), None, "{by}");
+    }
+    let key = |by: &str| plain(&decode(event(2, "\"k\"", by).as_bytes()).unwrap())[1].1.clone();
+    assert_eq!(key("17"), Some("17".to_owned()));
+    for by in ["null", "[1]", "{\"a\":1}", "false", "\"\\udc00\""] {
+        assert_eq!(key(by), None, "{by}");
+    }
+    for by in ["17", "null", "[\"aws:sqs\"]"] {
+        assert_eq!(decode(event(2, "\"aws:kinesis\"", by).as_bytes()).unwrap().batch.records.len(), 2, "{by}");
+    }
+    let window = |window: &str| {
+        let event = format!(r#"{{"Records":[],"window":{window},"state":{{}},"shardId":7}}"#);
+        let event = decode(event.as_bytes()).unwrap();
+        assert_eq!(&*event.batch.shard, "unknown-stream/unknown-shard");
+        event.window.map(|window| (window.start, window.end)).unwrap()
+    };
+    assert_eq!(window(r#"{"start":"a"}"#), ("a".to_owned(), String::new()));
+    for odd in [r#"{"start":1,"end":[]}"#, "{}", "true", "[1]"] {
+        assert_eq!(window(odd), <(String, String)>::default(), "{odd}");
+    }
 }
 
 #[test]
@@ -421,8 +521,12 @@ proptest! {
         }
         if let Ok(found) = decode(&event) {
             // Strings that are not used are not checked: they need not be UTF-8.
-            let value = serde_json::from_str(&String::from_utf8_lossy(&event));
+            let value = serde_json::from_str::<Value>(&String::from_utf8_lossy(&event));
             prop_assert!(value.is_ok(), "{:?}", value);
+            // What is assumed in place of another value is no concern of serde_json.
+            let is_text = |record: &Value| record["kinesis"]["data"].is_string();
+            let all_texts = value.as_ref().unwrap()["Records"].as_array().unwrap().iter().all(is_text);
+            prop_assume!(found.remarks.is_empty() && all_texts);
             let position = |(payload, key, sequence, arrival_ms): Plain| {
                 (payload, key, sequence.parse::<SequenceNumber>().unwrap(), arrival_ms)
             };

@@ -4,6 +4,7 @@ mod aggregates;
 mod bad_input;
 mod deadline;
 mod defects;
+mod emulators;
 mod event;
 mod faults;
 mod metrics;

@@ -236,6 +236,9 @@ fn log_lines_of_a_batch_have_its_request_id() {
     );
 
     let lines = lines(&function);
+    // The batch is counted, the event that is none is not.
+    let uncommitted: Vec<&Value> = lines.iter().filter_map(|line| line.get("UncommittedBatches")).collect();
+    assert_eq!(uncommitted, [1]);
     let line_with = |message: &str| {
         let line = lines
             .iter()
@@ -251,7 +254,7 @@ fn log_lines_of_a_batch_have_its_request_id() {
     let partial = line_with("is not committed from this record on");
     assert!(metrics.contains(&request(partial)), "{partial:?}, {metrics:?}");
     // The records are in fields, too.
-    assert_eq!(partial["level"], "WARN");
+    assert_eq!(partial["level"], "ERROR", "an outage has its reason at the level that operators look for");
     assert_eq!(partial["shard"], "alleycat/shardId-000000000000");
     assert_eq!((&partial["from"], &partial["records"]), (&json!(sequence(0)), &json!(3)));
     let failed = line_with("the invocation failed, and Lambda retries the whole batch");

@@ -21,7 +21,10 @@ use paceline_testbed::{require, rules, s3};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{DedupMode, Deployment, all_committed, beat, block_on, dynamodb, event_of, registry_in, response};
+use crate::support::{
+    DedupMode, Deployment, all_committed, beat, block_on, dynamodb, event_of, registry_in, response, retry_from,
+    sequence,
+};
 
 /// Variables that the program reads and the template does not set, and why.
 const OPTIONAL: [(&str, &str); 3] = [
@@ -221,11 +224,15 @@ fn alarms_on_the_functions_own_metrics_match_its_output() {
 
     let deployment = Deployment::new(DedupMode::Ordinal);
     let namespace = template.default_of("MetricsNamespace");
-    let mut configuration = deployment.configuration(&endpoint()).env("PACELINE_METRICS_NAMESPACE", &namespace);
+    let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
+    let mut configuration = deployment.configuration(&proxy.endpoint()).env("PACELINE_METRICS_NAMESPACE", &namespace);
     configuration.name = "the-function".to_owned();
     let function = Function::new(configuration).unwrap();
     let payloads: [&[u8]; 2] = [&beat(1, 1, 60).to_string().into_bytes(), b"no JSON"];
     assert_eq!(response(function.invoke(event_of(payloads), Duration::from_secs(60))), all_committed());
+    proxy.set_faults(Faults { throttle: 1.0, ..Faults::default() });
+    let later = beat(1, 2, 60).to_string().into_bytes();
+    assert_eq!(response(function.invoke(event_of([&*later]), Duration::from_secs(2))), retry_from(&sequence(0)));
     for (name, alarm) in own {
         let metric = alarm.value("MetricName");
         assert!(
@@ -400,7 +407,9 @@ fn the_package_works_with_the_templates_variables() {
         (1..=6).flat_map(|class| [format!("class-{class}"), format!("race-{class}-{}", 100 + class)]).collect();
     assert_eq!(keys, wanted);
     assert_eq!(block_on(store.list_dead_letters()).unwrap().len(), 1);
-    assert!(!function.logs().contains("\"WARN\""), "the defaults are incompatible:\n{}", function.logs());
+    let logs = function.logs();
+    let warnings: Vec<&str> = logs.lines().filter(|line| line.contains("\"WARN\"")).collect();
+    assert!(warnings.iter().all(|line| line.contains("are dead letters")), "defaults are incompatible: {warnings:?}");
 }
 
 #[test]
@@ -413,9 +422,29 @@ fn defaults_that_depend_on_each_other_agree() {
     assert!(retry.deadline_ms < timeout_ms, "the store is retried for {} of {timeout_ms} ms", retry.deadline_ms);
     assert!((timeout_ms / 2..timeout_ms).contains(&number("DurationAlarmMs")));
     assert_eq!(number("IteratorAgeAlarmMs"), number("RetentionHours") * 1_800_000);
+    // An outage is seen in minutes, and a batch that waits for more records is none.
+    assert!((60_000..=600_000).contains(&number("BehindAlarmMs")));
+    assert!(number("BehindAlarmMs") > 2 * (timeout_ms + number("MaximumBatchingWindowInSeconds") * 1_000));
     assert!(number("BatchSize") <= 10 || number("MaximumBatchingWindowInSeconds") >= 1);
     assert_eq!((number("ParallelizationFactor"), number("TumblingWindowInSeconds")), (1, 0));
     // Without it, Lambda ignores the first uncommitted record of a response.
     let mapping = template.below("Resources").below("Function").below("Events");
     assert_eq!(mapping.value("FunctionResponseTypes"), "[ReportBatchItemFailures]");
+}
+
+#[test]
+fn an_outage_has_alarms_that_go_off_within_minutes() {
+    let template = Lines::template();
+    let alarms = template.resources("AWS::CloudWatch::Alarm");
+    let alarm = |metric: &str, threshold: &str| {
+        let found = alarms
+            .iter()
+            .find(|(_, alarm)| alarm.value("MetricName") == metric && alarm.value("Threshold") == threshold);
+        &found.unwrap_or_else(|| panic!("no alarm on {metric} has the threshold {threshold}")).1
+    };
+    for alarm in [alarm("UncommittedBatches", "0"), alarm("IteratorAge", "!Ref BehindAlarmMs")] {
+        let seconds: u32 = alarm.value("Period").parse().unwrap();
+        let periods: u32 = alarm.value("EvaluationPeriods").parse().unwrap();
+        assert!(seconds * periods <= 300, "{seconds} s × {periods}");
+    }
 }

@@ -21,6 +21,11 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// Indexes of records whose data could not be decoded, ascending, with the reason. Their payload is the raw data.
     pub undecodable: Vec<(u32, String)>,
+    /// Indexes of records that belong to other shards, ascending. Their producer may send them there again.
+    pub misrouted: Vec<u32>,
+    /// Whether every misrouted record becomes a dead letter. Otherwise only those do of which dedup would not recognize a
+    /// repetition.
+    pub rejects_misrouted: bool,
     /// How far the shard is read once this batch is committed. `None` where the sender tracks that.
     pub checkpoint: Option<Checkpoint>,
 }
@@ -28,7 +33,15 @@ pub struct Batch {
 impl Batch {
     /// An empty batch.
     pub fn new(shard: Arc<str>) -> Self {
-        Self { shard, bytes: Vec::new(), records: Vec::new(), undecodable: Vec::new(), checkpoint: None }
+        Self {
+            shard,
+            bytes: Vec::new(),
+            records: Vec::new(),
+            undecodable: Vec::new(),
+            misrouted: Vec::new(),
+            rejects_misrouted: false,
+            checkpoint: None,
+        }
     }
 
     /// The bytes of a span.
@@ -65,6 +78,11 @@ impl Batch {
     pub fn skip(&mut self, records: usize) {
         self.records.drain(..records);
         self.undecodable.retain_mut(|(record, _)| {
+            let stays = *record as usize >= records;
+            *record = record.saturating_sub(records as u32);
+            stays
+        });
+        self.misrouted.retain_mut(|record| {
             let stays = *record as usize >= records;
             *record = record.saturating_sub(records as u32);
             stays
@@ -130,8 +148,10 @@ mod tests {
         let mut batch = Batch::new("s".into());
         (0..5_u64).for_each(|number| batch.push(b"x", number.into()));
         batch.undecodable = vec![(1, "a".to_owned()), (3, "b".to_owned())];
+        batch.misrouted = vec![0, 2, 4];
         batch.skip(2);
         assert_eq!(batch.records[0].position.sequence, 2.into());
         assert_eq!(batch.undecodable, [(1, "b".to_owned())]);
+        assert_eq!(batch.misrouted, [0, 2]);
     }
 }

@@ -36,6 +36,8 @@ causes! {
     TooLarge "too-large"
     /// The data is not in the encoding that its sender declares.
     Undecodable "undecodable"
+    /// The record belongs to another shard, to which its producer may have sent it again.
+    Misrouted "misrouted"
     /// The payload is not UTF-8.
     NotUtf8 "not-utf8"
     /// The payload is not a JSON object.

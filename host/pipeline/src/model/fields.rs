@@ -13,8 +13,9 @@ pub(crate) enum FieldValue {
     /// `null`.
     Null,
     Boolean(bool),
+    /// An integer, however it is written: see [`FieldValue::of_f64`].
     Integer(i64),
-    /// Any other number: with a fraction, an exponent, or beyond 64 bits.
+    /// Any other number: with a fraction, or too large to be an exact integer.
     Number(f64),
     /// A text without escapes, in the batch's bytes.
     Text(Span),
@@ -22,6 +23,19 @@ pub(crate) enum FieldValue {
     Unescaped(Span),
     Array,
     Object,
+}
+
+impl FieldValue {
+    /// Integers of an f64 up to here are exact. Of larger ones, several have the same f64.
+    pub(crate) const EXACT: f64 = 9_007_199_254_740_992.0;
+
+    /// The value of a number that is written with a fraction or an exponent, or as `-0`. A number without a fraction is
+    /// an integer however it is written, in fields, keys and ordinals alike: `2.0`, `1.6e12` and `-0` are 2,
+    /// 1600000000000 and 0.
+    pub(crate) fn of_f64(value: f64) -> Self {
+        let integer = value as i64;
+        if integer as f64 == value && value.abs() < Self::EXACT { Self::Integer(integer) } else { Self::Number(value) }
+    }
 }
 
 /// A pointer's index in each row.

@@ -18,6 +18,8 @@ pub(crate) struct BoundRulebook {
     /// Each input column with its field. Record attributes such as the partition key have none.
     pub(crate) inputs: Vec<(InputColumn, Option<FieldIndex>)>,
     pub(crate) aggregates: Vec<BoundAggregate>,
+    /// Whether the dedup of all aggregates recognizes a record that comes again in another place.
+    pub(crate) absorbs_repetitions: bool,
     /// What keys, dedup, attributes and conditions need of fields.
     pub(crate) constraints: Vec<(FieldIndex, FieldConstraint)>,
 }
@@ -124,6 +126,10 @@ impl BoundRulebook {
             inputs: inputs.collect(),
             rulebook: Arc::clone(rulebook),
             aggregates,
+            absorbs_repetitions: rulebook
+                .aggregates
+                .iter()
+                .all(|aggregate| matches!(aggregate.rule.dedup, DedupRule::Ordinal(_))),
             constraints,
         }
     }

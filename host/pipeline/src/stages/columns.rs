@@ -28,6 +28,11 @@ pub(crate) fn build<'c, S>(
         }
     }
     let batch = projected.batch;
+    if batch.rejects_misrouted || !rulebook.absorbs_repetitions {
+        for (row, _) in records.iter().enumerate().filter(|(_, record)| batch.misrouted.binary_search(record).is_ok()) {
+            builder.rejections.push((row, misrouted(batch.rejects_misrouted)));
+        }
+    }
     let columns = rulebook.inputs.iter().map(|(input, field)| match &input.source {
         InputSource::Field(_) => {
             let field = field.expect("a field input is bound to a field");
@@ -48,6 +53,19 @@ pub(crate) fn build<'c, S>(
     let mut record_batch = RecordBatch::new(rulebook, records, columns);
     record_batch.reject(rejections, &mut context.rejected);
     record_batch
+}
+
+/// The reason for a record that belongs to another shard.
+fn misrouted(by_setting: bool) -> Reason {
+    let why = match by_setting {
+        true => "`source.kinesis.misrouted` is `dead-letter`",
+        false => "dedup by sequence would fold it a second time",
+    };
+    let text = format!(
+        "the record is in an aggregate of this shard, but its key is of another one: if its producer sent it there again, \
+         {why}; redrive it if not"
+    );
+    Reason::new(Cause::Misrouted, text)
 }
 
 impl FieldConstraint {

@@ -76,7 +76,10 @@ pub(crate) fn mismatch(batch: &Batch, record: u32, pointer: &Pointer, value: Fie
         FieldValue::Boolean(_) => "a boolean",
         FieldValue::Integer(_) => "an integer",
         FieldValue::Number(value) if value.abs() >= 9.2e18 => "a number beyond 64 bits",
-        FieldValue::Number(_) => "a number with a fraction or an exponent",
+        FieldValue::Number(value) if value.abs() >= FieldValue::EXACT => {
+            "a number beyond 53 bits with a fraction or an exponent"
+        }
+        FieldValue::Number(_) => "a number with a fraction",
         FieldValue::Text(_) | FieldValue::Unescaped(_) => "a text",
         FieldValue::Array => "an array",
         FieldValue::Object => "an object",
@@ -131,14 +134,14 @@ mod tests {
 
     #[test]
     fn declared_members_are_read_into_their_fields() {
-        let payload = r#"{"b":{"c":-7,"d":[1]},"e":"x\ty","name":"Zoë","f":1e2,"g":true,"h":null,"i":{}}"#;
+        let payload = r#"{"b":{"c":-7,"d":[1]},"e":"x\ty","name":"Zoë","f":1.5e0,"g":true,"h":null,"i":{}}"#;
         let pointers = ["/b/c", "/b", "/e", "/f", "/g", "/h", "/i", "/b/d", "/b/d/e", "/none", "/name"];
         let fields = read(payload.as_bytes(), &pointers).unwrap();
         let expected = [
             "Integer(-7)",
             "Object",
             r#""x\ty""#,
-            "Number(100.0)",
+            "Number(1.5)",
             "Boolean(true)",
             "Null",
             "Object",
@@ -159,15 +162,61 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_bits() {
-        let payload = br#"{"a":45.233333333333334,"b":9223372036854775807,"c":9223372036854775808,"d":-0.0}"#;
+        let payload = br#"{"a":45.233333333333334,"b":9223372036854775807,"c":9223372036854775808,"d":-4e-324}"#;
         let fields = read(payload, &["/a", "/b", "/c", "/d"]).unwrap();
         let expected = [
             "Number(45.233333333333334)",
             "Integer(9223372036854775807)",
             "Number(9.223372036854776e18)",
-            "Number(-0.0)",
+            "Number(-5e-324)",
         ];
         assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer_however_it_is_written() {
+        for (written, value) in [
+            ("2.0", "Integer(2)"),
+            ("-2.000", "Integer(-2)"),
+            ("1.6e12", "Integer(1600000000000)"),
+            ("20e-1", "Integer(2)"),
+            ("-0", "Integer(0)"),
+            ("-0.0", "Integer(0)"),
+            ("9007199254740991.0", "Integer(9007199254740991)"),
+            // Two integers have this value as an f64.
+            ("9007199254740992.0", "Number(9007199254740992.0)"),
+            ("1e300", "Number(1e300)"),
+            ("2.5", "Number(2.5)"),
+        ] {
+            assert_eq!(read(format!(r#"{{"a":{written}}}"#).as_bytes(), &["/a"]).unwrap(), [value], "{written}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_json() {
+        let payload = "\u{feff}{\"a\":1,\"b\":\"x\"}";
+        assert_eq!(read(payload.as_bytes(), &["/a", "/b"]).unwrap(), ["Integer(1)", "\"x\""]);
+        assert!(read("\u{feff}\u{feff}{}".as_bytes(), &["/a"]).is_err());
+    }
+
+    #[test]
+    fn a_payload_in_another_format_has_a_reason_that_names_it() {
+        for (payload, why) in [
+            (
+                &b"\x1f\x8b\x08\x00\x00"[..],
+                "not-utf8 the payload is not UTF-8 from byte 1 on: it is compressed with gzip",
+            ),
+            (b"\x78\x9c\xab\x56", "not-utf8 the payload is not UTF-8 from byte 1 on: it is compressed with zlib"),
+            (b"\xff\xfe{\x00}\x00", "not-utf8 the payload is not UTF-8 from byte 0 on: it is text in UTF-16"),
+            (
+                b"\xf3\x89\x9a\xc2\x0a\x01k",
+                "not-utf8 the payload is not UTF-8 from byte 0 on: it is an aggregate of the Kinesis Producer Library \
+                 that is damaged: its MD5 or its content is wrong",
+            ),
+            (b"\xc3\x28", "not-utf8 the payload is not UTF-8 from byte 0 on"),
+        ] {
+            assert_eq!(read(payload, &["/a"]), Err(why.to_owned()));
+        }
     }
 
     #[test]
@@ -235,7 +284,7 @@ mod tests {
                     Some(serde_json::Value::Bool(value)) => format!("Boolean({value})"),
                     Some(serde_json::Value::Number(number)) => match number.as_i64() {
                         Some(value) => format!("Integer({value})"),
-                        None => format!("Number({:?})", number.as_f64().unwrap()),
+                        None => format!("{:?}", FieldValue::of_f64(number.as_f64().unwrap())),
                     },
                     Some(serde_json::Value::String(text)) => format!("{text:?}"),
                     Some(serde_json::Value::Array(_)) => "Array".to_owned(),
@@ -251,7 +300,8 @@ mod tests {
             prop::collection::vec(any::<u8>(), 0..60),
             "[{}\\[\\]:,\"a0-9eE.+\\\\u-]{0,60}".prop_map(String::into_bytes),
         ]) {
-            let is_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&payload).is_ok();
+            let json = payload.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&payload);
+            let is_object = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(json).is_ok();
             prop_assert_eq!(read(&payload, &["/a", "/a/b"]).is_ok(), is_object);
         }
     }

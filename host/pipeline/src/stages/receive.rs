@@ -1,5 +1,6 @@
 //! Receive: batches from files, standard input and dead letters.
 
+mod input;
 mod ndjson;
 mod redrive;
 

@@ -15,6 +15,9 @@ pub(crate) struct Rejected {
 
 impl Rejected {
     pub(crate) fn push(&mut self, record: u32, reason: Reason) {
+        if reason.cause == Cause::Misrouted {
+            self.unsure.insert(record);
+        }
         self.reasons.push((record, reason));
     }
 

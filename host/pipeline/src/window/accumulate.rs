@@ -48,7 +48,8 @@ impl<S: Store> Pipeline<S> {
             let record_batches = evaluate(&mut context, &projected, routed.by_rulebook())?;
             if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
                 let evaluated = Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
-                return accumulate(context, evaluated, window, &self.trials).await;
+                // Boxed, because the compiler limits how deep futures nest in one type.
+                return Box::pin(accumulate(context, evaluated, window, &self.trials)).await;
             }
             context.start_again();
         }

@@ -29,9 +29,10 @@ impl<S: Store> Pipeline<S> {
         deadline: Option<Instant>,
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
-        match self.flush_by_current_rules(window, deadline, summary).await {
+        // Boxed, because the compiler limits how deep futures nest in one type.
+        match Box::pin(self.flush_by_current_rules(window, deadline, summary)).await {
             Err(PipelineError::Behind { theirs, .. }) if self.catch_up(&theirs).await => {
-                self.flush_by_current_rules(window, deadline, summary).await
+                Box::pin(self.flush_by_current_rules(window, deadline, summary)).await
             }
             done => done,
         }

@@ -7,6 +7,7 @@ mod flaky_objects;
 mod following;
 mod head;
 mod log;
+mod ndjson;
 mod notices;
 mod reruled;
 mod rules;

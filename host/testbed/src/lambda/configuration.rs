@@ -22,6 +22,20 @@ pub struct Configuration {
     pub environment: Vec<(String, String)>,
     /// The reserved concurrency: how many instances may run at once.
     pub max_instances: usize,
+    /// The deadline that the function is told.
+    pub deadline: Deadline,
+}
+
+/// The header with an invocation's deadline. Whatever it says, the function is killed at its timeout.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Deadline {
+    /// As Lambda's: the end of the timeout in milliseconds since 1970.
+    #[default]
+    OfTimeout,
+    /// As some emulators': there is none.
+    Missing,
+    /// As other emulators': this text.
+    Text(String),
 }
 
 impl Configuration {
@@ -30,7 +44,15 @@ impl Configuration {
         let bootstrap = bootstrap.into();
         let task_root = bootstrap.parent().unwrap_or(Path::new("/")).to_owned();
         let name = "paceline".to_owned();
-        Self { name, bootstrap, task_root, memory_mb: 1024, environment: Vec::new(), max_instances: 10 }
+        Self {
+            name,
+            bootstrap,
+            task_root,
+            memory_mb: 1024,
+            environment: Vec::new(),
+            max_instances: 10,
+            deadline: Deadline::default(),
+        }
     }
 
     /// Adds a variable.

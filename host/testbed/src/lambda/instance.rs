@@ -19,12 +19,15 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 
-use super::configuration::{ACCOUNT, Configuration, REGION};
+use super::configuration::{ACCOUNT, Configuration, Deadline, REGION};
 use super::invocation::{Invocation, MAX_RESPONSE_BYTES};
 use super::logs::Logs;
 
 /// The prefix of the runtime API's paths.
 const API: &str = "/2018-06-01/runtime/";
+
+/// The header with an invocation's deadline.
+const DEADLINE: &str = "lambda-runtime-deadline-ms";
 
 /// An event for the instance.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ pub(super) struct Assignment {
 #[derive(Debug)]
 pub(super) struct Instance {
     arn: String,
+    deadline: Deadline,
     pid: Option<u32>,
     api: Mutex<RuntimeApi>,
     /// Notified by an assignment.
@@ -82,6 +86,7 @@ impl Instance {
         let (died, dead) = watch::channel(false);
         let instance = Arc::new(Self {
             arn: format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{}", configuration.name),
+            deadline: configuration.deadline.clone(),
             pid: child.id(),
             api: Mutex::new(RuntimeApi { reserved: true, ..RuntimeApi::default() }),
             assigned: Notify::new(),
@@ -218,10 +223,15 @@ impl Instance {
         // The receiver is gone only if the caller's thread has panicked.
         let _ = assignment.started.send(());
         let trace = format!("Root=1-{:08x}-{:024x};Sampled=0", deadline / 1_000, fastrand::u128(..1 << 96));
-        Response::builder()
+        let mut response = Response::builder();
+        match &self.deadline {
+            Deadline::OfTimeout => response = response.header(DEADLINE, deadline.to_string()),
+            Deadline::Text(text) => response = response.header(DEADLINE, text),
+            Deadline::Missing => {}
+        }
+        response
             .header("content-type", "application/json")
             .header("lambda-runtime-aws-request-id", id)
-            .header("lambda-runtime-deadline-ms", deadline.to_string())
             .header("lambda-runtime-invoked-function-arn", &self.arn)
             .header("lambda-runtime-trace-id", trace)
             .body(Full::new(assignment.event))

@@ -8,7 +8,8 @@ use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, NotASequenceNumbe
 use tokio::time::Instant;
 
 use super::reader::arrival_ms;
-use crate::kpl;
+use crate::kinesis::config::Misrouted;
+use crate::kpl::{self, OfOtherShards};
 
 /// Accumulates the records of one shard into batches.
 #[derive(Debug)]
@@ -16,18 +17,18 @@ pub(super) struct Batcher {
     limits: BatchLimits,
     /// The first and the last hash key of the shard.
     hash_range: (u128, u128),
+    misrouted: Misrouted,
     batch: Batch,
     /// When the first record has waited long enough; `None` while there is nothing to commit.
     due: Option<Instant>,
 }
 
 impl Batcher {
-    pub(super) fn new(shard: Arc<str>, hash_range: (u128, u128), limits: BatchLimits) -> Self {
-        Self { limits, hash_range, batch: Batch::new(shard), due: None }
+    pub(super) fn new(shard: Arc<str>, hash_range: (u128, u128), limits: BatchLimits, misrouted: Misrouted) -> Self {
+        Self { limits, hash_range, misrouted, batch: empty(shard, misrouted), due: None }
     }
 
-    /// Adds a record; of an aggregate, its user records. Returns how many user records were left out because they
-    /// belong to other shards.
+    /// Adds a record; of an aggregate, its user records. Returns how many user records belong to other shards.
     pub(super) fn push(&mut self, record: &StreamRecord) -> Result<usize, NotASequenceNumber> {
         let sequence = record.sequence_number().parse()?;
         let arrival_ms = arrival_ms(record);
@@ -45,7 +46,11 @@ impl Batcher {
         });
         batch.checkpoint = Some(Checkpoint { sequence, arrival_ms, ..Checkpoint::default() });
         self.due.get_or_insert_with(|| Instant::now() + Duration::from_millis(self.limits.max_wait_ms));
-        Ok(kpl::unpack_from(batch, from, Some(self.hash_range)))
+        let of_other_shards = match self.misrouted {
+            Misrouted::Keep | Misrouted::DeadLetter => OfOtherShards::Mark,
+            Misrouted::Drop => OfOtherShards::LeaveOut,
+        };
+        Ok(kpl::unpack_from(batch, from, Some(self.hash_range), of_other_shards))
     }
 
     /// Whether there is no room for another record.
@@ -62,9 +67,15 @@ impl Batcher {
     /// be empty.
     pub(super) fn take(&mut self) -> Option<Batch> {
         self.due.take()?;
-        let empty = Batch::new(Arc::clone(&self.batch.shard));
+        let empty = empty(Arc::clone(&self.batch.shard), self.misrouted);
         Some(std::mem::replace(&mut self.batch, empty))
     }
+}
+
+fn empty(shard: Arc<str>, misrouted: Misrouted) -> Batch {
+    let mut batch = Batch::new(shard);
+    batch.rejects_misrouted = misrouted == Misrouted::DeadLetter;
+    batch
 }
 
 #[cfg(test)]
@@ -79,7 +90,12 @@ mod tests {
     }
 
     fn batcher(max_records: usize) -> Batcher {
-        Batcher::new("races/shard".into(), (0, u128::MAX), BatchLimits { max_records, ..BatchLimits::default() })
+        Batcher::new(
+            "races/shard".into(),
+            (0, u128::MAX),
+            BatchLimits { max_records, ..BatchLimits::default() },
+            Misrouted::Keep,
+        )
     }
 
     #[tokio::test]

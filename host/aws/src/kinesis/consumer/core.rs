@@ -135,9 +135,11 @@ impl Core {
         self.record(shard).request_failed(throttled, now);
     }
 
-    /// User records of aggregates belong to other shards.
-    pub(super) fn misrouted(&mut self, shard: &Arc<str>, records: usize) {
-        self.record(shard).misrouted += records as u64;
+    /// User records of aggregates belong to other shards. Returns whether these are the shard's first.
+    pub(super) fn misrouted(&mut self, shard: &Arc<str>, records: usize) -> bool {
+        let misrouted = &mut self.record(shard).misrouted;
+        let before = std::mem::replace(misrouted, *misrouted + records as u64);
+        before == 0
     }
 
     /// A batch or a checkpoint waits for the store.

@@ -17,9 +17,11 @@ use super::context::ConsumerContext;
 use super::core::{Core, InitialPosition};
 use super::error::ConsumerError;
 use super::processor::{ShardEnd, ShardProcessor};
+use super::reader::{self, ReaderContext};
 use super::store_retry::retry_transient;
 use crate::kinesis::config::timestamp;
 use crate::kinesis::describe;
+use crate::kinesis::error::{StreamError, StreamErrorKind};
 use crate::kinesis::shard::Shard;
 
 /// The wait before the shards are listed again at the start.
@@ -115,7 +117,8 @@ impl<S: Store + 'static> Driver<S> {
             ShardEnd::Done => {}
             ShardEnd::Gone { error, read_until_ms } => {
                 // Fails if the stream is gone, too.
-                describe::active(&self.context.reader.stream).await?;
+                let summary = describe::active(&self.context.reader.stream).await?;
+                self.check_registration(&summary.arn, &error).await?;
                 self.report_expired(&shard.id, read_until_ms);
                 tracing::error!(shard = &*shard.id, "{}", ErrorChain(&error));
                 self.core().done(&shard.id, Vec::new());
@@ -123,6 +126,20 @@ impl<S: Store + 'static> Driver<S> {
         }
         self.begin().await?;
         self.discover_and_begin().await
+    }
+
+    /// Fails if what is gone is the fan-out consumer, not the shard. Each shard seems to be gone then.
+    async fn check_registration(&self, stream_arn: &str, error: &StreamError) -> Result<(), ConsumerError> {
+        let ReaderContext { stream, config, consumer_arn, .. } = &self.context.reader;
+        let (Some(arn), name) = (consumer_arn, &config.consumer_name) else { return Ok(()) };
+        if reader::is_registered(stream, stream_arn, name, arn).await? {
+            return Ok(());
+        }
+        let text = format_args!(
+            "the fan-out consumer `{name}` was deregistered, so no shard can be read. Start this process again, which \
+             registers it, or set `consumer = \"poll\"`"
+        );
+        Err(stream.stream_ref.error(StreamErrorKind::Fatal, text).with_source(error.clone()).into())
     }
 
     /// Lists the shards and begins new ones. A transient error is no reason to stop: the known shards are being read.

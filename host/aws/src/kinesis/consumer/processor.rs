@@ -24,7 +24,7 @@ use super::error::ConsumerError;
 use super::iterator_position::IteratorPosition;
 use super::reader::{Reader, RecordChunk, arrival_ms};
 use super::store_retry::retry_transient;
-use crate::kinesis::config::timestamp;
+use crate::kinesis::config::{Misrouted, timestamp};
 use crate::kinesis::error::{StreamError, StreamErrorKind};
 use crate::kinesis::shard::Shard;
 
@@ -101,7 +101,8 @@ impl<S: Store + 'static> ShardProcessor<S> {
         stop: CancellationToken,
     ) -> Self {
         let name = context.shard_name(&shard.id);
-        let batcher = Batcher::new(Arc::clone(&name), shard.hash_range, context.limits.clone());
+        let misrouted = context.reader.config.misrouted;
+        let batcher = Batcher::new(Arc::clone(&name), shard.hash_range, context.limits.clone(), misrouted);
         let progress = ShardProgress::new(checkpoint, Instant::now());
         Self { context, shard, name, batcher, permits: Vec::new(), progress, stop }
     }
@@ -163,8 +164,19 @@ impl<S: Store + 'static> ShardProcessor<S> {
                 let stream_ref = &self.context.reader.stream.stream_ref;
                 stream_ref.error(StreamErrorKind::Fatal, text).with_source(error)
             })?;
-            if misrouted > 0 {
-                self.core().misrouted(&self.shard.id, misrouted);
+            if misrouted > 0 && self.core().misrouted(&self.shard.id, misrouted) {
+                tracing::warn!(
+                    shard = &*self.shard.id,
+                    "aggregates in this shard have records whose keys are of other shards: {}; \
+                     paceline_misrouted_records_total counts them",
+                    match self.context.reader.config.misrouted {
+                        Misrouted::Keep =>
+                            "those that dedup would recognize if they came again are processed, the others become dead \
+                             letters",
+                        Misrouted::DeadLetter => "they become dead letters",
+                        Misrouted::Drop => "they are dropped, and lost unless their producer sends them again",
+                    }
+                );
             }
             if self.batcher.is_full() {
                 self.commit(chunk.records.get(at + 1).and_then(arrival_ms)).await?;

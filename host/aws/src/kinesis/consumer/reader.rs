@@ -16,7 +16,7 @@ mod registration;
 pub(super) use chunk::{RecordChunk, arrival_ms};
 pub(super) use context::ReaderContext;
 pub(super) use poll::Poll;
-pub(super) use registration::register;
+pub(super) use registration::{is_registered, register};
 
 use self::fan_out::FanOut;
 use super::iterator_position::IteratorPosition;

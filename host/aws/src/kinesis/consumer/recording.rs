@@ -63,7 +63,7 @@ impl Recording {
         let name = name.unwrap_or(&config.stream);
         let recorded = |shard: Shard| {
             let shard_name: Arc<str> = format!("{name}/{}", shard.id).into();
-            let batcher = Batcher::new(shard_name, shard.hash_range, limits.clone());
+            let batcher = Batcher::new(shard_name, shard.hash_range, limits.clone(), config.misrouted);
             RecordedShard { shard, reader: None, batcher }
         };
         let shards = describe::shards(&stream).await?.into_iter().map(recorded).collect();

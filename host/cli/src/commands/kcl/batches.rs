@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use base64_simd::STANDARD;
-use paceline_pipeline::model::{Batch, BatchLimits, NotASequenceNumber, Record, RecordPosition, Span};
+use paceline_pipeline::model::{Batch, BatchLimits, NotASequenceNumber, Record, RecordPosition, SequenceNumber, Span};
 
+use super::loose::Loose;
 use super::protocol;
 
 /// Makes batches of a shard's records.
@@ -38,14 +39,13 @@ impl Batches {
         batch.undecodable.clear();
         let mut payloads = 0;
         for record in records.iter().take(self.limits.max_records) {
-            let data = record.data.as_deref().unwrap_or_default();
             // An upper bound of the payload's length.
-            let payload = data.len() / 4 * 3;
+            let payload = if let Loose::Text(data) = &record.data { data.len() / 4 * 3 } else { 0 };
             if !batch.records.is_empty() && payloads + payload > self.limits.max_bytes {
                 break;
             }
             payloads += payload;
-            push(&mut batch, record, data)?;
+            push(&mut batch, record)?;
         }
         *records = &records[batch.records.len()..];
         Ok(Some(batch))
@@ -57,10 +57,28 @@ impl Batches {
     }
 }
 
-fn push(batch: &mut Batch, record: &protocol::Record<'_>, data: &str) -> Result<(), NotASequenceNumber> {
+fn push(batch: &mut Batch, record: &protocol::Record<'_>) -> Result<(), NotASequenceNumber> {
     let sequence = record.sequence_number.parse()?;
+    let position = RecordPosition { sequence, sub_sequence: sub_sequence(&record.sub_sequence_number)? };
+    let payload = match &record.data {
+        Loose::Text(data) => push_data(batch, data),
+        Loose::Missing => batch.push_bytes(b""),
+        other => {
+            let why = format!("the data is {}, not a text in base64", other.kind());
+            batch.undecodable.push((batch.records.len() as u32, why));
+            batch.push_bytes(other.text().unwrap_or_default().as_bytes())
+        }
+    };
+    let partition_key = record.partition_key.text().map(|key| batch.push_bytes(key.as_bytes()));
+    let arrival_ms = record.approximate_arrival_timestamp.integer();
+    batch.records.push(Record { payload, position, partition_key, arrival_ms, cut_from: None, redriven: None });
+    Ok(())
+}
+
+/// Appends a record's data, decoded; as it is if it is not base64.
+fn push_data(batch: &mut Batch, data: &str) -> Span {
     let start = batch.bytes.len();
-    let payload = match STANDARD.decode_append(data, &mut batch.bytes) {
+    match STANDARD.decode_append(data, &mut batch.bytes) {
         Ok(()) => {
             let end = u32::try_from(batch.bytes.len()).expect("a batch holds less than 4 GiB");
             Span { start: start as u32, end }
@@ -70,12 +88,16 @@ fn push(batch: &mut Batch, record: &protocol::Record<'_>, data: &str) -> Result<
             batch.undecodable.push((batch.records.len() as u32, "the data is not base64".to_owned()));
             batch.push_bytes(data.as_bytes())
         }
-    };
-    let partition_key = record.partition_key.as_ref().map(|key| batch.push_bytes(key.as_bytes()));
-    let position = RecordPosition { sequence, sub_sequence: record.sub_sequence_number.unwrap_or(0) };
-    let arrival_ms = record.approximate_arrival_timestamp;
-    batch.records.push(Record { payload, position, partition_key, arrival_ms, cut_from: None, redriven: None });
-    Ok(())
+    }
+}
+
+/// The index in an aggregate; 0 where there is none.
+fn sub_sequence(value: &Loose<'_>) -> Result<u64, NotASequenceNumber> {
+    if *value == Loose::Missing {
+        return Ok(0);
+    }
+    let number: SequenceNumber = value.to_string().parse()?;
+    Ok(number.to_u64().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -114,5 +136,34 @@ mod tests {
             payloads(small),
             [("AAA".to_owned(), 0), ("not base64".to_owned(), 1), ("BBB,A".to_owned(), 0), ("CCC".to_owned(), 0)]
         );
+    }
+
+    #[test]
+    fn a_record_is_read_whatever_the_types_of_its_metadata() {
+        let sequence = "49545115243490985018280067714973144582180062593244200961";
+        let line = format!(
+            r#"{{"action":"processRecords","records":[
+                {{"data":"QUFB","sequenceNumber":{sequence},"subSequenceNumber":"3","partitionKey":17,"new":[1],
+                  "approximateArrivalTimestamp":"1620566842971"}},
+                {{"data":{{"of":1}},"sequenceNumber":"2","subSequenceNumber":null,"partitionKey":{{}},
+                  "approximateArrivalTimestamp":1.5}},
+                {{"data":null,"sequenceNumber":"3"}}]}}"#
+        );
+        let Ok(Message::ProcessRecords { records, .. }) = read(line.as_bytes()) else { panic!("{line}") };
+        let batch = Batches::new("s", "shardId-0", BatchLimits::default()).next(&mut &records[..]).unwrap().unwrap();
+        let first = &batch.records[0];
+        assert_eq!((first.position.sequence.to_string(), first.position.sub_sequence), (sequence.to_owned(), 3));
+        assert_eq!(first.partition_key.map(|key| batch.slice(key)), Some(&b"17"[..]));
+        assert_eq!(batch.records.iter().map(|record| record.arrival_ms).collect::<Vec<_>>(), [None; 3]);
+        assert_eq!(batch.undecodable, [(1, "the data is an object, not a text in base64".to_owned())]);
+        assert_eq!((batch.payload(0), batch.payload(2)), (&b"AAA"[..], &b""[..]));
+        for wrong in ["-1", "[1]", "1.5", "\"three\""] {
+            let line = format!(
+                r#"{{"action":"processRecords","records":[{{"sequenceNumber":"1","subSequenceNumber":{wrong}}}]}}"#
+            );
+            let Ok(Message::ProcessRecords { records, .. }) = read(line.as_bytes()) else { panic!("{line}") };
+            let batch = Batches::new("s", "shardId-0", BatchLimits::default()).next(&mut &records[..]);
+            assert!(batch.is_err(), "without its position a record can't be processed: {wrong}");
+        }
     }
 }

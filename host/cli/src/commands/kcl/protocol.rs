@@ -1,54 +1,42 @@
 //! The format of the lines: messages from the daemon, and answers to it.
 
-use std::borrow::Cow;
-use std::ops::Deref;
-
 use paceline_pipeline::model::RecordPosition;
 use serde::{Deserialize, Serialize};
 
+use super::loose::{Loose, Text, Word};
+
 /// Characters of an invalid line that an error shows. The line may contain payloads.
 const SHOWN_CHARS: usize = 120;
-
-/// A text, borrowed from the line unless it has escapes.
-#[derive(Debug, PartialEq, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Deref for Text<'_> {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
 
 /// A record, as the daemon writes it.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "a record")]
 pub(super) struct Record<'a> {
     /// Base64.
-    #[serde(borrow)]
-    pub(super) data: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub(super) data: Loose<'a>,
     /// Absent in streams that choose the shard themselves.
+    #[serde(borrow, default)]
+    pub(super) partition_key: Loose<'a>,
     #[serde(borrow)]
-    pub(super) partition_key: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub(super) sequence_number: Text<'a>,
+    pub(super) sequence_number: Word<'a>,
     /// The index within an aggregate.
-    pub(super) sub_sequence_number: Option<u64>,
+    #[serde(borrow, default)]
+    pub(super) sub_sequence_number: Loose<'a>,
     /// Milliseconds since 1970.
-    pub(super) approximate_arrival_timestamp: Option<i64>,
+    #[serde(borrow, default)]
+    pub(super) approximate_arrival_timestamp: Loose<'a>,
 }
 
 /// A message from the daemon.
 #[derive(Debug, PartialEq)]
 pub(super) enum Message<'a> {
     /// The shard that this process is for, and the position where it begins.
-    Initialize { shard: Text<'a>, from: Option<Text<'a>> },
+    Initialize { shard: Text<'a>, from: Option<Word<'a>> },
     /// Records of the shard, in order.
     ProcessRecords { records: Vec<Record<'a>>, behind_ms: Option<i64> },
     /// The answer to a checkpoint: the class of the exception, if there was one.
-    Checkpoint { error: Option<Text<'a>> },
+    Checkpoint { error: Option<Word<'a>> },
     /// Another worker has the lease.
     LeaseLost,
     /// The shard is read to its end.
@@ -66,12 +54,13 @@ struct Fields<'a> {
     #[serde(borrow)]
     shard_id: Option<Text<'a>>,
     #[serde(borrow)]
-    sequence_number: Option<Text<'a>>,
+    sequence_number: Option<Word<'a>>,
     #[serde(borrow)]
     records: Option<Vec<Record<'a>>>,
-    millis_behind_latest: Option<i64>,
+    #[serde(borrow, default)]
+    millis_behind_latest: Loose<'a>,
     #[serde(borrow)]
-    error: Option<Text<'a>>,
+    error: Option<Word<'a>>,
 }
 
 impl Message<'_> {
@@ -106,6 +95,11 @@ enum InvalidMessage {
     MissingField(&'static str),
     #[error("there is no action `{0}`")]
     UnknownAction(String),
+    #[error(
+        "`shutdown` is the message of a daemon of KCL 1.x, which this program does not support: upgrade \
+         amazon-kinesis-client-multilang to 2.x or 3.x, whose daemon sends `leaseLost` and `shardEnded` instead"
+    )]
+    OldDaemon,
 }
 
 /// Parses a line.
@@ -123,12 +117,13 @@ fn parse(line: &[u8]) -> Result<Message<'_>, InvalidMessage> {
         }
         "processRecords" => {
             let records = fields.records.ok_or_else(|| missing("records"))?;
-            Ok(Message::ProcessRecords { records, behind_ms: fields.millis_behind_latest })
+            Ok(Message::ProcessRecords { records, behind_ms: fields.millis_behind_latest.integer() })
         }
         "checkpoint" => Ok(Message::Checkpoint { error: fields.error }),
         "leaseLost" => Ok(Message::LeaseLost),
         "shardEnded" => Ok(Message::ShardEnded),
         "shutdownRequested" => Ok(Message::ShutdownRequested),
+        "shutdown" => Err(InvalidMessage::OldDaemon),
         other => Err(InvalidMessage::UnknownAction(beginning(other.as_bytes()))),
     }
 }
@@ -199,6 +194,7 @@ mod tests {
             (r#"{"action":"processRecords"}"#, "`records`"),
             (r#"{"action":"processRecords","records":[{"data":"AA=="}]}"#, "sequenceNumber"),
             (&long, "…"),
+            (r#"{"action":"shutdown","reason":"TERMINATE"}"#, "upgrade amazon-kinesis-client-multilang to 2.x or 3.x"),
         ] {
             let error = read(line.as_bytes()).unwrap_err();
             let text = ErrorChain(&error).to_string();
@@ -211,5 +207,18 @@ mod tests {
     fn unknown_fields_are_ignored() {
         let line = r#"{"action":"leaseLost","reason":{"of":["any",1]},"shardId":null}"#;
         assert_eq!(read(line.as_bytes()).unwrap(), Message::LeaseLost);
+    }
+
+    #[test]
+    fn what_is_only_logged_may_have_any_type() {
+        for value in ["7", "\"7\"", "null", "1.5", "[1]", "{\"of\":[1]}", "true", "18446744073709551615"] {
+            let line = format!(r#"{{"action":"initialize","shardId":"s","sequenceNumber":{value},"new":{value}}}"#);
+            assert!(matches!(read(line.as_bytes()), Ok(Message::Initialize { .. })), "{line}");
+            let line =
+                format!(r#"{{"action":"processRecords","records":[],"millisBehindLatest":{value},"new":{value}}}"#);
+            assert!(matches!(read(line.as_bytes()), Ok(Message::ProcessRecords { .. })), "{line}");
+            let line = format!(r#"{{"action":"checkpoint","sequenceNumber":{value},"error":{value}}}"#);
+            assert!(matches!(read(line.as_bytes()), Ok(Message::Checkpoint { .. })), "{line}");
+        }
     }
 }

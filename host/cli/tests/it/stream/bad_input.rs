@@ -363,6 +363,40 @@ fn a_consumer_name_in_use_is_reported_and_retried() {
 }
 
 #[test]
+fn a_deregistered_fan_out_consumer_ends_the_process_and_no_shard() {
+    require!(Plugins);
+    let arn = "arn:aws:kinesis:us-east-1:1:stream/alleycat/consumer/mine:";
+    // Afterwards it is missing, or another one has its name.
+    for registered_again in [false, true] {
+        let subscribed = Arc::new(AtomicU32::new(0));
+        let service = Scripted::start(None, move |operation, _| match operation {
+            "DescribeStreamConsumer" => {
+                let again = subscribed.load(Ordering::SeqCst);
+                if again > 0 && !registered_again {
+                    return service_error("ResourceNotFoundException", "Consumer mine not found");
+                }
+                let consumer = json!({
+                    "ConsumerName": "mine", "ConsumerARN": format!("{arn}{again}"), "ConsumerStatus": "ACTIVE",
+                    "ConsumerCreationTimestamp": 1_620_566_842,
+                    "StreamARN": "arn:aws:kinesis:us-east-1:1:stream/alleycat",
+                });
+                (200, json!({ "ConsumerDescription": consumer }))
+            }
+            "SubscribeToShard" => {
+                subscribed.store(1, Ordering::SeqCst);
+                service_error("ResourceNotFoundException", &format!("Consumer {arn}0 not found"))
+            }
+            other => empty_stream(other, &json!([shard(0, None), shard(1, None)])),
+        });
+        let workspace = workspace("consumer = \"fan-out\"\nconsumer-name = \"mine\"");
+        let error = run_to_failure(&workspace, service.endpoint());
+        for part in ["the fan-out consumer `mine` was deregistered", "Start this process again"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_stop_signal_ends_the_process_in_time_while_the_store_hangs() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     use paceline_testbed::proxy::{FaultProxy, Faults};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::explain;
-use crate::model::{Cause, FieldValue, Reason, Span};
+use crate::model::{Cause, Encoding, FieldValue, Reason, Span};
 use crate::rules::{Member, Projection};
 
 /// Reads a payload. `text` is the payload as text, if it is known to be UTF-8; `offset` is where the payload begins in
@@ -21,8 +21,11 @@ pub(super) fn read(
         return Err(Reason::new(Cause::Empty, "the payload is empty"));
     }
     let text = text.map_or_else(|| std::str::from_utf8(payload), Ok).map_err(|error| {
-        Reason::new(Cause::NotUtf8, format!("the payload is not UTF-8 from byte {} on", error.valid_up_to()))
+        let is = Encoding::of(payload).map_or(String::new(), |encoding| format!(": it is {encoding}"));
+        Reason::new(Cause::NotUtf8, format!("the payload is not UTF-8 from byte {} on{is}", error.valid_up_to()))
     })?;
+    // Files begin with a byte order mark on some systems. It says nothing about UTF-8.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader { projection, row, payload: payload.as_ptr() as usize, offset, unescaped };
     let mut json = serde_json::Deserializer::from_str(text);
     let read = Object { reader: &mut reader, node: 0 }.deserialize(&mut json).and_then(|()| json.end());
@@ -162,7 +165,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.set(FieldValue::Number(value));
+        self.set(FieldValue::of_f64(value));
         Ok(())
     }
 

@@ -4,11 +4,12 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Instant;
 
+use serde::de::IgnoredAny;
 use sha2::{Digest as _, Sha256};
 
+use super::input::{Filled, Input, beginning, is_gzip};
 use super::{Source, SourceError};
 use crate::model::{Batch, BatchLimits, Checkpoint};
 
@@ -16,14 +17,14 @@ use crate::model::{Batch, BatchLimits, Checkpoint};
 /// much of its payload.
 pub const MAX_LINE_BYTES: usize = 10 << 20;
 
-/// Bytes of one read.
-const CHUNK_BYTES: usize = 256 << 10;
-
 /// Bytes before a checkpoint that distinguish the file from another one of the same name.
 const FINGERPRINT_BYTES: usize = 4096;
 
-/// Newline-delimited JSON. Each line is a record, including empty lines and a last line without a newline. Its sequence
-/// number is the byte where it begins.
+/// Newline-delimited JSON. Each line is a record, except for blank ones. Its sequence number is the byte where it begins.
+///
+/// The last line may lack its newline. If it is a whole object, it is a record. Otherwise it may be one that is being
+/// written: of a file, to which more may be appended, it is left for the next run; of a reader, whose end is the end for
+/// good, it is a record.
 #[derive(Debug)]
 pub struct NdjsonSource {
     shard: Arc<str>,
@@ -36,16 +37,13 @@ pub struct NdjsonSource {
     at: u64,
     /// The last bytes before `at`.
     before: Vec<u8>,
+    /// Of a line that is longer than what is kept: the bytes that were dropped.
+    dropped: u64,
     /// Nothing follows `rest`.
     ended: bool,
+    /// Reading failed, after records that are delivered first.
+    failed: Option<SourceError>,
     len_hint: Option<u64>,
-}
-
-#[derive(Debug)]
-enum Input {
-    File(File),
-    /// A reader that may block: a thread reads it, so that a batch is not delayed.
-    Pipe(Receiver<io::Result<Vec<u8>>>),
 }
 
 impl NdjsonSource {
@@ -53,7 +51,7 @@ impl NdjsonSource {
     /// same shard wherever the program runs.
     pub fn file(path: &Path, name: Option<&str>) -> Result<Self, SourceError> {
         let wrong = |error: io::Error| SourceError::io(path.display(), error);
-        let file = File::open(path).map_err(wrong)?;
+        let mut file = File::open(path).map_err(wrong)?;
         let metadata = file.metadata().map_err(wrong)?;
         if metadata.is_dir() {
             return Err(SourceError::Unusable(format!("{} is a folder, not a file of messages", path.display())));
@@ -64,22 +62,34 @@ impl NdjsonSource {
             // For example a named pipe, which has no length and can't seek.
             return Self::reader(file, shard);
         }
+        let compressed = beginning(&mut file).and_then(|bytes| is_gzip(&bytes)).map_err(wrong)?;
+        file.rewind().map_err(wrong)?;
+        if compressed {
+            return Self::reader(file, shard);
+        }
         Ok(Self::new(shard.into(), Input::File(file), Some(metadata.len())))
     }
 
-    /// The lines of a reader, such as standard input. To resume, the same input is read from its start and skipped up to
-    /// the checkpoint.
+    /// The lines of a reader, such as standard input or a compressed file. To resume, the same input is read from its start
+    /// and skipped up to the checkpoint.
     pub fn reader(reader: impl Read + Send + 'static, name: &str) -> Result<Self, SourceError> {
-        let (sender, receiver) = sync_channel(4);
-        std::thread::Builder::new()
-            .name("paceline-reader".to_owned())
-            .spawn(move || read_on(reader, &sender))
-            .map_err(SourceError::Thread)?;
-        Ok(Self::new(name.into(), Input::Pipe(receiver), None))
+        let input = Input::pipe(reader).map_err(SourceError::Thread)?;
+        Ok(Self::new(name.into(), input, None))
     }
 
     fn new(shard: Arc<str>, input: Input, len_hint: Option<u64>) -> Self {
-        Self { shard, input, rest: Vec::new(), taken: 0, at: 0, before: Vec::new(), ended: false, len_hint }
+        Self {
+            shard,
+            input,
+            rest: Vec::new(),
+            taken: 0,
+            at: 0,
+            before: Vec::new(),
+            dropped: 0,
+            ended: false,
+            failed: None,
+            len_hint,
+        }
     }
 
     /// Reads more into `rest`, until `until` at most.
@@ -89,28 +99,9 @@ impl NdjsonSource {
         }
         self.rest.drain(..self.taken);
         self.taken = 0;
-        let wrong = |error: io::Error| SourceError::io(&self.shard, error);
-        match &mut self.input {
-            Input::File(file) => {
-                let had = self.rest.len();
-                self.rest.resize(had + CHUNK_BYTES, 0);
-                let read = read_some(file, &mut self.rest[had..]).map_err(wrong)?;
-                self.rest.truncate(had + read);
-                self.ended = read == 0;
-            }
-            Input::Pipe(chunks) => {
-                let chunk = match until {
-                    None => chunks.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                    Some(until) => chunks.recv_timeout(until.saturating_duration_since(Instant::now())),
-                };
-                match chunk {
-                    Ok(chunk) => self.rest.extend(chunk.map_err(wrong)?),
-                    Err(RecvTimeoutError::Timeout) => return Ok(Filled::Waiting),
-                    Err(RecvTimeoutError::Disconnected) => self.ended = true,
-                }
-            }
-        }
-        Ok(if self.ended { Filled::Ended } else { Filled::More })
+        let filled = self.input.read(&mut self.rest, until).map_err(|error| SourceError::io(&self.shard, error))?;
+        self.ended = matches!(filled, Filled::Ended);
+        Ok(filled)
     }
 
     /// Marks bytes of `rest` as consumed.
@@ -179,12 +170,6 @@ impl NdjsonSource {
     }
 }
 
-enum Filled {
-    More,
-    Waiting,
-    Ended,
-}
-
 impl Source for NdjsonSource {
     fn shard(&self) -> &Arc<str> {
         &self.shard
@@ -206,39 +191,43 @@ impl Source for NdjsonSource {
     }
 
     fn next(&mut self, limits: &BatchLimits) -> Result<Option<Batch>, SourceError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let mut batch = Batch::new(Arc::clone(&self.shard));
         let mut until = None;
-        // Of a line that is longer than what is kept: the bytes that were dropped.
-        let mut dropped = 0_u64;
         let mut searched = 0;
         while batch.records.len() < limits.max_records && batch.bytes.len() < limits.max_bytes {
             let open = &self.rest[self.taken..];
             match memchr::memchr(b'\n', &open[searched..]) {
                 Some(end) => {
                     let end = searched + end;
-                    self.push(&mut batch, end, std::mem::take(&mut dropped));
+                    self.push(&mut batch, end);
                     self.take(end + 1);
                     searched = 0;
-                    until.get_or_insert_with(|| Instant::now() + limits.max_wait());
+                    if !batch.records.is_empty() {
+                        until.get_or_insert_with(|| Instant::now() + limits.max_wait());
+                    }
                 }
                 None => {
                     searched = open.len();
                     if searched > 2 * MAX_LINE_BYTES {
                         // Keep the beginning, and as much of the end as the fingerprint needs.
                         let (from, to) = (self.taken + MAX_LINE_BYTES, self.rest.len() - FINGERPRINT_BYTES);
-                        dropped += (to - from) as u64;
+                        self.dropped += (to - from) as u64;
                         self.rest.drain(from..to);
                         searched = MAX_LINE_BYTES + FINGERPRINT_BYTES;
                     }
-                    match self.fill(until)? {
-                        Filled::More => {}
-                        Filled::Waiting => break,
-                        Filled::Ended => {
-                            let end = self.rest.len() - self.taken;
-                            if end > 0 {
-                                self.push(&mut batch, end, std::mem::take(&mut dropped));
-                                self.take(end);
-                            }
+                    match self.fill(until) {
+                        Ok(Filled::More) => {}
+                        Ok(Filled::Waiting) => break,
+                        Err(error) if batch.records.is_empty() => return Err(error),
+                        Err(error) => {
+                            self.failed = Some(error);
+                            break;
+                        }
+                        Ok(Filled::Ended) => {
+                            self.last_line(&mut batch);
                             break;
                         }
                     }
@@ -254,9 +243,13 @@ impl Source for NdjsonSource {
 }
 
 impl NdjsonSource {
-    /// Adds the line that ends `end` bytes after the consumed ones. `dropped` of its bytes are gone.
-    fn push(&mut self, batch: &mut Batch, end: usize, dropped: u64) {
+    /// Adds the line that ends `end` bytes after the consumed ones, unless it is blank.
+    fn push(&mut self, batch: &mut Batch, end: usize) {
         let line = &self.rest[self.taken..self.taken + end];
+        let dropped = std::mem::take(&mut self.dropped);
+        if dropped == 0 && line.trim_ascii().is_empty() {
+            return;
+        }
         batch.push(&line[..line.len().min(MAX_LINE_BYTES)], self.at.into());
         let whole = line.len() as u64 + dropped;
         if whole > MAX_LINE_BYTES as u64 {
@@ -264,32 +257,35 @@ impl NdjsonSource {
         }
         self.at += dropped;
     }
-}
 
-/// Reads some bytes; 0 at the end.
-fn read_some(reader: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match reader.read(into) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
-        }
-    }
-}
-
-fn read_on(mut reader: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
-    loop {
-        let mut chunk = vec![0; CHUNK_BYTES];
-        let read = match read_some(&mut reader, &mut chunk) {
-            Ok(0) => return,
-            Ok(read) => {
-                chunk.truncate(read);
-                Ok(chunk)
-            }
-            Err(error) => Err(error),
-        };
-        let failed = read.is_err();
-        if sender.send(read).is_err() || failed {
+    /// Adds the line without a newline at the end of the input, if it is whole or will never be.
+    fn last_line(&mut self, batch: &mut Batch) {
+        let line = &self.rest[self.taken..];
+        if line.trim_ascii().is_empty() {
             return;
         }
+        let may_grow = matches!(self.input, Input::File(_));
+        if may_grow && (self.dropped > 0 || !is_object(line)) {
+            // With the last batch, not with the one before it.
+            if batch.records.is_empty() {
+                let bytes = line.len() as u64 + self.dropped;
+                tracing::warn!(
+                    "the last line of {}, {bytes} bytes from byte {} on, has no newline and is not whole: it is left for \
+                     the next run; end it with a newline if nothing follows",
+                    self.shard,
+                    self.at
+                );
+            }
+            return;
+        }
+        let end = line.len();
+        self.push(batch, end);
+        self.take(end);
     }
+}
+
+/// Whether a line is a whole JSON object: nothing that is appended could belong to it.
+fn is_object(line: &[u8]) -> bool {
+    let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).trim_ascii_start();
+    line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok()
 }

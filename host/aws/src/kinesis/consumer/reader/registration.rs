@@ -53,6 +53,24 @@ pub(in crate::kinesis::consumer) async fn register(
     }
 }
 
+/// Whether the consumer with this name is still the one with this ARN. One that was registered again has another.
+pub(in crate::kinesis::consumer) async fn is_registered(
+    stream: &Stream,
+    stream_arn: &str,
+    name: &str,
+    arn: &str,
+) -> Result<bool, StreamError> {
+    let began = Instant::now();
+    loop {
+        match find(stream, stream_arn, name).await {
+            Ok((found, status)) => return Ok(found == arn && status != ConsumerStatus::Deleting),
+            Err(error) if error.kind == StreamErrorKind::Missing => return Ok(false),
+            Err(error) => retry_or_fail(error, began)?,
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}
+
 /// Returns the error unless it is transient and there is time for a retry.
 fn retry_or_fail(error: StreamError, began: Instant) -> Result<(), StreamError> {
     if !error.kind.is_transient() || began.elapsed() >= ACTIVE_WITHIN {
