@@ -68,53 +68,88 @@ fn redrive_sequence(shard: &str, position: RecordPosition) -> Option<i64> {
 /// have equal runs and equal bytes, whatever the order of insertion. A general compressed bitmap has neither property: its
 /// containers depend on history, and one run takes more bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OrdinalSet(Vec<(i64, i64)>);
+pub struct OrdinalSet {
+    runs: Vec<(i64, i64)>,
+    /// Of ordinals up to it, it is not known which are in the set.
+    horizon: Option<i64>,
+}
+
+/// Runs that a group's ordinals may have. Consecutive ordinals, such as the seconds of a race, have one or two; ordinals that
+/// are never adjacent have one each, and would let the item grow until no store takes it. So many take about 40 KB.
+pub const MAX_RUNS: usize = 4_096;
+
+/// What an [`OrdinalSet`] makes of an ordinal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It is in the set now.
+    New,
+    /// It was in the set.
+    Held,
+    /// It is so far behind the others that it is not known whether it was in the set.
+    Unknown,
+}
 
 impl OrdinalSet {
     /// Whether it contains an ordinal.
     pub fn contains(&self, ordinal: i64) -> bool {
-        let at = self.0.partition_point(|&(_, last)| last < ordinal);
-        self.0.get(at).is_some_and(|&(first, _)| first <= ordinal)
+        let at = self.runs.partition_point(|&(_, last)| last < ordinal);
+        self.runs.get(at).is_some_and(|&(first, _)| first <= ordinal)
     }
 
     /// Adds an ordinal. Returns whether it was new.
     pub fn insert(&mut self, ordinal: i64) -> bool {
         // The usual case: the ordinal after the last one.
-        if let Some((_, last)) = self.0.last_mut()
+        if let Some((_, last)) = self.runs.last_mut()
             && last.checked_add(1) == Some(ordinal)
         {
             *last = ordinal;
             return true;
         }
         // The first run that ends at or after the ordinal's left neighbour: the only one that it can be in or extend.
-        let at = self.0.partition_point(|&(_, last)| last < ordinal.saturating_sub(1));
-        let Some(&(first, last)) = self.0.get(at) else {
-            self.0.push((ordinal, ordinal));
+        let at = self.runs.partition_point(|&(_, last)| last < ordinal.saturating_sub(1));
+        let Some(&(first, last)) = self.runs.get(at) else {
+            self.runs.push((ordinal, ordinal));
             return true;
         };
         if first <= ordinal && ordinal <= last {
             return false;
         }
         if ordinal.checked_add(1) == Some(first) {
-            self.0[at].0 = ordinal;
+            self.runs[at].0 = ordinal;
         } else if last.checked_add(1) == Some(ordinal) {
-            self.0[at].1 = ordinal;
+            self.runs[at].1 = ordinal;
             // It may have closed the gap to the run after.
-            if let Some(&(next_first, next_last)) = self.0.get(at + 1)
+            if let Some(&(next_first, next_last)) = self.runs.get(at + 1)
                 && ordinal.checked_add(1) == Some(next_first)
             {
-                self.0[at].1 = next_last;
-                self.0.remove(at + 1);
+                self.runs[at].1 = next_last;
+                self.runs.remove(at + 1);
             }
         } else {
-            self.0.insert(at, (ordinal, ordinal));
+            self.runs.insert(at, (ordinal, ordinal));
         }
         true
     }
 
+    /// Adds an ordinal to a set that is bounded: where it would have more than [`MAX_RUNS`] runs, the lowest one gives way to
+    /// the horizon.
+    pub fn admit(&mut self, ordinal: i64) -> Admission {
+        if self.horizon.is_some_and(|horizon| ordinal <= horizon) {
+            return Admission::Unknown;
+        }
+        if !self.insert(ordinal) {
+            return Admission::Held;
+        }
+        if self.runs.len() > MAX_RUNS {
+            let (_, last) = self.runs.remove(0);
+            self.horizon = Some(last);
+        }
+        Admission::New
+    }
+
     /// The runs, ascending.
     pub fn runs(&self) -> &[(i64, i64)] {
-        &self.0
+        &self.runs
     }
 }
 
@@ -172,6 +207,20 @@ mod tests {
             assert!(set.insert(ordinal) && !set.insert(ordinal) && set.contains(ordinal));
         }
         assert_eq!(set.runs(), [(i64::MIN, i64::MIN + 1), (i64::MAX - 1, i64::MAX)]);
+    }
+
+    #[test]
+    fn a_set_of_ordinals_that_are_never_adjacent_is_bounded_and_says_what_it_does_not_know() {
+        let mut set = OrdinalSet::default();
+        let ordinals = |from: i64| (from..).step_by(2);
+        assert!(ordinals(0).take(MAX_RUNS + 10).all(|ordinal| set.admit(ordinal) == Admission::New));
+        assert_eq!((set.runs().len(), set.runs()[0]), (MAX_RUNS, (20, 20)));
+        assert!(ordinals(0).take(10).all(|ordinal| set.admit(ordinal) == Admission::Unknown));
+        assert_eq!((set.admit(17), set.admit(19), set.admit(20)), (Admission::Unknown, Admission::New, Admission::Held));
+        // Adjacent ones take no room.
+        let mut seconds = OrdinalSet::default();
+        assert!((0..10 * MAX_RUNS as i64).all(|second| seconds.admit(second) == Admission::New));
+        assert_eq!(seconds.admit(0), Admission::Held);
     }
 
     proptest! {

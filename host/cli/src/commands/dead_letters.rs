@@ -135,8 +135,8 @@ impl Redriven {
         match skipped {
             0 => Ok(()),
             _ => report::print_line(&format!(
-                "{skipped} left alone, because they are unsure: their race type was retired while their batch was being \
-                 written, so their groups may hold them already; compare them with the items, then use --unsure"
+                "{skipped} left alone, because they are unsure: their groups may hold them already. Compare them with the \
+                 items, then use --unsure"
             )),
         }
     }

@@ -54,6 +54,8 @@ causes! {
     StateFormat "state-format"
     /// The item of the record's group has another dedup rule than its rulebook, for longer than `hold-seconds`.
     Dedup "dedup"
+    /// The ordinal of the record is so far behind those of its group that it is not known whether the group holds it.
+    TooOld "too-old"
     /// The value of the pinned field is too long.
     BadPin "bad-pin"
     /// A validator rejected the record.

@@ -127,7 +127,12 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
         let mut blocked = Blocked::of(rows, attempt.loaded);
         let (selection, writes) = loop {
             blocked.settle(rows, context, &mut gone);
-            let mut folding = Folding::new(rows, attempt.loaded, rows.select(attempt, &gone, blocked.groups()));
+            let selection = rows.select(attempt, &gone, blocked.groups());
+            if !selection.unknown.is_empty() {
+                rows.reject_unknown(context, &selection.unknown, &mut gone);
+                continue;
+            }
+            let mut folding = Folding::new(rows, attempt.loaded, selection);
             let writes = folding.run(context)?;
             if !folding.blocked.is_empty() {
                 blocked.add_all(folding.blocked);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use paceline_engine::{Aggregator, Fault, PackedBuf, Role};
 
 use super::state::{Deltas, GroupDelta};
-use crate::dedup::{DedupState, LastPositions, OrdinalSet};
+use crate::dedup::{Admission, DedupState, LastPositions, OrdinalSet};
 use crate::error::PipelineError;
 use crate::model::{Item, RulebookId};
 use crate::stages::context::Context;
@@ -34,6 +34,8 @@ impl<'a> GroupMerge<'a> {
     }
 }
 
+const UNKNOWN: &str = "an ordinal is far behind those of the group: whether the group holds its record is not known";
+
 /// The rows of a group that its item does not hold yet; `None` if it holds all of them. Also the number that it holds.
 pub(super) fn select<'a>(
     shard: &Arc<str>,
@@ -60,7 +62,15 @@ pub(super) fn select<'a>(
                 new.inspect(|(position, _)| dedup.record(shard, *position)).map(|(_, state)| state.clone()).collect()
             }
             (Deltas::Ordinals(rows), DedupState::Ordinal(dedup)) => {
-                rows.iter().filter(|(ordinal, _)| dedup.insert(*ordinal)).map(|(_, state)| state.clone()).collect()
+                let mut states = Vec::new();
+                for (ordinal, state) in rows {
+                    match dedup.admit(*ordinal) {
+                        Admission::New => states.push(state.clone()),
+                        Admission::Held => {}
+                        Admission::Unknown => return Err(UNKNOWN),
+                    }
+                }
+                states
             }
             _ => return Err("its dedup state is not of the kind that it names"),
         };

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use paceline_pipeline::dedup::MAX_RUNS;
 use paceline_pipeline::model::{Attribute, Batch, BatchLimits, Cause, DeadLetter};
 use paceline_pipeline::receive::{Redrive, Source};
 use paceline_pipeline::rules::operator::Request;
@@ -11,7 +12,7 @@ use paceline_pipeline::window::Window;
 use paceline_pipeline::{Pipeline, RetryPolicy};
 use paceline_testbed::require;
 
-use crate::following::{BY_CLASS, BY_RACE, follow, poll, second, with_aggregator};
+use crate::following::{BY_CLASS, BY_RACE, ORDINAL, follow, poll, second, with_aggregator};
 use crate::log::{Desk, activate};
 use crate::support::{FlakyStore, block_on, committed, host};
 
@@ -237,4 +238,37 @@ fn rows_of_a_group_that_two_rulebooks_evaluated_in_turn_are_all_in_their_window(
     // The same window once more, as after a lost answer.
     block_on(host.flush_window(&window, None, &mut summary)).unwrap();
     assert_eq!((outcome(&store).0, summary.duplicates), (racers, 12));
+}
+
+#[test]
+fn a_group_whose_ordinals_are_never_adjacent_stays_small_and_rejects_what_it_can_not_know() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(3, &desk.prepare(&with_aggregator(1, "evil-aggregator", BY_CLASS, ORDINAL)));
+    let host = host(store.clone(), &follow(&desk));
+    let with_second = |second: u64, sequence: u64| {
+        let mut batch = Batch::new("shard".into());
+        let message = format!(
+            r#"{{"event":"update","deviceTimestamp":1,"second":{second},"raceId":131,"racerId":1,"classId":3,"cadence":60,"resistance":50}}"#
+        );
+        batch.push(message.as_bytes(), sequence.into());
+        batch
+    };
+    let mut all = Batch::new("shard".into());
+    for nth in 0..MAX_RUNS as u64 + 3 {
+        let one = with_second(2 * nth, 0);
+        all.push(one.payload(0), nth.into());
+    }
+    deliver(&host, &all);
+    assert_eq!(letters(&store), []);
+    // One of the lowest again, one that the group holds again, and a new one.
+    for (second, sequence) in [(2, 100_001), (8_000, 100_002), (8_001, 100_003)] {
+        deliver(&host, &with_second(second, sequence));
+    }
+    let letters = block_on(store.store.list_dead_letters()).unwrap();
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((letter.reason.cause, letter.unsure, &*letter.id), (Cause::TooOld, true, "shard:100001"));
+    // The count is a byte.
+    let counted = (MAX_RUNS as i64 + 3 + 1) % 256;
+    assert_eq!(outcome(&store).0, counts(&[("racer-1", counted)]));
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::select::{Selection, Selector};
-use crate::dedup::DedupState;
+use crate::dedup::{DedupState, MAX_RUNS};
 use crate::model::{Cause, Item, Reason};
 use crate::rules::{BoundAggregate, BoundRulebook, LoadedAggregate};
 use crate::stages::commit::Attempt;
@@ -80,6 +80,20 @@ impl<'c> Rows<'_, 'c> {
             }
         }
         context.rejected.add_new(rejected, gone);
+    }
+
+    /// Rejects records of which it is not known whether their groups hold them. `gone` are the records that are not folded.
+    pub(super) fn reject_unknown<S>(self, context: &mut Context<'_, S>, unknown: &[u32], gone: &mut HashSet<u32>) {
+        for &record in unknown {
+            let of = self.record_batches.iter().find(|batch| batch.records.binary_search(&record).is_ok());
+            if let (Some(of), true) = (of, gone.insert(record)) {
+                let text = format!(
+                    "the ordinal of the record is far behind those of its group, which keeps {MAX_RUNS} runs of them: \
+                     whether the group holds it is not known"
+                );
+                context.rejected.push_unsure(record, of.reason(Reason::new(Cause::TooOld, text)));
+            }
+        }
     }
 
     pub(super) fn reason(self, call: usize, cause: Cause, text: String) -> Reason {

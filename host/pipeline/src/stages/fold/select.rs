@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dedup::{DedupState, LastPositions, OrdinalSet};
+use crate::dedup::{Admission, DedupState, LastPositions, OrdinalSet};
 use crate::model::{Batch, Item, Key};
 use crate::rules::DedupRule;
 use crate::stages::groups::{Call, GroupRow};
@@ -36,6 +36,8 @@ pub(super) struct Selection {
     pub(super) duplicates: u64,
     /// Groups whose rows have several dedup rules.
     pub(super) mismatched: Vec<Mismatch>,
+    /// Records of which it is not known whether their groups hold them.
+    pub(super) unknown: Vec<u32>,
 }
 
 /// A group whose rows have several dedup rules: which of them the group holds would not be known.
@@ -73,6 +75,8 @@ struct GroupDedup {
 enum Sighting {
     New,
     Duplicate,
+    /// Its ordinal is far behind those of its group.
+    Unknown,
     /// The group's first row has another dedup rule, that of this call; or its item has another kind of dedup state.
     Mismatch(usize),
 }
@@ -95,6 +99,10 @@ impl Selector<'_> {
                 Sighting::New => {}
                 Sighting::Duplicate => {
                     selection.duplicates += 1;
+                    continue;
+                }
+                Sighting::Unknown => {
+                    selection.unknown.push(row.record);
                     continue;
                 }
                 Sighting::Mismatch(first) => {
@@ -169,9 +177,10 @@ impl Selector<'_> {
                 positions.record(&self.batch.shard, record.position);
                 Sighting::New
             }
-            (DedupState::Ordinal(ordinals), DedupRule::Ordinal(_)) => match ordinals.insert(row.ordinal) {
-                true => Sighting::New,
-                false => Sighting::Duplicate,
+            (DedupState::Ordinal(ordinals), DedupRule::Ordinal(_)) => match ordinals.admit(row.ordinal) {
+                Admission::New => Sighting::New,
+                Admission::Held => Sighting::Duplicate,
+                Admission::Unknown => Sighting::Unknown,
             },
             _ => Sighting::Mismatch(dedup.first),
         }
