@@ -105,6 +105,13 @@ push-images: images ## Build the container images and push them to their registr
 	docker push $(IMAGE):$(IMAGE_TAG)
 	docker push $(IMAGE)-kcl:$(IMAGE_TAG)
 
+SEEDS ?= 10000
+.PHONY: simulate
+simulate: setup ## Run SEEDS seeds of the simulation, which compares hosts under faults with a model
+	cargo build --release --workspace --bins
+	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
+	target/release/paceline torture --seeds $(SEEDS)
+
 .PHONY: soak
 soak: setup nextest ## Many seeds of faults, kills and repeats with longer races: hours; PACELINE_SOAK_SEEDS says how many
 	cargo build --workspace --all-targets

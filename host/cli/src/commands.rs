@@ -12,3 +12,5 @@ pub(crate) mod run;
 pub(crate) mod simulate;
 #[cfg(feature = "aws")]
 pub(crate) mod table;
+#[cfg(feature = "simulation")]
+pub(crate) mod torture;

@@ -54,6 +54,9 @@ enum Command {
     Rules(commands::rules::Arguments),
     /// Build and check plugins.
     Plugin(commands::plugin::Arguments),
+    /// Run simulated hosts, stores and streams with faults, seed by seed, and compare each with a model.
+    #[cfg(feature = "simulation")]
+    Torture(commands::torture::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Rules(arguments) => return commands::rules::rules(arguments),
+        #[cfg(feature = "simulation")]
+        Command::Torture(arguments) => return commands::torture::torture(&arguments),
         Command::Run(arguments) => commands::run::run(arguments)?,
         Command::Simulate(arguments) => commands::simulate::simulate(&arguments)?,
         Command::Leaderboard(arguments) => commands::leaderboard::leaderboard(&arguments)?,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wasmtime::component::{ComponentType, Lift};
 
-use crate::bisect::{Bisected, pieces};
+use crate::bisect::{Bisected, pieces, whole};
 use crate::columns::{Batch, Column, ColumnBuf};
 use crate::contract::{Function, Role};
 use crate::fault::Fault;
@@ -144,7 +144,7 @@ impl AggregatorSession<'_> {
         let mut touched = Touched::new(groups, states);
         let pieces = match states.bytes.len() > most {
             true => pieces(touched.new_bytes(), most),
-            false => vec![0..rows],
+            false => whole(rows),
         };
         let Bisected { failed, .. } = self.bisect(all, pieces, |session, range| {
             touched.fold(&range, |groups, before| {
@@ -229,7 +229,7 @@ impl AggregatorSession<'_> {
         let all = Work { rows, state_bytes: states.iter().map(|states| states.bytes.len()).sum() };
         let most = self.plugin().limits().returned_bytes / 2;
         if all.state_bytes <= most {
-            return (all, vec![0..rows]);
+            return (all, whole(rows));
         }
         let mut bytes = vec![0; rows];
         for states in states {

@@ -1,6 +1,6 @@
 //! Plugins that give each record a number.
 
-use crate::bisect::Bisected;
+use crate::bisect::{Bisected, whole};
 use crate::columns::{Batch, Column};
 use crate::contract::{Function, Role};
 use crate::fault::Fault;
@@ -51,8 +51,7 @@ impl Scorer {
 impl ScorerSession<'_> {
     /// Scores each row. `columns` are those of the plugin's fields, each with `rows` values.
     pub fn score(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Scored> {
-        let all = vec![0..rows];
-        let Bisected { results, mut failed, .. } = self.bisect(Work::rows(rows), all, |session, range| {
+        let Bisected { results, mut failed, .. } = self.bisect(Work::rows(rows), whole(rows), |session, range| {
             let check = |scores: &Vec<f64>| check_scores(scores, range.len());
             let work = Work::rows(range.len());
             Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Score, work, (batch,), check))

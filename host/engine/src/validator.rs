@@ -2,7 +2,7 @@
 
 use wasmtime::component::{ComponentType, Lift};
 
-use crate::bisect::Bisected;
+use crate::bisect::{Bisected, whole};
 use crate::columns::{Batch, Column};
 use crate::contract::{Function, Role};
 use crate::fault::Fault;
@@ -54,8 +54,7 @@ impl ValidatorSession<'_> {
     /// Finds the rows to reject. `columns` are those of the plugin's fields, each with `rows` values.
     pub fn validate(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Validated> {
         let reason_bytes = self.plugin().limits().reason_bytes;
-        let all = vec![0..rows];
-        let Bisected { results, failed, .. } = self.bisect(Work::rows(rows), all, |session, range| {
+        let Bisected { results, failed, .. } = self.bisect(Work::rows(rows), whole(rows), |session, range| {
             let check = |rejections: &Vec<_>| check_rejections(rejections, range.len(), reason_bytes);
             let work = Work::rows(range.len());
             Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Validate, work, (batch,), check))

@@ -1,6 +1,8 @@
 //! How a host follows the rules: the log, the store's head item, vetoes of trials, and what it notes for others.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::error::ErrorChain;
 use crate::model::RulesRevision;

@@ -58,6 +58,7 @@ pub use event::RulesEvent;
 pub use head::{adopt_head, read_head};
 pub use head_error::HeadError;
 pub(crate) use loaded::{InputColumn, InputSource, LoadedAggregate};
+pub use loading::SharedComponents;
 pub use log::{Change, Entry, InvalidEntry, LOG_FORMAT, Read, Tail, entry_at};
 pub(crate) use pins::{MAX_PIN_BYTES, PinCache};
 pub use position::{Head, Position};

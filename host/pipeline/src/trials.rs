@@ -66,7 +66,7 @@ struct Observed {
     tally: Tally,
     /// What is in the store, and since when.
     shared: Tally,
-    shared_at: Option<Instant>,
+    shared_at: Option<tokio::time::Instant>,
 }
 
 impl Trials {
@@ -152,7 +152,7 @@ impl Trials {
 
     fn shared(&self, key: &TrialKey, tally: Tally) {
         if let Some(observed) = self.lock().trials.get_mut(key) {
-            (observed.shared, observed.shared_at) = (tally, Some(Instant::now()));
+            (observed.shared, observed.shared_at) = (tally, Some(tokio::time::Instant::now()));
         }
     }
 

@@ -1,8 +1,8 @@
 //! Fetches, verifies and compiles rulebooks: what is loaded, and what was refused.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use paceline_engine::{Component, Digest, Engine};
 
@@ -23,6 +23,22 @@ pub(super) struct Sources {
     pub(super) registry: Registry,
     /// A registry that came with the program. It is used until the other one has rules, and for what the other one lacks.
     pub(super) seed: Option<Registry>,
+    /// Plugins that other hosts of this process have compiled.
+    pub(super) shared: Option<SharedComponents>,
+}
+
+/// Compiled plugins that several hosts in one process share, as those of a simulation do.
+#[derive(Clone, Debug, Default)]
+pub struct SharedComponents(Arc<Mutex<HashMap<Digest, Component>>>);
+
+impl SharedComponents {
+    fn get(&self, digest: Digest) -> Option<Component> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned()
+    }
+
+    fn add(&self, compiled: &[(Digest, Component)]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(compiled.iter().cloned());
+    }
 }
 
 /// What is loaded, and what was refused.
@@ -49,6 +65,10 @@ impl Sources {
             (Err(error), Some(seed)) => seed.rulebook(digest).await.map_err(|_| error),
             (found, _) => found,
         }
+    }
+
+    fn shared(&self, digest: Digest) -> Option<Component> {
+        self.shared.as_ref()?.get(digest)
     }
 
     async fn plugin(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
@@ -82,11 +102,19 @@ impl Loaded {
         let document = sources.rulebook(digest).await?;
         let mut missing: Vec<(Digest, Vec<u8>)> = Vec::new();
         for plugin in document.digests()? {
-            if !self.components.contains_key(&plugin) && missing.iter().all(|(other, _)| *other != plugin) {
-                missing.push((plugin, sources.plugin(plugin).await?));
+            if self.components.contains_key(&plugin) || missing.iter().any(|(other, _)| *other == plugin) {
+                continue;
+            }
+            match sources.shared(plugin) {
+                Some(component) => drop(self.components.insert(plugin, component)),
+                None => missing.push((plugin, sources.plugin(plugin).await?)),
             }
         }
-        self.components.extend(compile(engine, missing).await?);
+        let compiled = compile(engine, missing).await?;
+        if let Some(shared) = &sources.shared {
+            shared.add(&compiled);
+        }
+        self.components.extend(compiled);
         let components = &self.components;
         let rulebook = LoadedRulebook::new(document, |digest| components.get(&digest).cloned())?;
         rulebook.last_used.store(nth, Ordering::Relaxed);

@@ -20,7 +20,7 @@ use super::catalog::{Catalog, Followed};
 use super::error::{RegistryError, RulebookError};
 use super::event::{RulesEvent, skipped};
 use super::head;
-use super::loading::{Loaded, Sources};
+use super::loading::{Loaded, SharedComponents, Sources};
 use super::log::{Read, Tail};
 use super::registry::Registry;
 use crate::error::ErrorChain;
@@ -45,13 +45,18 @@ impl Rulebooks {
         let catalog = Catalog::new(&route, &[], HashMap::new(), Followed::default());
         let current = RwLock::new(Arc::new(catalog));
         let (batches, following) = (AtomicU64::new(0), Mutex::default());
-        Self { engine, sources: Sources { registry, seed: None }, route, current, batches, following }
+        Self { engine, sources: Sources { registry, seed: None, shared: None }, route, current, batches, following }
     }
 
     /// Uses the rules of another registry until the first one has rules, and its plugins and rulebooks where the first one
     /// lacks them.
     pub fn with_seed(self, seed: Registry) -> Self {
         Self { sources: Sources { seed: Some(seed), ..self.sources }, ..self }
+    }
+
+    /// Shares compiled plugins with other hosts of this process, which have the same engine.
+    pub fn with_shared_components(self, shared: SharedComponents) -> Self {
+        Self { sources: Sources { shared: Some(shared), ..self.sources }, ..self }
     }
 
     /// The registry that it follows.

@@ -1,0 +1,67 @@
+//! During the run: a record that was acknowledged is in its groups or a dead letter.
+
+use std::collections::BTreeMap;
+
+use paceline_pipeline::model::{Attribute, Item, Key};
+use paceline_pipeline::store::{DeadLetterStore, GroupStore, StoreError};
+
+use crate::finding::Finding;
+use crate::world::World;
+
+/// How often a group lists a message.
+pub(crate) fn listed(item: Option<&Item>, mark: u8) -> usize {
+    item.map_or(0, |item| item.state.iter().filter(|other| **other == mark).count())
+}
+
+/// How many messages a group has counted.
+pub(crate) fn counted(item: Option<&Item>) -> i64 {
+    match item.and_then(|item| item.attribute("count")) {
+        Some(Attribute::Integer(count)) => *count,
+        _ => 0,
+    }
+}
+
+/// Checks records that were just acknowledged.
+pub(crate) async fn check(world: &World, records: &[usize]) {
+    // The store in memory does not fail.
+    if let Ok(Some(finding)) = find(world, records).await {
+        world.report(finding);
+    }
+}
+
+async fn find(world: &World, records: &[usize]) -> Result<Option<Finding>, StoreError> {
+    // With windows, how many different messages each group has to have counted.
+    let mut counts: BTreeMap<Key, BTreeMap<u8, String>> = BTreeMap::new();
+    for &record in records {
+        let id = world.stream.letter_id(record);
+        if world.store.get_dead_letter(&id).await?.is_some() {
+            continue;
+        }
+        let message = &world.stream.records[record].message;
+        let keys = [message.race_key(), message.class_key()];
+        if world.plan.has_windows() {
+            for key in keys {
+                counts.entry(key).or_default().insert(message.mark(), id.clone());
+            }
+            continue;
+        }
+        let items = world.store.load_groups(&keys).await?;
+        if let Some((key, _)) = keys.iter().zip(&items).find(|(_, item)| listed(item.as_ref(), message.mark()) == 0) {
+            return Ok(Some(lost(world, &id, &format!("in its group {key}, nor a dead letter"))));
+        }
+    }
+    for (key, marks) in counts {
+        let items = world.store.load_groups(std::slice::from_ref(&key)).await?;
+        let counted = counted(items[0].as_ref());
+        if counted < marks.len() as i64 {
+            let id = marks.last_key_value().map_or("", |(_, id)| id);
+            let what = format!("in its group {key}, which has {counted} of {} records, nor a dead letter", marks.len());
+            return Ok(Some(lost(world, id, &what)));
+        }
+    }
+    Ok(None)
+}
+
+fn lost(world: &World, record: &str, what: &str) -> Finding {
+    Finding::Lost { at_ms: world.now_ms(), record: record.to_owned(), what: what.to_owned() }
+}

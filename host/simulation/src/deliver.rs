@@ -1,0 +1,78 @@
+//! How records get to hosts, and are delivered again.
+//!
+//! - `poll`: a reader of a shard, with checkpoints in the store.
+//! - `mapping`: an event source mapping; `windows`: one with tumbling windows.
+//! - `redrive`: dead letters are processed again.
+
+pub(crate) mod mapping;
+pub(crate) mod poll;
+pub(crate) mod redrive;
+pub(crate) mod windows;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use paceline_pipeline::{ErrorChain, PipelineError};
+
+use crate::finding::Finding;
+use crate::host::Host;
+use crate::latch::Latch;
+use crate::world::World;
+
+/// The end of a shard: all of its queues are done, or one of its readers is.
+#[derive(Debug)]
+struct ShardEnd {
+    left: AtomicU32,
+    latch: Latch,
+}
+
+/// What a delivery needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Fleet {
+    pub(crate) world: Arc<World>,
+    pub(crate) hosts: Vec<Arc<Host>>,
+    ends: Arc<Vec<ShardEnd>>,
+}
+
+impl Fleet {
+    pub(crate) fn new(world: Arc<World>, hosts: Vec<Arc<Host>>) -> Self {
+        let queues = if world.plan.mode == 1 { world.plan.factor } else { 1 };
+        let end = |_| ShardEnd { left: AtomicU32::new(queues), latch: Latch::default() };
+        let ends = Arc::new(world.stream.shards.iter().map(end).collect());
+        Self { world, hosts, ends }
+    }
+
+    /// Any host.
+    pub(crate) fn any_host(&self) -> Arc<Host> {
+        let at = self.world.below(self.hosts.len() as u64) as usize;
+        Arc::clone(&self.hosts[at])
+    }
+
+    /// A shard is read after its parent.
+    pub(crate) async fn wait_for_parent(&self, shard: usize) {
+        if let Some(parent) = self.world.stream.shards[shard].parent {
+            self.ends[parent].latch.wait().await;
+        }
+    }
+
+    /// One of a shard's queues is done.
+    pub(crate) fn finish(&self, shard: usize) {
+        let end = &self.ends[shard];
+        if end.left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            end.latch.set();
+        }
+    }
+
+    /// Nothing in a run has an error that no retry resolves.
+    pub(crate) fn report_fatal(&self, error: &PipelineError) {
+        let error = ErrorChain(error).to_string();
+        self.world.report(Finding::Fatal { at_ms: self.world.now_ms(), error });
+    }
+
+    /// Waits until one of these records has arrived, and returns how many of them make a batch.
+    pub(crate) async fn arrived(&self, records: &[usize]) -> usize {
+        let arrival_ms = self.world.stream.records[records[0]].arrival_ms;
+        crate::world::sleep_ms(arrival_ms.saturating_sub(self.world.now_ms())).await;
+        self.world.stream.take(records, self.world.plan.batch, self.world.now_ms()).max(1)
+    }
+}

@@ -1,0 +1,52 @@
+//! A redrive, as `paceline dead-letters redrive` makes it, on a host of its own.
+
+use std::sync::Arc;
+
+use paceline_pipeline::model::{BatchLimits, DeadLetter};
+use paceline_pipeline::receive::{Redrive, Source};
+use paceline_pipeline::store::DeadLetterStore;
+use paceline_pipeline::summary::Summary;
+
+use super::Fleet;
+use crate::host::{Host, Life};
+use crate::plant::Plant;
+use crate::world::sleep_ms;
+
+/// The wait before a batch is processed again, in milliseconds.
+const AGAIN_MS: u64 = 500;
+
+/// Redrives all dead letters but the unsure ones. Returns whether it came to its end.
+pub(crate) async fn redrive(fleet: &Fleet, host: &Arc<Host>) -> bool {
+    let life = host.life().await;
+    fleet.world.trace(format_args!("redrive"));
+    life.work(run(fleet, &life)).await.unwrap_or(false)
+}
+
+async fn run(fleet: &Fleet, life: &Life) -> bool {
+    let (pipeline, world) = (&life.pipeline, &fleet.world);
+    let Ok(letters) = pipeline.store().list_dead_letters().await else { return false };
+    let ids: Vec<String> = letters.into_iter().filter(|letter| !letter.unsure).map(|letter| letter.id).collect();
+    let Ok(mut letters) = pipeline.store().assign_redrive_sequences(&ids).await else { return false };
+    if world.is_planted(Plant::RedriveForgetsFolded) {
+        letters = letters.into_iter().map(|letter| DeadLetter { folded: Vec::new(), ..letter }).collect();
+    }
+    let limits = BatchLimits { max_records: world.plan.batch as usize, ..BatchLimits::default() };
+    let mut source = Redrive::new(letters);
+    while let Ok(Some(batch)) = source.next(&limits) {
+        loop {
+            match pipeline.process(&batch, None, &mut Summary::default()).await {
+                Ok(outcome) => match outcome.first_uncommitted {
+                    None => break,
+                    Some((_, why)) if why.waits_for_rules() => sleep_ms(AGAIN_MS).await,
+                    Some(_) => return false,
+                },
+                Err(error) if error.is_transient() => return false,
+                Err(error) => {
+                    fleet.report_fatal(&error);
+                    return false;
+                }
+            }
+        }
+    }
+    true
+}

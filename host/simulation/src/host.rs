@@ -1,0 +1,121 @@
+//! Hosts: each runs the real pipeline by rules that it follows by itself, dies at any call to the store, and starts again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use paceline_pipeline::model::BatchLimits;
+use paceline_pipeline::rules::{Registry, Rulebooks};
+use paceline_pipeline::{ErrorChain, Pipeline, RetryPolicy};
+use tokio::sync::Mutex;
+
+use crate::finding::Finding;
+use crate::latch::Latch;
+use crate::setup::{Setup, route};
+use crate::store::SimulatedStore;
+use crate::world::{World, sleep_ms};
+
+/// The longest time that a host takes to start, in milliseconds.
+const LONGEST_START_MS: u64 = 3_000;
+/// The longest time between two polls of the rules' log, in milliseconds.
+const LONGEST_POLL_MS: u64 = 30_000;
+/// How often a host shares what it has seen of trials.
+const TRIAL_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What all hosts of a run have in common.
+#[derive(Debug)]
+pub(crate) struct Environment {
+    pub(crate) world: Arc<World>,
+    pub(crate) setup: Arc<Setup>,
+    pub(crate) registry: Registry,
+}
+
+/// A host, which has one life after another.
+#[derive(Debug)]
+pub(crate) struct Host {
+    id: u32,
+    environment: Arc<Environment>,
+    life: Mutex<Option<Arc<Life>>>,
+    /// Held by what must be alone on a host: an invocation.
+    pub(crate) busy: Mutex<()>,
+}
+
+/// A host from its start to its death.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) pipeline: Pipeline<SimulatedStore>,
+    killed: Arc<Latch>,
+}
+
+impl Life {
+    /// Ends this life.
+    pub(crate) fn kill(&self) {
+        self.killed.set();
+    }
+
+    fn is_over(&self) -> bool {
+        self.killed.is_set()
+    }
+
+    /// Does some work. `None` if the host dies before the work is done, wherever the work is then.
+    pub(crate) async fn work<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.killed.wait() => None,
+            done = work => Some(done),
+        }
+    }
+}
+
+impl Host {
+    pub(crate) fn new(id: u32, environment: &Arc<Environment>) -> Self {
+        Self { id, environment: Arc::clone(environment), life: Mutex::default(), busy: Mutex::default() }
+    }
+
+    /// The host's current life, or a new one.
+    pub(crate) async fn life(&self) -> Arc<Life> {
+        let mut current = self.life.lock().await;
+        loop {
+            if let Some(life) = current.as_ref().filter(|life| !life.is_over()) {
+                return Arc::clone(life);
+            }
+            *current = self.start().await;
+        }
+    }
+
+    /// Starts the host. `None` if it died before it followed the rules, or can't follow them yet.
+    async fn start(&self) -> Option<Arc<Life>> {
+        let Environment { world, setup, registry } = &*self.environment;
+        sleep_ms(1 + world.below(LONGEST_START_MS)).await;
+        let rulebooks = Rulebooks::new(setup.engine.clone(), registry.clone(), route())
+            .with_shared_components(setup.components.clone());
+        let killed = Arc::new(Latch::default());
+        let store = SimulatedStore::new(Arc::clone(world), self.id, Arc::clone(&killed));
+        let limits = BatchLimits { max_records: 1_000, ..BatchLimits::default() };
+        let pipeline = Pipeline::new(store, Arc::new(rulebooks), limits, RetryPolicy::default());
+        let life = Arc::new(Life { pipeline: pipeline.with_trial_interval(TRIAL_INTERVAL), killed });
+        world.trace(format_args!("host {} starts", self.id));
+        match life.work(life.pipeline.start_following()).await? {
+            Ok(_) => {}
+            Err(error) if error.is_transient() => return None,
+            Err(error) => {
+                let error = ErrorChain(&error).to_string();
+                world.report(Finding::Fatal { at_ms: world.now_ms(), error });
+                return None;
+            }
+        }
+        let (followed, every) = (Arc::clone(&life), 500 + world.below(LONGEST_POLL_MS));
+        let (traced, id) = (Arc::clone(world), self.id);
+        tokio::spawn(async move {
+            let follow = async {
+                loop {
+                    sleep_ms(every).await;
+                    // What can't be read is read at the next poll.
+                    let events = followed.pipeline.follow().await.map(|events| events.len());
+                    traced.trace(format_args!("host {id} polls: {:?}", events.ok()));
+                }
+            };
+            let _: Option<()> = followed.work(follow).await;
+        });
+        Some(life)
+    }
+}

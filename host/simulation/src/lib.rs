@@ -1,0 +1,45 @@
+//! A deterministic simulation: hosts with the real pipeline, rules and sandbox, over a store, a stream and a registry in
+//! memory that fail by plan. `docs/simulation.md` says what it shows.
+//!
+//! A seed decides everything. The clock is paused, so that a run takes no time; tasks of one run share one thread and one
+//! source of randomness. Nothing may depend on the process's clock, on other threads, or on the order of a hash map.
+//!
+//! # Layout
+//!
+//! From top to bottom; no file imports one above it.
+//! - `torture`: many seeds. `shrink`: a seed that failed, made smaller.
+//! - `run`: one run.
+//! - `compare`, `model`: what has to be there in the end.
+//! - `deliver`: how records get to hosts. `operator`: how rules change meanwhile.
+//! - `host`: a host from its start to its death. `store`: its store, with faults.
+//! - `acknowledged`: what has to hold during the run.
+//! - `world`: what all tasks of a run share. `setup`: what all runs share.
+//! - `stream`, `plan`, `plant`, `finding`, `trace`, `latch`: values.
+#![forbid(unsafe_code)]
+
+mod acknowledged;
+mod compare;
+mod deliver;
+mod finding;
+mod host;
+mod latch;
+mod model;
+mod operator;
+mod plan;
+mod plant;
+mod run;
+mod setup;
+mod shrink;
+mod store;
+mod stream;
+mod torture;
+mod trace;
+mod world;
+
+pub use finding::Finding;
+pub use plan::{Knob, Plan, UnknownKnob};
+pub use plant::{Plant, UnknownPlant};
+pub use run::{Options, Outcome, run, run_twice};
+pub use setup::{Setup, SetupError};
+pub use shrink::{Shrunk, shrink};
+pub use torture::{Failure, Report, Torture};

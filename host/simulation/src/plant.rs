@@ -1,0 +1,98 @@
+//! Bugs that are planted on purpose, around the pipeline, to show that the simulation sees them.
+
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! plants {
+    ($($name:ident $text:literal $doc:literal)*) => {
+        /// A bug that is planted on purpose.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Plant { $(#[doc = $doc] $name,)* }
+
+        impl Plant {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The name in arguments.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// What it does.
+            pub fn description(self) -> &'static str {
+                match self { $(Self::$name => $doc,)* }
+            }
+        }
+    };
+}
+
+plants! {
+    DedupAdmitsAll "dedup-admits-all" "Items come back without their dedup state."
+    CheckpointBeforeCommit "checkpoint-before-commit" "A batch's checkpoint is stored before the batch is processed; a mapping takes a batch for done once it is invoked."
+    DeadLettersAfterGroups "dead-letters-after-groups" "Dead letters are stored when the batch is acknowledged, and lost with the host before that."
+    ConflictIsSuccess "conflict-is-success" "A conditional write that failed counts as done."
+    WindowClosedTwice "window-closed-twice" "A window is flushed a second time, and its rows are merged whatever their groups hold."
+    PinNotConditional "pin-not-conditional" "A host takes the pin that it wrote for the one that holds, although another host was first."
+    RedriveForgetsFolded "redrive-forgets-folded" "A redrive does not leave out the groups that hold the record already."
+    SubSequenceIgnored "sub-sequence-ignored" "All messages of a stream record have the same position."
+    WriteNotConditional "write-not-conditional" "Items are written whatever is in the table."
+    LostAnswerIsSuccess "lost-answer-is-success" "A write that the store did not answer counts as done."
+    PartialFailureIsSuccess "partial-failure-is-success" "A batch that is committed in part counts as committed."
+    DedupNotStored "dedup-not-stored" "An item's state is written with the dedup state before."
+}
+
+impl Plant {
+    /// Knobs that bring it out: hosts have to meet at the beginning of a race, or at a group that is nearly full.
+    pub fn knobs(self) -> &'static [(&'static str, u32)] {
+        match self {
+            Self::PinNotConditional => &[
+                ("mode", 1),
+                ("ordinal", 1),
+                ("hosts", 4),
+                ("shards", 3),
+                ("races", 6),
+                ("unpinned", 0),
+                ("bursts", 8),
+                ("changes", 4),
+            ],
+            Self::RedriveForgetsFolded => &[
+                ("mode", 1),
+                ("ordinal", 0),
+                ("hosts", 4),
+                ("shards", 3),
+                ("bursts", 6),
+                ("full", 8),
+                ("late", 0),
+                ("changes", 0),
+                ("redrives", 0),
+                ("traps", 0),
+                ("repeats", 0),
+                ("throttled", 0),
+                ("lost", 0),
+                ("slow", 0),
+                ("outages", 0),
+                ("kills", 0),
+            ],
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Plant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text names no [`Plant`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such bug; the bugs are: {}", Plant::ALL.iter().map(|plant| plant.as_str()).collect::<Vec<_>>().join(", "))]
+pub struct UnknownPlant;
+
+impl FromStr for Plant {
+    type Err = UnknownPlant;
+
+    fn from_str(text: &str) -> Result<Self, UnknownPlant> {
+        Self::ALL.iter().copied().find(|plant| plant.as_str() == text).ok_or(UnknownPlant)
+    }
+}

@@ -1,0 +1,234 @@
+//! What all tasks of a run share: the plan, the store behind the hosts' stores, one source of randomness, the trace.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fastrand::Rng;
+use paceline_pipeline::store::MemoryStore;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::finding::Finding;
+use crate::plan::Plan;
+use crate::plant::Plant;
+use crate::stream::Stream;
+use crate::trace::Trace;
+
+/// The longest that a slow call takes, in milliseconds: longer than a store is retried.
+const SLOWEST_MS: u64 = 45_000;
+/// The longest outage of a table, in milliseconds.
+const LONGEST_OUTAGE_MS: u64 = 60_000;
+
+/// The tables, as far as one may be out of reach while others are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    Groups,
+    Letters,
+    /// Pins, checkpoints and notices.
+    Host,
+}
+
+/// What becomes of a call to the store.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Fate {
+    /// Milliseconds before and after its effect.
+    pub(crate) before: u64,
+    pub(crate) after: u64,
+    pub(crate) ending: Ending,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ending {
+    #[default]
+    Answered,
+    /// It fails, without an effect.
+    Refused,
+    /// It takes effect, and fails.
+    AnswerLost,
+    /// The host dies before its effect.
+    KilledBefore,
+    /// The host dies after it.
+    KilledAfter,
+}
+
+/// A table that answers nothing for some time, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct Outage {
+    table: Table,
+    from: u64,
+    to: u64,
+}
+
+/// What all tasks of a run share.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) plant: Option<Plant>,
+    pub(crate) stream: Stream,
+    /// The store as it is, without faults.
+    pub(crate) store: MemoryStore,
+    began: Instant,
+    outages: Vec<Outage>,
+    state: Mutex<State>,
+    has_finding: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    rng: Rng,
+    trace: Trace,
+    is_calm: bool,
+    is_delivered: bool,
+    kills_left: u32,
+    finding: Option<Finding>,
+}
+
+impl World {
+    /// A world at its beginning. The clock has to be that of the run.
+    pub(crate) fn new(plan: Plan, plant: Option<Plant>, keep_trace: bool) -> Self {
+        let mut rng = Rng::with_seed(plan.seed ^ 0x77_6f72_6c64_0000);
+        let outage = |rng: &mut Rng| {
+            let table = [Table::Groups, Table::Letters, Table::Host][rng.usize(0..3)];
+            let from = rng.u64(0..plan.calm_ms());
+            Outage { table, from, to: from + rng.u64(1..=LONGEST_OUTAGE_MS) }
+        };
+        let outages = (0..plan.outages).map(|_| outage(&mut rng)).collect();
+        let stream = Stream::draw(&plan);
+        let (trace, kills_left) = (Trace::new(keep_trace), plan.kills);
+        let state = State { rng, trace, is_calm: false, is_delivered: false, kills_left, finding: None };
+        Self {
+            plan,
+            plant,
+            stream,
+            store: MemoryStore::default(),
+            began: Instant::now(),
+            outages,
+            state: Mutex::new(state),
+            has_finding: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the beginning.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.began.elapsed().as_millis() as u64
+    }
+
+    pub(crate) fn is_planted(&self, plant: Plant) -> bool {
+        self.plant == Some(plant)
+    }
+
+    /// A number below this one.
+    pub(crate) fn below(&self, end: u64) -> u64 {
+        self.state().rng.u64(0..end.max(1))
+    }
+
+    /// True in so many of a hundred cases; never once faults have ended.
+    pub(crate) fn chance(&self, percent: u32) -> bool {
+        let mut state = self.state();
+        let drawn = state.rng.u32(0..100);
+        drawn < percent && !state.is_calm
+    }
+
+    /// True in so many of a thousand writes; never once faults have ended.
+    pub(crate) fn is_write_lost(&self) -> bool {
+        let mut state = self.state();
+        let drawn = state.rng.u32(0..1_000);
+        drawn < self.plan.partial && !state.is_calm
+    }
+
+    /// Ends all faults.
+    pub(crate) fn calm(&self) {
+        self.state().is_calm = true;
+    }
+
+    pub(crate) fn is_calm(&self) -> bool {
+        self.state().is_calm
+    }
+
+    /// Everything is delivered, and nothing comes again.
+    pub(crate) fn set_delivered(&self) {
+        self.state().is_delivered = true;
+    }
+
+    pub(crate) fn is_delivered(&self) -> bool {
+        self.state().is_delivered
+    }
+
+    /// Draws what becomes of the next call to a table.
+    pub(crate) fn fate(&self, table: Table) -> Fate {
+        let now = self.now_ms();
+        let plan = &self.plan;
+        let mut state = self.state();
+        let (before, after) = (state.rng.u64(1..=20), state.rng.u64(0..=10));
+        let mut fate = Fate { before, after, ending: Ending::Answered };
+        let drawn = state.rng.u32(0..1_000);
+        let half = state.rng.bool();
+        let slow = state.rng.u64(1..=SLOWEST_MS);
+        if state.is_calm {
+            return fate;
+        }
+        if self.outages.iter().any(|outage| outage.table == table && (outage.from..outage.to).contains(&now)) {
+            fate.ending = Ending::Refused;
+            return fate;
+        }
+        // Few kills: each of them is spread over the calls of some seconds.
+        let kill = if state.kills_left > 0 { 30 } else { 0 };
+        let mut limit = kill;
+        if drawn < limit {
+            state.kills_left -= 1;
+            fate.ending = if half { Ending::KilledBefore } else { Ending::KilledAfter };
+            return fate;
+        }
+        limit += plan.throttled;
+        if drawn < limit {
+            fate.ending = Ending::Refused;
+            return fate;
+        }
+        limit += plan.lost;
+        if drawn < limit {
+            fate.ending = if half { Ending::Refused } else { Ending::AnswerLost };
+            return fate;
+        }
+        limit += plan.slow;
+        if drawn < limit {
+            if half { fate.before += slow } else { fate.after += slow }
+        }
+        fate
+    }
+
+    /// Adds an event to the trace.
+    pub(crate) fn trace(&self, event: fmt::Arguments<'_>) {
+        let now = self.now_ms();
+        self.state().trace.add(format_args!("{now:>7} {event}"));
+    }
+
+    /// Notes what is wrong. Only the first finding counts: the run ends with it.
+    pub(crate) fn report(&self, finding: Finding) {
+        self.state().finding.get_or_insert(finding);
+        self.has_finding.notify_one();
+    }
+
+    /// Waits for a finding.
+    pub(crate) async fn found(&self) {
+        self.has_finding.notified().await;
+    }
+
+    pub(crate) fn take_finding(&self) -> Option<Finding> {
+        self.state().finding.take()
+    }
+
+    pub(crate) fn take_trace(&self) -> (u64, u64, Option<String>) {
+        let trace = &mut self.state().trace;
+        (trace.hash(), trace.events(), trace.lines())
+    }
+}
+
+/// Sleeps for milliseconds of the run's clock.
+pub(crate) async fn sleep_ms(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
