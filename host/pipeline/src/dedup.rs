@@ -216,7 +216,10 @@ mod tests {
         assert!(ordinals(0).take(MAX_RUNS + 10).all(|ordinal| set.admit(ordinal) == Admission::New));
         assert_eq!((set.runs().len(), set.runs()[0]), (MAX_RUNS, (20, 20)));
         assert!(ordinals(0).take(10).all(|ordinal| set.admit(ordinal) == Admission::Unknown));
-        assert_eq!((set.admit(17), set.admit(19), set.admit(20)), (Admission::Unknown, Admission::New, Admission::Held));
+        assert_eq!(
+            (set.admit(17), set.admit(19), set.admit(20)),
+            (Admission::Unknown, Admission::New, Admission::Held)
+        );
         // Adjacent ones take no room.
         let mut seconds = OrdinalSet::default();
         assert!((0..10 * MAX_RUNS as i64).all(|second| seconds.admit(second) == Admission::New));

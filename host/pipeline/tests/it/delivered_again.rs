@@ -62,8 +62,14 @@ fn deliver_in_part(host: &Pipeline<FlakyStore>, batch: &Batch) {
     assert!(outcome.first_uncommitted.unwrap().1.is_transient());
 }
 
-/// The rows that each group has counted, by sort key, and the dead letters.
-fn outcome(store: &FlakyStore) -> (Vec<(String, i64)>, Vec<(String, Cause)>) {
+/// The rows that each group has counted, by sort key.
+type Counts = Vec<(String, i64)>;
+
+/// The ids of dead letters, and why they are.
+type Letters = Vec<(String, Cause)>;
+
+/// The rows that each group has counted, and the dead letters.
+fn outcome(store: &FlakyStore) -> (Counts, Letters) {
     let count = |item: &paceline_pipeline::model::Item| match item.attribute("count") {
         Some(Attribute::Integer(count)) => *count,
         other => panic!("{other:?}"),
@@ -72,16 +78,16 @@ fn outcome(store: &FlakyStore) -> (Vec<(String, i64)>, Vec<(String, Cause)>) {
     (items.iter().map(|(key, item)| (key.sort.clone(), count(item))).collect(), letters(store))
 }
 
-fn letters(store: &FlakyStore) -> Vec<(String, Cause)> {
+fn letters(store: &FlakyStore) -> Letters {
     let letters = block_on(store.store.list_dead_letters()).unwrap();
     letters.into_iter().map(|letter| (letter.id, letter.reason.cause)).collect()
 }
 
-fn counts(of: &[(&str, i64)]) -> Vec<(String, i64)> {
+fn counts(of: &[(&str, i64)]) -> Counts {
     of.iter().map(|(sort, count)| ((*sort).to_owned(), *count)).collect()
 }
 
-fn failed_at(ids: &[&str]) -> Vec<(String, Cause)> {
+fn failed_at(ids: &[&str]) -> Letters {
     ids.iter().map(|id| ((*id).to_owned(), Cause::PluginFailed)).collect()
 }
 
