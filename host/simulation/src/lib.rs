@@ -11,7 +11,7 @@
 //! - `run`: one run.
 //! - `compare`, `model`: what has to be there in the end.
 //! - `deliver`: how records get to hosts. `operator`: how rules change meanwhile.
-//! - `host`: a host from its start to its death. `store`: its store, with faults.
+//! - `host`: a host from its start to its death. `store`, `objects`: its store and its registry, with faults.
 //! - `acknowledged`: what has to hold during the run.
 //! - `world`: what all tasks of a run share. `setup`: what all runs share.
 //! - `stream`, `plan`, `plant`, `finding`, `trace`, `latch`: values.
@@ -24,6 +24,7 @@ mod finding;
 mod host;
 mod latch;
 mod model;
+mod objects;
 mod operator;
 mod plan;
 mod plant;

@@ -89,6 +89,7 @@ impl SimulatedStore {
     /// The host dies in this call, which never returns.
     async fn die<T>(&self, name: &str) -> T {
         self.world.trace(format_args!("host {} dies in {name}", self.host));
+        self.world.lose_volatile();
         self.killed.set();
         std::future::pending().await
     }
@@ -242,6 +243,7 @@ impl CheckpointStore for SimulatedStore {
         let put = async {
             self.store_late_letters().await?;
             self.world.store.put_checkpoint(shard, checkpoint).await?;
+            self.world.flush();
             let committed = self.world.stream.up_to(shard, checkpoint.sequence);
             acknowledged::check(&self.world, &committed).await;
             Ok(())
@@ -251,7 +253,12 @@ impl CheckpointStore for SimulatedStore {
 
     async fn flush(&self) -> Result<(), StoreError> {
         let call = Call { name: "flush", table: Table::Host, what: &() };
-        self.call(call, self.store_late_letters()).await
+        let flush = async {
+            self.store_late_letters().await?;
+            self.world.flush();
+            Ok(())
+        };
+        self.call(call, flush).await
     }
 }
 
@@ -290,7 +297,11 @@ impl DeadLetterStore for SimulatedStore {
 
     async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         let call = Call { name: "assign", table: Table::Letters, what: &ids };
-        let assign = async { Ok(Opaque(self.world.store.assign_redrive_sequences(ids).await?)) };
+        let assign = async {
+            let letters = self.world.store.assign_redrive_sequences(ids).await?;
+            self.world.flush();
+            Ok(Opaque(letters))
+        };
         self.call(call, assign).await.map(|Opaque(letters)| letters)
     }
 }
@@ -304,6 +315,11 @@ impl NoticeStore for SimulatedStore {
 
     async fn put_notice(&self, topic: &str, notice: &Notice, expected: Expected) -> Result<bool, StoreError> {
         let call = Call { name: "put notice", table: Table::Host, what: &topic };
-        self.call(call, self.world.store.put_notice(topic, notice, expected)).await
+        let put = async {
+            let is_put = self.world.store.put_notice(topic, notice, expected).await?;
+            self.world.flush();
+            Ok(is_put)
+        };
+        self.call(call, put).await
     }
 }
