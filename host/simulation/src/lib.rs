@@ -14,7 +14,8 @@
 //! - `host`: a host from its start to its death. `store`, `objects`: its store and its registry, with faults.
 //! - `acknowledged`: what has to hold during the run.
 //! - `world`: what all tasks of a run share. `setup`: what all runs share.
-//! - `stream`, `plan`, `plant`, `finding`, `trace`, `latch`: values.
+//! - `stream`, `plan`, `plant`, `planted`, `finding`, `trace`, `shown`,
+//!   `latch`: values.
 #![forbid(unsafe_code)]
 
 mod acknowledged;
@@ -28,8 +29,10 @@ mod objects;
 mod operator;
 mod plan;
 mod plant;
+mod planted;
 mod run;
 mod setup;
+mod shown;
 mod shrink;
 mod store;
 mod stream;

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use paceline_pipeline::dedup::{DedupState, LastPositions, OrdinalSet};
 use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key};
 use paceline_pipeline::store::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
@@ -12,6 +11,8 @@ use paceline_pipeline::store::{
 use crate::acknowledged;
 use crate::latch::Latch;
 use crate::plant::Plant;
+use crate::planted::{Planted, without_dedup};
+use crate::shown::{Opaque, Revisions};
 use crate::world::{Ending, Table, World, sleep_ms};
 
 /// The store of one life of a host.
@@ -21,15 +22,6 @@ pub(crate) struct SimulatedStore {
     host: u32,
     killed: Arc<Latch>,
     planted: Arc<Mutex<Planted>>,
-}
-
-/// What planted bugs keep.
-#[derive(Debug, Default)]
-struct Planted {
-    /// Dead letters that are not stored yet.
-    letters: Vec<DeadLetter>,
-    /// Whether items come back without their dedup state.
-    hides_dedup: bool,
 }
 
 /// A call, for the trace.
@@ -140,17 +132,6 @@ impl SimulatedStore {
     }
 }
 
-/// Takes an item's dedup state away.
-fn without_dedup(item: Option<Item>) -> Option<Item> {
-    item.map(|item| Item {
-        dedup: match item.dedup {
-            DedupState::Sequence(_) => DedupState::Sequence(LastPositions::default()),
-            DedupState::Ordinal(_) => DedupState::Ordinal(OrdinalSet::default()),
-        },
-        ..item
-    })
-}
-
 impl GroupStore for SimulatedStore {
     /// The item of a team is full after some messages, until everything is delivered.
     fn check_item(&self, key: &Key, item: &Item) -> Result<(), UnstorableItem> {
@@ -188,25 +169,6 @@ impl GroupStore for SimulatedStore {
 
     async fn list_groups(&self) -> Result<Vec<(Key, Item)>, StoreError> {
         self.world.store.list_groups().await
-    }
-}
-
-/// Items of which the trace needs the revisions.
-struct Revisions(Vec<Option<Item>>);
-
-impl std::fmt::Debug for Revisions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let revisions = self.0.iter().map(|item| item.as_ref().map_or(0, |item| item.revision));
-        f.debug_list().entries(revisions).finish()
-    }
-}
-
-/// A value that the trace does not need.
-struct Opaque<T>(T);
-
-impl<T> std::fmt::Debug for Opaque<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("…")
     }
 }
 
