@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::memory::InMemory;
 use paceline_pipeline::model::BatchLimits;
 use paceline_pipeline::rules::{Registry, Rulebooks};
 use paceline_pipeline::{ErrorChain, Pipeline, RetryPolicy};
@@ -10,6 +11,7 @@ use tokio::sync::Mutex;
 
 use crate::finding::Finding;
 use crate::latch::Latch;
+use crate::objects::SimulatedObjects;
 use crate::setup::{Setup, route};
 use crate::store::SimulatedStore;
 use crate::world::{World, sleep_ms};
@@ -26,7 +28,7 @@ const TRIAL_INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) struct Environment {
     pub(crate) world: Arc<World>,
     pub(crate) setup: Arc<Setup>,
-    pub(crate) registry: Registry,
+    pub(crate) objects: Arc<InMemory>,
 }
 
 /// A host, which has one life after another.
@@ -48,7 +50,8 @@ pub(crate) struct Life {
 
 impl Life {
     /// Ends this life.
-    pub(crate) fn kill(&self) {
+    pub(crate) fn kill(&self, world: &World) {
+        world.lose_volatile();
         self.killed.set();
     }
 
@@ -84,11 +87,13 @@ impl Host {
 
     /// Starts the host. `None` if it died before it followed the rules, or can't follow them yet.
     async fn start(&self) -> Option<Arc<Life>> {
-        let Environment { world, setup, registry } = &*self.environment;
+        let Environment { world, setup, objects } = &*self.environment;
         sleep_ms(1 + world.below(LONGEST_START_MS)).await;
-        let rulebooks = Rulebooks::new(setup.engine.clone(), registry.clone(), route())
-            .with_shared_components(setup.components.clone());
         let killed = Arc::new(Latch::default());
+        let objects = SimulatedObjects::new(Arc::clone(objects), Arc::clone(world), self.id, Arc::clone(&killed));
+        let registry = Registry::new(Arc::new(objects), "memory");
+        let rulebooks =
+            Rulebooks::new(setup.engine.clone(), registry, route()).with_shared_components(setup.components.clone());
         let store = SimulatedStore::new(Arc::clone(world), self.id, Arc::clone(&killed));
         let limits = BatchLimits { max_records: 1_000, ..BatchLimits::default() };
         let pipeline = Pipeline::new(store, Arc::new(rulebooks), limits, RetryPolicy::default());

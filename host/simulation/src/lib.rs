@@ -11,10 +11,11 @@
 //! - `run`: one run.
 //! - `compare`, `model`: what has to be there in the end.
 //! - `deliver`: how records get to hosts. `operator`: how rules change meanwhile.
-//! - `host`: a host from its start to its death. `store`: its store, with faults.
+//! - `host`: a host from its start to its death. `store`, `objects`: its store and its registry, with faults.
 //! - `acknowledged`: what has to hold during the run.
 //! - `world`: what all tasks of a run share. `setup`: what all runs share.
-//! - `stream`, `plan`, `plant`, `finding`, `trace`, `latch`: values.
+//! - `stream`, `plan`, `plant`, `planted`, `finding`, `trace`, `shown`,
+//!   `latch`: values.
 #![forbid(unsafe_code)]
 
 mod acknowledged;
@@ -24,11 +25,14 @@ mod finding;
 mod host;
 mod latch;
 mod model;
+mod objects;
 mod operator;
 mod plan;
 mod plant;
+mod planted;
 mod run;
 mod setup;
+mod shown;
 mod shrink;
 mod store;
 mod stream;

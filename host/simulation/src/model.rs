@@ -57,9 +57,11 @@ pub(crate) fn expect<'s>(stream: &'s Stream, versions: Versions<'_>, unsure: &BT
 }
 
 /// What `last-output` shows of messages that are all there: output, second, number of seconds, whether a final is among
-/// them. There may be several outputs: one for each version that may have been the one.
+/// them. A final stands, whatever comes after it. There may be several outputs: one for each version that may have been
+/// the one.
 pub(crate) fn last(members: &Members<'_>, versions: Versions<'_>) -> Option<(Vec<f64>, u32, usize, bool)> {
-    let last = members.values().map(|(message, _)| *message).max_by_key(|message| message.second)?;
+    let last =
+        members.values().map(|(message, _)| *message).max_by_key(|message| (message.is_final, message.second))?;
     let outputs = versions(last).into_iter().map(|version| score(last, version)).collect();
     Some((outputs, last.second, members.len(), members.values().any(|(message, _)| message.is_final)))
 }

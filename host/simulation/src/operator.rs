@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::{Pointer, RulesRevision};
 use paceline_pipeline::rules::operator::{Operator, Request};
@@ -38,9 +40,10 @@ pub(crate) struct History {
 }
 
 impl<'a> Office<'a> {
-    pub(crate) fn new(world: &Arc<World>, setup: &'a Setup, registry: &Registry) -> Self {
+    pub(crate) fn new(world: &Arc<World>, setup: &'a Setup, objects: &Arc<InMemory>) -> Self {
         let rulebooks = setup.rulebooks(&world.plan);
-        Self { world: Arc::clone(world), rulebooks, registry: registry.clone(), route: route(), turn: Cell::new(0) }
+        let registry = Registry::new(Arc::clone(objects) as Arc<dyn ObjectStore>, "memory");
+        Self { world: Arc::clone(world), rulebooks, registry, route: route(), turn: Cell::new(0) }
     }
 
     fn classes(&self) -> impl Iterator<Item = u32> + use<> {

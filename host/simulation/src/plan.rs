@@ -87,6 +87,7 @@ knobs! {
     partial 0 "Writes of a call that fail although the call succeeds, in a thousand."
     slow 0 "Calls that take up to 45 seconds, in a thousand."
     outages 0 "Times at which one table answers nothing."
+    volatile 0 "Whether a death loses what was written since the last flush, as one of a process with the embedded store: with one host only."
     kills 0 "Hosts that die in a call to the store, before or after its effect."
     changes 0 "Changes of the rules."
     retires 0 "Whether race types are retired among the changes."
@@ -157,12 +158,17 @@ impl Plan {
         self.slow = sometimes(rng, 30);
         self.outages = sometimes(rng, 3);
         self.kills = sometimes(rng, 6);
+        // A store in the host's process has one host, and nobody else redrives.
+        self.volatile = u32::from(rng.u32(0..6) == 0);
+        if self.volatile == 1 {
+            (self.hosts, self.redrives) = (1, 0);
+        }
     }
 
     /// Each of these is explained in `docs/simulation.md`.
     fn leave_out_known_faults(&mut self) {
         if self.has_windows() {
-            self.migrations = 0;
+            (self.migrations, self.volatile) = (0, 0);
         }
     }
 
@@ -174,6 +180,11 @@ impl Plan {
     /// Whether the mapping has tumbling windows.
     pub(crate) fn has_windows(&self) -> bool {
         self.mode == 2
+    }
+
+    /// Whether a death loses what was not flushed. Two hosts can't have a store in their process.
+    pub(crate) fn is_volatile(&self) -> bool {
+        self.volatile == 1 && self.hosts == 1
     }
 
     /// When faults end, in milliseconds.

@@ -88,10 +88,10 @@ pub fn run_twice(setup: &Arc<Setup>, plan: &Plan, options: Options) -> Outcome {
 
 async fn simulate(world: &Arc<World>, setup: &Arc<Setup>) {
     let plan = &world.plan;
-    let registry = setup.rulebooks(plan).registry();
-    let office = Office::new(world, setup, &registry);
+    let objects = setup.rulebooks(plan).objects();
+    let office = Office::new(world, setup, &objects);
     office.open().await;
-    let environment = Arc::new(Environment { world: Arc::clone(world), setup: Arc::clone(setup), registry });
+    let environment = Arc::new(Environment { world: Arc::clone(world), setup: Arc::clone(setup), objects });
     let host = |id| Arc::new(Host::new(id, &environment));
     let fleet = Fleet::new(Arc::clone(world), (0..plan.hosts).map(host).collect());
     let redriver = host(REDRIVER);

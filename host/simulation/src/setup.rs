@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use paceline_engine::{Digest, Engine, EngineError, Limits};
 use paceline_pipeline::model::Pointer;
 use paceline_pipeline::rules::operator::{Author, ChangeError, Operator, PluginFiles, Prepared, Request, prepare};
-use paceline_pipeline::rules::{Registry, RulebookError, SharedComponents};
+use paceline_pipeline::rules::{Registry, RegistryError, RulebookError, SharedComponents};
 
 use crate::plan::Plan;
 
@@ -37,6 +37,9 @@ pub enum SetupError {
     /// The registry refuses a change.
     #[error("the registry of the simulation refuses a change")]
     Change(#[from] ChangeError),
+    /// The registry can't be followed.
+    #[error("the registry of the simulation can't be followed")]
+    Registry(#[from] RegistryError),
     /// A file can't be written, or no runtime or thread be started.
     #[error("the simulation can't start")]
     Io(#[from] std::io::Error),
@@ -69,9 +72,9 @@ pub(crate) struct Rulebooks {
 }
 
 impl Rulebooks {
-    /// A registry of its own in which the rulebooks are published.
-    pub(crate) fn registry(&self) -> Registry {
-        Registry::new(Arc::new(self.objects.fork()), "memory")
+    /// The objects of a registry of its own in which the rulebooks are published.
+    pub(crate) fn objects(&self) -> Arc<InMemory> {
+        Arc::new(self.objects.fork())
     }
 
     pub(crate) fn digest(&self, is_pinned: bool, version: u64) -> Digest {
@@ -120,7 +123,9 @@ impl Setup {
                 let found = runtime.block_on(prepare(&engine, &Registry::memory(), &file, &files))?;
                 prepared.insert((is_pinned, version), found);
             }
-            families.insert(family, runtime.block_on(publish(prepared))?);
+            let rulebooks = runtime.block_on(publish(prepared))?;
+            runtime.block_on(load(&engine, &components, &rulebooks))?;
+            families.insert(family, rulebooks);
         }
         Ok(Self { engine, components, families })
     }
@@ -141,6 +146,18 @@ async fn publish(prepared: BTreeMap<(bool, u64), Prepared>) -> Result<Rulebooks,
     operator.commit(&author(), plan).await?;
     let digests = prepared.into_iter().map(|(which, prepared)| (which, prepared.digest)).collect();
     Ok(Rulebooks { objects, digests })
+}
+
+/// Loads all plugins, so that no run has to: the first one would go otherwise than those after it.
+async fn load(engine: &Engine, components: &SharedComponents, published: &Rulebooks) -> Result<(), SetupError> {
+    let (registry, route) = (Registry::new(published.objects(), "memory"), route());
+    let operator = Operator { registry: &registry, route: &route };
+    let activate = |(at, &rulebook)| Request::Activate { race_type: format!("{at}"), rulebook, now: false };
+    let requests: Vec<Request<'_>> = published.digests.values().enumerate().map(activate).collect();
+    operator.commit(&author(), operator.plan(&requests).await?).await?;
+    let rulebooks = paceline_pipeline::Rulebooks::new(engine.clone(), registry.clone(), route.clone());
+    rulebooks.with_shared_components(components.clone()).poll().await?;
+    Ok(())
 }
 
 /// A rulebook. Two of its aggregators list messages, those of a racer in a race and those of a team in a class; with windows

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use paceline_pipeline::dedup::{DedupState, LastPositions, OrdinalSet};
 use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
 use paceline_pipeline::store::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
@@ -13,6 +12,8 @@ use paceline_pipeline::store::{
 use crate::acknowledged;
 use crate::latch::Latch;
 use crate::plant::Plant;
+use crate::planted::{Planted, without_dedup};
+use crate::shown::{Opaque, Revisions};
 use crate::world::{Ending, Table, World, sleep_ms};
 
 /// The store of one life of a host.
@@ -22,15 +23,6 @@ pub(crate) struct SimulatedStore {
     host: u32,
     killed: Arc<Latch>,
     planted: Arc<Mutex<Planted>>,
-}
-
-/// What planted bugs keep.
-#[derive(Debug, Default)]
-struct Planted {
-    /// Dead letters that are not stored yet.
-    letters: Vec<DeadLetter>,
-    /// Whether items come back without their dedup state.
-    hides_dedup: bool,
 }
 
 /// A call, for the trace.
@@ -90,6 +82,7 @@ impl SimulatedStore {
     /// The host dies in this call, which never returns.
     async fn die<T>(&self, name: &str) -> T {
         self.world.trace(format_args!("host {} dies in {name}", self.host));
+        self.world.lose_volatile();
         self.killed.set();
         std::future::pending().await
     }
@@ -140,17 +133,6 @@ impl SimulatedStore {
     }
 }
 
-/// Takes an item's dedup state away.
-fn without_dedup(item: Option<Item>) -> Option<Item> {
-    item.map(|item| Item {
-        dedup: match item.dedup {
-            DedupState::Sequence(_) => DedupState::Sequence(LastPositions::default()),
-            DedupState::Ordinal(_) => DedupState::Ordinal(OrdinalSet::default()),
-        },
-        ..item
-    })
-}
-
 impl GroupStore for SimulatedStore {
     /// The item of a team is full after some messages, until everything is delivered.
     fn check_item(&self, key: &Key, item: &Item) -> Result<(), UnstorableItem> {
@@ -191,25 +173,6 @@ impl GroupStore for SimulatedStore {
     }
 }
 
-/// Items of which the trace needs the revisions.
-struct Revisions(Vec<Option<Item>>);
-
-impl std::fmt::Debug for Revisions {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let revisions = self.0.iter().map(|item| item.as_ref().map_or(0, |item| item.revision));
-        f.debug_list().entries(revisions).finish()
-    }
-}
-
-/// A value that the trace does not need.
-struct Opaque<T>(T);
-
-impl<T> std::fmt::Debug for Opaque<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("…")
-    }
-}
-
 impl PinStore for SimulatedStore {
     async fn get_pins(&self, keys: &[PinKey]) -> Result<Vec<Option<Pin>>, StoreError> {
         let call = Call { name: "get pins", table: Table::Host, what: &keys };
@@ -243,6 +206,7 @@ impl CheckpointStore for SimulatedStore {
         let put = async {
             self.store_late_letters().await?;
             self.world.store.put_checkpoint(shard, checkpoint).await?;
+            self.world.flush();
             let committed = self.world.stream.up_to(shard, checkpoint.sequence);
             acknowledged::check(&self.world, &committed).await;
             Ok(())
@@ -252,7 +216,12 @@ impl CheckpointStore for SimulatedStore {
 
     async fn flush(&self) -> Result<(), StoreError> {
         let call = Call { name: "flush", table: Table::Host, what: &() };
-        self.call(call, self.store_late_letters()).await
+        let flush = async {
+            self.store_late_letters().await?;
+            self.world.flush();
+            Ok(())
+        };
+        self.call(call, flush).await
     }
 }
 
@@ -304,7 +273,11 @@ impl DeadLetterStore for SimulatedStore {
 
     async fn assign_redrive_sequences(&self, ids: &[String]) -> Result<Vec<DeadLetter>, StoreError> {
         let call = Call { name: "assign", table: Table::Letters, what: &ids };
-        let assign = async { Ok(Opaque(self.world.store.assign_redrive_sequences(ids).await?)) };
+        let assign = async {
+            let letters = self.world.store.assign_redrive_sequences(ids).await?;
+            self.world.flush();
+            Ok(Opaque(letters))
+        };
         self.call(call, assign).await.map(|Opaque(letters)| letters)
     }
 }
@@ -318,6 +291,11 @@ impl NoticeStore for SimulatedStore {
 
     async fn put_notice(&self, topic: &str, notice: &Notice, expected: Expected) -> Result<bool, StoreError> {
         let call = Call { name: "put notice", table: Table::Host, what: &topic };
-        self.call(call, self.world.store.put_notice(topic, notice, expected)).await
+        let put = async {
+            let is_put = self.world.store.put_notice(topic, notice, expected).await?;
+            self.world.flush();
+            Ok(is_put)
+        };
+        self.call(call, put).await
     }
 }

@@ -25,6 +25,8 @@ const LONGEST_OUTAGE_MS: u64 = 60_000;
 pub(crate) enum Table {
     Groups,
     Letters,
+    /// The objects of the rules' registry.
+    Registry,
     /// Pins, checkpoints and notices.
     Host,
 }
@@ -68,6 +70,8 @@ pub(crate) struct World {
     pub(crate) stream: Stream,
     /// The store as it is, without faults.
     pub(crate) store: MemoryStore,
+    /// What of it outlives a death, if it is volatile.
+    durable: MemoryStore,
     began: Instant,
     outages: Vec<Outage>,
     state: Mutex<State>,
@@ -89,7 +93,7 @@ impl World {
     pub(crate) fn new(plan: Plan, plant: Option<Plant>, keep_trace: bool) -> Self {
         let mut rng = Rng::with_seed(plan.seed ^ 0x77_6f72_6c64_0000);
         let outage = |rng: &mut Rng| {
-            let table = [Table::Groups, Table::Letters, Table::Host][rng.usize(0..3)];
+            let table = [Table::Groups, Table::Letters, Table::Host, Table::Registry][rng.usize(0..4)];
             let from = rng.u64(0..plan.calm_ms());
             Outage { table, from, to: from + rng.u64(1..=LONGEST_OUTAGE_MS) }
         };
@@ -102,6 +106,7 @@ impl World {
             plant,
             stream,
             store: MemoryStore::default(),
+            durable: MemoryStore::default(),
             began: Instant::now(),
             outages,
             state: Mutex::new(state),
@@ -139,6 +144,20 @@ impl World {
         let mut state = self.state();
         let drawn = state.rng.u32(0..1_000);
         drawn < self.plan.partial && !state.is_calm
+    }
+
+    /// Everything that was written so far outlives a death.
+    pub(crate) fn flush(&self) {
+        if self.plan.is_volatile() {
+            self.durable.copy_from(&self.store);
+        }
+    }
+
+    /// A death takes with it what was written since the last flush, if the store is in the same process.
+    pub(crate) fn lose_volatile(&self) {
+        if self.plan.is_volatile() {
+            self.store.copy_from(&self.durable);
+        }
     }
 
     /// Ends all faults.

@@ -8,6 +8,7 @@
 //! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
+//! - `torture`: `paceline torture`.
 //! - `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
 
 mod bad_input;
@@ -39,5 +40,6 @@ mod stream;
 mod support;
 mod swap;
 mod table;
+mod torture;
 mod trials;
 mod unsure;

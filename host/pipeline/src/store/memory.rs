@@ -13,7 +13,7 @@ use crate::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Tables>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Tables {
     items: BTreeMap<Key, Item>,
     pins: BTreeMap<PinKey, Pin>,
@@ -34,6 +34,12 @@ impl Tables {
 }
 
 impl MemoryStore {
+    /// Holds from now on what another store holds now: what a crash leaves, or what it spares.
+    pub fn copy_from(&self, other: &Self) {
+        let tables = other.tables().clone();
+        *self.tables() = tables;
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

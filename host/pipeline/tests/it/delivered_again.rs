@@ -12,7 +12,7 @@ use paceline_pipeline::window::Window;
 use paceline_pipeline::{Pipeline, RetryPolicy};
 use paceline_testbed::require;
 
-use crate::following::{BY_CLASS, BY_RACE, ORDINAL, follow, poll, second, with_aggregator};
+use crate::following::{BY_CLASS, BY_RACE, follow, poll, second, with_aggregator};
 use crate::log::{Desk, activate};
 use crate::support::{FlakyStore, block_on, committed, host};
 
@@ -250,26 +250,27 @@ fn rows_of_a_group_that_two_rulebooks_evaluated_in_turn_are_all_in_their_window(
 fn a_group_whose_ordinals_are_never_adjacent_stays_small_and_rejects_what_it_can_not_know() {
     require!(Plugins);
     let (desk, store) = (Desk::new(), FlakyStore::default());
-    desk.activate(3, &desk.prepare(&with_aggregator(1, "evil-aggregator", BY_CLASS, ORDINAL)));
+    let ordinal = r#"{ ordinal = "/deviceTimestamp" }"#;
+    desk.activate(3, &desk.prepare(&with_aggregator(1, "evil-aggregator", BY_CLASS, ordinal)));
     let host = host(store.clone(), &follow(&desk));
-    let with_second = |second: u64, sequence: u64| {
+    let at = |ms: u64, sequence: u64| {
         let mut batch = Batch::new("shard".into());
         let message = format!(
-            r#"{{"event":"update","deviceTimestamp":1,"second":{second},"raceId":131,"racerId":1,"classId":3,"cadence":60,"resistance":50}}"#
+            r#"{{"event":"update","deviceTimestamp":{ms},"second":1,"raceId":131,"racerId":1,"classId":3,"cadence":60,"resistance":50}}"#
         );
         batch.push(message.as_bytes(), sequence.into());
         batch
     };
     let mut all = Batch::new("shard".into());
     for nth in 0..MAX_RUNS as u64 + 3 {
-        let one = with_second(2 * nth, 0);
+        let one = at(2 * nth, 0);
         all.push(one.payload(0), nth.into());
     }
     deliver(&host, &all);
     assert_eq!(letters(&store), []);
     // One of the lowest again, one that the group holds again, and a new one.
-    for (second, sequence) in [(2, 100_001), (8_000, 100_002), (8_001, 100_003)] {
-        deliver(&host, &with_second(second, sequence));
+    for (ms, sequence) in [(2, 100_001), (8_000, 100_002), (8_001, 100_003)] {
+        deliver(&host, &at(ms, sequence));
     }
     let letters = block_on(store.store.list_dead_letters()).unwrap();
     let [letter] = &letters[..] else { panic!("{letters:?}") };

@@ -113,7 +113,7 @@ async fn invoke(fleet: &Fleet, shard: usize, records: &[usize]) -> Invoked {
     let process = life.pipeline.process(&batch, Some(deadline.into_std()), &mut summary);
     let first = match tokio::time::timeout_at(timeout, life.work(process)).await {
         Err(_) => {
-            life.kill();
+            life.kill(world);
             return Invoked::Failed;
         }
         Ok(None) => return Invoked::Failed,

@@ -94,7 +94,7 @@ async fn invoke(fleet: &Fleet, event: &Event) -> Option<Vec<u8>> {
     let respond = respond(fleet, &life, event, &batch);
     match tokio::time::timeout_at(timeout, life.work(respond)).await {
         Err(_) => {
-            life.kill();
+            life.kill(world);
             None
         }
         Ok(None) => None,

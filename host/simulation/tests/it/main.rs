@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use paceline_simulation::{Finding, Options, Plan, Plant, Report, Setup, Torture, run, run_twice, shrink};
+use paceline_simulation::{Failure, Finding, Options, Plan, Plant, Report, Setup, Torture, run, run_twice, shrink};
 use paceline_testbed::{environment, plugins, require};
 
 /// Seeds that every test run tries, each twice.
@@ -34,8 +34,10 @@ fn every_planted_bug_is_found() {
     require!(Plugins);
     for &plant in Plant::ALL {
         let found = torture(PLANTED_WITHIN, Some(plant)).failure;
-        let finding = found.unwrap_or_else(|| panic!("{plant} is not found in {PLANTED_WITHIN} seeds")).finding;
+        let Failure { plan, finding } =
+            found.unwrap_or_else(|| panic!("{plant} is not found in {PLANTED_WITHIN} seeds"));
         assert!(!matches!(finding, Finding::NotDeterministic { .. } | Finding::Stuck { .. }), "{plant}: {finding}");
+        assert_eq!(run(&SETUP, &plan, Options::default()).finding, None, "{plant}: without it, seed {}", plan.seed);
     }
 }
 
