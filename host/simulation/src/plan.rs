@@ -168,7 +168,13 @@ impl Plan {
     /// Each of these is explained in `docs/simulation.md`.
     fn leave_out_known_faults(&mut self) {
         if self.has_windows() {
-            (self.migrations, self.volatile) = (0, 0);
+            self.migrations = 0;
+        }
+        if !self.is_ordinal() && self.changes > 0 {
+            self.strict = 0;
+        }
+        if !self.is_ordinal() && self.zombies + self.repeats > 0 {
+            self.late = 0;
         }
     }
 

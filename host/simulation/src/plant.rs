@@ -42,7 +42,8 @@ plants! {
 }
 
 impl Plant {
-    /// Knobs that bring it out: hosts have to meet at the beginning of a race, or at a group that is nearly full.
+    /// Knobs that bring it out: hosts have to meet at the beginning of a race, or at a group that is nearly full, or to die
+    /// between two writes.
     pub fn knobs(self) -> &'static [(&'static str, u32)] {
         match self {
             Self::PinNotConditional => &[
@@ -64,6 +65,17 @@ impl Plant {
                 ("slow", 0),
                 ("outages", 0),
                 ("kills", 0),
+            ],
+            Self::DeadLettersAfterGroups => &[
+                ("mode", 0),
+                ("ordinal", 0),
+                ("hosts", 2),
+                ("records", 60),
+                ("span", 20),
+                ("batch", 12),
+                ("traps", 15),
+                ("kills", 6),
+                ("volatile", 0),
             ],
             Self::RedriveForgetsFolded => &[
                 ("mode", 1),

@@ -52,7 +52,7 @@ pub(crate) struct Uncommitted {
 }
 
 /// Loads, folds and writes groups until each is written or nothing is new to it, or a retry has no prospect. Returns
-/// those that could not be committed. An error means that nothing more can be committed, and that a retry would not help.
+/// what could not be committed. An error means that nothing is stored, or that a retry would not help.
 pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
     context: &mut Context<'_, S>,
     work: &mut impl FoldWork<S>,
@@ -64,7 +64,8 @@ pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
         let prepared = async { if number == 0 { work.prepare(context).await } else { Ok(()) } };
         match tokio::try_join!(load(context, work.keys(), &open, &mut loaded), prepared) {
             Ok(_) => {}
-            Err(error) if error.is_transient() => {
+            // Before the first attempt nothing is stored, no dead letter either.
+            Err(error) if error.is_transient() && number > 0 => {
                 uncommitted.push(Uncommitted { groups: open, letter: None, why: error.into() });
                 return Ok(uncommitted);
             }

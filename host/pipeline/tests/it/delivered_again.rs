@@ -279,3 +279,17 @@ fn a_group_whose_ordinals_are_never_adjacent_stays_small_and_rejects_what_it_can
     let counted = (MAX_RUNS as i64 + 3 + 1) % 256;
     assert_eq!(outcome(&store).0, counts(&[("racer-1", counted)]));
 }
+
+#[test]
+fn a_rejected_record_is_not_committed_while_the_store_can_not_be_read() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(4, &desk.prepared(4, 1));
+    // Its records have no rulebook, so that it has no group.
+    let batch = messages(&[60]);
+    let host = impatient(&desk, &FlakyStore { transient_every: 1, ..store.clone() });
+    let error = block_on(host.process(&batch, None, &mut Summary::default())).unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    deliver(&impatient(&desk, &store), &batch);
+    assert_eq!(letters(&store).len(), 1);
+}
