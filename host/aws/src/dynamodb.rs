@@ -12,7 +12,8 @@
 //! - `config`: the settings.
 //! - `groups`, `write`: reads and conditional writes of items. `statement`: a write in PartiQL. `cache`: cached items.
 //! - `item`, `number`: the format of items.
-//! - `pins`, `checkpoints`, `dead_letters`, `notices`: the other stores. `dead_letter_item`: the format of dead letters.
+//! - `pins`, `checkpoints`, `dead_letters` and their `horizons`, `notices`: the other stores. `dead_letter_item`: the format
+//!   of dead letters.
 //! - `names`: shortens names to the limits of keys. `requests`: concurrent requests.
 //! - `table`: creates and checks the tables. `difference`: how a table differs from what is needed.
 //! - `error`: errors by what the caller does. `usage`: counts requests and capacity.
@@ -25,6 +26,7 @@ mod dead_letters;
 mod difference;
 mod error;
 mod groups;
+mod horizons;
 mod item;
 mod names;
 mod notices;

@@ -27,7 +27,7 @@ const LAST: &str = "last";
 
 /// Days after which no stream has a record any more: Kinesis's longest retention. Until then a record's batch may come
 /// again.
-const LONGEST_RETENTION_DAYS: u64 = 366;
+pub(super) const LONGEST_RETENTION_DAYS: u64 = 366;
 
 /// DynamoDB's limit for the requests of a `BatchWriteItem`.
 const LETTERS_PER_REQUEST: usize = 25;
@@ -70,10 +70,7 @@ impl DeadLetterStore for DynamoDbStore {
     }
 
     async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
-        let key = Map::from([(ID.to_owned(), AttributeValue::S(horizon_key(shard)))]);
-        let mut found = None;
-        self.batch_get(&self.dead_letters, [key].into_iter(), |batch| found = batch.items.into_iter().next()).await?;
-        Ok(found.as_ref().and_then(decode_horizon))
+        self.horizon(shard).await
     }
 
     async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
@@ -128,44 +125,6 @@ impl DeadLetterStore for DynamoDbStore {
 }
 
 impl DynamoDbStore {
-    /// Raises the horizons of the letters' shards to the letters. It comes before they are stored.
-    async fn raise_horizons(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        let mut highest: HashMap<&str, RecordPosition> = HashMap::new();
-        for letter in letters {
-            let position = highest.entry(&letter.shard).or_default();
-            *position = (*position).max(letter.position);
-        }
-        for (shard, position) in highest {
-            self.raise_horizon(shard, position).await?;
-        }
-        Ok(())
-    }
-
-    async fn raise_horizon(&self, shard: &str, position: RecordPosition) -> Result<(), TableError> {
-        self.usage.add_request();
-        let response = self
-            .client
-            .put_item()
-            .table_name(&self.dead_letters.table)
-            .item(ID, AttributeValue::S(horizon_key(shard)))
-            .item(HORIZON, AttributeValue::S(encode_horizon(position)))
-            .item(EXPIRES, AttributeValue::N((now() + LONGEST_RETENTION_DAYS * 86_400).to_string()))
-            .condition_expression("attribute_not_exists(#id) OR #horizon < :horizon")
-            .expression_attribute_names("#id", ID)
-            .expression_attribute_names("#horizon", HORIZON)
-            .expression_attribute_values(":horizon", AttributeValue::S(encode_horizon(position)))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
-        match response {
-            Ok(response) => self.usage.add_writes(response.consumed_capacity()),
-            Err(error) if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) => {
-            }
-            Err(error) => return Err(self.usage.classify(&self.dead_letters, "raising a shard's horizon", error)),
-        }
-        Ok(())
-    }
-
     /// Writes in concurrent batches. Unprocessed writes are repeated as long as each response processes some.
     async fn batch_write(&self, doing: &'static str, writes: Vec<SizedRequest>) -> Result<(), StoreError> {
         let requests = into_batches(writes).into_iter().map(|batch| {
@@ -320,29 +279,8 @@ fn redrive_sequence(map: &Map) -> Option<u64> {
     map.get(REDRIVE)?.as_n().ok()?.parse().ok()
 }
 
-/// The key of the item that has the position up to which records of a shard may have a dead letter, and its attribute.
-fn horizon_key(shard: &str) -> String {
-    dead_letter_item::reserved_key("horizon", shard)
-}
-
-const HORIZON: &str = "horizon";
-
-/// A position as a text that is ordered as positions are: a sequence number has at most 58 digits, a sub-sequence number
-/// 20.
-fn encode_horizon(RecordPosition { sequence, sub_sequence }: RecordPosition) -> String {
-    format!("{:0>58}.{sub_sequence:020}", sequence.to_string())
-}
-
-fn decode_horizon(map: &Map) -> Option<RecordPosition> {
-    let text = dead_letter_item::text(map, HORIZON)?;
-    let (sequence, sub_sequence) = text.split_once('.')?;
-    let sequence = sequence.trim_start_matches('0');
-    let sequence = if sequence.is_empty() { "0" } else { sequence }.parse().ok()?;
-    Some(RecordPosition { sequence, sub_sequence: sub_sequence.parse().ok()? })
-}
-
 /// Seconds since 1970.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -729,7 +729,13 @@ async fn dead_letters_are_stored_once_and_deleted() {
     let mut letters: Vec<DeadLetter> = (0..60).map(letter).collect();
     let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
     store.put_dead_letters(&[]).await.unwrap();
+    assert_eq!(store.dead_letter_horizon("shard-1").await.unwrap(), None);
     store.put_dead_letters(&letters).await.unwrap();
+    assert_eq!(store.dead_letter_horizon("shard-1").await.unwrap(), Some(letters[59].position));
+    // It is never lowered.
+    store.put_dead_letters(&letters[..10]).await.unwrap();
+    assert_eq!(store.dead_letter_horizon("shard-1").await.unwrap(), Some(letters[59].position));
+    assert_eq!(store.dead_letter_horizon("shard-2").await.unwrap(), None);
     // Again, with another reason for one of them, which occurs twice.
     let before = letters[7].clone();
     letters[7].reason = Reason::new(Cause::BadScore, "NaN");
