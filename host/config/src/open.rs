@@ -13,26 +13,34 @@ use paceline_pipeline::{Pipeline, Rulebooks};
 
 use crate::{AnyStore, Config, OpenError};
 
-/// How long a host that starts needs at most from opening its store until it serves it.
-const SERVED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a file may be in use by a process that neither serves it nor keeps it: a host that starts serves it at once, and
+/// a command ends.
+const IN_USE_AT_MOST: Duration = Duration::from_secs(2);
 
 /// Opens the store that the configuration names, for a command. A file that a host has open is used by way of the host.
 pub async fn open_store(config: &Config) -> Result<AnyStore, OpenError> {
     let Some(path) = &config.store.path else { return open_own_store(config, false).await };
-    let give_up = Instant::now() + SERVED_WITHIN;
+    let give_up = Instant::now() + IN_USE_AT_MOST;
     loop {
         if let Some(remote) = RemoteStore::connect(path)? {
             return Ok(AnyStore::Remote(remote));
         }
-        let opened = match Instant::now() < give_up {
-            true => EmbeddedStore::open_unless_in_use(path)?,
-            false => Some(EmbeddedStore::open(path)?),
-        };
-        if let Some(store) = opened {
+        if let Some(store) = open_if_free(path, give_up).await? {
             return Ok(AnyStore::Embedded(Arc::new(store), None));
         }
+    }
+}
+
+/// Opens a file. `None`, after a moment, if it is in use; an error if that is so for too long.
+async fn open_if_free(path: &Path, give_up: Instant) -> Result<Option<EmbeddedStore>, OpenError> {
+    if Instant::now() >= give_up {
+        return Ok(Some(EmbeddedStore::open(path)?));
+    }
+    let opened = EmbeddedStore::open_unless_in_use(path)?;
+    if opened.is_none() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    Ok(opened)
 }
 
 /// Opens the store that the configuration names, and serves a file to commands if that is wanted.
@@ -43,7 +51,12 @@ async fn open_own_store(config: &Config, serve: bool) -> Result<AnyStore, OpenEr
     }
     Ok(match &config.store.path {
         Some(path) => {
-            let store = Arc::new(EmbeddedStore::open(path)?);
+            let give_up = Instant::now() + IN_USE_AT_MOST;
+            let store = loop {
+                if let Some(store) = open_if_free(path, give_up).await? {
+                    break Arc::new(store);
+                }
+            };
             let server = serve.then(|| StoreServer::start(Arc::clone(&store), path)).flatten();
             AnyStore::Embedded(store, server)
         }

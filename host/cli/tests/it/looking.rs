@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use paceline_pipeline::store::EmbeddedStore;
 use paceline_testbed::{poll, require};
 use serde_json::{Value, json};
 
@@ -32,6 +33,7 @@ fn standings_and_dead_letters_are_there_and_redriven_while_a_race_runs() {
     let (half, others_half) = (lines.len() / 2, others.len() / 2);
 
     let mut run = Process::start(workspace.command(&["run", "--json"]));
+    run.wait_for("race type 3: class-3@1 is active");
     run.write_stdin(&joined(&lines[..half]));
     run.write_stdin(&joined(&others[..others_half]));
     let standings = |class: &str, race: &str| workspace.json(&["leaderboard", "--class", class, "--race", race]);
@@ -75,4 +77,25 @@ fn a_run_that_was_killed_leaves_no_socket_in_the_way() {
     assert_eq!(workspace.json(&["dead-letters", "list"]), json!([]));
     run.finish();
     assert!(!socket.exists());
+}
+
+#[test]
+fn a_run_that_starts_while_a_command_has_the_store_open_waits_for_its_end() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure("[source]\nstdin = true\n", "");
+    let file = workspace.path("store.redb");
+    // As commands do, one after another, each for a moment.
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                drop(EmbeddedStore::open_unless_in_use(&file).unwrap());
+            }
+        });
+        let run = Process::start(workspace.command(&["run"]));
+        run.wait_for("race type 3: class-3@1 is active");
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        run.finish();
+    });
 }
