@@ -6,16 +6,6 @@ use crate::error::PipelineError;
 use crate::model::{Batch, DeadLetter};
 use crate::store::Store;
 
-/// Counts the dead letters of committed records.
-pub(crate) fn count_dead_letters<'l, S>(
-    context: &mut Context<'_, S>,
-    letters: impl IntoIterator<Item = &'l DeadLetter>,
-) {
-    for letter in letters {
-        *context.summary.dead_letters.entry(letter.reason.cause).or_default() += 1;
-    }
-}
-
 /// Deletes the dead letters that were redriven, then stores the batch's checkpoint if all of it is committed.
 pub(crate) async fn acknowledge<S: Store>(
     context: &mut Context<'_, S>,
@@ -25,8 +15,6 @@ pub(crate) async fn acknowledge<S: Store>(
 ) -> Result<(), PipelineError> {
     let (store, budget) = (context.store, context.budget);
     let committed = first_uncommitted.as_ref().map_or(batch.records.len(), |(record, _)| *record as usize);
-    let of_committed = letters.iter().filter(|(record, _)| (*record as usize) < committed);
-    count_dead_letters(context, of_committed.map(|(_, letter)| letter));
     // They are deleted last: if they were deleted before their records' groups are durable, a crash would lose them.
     let redriven: Vec<String> = batch.records[..committed]
         .iter()

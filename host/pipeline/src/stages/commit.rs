@@ -77,7 +77,8 @@ pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
         context.book(Stage::Fold);
 
         let (groups, writes): (Vec<u32>, Vec<Write>) = folded.into_iter().unzip();
-        if let Err((letter, error)) = store_dead_letters(context, &work.dead_letters(context)).await {
+        let letters = work.dead_letters(context);
+        if let Err((letter, error)) = store_dead_letters(context, &letters).await {
             if !error.is_transient() {
                 return Err(error.into());
             }
@@ -119,15 +120,19 @@ pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
     unreachable!("the attempts are bounded")
 }
 
-/// Stores dead letters. An error names the first record whose letter may not be stored.
+/// Stores dead letters, and counts them: a record that is settled by its letter has none when its batch comes again. An
+/// error names the first record whose letter may not be stored.
 pub(crate) async fn store_dead_letters<S: DeadLetterStore>(
-    context: &Context<'_, S>,
+    context: &mut Context<'_, S>,
     letters: &[(u32, DeadLetter)],
 ) -> Result<(), (u32, StoreError)> {
     for letters in letters.chunks(DEAD_LETTERS_A_CALL) {
         let chunk: Vec<DeadLetter> = letters.iter().map(|(_, letter)| letter.clone()).collect();
         let stored = context.budget.retry(|| context.store.put_dead_letters(&chunk)).await;
         stored.map_err(|error| (letters[0].0, error))?;
+        for letter in chunk {
+            *context.summary.dead_letters.entry(letter.reason.cause).or_default() += 1;
+        }
     }
     Ok(())
 }

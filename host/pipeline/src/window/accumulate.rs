@@ -10,7 +10,6 @@ use crate::error::PipelineError;
 use crate::model::{Batch, Cause, Key, Reason, RecordPosition};
 use crate::pipeline::{Pipeline, evaluate};
 use crate::rules::{BoundRulebook, DedupRule};
-use crate::stages::acknowledge::count_dead_letters;
 use crate::stages::commit::store_dead_letters;
 use crate::stages::context::Context;
 use crate::stages::evaluated::Evaluated;
@@ -78,9 +77,8 @@ async fn accumulate<S: Store>(
     // The batch's own checkpoint has to wait until the window is flushed.
     let mut letters = context.rejected.dead_letters_since(0, batch, &HashMap::new());
     letters.retain(|(record, _)| !settled.contains(record));
-    store_dead_letters(&context, &letters).await.map_err(|(_, error)| error)?;
+    store_dead_letters(&mut context, &letters).await.map_err(|(_, error)| error)?;
     context.budget.retry(|| context.store.flush()).await?;
-    count_dead_letters(&mut context, letters.iter().map(|(_, letter)| letter));
     add(window, evaluated, &groups, accumulated);
     context.book(Stage::Acknowledge);
     context.summary.records += batch.records.len() as u64;

@@ -12,7 +12,6 @@ use crate::error::PipelineError;
 use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Reason, RecordPosition};
 use crate::pipeline::Pipeline;
 use crate::rules::{BoundAggregate, BoundRulebook, Catalog, LoadedAggregate};
-use crate::stages::acknowledge::count_dead_letters;
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
 use crate::stages::fold::{Foreign, check_revision};
@@ -53,7 +52,6 @@ impl<S: Store> Pipeline<S> {
         if let Some(uncommitted) = uncommitted.into_iter().next() {
             return Err(uncommitted.why);
         }
-        count_dead_letters(&mut context, &flush.letters);
         let (store, budget) = (context.store, context.budget);
         budget.retry(|| store.flush()).await?;
         context.book(Stage::Acknowledge);

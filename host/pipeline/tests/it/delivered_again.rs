@@ -293,3 +293,17 @@ fn a_rejected_record_is_not_committed_while_the_store_can_not_be_read() {
     deliver(&impatient(&desk, &store), &batch);
     assert_eq!(letters(&store).len(), 1);
 }
+
+#[test]
+fn a_dead_letter_counts_once_however_often_its_batch_comes() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(3, &desk.prepare(&failing(1)));
+    // Its record comes after the first one that is not committed.
+    let (batch, mut summary) = (messages(&[60, VICTIM]), Summary::default());
+    let throttled = impatient(&desk, &FlakyStore { throttled: Some("of-1"), ..store.clone() });
+    let outcome = block_on(throttled.process(&batch, None, &mut summary)).unwrap();
+    assert_eq!(outcome.first_uncommitted.unwrap().0, 0);
+    committed(impatient(&desk, &store).process(&batch, None, &mut summary));
+    assert_eq!((letters(&store), summary.dead_letter_count()), (failed_at(&["shard:2"]), 1));
+}
