@@ -80,22 +80,23 @@ fn a_run_that_was_killed_leaves_no_socket_in_the_way() {
 }
 
 #[test]
-fn a_run_that_starts_while_a_command_has_the_store_open_waits_for_its_end() {
+fn a_run_that_starts_while_commands_have_the_store_open_waits_for_their_ends() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.configure("[source]\nstdin = true\n", "");
     let file = workspace.path("store.redb");
-    // As commands do, one after another, each for a moment.
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let held = EmbeddedStore::open(&file).unwrap();
     std::thread::scope(|scope| {
+        let run = Process::start(workspace.command(&["run"]));
+        // As commands do, one after another, each for a moment.
         scope.spawn(|| {
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                drop(EmbeddedStore::open_unless_in_use(&file).unwrap());
+            drop(held);
+            for _ in 0..5 {
+                poll::pause(Duration::from_millis(50));
+                drop(EmbeddedStore::open_unless_in_use(&file));
             }
         });
-        let run = Process::start(workspace.command(&["run"]));
         run.wait_for("race type 3: class-3@1 is active");
-        stop.store(true, std::sync::atomic::Ordering::Relaxed);
         run.finish();
     });
 }
