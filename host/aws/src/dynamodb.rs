@@ -128,7 +128,7 @@ impl DynamoDbStore {
             write: config.write,
             concurrency: config.concurrency.max(1),
             index_attribute: config.index.attribute.clone(),
-            cache: Cache::new(config.cached_items),
+            cache: Cache::new(config.cached_bytes),
             usage: Arc::default(),
         }
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 #[cfg(feature = "aws")]
 use paceline_aws::DynamoDbStore;
-use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
+use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key};
 use paceline_pipeline::store::{
-    CheckpointStore, DeadLetterStore, EmbeddedStore, Expected, GroupStore, MemoryStore, Notice, NoticeStore, Pin,
-    PinKey, PinStore, RemoteStore, StoreError, StoreServer, UnstorableItem, Write, WriteOutcome,
+    CheckpointStore, DeadLetterStore, EmbeddedStore, Expected, GroupStore, Horizon, MemoryStore, Notice, NoticeStore,
+    Pin, PinKey, PinStore, RemoteStore, StoreError, StoreServer, UnstorableItem, Write, WriteOutcome,
 };
 
 /// One of the stores.
@@ -101,8 +101,12 @@ impl DeadLetterStore for AnyStore {
         each!(self, store => store.get_dead_letter(id).await)
     }
 
-    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
-        each!(self, store => store.dead_letter_horizon(shard).await)
+    async fn get_horizon(&self, shard: &str) -> Result<Option<Horizon>, StoreError> {
+        each!(self, store => store.get_horizon(shard).await)
+    }
+
+    async fn put_horizon(&self, shard: &str, horizon: &Horizon) -> Result<bool, StoreError> {
+        each!(self, store => store.put_horizon(shard, horizon).await)
     }
 
     async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {

@@ -18,6 +18,20 @@ pub enum DedupState {
     Ordinal(OrdinalSet),
 }
 
+impl DedupState {
+    /// About what it takes in memory, in bytes.
+    pub fn memory_bytes(&self) -> usize {
+        let runs = |set: &OrdinalSet| size_of_val(&*set.runs);
+        match self {
+            Self::Sequence(positions) => {
+                let names: usize = positions.shards.iter().map(|(shard, _)| shard.len()).sum();
+                size_of_val(&*positions.shards) + names + runs(&positions.redriven)
+            }
+            Self::Ordinal(ordinals) => runs(ordinals),
+        }
+    }
+}
+
 /// The last position folded, by shard, and the redriven records folded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastPositions {

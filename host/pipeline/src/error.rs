@@ -114,6 +114,8 @@ pub struct ForeignState {
     pub key: String,
     /// The format of its state.
     pub format: String,
+    /// The digest of the rulebook that wrote it.
+    pub wrote: Digest,
     /// The rulebook's name and version.
     pub rulebook: String,
     /// What the aggregator takes, or why it fails.

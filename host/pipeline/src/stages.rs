@@ -19,7 +19,7 @@
 //! - `context`: the store, the retry budget and the books of one batch or window.
 //! - `evaluated`: a batch whose records are evaluated.
 //! - `rejected`: the records that become dead letters; `settled`: those that have one since an earlier delivery;
-//!   `failing`: those that wait instead; `uncommitted`: the first record that is not committed.
+//!   `held`: those that their groups hold; `horizon`: what hosts that process one shard know of each other; `failing`: those that wait instead; `uncommitted`: the first record that is not committed.
 
 pub(crate) mod acknowledge;
 pub(crate) mod columns;
@@ -30,6 +30,8 @@ pub(crate) mod evaluated;
 pub(crate) mod failing;
 pub(crate) mod fold;
 pub(crate) mod groups;
+pub(crate) mod held;
+pub(crate) mod horizon;
 pub(crate) mod observe;
 pub(crate) mod outputs;
 pub(crate) mod pin;

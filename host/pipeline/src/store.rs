@@ -11,6 +11,7 @@
 
 mod embedded;
 mod error;
+mod horizon;
 mod memory;
 mod notice;
 mod protocol;
@@ -25,12 +26,13 @@ use serde::{Deserialize, Serialize};
 
 pub use embedded::EmbeddedStore;
 pub use error::{StoreError, StoreFailure, UnstorableItem};
+pub use horizon::Horizon;
 pub use memory::MemoryStore;
 pub use notice::{Expected, MAX_NOTICE_NAME_BYTES, Notice, NoticeStore, notice_time};
 pub use remote::RemoteStore;
 pub use server::StoreServer;
 
-use crate::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
+use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 /// A conditional write.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -138,11 +140,11 @@ pub trait DeadLetterStore: Send + Sync {
     /// The dead letter with this id.
     fn get_dead_letter(&self, id: &str) -> impl Future<Output = Result<Option<DeadLetter>, StoreError>> + Send;
 
-    /// The position up to which records of a shard may have, or have had, a dead letter. `None` if none has one.
-    fn dead_letter_horizon(
-        &self,
-        shard: &str,
-    ) -> impl Future<Output = Result<Option<RecordPosition>, StoreError>> + Send;
+    /// The horizon of a shard. `None` before the first write.
+    fn get_horizon(&self, shard: &str) -> impl Future<Output = Result<Option<Horizon>, StoreError>> + Send;
+
+    /// Writes the horizon of a shard if the stored one has the version before. Returns whether it is written.
+    fn put_horizon(&self, shard: &str, horizon: &Horizon) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Which of these ids have a dead letter, or had one that was redriven.
     fn known_dead_letters(&self, ids: &[String]) -> impl Future<Output = Result<HashSet<String>, StoreError>> + Send;

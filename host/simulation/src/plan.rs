@@ -166,17 +166,7 @@ impl Plan {
     }
 
     /// Each of these is explained in `docs/simulation.md`.
-    fn leave_out_known_faults(&mut self) {
-        if self.has_windows() {
-            self.migrations = 0;
-        }
-        if !self.is_ordinal() && self.changes > 0 {
-            self.strict = 0;
-        }
-        if !self.is_ordinal() && self.zombies + self.repeats > 0 {
-            self.late = 0;
-        }
-    }
+    fn leave_out_known_faults(&mut self) {}
 
     /// Whether dedup is by ordinals.
     pub(crate) fn is_ordinal(&self) -> bool {

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
+use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key};
 use paceline_pipeline::store::{
-    CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
-    UnstorableItem, Write, WriteOutcome,
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, Notice, NoticeStore, Pin, PinKey, PinStore,
+    StoreError, UnstorableItem, Write, WriteOutcome,
 };
 
 use crate::acknowledged;
@@ -252,9 +252,15 @@ impl DeadLetterStore for SimulatedStore {
         self.world.store.get_dead_letter(id).await
     }
 
-    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
-        let call = Call { name: "horizon", table: Table::Letters, what: &shard };
-        self.call(call, self.world.store.dead_letter_horizon(shard)).await
+    async fn get_horizon(&self, shard: &str) -> Result<Option<Horizon>, StoreError> {
+        let call = Call { name: "horizon", table: Table::Groups, what: &shard };
+        let get = async { Ok(Opaque(self.world.store.get_horizon(shard).await?)) };
+        self.call(call, get).await.map(|Opaque(horizon)| horizon)
+    }
+
+    async fn put_horizon(&self, shard: &str, horizon: &Horizon) -> Result<bool, StoreError> {
+        let call = Call { name: "put horizon", table: Table::Groups, what: &(shard, &horizon.letters, &horizon.rules) };
+        self.call(call, self.world.store.put_horizon(shard, horizon)).await
     }
 
     async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {

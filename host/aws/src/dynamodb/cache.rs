@@ -3,11 +3,15 @@
 //! A cached item may be stale. That is safe, because every write is conditional on the item's revision: a stale item
 //! leads to a conflict, after which it is read again.
 
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
-use paceline_pipeline::model::{Item, Key};
+use paceline_pipeline::model::{Attribute, Item, Key};
+
+/// Bytes that an entry takes beside its texts, states and runs, about: the structures themselves, and what the allocator adds.
+const ENTRY_BYTES: usize = 400;
+/// Bytes that an attribute takes beside its text, about.
+const ATTRIBUTE_BYTES: usize = 64;
 
 /// What the table holds at a key.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,21 +38,64 @@ impl CachedItem {
 
 /// The most recently used items. `None`: caching is off.
 #[derive(Debug)]
-pub(super) struct Cache(Option<Mutex<LruCache<Key, CachedItem>>>);
+pub(super) struct Cache(Option<Mutex<Entries>>);
 
-impl Cache {
-    pub(super) fn new(capacity: usize) -> Self {
-        Self(NonZeroUsize::new(capacity).map(|capacity| Mutex::new(LruCache::new(capacity))))
+#[derive(Debug)]
+struct Entries {
+    items: LruCache<Key, CachedItem>,
+    /// About what they take in memory, and how much that may be.
+    bytes: usize,
+    most: usize,
+}
+
+impl Entries {
+    fn pop(&mut self, key: &Key) -> Option<CachedItem> {
+        let cached = self.items.pop(key)?;
+        self.bytes -= size(key, &cached);
+        Some(cached)
     }
 
-    fn entries(&self) -> Option<MutexGuard<'_, LruCache<Key, CachedItem>>> {
+    fn put(&mut self, key: &Key, cached: CachedItem) {
+        self.pop(key);
+        self.bytes += size(key, &cached);
+        self.items.put(key.clone(), cached);
+        while self.bytes > self.most
+            && let Some((key, cached)) = self.items.pop_lru()
+        {
+            self.bytes -= size(&key, &cached);
+        }
+    }
+}
+
+/// About what an entry takes in memory.
+fn size(key: &Key, CachedItem { item, unknown }: &CachedItem) -> usize {
+    let attribute = |value: &Attribute| match value {
+        Attribute::Text(text) => text.len(),
+        Attribute::Blob(bytes) => bytes.len(),
+        Attribute::Boolean(_) | Attribute::Integer(_) | Attribute::Number(_) => 0,
+    };
+    let of_item = |item: &Item| {
+        let attributes: usize = item.attributes.iter().map(|(_, value)| ATTRIBUTE_BYTES + attribute(value)).sum();
+        item.state.len() + item.dedup.memory_bytes() + attributes
+    };
+    let unknown: usize = unknown.iter().map(|name| ATTRIBUTE_BYTES + name.len()).sum();
+    ENTRY_BYTES + key.partition.len() + key.sort.len() + item.as_ref().map_or(0, of_item) + unknown
+}
+
+impl Cache {
+    /// A cache of about so many bytes.
+    pub(super) fn new(most: usize) -> Self {
+        Self((most > 0).then(|| Mutex::new(Entries { items: LruCache::unbounded(), bytes: 0, most })))
+    }
+
+    fn entries(&self) -> Option<MutexGuard<'_, Entries>> {
         self.0.as_ref().map(|entries| entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks up many keys under one lock. The outer `None` is a miss, the inner one a key without an item.
     pub(super) fn get<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Vec<Option<Option<Item>>> {
         match self.entries() {
-            Some(mut entries) => keys.map(|key| entries.get(key).map(|cached| cached.item.clone())).collect(),
+            Some(mut entries) => keys.map(|key| entries.items.get(key).map(|cached| cached.item.clone())).collect(),
             None => keys.map(|_| None).collect(),
         }
     }
@@ -65,9 +112,9 @@ impl Cache {
     /// same item, and their responses may arrive out of order.
     pub(super) fn insert_if_newer(&self, key: &Key, cached: CachedItem) {
         if let Some(mut entries) = self.entries()
-            && entries.peek(key).is_none_or(|known| known.revision() <= cached.revision())
+            && entries.items.peek(key).is_none_or(|known| known.revision() <= cached.revision())
         {
-            entries.put(key.clone(), cached);
+            entries.put(key, cached);
         }
     }
 
@@ -75,7 +122,7 @@ impl Cache {
     /// stale.
     pub(super) fn replace(&self, key: &Key, cached: CachedItem) {
         if let Some(mut entries) = self.entries() {
-            entries.put(key.clone(), cached);
+            entries.put(key, cached);
         }
     }
 }
@@ -92,9 +139,21 @@ mod tests {
     }
 
     fn at(revision: u64) -> CachedItem {
+        of_bytes(revision, 0)
+    }
+
+    /// An item with a state of so many bytes.
+    fn of_bytes(revision: u64, bytes: usize) -> CachedItem {
         let provenance = crate::dynamodb::item::test_provenance();
         let dedup = DedupState::Ordinal(OrdinalSet::default());
-        CachedItem::present(Item { revision, state: vec![], dedup, attributes: vec![], provenance, reruled: false })
+        CachedItem::present(Item {
+            revision,
+            state: vec![0; bytes],
+            dedup,
+            attributes: vec![],
+            provenance,
+            reruled: false,
+        })
     }
 
     fn revision(cache: &Cache, sort: &str) -> Option<Option<u64>> {
@@ -103,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_late_response_does_not_replace_a_later_item() {
-        let cache = Cache::new(10);
+        let cache = Cache::new(1 << 20);
         cache.insert_if_newer(&key("a"), at(2));
         cache.insert_if_newer(&key("a"), at(1));
         cache.insert_if_newer(&key("a"), CachedItem::absent());
@@ -113,8 +172,8 @@ mod tests {
     }
 
     #[test]
-    fn the_least_recently_used_item_is_evicted_and_capacity_0_caches_nothing() {
-        let cache = Cache::new(2);
+    fn the_least_recently_used_item_is_evicted_and_a_cache_of_0_bytes_has_nothing() {
+        let cache = Cache::new(2 * size(&key("a"), &at(1)));
         ["a", "b"].iter().for_each(|sort| cache.insert_if_newer(&key(sort), at(1)));
         assert!(revision(&cache, "a").is_some());
         cache.insert_if_newer(&key("c"), at(1));
@@ -125,5 +184,19 @@ mod tests {
         let none = Cache::new(0);
         none.insert_if_newer(&key("a"), at(1));
         assert_eq!((revision(&none, "a"), none.remove([key("a")].iter())), (None, vec![None]));
+    }
+    #[test]
+    fn large_items_leave_room_for_few() {
+        let cache = Cache::new(1 << 20);
+        for (nth, bytes) in [(0, 300 << 10), (1, 300 << 10), (2, 300 << 10), (0, 10), (3, 300 << 10), (4, 300 << 10)] {
+            cache.replace(&key(&nth.to_string()), of_bytes(1, bytes));
+        }
+        let cached: Vec<u32> = (0..5).filter(|nth| revision(&cache, &nth.to_string()).is_some()).collect();
+        // The first one has become small in between, and the second one was used least recently.
+        assert_eq!(cached, [0, 2, 3, 4]);
+        // One that is larger than the cache is not kept, nor is anything else.
+        cache.replace(&key("5"), of_bytes(1, 2 << 20));
+        assert!((0..6).all(|nth| revision(&cache, &nth.to_string()).is_none()));
+        assert_eq!(cache.entries().unwrap().bytes, 0);
     }
 }

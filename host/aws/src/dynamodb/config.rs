@@ -20,9 +20,9 @@ pub struct DynamoDbConfig {
     pub write: WriteWith,
     /// The maximum number of requests in flight for one call of the store.
     pub concurrency: usize,
-    /// The maximum number of cached items, which need not be read before each write; 0 turns the cache off. A cached
-    /// item takes about as many bytes as in the table.
-    pub cached_items: usize,
+    /// About the bytes of cached items, which need not be read before each write; 0 turns the cache off. A cached item takes
+    /// some 400 bytes more than in the table.
+    pub cached_bytes: usize,
     /// The timeout of one attempt of a request, in milliseconds.
     pub request_ms: u64,
     /// The index for queries by rank or race; used when tables are created or checked.
@@ -39,7 +39,7 @@ impl Default for DynamoDbConfig {
             endpoint: None,
             write: WriteWith::Statements,
             concurrency: 16,
-            cached_items: 50_000,
+            cached_bytes: 64 << 20,
             request_ms: 3_000,
             index: IndexConfig::default(),
         }

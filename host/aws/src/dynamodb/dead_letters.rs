@@ -12,8 +12,8 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity, ReturnValue,
     ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
-use paceline_pipeline::model::{DeadLetter, RecordPosition};
-use paceline_pipeline::store::{DeadLetterStore, StoreError};
+use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::store::{DeadLetterStore, Horizon, StoreError};
 
 use super::DynamoDbStore;
 use super::dead_letter_item::{self, EXPIRES, ID, REDRIVE, key_map};
@@ -44,7 +44,6 @@ type SizedRequest = (usize, WriteRequest);
 impl DeadLetterStore for DynamoDbStore {
     async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         let expires = (self.dead_letter_days > 0).then(|| now() + u64::from(self.dead_letter_days) * 86_400);
-        self.raise_horizons(letters).await?;
         // A request can't contain a letter twice: the last one wins.
         let mut seen = HashSet::new();
         let requests = letters.iter().rev().filter(|letter| seen.insert(&letter.id)).map(|letter| {
@@ -69,8 +68,12 @@ impl DeadLetterStore for DynamoDbStore {
         Ok(self.get_dead_letters(&[id.to_owned()]).await?.pop())
     }
 
-    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
+    async fn get_horizon(&self, shard: &str) -> Result<Option<Horizon>, StoreError> {
         self.horizon(shard).await
+    }
+
+    async fn put_horizon(&self, shard: &str, horizon: &Horizon) -> Result<bool, StoreError> {
+        self.write_horizon(shard, horizon).await
     }
 
     async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {

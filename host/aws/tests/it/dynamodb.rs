@@ -21,8 +21,8 @@ use paceline_pipeline::model::{
     Attribute, Cause, Checkpoint, DeadLetter, Item, Key, Provenance, Reason, RecordPosition, RulebookId, RulesRevision,
 };
 use paceline_pipeline::store::{
-    CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
-    Write, WriteOutcome,
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, Notice, NoticeStore, Pin, PinKey, PinStore,
+    StoreError, Write, WriteOutcome,
 };
 use paceline_testbed::notices::check_notices;
 
@@ -73,7 +73,7 @@ impl Tables {
     }
 
     fn uncached(&self, write: WriteWith) -> DynamoDbStore {
-        DynamoDbStore::new(self.client.clone(), &DynamoDbConfig { write, cached_items: 0, ..self.config.clone() })
+        DynamoDbStore::new(self.client.clone(), &DynamoDbConfig { write, cached_bytes: 0, ..self.config.clone() })
     }
 
     /// An item as it is in the table.
@@ -723,19 +723,30 @@ fn letter(number: u64) -> DeadLetter {
 }
 
 #[tokio::test]
+async fn a_horizon_is_written_by_whoever_has_read_the_one_before() {
+    let tables = Tables::new().await;
+    let store = tables.store(WriteWith::Statements);
+    assert_eq!(store.get_horizon("shard-1").await.unwrap(), None);
+    let first = Horizon { version: 1, letters: Some(letter(7).position), ..Horizon::default() };
+    assert!(store.put_horizon("shard-1", &first).await.unwrap());
+    assert!(!store.put_horizon("shard-1", &first).await.unwrap());
+    assert_eq!(store.get_horizon("shard-1").await.unwrap(), Some(first.clone()));
+    let rules = RulesRevision { vetoes: 2, ..RulesRevision::new("registry", 17) };
+    let second = Horizon { version: 2, rules: Some(rules), since_ms: 1_600_000_000_000, ..first };
+    assert!(!store.put_horizon("shard-1", &Horizon { version: 3, ..second.clone() }).await.unwrap());
+    assert!(store.put_horizon("shard-1", &second).await.unwrap());
+    assert_eq!(store.get_horizon("shard-1").await.unwrap(), Some(second));
+    assert_eq!(store.get_horizon("shard-2").await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn dead_letters_are_stored_once_and_deleted() {
     let tables = Tables::new().await;
     let store = tables.store(WriteWith::Statements);
     let mut letters: Vec<DeadLetter> = (0..60).map(letter).collect();
     let ids: Vec<String> = letters.iter().map(|letter| letter.id.clone()).collect();
     store.put_dead_letters(&[]).await.unwrap();
-    assert_eq!(store.dead_letter_horizon("shard-1").await.unwrap(), None);
     store.put_dead_letters(&letters).await.unwrap();
-    assert_eq!(store.dead_letter_horizon("shard-1").await.unwrap(), Some(letters[59].position));
-    // It is never lowered.
-    store.put_dead_letters(&letters[..10]).await.unwrap();
-    assert_eq!(store.dead_letter_horizon("shard-1").await.unwrap(), Some(letters[59].position));
-    assert_eq!(store.dead_letter_horizon("shard-2").await.unwrap(), None);
     // Again, with another reason for one of them, which occurs twice.
     let before = letters[7].clone();
     letters[7].reason = Reason::new(Cause::BadScore, "NaN");

@@ -69,7 +69,7 @@ fn misrouted(by_setting: bool) -> Reason {
 }
 
 impl FieldConstraint {
-    fn allows(self, value: FieldValue) -> bool {
+    pub(super) fn allows(self, value: FieldValue) -> bool {
         use FieldValue::{Array, Boolean, Integer, Missing, Null, Object, Text, Unescaped};
         match self {
             Self::Integer => matches!(value, Integer(_)),

@@ -7,8 +7,9 @@
 //! folded. Batches and windows are committed by this one loop.
 
 use super::context::Context;
+use super::horizon;
 use crate::error::PipelineError;
-use crate::model::{DeadLetter, Item, Key};
+use crate::model::{DeadLetter, Item, Key, RulesRevision};
 use crate::store::{DeadLetterStore, GroupStore, StoreError, Write, WriteOutcome};
 use crate::summary::Stage;
 
@@ -20,8 +21,11 @@ pub(crate) trait FoldWork<S> {
     /// The keys of all groups. A group is known by its index here.
     fn keys(&self) -> &[Key];
 
+    /// The shard of what is folded, and the rules by which it is.
+    fn shard(&self) -> (&str, &RulesRevision);
+
     /// Reads what folding needs beside the items, before the first attempt.
-    fn prepare(&self, context: &Context<'_, S>) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn prepare(&self, context: &Context<'_, S>) -> impl Future<Output = Result<(), PipelineError>> + Send;
 
     /// Folds what belongs to the groups in `open` into their items, which are `loaded` by group. Returns the groups'
     /// writes: none for a group to which nothing is new.
@@ -62,14 +66,15 @@ pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
     let mut uncommitted = Vec::new();
     for number in 0.. {
         let prepared = async { if number == 0 { work.prepare(context).await } else { Ok(()) } };
-        match tokio::try_join!(load(context, work.keys(), &open, &mut loaded), prepared) {
+        let loading = async { Ok(load(context, work.keys(), &open, &mut loaded).await?) };
+        match tokio::try_join!(loading, prepared) {
             Ok(_) => {}
             // Before the first attempt nothing is stored, no dead letter either.
-            Err(error) if error.is_transient() && number > 0 => {
-                uncommitted.push(Uncommitted { groups: open, letter: None, why: error.into() });
+            Err(why) if why.is_transient() && number > 0 => {
+                uncommitted.push(Uncommitted { groups: open, letter: None, why });
                 return Ok(uncommitted);
             }
-            Err(error) => return Err(error.into()),
+            Err(why) => return Err(why),
         }
         context.book(Stage::Load);
 
@@ -78,11 +83,12 @@ pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
 
         let (groups, writes): (Vec<u32>, Vec<Write>) = folded.into_iter().unzip();
         let letters = work.dead_letters(context);
-        if let Err((letter, error)) = store_dead_letters(context, &letters).await {
-            if !error.is_transient() {
-                return Err(error.into());
+        if let Err((letter, why)) = store_dead_letters(context, work.shard(), &letters).await {
+            // By later rules the whole batch is evaluated again.
+            if !why.is_transient() || matches!(why, PipelineError::Behind { .. }) {
+                return Err(why);
             }
-            uncommitted.push(Uncommitted { groups, letter: Some(letter), why: error.into() });
+            uncommitted.push(Uncommitted { groups, letter: Some(letter), why });
             return Ok(uncommitted);
         }
         if writes.is_empty() {
@@ -121,20 +127,23 @@ pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
 }
 
 /// Stores dead letters, and counts them: a record that is settled by its letter has none when its batch comes again. An
-/// error names the first record whose letter may not be stored.
+/// error names the first record whose letter may not be stored, or the first one if later rules have taken over.
 pub(crate) async fn store_dead_letters<S: DeadLetterStore>(
     context: &mut Context<'_, S>,
+    shard: (&str, &RulesRevision),
     letters: &[(u32, DeadLetter)],
-) -> Result<(), (u32, StoreError)> {
+) -> Result<(), (u32, PipelineError)> {
+    let Some(&(first, _)) = letters.first() else { return Ok(()) };
+    horizon::raise(context, shard, letters).await.map_err(|why| (first, why))?;
     for letters in letters.chunks(DEAD_LETTERS_A_CALL) {
         let chunk: Vec<DeadLetter> = letters.iter().map(|(_, letter)| letter.clone()).collect();
         let stored = context.budget.retry(|| context.store.put_dead_letters(&chunk)).await;
-        stored.map_err(|error| (letters[0].0, error))?;
+        stored.map_err(|error| (letters[0].0, error.into()))?;
         for letter in chunk {
             *context.summary.dead_letters.entry(letter.reason.cause).or_default() += 1;
         }
     }
-    Ok(())
+    horizon::check(context, shard).await.map_err(|why| (first, why))
 }
 
 /// Loads the open groups.
@@ -166,12 +175,14 @@ mod tests {
     use std::time::Duration;
 
     use crate::holds::Holds;
-    use crate::model::{RecordPosition, test_provenance};
+    use crate::model::test_provenance;
     use crate::retry::{RetryBudget, RetryPolicy};
-    use crate::store::MemoryStore;
+    use crate::store::{Horizon, MemoryStore};
     use crate::summary::Summary;
 
     const GROUPS: u32 = 4;
+
+    static RULES: RulesRevision = RulesRevision { registry: String::new(), revision: 1, vetoes: 0 };
 
     fn key(group: u32) -> Key {
         Key { partition: "race-1".to_owned(), sort: format!("racer-{group}") }
@@ -215,7 +226,11 @@ mod tests {
             &self.keys
         }
 
-        async fn prepare(&self, _: &Context<'_, S>) -> Result<(), StoreError> {
+        fn shard(&self) -> (&str, &RulesRevision) {
+            ("shard", &RULES)
+        }
+
+        async fn prepare(&self, _: &Context<'_, S>) -> Result<(), PipelineError> {
             Ok(())
         }
 
@@ -280,8 +295,12 @@ mod tests {
             self.store.get_dead_letter(id).await
         }
 
-        async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
-            self.store.dead_letter_horizon(shard).await
+        async fn get_horizon(&self, shard: &str) -> Result<Option<Horizon>, StoreError> {
+            self.store.get_horizon(shard).await
+        }
+
+        async fn put_horizon(&self, shard: &str, horizon: &Horizon) -> Result<bool, StoreError> {
+            self.store.put_horizon(shard, horizon).await
         }
 
         async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use paceline_engine::{Role, Session};
 
+use super::horizon::ShardHorizon;
 use super::rejected::Rejected;
 use super::uncommitted::FirstUncommitted;
 use crate::holds::Holds;
@@ -25,6 +26,8 @@ pub(crate) struct Context<'a, S> {
     pub(crate) plugins_until: Option<Instant>,
     /// The calls for this batch or window. The summary has those of others, too.
     pub(crate) calls: Calls,
+    /// What hosts that process the shard know of each other.
+    pub(crate) horizon: ShardHorizon,
     /// The end of the last stage that was booked.
     booked: Instant,
 }
@@ -33,7 +36,8 @@ impl<'a, S> Context<'a, S> {
     pub(crate) fn new(store: &'a S, budget: RetryBudget<'a>, holds: &'a Holds, summary: &'a mut Summary) -> Self {
         let (rejected, held, plugins_until) = (Rejected::default(), None, budget.deadline.map(Into::into));
         let (calls, booked) = (Calls::new(), Instant::now());
-        Self { store, budget, summary, holds, rejected, held, plugins_until, calls, booked }
+        let horizon = ShardHorizon::default();
+        Self { store, budget, summary, holds, rejected, held, plugins_until, calls, horizon, booked }
     }
 
     /// Forgets which records were rejected and held: the batch is evaluated again.

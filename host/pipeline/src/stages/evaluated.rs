@@ -11,3 +11,10 @@ pub(crate) struct Evaluated<'a, 'c> {
     pub(crate) routed: &'a RoutedBatch,
     pub(crate) record_batches: &'a [RecordBatch<'c>],
 }
+
+impl Evaluated<'_, '_> {
+    /// Whether a record that comes again in another place is not recognized by some group: its dedup is by sequence.
+    pub(crate) fn is_by_sequence(&self) -> bool {
+        self.record_batches.iter().any(|record_batch| !record_batch.rulebook.absorbs_repetitions)
+    }
+}

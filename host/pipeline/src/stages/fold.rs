@@ -2,15 +2,17 @@
 //!
 //! - `rows`: the rows of a batch. `select`: which of them are new to their groups.
 //! - `folding`: the calls to the aggregators.
+//! - `doubt`: records that a host with other rules may have folded or rejected at the same moment.
 //! - `foreign`: whether an item fits the rulebook. `blocked`: groups whose items do not.
 
 mod blocked;
+mod doubt;
 mod folding;
 mod foreign;
 mod rows;
 mod select;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::OnceLock;
 
 pub(crate) use self::foreign::Foreign;
@@ -21,12 +23,14 @@ use self::rows::Rows;
 use super::commit::{Attempt, FoldWork, Uncommitted};
 use super::context::Context;
 use super::evaluated::Evaluated;
-use super::groups::Groups;
+use super::groups::{Groups, RejectedRow};
+use super::held::{HeldRecords, is_held};
+use super::horizon::take_over;
 use super::settled::settled;
 use crate::error::PipelineError;
-use crate::model::{DeadLetter, Item, Key};
+use crate::model::{DeadLetter, Item, Key, RulesRevision};
 use crate::rules::Catalog;
-use crate::store::{DeadLetterStore, GroupStore, StoreError, Write};
+use crate::store::{DeadLetterStore, GroupStore, Write};
 
 /// The rows of a batch, to be folded into their groups.
 pub(crate) struct BatchFold<'a, 'c> {
@@ -34,10 +38,12 @@ pub(crate) struct BatchFold<'a, 'c> {
     /// By group, the first record that its last write adds: it is not committed before that write is done. `u32::MAX` for
     /// a group that was not folded.
     first_new: Vec<u32>,
-    /// Of records that were rejected when other groups held them already: those groups.
-    folded: HashMap<u32, Vec<Key>>,
+    /// Records that were rejected when groups held them already.
+    held: HeldRecords,
     /// Records that have a dead letter since the batch was delivered before. They are folded into no group.
     settled: OnceLock<HashSet<u32>>,
+    /// Letters of settled records that these rules accept: another host may have folded them at the same time.
+    suspects: OnceLock<Vec<(u32, DeadLetter)>>,
     /// How many rejections have a dead letter by now, and those letters, in the order of the batch.
     rejections: usize,
     letters: Vec<(u32, DeadLetter)>,
@@ -61,8 +67,8 @@ impl<'a, 'c> BatchFold<'a, 'c> {
         let first_new = vec![u32::MAX; groups.keys.len()];
         let Evaluated { projected, routed, record_batches } = evaluated;
         let rows = Rows { projected, reruled: &routed.reruled, record_batches, groups };
-        let (folded, settled, letters) = (HashMap::new(), OnceLock::new(), Vec::new());
-        Self { rows, first_new, folded, settled, rejections: 0, letters }
+        let (held, settled, suspects) = (HeldRecords::default(), OnceLock::new(), OnceLock::new());
+        Self { rows, first_new, held, settled, suspects, rejections: 0, letters: Vec::new() }
     }
 
     /// The first record that is not committed while these groups and this dead letter are not.
@@ -85,8 +91,10 @@ impl<'a, 'c> BatchFold<'a, 'c> {
     /// Adds the letters of what was rejected since the last call. Returns them.
     fn add_dead_letters<S>(&mut self, context: &Context<'_, S>) -> &[(u32, DeadLetter)] {
         let (batch, before) = (self.rows.projected.batch, self.letters.len());
-        let letters = context.rejected.dead_letters_since(self.rejections, batch, &self.folded).into_iter();
-        let is_settled = |record: &u32| self.settled.get().is_some_and(|settled| settled.contains(record));
+        let letters = context.rejected.dead_letters_since(self.rejections, batch, &self.held.folded).into_iter();
+        let is_settled = |record: &u32| {
+            self.held.duplicates.contains(record) || self.settled.get().is_some_and(|settled| settled.contains(record))
+        };
         self.letters.extend(letters.filter(|(record, _)| !is_settled(record)));
         self.rejections = context.rejected.len();
         &self.letters[before..]
@@ -98,18 +106,31 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
         &self.rows.groups.keys
     }
 
+    fn shard(&self) -> (&str, &RulesRevision) {
+        (&self.rows.projected.batch.shard, self.rows.projected.catalog.at())
+    }
+
     /// A record that has a dead letter since its batch was delivered before stays one: to fold it as well would count it
     /// twice once the letter is redriven.
-    async fn prepare(&self, context: &Context<'_, S>) -> Result<(), StoreError> {
+    async fn prepare(&self, context: &Context<'_, S>) -> Result<(), PipelineError> {
+        let (shard, rules) = FoldWork::<S>::shard(self);
+        take_over(context, shard, rules, self.rows.is_by_sequence()).await?;
         let settled = settled(context, self.rows.projected.batch).await?;
+        if context.horizon.overlaps() {
+            let suspects = self.rows.suspects(context, &settled).await?;
+            self.suspects.set(suspects).expect("it is called once");
+        }
         self.settled.set(settled).expect("it is called once");
         Ok(())
     }
 
     fn dead_letters(&mut self, context: &Context<'_, S>) -> Vec<(u32, DeadLetter)> {
         let held = context.held.as_ref().map_or(u32::MAX, |(record, _)| *record);
+        let mut letters = self.suspects.take().unwrap_or_default();
+        letters.extend_from_slice(self.add_dead_letters(context));
         // Those after a record that waits are delivered and evaluated again.
-        self.add_dead_letters(context).iter().filter(|(record, _)| *record < held).cloned().collect()
+        letters.retain(|(record, _)| *record < held);
+        letters
     }
 
     /// A row on which an aggregator fails is folded into no group at all: it is rejected, and folding starts again without
@@ -144,11 +165,19 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
             }
         };
         if attempt.number == 0 {
-            context.summary.duplicates += selection.duplicates + self.settled.get().map_or(0, HashSet::len) as u64;
+            let batch = rows.projected.batch;
+            let holds = |row: &RejectedRow| is_held(attempt.loaded[row.group as usize].as_ref(), batch, row);
+            self.held = HeldRecords::find(rows.groups, batch, holds);
+            rows.keep_doubtful(self.suspects.get_mut(), attempt.loaded);
+            let known = self.settled.get().map_or(0, HashSet::len) as u64;
+            context.summary.duplicates += selection.duplicates + self.held.rows + known;
         }
         for (group, _) in &writes {
             let first = selection.groups[*group as usize].as_ref().expect("a written group has new rows").first;
             self.first_new[*group as usize] = first;
+        }
+        if context.horizon.overlaps() {
+            rows.mark_doubtful(context);
         }
         for record in context.rejected.since(rejected_before) {
             let held = rows.groups.of_record(record, |row| {
@@ -158,7 +187,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
                         && rows.holds(attempt.loaded[row.group as usize].as_ref(), row)
             });
             if !held.is_empty() {
-                self.folded.insert(record, held);
+                self.held.folded.insert(record, held);
             }
         }
         Ok(writes)

@@ -7,8 +7,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use super::context::Context;
 use super::project::ProjectedBatch;
 use super::record_batch::RecordBatch;
-use crate::model::{Cause, FieldValue, Key, ProjectedRows, Reason};
-use crate::rules::{BoundPart, KeyTemplate};
+use crate::model::{Cause, FieldIndex, FieldValue, Key, ProjectedRows, Reason};
+use crate::rules::{BoundPart, FieldConstraint, KeyTemplate, Literal};
 
 /// The groups of a batch's rows.
 pub(crate) struct Groups<'c> {
@@ -16,6 +16,9 @@ pub(crate) struct Groups<'c> {
     pub(crate) keys: Vec<Key>,
     /// What each aggregate of each record batch folds.
     pub(crate) calls: Vec<Call>,
+    /// Rejected records, with the groups that they would be folded into: a group may hold one, folded under other rules. Only
+    /// where dedup by sequence would not recognize such a record once it is redriven.
+    pub(crate) rejected: Vec<RejectedRow>,
     /// The key template of each group: two aggregates must not share an item.
     templates: Vec<&'c KeyTemplate>,
     index: HashTable<u32>,
@@ -45,6 +48,16 @@ pub(crate) struct GroupRow {
     pub(crate) ordinal: i64,
 }
 
+/// A rejected record, and a group that it would be folded into.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RejectedRow {
+    /// The index of the record in the batch.
+    pub(crate) record: u32,
+    pub(crate) group: u32,
+    /// The ordinal by which dedup knows it; `None` where dedup is by sequence.
+    pub(crate) ordinal: Option<i64>,
+}
+
 /// Finds the groups of all rows. Rows whose key no group may have are rejected.
 pub(crate) fn find<'c, S>(
     context: &mut Context<'_, S>,
@@ -54,6 +67,7 @@ pub(crate) fn find<'c, S>(
     let mut groups = Groups {
         keys: Vec::new(),
         calls: Vec::new(),
+        rejected: Vec::new(),
         templates: Vec::new(),
         index: HashTable::new(),
         hasher: DefaultHashBuilder::default(),
@@ -64,6 +78,12 @@ pub(crate) fn find<'c, S>(
             groups.calls.push(Call { record_batch: at, aggregate, rows });
         }
     }
+    for record_batch in record_batches.iter().filter(|record_batch| !record_batch.rulebook.absorbs_repetitions) {
+        for aggregate in 0..record_batch.rulebook.aggregates.len() {
+            groups.add_rejected(projected, record_batch, aggregate);
+        }
+    }
+    groups.rejected.sort_by_key(|row| row.record);
     groups
 }
 
@@ -115,6 +135,43 @@ impl<'c> Groups<'c> {
             rows.push(GroupRow { record, row: row as u32, group, ordinal });
         }
         rows
+    }
+
+    /// Adds the rejected records of a record batch to the groups of an aggregate.
+    fn add_rejected(
+        &mut self,
+        ProjectedBatch { batch, rows: fields, .. }: &ProjectedBatch<'_>,
+        record_batch: &RecordBatch<'c>,
+        aggregate: usize,
+    ) {
+        let rulebook = record_batch.rulebook;
+        let (key, bound) = (&rulebook.rulebook.aggregates[aggregate].rule.key, &rulebook.aggregates[aggregate]);
+        let is_word = |record, part: &BoundPart| match part {
+            BoundPart::Literal(_) => true,
+            BoundPart::Field(field) => FieldConstraint::Word.allows(fields.get(record, *field)),
+        };
+        for &record in &record_batch.rejected {
+            let selects =
+                |(field, literal): &(FieldIndex, Literal)| literal.equals(batch, fields, fields.get(record, *field));
+            let mut parts = bound.partition.iter().chain(&bound.sort);
+            // A record without a key or an ordinal is in no group under any rules: those that follow each other have the same.
+            if !parts.all(|part| is_word(record, part)) || !bound.only.iter().all(selects) {
+                continue;
+            }
+            let (mut partition, mut sort) = (String::new(), String::new());
+            BoundPart::render(&mut partition, &bound.partition, batch, fields, record);
+            BoundPart::render(&mut sort, &bound.sort, batch, fields, record);
+            if Key::check(&partition, &sort).is_err() {
+                continue;
+            }
+            let ordinal = match bound.ordinal.map(|field| fields.get(record, field)) {
+                Some(FieldValue::Integer(ordinal)) => Some(ordinal),
+                None => None,
+                Some(_) => continue,
+            };
+            let group = self.intern(&partition, &sort, key);
+            self.rejected.push(RejectedRow { record, group, ordinal });
+        }
     }
 
     /// The keys of a record's groups for which `holds` is true.
@@ -180,6 +237,7 @@ mod tests {
         Groups {
             keys: Vec::new(),
             calls: Vec::new(),
+            rejected: Vec::new(),
             templates: Vec::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),

@@ -16,11 +16,13 @@ pub(crate) struct RecordBatch<'c> {
     columns: Vec<ColumnBuf>,
     /// The scores, after the score stage.
     pub(crate) scores: Vec<f64>,
+    /// The records of the rows that were rejected, in any order.
+    pub(crate) rejected: Vec<u32>,
 }
 
 impl<'c> RecordBatch<'c> {
     pub(crate) fn new(rulebook: &'c BoundRulebook, records: Vec<u32>, columns: Vec<ColumnBuf>) -> Self {
-        Self { rulebook, records, columns, scores: Vec::new() }
+        Self { rulebook, records, columns, scores: Vec::new(), rejected: Vec::new() }
     }
 
     /// The columns of some of the rulebook's inputs.
@@ -42,6 +44,7 @@ impl<'c> RecordBatch<'c> {
         for (row, reason) in rows {
             if std::mem::replace(&mut keep[row], false) {
                 rejected.push(self.records[row], self.reason(reason));
+                self.rejected.push(self.records[row]);
             }
         }
         self.retain(&keep);

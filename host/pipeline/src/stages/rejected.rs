@@ -27,6 +27,11 @@ impl Rejected {
         self.unsure.insert(record);
     }
 
+    /// Marks rejected records that their groups may hold already.
+    pub(crate) fn mark_unsure(&mut self, is_unsure: impl Fn(u32) -> bool) {
+        self.unsure.extend(self.reasons.iter().map(|(record, _)| *record).filter(|record| is_unsure(*record)));
+    }
+
     pub(crate) fn into_iter(self) -> impl Iterator<Item = (u32, Reason)> {
         self.reasons.into_iter()
     }

@@ -6,7 +6,7 @@ use super::context::Context;
 use crate::model::{Batch, DeadLetter, REDRIVE_SHARD};
 use crate::store::{DeadLetterStore, StoreError};
 
-/// The records of a batch that have a dead letter already, or had one that was redriven.
+/// The records of a batch that have a dead letter already, or had one that was redriven. The shard's horizon is known.
 pub(crate) async fn settled<S: DeadLetterStore>(
     context: &Context<'_, S>,
     batch: &Batch,
@@ -15,9 +15,7 @@ pub(crate) async fn settled<S: DeadLetterStore>(
         return Ok(HashSet::new());
     };
     let (store, budget) = (context.store, context.budget);
-    let Some(horizon) = budget.retry(|| store.dead_letter_horizon(&batch.shard)).await? else {
-        return Ok(HashSet::new());
-    };
+    let Some(horizon) = context.horizon.letters() else { return Ok(HashSet::new()) };
     // Nearly always: no batch of the shard came so far before.
     if horizon < first.position {
         return Ok(HashSet::new());

@@ -10,16 +10,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{
-    CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
-    Write, WriteOutcome, notice_time,
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, Notice, NoticeStore, Pin, PinKey, PinStore,
+    StoreError, Write, WriteOutcome, notice_time,
 };
-use crate::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
+use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 const ITEMS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("items");
 const PINS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("pins");
 const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead-letters");
-/// The position up to which records may have a dead letter, by shard.
-const LETTER_HORIZONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead-letter-horizons");
+/// By shard.
+const HORIZONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("horizons");
 /// By letter. They stay when a letter is deleted.
 const REDRIVE_SEQUENCES: TableDefinition<'_, &str, u64> = TableDefinition::new("redrive-sequences");
 const CHECKPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoints");
@@ -27,7 +27,7 @@ const NOTICES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// The format of the tables.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
 
 /// Memory for pages of the file. The items of some thousand racers fit; a store that grows beyond is read from disk.
 const CACHE_BYTES: usize = 32 << 20;
@@ -65,7 +65,7 @@ impl EmbeddedStore {
             transaction.open_table(ITEMS)?;
             transaction.open_table(PINS)?;
             transaction.open_table(LETTERS)?;
-            transaction.open_table(LETTER_HORIZONS)?;
+            transaction.open_table(HORIZONS)?;
             transaction.open_table(REDRIVE_SEQUENCES)?;
             transaction.open_table(CHECKPOINTS)?;
             transaction.open_table(NOTICES)?;
@@ -261,12 +261,7 @@ impl DeadLetterStore for EmbeddedStore {
     async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         self.transact(Durability::None, |transaction| {
             let mut table = transaction.open_table(LETTERS)?;
-            let mut horizons = transaction.open_table(LETTER_HORIZONS)?;
             for letter in letters {
-                let before = horizons.get(letter.shard.as_str())?.map(|horizon| Self::decode(horizon.value()));
-                if before.transpose()?.is_none_or(|before: RecordPosition| before < letter.position) {
-                    horizons.insert(letter.shard.as_str(), encode(&letter.position).as_slice())?;
-                }
                 // The redrive sequence is kept beside the letters.
                 let letter = DeadLetter { redrive_sequence: None, ..letter.clone() };
                 table.insert(letter.id.as_str(), encode(&letter).as_slice())?;
@@ -295,10 +290,22 @@ impl DeadLetterStore for EmbeddedStore {
         })
     }
 
-    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
+    async fn get_horizon(&self, shard: &str) -> Result<Option<Horizon>, StoreError> {
         self.read(|transaction| {
-            let horizon = transaction.open_table(LETTER_HORIZONS)?.get(shard)?;
+            let horizon = transaction.open_table(HORIZONS)?.get(shard)?;
             horizon.map(|horizon| Self::decode(horizon.value())).transpose()
+        })
+    }
+
+    async fn put_horizon(&self, shard: &str, horizon: &Horizon) -> Result<bool, StoreError> {
+        self.transact(Durability::None, |transaction| {
+            let mut horizons = transaction.open_table(HORIZONS)?;
+            let before = horizons.get(shard)?.map(|horizon| Self::decode::<Horizon>(horizon.value())).transpose()?;
+            let is_met = before.map_or(0, |horizon| horizon.version) + 1 == horizon.version;
+            if is_met {
+                horizons.insert(shard, encode(horizon).as_slice())?;
+            }
+            Ok(is_met)
         })
     }
 

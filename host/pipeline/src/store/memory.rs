@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
-    Write, WriteOutcome, notice_time,
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, Notice, NoticeStore, Pin, PinKey, PinStore,
+    StoreError, Write, WriteOutcome, notice_time,
 };
-use crate::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
+use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 /// A store that lives as long as the process.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ struct Tables {
     /// By letter. They stay when a letter is deleted.
     redrive_sequences: HashMap<String, u64>,
     /// By shard.
-    letter_horizons: BTreeMap<String, RecordPosition>,
+    horizons: BTreeMap<String, Horizon>,
     checkpoints: BTreeMap<String, Checkpoint>,
     /// By topic and name.
     notices: BTreeMap<(String, String), Notice>,
@@ -109,10 +109,6 @@ impl CheckpointStore for MemoryStore {
 impl DeadLetterStore for MemoryStore {
     async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
         let mut tables = self.tables();
-        for letter in letters {
-            let horizon = tables.letter_horizons.entry(letter.shard.clone()).or_default();
-            *horizon = (*horizon).max(letter.position);
-        }
         tables.letters.extend(letters.iter().map(|letter| {
             // It is kept beside the letters.
             (letter.id.clone(), DeadLetter { redrive_sequence: None, ..letter.clone() })
@@ -131,8 +127,18 @@ impl DeadLetterStore for MemoryStore {
         Ok(tables.letters.get(id).map(|letter| tables.with_redrive_sequence(letter)))
     }
 
-    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
-        Ok(self.tables().letter_horizons.get(shard).copied())
+    async fn get_horizon(&self, shard: &str) -> Result<Option<Horizon>, StoreError> {
+        Ok(self.tables().horizons.get(shard).cloned())
+    }
+
+    async fn put_horizon(&self, shard: &str, horizon: &Horizon) -> Result<bool, StoreError> {
+        let mut tables = self.tables();
+        let before = tables.horizons.get(shard).map_or(0, |horizon| horizon.version);
+        let is_met = before + 1 == horizon.version;
+        if is_met {
+            tables.horizons.insert(shard.to_owned(), horizon.clone());
+        }
+        Ok(is_met)
     }
 
     async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {

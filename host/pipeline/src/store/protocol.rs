@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Expected, Notice, Pin, PinKey, StoreError, Write};
+use super::{Expected, Horizon, Notice, Pin, PinKey, StoreError, Write};
 use crate::model::{Checkpoint, DeadLetter, Key};
 
 /// The first frame of both sides. The types have no compatible encodings: both are of one version.
@@ -33,7 +33,8 @@ pub(super) enum Request {
     PutDeadLetters(Vec<DeadLetter>),
     DeleteDeadLetters(Vec<String>),
     GetDeadLetter(String),
-    DeadLetterHorizon(String),
+    GetHorizon(String),
+    PutHorizon(String, Horizon),
     KnownDeadLetters(Vec<String>),
     /// It is answered by a frame for each letter, and `None`.
     ScanDeadLetters,

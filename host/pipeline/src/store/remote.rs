@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 
 use super::protocol::{Failure, GREETING, Request, receive, send, socket_path};
 use super::{
-    CheckpointStore, DeadLetterStore, Expected, GroupStore, Notice, NoticeStore, Pin, PinKey, PinStore, StoreError,
-    Write, WriteOutcome,
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, Notice, NoticeStore, Pin, PinKey, PinStore,
+    StoreError, Write, WriteOutcome,
 };
-use crate::model::{Checkpoint, DeadLetter, Item, Key, RecordPosition};
+use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 /// A store in one file that another process has open, by way of that process.
 #[derive(Debug)]
@@ -124,8 +124,12 @@ impl DeadLetterStore for RemoteStore {
         self.call(&Request::GetDeadLetter(id.to_owned()))
     }
 
-    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
-        self.call(&Request::DeadLetterHorizon(shard.to_owned()))
+    async fn get_horizon(&self, shard: &str) -> Result<Option<Horizon>, StoreError> {
+        self.call(&Request::GetHorizon(shard.to_owned()))
+    }
+
+    async fn put_horizon(&self, shard: &str, horizon: &Horizon) -> Result<bool, StoreError> {
+        self.call(&Request::PutHorizon(shard.to_owned(), horizon.clone()))
     }
 
     async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {

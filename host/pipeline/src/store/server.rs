@@ -90,9 +90,9 @@ fn serve(store: &EmbeddedStore, mut stream: UnixStream) -> io::Result<()> {
 
 fn answer(store: &EmbeddedStore, runtime: &Runtime, request: Request, stream: &mut UnixStream) -> io::Result<()> {
     use Request::{
-        AssignRedriveSequences, DeadLetterHorizon, DeleteDeadLetters, Flush, GetCheckpoint, GetDeadLetter, GetPins,
+        AssignRedriveSequences, DeleteDeadLetters, Flush, GetCheckpoint, GetDeadLetter, GetHorizon, GetPins,
         KnownDeadLetters, ListGroups, ListNotices, ListPartition, ListPins, LoadGroups, PutCheckpoint, PutDeadLetters,
-        PutNotice, PutPins, ScanDeadLetters, WriteGroups,
+        PutHorizon, PutNotice, PutPins, ScanDeadLetters, WriteGroups,
     };
     match request {
         LoadGroups(keys) => reply(stream, runtime.block_on(store.load_groups(&keys))),
@@ -108,7 +108,8 @@ fn answer(store: &EmbeddedStore, runtime: &Runtime, request: Request, stream: &m
         PutDeadLetters(letters) => reply(stream, runtime.block_on(store.put_dead_letters(&letters))),
         DeleteDeadLetters(ids) => reply(stream, runtime.block_on(store.delete_dead_letters(&ids))),
         GetDeadLetter(id) => reply(stream, runtime.block_on(store.get_dead_letter(&id))),
-        DeadLetterHorizon(shard) => reply(stream, runtime.block_on(store.dead_letter_horizon(&shard))),
+        GetHorizon(shard) => reply(stream, runtime.block_on(store.get_horizon(&shard))),
+        PutHorizon(shard, horizon) => reply(stream, runtime.block_on(store.put_horizon(&shard, &horizon))),
         KnownDeadLetters(ids) => reply(stream, runtime.block_on(store.known_dead_letters(&ids))),
         ScanDeadLetters => scan(store, runtime, stream),
         AssignRedriveSequences(ids) => reply(stream, runtime.block_on(store.assign_redrive_sequences(&ids))),

@@ -1,13 +1,13 @@
 //! Accumulate: each row of a batch becomes a state of its own in the window.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use paceline_engine::{PackedBuf, Role};
 
 use super::state::{Deltas, GroupDelta, Window};
 use crate::error::PipelineError;
-use crate::model::{Batch, Cause, Key, Reason, RecordPosition};
+use crate::model::{Batch, Cause, Item, Key, Reason, RecordPosition};
 use crate::pipeline::{Pipeline, evaluate};
 use crate::rules::{BoundRulebook, DedupRule};
 use crate::stages::commit::store_dead_letters;
@@ -15,6 +15,8 @@ use crate::stages::context::Context;
 use crate::stages::evaluated::Evaluated;
 use crate::stages::failing::holds;
 use crate::stages::groups::{self, Call, GroupRow, Groups};
+use crate::stages::held::{HeldRecords, is_held};
+use crate::stages::horizon::take_over;
 use crate::stages::observe::observe;
 use crate::stages::outputs::attribute;
 use crate::stages::record_batch::RecordBatch;
@@ -67,6 +69,8 @@ async fn accumulate<S: Store>(
         return Err(why);
     }
     let batch = projected.batch;
+    let rules = projected.catalog.at();
+    take_over(&context, &batch.shard, rules, evaluated.is_by_sequence()).await?;
     let settled = settled(&context, batch).await?;
     let groups = groups::find(&mut context, projected, record_batches);
     let mut known = context.rejected.records();
@@ -75,9 +79,11 @@ async fn accumulate<S: Store>(
     context.book(Stage::Fold);
 
     // The batch's own checkpoint has to wait until the window is flushed.
-    let mut letters = context.rejected.dead_letters_since(0, batch, &HashMap::new());
-    letters.retain(|(record, _)| !settled.contains(record));
-    store_dead_letters(&mut context, &letters).await.map_err(|(_, error)| error)?;
+    let held = held(&mut context, window, &groups, batch).await?;
+    let mut letters = context.rejected.dead_letters_since(0, batch, &held.folded);
+    letters.retain(|(record, _)| !settled.contains(record) && !held.duplicates.contains(record));
+    context.summary.duplicates += held.rows;
+    store_dead_letters(&mut context, (&batch.shard, rules), &letters).await.map_err(|(_, why)| why)?;
     context.budget.retry(|| context.store.flush()).await?;
     add(window, evaluated, &groups, accumulated);
     context.book(Stage::Acknowledge);
@@ -85,6 +91,27 @@ async fn accumulate<S: Store>(
     context.summary.batches += 1;
     observe(&mut context, evaluated, &letters, batch.records.len() as u32, trials);
     Ok(())
+}
+
+/// The rejected records that the table or the window holds.
+async fn held<S: Store>(
+    context: &mut Context<'_, S>,
+    window: &Window,
+    groups: &Groups<'_>,
+    batch: &Batch,
+) -> Result<HeldRecords, PipelineError> {
+    let keys: BTreeMap<u32, Key> =
+        groups.rejected.iter().map(|row| (row.group, groups.keys[row.group as usize].clone())).collect();
+    if keys.is_empty() {
+        return Ok(HeldRecords::default());
+    }
+    let (of, keys): (Vec<u32>, Vec<Key>) = keys.into_iter().unzip();
+    let loaded = context.budget.retry(|| context.store.load_groups(&keys)).await?;
+    context.book(Stage::Load);
+    let items: HashMap<u32, Item> = of.into_iter().zip(loaded).filter_map(|(of, item)| Some((of, item?))).collect();
+    Ok(HeldRecords::find(groups, batch, |row| {
+        is_held(items.get(&row.group), batch, row) || window.holds(batch, row, &groups.keys[row.group as usize])
+    }))
 }
 
 /// Folds each new row by itself, without those of records that are `gone`. A record on which an aggregator fails is accumulated for none: it is rejected, and

@@ -6,17 +6,18 @@ use std::time::Instant;
 
 use paceline_engine::{Digest, Fault, PackedBuf, Role};
 
-use super::merge::{GroupMerge, merge_segment, select};
+use super::merge::{GroupMerge, Owner, Segment, merge_segment, select};
 use super::state::{Deltas, GroupDelta, Window};
 use crate::error::PipelineError;
-use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Reason, RecordPosition};
+use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Provenance, Reason, RecordPosition, RulesRevision};
 use crate::pipeline::Pipeline;
-use crate::rules::{BoundAggregate, BoundRulebook, Catalog, LoadedAggregate};
+use crate::rules::Catalog;
 use crate::stages::commit::{Attempt, FoldWork, commit};
 use crate::stages::context::Context;
 use crate::stages::fold::{Foreign, check_revision};
+use crate::stages::horizon::take_over;
 use crate::stages::outputs::outputs;
-use crate::store::{DeadLetterStore, GroupStore, Store, StoreError, Write};
+use crate::store::{DeadLetterStore, GroupStore, Store, Write};
 use crate::summary::{Stage, Summary};
 
 impl<S: Store> Pipeline<S> {
@@ -44,18 +45,18 @@ impl<S: Store> Pipeline<S> {
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
         let mut context = self.context(deadline, summary);
-        let catalog = self.load_rulebooks(window).await?;
-        let groups = groups(window);
-        let keys = groups.iter().map(|group| group.segments[0].key.clone()).collect();
-        let mut flush = WindowFlush { catalog: &catalog, window, groups, keys, letters: Vec::new(), stored: 0 };
-        let uncommitted = commit(&mut context, &mut flush).await?;
-        if let Some(uncommitted) = uncommitted.into_iter().next() {
-            return Err(uncommitted.why);
+        loop {
+            let catalog = self.load_rulebooks(window).await?;
+            let why = match flush(&mut context, window, &catalog).await {
+                Err(PipelineError::StateFormat(why)) if catalog.rulebook(why.wrote).is_none() => why,
+                done => return done,
+            };
+            // What wrote the item may take the rows.
+            if self.rulebooks().load_pinned(why.wrote, self.store()).await.is_err() {
+                return Err(PipelineError::StateFormat(why));
+            }
+            context.start_again();
         }
-        let (store, budget) = (context.store, context.budget);
-        budget.retry(|| store.flush()).await?;
-        context.book(Stage::Acknowledge);
-        Ok(())
     }
 
     /// A catalog that holds every rulebook of a window.
@@ -68,6 +69,25 @@ impl<S: Store> Pipeline<S> {
             self.rulebooks().load_pinned(rulebook, self.store()).await.map_err(failed)?;
         }
     }
+}
+
+/// Merges a window into the table by a catalog that holds its rulebooks.
+async fn flush<S: Store>(
+    context: &mut Context<'_, S>,
+    window: &Window,
+    catalog: &Catalog,
+) -> Result<(), PipelineError> {
+    let groups = groups(window);
+    let keys = groups.iter().map(|group| group.segments[0].key.clone()).collect();
+    let mut flush = WindowFlush { catalog, window, groups, keys, letters: Vec::new(), stored: 0 };
+    let uncommitted = commit(context, &mut flush).await?;
+    if let Some(uncommitted) = uncommitted.into_iter().next() {
+        return Err(uncommitted.why);
+    }
+    let (store, budget) = (context.store, context.budget);
+    budget.retry(|| store.flush()).await?;
+    context.book(Stage::Acknowledge);
+    Ok(())
 }
 
 /// The groups of a window, each with its rows in their order.
@@ -90,14 +110,6 @@ struct WindowGroup<'a> {
     segments: Vec<&'a GroupDelta>,
 }
 
-impl WindowGroup<'_> {
-    /// Whether rows of one race were folded by several rulebooks.
-    fn is_reruled(&self, last: &BoundAggregate) -> bool {
-        let rulebook = self.segments[0].rulebook;
-        last.is_of_one_race && self.segments.iter().any(|delta| delta.reruled || delta.rulebook != rulebook)
-    }
-}
-
 /// A window that is merged into the table.
 struct WindowFlush<'a> {
     catalog: &'a Catalog,
@@ -114,8 +126,13 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
         &self.keys
     }
 
-    async fn prepare(&self, _: &Context<'_, S>) -> Result<(), StoreError> {
-        Ok(())
+    fn shard(&self) -> (&str, &RulesRevision) {
+        (&self.window.shard, self.catalog.at())
+    }
+
+    async fn prepare(&self, context: &Context<'_, S>) -> Result<(), PipelineError> {
+        let by_sequence = self.window.groups.iter().any(|delta| matches!(delta.deltas, Deltas::Positions(_)));
+        take_over(context, &self.window.shard, self.catalog.at(), by_sequence).await
     }
 
     fn dead_letters(&mut self, _: &Context<'_, S>) -> Vec<(u32, DeadLetter)> {
@@ -132,16 +149,19 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
         check_revision(self.catalog, &self.keys, attempt.loaded)?;
         let mut merges = Vec::new();
         for &group in attempt.open {
-            let (item, segments) = (attempt.loaded[group as usize].as_ref(), &self.groups[group as usize].segments);
-            if let Some((foreign, delta)) = self.foreign(group, item) {
-                let rulebook = &self.aggregate(delta).0.rulebook.id;
-                let error = foreign.error(&delta.key, rulebook);
-                if !context.holds.is_over(rulebook.digest, None) {
-                    return Err(error);
+            let item = attempt.loaded[group as usize].as_ref();
+            let segments = match self.segments(group, item) {
+                Ok(segments) => segments,
+                Err((foreign, delta)) => {
+                    let rulebook = &self.owner(delta).bound.rulebook.id;
+                    let error = foreign.error(&delta.key, rulebook);
+                    if !context.holds.is_over(rulebook.digest, None) {
+                        return Err(error);
+                    }
+                    self.reject(group, foreign.cause(), &error.to_string());
+                    continue;
                 }
-                self.reject(group, foreign.cause(), &error.to_string());
-                continue;
-            }
+            };
             match select(&self.window.shard, group, segments, item) {
                 Ok((merge, duplicates)) => {
                     if attempt.number == 0 {
@@ -153,14 +173,13 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
             }
         }
         for nth in 0.. {
-            let calls = by_aggregate(&mut merges, |merge| merge.segments.get(nth).map(|(delta, _)| *delta));
+            let calls = by_owner(&mut merges, |merge| merge.segments.get(nth));
             if calls.is_empty() {
                 break;
             }
             let mut faults = HashMap::new();
-            for mut groups in calls.into_values() {
-                let (bound, aggregate) = self.aggregate(groups[0].segments[nth].0);
-                faults.extend(merge_segment(context, &bound.rulebook.id, &aggregate.aggregator, (nth, &mut groups))?);
+            for (owner, mut groups) in calls.into_values() {
+                faults.extend(merge_segment(context, owner, (nth, &mut groups))?);
             }
             merges.retain(|merge| !faults.contains_key(&merge.group));
             for (group, fault) in faults {
@@ -171,39 +190,54 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
     }
 }
 
-/// The groups of each aggregate, by the rows that `of` chooses. A group without any is left out.
-fn by_aggregate<'m, 'a>(
+/// Groups by the aggregate that owns the rows that `of` chooses. A group without such rows is left out.
+fn by_owner<'m, 'a>(
     merges: &'m mut [GroupMerge<'a>],
-    of: impl Fn(&GroupMerge<'a>) -> Option<&'a GroupDelta>,
-) -> BTreeMap<(u32, u32), Vec<&'m mut GroupMerge<'a>>> {
-    let mut calls: BTreeMap<(u32, u32), Vec<&mut GroupMerge<'a>>> = BTreeMap::new();
+    of: impl for<'g> Fn(&'g GroupMerge<'a>) -> Option<&'g Segment<'a>>,
+) -> BTreeMap<(Digest, usize), (Owner<'a>, Vec<&'m mut GroupMerge<'a>>)> {
+    let mut calls: BTreeMap<(Digest, usize), (Owner<'a>, Vec<&'m mut GroupMerge<'a>>)> = BTreeMap::new();
     for merge in merges {
-        if let Some(delta) = of(merge) {
-            calls.entry((delta.rulebook, delta.aggregate)).or_default().push(merge);
+        if let Some(owner) = of(merge).map(|segment| segment.owner) {
+            calls.entry(owner.id()).or_insert_with(|| (owner, Vec::new())).1.push(merge);
         }
     }
     calls
 }
 
 impl<'a> WindowFlush<'a> {
-    fn aggregate(&self, delta: &GroupDelta) -> (&'a BoundRulebook, &'a LoadedAggregate) {
+    /// The aggregate that folded rows.
+    fn owner(&self, delta: &GroupDelta) -> Owner<'a> {
         let digest = self.window.rulebooks[delta.rulebook as usize];
         let bound = self.catalog.rulebook(digest).expect("the window's rulebooks are loaded");
-        (bound, &bound.rulebook.aggregates[delta.aggregate as usize])
+        Owner { bound, aggregate: delta.aggregate as usize }
     }
 
-    /// Why an item, or what an aggregate before left, is not merged with, and the rows for which that is so.
-    fn foreign(&self, group: u32, item: Option<&Item>) -> Option<(Foreign, &'a GroupDelta)> {
-        let mut before = item.map(|item| &item.provenance);
+    /// The rows of a group with what merges them into its item; or why they can't be merged with what is before them, and
+    /// which.
+    fn segments(&self, group: u32, item: Option<&Item>) -> Result<Vec<Segment<'a>>, (Foreign, &'a GroupDelta)> {
+        let mut before = item.map(|item| Arc::clone(&item.provenance));
+        let mut segments = Vec::new();
         for &delta in &self.groups[group as usize].segments {
-            let (bound, aggregate) = self.aggregate(delta);
-            let bound = &bound.aggregates[delta.aggregate as usize];
-            if let Some(foreign) = before.and_then(|before| Foreign::of(before, aggregate, bound)) {
-                return Some((foreign, delta));
+            let mut owner = self.owner(delta);
+            let format = owner.loaded().aggregator.state_format();
+            let foreign = before.as_ref().and_then(|before| Foreign::of(before, owner.loaded(), owner.rule()));
+            if let (Some(foreign), Some(before)) = (foreign, &before) {
+                // The item went over to a later format while the window held these rows.
+                owner = self.successor(before, owner).ok_or((foreign, delta))?;
             }
-            before = Some(&bound.provenance);
+            before = Some(Arc::clone(&owner.rule().provenance));
+            segments.push(Segment::new(delta, owner, format));
         }
-        None
+        Ok(segments)
+    }
+
+    /// The aggregate that wrote a state, if it takes those of an aggregate with the same groups as well.
+    fn successor(&self, wrote: &Provenance, folded: Owner<'_>) -> Option<Owner<'a>> {
+        let bound = self.catalog.rulebook(wrote.rulebook.digest)?;
+        let key = &folded.loaded().rule.key;
+        let aggregate = bound.rulebook.aggregates.iter().position(|other| other.rule.key == *key)?;
+        let owner = Owner { bound, aggregate };
+        Foreign::of(&folded.rule().provenance, owner.loaded(), owner.rule()).is_none().then_some(owner)
     }
 
     /// Asks for the outputs of merged groups. Returns their writes.
@@ -214,12 +248,12 @@ impl<'a> WindowFlush<'a> {
         loaded: &[Option<Item>],
     ) -> Result<Vec<(u32, Write)>, PipelineError> {
         let mut writes = Vec::new();
-        for groups in by_aggregate(&mut merges, |merge| Some(merge.last())).into_values() {
-            let (bound, aggregate) = self.aggregate(groups[0].last());
+        for (owner, groups) in by_owner(&mut merges, |merge| Some(merge.last())).into_values() {
+            let aggregate = owner.loaded();
             let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
             let mut session = aggregate.aggregator.session().until(context.plugins_until);
             let finished = session.finish(states.as_packed())?;
-            context.book_calls(&bound.rulebook.id, Role::Aggregator, &session);
+            context.book_calls(&owner.bound.rulebook.id, Role::Aggregator, &session);
             let faults: HashMap<u32, Fault> = finished.failed.into_iter().collect();
             for (at, merge) in groups.into_iter().enumerate() {
                 if let Some(fault) = faults.get(&(at as u32)) {
@@ -248,9 +282,9 @@ impl<'a> WindowFlush<'a> {
         mut attributes: Vec<(Arc<str>, Attribute)>,
         before: Option<&Item>,
     ) -> Item {
-        let delta = merge.last();
-        let rule = &self.aggregate(delta).0.aggregates[delta.aggregate as usize];
-        let named = rule.attributes.iter().zip(&delta.attributes);
+        let (delta, owner) = (merge.last().delta, merge.last().owner);
+        let (rule, folded) = (owner.rule(), self.owner(delta).rule());
+        let named = folded.attributes.iter().zip(&delta.attributes);
         attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
         Item {
             revision: merge.expected.unwrap_or(0) + 1,
@@ -258,8 +292,15 @@ impl<'a> WindowFlush<'a> {
             dedup: merge.dedup.clone(),
             attributes,
             provenance: Arc::clone(&rule.provenance),
-            reruled: self.groups[merge.group as usize].is_reruled(rule) || rule.is_reruled_after(before),
+            reruled: self.is_reruled(merge.group, owner) || rule.is_reruled_after(before),
         }
+    }
+
+    /// Whether rows of one race were folded by other rulebooks than the one that owns the group in the end.
+    fn is_reruled(&self, group: u32, last: Owner<'_>) -> bool {
+        let (digest, _) = last.id();
+        let mut segments = self.groups[group as usize].segments.iter();
+        last.rule().is_of_one_race && segments.any(|delta| delta.reruled || self.owner(delta).id().0 != digest)
     }
 
     /// Makes dead letters of a group's part of the window.
@@ -272,7 +313,8 @@ impl<'a> WindowFlush<'a> {
     /// The dead letter of a group's part of the window. The records' payloads are not at hand: the letter lists the
     /// positions or ordinals and the states, and the stream has the payloads.
     fn letter(&self, delta: &GroupDelta, cause: Cause, why: &str) -> DeadLetter {
-        let (bound, aggregate) = self.aggregate(delta);
+        let Owner { bound, .. } = self.owner(delta);
+        let aggregate = self.owner(delta).loaded();
         let hex = |state: &[u8]| state.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let (position, rows): (RecordPosition, Vec<_>) = match &delta.deltas {
             Deltas::Positions(deltas) => {

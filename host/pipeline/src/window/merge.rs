@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use paceline_engine::{Aggregator, Fault, PackedBuf, Role};
+use paceline_engine::{Aggregator, Digest, Fault, PackedBuf, Role};
 
 use super::state::{Deltas, GroupDelta};
 use crate::dedup::{Admission, DedupState, LastPositions, OrdinalSet};
 use crate::error::PipelineError;
 use crate::model::{Item, RulebookId};
+use crate::rules::{BoundAggregate, BoundRulebook, LoadedAggregate};
 use crate::stages::context::Context;
 
 /// A group's rows that its item does not hold yet, being merged.
@@ -23,14 +24,54 @@ pub(super) struct GroupMerge<'a> {
     pub(super) states: Vec<Vec<u8>>,
     /// The format of the first state.
     format: Option<String>,
-    /// The new rows: the aggregate that folded them, and their states.
-    pub(super) segments: Vec<(&'a GroupDelta, Vec<Vec<u8>>)>,
+    /// The new rows.
+    pub(super) segments: Vec<Segment<'a>>,
+}
+
+/// Rows of a group that follow each other.
+#[derive(Clone)]
+pub(super) struct Segment<'a> {
+    pub(super) delta: &'a GroupDelta,
+    /// What merges them: the aggregate that folded them, or the one before if only that one takes the states of both.
+    pub(super) owner: Owner<'a>,
+    /// The format of the rows' states.
+    pub(super) format: &'a str,
+    /// The states of the rows that are new.
+    states: Vec<Vec<u8>>,
+}
+
+impl<'a> Segment<'a> {
+    pub(super) fn new(delta: &'a GroupDelta, owner: Owner<'a>, format: &'a str) -> Self {
+        Self { delta, owner, format, states: Vec::new() }
+    }
+}
+
+/// An aggregate of a rulebook.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub(super) bound: &'a BoundRulebook,
+    pub(super) aggregate: usize,
+}
+
+impl<'a> Owner<'a> {
+    pub(super) fn loaded(self) -> &'a LoadedAggregate {
+        &self.bound.rulebook.aggregates[self.aggregate]
+    }
+
+    pub(super) fn rule(self) -> &'a BoundAggregate {
+        &self.bound.aggregates[self.aggregate]
+    }
+
+    /// What tells it from other aggregates.
+    pub(super) fn id(self) -> (Digest, usize) {
+        (self.bound.rulebook.id.digest, self.aggregate)
+    }
 }
 
 impl<'a> GroupMerge<'a> {
-    /// The last rows: their aggregate owns the state in the end.
-    pub(super) fn last(&self) -> &'a GroupDelta {
-        self.segments.last().expect("it has new rows").0
+    /// The last rows: what merges them owns the state in the end.
+    pub(super) fn last(&self) -> &Segment<'a> {
+        self.segments.last().expect("it has new rows")
     }
 }
 
@@ -40,18 +81,18 @@ const UNKNOWN: &str = "an ordinal is far behind those of the group: whether the 
 pub(super) fn select<'a>(
     shard: &Arc<str>,
     group: u32,
-    deltas: &[&'a GroupDelta],
+    rows: Vec<Segment<'a>>,
     item: Option<&Item>,
 ) -> Result<(Option<GroupMerge<'a>>, u64), &'static str> {
     let held = item.map(|item| &item.dedup);
-    let mut dedup = match (held, &deltas[0].deltas) {
+    let mut dedup = match (held, &rows[0].delta.deltas) {
         (Some(held), _) => held.clone(),
         (None, Deltas::Positions(_)) => DedupState::Sequence(LastPositions::default()),
         (None, Deltas::Ordinals(_)) => DedupState::Ordinal(OrdinalSet::default()),
     };
     let (mut segments, mut duplicates) = (Vec::new(), 0);
-    for &delta in deltas {
-        let states: Vec<Vec<u8>> = match (&delta.deltas, &mut dedup) {
+    for segment in rows {
+        let states: Vec<Vec<u8>> = match (&segment.delta.deltas, &mut dedup) {
             (Deltas::Positions(rows), DedupState::Sequence(dedup)) => {
                 // The item decides: within the window every row is new.
                 let is_new = |position| match held {
@@ -74,9 +115,9 @@ pub(super) fn select<'a>(
             }
             _ => return Err("its dedup state is not of the kind that it names"),
         };
-        duplicates += (delta.deltas.len() - states.len()) as u64;
+        duplicates += (segment.delta.deltas.len() - states.len()) as u64;
         if !states.is_empty() {
-            segments.push((delta, states));
+            segments.push(Segment { states, ..segment });
         }
     }
     let states = item.iter().map(|item| item.state.clone()).collect();
@@ -86,48 +127,54 @@ pub(super) fn select<'a>(
     Ok((is_new.then_some(GroupMerge { group, expected, dedup, states, format, segments }), duplicates))
 }
 
-/// Merges the nth segment of groups, which one aggregate folded, into their states. Returns the groups on which the
-/// aggregator failed.
+/// Merges the nth segment of groups, which one aggregate owns, into their states. Returns the groups on which the aggregator
+/// failed.
 pub(super) fn merge_segment<S>(
     context: &mut Context<'_, S>,
-    rulebook: &RulebookId,
-    aggregator: &Aggregator,
+    owner: Owner<'_>,
     (nth, groups): (usize, &mut [&mut GroupMerge<'_>]),
 ) -> Result<HashMap<u32, Fault>, PipelineError> {
-    let mut faults = migrate(context, rulebook, aggregator, groups)?;
+    let (aggregator, rulebook) = (&owner.loaded().aggregator, &owner.bound.rulebook.id);
+    let ours = aggregator.state_format();
+    let mut foreign: BTreeMap<String, Vec<(u32, &mut Vec<u8>)>> = BTreeMap::new();
+    for merge in groups.iter_mut() {
+        let group = merge.group;
+        if let Some(theirs) = merge.format.replace(ours.to_owned()).filter(|theirs| theirs != ours) {
+            foreign.entry(theirs).or_default().push((group, &mut merge.states[0]));
+        }
+        let segment = &mut merge.segments[nth];
+        if segment.format != ours {
+            let rows = segment.states.iter_mut().map(|state| (group, state));
+            foreign.entry(segment.format.to_owned()).or_default().extend(rows);
+        }
+    }
+    let mut faults = migrate(context, rulebook, aggregator, foreign)?;
     for group in groups.iter_mut() {
-        let rows = std::mem::take(&mut group.segments[nth].1);
+        let rows = std::mem::take(&mut group.segments[nth].states);
         group.states.extend(rows);
-        group.format = Some(aggregator.state_format().to_owned());
     }
     faults.extend(merge(context, rulebook, aggregator, groups)?);
     Ok(faults)
 }
 
-/// Brings the groups' states into the aggregator's format. Returns the groups whose states can't be migrated.
+/// Brings states, each with its group and by their format, into the aggregator's format. Returns the groups of which a state
+/// can't be migrated.
 fn migrate<S>(
     context: &mut Context<'_, S>,
     rulebook: &RulebookId,
     aggregator: &Aggregator,
-    groups: &mut [&mut GroupMerge<'_>],
+    foreign: BTreeMap<String, Vec<(u32, &mut Vec<u8>)>>,
 ) -> Result<HashMap<u32, Fault>, PipelineError> {
-    let mut foreign: BTreeMap<String, Vec<&mut GroupMerge<'_>>> = BTreeMap::new();
-    for group in groups {
-        let theirs = group.format.clone();
-        if let Some(theirs) = theirs.filter(|theirs| theirs != aggregator.state_format()) {
-            foreign.entry(theirs).or_default().push(group);
-        }
-    }
     let mut faults = HashMap::new();
-    for (theirs, mut groups) in foreign {
-        let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
+    for (theirs, mut states) in foreign {
+        let before: PackedBuf = states.iter().map(|(_, state)| state.as_slice()).collect();
         let mut session = aggregator.session().until(context.plugins_until);
-        let migrated = session.migrate(&theirs, states.as_packed())?;
+        let migrated = session.migrate(&theirs, before.as_packed())?;
         context.book_calls(rulebook, Role::Aggregator, &session);
-        for (group, state) in groups.iter_mut().zip(migrated.states.as_packed().iter()) {
-            group.states[0] = state.to_vec();
+        for ((_, state), migrated) in states.iter_mut().zip(migrated.states.as_packed().iter()) {
+            **state = migrated.to_vec();
         }
-        faults.extend(migrated.failed.into_iter().map(|(at, fault)| (groups[at as usize].group, fault)));
+        faults.extend(migrated.failed.into_iter().map(|(at, fault)| (states[at as usize].0, fault)));
     }
     Ok(faults)
 }

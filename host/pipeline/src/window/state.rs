@@ -6,8 +6,9 @@ use std::sync::Arc;
 use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Attribute, Key, RecordPosition, SequenceNumber};
+use crate::model::{Attribute, Batch, Key, RecordPosition, SequenceNumber};
 use crate::rules::BoundRulebook;
+use crate::stages::groups::RejectedRow;
 
 /// The format of [`Window::to_bytes`].
 const FORMAT: u8 = 3;
@@ -134,6 +135,16 @@ impl Window {
     /// The rows that it carries of a group, in their order.
     pub(super) fn deltas(&self, key: &Key) -> impl DoubleEndedIterator<Item = &Deltas> {
         self.index.get(key).into_iter().flatten().map(|at| &self.groups[*at].deltas)
+    }
+
+    /// Whether it carries a record of a group.
+    pub(super) fn holds(&self, batch: &Batch, row: &RejectedRow, key: &Key) -> bool {
+        let position = batch.records[row.record as usize].position;
+        self.deltas(key).any(|deltas| match (deltas, row.ordinal) {
+            (Deltas::Positions(deltas), None) => deltas.iter().any(|(other, _)| *other == position),
+            (Deltas::Ordinals(deltas), Some(ordinal)) => deltas.iter().any(|(other, _)| *other == ordinal),
+            _ => false,
+        })
     }
 
     /// The place for the next row of a group. A group that goes over from one rulebook to another gets a new one: its rows

@@ -9,6 +9,7 @@ mod head;
 mod log;
 mod ndjson;
 mod notices;
+mod other_rules;
 mod reruled;
 mod rules;
 mod support;

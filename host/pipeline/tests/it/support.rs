@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Item, Key, RecordPosition};
+use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Item, Key};
 use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::store::{
-    CheckpointStore, DeadLetterStore, Expected, GroupStore, MemoryStore, Notice, NoticeStore, Pin, PinKey, PinStore,
-    StoreError, Write, WriteOutcome,
+    CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, MemoryStore, Notice, NoticeStore, Pin, PinKey,
+    PinStore, StoreError, Write, WriteOutcome,
 };
 use paceline_pipeline::{Pipeline, PipelineError, ProcessOutcome, RetryPolicy, Rulebooks};
 use paceline_testbed::rules;
@@ -130,8 +130,12 @@ impl DeadLetterStore for FlakyStore {
         self.call(self.store.get_dead_letter(id)).await
     }
 
-    async fn dead_letter_horizon(&self, shard: &str) -> Result<Option<RecordPosition>, StoreError> {
-        self.call(self.store.dead_letter_horizon(shard)).await
+    async fn get_horizon(&self, shard: &str) -> Result<Option<Horizon>, StoreError> {
+        self.call(self.store.get_horizon(shard)).await
+    }
+
+    async fn put_horizon(&self, shard: &str, horizon: &Horizon) -> Result<bool, StoreError> {
+        self.call(self.store.put_horizon(shard, horizon)).await
     }
 
     async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {

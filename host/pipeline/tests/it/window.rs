@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, LazyLock};
 
+use crate::following::{BY_RACE, host_of, pin_key, poll, process, second, with_aggregator};
+use crate::log::Desk;
 use crate::support::{FlakyStore, block_on, committed, host, outcome, rulebooks};
 use paceline_pipeline::Rulebooks;
+use paceline_pipeline::dedup::{DedupState, OrdinalSet};
 use paceline_pipeline::model::Batch;
+use paceline_pipeline::store::{DeadLetterStore, GroupStore, Pin, PinStore, Write};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
 use paceline_testbed::require;
@@ -168,4 +172,45 @@ fn bytes_that_are_no_window_are_refused() {
         other.to_string(),
         "the window's state is of shard alleycat/shardId-000000000000, the records are of alleycat/shardId-000000000001"
     );
+}
+
+#[test]
+fn the_rows_of_a_window_are_merged_into_items_that_went_over_to_a_later_state_format() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(3, &desk.prepare(&with_aggregator(1, "best-output", BY_RACE, ORDINAL)));
+    let host = host_of(&desk, &store);
+    let (mut window, mut summary) = (Window::new("shard".into()), Summary::default());
+    for at in [1, 2] {
+        block_on(host.accumulate(&second("131", at), &mut window, None, &mut summary)).unwrap();
+    }
+    let next = desk.prepare(&with_aggregator(2, "evil-migration", BY_RACE, ORDINAL));
+    desk.activate(3, &next);
+    poll(&host);
+    // Another shard's records of the race went to a host that migrated its items.
+    let elsewhere = FlakyStore::default();
+    let pin = Pin { rulebook: next.digest, revision: 2 };
+    block_on(elsewhere.store.put_pins(&[(pin_key("131"), pin)])).unwrap();
+    for at in [2, 3] {
+        process(&host_of(&desk, &elsewhere), &second("131", at));
+    }
+    for (key, item) in block_on(elsewhere.store.list_groups()).unwrap() {
+        let write = Write { key, expected: None, item };
+        block_on(store.store.write_groups(&[write])).unwrap();
+    }
+    block_on(host.flush_window(&window, None, &mut summary)).unwrap();
+
+    assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);
+    let all = DedupState::Ordinal([1, 2, 3].into_iter().fold(OrdinalSet::default(), |mut all, at| {
+        all.insert(at);
+        all
+    }));
+    let items = block_on(store.store.list_groups()).unwrap();
+    assert_eq!(items.len(), 3);
+    for (key, item) in items {
+        assert_eq!((&*item.provenance.state_format, &item.dedup), ("evil-migration/1", &all), "{key}");
+        assert!(item.reruled, "two rulebooks evaluated the race's records");
+    }
+    // The second at which both hosts met was in the items already.
+    assert_eq!((summary.groups, summary.duplicates), (3, 3));
 }

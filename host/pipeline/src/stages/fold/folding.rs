@@ -151,8 +151,10 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
                 self.states[group as usize] = Some(state.to_vec());
             }
             for (at, fault) in migrated.failed {
-                let why = Foreign::StateFormat { format: theirs.to_owned(), why: format!("can't migrate it: {fault}") };
-                self.blocked.add(groups[at as usize], call, why);
+                let (group, why) = (groups[at as usize], format!("can't migrate it: {fault}"));
+                let before = self.loaded[group as usize].as_ref().map_or(&bound.provenance, |item| &item.provenance);
+                let (format, wrote) = (theirs.to_owned(), before.rulebook.digest);
+                self.blocked.add(group, call, Foreign::StateFormat { format, wrote, why });
             }
         }
         Ok(())

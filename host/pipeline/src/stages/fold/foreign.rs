@@ -1,5 +1,7 @@
 //! Whether the item of a group fits the rulebook that would fold into it. Nothing of an item is decoded on trust.
 
+use paceline_engine::Digest;
+
 use crate::error::{ForeignDedup, ForeignState, PipelineError};
 use crate::model::{Cause, Key, Provenance, RulebookId};
 use crate::rules::{BoundAggregate, LoadedAggregate};
@@ -7,8 +9,9 @@ use crate::rules::{BoundAggregate, LoadedAggregate};
 /// Why an item does not fit a rulebook.
 #[derive(Debug)]
 pub(crate) enum Foreign {
-    /// The aggregator does not take the state: its format, and what the aggregator takes or why it fails.
-    StateFormat { format: String, why: String },
+    /// The aggregator does not take the state: its format, the rulebook that wrote it, and what the aggregator takes or why it
+    /// fails.
+    StateFormat { format: String, wrote: Digest, why: String },
     /// The dedup rules differ.
     Dedup { theirs: String, ours: String },
 }
@@ -22,7 +25,7 @@ impl Foreign {
             let formats = formats.chain(loaded.aggregator.migrates_from().iter().map(String::as_str));
             let formats: Vec<String> = formats.map(|format| format!("`{format}`")).collect();
             let why = format!("takes {}", formats.join(", "));
-            return Some(Self::StateFormat { format: theirs.state_format.clone(), why });
+            return Some(Self::StateFormat { format: theirs.state_format.clone(), wrote: theirs.rulebook.digest, why });
         }
         let same = theirs.dedup_rule == ours.dedup_rule;
         (!same).then(|| Self::Dedup { theirs: theirs.dedup_rule.clone(), ours: ours.dedup_rule.clone() })
@@ -40,9 +43,10 @@ impl Foreign {
     pub(crate) fn error(&self, key: &Key, rulebook: &RulebookId) -> PipelineError {
         let (key, rulebook) = (key.to_string(), rulebook.to_string());
         match self {
-            Self::StateFormat { format, why } => PipelineError::StateFormat(Box::new(ForeignState {
+            Self::StateFormat { format, wrote, why } => PipelineError::StateFormat(Box::new(ForeignState {
                 key,
                 format: format.clone(),
+                wrote: *wrote,
                 rulebook,
                 why: why.clone(),
             })),

@@ -1,0 +1,70 @@
+//! Records that a host with other rules may have folded or rejected at the same moment. Dedup by sequence does not show which:
+//! a group that has come past a record's position may hold it or not. Their dead letters are unsure.
+
+use std::collections::HashSet;
+
+use super::rows::Rows;
+use crate::model::{DeadLetter, Item};
+use crate::stages::context::Context;
+use crate::stages::groups::GroupRow;
+use crate::stages::record_batch::RecordBatch;
+use crate::store::{DeadLetterStore, StoreError};
+
+impl<'c> Rows<'_, 'c> {
+    /// Whether dedup by sequence matters.
+    pub(super) fn is_by_sequence(self) -> bool {
+        self.by_sequence().next().is_some()
+    }
+
+    fn by_sequence(self) -> impl Iterator<Item = &'c RecordBatch<'c>>
+    where
+        Self: 'c,
+    {
+        self.record_batches.iter().filter(|record_batch| !record_batch.rulebook.absorbs_repetitions)
+    }
+
+    /// The letters of settled records that these rules accept, and that another rulebook, or none, has rejected.
+    pub(super) async fn suspects<S: DeadLetterStore>(
+        self,
+        context: &Context<'_, S>,
+        settled: &HashSet<u32>,
+    ) -> Result<Vec<(u32, DeadLetter)>, StoreError> {
+        let batch = self.projected.batch;
+        let mut suspects = Vec::new();
+        let mut settled: Vec<u32> = settled.iter().copied().collect();
+        settled.sort_unstable();
+        for record in settled {
+            let accepts = |of: &&RecordBatch<'_>| of.records.binary_search(&record).is_ok();
+            let Some(accepting) = self.by_sequence().find(accepts) else { continue };
+            let id = DeadLetter::id_of(&batch.shard, batch.records[record as usize].position);
+            let letter = context.budget.retry(|| context.store.get_dead_letter(&id)).await?;
+            let ours = &accepting.rulebook.rulebook.id;
+            let is_ours = |(name, version): &(String, u64)| (name, *version) == (&ours.name, ours.version);
+            let of_others = |letter: &DeadLetter| !letter.reason.rulebook.as_ref().is_some_and(is_ours);
+            suspects.extend(letter.filter(of_others).map(|letter| (record, letter)));
+        }
+        Ok(suspects)
+    }
+
+    /// Keeps the suspects that some group may hold, and marks them.
+    pub(super) fn keep_doubtful(self, suspects: Option<&mut Vec<(u32, DeadLetter)>>, loaded: &[Option<Item>]) {
+        let Some(suspects) = suspects else { return };
+        suspects.retain_mut(|(record, letter)| {
+            let holds = |row: &GroupRow| self.holds(loaded[row.group as usize].as_ref(), row);
+            let may_hold = !self.groups.of_record(*record, holds).is_empty();
+            may_hold && !std::mem::replace(&mut letter.unsure, true)
+        });
+    }
+
+    /// Marks the rejected records that rules before these may have accepted: those of races that were moved, and of race
+    /// types that pin no races.
+    pub(super) fn mark_doubtful<S>(self, context: &mut Context<'_, S>) {
+        for record_batch in self.by_sequence() {
+            let pins = record_batch.rulebook.pin.is_some();
+            let is_of = |record: u32| {
+                record_batch.rejected.contains(&record) || record_batch.records.binary_search(&record).is_ok()
+            };
+            context.rejected.mark_unsure(|record| (!pins || self.is_reruled(record)) && is_of(record));
+        }
+    }
+}
