@@ -94,6 +94,7 @@ pub struct DynamoDbStore {
     table: Arc<TableRef>,
     dead_letters: Arc<TableRef>,
     dead_letter_days: u32,
+    pin_days: u32,
     write: WriteWith,
     concurrency: usize,
     /// The hash key of the global index. Its values must be numbers.
@@ -125,6 +126,7 @@ impl DynamoDbStore {
             table: Arc::new(table),
             dead_letters: Arc::new(dead_letters),
             dead_letter_days: config.dead_letter_days,
+            pin_days: config.pin_days,
             write: config.write,
             concurrency: config.concurrency.max(1),
             index_attribute: config.index.attribute.clone(),

@@ -4,6 +4,7 @@
 //! its dedup state beside the aggregator's state. Both are one write, so they can't disagree.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,10 +25,22 @@ impl DedupState {
         let runs = |set: &OrdinalSet| size_of_val(&*set.runs);
         match self {
             Self::Sequence(positions) => {
-                let names: usize = positions.shards.iter().map(|(shard, _)| shard.len()).sum();
+                let names: usize = positions.shards.iter().map(|last| last.shard.len()).sum();
                 size_of_val(&*positions.shards) + names + runs(&positions.redriven)
             }
             Self::Ordinal(ordinals) => runs(ordinals),
+        }
+    }
+
+    /// Notes that records of a shard are written on this day. Shards of which no record can come any more are dropped: each
+    /// split and each merge of the stream would let the item grow otherwise.
+    pub(crate) fn note_write(&mut self, shard: &str, day: u32) {
+        if let Self::Sequence(positions) = self
+            && let Ok(at) = positions.find(shard)
+            && positions.shards[at].day != day
+        {
+            positions.shards[at].day = day;
+            positions.shards.retain(|last| last.day.saturating_add(LONGEST_RETENTION_DAYS) >= day);
         }
     }
 }
@@ -36,10 +49,28 @@ impl DedupState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastPositions {
     /// Ordered by the shards' names.
-    shards: Vec<(Arc<str>, RecordPosition)>,
+    shards: Vec<LastOfShard>,
     /// By redrive sequence. They are a set, because redrives have no order: they overlap, are killed, and go on with other
     /// letters.
     redriven: OrdinalSet,
+}
+
+/// The last position of a shard that is folded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct LastOfShard {
+    shard: Arc<str>,
+    position: RecordPosition,
+    /// The day of the last write with records of the shard, counted from 1970.
+    day: u32,
+}
+
+/// Days after which no stream has a record any more: Kinesis's longest retention. Until then a record may come again.
+pub const LONGEST_RETENTION_DAYS: u32 = 366;
+
+/// The present day, counted from 1970.
+pub(crate) fn today() -> u32 {
+    let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
+    u32::try_from(days).unwrap_or(u32::MAX)
 }
 
 impl LastPositions {
@@ -47,7 +78,7 @@ impl LastPositions {
     pub fn is_new(&self, shard: &str, position: RecordPosition) -> bool {
         match redrive_sequence(shard, position) {
             Some(sequence) => !self.redriven.contains(sequence),
-            None => self.find(shard).map_or(true, |at| self.shards[at].1 < position),
+            None => self.find(shard).map_or(true, |at| self.shards[at].position < position),
         }
     }
 
@@ -58,14 +89,14 @@ impl LastPositions {
             return;
         }
         match self.find(shard) {
-            Ok(at) => self.shards[at].1 = self.shards[at].1.max(position),
-            Err(at) => self.shards.insert(at, (Arc::clone(shard), position)),
+            Ok(at) => self.shards[at].position = self.shards[at].position.max(position),
+            Err(at) => self.shards.insert(at, LastOfShard { shard: Arc::clone(shard), position, day: 0 }),
         }
     }
 
     fn find(&self, shard: &str) -> Result<usize, usize> {
         // There is nearly always one shard.
-        self.shards.binary_search_by(|(other, _)| (**other).cmp(shard))
+        self.shards.binary_search_by(|other| (*other.shard).cmp(shard))
     }
 }
 
@@ -191,6 +222,28 @@ mod tests {
         assert!(dedup.is_new("a", RecordPosition { sub_sequence: 1, ..position(5) }));
         assert!(dedup.is_new("a", position(6)));
         assert!(!dedup.is_new("b", position(7)));
+    }
+
+    #[test]
+    fn shards_of_which_nothing_can_come_again_are_dropped() {
+        let shards: Vec<Arc<str>> = ["a", "b", "c", "d"].map(Arc::from).to_vec();
+        let mut dedup = DedupState::Sequence(LastPositions::default());
+        let mut write = |shard: &Arc<str>, day| {
+            let DedupState::Sequence(positions) = &mut dedup else { unreachable!() };
+            positions.record(shard, position(u64::from(day)));
+            dedup.note_write(shard, day);
+            let DedupState::Sequence(positions) = &dedup else { unreachable!() };
+            shards
+                .iter()
+                .filter(|shard| !positions.is_new(shard, position(0)))
+                .map(|shard| &**shard)
+                .collect::<String>()
+        };
+        assert_eq!(write(&shards[0], 1), "a");
+        assert_eq!(write(&shards[1], 20), "ab");
+        assert_eq!(write(&shards[2], 1 + LONGEST_RETENTION_DAYS), "abc");
+        assert_eq!(write(&shards[3], 2 + LONGEST_RETENTION_DAYS), "bcd");
+        assert_eq!(write(&shards[3], 3 * LONGEST_RETENTION_DAYS), "d");
     }
 
     #[test]

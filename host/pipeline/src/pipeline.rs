@@ -11,7 +11,7 @@ use crate::evaluation::Evaluation;
 use crate::holds::Holds;
 use crate::model::{Batch, BatchLimits};
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::rules::{Acknowledger, Catalog, HostIdentity, PinCache, Rulebooks};
+use crate::rules::{Acknowledger, HostIdentity, PinCache, Rulebooks};
 use crate::stages::acknowledge::acknowledge;
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
@@ -124,7 +124,7 @@ impl<S: Store> Pipeline<S> {
         loop {
             let (projected, routed) = self.project_and_route(&mut context, batch).await?;
             let record_batches = evaluate(&mut context, &projected, routed.by_rulebook())?;
-            if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
+            if self.pin(&mut context, &projected, &routed.unpinned, &record_batches).await? {
                 let evaluated = Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
                 // Boxed, because the compiler limits how deep futures nest in one type.
                 return Box::pin(self.commit_and_acknowledge(context, evaluated)).await;
@@ -221,16 +221,16 @@ impl<S: Store> Pipeline<S> {
         Ok(Evaluation::new(writes, letters, record_batches, groups.into_parts(), summary))
     }
 
-    /// Pins the races that begin in a batch. Returns false if another host was first with another rulebook: the batch has
-    /// to be evaluated again.
+    /// Pins the races that begin in a batch. Returns false if one of them runs another rulebook: the batch has to be
+    /// evaluated again.
     pub(crate) async fn pin(
         &self,
         context: &mut Context<'_, S>,
-        catalog: &Catalog,
+        projected: &ProjectedBatch<'_>,
         unpinned: &[UnpinnedRace],
         record_batches: &[RecordBatch<'_>],
     ) -> Result<bool, PipelineError> {
-        pin(context, catalog, unpinned, record_batches, &self.pins).await
+        pin(context, projected, unpinned, record_batches, &self.pins).await
     }
 
     pub(crate) fn context<'a>(&'a self, deadline: Option<Instant>, summary: &'a mut Summary) -> Context<'a, S> {

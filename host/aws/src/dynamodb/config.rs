@@ -12,6 +12,8 @@ pub struct DynamoDbConfig {
     pub dead_letters: Option<String>,
     /// Days after which DynamoDB deletes a dead letter; 0 keeps them for ever.
     pub dead_letter_days: u32,
+    /// Days after which DynamoDB deletes the pin of a race; 0 keeps them for ever.
+    pub pin_days: u32,
     /// The region. Default: that of the environment or the profile.
     pub region: Option<String>,
     /// The URL of the service, for DynamoDB Local and private endpoints. Default: that of the region.
@@ -35,6 +37,7 @@ impl Default for DynamoDbConfig {
             table: String::new(),
             dead_letters: None,
             dead_letter_days: 14,
+            pin_days: 400,
             region: None,
             endpoint: None,
             write: WriteWith::Statements,

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, DeleteRequest, PutRequest, ReturnConsumedCapacity, ReturnValue,
     ReturnValuesOnConditionCheckFailure, WriteRequest,
 };
+use paceline_pipeline::dedup::LONGEST_RETENTION_DAYS;
 use paceline_pipeline::model::DeadLetter;
 use paceline_pipeline::store::{DeadLetterStore, Horizon, StoreError};
 
@@ -24,10 +25,6 @@ use super::requests::ConcurrentRequests;
 /// The key of the item that counts redrive sequences, and its attribute with the last one assigned.
 const REDRIVE_COUNTER: &str = "@redrive-sequence";
 const LAST: &str = "last";
-
-/// Days after which no stream has a record any more: Kinesis's longest retention. Until then a record's batch may come
-/// again.
-pub(super) const LONGEST_RETENTION_DAYS: u64 = 366;
 
 /// DynamoDB's limit for the requests of a `BatchWriteItem`.
 const LETTERS_PER_REQUEST: usize = 25;
@@ -237,7 +234,7 @@ impl DynamoDbStore {
         sequence: u64,
     ) -> impl Future<Output = Result<u64, TableError>> + Send + use<> {
         let (table, usage) = (Arc::clone(&self.dead_letters), Arc::clone(&self.usage));
-        let expires = now() + LONGEST_RETENTION_DAYS * 86_400;
+        let expires = now() + u64::from(LONGEST_RETENTION_DAYS) * 86_400;
         let request = self
             .client
             .put_item()

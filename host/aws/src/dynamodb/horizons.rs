@@ -5,14 +5,16 @@
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use paceline_pipeline::dedup::LONGEST_RETENTION_DAYS;
 use paceline_pipeline::model::{Key, RecordPosition, RulesRevision, SORT_BYTES};
 use paceline_pipeline::store::{Horizon, StoreError};
 
 use super::DynamoDbStore;
-use super::dead_letters::{LONGEST_RETENTION_DAYS, now};
+use super::dead_letters::now;
 use super::error::TableErrorKind;
 use super::item::{self, Map};
 use super::names::shorten;
+use super::notices::EXPIRES;
 
 /// The partition of all horizons.
 const HORIZONS: &str = "@horizon";
@@ -24,8 +26,6 @@ const REGISTRY: &str = "@registry";
 const REVISION: &str = "@revision";
 const VETOES: &str = "@vetoes";
 const SINCE: &str = "@since-ms";
-/// The attribute for the time to live, in seconds since 1970.
-const EXPIRES: &str = "@expires";
 
 impl DynamoDbStore {
     /// The horizon of a shard.
@@ -45,7 +45,7 @@ impl DynamoDbStore {
         self.usage.add_request();
         let mut map = encode(horizon);
         map.extend(item::key_map(&key(shard)));
-        let expires = now() + LONGEST_RETENTION_DAYS * 86_400;
+        let expires = now() + u64::from(LONGEST_RETENTION_DAYS) * 86_400;
         map.insert(EXPIRES.to_owned(), AttributeValue::N(expires.to_string()));
         let put = self.client.put_item().table_name(&self.table.table).set_item(Some(map));
         let put = put.expression_attribute_names("#version", VERSION);

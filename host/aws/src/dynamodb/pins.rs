@@ -1,4 +1,4 @@
-//! Pins of races. They are in the table of items, in partitions that no group can have.
+//! Pins of races. They are in the table of items, in partitions that no group can have, and expire after `pin-days`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,9 +9,11 @@ use paceline_pipeline::model::{Key, SORT_BYTES};
 use paceline_pipeline::store::{Pin, PinKey, PinStore, StoreError};
 
 use super::DynamoDbStore;
+use super::dead_letters::now;
 use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{self, Map, PARTITION};
 use super::names::shorten;
+use super::notices::EXPIRES;
 use super::requests::ConcurrentRequests;
 
 /// The prefix of the partition keys of pins; the race type follows.
@@ -99,11 +101,16 @@ impl DynamoDbStore {
         pin: Pin,
     ) -> impl Future<Output = Result<(PinKey, Pin), TableError>> + Send + 'static {
         let (table, usage) = (Arc::clone(&self.table), Arc::clone(&self.usage));
+        let mut map = pin_map(&key, &pin);
+        if self.pin_days > 0 {
+            let expires = now() + u64::from(self.pin_days) * 86_400;
+            map.insert(EXPIRES.to_owned(), AttributeValue::N(expires.to_string()));
+        }
         let request = self
             .client
             .put_item()
             .table_name(&table.table)
-            .set_item(Some(pin_map(&key, &pin)))
+            .set_item(Some(map))
             .condition_expression("attribute_not_exists(#p)")
             .expression_attribute_names("#p", PARTITION)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)

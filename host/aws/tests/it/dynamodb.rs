@@ -637,6 +637,20 @@ fn pin(version: u64) -> Pin {
 }
 
 #[tokio::test]
+async fn a_pin_expires_after_its_days() {
+    let tables = Tables::new().await;
+    let pin_of = |value: &str| PinKey { race_type: "3".to_owned(), value: value.to_owned() };
+    let pin = Pin { rulebook: [9; 32].into(), revision: 4 };
+    tables.store(WriteWith::Items).put_pins(&[(pin_of("131"), pin)]).await.unwrap();
+    let for_ever = DynamoDbConfig { pin_days: 0, ..tables.config.clone() };
+    DynamoDbStore::new(tables.client.clone(), &for_ever).put_pins(&[(pin_of("132"), pin)]).await.unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let expires = tables.raw(&key("@pin/3", "=131")).await.unwrap()["@expires"].as_n().unwrap().parse::<u64>().unwrap();
+    assert!((now + 400 * 86_400 - 3600..=now + 400 * 86_400 + 60).contains(&expires), "{expires}");
+    assert!(!tables.raw(&key("@pin/3", "=132")).await.unwrap().contains_key("@expires"));
+}
+
+#[tokio::test]
 async fn the_first_pin_of_a_race_holds() {
     let tables = Tables::new().await;
     let (ours, theirs) = (tables.store(WriteWith::Statements), tables.store(WriteWith::Items));

@@ -6,8 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::retry::RetryBudget;
 use crate::store::{Pin, PinKey, PinStore, StoreError};
 
-/// Bytes of a pinned value. Records choose the values, and each becomes an item that stays for as long as the race's
-/// items.
+/// Bytes of a pinned value. Records choose the values, and each becomes an item.
 pub(crate) const MAX_PIN_BYTES: usize = 256;
 
 /// Bytes of race types and pinned values that are cached: some 100,000 races.

@@ -27,11 +27,12 @@ pub(crate) async fn acknowledge<S: Store>(
         budget.retry(|| store.delete_dead_letters(&redriven)).await?;
         context.summary.redriven += redriven.len() as u64;
     }
-    if first_uncommitted.is_none() {
-        match &batch.checkpoint {
-            Some(checkpoint) => budget.retry(|| store.put_checkpoint(&batch.shard, checkpoint)).await?,
-            None => budget.retry(|| store.flush()).await?,
+    match &batch.checkpoint {
+        Some(checkpoint) if first_uncommitted.is_none() => {
+            budget.retry(|| store.put_checkpoint(&batch.shard, checkpoint)).await?;
         }
+        // What is committed in part is not delivered again, either.
+        _ => budget.retry(|| store.flush()).await?,
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ impl<S: Store> Pipeline<S> {
         loop {
             let (projected, routed) = self.project_and_route(&mut context, batch).await?;
             let record_batches = evaluate(&mut context, &projected, routed.by_rulebook())?;
-            if self.pin(&mut context, &projected.catalog, &routed.unpinned, &record_batches).await? {
+            if self.pin(&mut context, &projected, &routed.unpinned, &record_batches).await? {
                 let evaluated = Evaluated { projected: &projected, routed: &routed, record_batches: &record_batches };
                 // Boxed, because the compiler limits how deep futures nest in one type.
                 return Box::pin(accumulate(context, evaluated, window, &self.trials)).await;

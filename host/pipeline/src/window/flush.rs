@@ -8,6 +8,7 @@ use paceline_engine::{Digest, Fault, PackedBuf, Role};
 
 use super::merge::{GroupMerge, Owner, Segment, merge_segment, select};
 use super::state::{Deltas, GroupDelta, Window};
+use crate::dedup::today;
 use crate::error::PipelineError;
 use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Provenance, Reason, RecordPosition, RulesRevision};
 use crate::pipeline::Pipeline;
@@ -284,6 +285,7 @@ impl<'a> WindowFlush<'a> {
     ) -> Item {
         let (delta, owner) = (merge.last().delta, merge.last().owner);
         let (rule, folded) = (owner.rule(), self.owner(delta).rule());
+        merge.dedup.note_write(&self.window.shard, today());
         let named = folded.attributes.iter().zip(&delta.attributes);
         attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
         Item {

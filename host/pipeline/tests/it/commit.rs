@@ -1,7 +1,7 @@
 //! Several hosts and a store that fails: every group ends as one host alone would leave it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::{FlakyStore, batch, block_on, committed, host, outcome, rulebooks};
 use paceline_pipeline::model::{Batch, BatchLimits, DeadLetter, Item, Key};
@@ -112,4 +112,18 @@ fn a_store_that_stays_throttled_is_given_up_at_the_deadline() {
     let host = Pipeline::new(store.clone(), rulebooks, BatchLimits::default(), retry);
     let error = block_on(host.process(&batch("shard", 1, 0..3), None, &mut Summary::default())).unwrap_err();
     assert!(error.to_string().contains("throttled; retries went on for 50 ms (`retry.deadline-ms`)"), "{error}");
+}
+
+#[test]
+fn what_is_committed_of_a_batch_is_durable_even_if_the_rest_is_not() {
+    require!(Plugins);
+    let folder = tempfile::tempdir().unwrap();
+    let rulebooks = rulebooks(folder.path(), r#"{ ordinal = "/second" }"#);
+    let store = FlakyStore { throttled: Some("racer-7"), ..FlakyStore::default() };
+    let retry = RetryPolicy { deadline_ms: 20, first_wait_ms: 1, longest_wait_ms: 2, ..RetryPolicy::default() };
+    let host = Pipeline::new(store.clone(), rulebooks, BatchLimits::default(), retry);
+    let outcome = block_on(host.process(&batch("shard", 1, 0..30), None, &mut Summary::default())).unwrap();
+    assert_eq!(outcome.first_uncommitted.unwrap().0, 7);
+    // Its sender does not deliver the first seven again.
+    assert_eq!(store.flushed.load(Ordering::Relaxed), 1);
 }

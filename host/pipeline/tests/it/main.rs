@@ -10,6 +10,7 @@ mod log;
 mod ndjson;
 mod notices;
 mod other_rules;
+mod pins;
 mod reruled;
 mod rules;
 mod support;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use paceline_pipeline::model::{Batch, BatchLimits, Checkpoint, DeadLetter, Item, Key};
 use paceline_pipeline::rules::RulesEvent;
@@ -32,6 +32,8 @@ pub(crate) struct FlakyStore {
     pub(crate) letters_are_down: Arc<AtomicBool>,
     /// The sort key of the groups whose writes are throttled.
     pub(crate) throttled: Option<&'static str>,
+    /// How often it was flushed.
+    pub(crate) flushed: Arc<AtomicU64>,
 }
 
 impl FlakyStore {
@@ -110,6 +112,7 @@ impl CheckpointStore for FlakyStore {
     }
 
     async fn flush(&self) -> Result<(), StoreError> {
+        self.flushed.fetch_add(1, Ordering::Relaxed);
         self.call(self.store.flush()).await
     }
 }

@@ -9,7 +9,7 @@ use super::blocked::Blocked;
 use super::foreign::Foreign;
 use super::rows::Rows;
 use super::select::Selection;
-use crate::dedup::{DedupState, OrdinalSet};
+use crate::dedup::{DedupState, OrdinalSet, today};
 use crate::error::PipelineError;
 use crate::model::{Cause, Item, Reason};
 use crate::stages::context::Context;
@@ -181,12 +181,14 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
             let reason = self.work.reason(call, Cause::PluginFailed, fault.to_string());
             self.reject_group(ours[index as usize], &reason);
         }
+        let (shard, today) = (&self.work.projected.batch.shard, today());
         for (index, at) in ours.into_iter().enumerate() {
             let group = self.selection.groups[at as usize].as_mut().expect("it was selected");
             let mut attributes = outputs(aggregate, &finished.columns, index);
             for (name, bound) in &bound.attributes {
                 attributes.push((Arc::clone(name), attribute(bound, self.work.projected, group.last.1)));
             }
+            group.dedup.note_write(shard, today);
             let before = self.loaded[at as usize].as_ref();
             let expected = before.map(|item| item.revision);
             let item = Item {
