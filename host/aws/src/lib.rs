@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - `kinesis`: streams, read and written.
+//! - `kcl`: lines of Amazon's MultiLangDaemon.
 //! - `kpl`: aggregates of the Kinesis Producer Library, taken apart and made.
 //! - `dynamodb`: the store.
 //! - `s3`: the place of a rules registry.
@@ -12,6 +13,7 @@
 
 pub mod base64;
 pub mod dynamodb;
+pub mod kcl;
 pub mod kinesis;
 pub mod kpl;
 pub mod s3;

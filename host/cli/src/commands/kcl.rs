@@ -11,20 +11,16 @@
 //! - this file: the arguments, and the start.
 //! - `processor`: from message to answer.
 //! - `checkpoint`: when the daemon is sent a checkpoint.
-//! - `batches`: the records of a message as batches of bounded size.
-//! - `connection`, `input`, `protocol`, `loose`, `error`: lines in and out, their format, and what goes wrong.
+//! - `connection`, `input`, `error`: lines in and out, and what goes wrong. Their format is `paceline_aws::kcl`'s.
 //! - `properties`, `keys`: the daemon's properties file, generated from the configuration.
 
-mod batches;
 mod checkpoint;
 mod connection;
 mod error;
 mod input;
 mod keys;
-mod loose;
 mod processor;
 mod properties;
-mod protocol;
 
 use std::path::PathBuf;
 use std::sync::Arc;

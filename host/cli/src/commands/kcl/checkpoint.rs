@@ -9,11 +9,11 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use paceline_aws::kcl::{self, Answer, Message};
 use paceline_pipeline::model::RecordPosition;
 
 use super::connection::Connection;
 use super::error::KclError;
-use super::protocol::{self, Answer, Message};
 
 /// Attempts at a checkpoint that the daemon's table is throttled for: some 20 seconds in all.
 const ATTEMPTS: u32 = 10;
@@ -128,7 +128,7 @@ impl Checkpoints {
 /// The daemon's answer to a checkpoint: the class of its exception, if there was one.
 async fn answer<W: Write>(daemon: &mut Connection<W>) -> Result<Option<String>, KclError> {
     let line = daemon.input.next().await?.ok_or(KclError::DaemonGone)?;
-    let error = match protocol::read(&line)? {
+    let error = match kcl::read(&line)? {
         Message::Checkpoint { error } => error.map(|error| error.to_string()),
         other => return Err(KclError::NotAnAnswer(other.action())),
     };

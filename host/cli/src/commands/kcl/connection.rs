@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
+use paceline_aws::kcl::Answer;
+
 use super::error::KclError;
 use super::input::Input;
-use super::protocol::Answer;
 
 /// The conversation with the daemon.
 #[derive(Debug)]

@@ -2,11 +2,11 @@
 
 use std::io;
 
+use paceline_aws::kcl::ProtocolError;
 use paceline_pipeline::PipelineError;
 use paceline_pipeline::model::NotASequenceNumber;
 
 use super::input::InputError;
-use super::protocol::ProtocolError;
 
 /// Why the conversation with the daemon ends early.
 #[derive(Debug, thiserror::Error)]

@@ -5,16 +5,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use paceline_aws::kcl::{self, Answer, Batches, Message, Record};
 use paceline_config::{AnyStore, Config};
 use paceline_pipeline::Pipeline;
 use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::summary::Summary;
 
-use super::batches::Batches;
 use super::checkpoint::Checkpoints;
 use super::connection::Connection;
 use super::error::KclError;
-use super::protocol::{self, Answer, Message, Record};
 
 /// Processes the records of one shard.
 #[derive(Debug)]
@@ -66,7 +65,7 @@ impl<W: Write> Processor<W> {
 
     /// Handles a message and answers it.
     async fn handle(&mut self, line: &[u8]) -> Result<(), KclError> {
-        let response_for = match protocol::read(line)? {
+        let response_for = match kcl::read(line)? {
             Message::Initialize { shard, from } => {
                 self.batches = Some(Batches::new(&self.stream, &shard, self.limits.clone()));
                 tracing::info!(shard = self.shard(), from = from.as_deref(), "ready");

@@ -6,11 +6,11 @@ use base64_simd::STANDARD;
 use paceline_pipeline::model::{Batch, BatchLimits, NotASequenceNumber, Record, RecordPosition, SequenceNumber, Span};
 
 use super::loose::Loose;
-use super::protocol;
+use super::protocol::Record as DaemonRecord;
 
 /// Makes batches of a shard's records.
 #[derive(Debug)]
-pub(super) struct Batches {
+pub struct Batches {
     shard: Arc<str>,
     limits: BatchLimits,
     /// A batch whose memory is used again.
@@ -19,17 +19,18 @@ pub(super) struct Batches {
 
 impl Batches {
     /// `stream` and `shard` are names; together they are the shard's name in dedup state and dead letters.
-    pub(super) fn new(stream: &str, shard: &str, limits: BatchLimits) -> Self {
+    pub fn new(stream: &str, shard: &str, limits: BatchLimits) -> Self {
         Self { shard: Arc::from(format!("{stream}/{shard}")), limits, spare: None }
     }
 
     /// The shard's name.
-    pub(super) fn shard(&self) -> &str {
+    pub fn shard(&self) -> &str {
         &self.shard
     }
 
-    /// A batch of the first of these records, which are taken from the slice; `None` if there are none.
-    pub(super) fn next(&mut self, records: &mut &[protocol::Record<'_>]) -> Result<Option<Batch>, NotASequenceNumber> {
+    /// A batch of the first of these records, which are taken from the slice; `None` if there are none. A record without a
+    /// valid sequence number is an error: without its position it can't even become a dead letter.
+    pub fn next(&mut self, records: &mut &[DaemonRecord<'_>]) -> Result<Option<Batch>, NotASequenceNumber> {
         if records.is_empty() {
             return Ok(None);
         }
@@ -52,12 +53,12 @@ impl Batches {
     }
 
     /// Takes back a batch that is committed.
-    pub(super) fn reuse(&mut self, batch: Batch) {
+    pub fn reuse(&mut self, batch: Batch) {
         self.spare = Some(batch);
     }
 }
 
-fn push(batch: &mut Batch, record: &protocol::Record<'_>) -> Result<(), NotASequenceNumber> {
+fn push(batch: &mut Batch, record: &DaemonRecord<'_>) -> Result<(), NotASequenceNumber> {
     let sequence = record.sequence_number.parse()?;
     let position = RecordPosition { sequence, sub_sequence: sub_sequence(&record.sub_sequence_number)? };
     let payload = match &record.data {

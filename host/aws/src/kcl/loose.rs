@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 /// A text, borrowed from the line unless it has escapes.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Deref for Text<'_> {
     type Target = str;
@@ -24,7 +24,7 @@ impl Deref for Text<'_> {
 
 /// A text, or the JSON of another value: of a number its digits, all of them.
 #[derive(Debug, PartialEq)]
-pub(super) struct Word<'a>(Cow<'a, str>);
+pub struct Word<'a>(Cow<'a, str>);
 
 impl Deref for Word<'_> {
     type Target = str;
@@ -44,11 +44,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Word<'a> {
 
 /// Any value.
 #[derive(Debug, Default, PartialEq)]
-pub(super) enum Loose<'a> {
+pub enum Loose<'a> {
     /// `null`, or no member at all.
     #[default]
     Missing,
+    /// A text, borrowed from the line unless it has escapes.
     Text(Cow<'a, str>),
+    /// A number without a fraction, of at most 64 bits.
     Integer(i64),
     /// Its type, with the article.
     Other(&'static str),
@@ -56,7 +58,7 @@ pub(super) enum Loose<'a> {
 
 impl Loose<'_> {
     /// The value's type, with its article.
-    pub(super) fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &'static str {
         match self {
             Self::Missing => "null",
             Self::Text(_) => "a text",
@@ -66,7 +68,7 @@ impl Loose<'_> {
     }
 
     /// The value, if it is an integer.
-    pub(super) fn integer(&self) -> Option<i64> {
+    pub fn integer(&self) -> Option<i64> {
         match self {
             Self::Integer(integer) => Some(*integer),
             _ => None,
@@ -74,7 +76,7 @@ impl Loose<'_> {
     }
 
     /// A text, or the digits of an integer.
-    pub(super) fn text(&self) -> Option<Cow<'_, str>> {
+    pub fn text(&self) -> Option<Cow<'_, str>> {
         match self {
             Self::Text(text) => Some(Cow::Borrowed(&**text)),
             Self::Integer(integer) => Some(Cow::Owned(integer.to_string())),

@@ -11,32 +11,46 @@ const SHOWN_CHARS: usize = 120;
 /// A record, as the daemon writes it.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", expecting = "a record")]
-pub(super) struct Record<'a> {
+pub struct Record<'a> {
     /// Base64.
     #[serde(borrow, default)]
-    pub(super) data: Loose<'a>,
+    pub data: Loose<'a>,
     /// Absent in streams that choose the shard themselves.
     #[serde(borrow, default)]
-    pub(super) partition_key: Loose<'a>,
+    pub partition_key: Loose<'a>,
     #[serde(borrow)]
-    pub(super) sequence_number: Word<'a>,
+    /// The record's position in the shard.
+    pub sequence_number: Word<'a>,
     /// The index within an aggregate.
     #[serde(borrow, default)]
-    pub(super) sub_sequence_number: Loose<'a>,
+    pub sub_sequence_number: Loose<'a>,
     /// Milliseconds since 1970.
     #[serde(borrow, default)]
-    pub(super) approximate_arrival_timestamp: Loose<'a>,
+    pub approximate_arrival_timestamp: Loose<'a>,
 }
 
 /// A message from the daemon.
 #[derive(Debug, PartialEq)]
-pub(super) enum Message<'a> {
+pub enum Message<'a> {
     /// The shard that this process is for, and the position where it begins.
-    Initialize { shard: Text<'a>, from: Option<Word<'a>> },
+    Initialize {
+        /// The shard's id; never empty.
+        shard: Text<'a>,
+        /// A sequence number, or `TRIM_HORIZON` and its like. It is logged.
+        from: Option<Word<'a>>,
+    },
     /// Records of the shard, in order.
-    ProcessRecords { records: Vec<Record<'a>>, behind_ms: Option<i64> },
-    /// The answer to a checkpoint: the class of the exception, if there was one.
-    Checkpoint { error: Option<Word<'a>> },
+    ProcessRecords {
+        /// The records.
+        records: Vec<Record<'a>>,
+        /// How far the daemon is behind the shard's end, in milliseconds.
+        behind_ms: Option<i64>,
+    },
+    /// The answer to a checkpoint.
+    Checkpoint {
+        /// The class of the exception, if there was one.
+        error: Option<Word<'a>>,
+    },
     /// Another worker has the lease.
     LeaseLost,
     /// The shard is read to its end.
@@ -65,7 +79,7 @@ struct Fields<'a> {
 
 impl Message<'_> {
     /// The message's name.
-    pub(super) fn action(&self) -> &'static str {
+    pub fn action(&self) -> &'static str {
         match self {
             Self::Initialize { .. } => "initialize",
             Self::ProcessRecords { .. } => "processRecords",
@@ -80,7 +94,7 @@ impl Message<'_> {
 /// A line is not a message of the daemon.
 #[derive(Debug, thiserror::Error)]
 #[error("standard input has a line that is not a message of the MultiLangDaemon: {beginning}")]
-pub(super) struct ProtocolError {
+pub struct ProtocolError {
     /// The beginning of the line.
     beginning: String,
     source: InvalidMessage,
@@ -103,7 +117,7 @@ enum InvalidMessage {
 }
 
 /// Parses a line.
-pub(super) fn read(line: &[u8]) -> Result<Message<'_>, ProtocolError> {
+pub fn read(line: &[u8]) -> Result<Message<'_>, ProtocolError> {
     parse(line).map_err(|source| ProtocolError { beginning: beginning(line), source })
 }
 
@@ -142,16 +156,24 @@ fn beginning(text: &[u8]) -> String {
 /// An answer to the daemon.
 #[derive(Debug, Serialize)]
 #[serde(tag = "action", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub(super) enum Answer {
+pub enum Answer {
     /// A message is processed.
-    Status { response_for: &'static str },
+    Status {
+        /// The message's name.
+        response_for: &'static str,
+    },
     /// The shard is committed up to a position; without one, to its end.
-    Checkpoint { sequence_number: Option<String>, sub_sequence_number: Option<u64> },
+    Checkpoint {
+        /// The record's sequence number.
+        sequence_number: Option<String>,
+        /// Its index within an aggregate.
+        sub_sequence_number: Option<u64>,
+    },
 }
 
 impl Answer {
     /// A checkpoint at a position, or at the shard's end.
-    pub(super) fn checkpoint(position: Option<RecordPosition>) -> Self {
+    pub fn checkpoint(position: Option<RecordPosition>) -> Self {
         Self::Checkpoint {
             sequence_number: position.map(|position| position.sequence.to_string()),
             sub_sequence_number: position.map(|position| position.sub_sequence),
