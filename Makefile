@@ -55,6 +55,7 @@ check: setup nextest ## Check format and lints, and run the unit tests that need
 .PHONY: lint
 lint: setup ## Check format, lints, dependencies, spelling, templates and workflows
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p paceline --no-default-features -- -D warnings
 	scripts/cargo-deny check --deny warnings licenses bans sources
@@ -111,6 +112,11 @@ simulate: setup ## Run SEEDS seeds of the simulation, which compares hosts under
 	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
 	target/release/paceline torture --seeds $(SEEDS)
+
+FUZZ_SECONDS ?= 60
+.PHONY: fuzz
+fuzz: setup ## Run each fuzzer of the formats that come from outside for FUZZ_SECONDS
+	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
 
 .PHONY: soak
 soak: setup nextest ## Many seeds of faults, kills and repeats with longer races: hours; PACELINE_SOAK_SEEDS says how many

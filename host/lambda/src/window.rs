@@ -24,8 +24,8 @@ struct State {
     paceline: Option<String>,
 }
 
-/// Decodes the state of an event.
-pub(crate) fn decode(state: &RawValue, shard: &Arc<str>) -> Result<Window, WindowStateError> {
+/// Decodes the state of an event. `shard` is the name of the event's shard.
+pub fn decode(state: &RawValue, shard: &Arc<str>) -> Result<Window, WindowStateError> {
     let state: Option<State> = serde_json::from_str(state.get()).map_err(|error| WindowStateError(error.into()))?;
     let Some(text) = state.and_then(|state| state.paceline) else { return Ok(Window::new(Arc::clone(shard))) };
     let bytes = base64::decode(text.as_bytes()).map_err(|error| WindowStateError(error.into()))?;
@@ -33,7 +33,7 @@ pub(crate) fn decode(state: &RawValue, shard: &Arc<str>) -> Result<Window, Windo
 }
 
 /// Encodes the state for a response.
-pub(crate) fn encode(window: &Window) -> Box<RawValue> {
+pub fn encode(window: &Window) -> Box<RawValue> {
     let paceline = (!window.is_empty()).then(|| base64::encode(&window.to_bytes()));
     to_raw_value(&State { paceline }).expect("a string can always be encoded")
 }

@@ -19,7 +19,22 @@ pub enum DedupState {
     Ordinal(OrdinalSet),
 }
 
+/// The bytes are not a dedup state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the dedup state can't be decoded: {0}")]
+pub struct NotADedupState(String);
+
 impl DedupState {
+    /// The bytes that an item keeps.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        postcard::to_allocvec(self).expect("a dedup state can always be encoded")
+    }
+
+    /// Decodes the bytes of an item.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotADedupState> {
+        postcard::from_bytes(bytes).map_err(|error| NotADedupState(error.to_string()))
+    }
+
     /// About what it takes in memory, in bytes.
     pub fn memory_bytes(&self) -> usize {
         let runs = |set: &OrdinalSet| size_of_val(&*set.runs);

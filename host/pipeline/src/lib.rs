@@ -15,6 +15,7 @@
 //! - [`run`]: batch after batch; [`pipeline`]: one batch through all stages; [`window`]: several batches' groups, written
 //!   at once.
 //! - [`replay`]: recorded batches by a rulebook that does not run, to see what would differ.
+//! - [`fields`]: the fields of payloads, for those who look at them outside of the pipeline.
 //! - `stages`: the stages, free functions over one context. [`receive`] is public.
 //! - [`rules`]: rulebooks, from the document to what the stages use. Only its `operator` runs stages: on sample events.
 //! - [`retry`], [`error`](PipelineError), [`summary`]: retries, failures, counts.
@@ -30,6 +31,7 @@
 pub mod dedup;
 mod error;
 mod evaluation;
+pub mod fields;
 mod follow;
 mod holds;
 pub mod model;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use paceline_engine::Digest;
+use paceline_pipeline::dedup::DedupState;
 use paceline_pipeline::model::{Attribute, Item, Key, Provenance, RESERVED_PREFIX, RulebookId, RulesRevision};
 use paceline_pipeline::store::UnstorableItem;
 
@@ -121,7 +122,7 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
     // Room for the mark, whether it is set or not.
     let mark = RERULED.len() + 1;
     let keys = key.partition.len() + key.sort.len();
-    let dedup = dedup_bytes(item).len();
+    let dedup = item.dedup.to_bytes().len();
     let rulebook = item.provenance.rulebook.name.len() + "@ ".len() + U64_DIGITS + DIGEST_CHARS;
     let RulesRevision { registry, .. } = &item.provenance.rules;
     let rules = registry.len() + "/+".len() + 2 * U64_DIGITS;
@@ -153,16 +154,12 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
         + attributes
 }
 
-fn dedup_bytes(item: &Item) -> Vec<u8> {
-    postcard::to_allocvec(&item.dedup).expect("a dedup state can always be encoded")
-}
-
 /// All attributes of an item except its key: paceline's own, then the rulebook's.
 pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
     let blob = |bytes: &[u8]| AttributeValue::B(Blob::new(bytes));
     let Provenance { rulebook, rules, plugins, state_format, dedup_rule } = &*item.provenance;
     let plugins: Vec<u8> = plugins.iter().flat_map(Digest::as_bytes).copied().collect();
-    let dedup = dedup_bytes(item);
+    let dedup = item.dedup.to_bytes();
     let mut all = vec![
         (REVISION, AttributeValue::N(item.revision.to_string())),
         (STATE, blob(&item.state)),
@@ -224,7 +221,7 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
     }
     let revision = take(&mut map, REVISION, |value| value.as_n().ok()?.parse().ok())?;
     let state = take(&mut map, STATE, bytes)?;
-    let dedup = take(&mut map, DEDUP, |value| postcard::from_bytes(&bytes(value)?).ok())?;
+    let dedup = take(&mut map, DEDUP, |value| DedupState::from_bytes(&bytes(value)?).ok())?;
     let rulebook = take(&mut map, RULEBOOK, |value| {
         let (name, digest) = value.as_s().ok()?.rsplit_once(' ')?;
         let (name, version) = name.rsplit_once('@')?;
@@ -304,7 +301,7 @@ pub(super) fn test_provenance() -> Arc<Provenance> {
 
 #[cfg(test)]
 mod tests {
-    use paceline_pipeline::dedup::{DedupState, LastPositions, OrdinalSet};
+    use paceline_pipeline::dedup::{LastPositions, OrdinalSet};
     use paceline_pipeline::model::RecordPosition;
     use proptest::prelude::*;
 

@@ -207,7 +207,7 @@ impl Tail {
         for revision in (1..=newest).rev() {
             let Some(bytes) = registry.entry(revision).await? else { continue };
             // Nothing is known of the entry before: that it is of one chain with those after it is verified from here on.
-            if let Ok(entry) = decode(&bytes, revision, registry.trusted()) {
+            if let Ok(entry) = Entry::from_bytes(&bytes, revision, registry.trusted()) {
                 tail.accept(&bytes, &entry);
                 break;
             }
@@ -230,7 +230,7 @@ impl Tail {
         let (revision, digest) = (from.revision, Some(from.digest));
         let mut tail = Self { revision, digest, registry: Some(id.to_owned()), ..Self::default() };
         // It need not be valid any more: its key may have been replaced by the one that signed the next entry.
-        if let Ok(entry) = decode(&bytes, revision, registry.trusted()) {
+        if let Ok(entry) = Entry::from_bytes(&bytes, revision, registry.trusted()) {
             tail.accept(&bytes, &entry);
         }
         let reads = tail.read_on(registry).await?;
@@ -252,7 +252,9 @@ impl Tail {
         let mut reads = Vec::new();
         while let Some(bytes) = registry.entry(self.revision + 1).await? {
             let revision = self.revision + 1;
-            match decode(&bytes, revision, registry.trusted()).and_then(|entry| self.check(&entry).map(|()| entry)) {
+            match Entry::from_bytes(&bytes, revision, registry.trusted())
+                .and_then(|entry| self.check(&entry).map(|()| entry))
+            {
                 Ok(entry) => {
                     self.accept(&bytes, &entry);
                     reads.push(Read::Entry(Box::new(entry)));
@@ -326,25 +328,7 @@ impl Tail {
 /// The entry of a revision, if there is a valid one.
 pub async fn entry_at(registry: &Registry, revision: u64) -> Result<Option<Entry>, RegistryError> {
     let bytes = registry.entry(revision).await?;
-    Ok(bytes.and_then(|bytes| decode(&bytes, revision, registry.trusted()).ok()))
-}
-
-/// An entry is a JSON document, with any number of signatures of the document's bytes behind it.
-fn decode(bytes: &[u8], revision: u64, trusted: &[PublicKey]) -> Result<Entry, InvalidEntry> {
-    let garbage = |error: serde_json::Error| InvalidEntry::Garbage(error.to_string());
-    let mut parts = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
-    let entry = parts.next().ok_or(InvalidEntry::Garbage("it is empty".to_owned()))?.map_err(garbage)?;
-    // Who writes a later format is trusted as well: anybody could stop the reading otherwise.
-    verify(entry.get().as_bytes(), parts, trusted)?;
-    let Format { format } = serde_json::from_str(entry.get()).map_err(garbage)?;
-    if format != LOG_FORMAT {
-        return Err(InvalidEntry::Format(format));
-    }
-    let entry: Entry = serde_json::from_str(entry.get()).map_err(garbage)?;
-    match entry.revision == revision {
-        true => Ok(entry),
-        false => Err(InvalidEntry::Foreign("it names another revision than its file")),
-    }
+    Ok(bytes.and_then(|bytes| Entry::from_bytes(&bytes, revision, registry.trusted()).ok()))
 }
 
 /// Whether one of the signatures is by a trusted key. Where no key is named, all entries are trusted.
@@ -369,8 +353,27 @@ fn verify<'a>(
 }
 
 impl Entry {
-    /// The bytes to write.
-    pub(super) fn to_bytes(&self, key: Option<&SigningKey>) -> Vec<u8> {
+    /// Reads the entry of a revision: a JSON document, with any number of signatures of the document's bytes behind it. One
+    /// of them must be by a trusted key, unless none is named.
+    pub fn from_bytes(bytes: &[u8], revision: u64, trusted: &[PublicKey]) -> Result<Self, InvalidEntry> {
+        let garbage = |error: serde_json::Error| InvalidEntry::Garbage(error.to_string());
+        let mut parts = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
+        let entry = parts.next().ok_or(InvalidEntry::Garbage("it is empty".to_owned()))?.map_err(garbage)?;
+        // Who writes a later format is trusted as well: anybody could stop the reading otherwise.
+        verify(entry.get().as_bytes(), parts, trusted)?;
+        let Format { format } = serde_json::from_str(entry.get()).map_err(garbage)?;
+        if format != LOG_FORMAT {
+            return Err(InvalidEntry::Format(format));
+        }
+        let entry: Self = serde_json::from_str(entry.get()).map_err(garbage)?;
+        match entry.revision == revision {
+            true => Ok(entry),
+            false => Err(InvalidEntry::Foreign("it names another revision than its file")),
+        }
+    }
+
+    /// The bytes to write, signed if there is a key.
+    pub fn to_bytes(&self, key: Option<&SigningKey>) -> Vec<u8> {
         let mut bytes = serde_json::to_vec_pretty(self).expect("an entry has only types that JSON has");
         let signature = key.map(|key| key.sign(&bytes));
         bytes.push(b'\n');

@@ -37,7 +37,11 @@ pub(crate) fn project<'b, S>(
 }
 
 /// Reads the payloads of a batch. Records that can't be read are returned with their reasons, in order.
-fn read(projection: &Projection, batch: &Batch, max_payload_bytes: usize) -> (ProjectedRows, Vec<(u32, Reason)>) {
+pub(crate) fn read(
+    projection: &Projection,
+    batch: &Batch,
+    max_payload_bytes: usize,
+) -> (ProjectedRows, Vec<(u32, Reason)>) {
     let mut rows = ProjectedRows::new(batch.records.len(), projection.width());
     let mut unreadable = Vec::new();
     // If all bytes are UTF-8, so is every payload that begins and ends between two characters.
