@@ -2,13 +2,16 @@
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use paceline_pipeline::dedup::LONGEST_RETENTION_DAYS;
 use paceline_pipeline::model::{Checkpoint, Key, SORT_BYTES};
 use paceline_pipeline::store::{CheckpointStore, StoreError};
 
 use super::DynamoDbStore;
+use super::dead_letters::now;
 use super::error::TableErrorKind;
 use super::item::{self, Map};
 use super::names::shorten;
+use super::notices::EXPIRES;
 
 /// The partition of all checkpoints.
 const CHECKPOINTS: &str = "@checkpoint";
@@ -70,6 +73,9 @@ fn encode(shard: &str, checkpoint: &Checkpoint) -> Map {
     }
     if checkpoint.ended {
         map.insert(ENDED.to_owned(), AttributeValue::Bool(true));
+        // By then the stream does not list the shard any more.
+        let expires = now() + u64::from(LONGEST_RETENTION_DAYS) * 86_400;
+        map.insert(EXPIRES.to_owned(), AttributeValue::N(expires.to_string()));
     }
     map
 }

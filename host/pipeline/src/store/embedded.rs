@@ -13,9 +13,11 @@ use super::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, Notice, NoticeStore, Pin, PinKey, PinStore,
     StoreError, Write, WriteOutcome, notice_time,
 };
+use crate::dedup::today;
 use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 const ITEMS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("items");
+/// By race: the pin, and the day on which it was stored, counted from 1970.
 const PINS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("pins");
 const LETTERS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("dead-letters");
 /// By shard.
@@ -25,6 +27,9 @@ const REDRIVE_SEQUENCES: TableDefinition<'_, &str, u64> = TableDefinition::new("
 const CHECKPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoints");
 const NOTICES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("notices");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// Days for which pins are kept, as long as in DynamoDB by default.
+const PIN_DAYS: u32 = 400;
 
 /// The format of the tables.
 const FORMAT: u64 = 3;
@@ -63,7 +68,7 @@ impl EmbeddedStore {
         let found = store.transact(Durability::Immediate, |transaction| {
             // Creating every table now spares readers the case of a missing one.
             transaction.open_table(ITEMS)?;
-            transaction.open_table(PINS)?;
+            drop_old_pins(&mut transaction.open_table(PINS)?, today())?;
             transaction.open_table(LETTERS)?;
             transaction.open_table(HORIZONS)?;
             transaction.open_table(REDRIVE_SEQUENCES)?;
@@ -195,7 +200,7 @@ impl PinStore for EmbeddedStore {
         self.read(|transaction| {
             let table = transaction.open_table(PINS)?;
             let load = |key: &PinKey| match table.get((key.race_type.as_str(), key.value.as_str()))? {
-                Some(found) => Self::decode(found.value()).map(Some),
+                Some(found) => decode_pin(found.value()).map(Some),
                 None => Ok(None),
             };
             keys.iter().map(load).collect()
@@ -208,9 +213,9 @@ impl PinStore for EmbeddedStore {
             let mut pin = |(key, pin): &(PinKey, Pin)| {
                 let key = (key.race_type.as_str(), key.value.as_str());
                 if let Some(found) = table.get(key)? {
-                    return Self::decode(found.value());
+                    return decode_pin(found.value());
                 }
-                table.insert(key, encode(pin).as_slice())?;
+                table.insert(key, encode(&(pin, today())).as_slice())?;
                 Ok(*pin)
             };
             pins.iter().map(&mut pin).collect()
@@ -227,7 +232,7 @@ impl PinStore for EmbeddedStore {
                 if of != race_type {
                     break;
                 }
-                pins.push((PinKey { race_type: of.to_owned(), value: value.to_owned() }, Self::decode(pin.value())?));
+                pins.push((PinKey { race_type: of.to_owned(), value: value.to_owned() }, decode_pin(pin.value())?));
             }
             Ok(pins)
         })
@@ -389,6 +394,46 @@ impl NoticeStore for EmbeddedStore {
     }
 }
 
+fn decode_pin(bytes: &[u8]) -> Result<Pin, redb::Error> {
+    EmbeddedStore::decode(bytes).map(|(pin, _): (Pin, u32)| pin)
+}
+
+/// Drops the pins that no race needs any more.
+fn drop_old_pins(pins: &mut redb::Table<'_, (&str, &str), &[u8]>, today: u32) -> Result<(), redb::Error> {
+    let is_kept = |bytes: &[u8]| match EmbeddedStore::decode::<(Pin, u32)>(bytes) {
+        Ok((_, day)) => day.saturating_add(PIN_DAYS) >= today,
+        // Whoever reads it reports it.
+        Err(_) => true,
+    };
+    Ok(pins.retain(|_, bytes| is_kept(bytes))?)
+}
+
 /// The first field of an [`Item`].
 #[derive(serde::Deserialize)]
 struct Revision(u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_dropped_once_no_race_needs_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = EmbeddedStore::open(&folder.path().join("store")).unwrap();
+        let pin = Pin { rulebook: [7; 32].into(), revision: 3 };
+        let kept = |today: u32| {
+            let transact = |transaction: &WriteTransaction| {
+                let mut pins = transaction.open_table(PINS)?;
+                for (race, day) in [("131", 10), ("132", 11)] {
+                    pins.insert(("3", race), encode(&(pin, day)).as_slice())?;
+                }
+                drop_old_pins(&mut pins, today)?;
+                pins.iter()?.map(|found| Ok(found?.0.value().1.to_owned())).collect::<Result<Vec<_>, redb::Error>>()
+            };
+            store.transact(Durability::None, transact).unwrap()
+        };
+        assert_eq!(kept(10 + PIN_DAYS), ["131", "132"]);
+        assert_eq!(kept(11 + PIN_DAYS), ["132"]);
+        assert_eq!(kept(12 + PIN_DAYS), [""; 0]);
+    }
+}
