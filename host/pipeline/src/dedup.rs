@@ -30,7 +30,8 @@ impl DedupState {
         postcard::to_allocvec(self).expect("a dedup state can always be encoded")
     }
 
-    /// Decodes the bytes of an item.
+    /// Decodes the bytes of an item. What it holds in another form than it is written in would not be found there, so that
+    /// records would count twice: it is an error.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, NotADedupState> {
         postcard::from_bytes(bytes).map_err(|error| NotADedupState(error.to_string()))
     }
@@ -62,6 +63,7 @@ impl DedupState {
 
 /// The last position folded, by shard, and the redriven records folded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedPositions")]
 pub struct LastPositions {
     /// Ordered by the shards' names.
     shards: Vec<LastOfShard>,
@@ -86,6 +88,24 @@ pub const LONGEST_RETENTION_DAYS: u32 = 366;
 pub(crate) fn today() -> u32 {
     let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
     u32::try_from(days).unwrap_or(u32::MAX)
+}
+
+/// Positions as they are stored. Shards in another order would not be found.
+#[derive(Deserialize)]
+struct UncheckedPositions {
+    shards: Vec<LastOfShard>,
+    redriven: OrdinalSet,
+}
+
+impl TryFrom<UncheckedPositions> for LastPositions {
+    type Error = &'static str;
+
+    fn try_from(UncheckedPositions { shards, redriven }: UncheckedPositions) -> Result<Self, &'static str> {
+        match shards.is_sorted_by(|one, other| one.shard < other.shard) {
+            true => Ok(Self { shards, redriven }),
+            false => Err("the shards of a dedup state are not in order"),
+        }
+    }
 }
 
 impl LastPositions {
@@ -128,10 +148,32 @@ fn redrive_sequence(shard: &str, position: RecordPosition) -> Option<i64> {
 /// have equal runs and equal bytes, whatever the order of insertion. A general compressed bitmap has neither property: its
 /// containers depend on history, and one run takes more bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedRuns")]
 pub struct OrdinalSet {
     runs: Vec<(i64, i64)>,
     /// Of ordinals up to it, it is not known which are in the set.
     horizon: Option<i64>,
+}
+
+/// A set as it is stored. Of runs in another order, some would not be found.
+#[derive(Deserialize)]
+struct UncheckedRuns {
+    runs: Vec<(i64, i64)>,
+    horizon: Option<i64>,
+}
+
+impl TryFrom<UncheckedRuns> for OrdinalSet {
+    type Error = &'static str;
+
+    fn try_from(UncheckedRuns { runs, horizon }: UncheckedRuns) -> Result<Self, &'static str> {
+        let are_runs = runs.iter().all(|(first, last)| first <= last);
+        let are_apart = runs.is_sorted_by(|(_, last), (first, _)| *last < first.saturating_sub(1));
+        let are_above = runs.first().is_none_or(|(first, _)| horizon.is_none_or(|horizon| horizon < *first));
+        match are_runs && are_apart && are_above {
+            true => Ok(Self { runs, horizon }),
+            false => Err("the runs of a dedup state are not ascending and apart"),
+        }
+    }
 }
 
 /// Runs that a group's ordinals may have. Consecutive ordinals, such as the seconds of a race, have one or two; ordinals that
@@ -306,6 +348,34 @@ mod tests {
         let mut seconds = OrdinalSet::default();
         assert!((0..10 * MAX_RUNS as i64).all(|second| seconds.admit(second) == Admission::New));
         assert_eq!(seconds.admit(0), Admission::Held);
+    }
+
+    #[test]
+    fn a_state_in_another_form_than_it_is_written_in_is_refused() {
+        let ordinals = |runs: &[(i64, i64)], horizon| DedupState::Ordinal(OrdinalSet { runs: runs.to_vec(), horizon });
+        let positions = |shards: &[&str]| {
+            let last = |shard: &&str| LastOfShard { shard: Arc::from(*shard), position: position(1), day: 9 };
+            let shards = shards.iter().map(last).collect();
+            DedupState::Sequence(LastPositions { shards, redriven: OrdinalSet::default() })
+        };
+        for state in [
+            ordinals(&[(1, 2), (4, 4)], Some(0)),
+            ordinals(&[(i64::MIN, i64::MAX)], None),
+            ordinals(&[], Some(7)),
+            positions(&["a", "b"]),
+        ] {
+            assert_eq!(DedupState::from_bytes(&state.to_bytes()), Ok(state));
+        }
+        for state in [
+            ordinals(&[(2, 1)], None),
+            ordinals(&[(4, 4), (1, 2)], None),
+            ordinals(&[(1, 2), (3, 4)], None),
+            ordinals(&[(1, 2)], Some(1)),
+            positions(&["b", "a"]),
+            positions(&["a", "a"]),
+        ] {
+            assert!(DedupState::from_bytes(&state.to_bytes()).is_err(), "{state:?}");
+        }
     }
 
     proptest! {
