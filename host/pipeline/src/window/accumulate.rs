@@ -207,7 +207,11 @@ impl<'a> Known<'a> {
                     Some(Deltas::Positions(deltas)) => deltas.last().map(|(position, _)| *position),
                     _ => None,
                 });
-                last.is_none_or(|last| last < position)
+                let is_new = last.is_none_or(|last| last < position);
+                if is_new {
+                    *last = Some(position);
+                }
+                is_new
             }
             DedupRule::Ordinal(_) => {
                 let ordinals = self.ordinals.entry(row.group).or_insert_with(|| {

@@ -42,7 +42,7 @@ pub(super) struct GroupDelta {
 /// The state of each row, with the mark by which dedup knows it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Deltas {
-    /// In the order of the shard.
+    /// In the order of the shard, each once.
     Positions(Vec<(RecordPosition, Vec<u8>)>),
     /// Each ordinal once, in the order of arrival.
     Ordinals(Vec<(i64, Vec<u8>)>),
@@ -53,6 +53,14 @@ impl Deltas {
         match self {
             Self::Positions(deltas) => deltas.len(),
             Self::Ordinals(deltas) => deltas.len(),
+        }
+    }
+
+    /// Whether positions are in the order of the shard, each once.
+    fn are_in_order(&self) -> bool {
+        match self {
+            Self::Positions(deltas) => deltas.is_sorted_by(|(a, _), (b, _)| a < b),
+            Self::Ordinals(_) => true,
         }
     }
 }
@@ -126,6 +134,9 @@ impl Window {
         move_positions(&mut groups, |sequence| base.checked_add(sequence)).ok_or_else(bad)?;
         if groups.iter().any(|group| group.rulebook as usize >= rulebooks.len()) {
             return Err(NotAWindow("can't be decoded: it names a rulebook that it does not list".to_owned()));
+        }
+        if groups.iter().any(|group| !group.deltas.are_in_order()) {
+            return Err(NotAWindow("can't be decoded: its positions are not in the order of the shard".to_owned()));
         }
         let mut window = Self { rulebooks, ..Self::new(Arc::clone(shard)) };
         groups.into_iter().for_each(|group| window.push(group));
