@@ -6,6 +6,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use paceline_aws::base64;
+use paceline_pipeline::shorten;
 use paceline_pipeline::window::Window;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -26,7 +27,8 @@ struct State {
 
 /// Decodes the state of an event. `shard` is the name of the event's shard.
 pub fn decode(state: &RawValue, shard: &Arc<str>) -> Result<Window, WindowStateError> {
-    let state: Option<State> = serde_json::from_str(state.get()).map_err(|error| WindowStateError(error.into()))?;
+    let wrong = |error: serde_json::Error| WindowStateError(shorten(&error.to_string()).into());
+    let state: Option<State> = serde_json::from_str(state.get()).map_err(wrong)?;
     let Some(text) = state.and_then(|state| state.paceline) else { return Ok(Window::new(Arc::clone(shard))) };
     let bytes = base64::decode(text.as_bytes()).map_err(|error| WindowStateError(error.into()))?;
     Window::from_bytes(&bytes, shard).map_err(|error| WindowStateError(error.into()))

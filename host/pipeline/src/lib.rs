@@ -24,6 +24,7 @@
 //! - `trials`: what this host has seen of rulebooks on trial, and what it shares.
 //! - `evaluation`: what a batch would write.
 //! - `holds`: how long records wait for a rulebook.
+//! - `shorten`: texts that contain what came from outside.
 //! - [`dedup`]: which records are folded already.
 //! - [`model`]: records, keys, items, dead letters.
 #![forbid(unsafe_code)]
@@ -40,6 +41,7 @@ pub mod replay;
 pub mod retry;
 pub mod rules;
 pub mod run;
+mod shorten;
 mod stages;
 pub mod store;
 pub mod summary;
@@ -51,6 +53,7 @@ pub use evaluation::{Evaluation, ScoredRecords};
 pub use pipeline::{Pipeline, ProcessOutcome};
 pub use retry::RetryPolicy;
 pub use rules::Rulebooks;
+pub use shorten::shorten;
 pub use stages::receive;
 pub use store::Store;
 pub use trials::{DEFAULT_TRIAL_INTERVAL, TrialReport, read_trial};

@@ -1,6 +1,7 @@
 //! The format of the lines: messages from the daemon, and answers to it.
 
 use paceline_pipeline::model::RecordPosition;
+use paceline_pipeline::shorten;
 use serde::{Deserialize, Serialize};
 
 use super::loose::{Loose, Text, Word};
@@ -103,8 +104,8 @@ pub struct ProtocolError {
 /// What is wrong with a line.
 #[derive(Debug, thiserror::Error)]
 enum InvalidMessage {
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
+    #[error("{0}")]
+    Json(String),
     #[error("the field `{0}` is missing")]
     MissingField(&'static str),
     #[error("there is no action `{0}`")]
@@ -122,7 +123,8 @@ pub fn read(line: &[u8]) -> Result<Message<'_>, ProtocolError> {
 }
 
 fn parse(line: &[u8]) -> Result<Message<'_>, InvalidMessage> {
-    let fields: Fields<'_> = serde_json::from_slice(line)?;
+    let json = |error: serde_json::Error| InvalidMessage::Json(shorten(&error.to_string()).into_owned());
+    let fields: Fields<'_> = serde_json::from_slice(line).map_err(json)?;
     let missing = InvalidMessage::MissingField;
     match &*fields.action {
         "initialize" => {

@@ -1,6 +1,7 @@
 //! The punctuation between the event's JSON values. serde_json parses the values themselves. A cursor that reads the
 //! punctuation itself can step over records without parsing them.
 
+use paceline_pipeline::shorten;
 use serde::Deserialize;
 use serde_json::error::Category;
 
@@ -72,7 +73,8 @@ impl<'a> Cursor<'a> {
                 let in_line = error.column().saturating_sub(usize::from(error.classify() == Category::Syntax));
                 let byte = self.at + lines.map(|line| line.len() + 1).sum::<usize>() + in_line;
                 let what = error.to_string();
-                let what = what.rsplit_once(" at line ").map_or(&*what, |(what, _)| what).to_owned();
+                let what = what.rsplit_once(" at line ").map_or(&*what, |(what, _)| what);
+                let what = shorten(what).into_owned();
                 Err(match error.classify() {
                     Category::Data => EventError::WrongType { path: path(), what, byte },
                     _ => EventError::NotJson { what, byte },

@@ -17,6 +17,7 @@ use super::routing::Rules;
 use super::share::Share;
 use super::signature::{PublicKey, Signature, SigningKey};
 use super::trial::TrialLimits;
+use crate::shorten::shorten;
 
 /// The format of entries that this program reads and writes.
 pub const LOG_FORMAT: u32 = 1;
@@ -356,7 +357,7 @@ impl Entry {
     /// Reads the entry of a revision: a JSON document, with any number of signatures of the document's bytes behind it. One
     /// of them must be by a trusted key, unless none is named.
     pub fn from_bytes(bytes: &[u8], revision: u64, trusted: &[PublicKey]) -> Result<Self, InvalidEntry> {
-        let garbage = |error: serde_json::Error| InvalidEntry::Garbage(error.to_string());
+        let garbage = |error: serde_json::Error| InvalidEntry::Garbage(shorten(&error.to_string()).into_owned());
         let mut parts = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
         let entry = parts.next().ok_or(InvalidEntry::Garbage("it is empty".to_owned()))?.map_err(garbage)?;
         // Who writes a later format is trusted as well: anybody could stop the reading otherwise.

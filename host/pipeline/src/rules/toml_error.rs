@@ -2,6 +2,8 @@
 
 use serde::de::DeserializeOwned;
 
+use crate::shorten::shorten;
+
 /// The text is not TOML, or not the expected document: the line, what is wrong and, for an unknown key, the nearest known
 /// one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -11,7 +13,8 @@ pub struct TomlError(String);
 /// Parses a TOML document.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
     toml::from_str(text).map_err(|error| {
-        let mut message = error.to_string().trim_end().to_owned();
+        // It shows the line, which may be long.
+        let mut message = shorten(error.to_string().trim_end()).into_owned();
         if let Some(nearest) = nearest_key(error.message()) {
             message.push_str(&format!("\nDid you mean `{nearest}`?"));
         }
