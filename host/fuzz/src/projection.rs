@@ -10,7 +10,7 @@ use crate::laws::text_is_short;
 /// Pointers of one input.
 const POINTERS: usize = 16;
 /// Bytes of a payload that is read.
-const MAX_PAYLOAD_BYTES: usize = 4_096;
+const MAX_PAYLOAD_BYTES: usize = 1_024;
 /// Integers of an f64 up to here are exact.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
