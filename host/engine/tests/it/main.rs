@@ -2,8 +2,10 @@
 //!
 //! - [`evil`]: what the host does about plugins that misbehave.
 //! - [`cache`]: compiled components on disk.
+//! - [`contract`]: its version and its changelog.
 //! - [`plugins`]: the components, and what happens where they are not built.
 
 mod cache;
+mod contract;
 mod evil;
 mod plugins;
