@@ -9,10 +9,12 @@
 //!
 //! - `state`: what is carried, and its encoding.
 //! - `accumulate`: from a batch to its rows' states.
-//! - `flush`: from the states to the table; `merge`: one group of them.
+//! - `flush`: from the states to the table; `merge`: one group of them; `letter`: the dead
+//!   letter of one that can't be merged.
 
 mod accumulate;
 mod flush;
+mod letter;
 mod merge;
 mod state;
 

@@ -1,16 +1,21 @@
 //! Route: the rulebook of each record, by race type and, where a rulebook pins races, by race.
+//!
+//! `races`: the records of each race.
+
+mod races;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use paceline_engine::Digest;
 
+use self::races::{Group, RaceName, by_race, shown};
 use super::context::Context;
-use super::project::{ProjectedBatch, mismatch};
+use super::project::ProjectedBatch;
 use super::uncommitted::record_first_failure;
 use crate::error::PipelineError;
-use crate::model::{Cause, FieldIndex, FieldValue, Reason};
-use crate::rules::{BoundRulebook, Catalog, DedupRule, MAX_PIN_BYTES, PinCache, Route, RulebookError, Rulebooks};
+use crate::model::{Cause, Reason};
+use crate::rules::{BoundRulebook, Catalog, DedupRule, PinCache, RulebookError, Rulebooks};
 use crate::store::{NoticeStore, Pin, PinKey, PinStore};
 
 /// The records of one race type that are evaluated by one rulebook.
@@ -72,26 +77,6 @@ impl RoutedBatch {
 fn sort(records: &mut [u32]) {
     if !records.is_sorted() {
         records.sort_unstable();
-    }
-}
-
-/// The records of a race type, or of one race of it if its rulebook pins races.
-#[derive(Debug)]
-struct Group {
-    name: RaceName,
-    route: Route,
-    records: Vec<u32>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct RaceName {
-    race_type: String,
-    race: Option<String>,
-}
-
-impl RaceName {
-    fn pin_key(&self) -> Option<PinKey> {
-        Some(PinKey { race_type: self.race_type.clone(), value: self.race.clone()? })
     }
 }
 
@@ -231,100 +216,4 @@ fn hold<S>(
             return;
         }
     }
-}
-
-/// The beginning of a text that a record chose.
-fn shown(text: &str) -> String {
-    text.chars().take(100).collect()
-}
-
-/// The records of each race, ascending.
-fn by_race<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_>) -> Vec<Group> {
-    let ProjectedBatch { batch, catalog, rows } = projected;
-    let mut groups: Vec<Group> = Vec::new();
-    let mut index: HashMap<RaceName, usize> = HashMap::new();
-    let mut rejected = context.rejected.sorted().into_iter().peekable();
-
-    // Neighbours mostly are of the same race: the fields of the last record, and its group.
-    let mut last: Option<(FieldValue, FieldValue, usize)> = None;
-    for record in 0..batch.records.len() as u32 {
-        if rejected.next_if_eq(&record).is_some() {
-            continue;
-        }
-        let race_type = rows.get(record, catalog.route);
-        if let Some((last_type, last_race, at)) = last
-            && matches!(race_type, FieldValue::Integer(_))
-            && race_type == last_type
-        {
-            // Only integers are compared as values: equal texts have different spans.
-            let same = match pin_field(catalog, groups[at].route) {
-                None => true,
-                Some(field) => matches!(last_race, FieldValue::Integer(_)) && rows.get(record, field) == last_race,
-            };
-            if same {
-                groups[at].records.push(record);
-                continue;
-            }
-        }
-        match race_of(projected, record, race_type) {
-            Ok((name, route, race)) => {
-                let at = *index.entry(name.clone()).or_insert_with(|| {
-                    groups.push(Group { name, route, records: Vec::new() });
-                    groups.len() - 1
-                });
-                groups[at].records.push(record);
-                last = Some((race_type, race, at));
-            }
-            Err(reason) => context.rejected.push(record, reason),
-        }
-    }
-    groups
-}
-
-/// The field that identifies a race. `None` if the rulebook pins nothing, or is not loaded: then all records wait.
-fn pin_field(catalog: &Catalog, route: Route) -> Option<FieldIndex> {
-    catalog.rulebook(route.reference)?.pin
-}
-
-/// A record's race, its route, and its pinned field.
-fn race_of(
-    projected: &ProjectedBatch<'_>,
-    record: u32,
-    race_type: FieldValue,
-) -> Result<(RaceName, Route, FieldValue), Reason> {
-    let ProjectedBatch { batch, catalog, rows } = projected;
-    let word = |value: FieldValue, field: FieldIndex| {
-        let mut text = String::new();
-        match rows.write_word(&mut text, batch, value) {
-            true => Ok(text),
-            false => {
-                let pointer = catalog.projection.pointer(field);
-                Err(mismatch(batch, record, pointer, value, "a text or an integer"))
-            }
-        }
-    };
-    let race_type = word(race_type, catalog.route)?;
-    let Some(route) = catalog.route_of(&race_type) else {
-        let pointer = catalog.projection.pointer(catalog.route);
-        let text = format!("there is no rulebook for race type `{}` (field `{pointer}`)", shown(&race_type));
-        return Err(Reason::new(Cause::NoRulebook, text).at(pointer));
-    };
-    let Some(field) = pin_field(catalog, route) else {
-        return Ok((RaceName { race_type, race: None }, route, FieldValue::Missing));
-    };
-    let under = |reason: Reason| match catalog.rulebook(route.reference) {
-        Some(bound) => reason.under(&bound.rulebook.id),
-        None => reason,
-    };
-    let value = rows.get(record, field);
-    let race = word(value, field).map_err(under)?;
-    if race.len() > MAX_PIN_BYTES {
-        let pointer = catalog.projection.pointer(field);
-        let text = format!(
-            "field `{pointer}`, which identifies the race, has {} bytes: at most {MAX_PIN_BYTES} are allowed",
-            race.len()
-        );
-        return Err(under(Reason::new(Cause::BadPin, text).at(pointer)));
-    }
-    Ok((RaceName { race_type, race: Some(race) }, route, value))
 }

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use paceline_engine::{Digest, Fault, PackedBuf, Role};
 
+use super::letter::letter;
 use super::merge::{GroupMerge, Owner, Segment, merge_segment, select};
 use super::state::{Deltas, GroupDelta, Window};
 use crate::dedup::today;
 use crate::error::PipelineError;
-use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Provenance, Reason, RecordPosition, RulesRevision};
+use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Provenance, RulesRevision};
 use crate::pipeline::Pipeline;
 use crate::rules::Catalog;
 use crate::stages::commit::{Attempt, FoldWork, commit};
@@ -308,50 +309,9 @@ impl<'a> WindowFlush<'a> {
     /// Makes dead letters of a group's part of the window.
     fn reject(&mut self, group: u32, cause: Cause, why: &str) {
         let segments = &self.groups[group as usize].segments;
-        let letters: Vec<_> = segments.iter().map(|delta| self.letter(delta, cause, why)).collect();
+        let shard = &self.window.shard;
+        let letter = |delta: &&GroupDelta| letter(shard, delta, self.owner(delta), (cause, why));
+        let letters: Vec<_> = segments.iter().map(letter).collect();
         self.letters.extend(letters);
-    }
-
-    /// The dead letter of a group's part of the window. The records' payloads are not at hand: the letter lists the
-    /// positions or ordinals and the states, and the stream has the payloads.
-    fn letter(&self, delta: &GroupDelta, cause: Cause, why: &str) -> DeadLetter {
-        let Owner { bound, .. } = self.owner(delta);
-        let aggregate = self.owner(delta).loaded();
-        let hex = |state: &[u8]| state.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let (position, rows): (RecordPosition, Vec<_>) = match &delta.deltas {
-            Deltas::Positions(deltas) => {
-                let row = |(position, state): &(RecordPosition, Vec<u8>)| serde_json::json!({ "sequence": position.sequence.to_string(), "state": hex(state) });
-                let first = deltas.first().map(|(position, _)| *position);
-                (first.unwrap_or_default(), deltas.iter().map(row).collect())
-            }
-            Deltas::Ordinals(deltas) => {
-                let row =
-                    |(ordinal, state): &(i64, Vec<u8>)| serde_json::json!({ "ordinal": ordinal, "state": hex(state) });
-                (RecordPosition::default(), deltas.iter().map(row).collect())
-            }
-        };
-        let Key { partition, sort } = &delta.key;
-        let text = format!(
-            "{} records of a window could not be merged into the item {}: {why}; their states are this letter's payload, \
-             their payloads are in the stream",
-            rows.len(),
-            delta.key
-        );
-        let payload = serde_json::json!({ "window": { "PK": partition, "SK": sort, "records": rows } }).to_string();
-        let digest = Digest::of(payload.as_bytes()).hex();
-        let reason = Reason::new(cause, text).by(aggregate.aggregator.plugin().digest());
-        DeadLetter {
-            id: format!("{}:window.{}", self.window.shard, &digest[..16]),
-            shard: self.window.shard.to_string(),
-            position,
-            partition_key: None,
-            arrival_ms: None,
-            payload: payload.into_bytes(),
-            cut_from: None,
-            reason: reason.under(&bound.rulebook.id),
-            redrive_sequence: None,
-            folded: Vec::new(),
-            unsure: false,
-        }
     }
 }
