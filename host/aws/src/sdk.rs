@@ -214,20 +214,20 @@ pub(crate) fn classify_common(doing: &str, error: &ServiceError) -> (RetryClass,
 
 /// No credentials were found, or their provider does not respond for now.
 pub(crate) fn no_credentials(doing: &str, cause: &str) -> (RetryClass, String) {
-    // The SDK's words for a profile that needs a part of it which is left out here.
-    let profile_needs = |feature: &str| cause.contains("cargo feature(s) enabled") && cause.contains(feature);
-    if profile_needs("sso") {
+    if let Some(left_out) = left_out(cause) {
         let message = format!(
-            "{doing} needs credentials, and the profile has those of IAM Identity Center (SSO), which only the AWS CLI can \
-             get. Run `aws sso login`, and use a profile that asks it: `credential_process = aws configure \
-             export-credentials --profile NAME --format process`"
+            "{doing} needs credentials, and the profile has {left_out}, which this program does not use. Set \
+             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role of the machine"
         );
         return (RetryClass::Fatal, message);
     }
-    if profile_needs("credentials-process") {
+    if is_signed_off(cause) {
+        let profile = std::env::var("AWS_PROFILE").ok().filter(|name| !name.is_empty());
+        let profile = profile.as_deref().unwrap_or("default");
         let message = format!(
-            "{doing} needs credentials, and the profile has a `credential_process`, which this program does not run. Set \
-             AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role of the machine"
+            "{doing} needs credentials, and the profile's are of IAM Identity Center (SSO), which does not give them: \
+             you are not signed in, or may not use the role. Run `aws sso login --profile {profile}` (for a profile with a \
+             `source_profile`, that one), and check `sso_account_id` and `sso_role_name`"
         );
         return (RetryClass::Fatal, message);
     }
@@ -235,9 +235,31 @@ pub(crate) fn no_credentials(doing: &str, cause: &str) -> (RetryClass, String) {
     let class = if for_now { RetryClass::Throttled } else { RetryClass::Fatal };
     let message = format!(
         "{doing} needs credentials, and there are none. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile with \
-         keys, a role or a `credential_process`, or a role of the machine; a service on this machine accepts any"
+         {PROFILE}, or a role of the machine; a service on this machine accepts any"
     );
     (class, message)
+}
+
+/// What a profile may have that gives credentials.
+#[cfg(feature = "profiles")]
+const PROFILE: &str = "keys, a role, an SSO session or a `credential_process`";
+#[cfg(not(feature = "profiles"))]
+const PROFILE: &str = "keys or a role";
+
+/// What a profile has that needs a part of the SDK which is left out here, by the SDK's words for it.
+fn left_out(cause: &str) -> Option<&'static str> {
+    let features = cause.split_once("cargo feature(s) enabled: ")?.1;
+    Some(match features.split(['.', ' ']).next() {
+        Some("sso") => "credentials of IAM Identity Center (SSO)",
+        Some("credentials-process") => "a `credential_process`",
+        _ => "a `login_session`",
+    })
+}
+
+/// Whether IAM Identity Center refuses credentials, or there is no token to ask it with. Its service is the only one
+/// that is asked for credentials and has these errors.
+fn is_signed_off(cause: &str) -> bool {
+    ["SSO token", "UnauthorizedException", "ForbiddenException"].iter().any(|words| cause.contains(words))
 }
 
 /// The location of a service, for messages: ` in eu-west-1`, ` at http://localhost:8000`, or both.
