@@ -16,9 +16,20 @@ const NO_DIFFERENCE_MS: i64 = 2_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct ServiceClock(Arc<Offset>);
 
-/// Milliseconds by which the service's clock is ahead of this machine's.
+/// Milliseconds by which the service's clock is ahead of this machine's, or up to a second less: responses carry whole
+/// seconds.
 #[derive(Debug, Default)]
 struct Offset(AtomicI64);
+
+/// A time by the service's clock, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ServiceTime {
+    /// The best estimate. It may be a moment ahead.
+    pub(super) now_ms: i64,
+    /// A moment that has passed: one or two seconds ago at most. The service rejects times in the future, and records
+    /// arrive up to them.
+    pub(super) passed_ms: i64,
+}
 
 impl ServiceClock {
     /// Milliseconds since 1970.
@@ -26,9 +37,15 @@ impl ServiceClock {
         local_ms() + self.offset_ms()
     }
 
+    /// The time of now.
+    pub(super) fn now(&self) -> ServiceTime {
+        ServiceTime { now_ms: self.now_ms(), passed_ms: local_ms() + self.0.0.load(Ordering::Relaxed) }
+    }
+
     /// Milliseconds by which the service's clock is ahead of this machine's; 0 before the first response.
     pub(super) fn offset_ms(&self) -> i64 {
-        self.0.0.load(Ordering::Relaxed)
+        let ahead = self.0.0.load(Ordering::Relaxed);
+        if ahead.abs() < NO_DIFFERENCE_MS { 0 } else { ahead }
     }
 }
 
@@ -50,9 +67,25 @@ impl Intercept for ServiceClock {
         let date = context.response().headers().get("date");
         let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
         if let Some(date) = date.and_then(|date| date.to_millis().ok()) {
-            let ahead = date - local_ms();
-            self.0.0.store(if ahead.abs() < NO_DIFFERENCE_MS { 0 } else { ahead }, Ordering::Relaxed);
+            self.0.0.store(date - local_ms(), Ordering::Relaxed);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_ahead_by_little_makes_no_difference_to_ages_and_never_names_a_time_to_come() {
+        let clock = ServiceClock::default();
+        for ahead in [-1_900, -60_000, 60_000] {
+            clock.0.0.store(ahead, Ordering::Relaxed);
+            let (before, ServiceTime { now_ms, passed_ms }, after) = (local_ms(), clock.now(), local_ms());
+            assert!((before + ahead..=after + ahead).contains(&passed_ms), "{ahead}");
+            let estimate = if ahead == -1_900 { 0 } else { ahead };
+            assert!((before + estimate..=after + estimate).contains(&now_ms), "{ahead}");
+        }
     }
 }

@@ -153,8 +153,8 @@ impl Consumer {
         let (key, never) = (InitialPosition::checkpoint_name(&self.name), CancellationToken::new());
         let get = || store.get_checkpoint(&key);
         let found = retry_transient("reading the initial position", &never, get, || {}).await?;
-        let (start, now_ms) = (self.config.start, self.stream.clock.now_ms());
-        let resolved = InitialPosition::resolve(found.as_ref(), &self.name, summary, start, now_ms);
+        let (start, now) = (self.config.start, self.stream.clock.now());
+        let resolved = InitialPosition::resolve(found.as_ref(), &self.name, summary, start, now);
         let resolved = resolved
             .map_err(|error| self.stream.stream_ref.error(StreamErrorKind::Fatal, &error).with_source(error))?;
         match &resolved.new {

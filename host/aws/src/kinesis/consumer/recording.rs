@@ -49,16 +49,17 @@ impl Recording {
     ) -> Result<Self, StreamError> {
         let stream = Stream::connect(config).await?;
         describe::active(&stream).await?;
-        let until_ms = stream.clock.now_ms();
+        let now = stream.clock.now();
+        let until_ms = now.now_ms;
         let position = match start {
             Start::TrimHorizon => IteratorPosition::TrimHorizon,
-            Start::Latest => IteratorPosition::At(until_ms),
+            Start::Latest => IteratorPosition::At(now.passed_ms),
             Start::At(start_ms) if start_ms > until_ms => {
                 let (start, now) = (timestamp(start_ms), timestamp(until_ms));
                 let text = format_args!("no record arrived since {start}: the service's clock is at {now}");
                 return Err(stream.stream_ref.error(StreamErrorKind::Fatal, text));
             }
-            Start::At(start_ms) => IteratorPosition::At(start_ms),
+            Start::At(start_ms) => IteratorPosition::At(start_ms.min(now.passed_ms)),
         };
         let name = name.unwrap_or(&config.stream);
         let recorded = |shard: Shard| {

@@ -1,12 +1,15 @@
 //! Where a stream was begun, persisted so that every later start and every shard that is found later agree on it.
 //!
 //! `LATEST` is a moment. A process that dies before its first checkpoint would otherwise begin at a later moment and
-//! miss the records between. So the moment of the first start is persisted, and every shard without a checkpoint is
-//! read from it: shards that ended before it have no records after it, and children are read from their beginning.
+//! miss the records between. A moment that is still to come, as by a clock that is ahead, would be rejected by the
+//! service or miss the records until then: it is one that has passed by the service's clock. So the moment of the first
+//! start is persisted, and every shard without a checkpoint is read from it: shards that ended before it have no
+//! records after it, and children are read from their beginning.
 
 use paceline_pipeline::model::Checkpoint;
 use sha2::{Digest, Sha256};
 
+use crate::kinesis::clock::ServiceTime;
 use crate::kinesis::config::{Start, timestamp};
 use crate::kinesis::consumer::iterator_position::IteratorPosition;
 use crate::kinesis::describe::StreamSummary;
@@ -59,7 +62,7 @@ impl InitialPosition {
         name: &str,
         summary: &StreamSummary,
         start: Start,
-        now_ms: i64,
+        now: ServiceTime,
     ) -> Result<ResolvedPosition, InitialPositionError> {
         let fingerprint: [u8; 32] = Sha256::digest(format!("{}@{}", summary.arn, summary.created_ms)).into();
         if let Some(found) = found {
@@ -71,11 +74,11 @@ impl InitialPosition {
         }
         let arrival_ms = match start {
             Start::TrimHorizon => None,
-            Start::Latest => Some(now_ms),
-            Start::At(start_ms) if start_ms > now_ms => {
-                return Err(InitialPositionError::StartInFuture { start_ms, now_ms });
+            Start::Latest => Some(now.passed_ms),
+            Start::At(start_ms) if start_ms > now.now_ms => {
+                return Err(InitialPositionError::StartInFuture { start_ms, now_ms: now.now_ms });
             }
-            Start::At(start_ms) => Some(start_ms),
+            Start::At(start_ms) => Some(start_ms.min(now.passed_ms)),
         };
         let new = Checkpoint { fingerprint: Some(fingerprint), arrival_ms, ..Checkpoint::default() };
         Ok(ResolvedPosition { position: Self(arrival_ms), new: Some(new) })
@@ -117,15 +120,19 @@ mod tests {
         created_ms: i64,
         start: Start,
     ) -> Result<ResolvedPosition, InitialPositionError> {
-        InitialPosition::resolve(found, "races", &summary(created_ms), start, 1_000)
+        InitialPosition::resolve(found, "races", &summary(created_ms), start, at(1_000))
+    }
+
+    fn at(now_ms: i64) -> ServiceTime {
+        ServiceTime { now_ms, passed_ms: now_ms - 100 }
     }
 
     #[test]
     fn latest_is_resolved_at_the_first_start_and_kept() {
         let first = resolve(None, 5, Start::Latest).unwrap();
         let persisted = first.new.unwrap();
-        assert_eq!(first.position.resume_at(None), IteratorPosition::At(1_000));
-        let later = InitialPosition::resolve(Some(&persisted), "races", &summary(5), Start::Latest, 2_000).unwrap();
+        assert_eq!(first.position.resume_at(None), IteratorPosition::At(900), "a moment that has passed");
+        let later = InitialPosition::resolve(Some(&persisted), "races", &summary(5), Start::Latest, at(2_000)).unwrap();
         assert_eq!(later, ResolvedPosition { position: first.position, new: None });
         assert_eq!(resolve(Some(&persisted), 5, Start::TrimHorizon).unwrap().position, first.position);
     }
@@ -139,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_start_in_the_future_is_an_error() {
-        assert_eq!(resolve(None, 5, Start::At(1_000)).unwrap().position, InitialPosition(Some(1_000)));
+        assert_eq!(resolve(None, 5, Start::At(800)).unwrap().position, InitialPosition(Some(800)));
+        assert_eq!(resolve(None, 5, Start::At(1_000)).unwrap().position, InitialPosition(Some(900)));
         let error = resolve(None, 5, Start::At(1_001)).unwrap_err();
         assert_eq!(error, InitialPositionError::StartInFuture { start_ms: 1_001, now_ms: 1_000 });
     }
