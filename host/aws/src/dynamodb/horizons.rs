@@ -22,9 +22,10 @@ const HORIZONS: &str = "@horizon";
 const VERSION: &str = "@version";
 const SEQUENCE: &str = "@sequence";
 const SUB_SEQUENCE: &str = "@sub-sequence";
-const REGISTRY: &str = "@registry";
-const REVISION: &str = "@revision";
-const VETOES: &str = "@vetoes";
+// An item with `@revision` would be one of a group.
+const REGISTRY: &str = "@rules-registry";
+const REVISION: &str = "@rules-revision";
+const VETOES: &str = "@rules-vetoes";
 const SINCE: &str = "@since-ms";
 
 impl DynamoDbStore {

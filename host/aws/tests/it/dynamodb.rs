@@ -751,6 +751,7 @@ async fn a_horizon_is_written_by_whoever_has_read_the_one_before() {
     assert!(store.put_horizon("shard-1", &second).await.unwrap());
     assert_eq!(store.get_horizon("shard-1").await.unwrap(), Some(second));
     assert_eq!(store.get_horizon("shard-2").await.unwrap(), None);
+    assert_eq!(store.list_groups().await.unwrap(), [], "horizons are not items of groups");
 }
 
 #[tokio::test]
