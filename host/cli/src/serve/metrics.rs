@@ -37,6 +37,10 @@ impl Metrics {
             ("paceline_stream_bytes_total", "Bytes of their data"),
             ("paceline_stream_throttles_total", "Requests that Kinesis throttled"),
             ("paceline_stream_retries_total", "Requests to Kinesis that failed otherwise and were retried"),
+            (
+                "paceline_subscription_conflicts_total",
+                "Subscriptions that another reader under the same name had or took",
+            ),
             ("paceline_store_waits_total", "Times that a batch waited for the store"),
             ("paceline_misrouted_records_total", "User records of aggregates that belong to other shards"),
             ("paceline_records_total", "Records that are committed, dead letters included"),
@@ -122,6 +126,7 @@ impl Metrics {
             counter!("paceline_stream_bytes_total", "shard" => shard()).absolute(now.bytes);
             counter!("paceline_stream_throttles_total", "shard" => shard()).absolute(now.throttles);
             counter!("paceline_stream_retries_total", "shard" => shard()).absolute(now.retries);
+            counter!("paceline_subscription_conflicts_total", "shard" => shard()).absolute(now.conflicts);
             counter!("paceline_store_waits_total", "shard" => shard()).absolute(now.store_retries);
             counter!("paceline_misrouted_records_total", "shard" => shard()).absolute(now.misrouted);
             gauge!("paceline_expired_hours", "shard" => shard()).set(now.expired_hours);

@@ -1,10 +1,11 @@
 //! `paceline run` from a Kinesis stream into a DynamoDB table.
 
 mod bad_input;
-mod deployment;
+pub(crate) mod deployment;
 mod faults;
 mod lag;
 mod metrics;
 mod misrouted;
-mod race;
+pub(crate) mod race;
+mod shared_name;
 mod swaps;

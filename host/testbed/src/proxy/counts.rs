@@ -53,6 +53,8 @@ pub struct Injected {
     pub cut_subscriptions: u64,
     /// Subscriptions that ended normally, as Kinesis's do after five minutes.
     pub ended_subscriptions: u64,
+    /// Subscriptions that another reader took over.
+    pub taken_subscriptions: u64,
     /// Subscriptions that ended with their shard.
     pub ended_shards: u64,
 }

@@ -80,6 +80,9 @@ pub struct KinesisFaults {
     pub end_after: Option<u64>,
     /// The time after which a subscription ends normally; five minutes in Kinesis.
     pub end_when: Option<Duration>,
+    /// A subscription to a shard ends the one that the same consumer has, if that is at least so old, by a
+    /// `ResourceInUseException`; otherwise it is refused by one. Five seconds in Kinesis; kinesis-local always refuses.
+    pub hand_over: Option<Duration>,
     /// A subscription to a shard that was split or merged ends after the shard's last record, by an event that names
     /// the shard's children. Kinesis does so; kinesis-local does not.
     pub end_with_shard: bool,

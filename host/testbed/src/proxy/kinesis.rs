@@ -7,12 +7,13 @@
 //! - `subscription`: `SubscribeToShard`.
 //! - `list_shards`: the open shards of a stream.
 //! - `request`, `response`: what is read from requests; error responses.
-//! - `state`: `shards`, `buckets` and `iterators`, by stream.
+//! - `state`: `shards`, `buckets`, `iterators` and `holders`, by stream.
 //!
 //! Requests and responses are JSON. A request in CBOR is forwarded unchanged and meets only the faults that any request
 //! meets.
 
 mod buckets;
+mod holders;
 mod iterators;
 mod list_shards;
 mod puts;

@@ -10,8 +10,10 @@
 //! - `lineage`: which shards may be read.
 //! - `shard_status`: how one shard is.
 //! - `initial_position`: where a stream was begun, and where a shard resumes.
+//! - `contention`: whether another reader uses the same fan-out consumer.
 //! - `progress`, `gap`: how far one shard is read, its checkpoints, and records that expired unread.
 
+mod contention;
 mod gap;
 mod initial_position;
 mod lineage;
@@ -25,11 +27,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(super) use contention::Conflict;
 pub(super) use gap::Gap;
 pub(super) use initial_position::{InitialPosition, ResolvedPosition};
 pub(super) use progress::{ChunkTimes, ShardProgress};
 pub use shard_status::{ShardState, ShardStatus};
 
+use self::contention::Contention;
 use self::lineage::{Lineage, Progress};
 use self::shard_status::ShardRecord;
 use crate::kinesis::shard::Shard;
@@ -42,6 +46,7 @@ pub(super) struct Core {
     lineage: Lineage,
     /// What happened to each shard that was begun or that expired.
     records: BTreeMap<Arc<str>, ShardRecord>,
+    contention: Contention,
 }
 
 /// Why not every shard that has to be read is being read.
@@ -133,6 +138,14 @@ impl Core {
     /// A request failed and will be retried.
     pub(super) fn request_failed(&mut self, shard: &Arc<str>, throttled: bool, now: Instant) {
         self.record(shard).request_failed(throttled, now);
+    }
+
+    /// A subscription was refused or taken over, because another reader has it.
+    pub(super) fn conflicted(&mut self, shard: &Arc<str>, now: Instant) -> Conflict {
+        let record = self.record(shard);
+        record.request_failed(false, now);
+        record.conflicts += 1;
+        self.contention.conflict(now)
     }
 
     /// User records of aggregates belong to other shards. Returns whether these are the shard's first.

@@ -1,6 +1,7 @@
 //! What a proxy knows of Kinesis's streams.
 
 use super::buckets::Buckets;
+use super::holders::Holders;
 use super::iterators::Iterators;
 use super::shards::ShardMap;
 
@@ -9,4 +10,5 @@ pub(in crate::proxy) struct KinesisState {
     pub(super) shards: ShardMap,
     pub(super) buckets: Buckets,
     pub(super) iterators: Iterators,
+    pub(super) holders: Holders,
 }

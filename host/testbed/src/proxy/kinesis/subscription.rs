@@ -1,25 +1,48 @@
 //! `SubscribeToShard`: forwards events one by one, until the subscription is cut or ended, or its shard ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder, write_message_to};
-use aws_smithy_types::event_stream::Message;
+use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Response, StatusCode, header};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::body::{ConnectionReset, ResponseBody};
 use super::super::call::Call;
+use super::response::bad_request;
 
 /// Longer than any test takes.
 const NEVER: Duration = Duration::from_secs(86_400);
 
+/// The interval at which kinesis-local is asked again after the one that was taken over: it notices the end of that a
+/// moment later.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+const IN_USE: &str = "ResourceInUseException";
+
 /// Opens a subscription and forwards it in the background. Each event meets the faults that are set at its time.
 pub(super) async fn subscribe(call: &mut Call) -> Response<ResponseBody> {
+    let request: Value = serde_json::from_slice(&call.body).unwrap_or_default();
+    let text = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
+    let (consumer, shard) = (text("ConsumerARN"), text("ShardId"));
+    let taken = match call.state.faults().kinesis.hand_over {
+        None => Arc::new(Notify::new()),
+        Some(younger_than) => {
+            let taken = call.state.kinesis().holders.take(&consumer, &shard, younger_than);
+            let Some(taken) = taken else {
+                let message = format!("Another active subscription exists for this consumer: {consumer}");
+                return bad_request(call, IN_USE, &message).map(ResponseBody::Complete);
+            };
+            taken
+        }
+    };
     let (head, body) = match call.forward_streaming().await {
         Ok(response) => response.into_parts(),
         Err(error) => return call.bad_gateway(&error).map(ResponseBody::Complete),
@@ -35,12 +58,11 @@ pub(super) async fn subscribe(call: &mut Call) -> Response<ResponseBody> {
         };
     }
     let (sender, stream) = ResponseBody::stream();
-    let request: Value = serde_json::from_slice(&call.body).unwrap_or_default();
-    let text = |name: &str| request[name].as_str().unwrap_or_default().to_owned();
     let subscription = Subscription {
-        stream_arn: text("ConsumerARN").split("/consumer/").next().unwrap_or_default().to_owned(),
-        shard: text("ShardId"),
-        call: call.fork(),
+        stream_arn: consumer.split("/consumer/").next().unwrap_or_default().to_owned(),
+        shard,
+        call: Call { body: call.body.clone(), ..call.fork() },
+        taken,
         sender,
         opened: Instant::now(),
         events: 0,
@@ -54,6 +76,8 @@ struct Subscription {
     call: Call,
     stream_arn: String,
     shard: String,
+    /// Notified when another subscription takes over.
+    taken: Arc<Notify>,
     /// To the caller.
     sender: Sender<Result<Bytes, ConnectionReset>>,
     opened: Instant,
@@ -68,15 +92,33 @@ enum SubscriptionEnd {
     Cut,
     /// Normally, as after five minutes.
     Ended,
+    /// By another subscription.
+    Taken,
+    /// The service still has the one before, which was taken over.
+    Refused,
     /// With its shard, whose last event this is.
     ShardEnded(Message),
 }
 
 impl Subscription {
-    async fn run(mut self, body: Incoming) {
+    async fn run(mut self, mut body: Incoming) {
         let state = self.call.state.clone();
-        match self.forward(body).await {
-            SubscriptionEnd::Closed => {}
+        let end = loop {
+            match self.forward(body).await {
+                SubscriptionEnd::Refused => sleep(ASK_AGAIN_AFTER).await,
+                end => break end,
+            }
+            body = match self.call.forward_streaming().await {
+                Ok(response) => response.into_body(),
+                Err(_) => break SubscriptionEnd::Cut,
+            };
+        };
+        match end {
+            SubscriptionEnd::Closed | SubscriptionEnd::Refused => {}
+            SubscriptionEnd::Taken => {
+                state.count(|counts| counts.injected.taken_subscriptions += 1);
+                let _ = self.sender.send(Ok(encode(&in_use()))).await;
+            }
             SubscriptionEnd::Ended => state.count(|counts| counts.injected.ended_subscriptions += 1),
             SubscriptionEnd::Cut => {
                 state.count(|counts| counts.injected.cut_subscriptions += 1);
@@ -96,6 +138,7 @@ impl Subscription {
             let frame = tokio::select! {
                 frame = body.frame() => frame,
                 () = self.sender.closed() => return SubscriptionEnd::Closed,
+                () = self.taken.notified() => return SubscriptionEnd::Taken,
                 () = sleep_until(self.opened + end_when) => return SubscriptionEnd::Ended,
             };
             match frame {
@@ -113,14 +156,17 @@ impl Subscription {
 
     /// Forwards a message, unless the subscription ends before it or after it.
     async fn forward_message(&mut self, message: &Message) -> Option<SubscriptionEnd> {
+        let faults = self.call.state.faults();
         let is_event = message.headers().iter().any(|header| {
             header.name().as_str() == ":event-type"
                 && header.value().as_string().is_ok_and(|value| value.as_str() == "SubscribeToShardEvent")
         });
+        if !is_event && faults.kinesis.hand_over.is_some() && is_in_use(message) {
+            return Some(SubscriptionEnd::Refused);
+        }
         if !is_event {
             return self.sender.send(Ok(encode(message))).await.is_err().then_some(SubscriptionEnd::Closed);
         }
-        let faults = self.call.state.faults();
         let kinesis = &faults.kinesis;
         let drawn = self.call.plan.rng.f64();
         let is_reached = |limit: Option<u64>| limit.is_some_and(|limit| self.events >= limit);
@@ -161,6 +207,24 @@ impl Subscription {
         let last = json!({ "Records": [], "MillisBehindLatest": 0, "ChildShards": read["ChildShards"] });
         Some(Message::new_from_parts(message.headers().to_vec(), last.to_string().into_bytes()))
     }
+}
+
+/// The event by which a subscription ends that another one takes over.
+fn in_use() -> Message {
+    let text = |name: &'static str, value: &'static str| Header::new(name, HeaderValue::String(value.into()));
+    let headers = vec![
+        text(":message-type", "exception"),
+        text(":exception-type", IN_USE),
+        text(":content-type", "application/json"),
+    ];
+    let body = json!({ "message": "Another subscription of this consumer took over" });
+    Message::new_from_parts(headers, body.to_string().into_bytes())
+}
+
+/// Whether a message says that another subscription exists.
+fn is_in_use(message: &Message) -> bool {
+    let is = |header: &Header| header.value().as_string().is_ok_and(|value| value.as_str() == IN_USE);
+    message.headers().iter().any(|header| header.name().as_str() == ":exception-type" && is(header))
 }
 
 /// A message as a frame of the event stream.

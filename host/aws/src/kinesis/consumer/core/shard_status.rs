@@ -46,6 +46,8 @@ pub struct ShardStatus {
     pub throttles: u64,
     /// Requests that failed for other reasons and were retried.
     pub retries: u64,
+    /// Subscriptions that another reader under the same consumer name had or took.
+    pub conflicts: u64,
     /// Times that a batch or a checkpoint had to wait for the store.
     pub store_retries: u64,
     /// User records of aggregates that belong to other shards, to which their producer sends them again.
@@ -74,6 +76,7 @@ pub(super) struct ShardRecord {
     bytes: u64,
     throttles: u64,
     retries: u64,
+    pub(super) conflicts: u64,
     pub(super) store_retries: u64,
     pub(super) misrouted: u64,
     expired_hours: f64,
@@ -128,6 +131,7 @@ impl ShardRecord {
             bytes: self.bytes,
             throttles: self.throttles,
             retries: self.retries,
+            conflicts: self.conflicts,
             store_retries: self.store_retries,
             misrouted: self.misrouted,
             expired_hours: self.expired_hours,

@@ -7,7 +7,6 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::primitives::event_stream::EventReceiver;
 use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
 use aws_sdk_kinesis::types::{SubscribeToShardEvent, SubscribeToShardEventStream as Event};
-use paceline_pipeline::ErrorChain;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::backoff::Backoff;
@@ -21,8 +20,9 @@ use crate::sdk::ServiceError;
 /// The service sends an event every five seconds, also without records. A connection that is silent for so long is
 /// dead.
 const SILENCE: Duration = Duration::from_secs(30);
-/// Another reader's subscription ends within seconds after its process. One that lasts longer is logged as an error.
-const LOG_IN_USE_AFTER: Duration = Duration::from_secs(10);
+/// A subscription that ends sooner is not over as planned: the next one waits as after an error. Within this time the
+/// service would refuse it.
+const SHORTEST: Duration = Duration::from_secs(5);
 
 type Receiver = EventReceiver<Event, SubscribeToShardEventStreamError>;
 
@@ -35,26 +35,17 @@ pub(in crate::kinesis::consumer) struct FanOut {
     subscription: Option<Subscription>,
     not_before: Instant,
     backoff: Backoff,
-    /// Since when another reader has the subscription; the time of the log line once there was one.
-    in_use_since: Option<Instant>,
 }
 
 struct Subscription {
     events: Receiver,
+    began: Instant,
     until: Instant,
 }
 
 impl FanOut {
     pub(super) fn new(context: ReaderContext, shard: Shard, position: IteratorPosition) -> Self {
-        Self {
-            context,
-            shard,
-            position,
-            subscription: None,
-            not_before: Instant::now(),
-            backoff: Backoff::default(),
-            in_use_since: None,
-        }
+        Self { context, shard, position, subscription: None, not_before: Instant::now(), backoff: Backoff::default() }
     }
 
     pub(super) async fn next(&mut self) -> Result<RecordChunk, StreamError> {
@@ -62,15 +53,20 @@ impl FanOut {
             match self.receive().await {
                 Ok(Some(chunk)) => {
                     self.backoff.reset();
-                    self.in_use_since = None;
                     return Ok(chunk);
                 }
-                // The subscription has ended as planned.
-                Ok(None) => self.subscription = None,
+                Ok(None) => {
+                    let ended = self.subscription.take();
+                    if ended.is_some_and(|subscription| subscription.began.elapsed() < SHORTEST) {
+                        self.not_before = Instant::now() + self.backoff.next_wait();
+                    }
+                }
                 Err(error) if error.kind.is_transient() => {
                     self.subscription = None;
-                    self.context.record_failure(&self.shard, &error);
-                    self.log_in_use(&error);
+                    match error.kind {
+                        StreamErrorKind::InUse => self.context.record_conflict(&self.shard, &error),
+                        _ => self.context.record_failure(&self.shard, &error),
+                    }
                     self.not_before = Instant::now() + self.backoff.next_wait();
                 }
                 Err(error) => return Err(error),
@@ -123,8 +119,9 @@ impl FanOut {
             .send()
             .await
             .map_err(|error| stream.stream_ref.classify(&self.doing(), error))?;
-        let until = Instant::now() + Duration::from_millis(config.resubscribe_ms);
-        Ok(Subscription { events: response.event_stream, until })
+        let began = Instant::now();
+        let until = began + Duration::from_millis(config.resubscribe_ms);
+        Ok(Subscription { events: response.event_stream, began, until })
     }
 
     fn chunk(&mut self, event: SubscribeToShardEvent, requested_ms: i64) -> RecordChunk {
@@ -143,27 +140,6 @@ impl FanOut {
 
     fn doing(&self) -> String {
         format!("the subscription to {}", self.shard.id)
-    }
-
-    /// Logs that another reader keeps the subscription.
-    fn log_in_use(&mut self, error: &StreamError) {
-        if error.kind != StreamErrorKind::InUse {
-            self.in_use_since = None;
-            return;
-        }
-        let since = *self.in_use_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= LOG_IN_USE_AFTER {
-            self.in_use_since = Some(Instant::now());
-            tracing::error!(
-                shard = &*self.shard.id,
-                "the fan-out consumer `{}` is in use by another reader, which keeps its subscription to {}. Set \
-                 another `consumer-name` for this reader, or stop the other one. Nothing is lost, but nothing is \
-                 read: {}",
-                self.context.config.consumer_name,
-                self.shard.id,
-                ErrorChain(error)
-            );
-        }
     }
 }
 
