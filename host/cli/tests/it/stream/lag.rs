@@ -109,3 +109,22 @@ fn the_consumer_catches_up_after_a_slow_store_in_constant_memory() {
     running.stop();
     deployment.outcome().must_be(&deployment.local(&race(&race_of)), "the race");
 }
+
+/// The age of an idle shard stays at 0, however long the pauses between its polls are.
+#[test]
+fn an_idle_stream_has_no_age() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let config = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
+    deployment.write("paceline.toml", &config.replace("idle-ms = 200", "idle-ms = 3000"));
+    let stream = FaultProxy::start(&kinesis::endpoint(), Faults::default(), 0);
+    let mut running = deployment.start(&stream.endpoint(), &dynamodb::endpoint());
+    running.wait_until_ready();
+    deployment.put(&race(&race_of(1, 1)));
+    wait_for_records(&mut running, 1.0);
+    let polls = || stream.counts().by_operation.get("GetRecords").copied().unwrap_or_default();
+    let enough = polls() + 4;
+    let (age, _) = watch(&mut running, |_| polls() >= enough);
+    assert!(age < 0.5, "the age of an idle shard was {age} s");
+    running.stop();
+}
