@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::call_deadline::CallDeadline;
 use crate::fault::{CallError, EngineError, Fault};
 use crate::limits::{Limits, Work};
 
@@ -15,6 +16,8 @@ pub(crate) struct Budget {
     dropped_lines: u32,
     /// After which no call begins or goes on: the caller's, not a limit.
     deadline: Option<Instant>,
+    /// The same for all calls of the engine.
+    call_deadline: CallDeadline,
 }
 
 /// What one call may cost.
@@ -33,8 +36,8 @@ pub(crate) struct Cost {
 }
 
 impl Budget {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self { log_lines: limits.log_lines, ..Self::default() }
+    pub(crate) fn new(limits: &Limits, call_deadline: CallDeadline) -> Self {
+        Self { log_lines: limits.log_lines, call_deadline, ..Self::default() }
     }
 
     pub(crate) fn set_deadline(&mut self, deadline: Option<Instant>) {
@@ -49,7 +52,7 @@ impl Budget {
 
     /// What a call with this work may cost. It fails if nothing is left.
     pub(crate) fn grant(&self, limits: &Limits, work: Work) -> Result<Grant, CallError> {
-        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
         if left.is_some_and(|left| left.is_zero()) {
             return Err(EngineError::Deadline.into());
         }
@@ -58,6 +61,15 @@ impl Budget {
         }
         let time = limits.call_time().min(self.time).min(left.unwrap_or(Duration::MAX));
         Ok(Grant { fuel: limits.fuel(work).min(self.fuel), time, log_lines: self.log_lines })
+    }
+
+    /// After which no call begins or goes on.
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline.into_iter().chain(self.call_deadline.get()).min()
+    }
+
+    pub(crate) fn call_deadline(&self) -> &CallDeadline {
+        &self.call_deadline
     }
 
     /// Takes what a call has cost.
@@ -71,7 +83,7 @@ impl Budget {
     /// The error of a call that failed: one that was stopped because the caller's deadline passed is not to blame.
     pub(crate) fn blame(&self, error: CallError) -> CallError {
         match error {
-            CallError::Fault(Fault::Time(_)) if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+            CallError::Fault(Fault::Time(_)) if self.deadline().is_some_and(|deadline| deadline <= Instant::now()) => {
                 EngineError::Deadline.into()
             }
             error => error,

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, Instance, Lift, Lower};
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
 
 use crate::budget::{Cost, Grant};
+use crate::call_deadline::CallDeadline;
 use crate::fault::{CallError, Fault};
 use crate::imports::HostState;
 use crate::limits::Work;
@@ -33,9 +34,15 @@ impl<'c> PluginInstance<'c> {
         // A component may run code when it starts. The limits are those of a call without rows.
         let fuel = limits.fuel(Work::default());
         store.set_fuel(fuel).map_err(CallError::engine)?;
-        store.set_epoch_deadline(Watchdog::ticks(limits.call_time()));
+        store.data_mut().may_take(Watchdog::ticks(limits.call_time()));
+        store.epoch_deadline_callback(at_tick);
+        store.set_epoch_deadline(1);
         let _running = component.engine().watchdog().watch();
-        match component.pre().instantiate(&mut store) {
+        let instantiated = component.pre().instantiate(&mut store);
+        if let Some(trouble) = store.data_mut().take_trouble() {
+            return Err(CallError::engine(trouble));
+        }
+        match instantiated {
             Ok(instance) => Ok(Self { component, store, instance }),
             // Only what the component did is its fault: it trapped when it started, or its memory is too large. Anything
             // else, such as a full pool or no address space, is the host's trouble.
@@ -44,6 +51,12 @@ impl<'c> PluginInstance<'c> {
             }
             Err(error) => Err(CallError::engine(error)),
         }
+    }
+
+    /// Its calls end at this deadline, too.
+    pub(crate) fn ending_by(mut self, deadline: &CallDeadline) -> Self {
+        self.store.data_mut().end_by(deadline.clone());
+        self
     }
 
     /// Checks that an export has the type that it is called with.
@@ -87,13 +100,18 @@ impl<'c> PluginInstance<'c> {
             .instance
             .get_typed_func::<P, Returned<T>>(&mut self.store, export)
             .map_err(|error| Fault::InvalidResult(format!("{error:#}")))?;
-        self.store.set_epoch_deadline(Watchdog::ticks(grant.time));
+        self.store.set_epoch_deadline(1);
         self.store.data_mut().begin_call(grant.log_lines);
+        self.store.data_mut().may_take(Watchdog::ticks(grant.time));
 
         let running = self.component.engine().watchdog().watch();
         let returned = function.call(&mut self.store, parameters);
         drop(running);
 
+        // With memory that the host lacks, the plugin would have gone another way, whether or not it failed.
+        if let Some(trouble) = self.store.data_mut().take_trouble() {
+            return Err(CallError::engine(trouble));
+        }
         match returned {
             Ok((Ok(result),)) => Ok(result),
             Ok((Err(mut message),)) => {
@@ -103,4 +121,9 @@ impl<'c> PluginInstance<'c> {
             Err(error) => Err(Fault::of(&error, self.store.data().denied_bytes(), grant.fuel, limits).into()),
         }
     }
+}
+
+/// At each tick of the watchdog while a call runs: whether it may go on.
+fn at_tick(mut store: StoreContextMut<'_, HostState>) -> wasmtime::Result<UpdateDeadline> {
+    Ok(if store.data_mut().tick() { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt })
 }

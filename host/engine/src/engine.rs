@@ -8,6 +8,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::Cache;
+use crate::call_deadline::CallDeadline;
 use crate::fault::EngineError;
 use crate::imports::{self, HostState};
 use crate::limits::{self, Limits};
@@ -21,6 +22,9 @@ const POOLED_INSTANCES: u32 = 128;
 /// Wiping it is much faster than returning it to the system and faulting it in again.
 const KEEP_RESIDENT_BYTES: usize = 2 << 20;
 
+/// The guard behind a memory where address space is short, in bytes.
+const SMALL_GUARD_BYTES: u64 = 64 << 10;
+
 /// Runs components. One engine serves a whole process; clones share it.
 #[derive(Clone)]
 pub struct Engine(Arc<Sandbox>);
@@ -31,6 +35,7 @@ struct Sandbox {
     watchdog: Watchdog,
     limits: Limits,
     cache: Option<Cache>,
+    call_deadline: CallDeadline,
 }
 
 impl fmt::Debug for Engine {
@@ -60,18 +65,24 @@ impl Engine {
             Ok(engine) => engine,
             Err(error) => {
                 tracing::warn!("no pool of instances on this machine, so each batch takes longer: {error:#}");
-                wasmtime::Engine::new(&config()).map_err(failed)?
+                wasmtime::Engine::new(&without_pool(&limits)).map_err(failed)?
             }
         };
         let mut linker = Linker::new(&wasmtime);
         imports::link(&mut linker).map_err(failed)?;
         let watchdog = Watchdog::start(&wasmtime).map_err(|error| EngineError::Start(error.into()))?;
-        Ok(Self(Arc::new(Sandbox { wasmtime, linker, watchdog, limits, cache })))
+        let call_deadline = CallDeadline::default();
+        Ok(Self(Arc::new(Sandbox { wasmtime, linker, watchdog, limits, cache, call_deadline })))
     }
 
     /// The limits that plugins run under.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// When all calls for batches have to end. They fail with [`EngineError::Deadline`] then.
+    pub fn call_deadline(&self) -> &CallDeadline {
+        &self.0.call_deadline
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -102,6 +113,17 @@ fn config() -> Config {
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(limits::STACK_BYTES);
+    config
+}
+
+/// The same configuration, where the address space may be too small for a pool: memories reserve what they may grow to,
+/// not the 4 GiB that would spare checks of bounds.
+fn without_pool(limits: &Limits) -> Config {
+    let mut config = config();
+    config
+        .memory_reservation(limits.memory_bytes as u64)
+        .memory_reservation_for_growth(0)
+        .memory_guard_size(SMALL_GUARD_BYTES);
     config
 }
 

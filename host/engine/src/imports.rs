@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::{ComponentType, Lift, Linker};
 use wasmtime::{ResourceLimiter, StoreContextMut};
 
+use crate::call_deadline::CallDeadline;
 use crate::contract::{self, CONTRACT_VERSION};
 use crate::digest::Digest;
 use crate::limits::{LOG_FUEL, Limits, SETTING_FUEL, TABLE_ELEMENTS};
@@ -73,22 +74,57 @@ pub(crate) struct HostState {
     /// Lines that the current call has logged, dropped ones included, and how many are not dropped.
     logged_lines: u32,
     log_lines: u32,
+    /// Ticks of the watchdog that are left for the current call.
+    ticks: u64,
+    /// A deadline of all calls.
+    call_deadline: Option<CallDeadline>,
     /// Bytes of all memories.
     memory_bytes: usize,
     /// The last memory size in bytes that the current call requested and did not get.
     denied_bytes: Option<usize>,
+    /// Whether the last growth of a memory was within all limits.
+    within_limits: bool,
+    /// Why memory could not grow that the plugin may have: the machine has none.
+    trouble: Option<wasmtime::Error>,
 }
 
 impl HostState {
     pub(crate) fn new(settings: Arc<BTreeMap<String, String>>, digest: Digest, limits: Limits) -> Self {
         let log_lines = limits.log_lines;
-        Self { settings, digest, limits, logged_lines: 0, log_lines, memory_bytes: 0, denied_bytes: None }
+        Self {
+            settings,
+            digest,
+            limits,
+            logged_lines: 0,
+            log_lines,
+            ticks: 0,
+            call_deadline: None,
+            memory_bytes: 0,
+            denied_bytes: None,
+            within_limits: false,
+            trouble: None,
+        }
     }
 
     /// Forgets what the call before has used. This one may log so many lines.
     pub(crate) fn begin_call(&mut self, log_lines: u32) {
         (self.logged_lines, self.log_lines) = (0, log_lines);
         self.denied_bytes = None;
+    }
+
+    /// Gives the current call so many ticks of the watchdog.
+    pub(crate) fn may_take(&mut self, ticks: u64) {
+        self.ticks = ticks;
+    }
+
+    pub(crate) fn end_by(&mut self, deadline: CallDeadline) {
+        self.call_deadline = Some(deadline);
+    }
+
+    /// Takes one tick. Returns whether the call may go on.
+    pub(crate) fn tick(&mut self) -> bool {
+        self.ticks = self.ticks.saturating_sub(1);
+        self.ticks > 0 && !self.call_deadline.as_ref().is_some_and(CallDeadline::has_passed)
     }
 
     /// Lines that the current call has logged, dropped ones included.
@@ -98,6 +134,11 @@ impl HostState {
 
     pub(crate) fn denied_bytes(&self) -> Option<usize> {
         self.denied_bytes
+    }
+
+    /// Why the machine could not give memory that the plugin may have, if that happened.
+    pub(crate) fn take_trouble(&mut self) -> Option<wasmtime::Error> {
+        self.trouble.take()
     }
 
     fn log(&mut self, level: Level, message: &str) {
@@ -119,14 +160,24 @@ impl HostState {
 impl ResourceLimiter for HostState {
     /// The limit is for all memories of a component together. A memory whose growth fails after it was granted counts as
     /// grown; the limit holds all the same.
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let all = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         let granted = all <= self.limits.memory_bytes;
+        self.within_limits = granted && maximum.is_none_or(|most| desired <= most);
         match granted {
             true => self.memory_bytes = all,
             false => self.denied_bytes = Some(all),
         }
         Ok(granted)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        // A size that the type of the memory excludes fails before it is asked for.
+        if self.within_limits && !error.to_string().contains("memory type's limits") {
+            self.trouble =
+                Some(error.context("a plugin's memory can't grow: the machine has no memory or address space for it"));
+        }
+        Ok(())
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
@@ -148,5 +199,20 @@ mod tests {
         assert!(grow(30, 40));
         assert!(!grow(60, 61));
         assert_eq!(host.denied_bytes(), Some(101));
+    }
+    #[test]
+    fn memory_that_the_machine_does_not_give_is_its_trouble_and_no_other_memory_is() {
+        let mut host =
+            HostState::new(Arc::default(), Digest::of(b""), Limits { memory_bytes: 100, ..Limits::default() });
+        let mut trouble = |desired, maximum, why: &str| {
+            host.memory_growing(0, desired, maximum).unwrap();
+            host.memory_grow_failed(wasmtime::Error::msg(why.to_owned())).unwrap();
+            host.take_trouble().map(|error| format!("{error:#}"))
+        };
+        let found = trouble(20, None, "Cannot allocate memory").unwrap();
+        assert!(found.contains("the machine has no memory") && found.ends_with("Cannot allocate memory"), "{found}");
+        assert_eq!(trouble(20, Some(10), "Memory maximum size exceeded"), None, "the plugin's own maximum");
+        assert_eq!(trouble(200, None, "no"), None, "the limit");
+        assert_eq!(trouble(20, None, "memory growth exceeds memory type's limits"), None);
     }
 }

@@ -27,7 +27,7 @@
 //! - `engine`: the configured wasmtime engine and what all components share.
 //! - `imports`: what a plugin may import, and the host's side of it.
 //! - `cache`: compiled components on disk.
-//! - `watchdog`: the limit on time.
+//! - `watchdog`: the limit on time. `call_deadline`: when all calls end.
 //! - `load_error`: why a component is refused.
 //! - `fault`: how a call fails.
 //! - [`limits`]: what a plugin may use; each limit is a named constant with its reason.
@@ -40,6 +40,7 @@ mod bisect;
 mod budget;
 mod cache;
 mod call;
+mod call_deadline;
 mod columns;
 mod contract;
 mod digest;
@@ -60,6 +61,7 @@ mod validator;
 mod watchdog;
 
 pub use aggregator::{Aggregator, AggregatorSession, Finished, Folded, Merged, Migrated};
+pub use call_deadline::CallDeadline;
 pub use columns::{Column, ColumnBuf};
 pub use contract::{CONTRACT, CONTRACT_VERSION, Role};
 pub use digest::{Digest, NotADigest};

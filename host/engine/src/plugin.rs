@@ -8,6 +8,7 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentTyp
 
 use crate::budget::Grant;
 use crate::call::{PluginInstance, Returned};
+use crate::call_deadline::CallDeadline;
 use crate::contract::{self, Function, Role};
 use crate::digest::Digest;
 use crate::fault::{CallError, Fault};
@@ -51,6 +52,10 @@ impl Plugin {
 
     pub(crate) fn limits(&self) -> &Limits {
         self.component.engine().limits()
+    }
+
+    pub(crate) fn call_deadline(&self) -> &CallDeadline {
+        self.component.engine().call_deadline()
     }
 
     pub(crate) fn instantiate(&self) -> Result<PluginInstance<'_>, CallError> {

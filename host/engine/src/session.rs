@@ -54,7 +54,8 @@ pub struct Session<'p, R> {
 
 impl<'p, R> Session<'p, R> {
     pub(crate) fn new(plugin: &'p Plugin, role: &'p R) -> Self {
-        Self { plugin, role, instance: None, usage: Usage::default(), budget: Budget::new(plugin.limits()) }
+        let budget = Budget::new(plugin.limits(), plugin.call_deadline().clone());
+        Self { plugin, role, instance: None, usage: Usage::default(), budget }
     }
 
     /// No call begins or goes on after the deadline: the batch fails with [`EngineError::Deadline`].
@@ -132,7 +133,7 @@ impl<'p, R> Session<'p, R> {
         // Taken out, and put back only if the call succeeds.
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
-            None => self.plugin.instantiate()?,
+            None => self.plugin.instantiate()?.ending_by(self.budget.call_deadline()),
         };
         let (result, used) = instance.call(self.plugin.export(function), grant, parameters);
         *cost = used;

@@ -89,6 +89,11 @@ impl PipelineError {
         )
     }
 
+    /// Whether the deadline of the plugins' calls has passed.
+    pub fn is_past_deadline(&self) -> bool {
+        matches!(self, Self::Engine(EngineError::Deadline))
+    }
+
     /// Whether a retry of the batch may succeed: the store is throttled or unreachable, another host writes the same
     /// groups, as while one deployment or worker takes over from another, or a rulebook is not there yet.
     pub fn is_transient(&self) -> bool {
@@ -98,7 +103,7 @@ impl PipelineError {
             Self::Rulebook { .. } | Self::StateFormat(_) | Self::Dedup(_) => true,
             Self::Failing { .. } | Self::Behind { .. } => true,
             Self::Window { source, .. } => source.is_transient(),
-            Self::Engine(error) => matches!(error, EngineError::Deadline),
+            Self::Engine(_) => self.is_past_deadline(),
         }
     }
 }

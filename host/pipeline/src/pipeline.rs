@@ -183,6 +183,9 @@ impl<S: Store> Pipeline<S> {
             if !why.is_transient() {
                 return Err(why);
             }
+            if on_wait(batch, &why).is_break() {
+                return Err(why);
+            }
             tracing::warn!(
                 shard = &*batch.shard,
                 committed = first,
@@ -190,9 +193,6 @@ impl<S: Store> Pipeline<S> {
                 "the batch is not committed yet and is processed again: {}",
                 ErrorChain(&why)
             );
-            if on_wait(batch, &why).is_break() {
-                return Err(why);
-            }
             tokio::time::sleep(PROCESS_AGAIN_AFTER).await;
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::error::{ErrorChain, PipelineError};
 use crate::model::{Batch, BatchLimits};
-use crate::pipeline::{PROCESS_AGAIN_AFTER, Pipeline};
+use crate::pipeline::{PROCESS_AGAIN_AFTER, Pipeline, ProcessOutcome};
 use crate::stages::receive::{Source, SourceError};
 use crate::store::Store;
 use crate::summary::{Stage, Summary};
@@ -26,8 +26,9 @@ pub enum RunError {
     Pipeline(#[from] PipelineError),
 }
 
-/// Takes batches from a source through a pipeline until the source ends or `stop` is ready; the current batch is finished
-/// first. `progress` is called after each batch.
+/// Takes batches from a source through a pipeline until the source ends or `stop` is ready; the current batch is
+/// finished first, unless its plugins' calls have to end before that: then it is left to the next run. `progress` is
+/// called after each batch.
 pub async fn run<S: Store>(
     mut source: impl Source + 'static,
     pipeline: &Pipeline<S>,
@@ -64,7 +65,16 @@ pub async fn run<S: Store>(
         };
         summary.time[Stage::Receive as usize] += waiting.elapsed();
         let Some(batch) = batch.transpose()? else { return Ok(summary) };
-        while let Some((_, why)) = pipeline.process(&batch, None, &mut summary).await?.first_uncommitted {
+        loop {
+            let (_, why) = match pipeline.process(&batch, None, &mut summary).await {
+                Ok(ProcessOutcome { first_uncommitted: None }) => break,
+                Ok(ProcessOutcome { first_uncommitted: Some(uncommitted) }) => uncommitted,
+                Err(error) => (0, error),
+            };
+            if why.is_past_deadline() {
+                tracing::warn!("the last batch is not committed and will be read again: {}", ErrorChain(&why));
+                return Ok(summary);
+            }
             if !why.waits_for_rules() {
                 return Err(why.into());
             }

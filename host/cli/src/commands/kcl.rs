@@ -24,7 +24,7 @@ mod properties;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use paceline_config::Config;
@@ -33,6 +33,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::follower::{Follower, Notes};
 use crate::setup::{ConfigArgument, cache, identity, poll_interval, runtime};
+use crate::stop::CALLS_AFTER_STOP;
 use connection::Connection;
 use input::Input;
 use processor::Processor;
@@ -93,7 +94,10 @@ fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyho
     let outcome = runtime.block_on(async {
         let follower = Follower::start(Arc::clone(&pipeline), poll_interval(config), Notes::Log);
         ignore_signals()?;
-        let daemon = Connection::new(Input::start(std::io::stdin())?, std::io::stdout());
+        let calls = pipeline.rulebooks().call_deadline().clone();
+        // Nobody waits for the answer to a message that is being processed then.
+        let ended = move || calls.set(Some(Instant::now() + CALLS_AFTER_STOP));
+        let daemon = Connection::new(Input::start(std::io::stdin(), ended)?, std::io::stdout());
         let processor = Processor::new(Arc::clone(&pipeline), config, stream, checkpoint_every, daemon);
         let ended = processor.run().await;
         drop(follower);

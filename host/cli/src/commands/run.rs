@@ -16,7 +16,7 @@ use crate::follower::{Follower, Notes};
 use crate::progress::Progress;
 use crate::report;
 use crate::setup::{ConfigArgument, cache, identity, poll_interval, runtime};
-use crate::stop::stop_signal;
+use crate::stop::{CALLS_AFTER_STOP, stop_signal};
 
 /// Arguments of `paceline run`.
 #[derive(clap::Args)]
@@ -58,7 +58,11 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     let summary = runtime.block_on(async {
         let follower = Follower::start(Arc::clone(&pipeline), poll_interval(&config), Notes::Progress(notes));
         let stop_progress = Arc::clone(&progress);
-        let stop = stop_signal(move || stop_progress.note("stopping after the current batch"))?;
+        let calls = pipeline.rulebooks().call_deadline().clone();
+        let stop = stop_signal(move || {
+            calls.set(Some(Instant::now() + CALLS_AFTER_STOP));
+            stop_progress.note("stopping after the current batch");
+        })?;
         let committed = |batch: &_, summary: &_| progress.advance(batch, summary);
         let summary = run_source(source, &pipeline, limits, stop, committed).await;
         drop(follower);

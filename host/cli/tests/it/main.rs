@@ -4,13 +4,14 @@
 //!
 //! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
 //! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `credentials`,
-//!   `healthcheck`: `paceline run` and related commands.
+//!   `stopping`, `address_space`, `healthcheck`: `paceline run` and related commands.
 //! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
 //! - `torture`: `paceline torture`.
 //! - `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
 
+mod address_space;
 mod bad_input;
 mod crash;
 mod credentials;
@@ -36,6 +37,7 @@ mod ruled;
 mod rules;
 mod samples;
 mod start;
+mod stopping;
 mod stream;
 mod support;
 mod swap;

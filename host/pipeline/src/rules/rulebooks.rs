@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use paceline_engine::{Digest, Engine};
+use paceline_engine::{CallDeadline, Digest, Engine};
 use tokio::sync::Mutex;
 
 use self::following::Following;
@@ -52,6 +52,11 @@ impl Rulebooks {
     /// lacks them.
     pub fn with_seed(self, seed: Registry) -> Self {
         Self { sources: Sources { seed: Some(seed), ..self.sources }, ..self }
+    }
+
+    /// When all calls of plugins have to end: a batch that is not done by then fails, and can be processed again.
+    pub fn call_deadline(&self) -> &CallDeadline {
+        self.engine.call_deadline()
     }
 
     /// Shares compiled plugins with other hosts of this process, which have the same engine.

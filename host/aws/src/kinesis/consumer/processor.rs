@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, MutexGuard};
 use std::time::Instant;
 
+use paceline_pipeline::PipelineError;
 use paceline_pipeline::model::Checkpoint;
 use paceline_pipeline::store::Store;
 use paceline_pipeline::summary::Summary;
@@ -219,7 +220,10 @@ impl<S: Store + 'static> ShardProcessor<S> {
         let Some(mut batch) = self.batcher.take() else { return Ok(()) };
         let began = Instant::now();
         let mut summary = Summary::default();
-        let on_wait = |_: &_, _: &_| {
+        let on_wait = |_: &_, why: &PipelineError| {
+            if self.stop.is_cancelled() && why.is_past_deadline() {
+                return ControlFlow::Break(());
+            }
             self.core().store_retried(&self.shard.id);
             ControlFlow::Continue(())
         };

@@ -45,15 +45,18 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Starts the thread that reads.
-    pub(super) fn start(from: impl Read + Send + 'static) -> Result<Self, InputError> {
+    /// Starts the thread that reads. It calls `ended` at the end of the input.
+    pub(super) fn start(
+        from: impl Read + Send + 'static,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, InputError> {
         let (sender, lines) = mpsc::channel(LINES);
         let (used, free) = sync_channel::<Vec<u8>>(LINES);
         let thread = std::thread::Builder::new().name("paceline-daemon".to_owned()).spawn(move || {
             let mut from = BufReader::with_capacity(READ_BYTES, from);
             loop {
                 let line = read_line(&mut from, free.try_recv().unwrap_or_default(), MAX_LINE_BYTES);
-                let Some(line) = line.transpose() else { return };
+                let Some(line) = line.transpose() else { return ended() };
                 let failed = line.is_err();
                 if sender.blocking_send(line).is_err() || failed {
                     return;
@@ -76,6 +79,11 @@ impl Input {
             // Without room, one buffer more is freed.
             let _ = self.used.try_send(line);
         }
+    }
+
+    /// Whether the daemon closed the input. There may be lines that are not taken yet.
+    pub(super) fn has_ended(&self) -> bool {
+        self.lines.is_closed()
     }
 
     /// Whether the daemon closed the input and all lines are taken.

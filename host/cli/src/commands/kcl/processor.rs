@@ -3,17 +3,18 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use paceline_aws::kcl::{self, Answer, Batches, Message, Record};
 use paceline_config::{AnyStore, Config};
-use paceline_pipeline::Pipeline;
 use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::summary::Summary;
+use paceline_pipeline::{Pipeline, PipelineError};
 
 use super::checkpoint::Checkpoints;
 use super::connection::Connection;
 use super::error::KclError;
+use crate::stop::CALLS_AFTER_STOP;
 
 /// Processes the records of one shard.
 #[derive(Debug)]
@@ -102,6 +103,10 @@ impl<W: Write> Processor<W> {
 
     /// Commits all of these records.
     async fn process(&mut self, mut records: &[Record<'_>]) -> Result<(), KclError> {
+        if self.daemon.input.has_ended() {
+            // Messages that the daemon sent before it closed the input get the same time, each.
+            self.pipeline.rulebooks().call_deadline().set(Some(Instant::now() + CALLS_AFTER_STOP));
+        }
         let mut batches = self.batches.take().ok_or(KclError::NoShard)?;
         while let Some(mut batch) = batches.next(&mut records)? {
             let last = batch.records.last().map(|record| record.position);
@@ -117,8 +122,9 @@ impl<W: Write> Processor<W> {
     /// nobody wait.
     async fn commit(&mut self, batch: &mut Batch) -> Result<(), KclError> {
         let (input, mut gone) = (&self.daemon.input, false);
-        let on_wait = |_: &Batch, _: &_| {
-            gone = input.is_over();
+        let on_wait = |_: &Batch, why: &PipelineError| {
+            // The calls have a deadline once the input has ended.
+            gone = input.is_over() || why.is_past_deadline();
             if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let committed = self.pipeline.process_until_committed(batch, &mut self.summary, on_wait).await;

@@ -1,11 +1,12 @@
 //! A Kinesis stream as the source, read until the process is stopped.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use paceline_aws::kinesis::{Consumer, Finished, KinesisConfig};
 use paceline_config::Config;
+use paceline_engine::CallDeadline;
 use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::summary::Summary;
 
@@ -13,7 +14,7 @@ use crate::follower::{Follower, Notes};
 use crate::report;
 use crate::serve::{Metrics, Server};
 use crate::setup::{identity, parallel_runtime, poll_interval};
-use crate::stop::stop_signal;
+use crate::stop::{CALLS_AFTER_STOP, stop_signal};
 
 /// Processes the stream's records. Progress is logged; the summary is printed at the end.
 pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyhow::Result<()> {
@@ -22,7 +23,15 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
     let total = Arc::new(Mutex::new(Summary::default()));
     let ended = runtime.block_on(async {
         // Signals are handled from the start: compiling the plugins may take a while.
-        let stop = stop_signal(|| tracing::info!("stopping after the current batches"))?;
+        let calls = Arc::new(OnceLock::<CallDeadline>::new());
+        let (stopping, grace) = (Arc::clone(&calls), CALLS_AFTER_STOP.min(Duration::from_millis(kinesis.stop_ms)));
+        let stop = stop_signal(move || {
+            // Without plugins nothing is called: the signal came during the start.
+            if let Some(calls) = stopping.get() {
+                calls.set(Some(Instant::now() + grace));
+            }
+            tracing::info!("stopping after the current batches");
+        })?;
         let metrics = Metrics::new()?;
         // Compiled plugins make the start quick. They are code that runs unchecked, so the folder must be chosen by the
         // operator and writable for nobody else.
@@ -31,6 +40,7 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
         let consumer = Consumer::connect(kinesis, name, config.batch.clone()).await?;
         let (pipeline, events) = paceline_config::open(config, cache.as_deref(), Some(identity("run"))).await?;
         let pipeline = Arc::new(pipeline);
+        calls.get_or_init(|| pipeline.rulebooks().call_deadline().clone());
         events.iter().for_each(RulesEvent::log);
         let follower = Follower::start(Arc::clone(&pipeline), poll_interval(config), Notes::Log);
         let server = match config.serve.listen {
