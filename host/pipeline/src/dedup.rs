@@ -52,13 +52,29 @@ impl DedupState {
     /// split and each merge of the stream would let the item grow otherwise.
     pub(crate) fn note_write(&mut self, shard: &str, day: u32) {
         if let Self::Sequence(positions) = self
-            && let Ok(at) = positions.find(shard)
+            && let Ok(at) = positions.index(shard)
             && positions.shards[at].day != day
         {
             positions.shards[at].day = day;
             positions.shards.retain(|last| last.day.saturating_add(LONGEST_RETENTION_DAYS) >= day);
         }
     }
+}
+
+/// Records of a shard arrive in the order of their positions. Their arrival times are approximate: by so many
+/// milliseconds, at most, may one be later than that of a record after it.
+const ARRIVAL_TOLERANCE_MS: i64 = 2_000;
+
+/// What the last positions tell of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequenced {
+    /// It is not folded.
+    New,
+    /// It is folded.
+    Duplicate,
+    /// Its position is not after the last one, and yet it arrived after it: it is of another stream. A stream that is
+    /// deleted and created again has the same names and other sequence numbers.
+    OtherStream,
 }
 
 /// The last position folded, by shard, and the redriven records folded.
@@ -72,11 +88,13 @@ pub struct LastPositions {
     redriven: OrdinalSet,
 }
 
-/// The last position of a shard that is folded.
+/// The last record of a shard that is folded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct LastOfShard {
     shard: Arc<str>,
     position: RecordPosition,
+    /// When it arrived, in milliseconds since 1970.
+    arrival_ms: Option<i64>,
     /// The day of the last write with records of the shard, counted from 1970.
     day: u32,
 }
@@ -109,27 +127,41 @@ impl TryFrom<UncheckedPositions> for LastPositions {
 }
 
 impl LastPositions {
-    /// Whether a record at this position is not folded yet.
-    pub fn is_new(&self, shard: &str, position: RecordPosition) -> bool {
-        match redrive_sequence(shard, position) {
-            Some(sequence) => !self.redriven.contains(sequence),
-            None => self.find(shard).map_or(true, |at| self.shards[at].position < position),
+    /// What they tell of a record at this position that arrived then.
+    pub fn find(&self, shard: &str, position: RecordPosition, arrival_ms: Option<i64>) -> Sequenced {
+        if let Some(sequence) = redrive_sequence(shard, position) {
+            return if self.redriven.contains(sequence) { Sequenced::Duplicate } else { Sequenced::New };
+        }
+        let Ok(at) = self.index(shard) else { return Sequenced::New };
+        let last = &self.shards[at];
+        if last.position < position {
+            return Sequenced::New;
+        }
+        let is_later = |(arrival_ms, last_ms): (i64, i64)| arrival_ms.saturating_sub(last_ms) > ARRIVAL_TOLERANCE_MS;
+        match arrival_ms.zip(last.arrival_ms).is_some_and(is_later) {
+            true => Sequenced::OtherStream,
+            false => Sequenced::Duplicate,
         }
     }
 
     /// Records that a position is folded. An earlier position changes nothing.
-    pub fn record(&mut self, shard: &Arc<str>, position: RecordPosition) {
+    pub fn record(&mut self, shard: &Arc<str>, position: RecordPosition, arrival_ms: Option<i64>) {
         if let Some(sequence) = redrive_sequence(shard, position) {
             self.redriven.insert(sequence);
             return;
         }
-        match self.find(shard) {
-            Ok(at) => self.shards[at].position = self.shards[at].position.max(position),
-            Err(at) => self.shards.insert(at, LastOfShard { shard: Arc::clone(shard), position, day: 0 }),
+        let last = LastOfShard { shard: Arc::clone(shard), position, arrival_ms, day: 0 };
+        match self.index(shard) {
+            Ok(at) if self.shards[at].position < position => {
+                let day = self.shards[at].day;
+                self.shards[at] = LastOfShard { day, ..last };
+            }
+            Ok(_) => {}
+            Err(at) => self.shards.insert(at, last),
         }
     }
 
-    fn find(&self, shard: &str) -> Result<usize, usize> {
+    fn index(&self, shard: &str) -> Result<usize, usize> {
         // There is nearly always one shard.
         self.shards.binary_search_by(|other| (*other.shard).cmp(shard))
     }
@@ -270,15 +302,38 @@ mod tests {
     #[test]
     fn positions_are_kept_by_shard() {
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let is_new = |dedup: &LastPositions, shard: &str, position| dedup.find(shard, position, None) == Sequenced::New;
         let mut dedup = LastPositions::default();
-        assert!(dedup.is_new("a", position(0)));
-        dedup.record(&b, position(7));
-        dedup.record(&a, position(5));
-        dedup.record(&a, position(3));
-        assert!(!dedup.is_new("a", position(5)));
-        assert!(dedup.is_new("a", RecordPosition { sub_sequence: 1, ..position(5) }));
-        assert!(dedup.is_new("a", position(6)));
-        assert!(!dedup.is_new("b", position(7)));
+        assert!(is_new(&dedup, "a", position(0)));
+        dedup.record(&b, position(7), None);
+        dedup.record(&a, position(5), None);
+        dedup.record(&a, position(3), None);
+        assert!(!is_new(&dedup, "a", position(5)));
+        assert!(is_new(&dedup, "a", RecordPosition { sub_sequence: 1, ..position(5) }));
+        assert!(is_new(&dedup, "a", position(6)));
+        assert!(!is_new(&dedup, "b", position(7)));
+    }
+
+    #[test]
+    fn a_record_that_arrived_after_the_last_one_and_is_before_it_is_of_another_stream() {
+        let a: Arc<str> = "a".into();
+        let mut dedup = LastPositions::default();
+        dedup.record(&a, position(5), Some(60_000));
+        dedup.record(&a, position(4), Some(90_000));
+        for (at, arrival_ms, found) in [
+            (5, Some(60_000), Sequenced::Duplicate),
+            (3, Some(59_000), Sequenced::Duplicate),
+            (3, Some(62_000), Sequenced::Duplicate),
+            (3, Some(62_001), Sequenced::OtherStream),
+            (5, Some(70_000), Sequenced::OtherStream),
+            (3, None, Sequenced::Duplicate),
+            (6, Some(1), Sequenced::New),
+            (6, Some(70_000), Sequenced::New),
+        ] {
+            assert_eq!(dedup.find("a", position(at), arrival_ms), found, "{at} {arrival_ms:?}");
+        }
+        dedup.record(&a, position(6), None);
+        assert_eq!(dedup.find("a", position(3), Some(90_000)), Sequenced::Duplicate, "without a time nothing is known");
     }
 
     #[test]
@@ -287,12 +342,12 @@ mod tests {
         let mut dedup = DedupState::Sequence(LastPositions::default());
         let mut write = |shard: &Arc<str>, day| {
             let DedupState::Sequence(positions) = &mut dedup else { unreachable!() };
-            positions.record(shard, position(u64::from(day)));
+            positions.record(shard, position(u64::from(day)), None);
             dedup.note_write(shard, day);
             let DedupState::Sequence(positions) = &dedup else { unreachable!() };
             shards
                 .iter()
-                .filter(|shard| !positions.is_new(shard, position(0)))
+                .filter(|shard| positions.find(shard, position(0), None) == Sequenced::Duplicate)
                 .map(|shard| &**shard)
                 .collect::<String>()
         };
@@ -308,12 +363,12 @@ mod tests {
         let redrive: Arc<str> = REDRIVE_SHARD.into();
         let mut dedup = LastPositions::default();
         for sequence in [7, 2, 5] {
-            assert!(dedup.is_new(&redrive, position(sequence)));
-            dedup.record(&redrive, position(sequence));
-            assert!(!dedup.is_new(&redrive, position(sequence)));
+            assert_eq!(dedup.find(&redrive, position(sequence), Some(1)), Sequenced::New);
+            dedup.record(&redrive, position(sequence), Some(1));
+            assert_eq!(dedup.find(&redrive, position(sequence), Some(99_999)), Sequenced::Duplicate);
         }
-        assert!(dedup.is_new(&redrive, position(6)));
-        assert!(dedup.is_new("shard", position(5)));
+        assert_eq!(dedup.find(&redrive, position(6), Some(1)), Sequenced::New);
+        assert_eq!(dedup.find("shard", position(5), Some(1)), Sequenced::New);
     }
 
     #[test]
@@ -354,7 +409,7 @@ mod tests {
     fn a_state_in_another_form_than_it_is_written_in_is_refused() {
         let ordinals = |runs: &[(i64, i64)], horizon| DedupState::Ordinal(OrdinalSet { runs: runs.to_vec(), horizon });
         let positions = |shards: &[&str]| {
-            let last = |shard: &&str| LastOfShard { shard: Arc::from(*shard), position: position(1), day: 9 };
+            let last = |shard: &&str| LastOfShard { shard: Arc::from(*shard), position: position(1), arrival_ms: Some(7), day: 9 };
             let shards = shards.iter().map(last).collect();
             DedupState::Sequence(LastPositions { shards, redriven: OrdinalSet::default() })
         };
@@ -411,8 +466,8 @@ mod tests {
             // A crash loses what came after some moment; then everything is delivered again from the start.
             for end in crashes.into_iter().map(|end| end.min(stream.len())).chain([stream.len()]) {
                 for &(shard, position) in &stream[..end] {
-                    if dedup.is_new(&shards[shard], position) {
-                        dedup.record(&shards[shard], position);
+                    if dedup.find(&shards[shard], position, None) == Sequenced::New {
+                        dedup.record(&shards[shard], position, None);
                         folded.push((shard, position));
                     }
                 }

@@ -351,7 +351,8 @@ mod tests {
             } else {
                 let mut positions = LastPositions::default();
                 for (shard, sequence) in shards {
-                    positions.record(&shard.into(), RecordPosition { sequence: sequence.into(), sub_sequence: 3 });
+                    let position = RecordPosition { sequence: sequence.into(), sub_sequence: 3 };
+                    positions.record(&shard.into(), position, Some(sequence as i64));
                 }
                 DedupState::Sequence(positions)
             };

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{ChildStdout, Command};
 
 use crate::dynamo::{Deployment, local_outcome};
-use crate::support::{Process, simulate};
+use crate::support::{Process, simulate, succeed};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use serde_json::{Value, json};
@@ -467,4 +467,58 @@ fn an_embedded_store_and_a_missing_stream_are_rejected() {
     assert!(workspace.fails(&["kcl"]).contains("[source.kinesis]"));
     workspace.configure("[source.kinesis]\nstream = \"alleycat\"\n", "");
     assert!(workspace.fails(&["kcl"]).contains("[store.dynamodb]"));
+}
+
+/// A plugin spins, and the daemon is gone: nobody waits for the answer.
+#[test]
+fn calls_of_plugins_end_after_the_daemon_and_nobody_is_blamed() {
+    require!(Plugins, DynamoDbLocal);
+    let deployment = Deployment::new();
+    let limits = "[limits]\ncall-ms = 600000\nfuel-per-call = 1000000000000000\n";
+    deployment.configure("stream = \"alleycat\"", limits);
+    let rules = std::fs::read_to_string(deployment.workspace.path("rulebooks/class-3.toml")).unwrap();
+    let spin = "plugin = \"evil-scorer\"\nsettings = { deed = \"log\" }";
+    deployment.workspace.write("rulebooks/class-3.toml", rules.replace("plugin = \"output\"", spin));
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+    daemon.send(&records(&numbered_records(&race(1))));
+    daemon.process.wait_for("and another thing");
+    drop(daemon.process.stdin.take());
+    let error = daemon.fails();
+    assert!(error.contains("the daemon is gone") && error.contains("delivered again"), "{error}");
+    assert!(deployment.outcome().dead_letters.is_empty());
+}
+
+/// A stream that was deleted and created again, with lower sequence numbers: sequence dedup would take its records for
+/// duplicates.
+#[test]
+fn records_of_a_stream_that_was_created_again_are_dead_letters_and_none_is_lost() {
+    require!(Plugins, DynamoDbLocal);
+    let (deployment, messages) = (Deployment::new(), race(6));
+    let (before, after) = messages.split_at(messages.len() / 2);
+    let numbered = |messages: &[Vec<u8>], first: usize, arrival_ms: i64| -> Vec<Value> {
+        let record = |(at, payload): (usize, &Vec<u8>)| {
+            let mut record = record(first + at, 0, payload);
+            record["approximateArrivalTimestamp"] = json!(arrival_ms + at as i64);
+            record
+        };
+        messages.iter().enumerate().map(record).collect()
+    };
+    let old = numbered(before, 5_000, 1_620_566_842_971);
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+    daemon.process(&old);
+    // Delivered again, the records of a stream are duplicates.
+    daemon.process(&old);
+    daemon.close();
+    assert!(deployment.outcome().dead_letters.iter().all(|(_, cause)| cause != "other-stream"));
+
+    let mut daemon = Daemon::for_shard(&deployment, "shardId-000000000000");
+    daemon.process(&numbered(after, 1, 1_620_566_902_971));
+    let line = daemon.process.wait_for("created again");
+    assert!(line.contains("ERROR") && line.contains("other-stream") && line.contains("--unsure"), "{line}");
+    daemon.close();
+    assert!(deployment.outcome().dead_letters.iter().any(|(_, cause)| cause == "other-stream"));
+
+    let redrive = ["dead-letters", "redrive", "--reason", "other-stream", "--unsure"];
+    succeed(&mut deployment.command(&redrive, &endpoint()));
+    deployment.outcome().must_be(&local_outcome(&messages), "the old stream and the new one");
 }

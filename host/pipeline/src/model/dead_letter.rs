@@ -56,6 +56,8 @@ causes! {
     Dedup "dedup"
     /// The ordinal of the record is so far behind those of its group that it is not known whether the group holds it.
     TooOld "too-old"
+    /// The record's stream was created again under its name: the positions that its group holds are of the one before.
+    OtherStream "other-stream"
     /// The value of the pinned field is too long.
     BadPin "bad-pin"
     /// A validator rejected the record.

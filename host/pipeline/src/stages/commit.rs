@@ -143,7 +143,7 @@ pub(crate) async fn store_dead_letters<S: DeadLetterStore>(
             *context.summary.dead_letters.entry(letter.reason.cause).or_default() += 1;
         }
     }
-    horizon::check(context, shard).await.map_err(|why| (first, why))
+    horizon::check(context, shard, letters).await.map_err(|why| (first, why))
 }
 
 /// Loads the open groups.

@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use std::sync::OnceLock;
 
 pub(crate) use self::foreign::Foreign;
+pub(crate) use self::rows::OTHER_STREAM;
 
 use self::blocked::Blocked;
 use self::folding::Folding;

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::groups::{Groups, RejectedRow};
-use crate::dedup::DedupState;
+use crate::dedup::{DedupState, Sequenced};
 use crate::model::{Batch, Item, Key};
 
 /// Rejected records that their groups hold.
@@ -48,7 +48,8 @@ impl HeldRecords {
 pub(crate) fn is_held(item: Option<&Item>, batch: &Batch, row: &RejectedRow) -> bool {
     match (item.map(|item| &item.dedup), row.ordinal) {
         (Some(DedupState::Sequence(positions)), None) => {
-            !positions.is_new(&batch.shard, batch.records[row.record as usize].position)
+            let record = &batch.records[row.record as usize];
+            positions.find(&batch.shard, record.position, record.arrival_ms) == Sequenced::Duplicate
         }
         (Some(DedupState::Ordinal(ordinals)), Some(ordinal)) => ordinals.contains(ordinal),
         _ => false,

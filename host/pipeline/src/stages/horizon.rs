@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::context::Context;
 use crate::error::PipelineError;
-use crate::model::{DeadLetter, REDRIVE_SHARD, RecordPosition, RulesRevision};
+use crate::model::{Cause, DeadLetter, REDRIVE_SHARD, RecordPosition, RulesRevision};
 use crate::store::{DeadLetterStore, Horizon};
 
 /// How long a batch may be in progress on a host that has not noticed a change of the rules: the longest time that a function
@@ -96,12 +96,15 @@ pub(super) async fn raise<S: DeadLetterStore>(
     Ok(())
 }
 
-/// Makes sure that no host has taken the shard over to later rules while dead letters were stored.
+/// Makes sure that no host has taken the shard over to later rules while dead letters were stored. Where no group has dedup by
+/// sequence that would do no harm; a record without a rulebook may belong to such a group under other rules.
 pub(super) async fn check<S: DeadLetterStore>(
     context: &Context<'_, S>,
     (shard, rules): (&str, &RulesRevision),
+    letters: &[(u32, DeadLetter)],
 ) -> Result<(), PipelineError> {
-    if shard != REDRIVE_SHARD {
+    let is_unknown = |(_, letter): &(u32, DeadLetter)| letter.reason.cause == Cause::NoRulebook;
+    if shard != REDRIVE_SHARD && (context.horizon.get().rules.is_some() || letters.iter().any(is_unknown)) {
         context.horizon.set(read(context, shard, rules).await?);
     }
     Ok(())

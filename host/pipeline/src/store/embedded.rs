@@ -424,7 +424,7 @@ mod tests {
         let kept = |today: u32| {
             let transact = |transaction: &WriteTransaction| {
                 let mut pins = transaction.open_table(PINS)?;
-                for (race, day) in [("131", 10), ("132", 11)] {
+                for (race, day) in [("131", 10_u32), ("132", 11)] {
                     pins.insert(("3", race), encode(&(pin, day)).as_slice())?;
                 }
                 drop_old_pins(&mut pins, today)?;

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use paceline_engine::{PackedBuf, Role};
 
-use super::state::{Deltas, GroupDelta, Window};
+use super::state::{Deltas, GroupDelta, PositionRow, Window};
 use crate::error::PipelineError;
-use crate::model::{Batch, Cause, Item, Key, Reason, RecordPosition};
+use crate::model::{Batch, Cause, Item, Key, Reason, Record, RecordPosition};
 use crate::pipeline::{Pipeline, evaluate};
 use crate::rules::{BoundRulebook, DedupRule};
 use crate::stages::commit::store_dead_letters;
@@ -204,7 +204,7 @@ impl<'a> Known<'a> {
         match self.rulebook.rulebook.aggregates[self.aggregate].rule.dedup {
             DedupRule::Sequence => {
                 let last = self.last.entry(row.group).or_insert_with(|| match held().next_back() {
-                    Some(Deltas::Positions(deltas)) => deltas.last().map(|(position, _)| *position),
+                    Some(Deltas::Positions(deltas)) => deltas.last().map(|row| row.position),
                     _ => None,
                 });
                 let is_new = last.is_none_or(|last| last < position);
@@ -253,7 +253,10 @@ fn add(
         }
         let group = window.place(key, rulebook, aggregate).expect("it was added");
         match &mut group.deltas {
-            Deltas::Positions(deltas) => deltas.push((projected.batch.records[row.record as usize].position, state)),
+            Deltas::Positions(deltas) => {
+                let Record { position, arrival_ms, .. } = projected.batch.records[row.record as usize];
+                deltas.push(PositionRow { position, arrival_ms, state });
+            }
             Deltas::Ordinals(deltas) => deltas.push((row.ordinal, state)),
         }
         group.reruled |= routed.reruled.binary_search(&row.record).is_ok();

@@ -171,7 +171,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
                     }
                     merges.extend(merge);
                 }
-                Err(why) => self.reject(group, Cause::BadGroup, why),
+                Err((cause, why)) => self.reject(group, cause, why),
             }
         }
         for nth in 0.. {

@@ -4,7 +4,7 @@ use paceline_engine::Digest;
 use serde_json::{Value, json};
 
 use super::merge::Owner;
-use super::state::{Deltas, GroupDelta};
+use super::state::{Deltas, GroupDelta, PositionRow};
 use crate::model::{Cause, DeadLetter, Key, Reason, RecordPosition};
 
 /// The dead letter of a group's part of a window. The records' payloads are not at hand: the letter lists the positions or
@@ -41,9 +41,9 @@ fn rows(deltas: &Deltas) -> (RecordPosition, Vec<Value>) {
     let hex = |state: &[u8]| state.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     match deltas {
         Deltas::Positions(deltas) => {
-            let first = deltas.first().map(|(position, _)| *position).unwrap_or_default();
-            let sequence = |position: &RecordPosition| position.sequence.to_string();
-            let rows = deltas.iter().map(|(at, state)| json!({ "sequence": sequence(at), "state": hex(state) }));
+            let first = deltas.first().map(|row| row.position).unwrap_or_default();
+            let sequence = |row: &PositionRow| row.position.sequence.to_string();
+            let rows = deltas.iter().map(|row| json!({ "sequence": sequence(row), "state": hex(&row.state) }));
             (first, rows.collect())
         }
         Deltas::Ordinals(deltas) => {

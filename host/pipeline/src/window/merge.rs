@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use paceline_engine::{Aggregator, Digest, Fault, PackedBuf, Role};
 
-use super::state::{Deltas, GroupDelta};
-use crate::dedup::{Admission, DedupState, LastPositions, OrdinalSet};
+use super::state::{Deltas, GroupDelta, PositionRow};
+use crate::dedup::{Admission, DedupState, LastPositions, OrdinalSet, Sequenced};
 use crate::error::PipelineError;
-use crate::model::{Item, RulebookId};
+use crate::model::{Cause, Item, RulebookId};
 use crate::rules::{BoundAggregate, BoundRulebook, LoadedAggregate};
 use crate::stages::context::Context;
+use crate::stages::fold::OTHER_STREAM;
 
 /// A group's rows that its item does not hold yet, being merged.
 pub(super) struct GroupMerge<'a> {
@@ -83,7 +84,7 @@ pub(super) fn select<'a>(
     group: u32,
     rows: Vec<Segment<'a>>,
     item: Option<&Item>,
-) -> Result<(Option<GroupMerge<'a>>, u64), &'static str> {
+) -> Result<(Option<GroupMerge<'a>>, u64), (Cause, &'static str)> {
     let held = item.map(|item| &item.dedup);
     let mut dedup = match (held, &rows[0].delta.deltas) {
         (Some(held), _) => held.clone(),
@@ -94,13 +95,23 @@ pub(super) fn select<'a>(
     for segment in rows {
         let states: Vec<Vec<u8>> = match (&segment.delta.deltas, &mut dedup) {
             (Deltas::Positions(rows), DedupState::Sequence(dedup)) => {
-                // The item decides: within the window every row is new.
-                let is_new = |position| match held {
-                    Some(DedupState::Sequence(held)) => held.is_new(shard, position),
-                    _ => true,
-                };
-                let new = rows.iter().filter(|(position, _)| is_new(*position));
-                new.inspect(|(position, _)| dedup.record(shard, *position)).map(|(_, state)| state.clone()).collect()
+                let mut states = Vec::new();
+                for PositionRow { position, arrival_ms, state } in rows {
+                    // The item decides: within the window every row is new.
+                    let found = match held {
+                        Some(DedupState::Sequence(held)) => held.find(shard, *position, *arrival_ms),
+                        _ => Sequenced::New,
+                    };
+                    match found {
+                        Sequenced::New => {
+                            dedup.record(shard, *position, *arrival_ms);
+                            states.push(state.clone());
+                        }
+                        Sequenced::Duplicate => {}
+                        Sequenced::OtherStream => return Err((Cause::OtherStream, OTHER_STREAM)),
+                    }
+                }
+                states
             }
             (Deltas::Ordinals(rows), DedupState::Ordinal(dedup)) => {
                 let mut states = Vec::new();
@@ -108,12 +119,12 @@ pub(super) fn select<'a>(
                     match dedup.admit(*ordinal) {
                         Admission::New => states.push(state.clone()),
                         Admission::Held => {}
-                        Admission::Unknown => return Err(UNKNOWN),
+                        Admission::Unknown => return Err((Cause::BadGroup, UNKNOWN)),
                     }
                 }
                 states
             }
-            _ => return Err("its dedup state is not of the kind that it names"),
+            _ => return Err((Cause::BadGroup, "its dedup state is not of the kind that it names")),
         };
         duplicates += (segment.delta.deltas.len() - states.len()) as u64;
         if !states.is_empty() {

@@ -11,7 +11,7 @@ use crate::rules::BoundRulebook;
 use crate::stages::groups::RejectedRow;
 
 /// The format of [`Window::to_bytes`].
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// The rows of several batches, not yet in the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,9 +43,17 @@ pub(super) struct GroupDelta {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Deltas {
     /// In the order of the shard, each once.
-    Positions(Vec<(RecordPosition, Vec<u8>)>),
+    Positions(Vec<PositionRow>),
     /// Each ordinal once, in the order of arrival.
     Ordinals(Vec<(i64, Vec<u8>)>),
+}
+
+/// A row that dedup knows by its position.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct PositionRow {
+    pub(super) position: RecordPosition,
+    pub(super) arrival_ms: Option<i64>,
+    pub(super) state: Vec<u8>,
 }
 
 impl Deltas {
@@ -59,7 +67,7 @@ impl Deltas {
     /// Whether positions are in the order of the shard, each once.
     fn are_in_order(&self) -> bool {
         match self {
-            Self::Positions(deltas) => deltas.is_sorted_by(|(a, _), (b, _)| a < b),
+            Self::Positions(deltas) => deltas.is_sorted_by(|one, other| one.position < other.position),
             Self::Ordinals(_) => true,
         }
     }
@@ -72,6 +80,8 @@ struct Encoded {
     shard: String,
     /// Sequence numbers are written as distances from it: those of one shard differ in their last digits only.
     base: SequenceNumber,
+    /// Arrival times likewise.
+    base_ms: i64,
     rulebooks: Vec<Digest>,
     groups: Vec<GroupDelta>,
 }
@@ -105,14 +115,26 @@ impl Window {
     /// Encodes the window.
     pub fn to_bytes(&self) -> Vec<u8> {
         let positions = self.groups.iter().filter_map(|group| match &group.deltas {
-            Deltas::Positions(deltas) => deltas.first().map(|(position, _)| position.sequence),
+            Deltas::Positions(deltas) => deltas.first().map(|row| row.position.sequence),
             Deltas::Ordinals(_) => None,
         });
         let base = positions.min().unwrap_or_default();
+        let base_ms = self.groups.iter().filter_map(|group| match &group.deltas {
+            Deltas::Positions(deltas) => deltas.first().and_then(|row| row.arrival_ms),
+            Deltas::Ordinals(_) => None,
+        });
+        let base_ms = base_ms.min().unwrap_or_default();
         let mut groups = self.groups.clone();
-        move_positions(&mut groups, |sequence| sequence.checked_sub(base)).expect("the base is the least one");
-        let written =
-            Encoded { format: FORMAT, shard: self.shard.to_string(), base, rulebooks: self.rulebooks.clone(), groups };
+        let distance = |sequence: SequenceNumber| sequence.checked_sub(base);
+        move_rows(&mut groups, distance, |at_ms| at_ms.wrapping_sub(base_ms)).expect("the base is the least one");
+        let written = Encoded {
+            format: FORMAT,
+            shard: self.shard.to_string(),
+            base,
+            base_ms,
+            rulebooks: self.rulebooks.clone(),
+            groups,
+        };
         postcard::to_allocvec(&written).expect("a window can always be encoded")
     }
 
@@ -129,9 +151,10 @@ impl Window {
         if *written.shard != **shard {
             return Err(NotAWindow(format!("is of shard {}, the records are of {shard}", written.shard)));
         }
-        let Encoded { base, rulebooks, mut groups, .. } = written;
+        let Encoded { base, base_ms, rulebooks, mut groups, .. } = written;
         let bad = || NotAWindow("can't be decoded: a position is out of range".to_owned());
-        move_positions(&mut groups, |sequence| base.checked_add(sequence)).ok_or_else(bad)?;
+        let moved = move_rows(&mut groups, |sequence| base.checked_add(sequence), |at_ms| at_ms.wrapping_add(base_ms));
+        moved.ok_or_else(bad)?;
         if groups.iter().any(|group| group.rulebook as usize >= rulebooks.len()) {
             return Err(NotAWindow("can't be decoded: it names a rulebook that it does not list".to_owned()));
         }
@@ -152,7 +175,7 @@ impl Window {
     pub(super) fn holds(&self, batch: &Batch, row: &RejectedRow, key: &Key) -> bool {
         let position = batch.records[row.record as usize].position;
         self.deltas(key).any(|deltas| match (deltas, row.ordinal) {
-            (Deltas::Positions(deltas), None) => deltas.iter().any(|(other, _)| *other == position),
+            (Deltas::Positions(deltas), None) => deltas.iter().any(|other| other.position == position),
             (Deltas::Ordinals(deltas), Some(ordinal)) => deltas.iter().any(|(other, _)| *other == ordinal),
             _ => false,
         })
@@ -182,11 +205,16 @@ impl Window {
     }
 }
 
-fn move_positions(groups: &mut [GroupDelta], to: impl Fn(SequenceNumber) -> Option<SequenceNumber>) -> Option<()> {
+fn move_rows(
+    groups: &mut [GroupDelta],
+    sequence: impl Fn(SequenceNumber) -> Option<SequenceNumber>,
+    arrival: impl Fn(i64) -> i64,
+) -> Option<()> {
     for group in groups {
         if let Deltas::Positions(deltas) = &mut group.deltas {
-            for (position, _) in deltas {
-                position.sequence = to(position.sequence)?;
+            for row in deltas {
+                row.position.sequence = sequence(row.position.sequence)?;
+                row.arrival_ms = row.arrival_ms.map(&arrival);
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::select::{Selection, Selector};
-use crate::dedup::{DedupState, MAX_RUNS};
+use super::select::{Selection, Selector, Unknown};
+use crate::dedup::{DedupState, MAX_RUNS, Sequenced};
 use crate::model::{Cause, Item, Reason};
 use crate::rules::{BoundAggregate, BoundRulebook, LoadedAggregate};
 use crate::stages::commit::Attempt;
@@ -13,6 +13,11 @@ use crate::stages::groups::{GroupRow, Groups};
 use crate::stages::project::ProjectedBatch;
 use crate::stages::record_batch::RecordBatch;
 use crate::stages::rejected::Rejected;
+
+/// Why records of a stream that was created again are dead letters.
+pub(crate) const OTHER_STREAM: &str = "it arrived after the last record of its shard that its group holds, and has no higher \
+                                       sequence number: the stream was deleted and created again under its name. Give \
+                                       the stream another name, or its groups ordinal dedup, and redrive with `--unsure`";
 
 /// The rows of a batch.
 #[derive(Clone, Copy)]
@@ -83,16 +88,38 @@ impl<'c> Rows<'_, 'c> {
     }
 
     /// Rejects records of which it is not known whether their groups hold them. `gone` are the records that are not folded.
-    pub(super) fn reject_unknown<S>(self, context: &mut Context<'_, S>, unknown: &[u32], gone: &mut HashSet<u32>) {
-        for &record in unknown {
+    pub(super) fn reject_unknown<S>(
+        self,
+        context: &mut Context<'_, S>,
+        unknown: &[(u32, Unknown)],
+        gone: &mut HashSet<u32>,
+    ) {
+        let mut of_other_stream = 0;
+        for &(record, why) in unknown {
             let of = self.record_batches.iter().find(|batch| batch.records.binary_search(&record).is_ok());
             if let (Some(of), true) = (of, gone.insert(record)) {
-                let text = format!(
-                    "the ordinal of the record is far behind those of its group, which keeps {MAX_RUNS} runs of them: \
-                     whether the group holds it is not known"
-                );
-                context.rejected.push_unsure(record, of.reason(Reason::new(Cause::TooOld, text)));
+                let reason = match why {
+                    Unknown::OldOrdinal => Reason::new(
+                        Cause::TooOld,
+                        format!(
+                            "the ordinal of the record is far behind those of its group, which keeps {MAX_RUNS} runs \
+                             of them: whether the group holds it is not known"
+                        ),
+                    ),
+                    Unknown::OtherStream => {
+                        of_other_stream += 1;
+                        Reason::new(Cause::OtherStream, OTHER_STREAM)
+                    }
+                };
+                context.rejected.push_unsure(record, of.reason(reason));
             }
+        }
+        if of_other_stream > 0 {
+            tracing::error!(
+                shard = &*self.projected.batch.shard,
+                records = of_other_stream,
+                "records of the batch become dead letters, `other-stream`. Of each of them: {OTHER_STREAM}"
+            );
         }
     }
 
@@ -106,7 +133,8 @@ impl<'c> Rows<'_, 'c> {
         let batch = self.projected.batch;
         match item.map(|item| &item.dedup) {
             Some(DedupState::Sequence(positions)) => {
-                !positions.is_new(&batch.shard, batch.records[row.record as usize].position)
+                let record = &batch.records[row.record as usize];
+                positions.find(&batch.shard, record.position, record.arrival_ms) == Sequenced::Duplicate
             }
             Some(DedupState::Ordinal(ordinals)) => ordinals.contains(row.ordinal),
             None => false,

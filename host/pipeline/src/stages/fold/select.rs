@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dedup::{Admission, DedupState, LastPositions, OrdinalSet};
+use crate::dedup::{Admission, DedupState, LastPositions, OrdinalSet, Sequenced};
 use crate::model::{Batch, Item, Key};
 use crate::rules::DedupRule;
 use crate::stages::groups::{Call, GroupRow};
@@ -37,7 +37,16 @@ pub(super) struct Selection {
     /// Groups whose rows have several dedup rules.
     pub(super) mismatched: Vec<Mismatch>,
     /// Records of which it is not known whether their groups hold them.
-    pub(super) unknown: Vec<u32>,
+    pub(super) unknown: Vec<(u32, Unknown)>,
+}
+
+/// Why it is not known whether a group holds a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// Its ordinal is far behind those of the group.
+    OldOrdinal,
+    /// The group's positions are of another stream.
+    OtherStream,
 }
 
 /// A group whose rows have several dedup rules: which of them the group holds would not be known.
@@ -75,8 +84,7 @@ struct GroupDedup {
 enum Sighting {
     New,
     Duplicate,
-    /// Its ordinal is far behind those of its group.
-    Unknown,
+    Unknown(Unknown),
     /// The group's first row has another dedup rule, that of this call; or its item has another kind of dedup state.
     Mismatch(usize),
 }
@@ -101,8 +109,8 @@ impl Selector<'_> {
                     selection.duplicates += 1;
                     continue;
                 }
-                Sighting::Unknown => {
-                    selection.unknown.push(row.record);
+                Sighting::Unknown(why) => {
+                    selection.unknown.push((row.record, why));
                     continue;
                 }
                 Sighting::Mismatch(first) => {
@@ -169,18 +177,20 @@ impl Selector<'_> {
         match (&mut dedup.state, rule) {
             (DedupState::Sequence(positions), DedupRule::Sequence) => {
                 // The loaded state decides: within a batch every record is new, whichever aggregator had the last one.
-                if let Some(DedupState::Sequence(before)) = loaded
-                    && !before.is_new(&self.batch.shard, record.position)
-                {
-                    return Sighting::Duplicate;
+                if let Some(DedupState::Sequence(before)) = loaded {
+                    match before.find(&self.batch.shard, record.position, record.arrival_ms) {
+                        Sequenced::New => {}
+                        Sequenced::Duplicate => return Sighting::Duplicate,
+                        Sequenced::OtherStream => return Sighting::Unknown(Unknown::OtherStream),
+                    }
                 }
-                positions.record(&self.batch.shard, record.position);
+                positions.record(&self.batch.shard, record.position, record.arrival_ms);
                 Sighting::New
             }
             (DedupState::Ordinal(ordinals), DedupRule::Ordinal(_)) => match ordinals.admit(row.ordinal) {
                 Admission::New => Sighting::New,
                 Admission::Held => Sighting::Duplicate,
-                Admission::Unknown => Sighting::Unknown,
+                Admission::Unknown => Sighting::Unknown(Unknown::OldOrdinal),
             },
             _ => Sighting::Mismatch(dedup.first),
         }
