@@ -35,6 +35,11 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(deployment: &Deployment, name: &'static str) -> Self {
+        Self::start_with(deployment, name, &[])
+    }
+
+    /// Starts it with more settings.
+    pub(crate) fn start_with(deployment: &Deployment, name: &'static str, settings: &[&str]) -> Self {
         let entrypoint = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/alleycat/kcl-entrypoint");
         deployment.workspace.apply();
         let log = deployment.workspace.path(&format!("{name}.log"));
@@ -43,14 +48,15 @@ impl Daemon {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(entrypoint.canonicalize().unwrap());
         let worker = format!("workerId={name}");
-        for setting in [
+        let fixed = [
             worker.as_str(),
             "failoverTimeMillis=5000",
             "shardSyncIntervalMillis=2000",
             "parentShardPollIntervalMillis=1000",
             "metricsLevel=NONE",
             "disableWorkerMetrics=true",
-        ] {
+        ];
+        for setting in fixed.iter().chain(settings) {
             command.args(["--set", setting]);
         }
         environment(&mut command, &dynamodb::endpoint());
