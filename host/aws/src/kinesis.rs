@@ -10,6 +10,7 @@
 //! - `producer`: puts records into a stream.
 //! - `describe`: a stream's status and shards.
 //! - `client`, `clock`: a client of one stream, and the service's clock.
+//! - `polled_stream`: a stream in another place than Kinesis.
 //! - `config`: the settings.
 //! - `shard`: a shard as the service describes it.
 //! - `error`: what goes wrong, by what the caller does about it.
@@ -20,6 +21,7 @@ mod config;
 mod consumer;
 mod describe;
 mod error;
+mod polled_stream;
 mod producer;
 mod shard;
 
@@ -27,4 +29,5 @@ pub use client::Stream;
 pub use config::{ConsumerKind, KinesisConfig, Misrouted, NotAStart, Start};
 pub use consumer::{Consumer, ConsumerError, Finished, Recording, ShardState, ShardStatus, Status};
 pub use error::{StreamError, StreamErrorKind};
+pub use polled_stream::{PolledFrom, PolledRecord, PolledRecords, PolledShard, PolledStream, Refusal};
 pub use producer::{Meter, Order, Producer, ProducerConfig, Sent, Unsent};

@@ -73,10 +73,14 @@ impl Consumer {
     /// Loads region and credentials; sends no request to Kinesis yet. `name` is the stream's name in checkpoints and
     /// dedup state; by default the stream's own.
     pub async fn connect(config: &KinesisConfig, name: Option<&str>, limits: BatchLimits) -> Result<Self, StreamError> {
-        let stream = Stream::connect(config).await?;
+        Ok(Self::of(Stream::connect(config).await?, config, name, limits))
+    }
+
+    /// The same for a stream that is connected.
+    pub fn of(stream: Stream, config: &KinesisConfig, name: Option<&str>, limits: BatchLimits) -> Self {
         let status = Arc::new(Status::new(stream.clock.clone()));
         let name = name.unwrap_or(&config.stream).to_owned();
-        Ok(Self { stream, config: Arc::new(config.clone()), limits, name, status })
+        Self { stream, config: Arc::new(config.clone()), limits, name, status }
     }
 
     /// The status of the shards.

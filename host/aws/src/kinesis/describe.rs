@@ -6,8 +6,9 @@ use aws_sdk_kinesis::types::StreamStatus;
 use paceline_pipeline::ErrorChain;
 use tokio::time::sleep;
 
-use super::client::Stream;
+use super::client::{Service, Stream};
 use super::error::{StreamError, StreamErrorKind};
+use super::polled_stream::PolledShard;
 use super::shard::Shard;
 
 /// The interval between requests for a stream that is being created or that does not answer.
@@ -29,7 +30,16 @@ pub(super) struct StreamSummary {
 /// Describes the stream, with one attempt.
 pub(super) async fn summary(stream: &Stream) -> Result<StreamSummary, StreamError> {
     let stream_ref = &stream.stream_ref;
-    let response = stream.client.describe_stream_summary().stream_name(&stream_ref.stream).send().await;
+    let client = match &stream.service {
+        Service::Kinesis(client) => client,
+        Service::Other(other) => {
+            let described = stream.answer("describing the stream", &**other, other.describe().await);
+            let (created_ms, retention_hours) = described?;
+            let arn = format!("arn:aws:kinesis:::stream/{}", stream_ref.stream);
+            return Ok(StreamSummary { arn, status: StreamStatus::Active, retention_hours, created_ms });
+        }
+    };
+    let response = client.describe_stream_summary().stream_name(&stream_ref.stream).send().await;
     let response = response.map_err(|error| match stream_ref.classify("describing the stream", error) {
         missing if missing.kind == StreamErrorKind::Missing => stream_ref.reword(
             missing,
@@ -80,10 +90,14 @@ pub(super) async fn active(stream: &Stream) -> Result<StreamSummary, StreamError
 
 /// All shards that the stream still has.
 pub(super) async fn shards(stream: &Stream) -> Result<Vec<Shard>, StreamError> {
-    let mut shards = Vec::new();
+    if let Service::Other(other) = &stream.service {
+        let listed = stream.answer("listing the shards", &**other, other.list_shards().await)?;
+        return Ok(listed.into_iter().map(PolledShard::into_shard).collect());
+    }
+    let (client, mut shards) = (stream.client()?, Vec::new());
     let mut next: Option<String> = None;
     loop {
-        let request = stream.client.list_shards();
+        let request = client.list_shards();
         // Kinesis accepts the name only with the first page.
         let request = match next {
             Some(token) => request.next_token(token),

@@ -7,6 +7,7 @@ use aws_sdk_kinesis::primitives::DateTime;
 use aws_sdk_kinesis::types::{ShardIteratorType, StartingPosition};
 
 use crate::kinesis::config::timestamp;
+use crate::kinesis::polled_stream::PolledFrom;
 
 /// Where in a shard to resume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,15 @@ impl IteratorPosition {
             Self::TrimHorizon => request,
             Self::At(time) => request.timestamp(DateTime::from_millis(*time)),
             Self::After(sequence) => request.starting_sequence_number(sequence),
+        }
+    }
+
+    /// The position in a stream in another place than Kinesis.
+    pub(super) fn polled_from(&self) -> PolledFrom<'_> {
+        match self {
+            Self::TrimHorizon => PolledFrom::TrimHorizon,
+            Self::At(time) => PolledFrom::At(*time),
+            Self::After(sequence) => PolledFrom::After(sequence),
         }
     }
 

@@ -111,7 +111,7 @@ impl FanOut {
     async fn subscribe(&self) -> Result<Subscription, StreamError> {
         let ReaderContext { stream, config, consumer_arn, .. } = &self.context;
         let response = stream
-            .client
+            .client()?
             .subscribe_to_shard()
             .consumer_arn(consumer_arn.as_deref().unwrap_or_default())
             .shard_id(&*self.shard.id)

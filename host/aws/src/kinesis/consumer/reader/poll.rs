@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::backoff::Backoff;
 use super::chunk::RecordChunk;
 use super::context::ReaderContext;
+use crate::kinesis::client::Service;
 use crate::kinesis::consumer::iterator_position::IteratorPosition;
 use crate::kinesis::error::{StreamError, StreamErrorKind};
 use crate::kinesis::shard::Shard;
@@ -71,9 +72,17 @@ impl Poll {
         };
         let stream = &self.context.stream;
         let requested_ms = stream.clock.now_ms();
-        let response = stream.client.get_records().shard_iterator(iterator).limit(RECORDS_PER_CALL).send().await;
         let doing = format!("reading {}", self.shard.id);
-        let response = response.map_err(|error| stream.stream_ref.classify(&doing, error))?;
+        let response = match &stream.service {
+            Service::Kinesis(client) => {
+                let response = client.get_records().shard_iterator(iterator).limit(RECORDS_PER_CALL).send().await;
+                response.map_err(|error| stream.stream_ref.classify(&doing, error))?
+            }
+            Service::Other(other) => {
+                let answer = other.get_records(&iterator, RECORDS_PER_CALL as usize).await;
+                stream.answer(&doing, &**other, answer)?.into_output()
+            }
+        };
         if let Some(last) = response.records.last() {
             self.position = IteratorPosition::After(last.sequence_number.clone());
         }
@@ -88,7 +97,14 @@ impl Poll {
     async fn get_iterator(&mut self) -> Result<String, StreamError> {
         let stream = &self.context.stream;
         let doing = format!("getting an iterator for {}", self.shard.id);
-        let request = stream.client.get_shard_iterator().stream_name(&stream.stream_ref.stream);
+        let client = match &stream.service {
+            Service::Kinesis(client) => client,
+            Service::Other(other) => {
+                let answer = other.get_iterator(&self.shard.id, self.position.polled_from()).await;
+                return Ok(self.iterator.insert(stream.answer(&doing, &**other, answer)?).clone());
+            }
+        };
+        let request = client.get_shard_iterator().stream_name(&stream.stream_ref.stream);
         let response = self.position.set_on(request.shard_id(&*self.shard.id)).send().await;
         let response = response.map_err(|error| stream.stream_ref.classify(&doing, error))?;
         let iterator = response.shard_iterator.ok_or_else(|| {
