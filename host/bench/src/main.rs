@@ -16,6 +16,7 @@
 //! - `consumer`: a race from a stream into the memory store.
 //! - `race`: a race from a file into the durable store, by `paceline run`.
 //! - `swap`: rulebooks that are replaced while races flow.
+//! - `simulation`: seeds of the simulation.
 #![forbid(unsafe_code)]
 
 mod consumer;
@@ -25,6 +26,7 @@ mod kpl;
 mod pipeline;
 mod race;
 mod score;
+mod simulation;
 mod swap;
 mod table;
 mod timing;
@@ -108,6 +110,9 @@ fn main() {
     }
     if is_selected("swap") {
         swap::run(&mut results);
+    }
+    if is_selected("simulation") {
+        simulation::run(&mut results);
     }
 
     let folder = root().join("target/bench");
