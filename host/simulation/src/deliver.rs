@@ -1,9 +1,13 @@
 //! How records get to hosts, and are delivered again.
 //!
-//! - `poll`: a reader of a shard, with checkpoints in the store.
+//! - `poll`: a reader of a shard, with checkpoints in the store; `consumer`: one of the whole stream, as `paceline run` is.
 //! - `mapping`: an event source mapping; `windows`: one with tumbling windows.
+//! - `function`: invocations by a mapping; `event`: the events.
 //! - `redrive`: dead letters are processed again.
 
+pub(crate) mod consumer;
+mod event;
+mod function;
 pub(crate) mod mapping;
 pub(crate) mod poll;
 pub(crate) mod redrive;
@@ -17,7 +21,7 @@ use paceline_pipeline::{ErrorChain, PipelineError};
 use crate::finding::Finding;
 use crate::host::Host;
 use crate::latch::Latch;
-use crate::world::World;
+use crate::world::{DISK_FULL, World};
 
 /// The end of a shard: all of its queues are done, or one of its readers is.
 #[derive(Debug)]
@@ -63,9 +67,12 @@ impl Fleet {
         }
     }
 
-    /// Nothing in a run has an error that no retry resolves.
+    /// Nothing in a run has an error that no retry resolves, but for a full disk.
     pub(crate) fn report_fatal(&self, error: &PipelineError) {
         let error = ErrorChain(error).to_string();
+        if error.contains(DISK_FULL) {
+            return;
+        }
         self.world.report(Finding::Fatal { at_ms: self.world.now_ms(), error });
     }
 

@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::memory::InMemory;
+use paceline_lambda::{FunctionStore, Handler, Metrics};
 use paceline_pipeline::model::BatchLimits;
 use paceline_pipeline::rules::{Registry, Rulebooks};
 use paceline_pipeline::{ErrorChain, Pipeline, RetryPolicy};
 use tokio::sync::Mutex;
 
 use crate::finding::Finding;
+use crate::kinesis::SimulatedStream;
 use crate::latch::Latch;
 use crate::objects::SimulatedObjects;
 use crate::setup::{Setup, route};
 use crate::store::SimulatedStore;
-use crate::world::{World, sleep_ms};
+use crate::world::{DISK_FULL, World, sleep_ms};
 
 /// The longest time that a host takes to start, in milliseconds.
 const LONGEST_START_MS: u64 = 3_000;
@@ -37,18 +39,29 @@ pub(crate) struct Host {
     id: u32,
     environment: Arc<Environment>,
     life: Mutex<Option<Arc<Life>>>,
+    /// Whether it is a function, which reads the rules' log beside its invocations.
+    is_function: bool,
     /// Held by what must be alone on a host: an invocation.
     pub(crate) busy: Mutex<()>,
 }
 
+impl FunctionStore for SimulatedStore {}
+
 /// A host from its start to its death.
 #[derive(Debug)]
 pub(crate) struct Life {
-    pub(crate) pipeline: Pipeline<SimulatedStore>,
+    pub(crate) pipeline: Arc<Pipeline<SimulatedStore>>,
+    pub(crate) handler: Handler<SimulatedStore>,
+    host: u32,
     killed: Arc<Latch>,
 }
 
 impl Life {
+    /// The stream as this life polls it.
+    pub(crate) fn stream(&self, world: &Arc<World>) -> Arc<SimulatedStream> {
+        Arc::new(SimulatedStream::new(Arc::clone(world), self.host, Arc::clone(&self.killed)))
+    }
+
     /// Ends this life.
     pub(crate) fn kill(&self, world: &World) {
         world.lose_volatile();
@@ -70,8 +83,9 @@ impl Life {
 }
 
 impl Host {
-    pub(crate) fn new(id: u32, environment: &Arc<Environment>) -> Self {
-        Self { id, environment: Arc::clone(environment), life: Mutex::default(), busy: Mutex::default() }
+    pub(crate) fn new(id: u32, environment: &Arc<Environment>, is_function: bool) -> Self {
+        let environment = Arc::clone(environment);
+        Self { id, environment, life: Mutex::default(), is_function, busy: Mutex::default() }
     }
 
     /// The host's current life, or a new one.
@@ -97,23 +111,40 @@ impl Host {
         let store = SimulatedStore::new(Arc::clone(world), self.id, Arc::clone(&killed));
         let limits = BatchLimits { max_records: 1_000, ..BatchLimits::default() };
         let pipeline = Pipeline::new(store, Arc::new(rulebooks), limits, RetryPolicy::default());
-        let life = Arc::new(Life { pipeline: pipeline.with_trial_interval(TRIAL_INTERVAL), killed });
+        let pipeline = pipeline.with_trial_interval(TRIAL_INTERVAL).with_clock(world.draw_clock());
+        let pipeline = Arc::new(match world.plan.hold {
+            0 => pipeline,
+            seconds => pipeline.with_hold(Duration::from_secs(seconds.into())),
+        });
+        let every = Duration::from_millis(500 + world.below(LONGEST_POLL_MS));
+        let handler = Handler::new(Arc::clone(&pipeline), Metrics::none(), every);
+        let handler = match world.plan.state {
+            0 => handler,
+            bytes => handler.with_max_state_bytes(bytes as usize),
+        };
+        let life = Arc::new(Life { pipeline, handler, host: self.id, killed });
         world.trace(format_args!("host {} starts", self.id));
         match life.work(life.pipeline.start_following()).await? {
             Ok(_) => {}
             Err(error) if error.is_transient() => return None,
             Err(error) => {
                 let error = ErrorChain(&error).to_string();
+                if error.contains(DISK_FULL) {
+                    return None;
+                }
                 world.report(Finding::Fatal { at_ms: world.now_ms(), error });
                 return None;
             }
         }
-        let (followed, every) = (Arc::clone(&life), 500 + world.below(LONGEST_POLL_MS));
+        if self.is_function {
+            return Some(life);
+        }
+        let followed = Arc::clone(&life);
         let (traced, id) = (Arc::clone(world), self.id);
         tokio::spawn(async move {
             let follow = async {
                 loop {
-                    sleep_ms(every).await;
+                    tokio::time::sleep(every).await;
                     // What can't be read is read at the next poll.
                     let events = followed.pipeline.follow().await.map(|events| events.len());
                     traced.trace(format_args!("host {id} polls: {:?}", events.ok()));

@@ -11,11 +11,12 @@
 //! - `run`: one run.
 //! - `compare`, `model`: what has to be there in the end.
 //! - `deliver`: how records get to hosts. `operator`: how rules change meanwhile.
-//! - `host`: a host from its start to its death. `store`, `objects`: its store and its registry, with faults.
+//! - `host`: a host from its start to its death. `store`, `objects`, `kinesis`: its store, its registry and its stream, with
+//!   faults.
 //! - `acknowledged`: what has to hold during the run.
 //! - `world`: what all tasks of a run share. `setup`: what all runs share.
-//! - `stream`, `plan`, `plant`, `planted`, `finding`, `trace`, `shown`,
-//!   `latch`: values.
+//! - `stream`, `raw`: the messages, and what Kinesis makes of them.
+//! - `plan`, `plant`, `planted`, `finding`, `trace`, `shown`, `latch`, `time`: values.
 #![forbid(unsafe_code)]
 
 mod acknowledged;
@@ -23,6 +24,7 @@ mod compare;
 mod deliver;
 mod finding;
 mod host;
+mod kinesis;
 mod latch;
 mod model;
 mod objects;
@@ -30,12 +32,14 @@ mod operator;
 mod plan;
 mod plant;
 mod planted;
+mod raw;
 mod run;
 mod setup;
 mod shown;
 mod shrink;
 mod store;
 mod stream;
+mod time;
 mod torture;
 mod trace;
 mod world;

@@ -35,6 +35,10 @@ impl SimulatedObjects {
 
     /// The fate of a read. It has no effect, so it makes no difference when it fails.
     async fn read(&self, what: &str) -> Result<()> {
+        // What a host has left running does not go on after its death.
+        if self.killed.is_set() {
+            std::future::pending().await
+        }
         let fate = self.world.fate(Table::Registry);
         sleep_ms(fate.before + fate.after).await;
         match fate.ending {

@@ -58,7 +58,7 @@ macro_rules! knobs {
 }
 
 knobs! {
-    mode 0 "How batches are delivered: 0 a poll with checkpoints in the store, 1 an event source mapping, 2 one with tumbling windows."
+    mode 0 "How batches are delivered: 0 readers of shards with checkpoints in the store, 1 an event source mapping, 2 one with tumbling windows, 3 a consumer that polls all shards."
     hosts 1 "Hosts that share the store."
     shards 1 "Shards of the stream."
     reshard 0 "Whether the first shard splits halfway."
@@ -88,6 +88,10 @@ knobs! {
     slow 0 "Calls that take up to 45 seconds, in a thousand."
     outages 0 "Times at which one table answers nothing."
     volatile 0 "Whether a death loses what was written since the last flush, as one of a process with the embedded store: with one host only."
+    disks 0 "Times at which all writes fail for good, as on a full disk: hosts end, and start again."
+    skew 0 "Seconds by which the clock of each host differs from the stream's at most."
+    hold 0 "Seconds for which records wait for a rulebook that can't be had; 0: an hour."
+    expired 0 "Iterators that expire before they are used, in percent."
     kills 0 "Hosts that die in a call to the store, before or after its effect."
     changes 0 "Changes of the rules."
     retires 0 "Whether race types are retired among the changes."
@@ -112,7 +116,7 @@ impl Plan {
     }
 
     fn draw_world(&mut self, rng: &mut Rng) {
-        self.mode = rng.u32(0..3);
+        self.mode = rng.u32(0..4);
         self.hosts = rng.u32(1..=4);
         self.shards = rng.u32(1..=3);
         self.reshard = rng.u32(0..2);
@@ -150,8 +154,9 @@ impl Plan {
         if rng.u32(0..8) == 0 {
             return;
         }
-        self.repeats = if self.mode == 0 { 0 } else { sometimes(rng, 40) };
-        self.zombies = if self.mode == 0 { sometimes(rng, 2) } else { 0 };
+        self.repeats = if self.has_functions() { sometimes(rng, 40) } else { 0 };
+        self.zombies = if self.has_functions() { 0 } else { sometimes(rng, 2) };
+        self.expired = if self.mode == 3 { sometimes(rng, 20) } else { 0 };
         self.throttled = sometimes(rng, 100);
         self.lost = sometimes(rng, 100);
         self.partial = sometimes(rng, 150);
@@ -176,6 +181,11 @@ impl Plan {
     /// Whether the mapping has tumbling windows.
     pub(crate) fn has_windows(&self) -> bool {
         self.mode == 2
+    }
+
+    /// Whether hosts are functions of an event source mapping.
+    pub(crate) fn has_functions(&self) -> bool {
+        matches!(self.mode, 1 | 2)
     }
 
     /// Whether a death loses what was not flushed. Two hosts can't have a store in their process.

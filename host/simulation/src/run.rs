@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::compare::compare;
-use crate::deliver::{Fleet, mapping, poll, redrive, windows};
+use crate::deliver::{Fleet, consumer, mapping, poll, redrive, windows};
 use crate::finding::Finding;
 use crate::host::{Environment, Host};
 use crate::operator::Office;
@@ -15,9 +15,11 @@ use crate::plant::Plant;
 use crate::setup::Setup;
 use crate::world::{World, sleep_ms};
 
+/// The sandbox goes by the machine's clock. Deadlines of the run's clock are this far away for it, and never pass in a call.
+const AHEAD: Duration = Duration::from_secs(3_600);
 /// How long a run may take after its faults have ended, by its own clock.
 const PATIENCE: Duration = Duration::from_secs(2 * 3600);
-/// The number of the host that redrives, and the time in which it has followed any change of the rules in milliseconds: a
+/// The number of the first host that redrives, and the time in which it has followed any change of the rules in milliseconds: a
 /// poll's interval and a slow call.
 const REDRIVER: u32 = 100;
 const FOLLOWED_MS: u64 = 80_000;
@@ -59,6 +61,7 @@ pub fn run(setup: &Arc<Setup>, plan: &Plan, options: Options) -> Outcome {
     // What goes wrong on purpose is not worth a line.
     tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
         runtime.block_on(async {
+            tokio::time::sleep(AHEAD).await;
             let world = Arc::new(World::new(plan.clone(), options.plant, options.keep_trace));
             let limit = Duration::from_millis(plan.calm_ms()) + PATIENCE;
             let ended = tokio::select! {
@@ -92,9 +95,10 @@ async fn simulate(world: &Arc<World>, setup: &Arc<Setup>) {
     let office = Office::new(world, setup, &objects);
     office.open().await;
     let environment = Arc::new(Environment { world: Arc::clone(world), setup: Arc::clone(setup), objects });
-    let host = |id| Arc::new(Host::new(id, &environment));
+    let host = |id| Arc::new(Host::new(id, &environment, plan.has_functions()));
     let fleet = Fleet::new(Arc::clone(world), (0..plan.hosts).map(host).collect());
-    let redriver = host(REDRIVER);
+    let redrivers: Vec<Arc<Host>> =
+        (0..plan.redrivers).map(|nth| Arc::new(Host::new(REDRIVER + nth, &environment, false))).collect();
 
     let mut deliveries = start(&fleet);
     let calm = async {
@@ -106,7 +110,7 @@ async fn simulate(world: &Arc<World>, setup: &Arc<Setup>) {
         let redrives = async {
             for _ in 0..plan.redrives {
                 sleep_ms(world.below(u64::from(plan.span + 30) * 1_000)).await;
-                redrive::redrive(&fleet, &redriver).await;
+                redrive::redrive_at_once(&fleet, &redrivers).await;
             }
         };
         let delivered = async { while deliveries.join_next().await.is_some() {} };
@@ -116,7 +120,7 @@ async fn simulate(world: &Arc<World>, setup: &Arc<Setup>) {
         while !world.is_calm() {
             // A store that is lost with its host has nobody else who redrives.
             if !plan.is_volatile() {
-                redrive::redrive(&fleet, &redriver).await;
+                redrive::redrive_at_once(&fleet, &redrivers).await;
             }
             sleep_ms(1 + world.below(5_000)).await;
         }
@@ -125,7 +129,7 @@ async fn simulate(world: &Arc<World>, setup: &Arc<Setup>) {
     sleep_ms(FOLLOWED_MS).await;
     let mut done = 0;
     while done < LAST_REDRIVES {
-        done += u32::from(redrive::redrive(&fleet, &redriver).await);
+        done += u32::from(redrive::redrive_at_once(&fleet, &redrivers).await);
         sleep_ms(1_000).await;
     }
     compare(&office).await;
@@ -134,6 +138,13 @@ async fn simulate(world: &Arc<World>, setup: &Arc<Setup>) {
 /// Starts what delivers the records.
 fn start(fleet: &Fleet) -> JoinSet<()> {
     let (plan, mut deliveries) = (&fleet.world.plan, JoinSet::new());
+    if plan.mode == 3 {
+        deliveries.spawn(consumer::read(fleet.clone(), 0));
+        for _ in 0..plan.zombies {
+            deliveries.spawn(consumer::read(fleet.clone(), fleet.world.below(u64::from(plan.span) * 1_000)));
+        }
+        return deliveries;
+    }
     for shard in 0..fleet.world.stream.shards.len() {
         match plan.mode {
             0 => drop(deliveries.spawn(poll::read(fleet.clone(), shard, 0))),

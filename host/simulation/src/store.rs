@@ -14,7 +14,7 @@ use crate::latch::Latch;
 use crate::plant::Plant;
 use crate::planted::{Planted, without_dedup};
 use crate::shown::{Opaque, Revisions};
-use crate::world::{Ending, Table, World, sleep_ms};
+use crate::world::{DISK_FULL, Ending, Table, World, sleep_ms};
 
 /// The store of one life of a host.
 #[derive(Clone, Debug)]
@@ -24,6 +24,9 @@ pub(crate) struct SimulatedStore {
     killed: Arc<Latch>,
     planted: Arc<Mutex<Planted>>,
 }
+
+/// What the names of calls begin with that write.
+const WRITES: [&str; 5] = ["write", "put", "flush", "delete", "assign"];
 
 /// A call, for the trace.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +60,7 @@ impl SimulatedStore {
     ) -> Result<T, StoreError> {
         let Self { world, host, .. } = self;
         let Call { name, table, what } = call;
+        self.outlive().await;
         let fate = world.fate(table);
         sleep_ms(fate.before).await;
         match fate.ending {
@@ -67,6 +71,11 @@ impl SimulatedStore {
             }
             Ending::Answered | Ending::AnswerLost | Ending::KilledAfter => {}
         }
+        self.outlive().await;
+        if world.is_disk_full() && WRITES.iter().any(|write| name.starts_with(write)) {
+            world.trace(format_args!("host {host} {name} {what:?} finds the disk full"));
+            return Err(StoreError::fatal(DISK_FULL));
+        }
         let done = effect.await;
         world.trace(format_args!("host {host} {name} {what:?} {done:?} {:?}", fate.ending));
         if fate.ending == Ending::KilledAfter {
@@ -76,6 +85,13 @@ impl SimulatedStore {
         match fate.ending {
             Ending::AnswerLost => Err(StoreError::transient("no answer")),
             _ => done,
+        }
+    }
+
+    /// What a host has left running does not go on after its death.
+    async fn outlive(&self) {
+        if self.killed.is_set() {
+            std::future::pending().await
         }
     }
 
@@ -207,7 +223,7 @@ impl CheckpointStore for SimulatedStore {
             self.store_late_letters().await?;
             self.world.store.put_checkpoint(shard, checkpoint).await?;
             self.world.flush();
-            let committed = self.world.stream.up_to(shard, checkpoint.sequence);
+            let committed = self.world.newly_committed(shard, checkpoint.sequence);
             acknowledged::check(&self.world, &committed).await;
             Ok(())
         };

@@ -7,6 +7,8 @@ use fastrand::Rng;
 use paceline_pipeline::model::{Batch, DeadLetter, Key, Record, RecordPosition, SequenceNumber};
 
 use crate::plan::Plan;
+use crate::raw::{RawRecord, pack};
+use crate::time::time_ms;
 
 /// The cadence on which the aggregators of the simulation's rulebooks fail.
 const VICTIM: u32 = 66;
@@ -53,16 +55,18 @@ pub(crate) struct StreamRecord {
     pub(crate) shard: usize,
     pub(crate) position: RecordPosition,
     pub(crate) arrival_ms: u64,
-    /// Whether its data is not in the encoding that its sender declares.
-    pub(crate) is_undecodable: bool,
 }
 
 /// A shard. Its records are indexes, ascending.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Shard {
+    /// Its name in positions: the stream's and its id.
     pub(crate) name: Arc<str>,
+    pub(crate) id: String,
     pub(crate) parent: Option<usize>,
     pub(crate) records: Vec<usize>,
+    /// Its stream records, by sequence number.
+    pub(crate) raw: BTreeMap<SequenceNumber, RawRecord>,
 }
 
 /// All records, in the order of their arrival, and the shards.
@@ -70,6 +74,8 @@ pub(crate) struct Shard {
 pub(crate) struct Stream {
     pub(crate) records: Vec<StreamRecord>,
     pub(crate) shards: Vec<Shard>,
+    /// When the first shard splits, in milliseconds.
+    pub(crate) split_ms: Option<u64>,
     by_letter: BTreeMap<String, usize>,
 }
 
@@ -166,11 +172,11 @@ impl Stream {
                 messages.swap(at, other);
             }
         }
-        let mut shards: Vec<Shard> = (0..plan.shards as usize).map(|at| shard(at, None)).collect();
+        let mut shards: Vec<Shard> = (0..plan.shards as usize).map(|at| shard(plan, at, None)).collect();
         if plan.reshard == 1 {
-            shards.push(shard(shards.len(), Some(0)));
+            shards.push(shard(plan, shards.len(), Some(0)));
         }
-        let mut stream = Self { records: Vec::new(), shards, by_letter: BTreeMap::new() };
+        let mut stream = Self { records: Vec::new(), shards, split_ms: None, by_letter: BTreeMap::new() };
         let all = messages.len() as u64;
         for (at, message) in messages.into_iter().enumerate() {
             let span_ms = u64::from(plan.span) * 1_000;
@@ -182,17 +188,36 @@ impl Stream {
                 true => rng.usize(0..plan.shards as usize),
                 false => (message.racer % plan.shards) as usize,
             };
-            if shard == 0 && plan.reshard == 1 && at as u64 > all / 2 {
-                shard = stream.shards.len() - 1;
+            if plan.reshard == 1 && at as u64 > all / 2 {
+                stream.split_ms.get_or_insert(arrival_ms);
+                if shard == 0 {
+                    shard = stream.shards.len() - 1;
+                }
             }
             let joins = rng.u32(0..100) < plan.aggregates;
-            let is_undecodable = message.kind == Kind::Broken && message.payload.is_empty();
-            stream.push(
-                StreamRecord { message, shard, position: RecordPosition::default(), arrival_ms, is_undecodable },
-                joins,
-            );
+            stream.push(StreamRecord { message, shard, position: RecordPosition::default(), arrival_ms }, joins);
         }
+        stream.pack();
         stream
+    }
+
+    /// Makes the stream records of each shard.
+    fn pack(&mut self) {
+        let Self { records, shards, .. } = self;
+        for shard in shards {
+            let all = &shard.records;
+            for of_one in
+                all.chunk_by(|one, other| records[*one].position.sequence == records[*other].position.sequence)
+            {
+                let first = &records[of_one[0]];
+                let messages = of_one.iter().map(|&record| &*records[record].message);
+                let messages: Vec<(String, &[u8])> =
+                    messages.map(|message| (message.racer.to_string(), &message.payload[..])).collect();
+                // One that is in an aggregate is a payload without a text.
+                let is_undecodable = matches!(messages[..], [(_, [])]);
+                shard.raw.insert(first.position.sequence, pack(&messages, first.arrival_ms, is_undecodable));
+            }
+        }
     }
 
     /// Adds a record to its shard: as a stream record of its own, or to the one before.
@@ -201,7 +226,8 @@ impl Stream {
         let last = shard.records.last().map(|&last| &self.records[last]);
         let sequence = 1_000 + 10 * shard.records.len() as u64;
         record.position = RecordPosition { sequence: sequence.into(), sub_sequence: 0 };
-        if let Some(last) = last.filter(|_| joins) {
+        // The mapping parallelizes by team, and a stream record is of one part.
+        if let Some(last) = last.filter(|last| joins && last.message.team == record.message.team) {
             record.position = RecordPosition { sub_sequence: last.position.sub_sequence + 1, ..last.position };
             record.arrival_ms = last.arrival_ms;
         }
@@ -231,7 +257,8 @@ impl Stream {
     pub(crate) fn batch(&self, shard: usize, records: &[usize], ignore_sub_sequence: bool) -> Batch {
         let mut batch = Batch::new(Arc::clone(&self.shards[shard].name));
         for (at, &record) in records.iter().enumerate() {
-            let StreamRecord { message, mut position, is_undecodable, .. } = self.records[record].clone();
+            let StreamRecord { message, mut position, arrival_ms, .. } = self.records[record].clone();
+            let is_undecodable = self.shards[shard].raw[&position.sequence].is_undecodable;
             if ignore_sub_sequence {
                 position.sub_sequence = 0;
             }
@@ -241,7 +268,7 @@ impl Stream {
                 payload,
                 position,
                 partition_key: Some(key),
-                arrival_ms: None,
+                arrival_ms: Some(time_ms(arrival_ms) as i64),
                 cut_from: None,
                 redriven: None,
             });
@@ -270,6 +297,17 @@ impl Stream {
     }
 }
 
-fn shard(at: usize, parent: Option<usize>) -> Shard {
-    Shard { name: format!("alleycat/shardId-{at:012}").into(), parent, records: Vec::new() }
+/// The stream's name, by what events have of its ARN.
+fn stream_name(plan: &Plan) -> &'static str {
+    match plan.arn {
+        1 => "unknown-stream",
+        2 => "EXAMPLE",
+        _ => "alleycat",
+    }
+}
+
+fn shard(plan: &Plan, at: usize, parent: Option<usize>) -> Shard {
+    let id = format!("shardId-{at:012}");
+    let name = format!("{}/{id}", stream_name(plan)).into();
+    Shard { name, id, parent, records: Vec::new(), raw: BTreeMap::new() }
 }

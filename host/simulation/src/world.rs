@@ -1,10 +1,13 @@
 //! What all tasks of a run share: the plan, the store behind the hosts' stores, one source of randomness, the trace.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
+use paceline_pipeline::Clock;
+use paceline_pipeline::model::SequenceNumber;
 use paceline_pipeline::store::MemoryStore;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -13,12 +16,17 @@ use crate::finding::Finding;
 use crate::plan::Plan;
 use crate::plant::Plant;
 use crate::stream::Stream;
+use crate::time::beginning;
 use crate::trace::Trace;
 
 /// The longest that a slow call takes, in milliseconds: longer than a store is retried.
 const SLOWEST_MS: u64 = 45_000;
 /// The longest outage of a table, in milliseconds.
 const LONGEST_OUTAGE_MS: u64 = 60_000;
+/// The longest time for which a disk is full, in milliseconds.
+const LONGEST_FULL_MS: u64 = 20_000;
+/// What a write on a full disk fails with.
+pub(crate) const DISK_FULL: &str = "the store races.redb failed: No space left on device";
 
 /// The tables, as far as one may be out of reach while others are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +35,8 @@ pub(crate) enum Table {
     Letters,
     /// The objects of the rules' registry.
     Registry,
+    /// No table: the stream.
+    Stream,
     /// Pins, checkpoints and notices.
     Host,
 }
@@ -74,6 +84,8 @@ pub(crate) struct World {
     durable: MemoryStore,
     began: Instant,
     outages: Vec<Outage>,
+    /// When the disk is full: from and to, in milliseconds.
+    full: Vec<(u64, u64)>,
     state: Mutex<State>,
     has_finding: Notify,
 }
@@ -85,6 +97,8 @@ struct State {
     is_calm: bool,
     is_delivered: bool,
     kills_left: u32,
+    /// Up to where the records of each shard have been checked after their checkpoint.
+    checked: BTreeMap<String, SequenceNumber>,
     finding: Option<Finding>,
 }
 
@@ -93,22 +107,30 @@ impl World {
     pub(crate) fn new(plan: Plan, plant: Option<Plant>, keep_trace: bool) -> Self {
         let mut rng = Rng::with_seed(plan.seed ^ 0x77_6f72_6c64_0000);
         let outage = |rng: &mut Rng| {
-            let table = [Table::Groups, Table::Letters, Table::Host, Table::Registry][rng.usize(0..4)];
+            let tables = [Table::Groups, Table::Letters, Table::Host, Table::Registry, Table::Stream];
+            let table = tables[rng.usize(0..if plan.mode == 3 { 5 } else { 4 })];
             let from = rng.u64(0..plan.calm_ms());
             Outage { table, from, to: from + rng.u64(1..=LONGEST_OUTAGE_MS) }
         };
         let outages = (0..plan.outages).map(|_| outage(&mut rng)).collect();
+        let full = |rng: &mut Rng| {
+            let from = rng.u64(0..plan.calm_ms());
+            (from, from + rng.u64(1..=LONGEST_FULL_MS))
+        };
+        let full = (0..plan.disks).map(|_| full(&mut rng)).collect();
         let stream = Stream::draw(&plan);
         let (trace, kills_left) = (Trace::new(keep_trace), plan.kills);
-        let state = State { rng, trace, is_calm: false, is_delivered: false, kills_left, finding: None };
+        let checked = BTreeMap::new();
+        let state = State { rng, trace, is_calm: false, is_delivered: false, kills_left, checked, finding: None };
         Self {
             plan,
             plant,
             stream,
-            store: MemoryStore::default(),
+            store: MemoryStore::with_clock(Clock::set_to(beginning())),
             durable: MemoryStore::default(),
             began: Instant::now(),
             outages,
+            full,
             state: Mutex::new(state),
             has_finding: Notify::new(),
         }
@@ -146,6 +168,24 @@ impl World {
         drawn < self.plan.partial && !state.is_calm
     }
 
+    /// Whether an event or a record in it is as an emulator makes it.
+    pub(crate) fn oddly(&self) -> bool {
+        self.plan.odd > 0 && self.below(100) < u64::from(self.plan.odd)
+    }
+
+    /// Whether nothing can be written.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        let now = self.now_ms();
+        !self.is_calm() && self.full.iter().any(|(from, to)| (*from..*to).contains(&now))
+    }
+
+    /// The clock of a host, which differs from the stream's.
+    pub(crate) fn draw_clock(&self) -> Clock {
+        let skew = u64::from(self.plan.skew) * 1_000;
+        let ahead = Duration::from_millis(self.below(2 * skew + 1));
+        Clock::Set { time: beginning() + ahead - Duration::from_millis(skew), at: self.began }
+    }
+
     /// Everything that was written so far outlives a death.
     pub(crate) fn flush(&self) {
         if self.plan.is_volatile() {
@@ -158,6 +198,20 @@ impl World {
         if self.plan.is_volatile() {
             self.store.copy_from(&self.durable);
         }
+    }
+
+    /// The records of a shard that a checkpoint acknowledges, without those that one before has. The end of the run shows
+    /// what is lost later.
+    pub(crate) fn newly_committed(&self, shard: &str, sequence: SequenceNumber) -> Vec<usize> {
+        let mut state = self.state();
+        let before = state.checked.get(shard).copied();
+        if before.is_some_and(|before| before >= sequence) {
+            return Vec::new();
+        }
+        state.checked.insert(shard.to_owned(), sequence);
+        let mut committed = self.stream.up_to(shard, sequence);
+        committed.retain(|&record| before.is_none_or(|before| self.stream.records[record].position.sequence > before));
+        committed
     }
 
     /// Ends all faults.

@@ -1,19 +1,15 @@
 //! An event source mapping: batches of a shard, or of a part of it, are delivered until they succeed.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
-use paceline_pipeline::summary::Summary;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
-use super::Fleet;
+use super::event::event;
+use super::{Fleet, function};
 use crate::acknowledged;
 use crate::plant::Plant;
 use crate::world::sleep_ms;
 
-/// The shortest and the longest time that an invocation may take, in milliseconds.
-const TIMEOUT_MS: (u64, u64) = (3_000, 60_000);
 /// The longest wait before a batch is delivered again, in milliseconds.
 const AGAIN_MS: u64 = 2_000;
 /// The longest time after which a batch that has succeeded is delivered once more, in milliseconds.
@@ -93,44 +89,24 @@ fn split(fleet: &Fleet, batch: Vec<usize>) -> Vec<Vec<usize>> {
     vec![first.to_vec(), second.to_vec()]
 }
 
-/// The time that an invocation may take, and the part of it after which stores are not retried.
-pub(super) fn times(fleet: &Fleet) -> (Instant, Instant) {
-    let timeout = TIMEOUT_MS.0 + fleet.world.below(TIMEOUT_MS.1 - TIMEOUT_MS.0);
-    let at = |ms: u64| Instant::now() + Duration::from_millis(ms);
-    (at(timeout), at(timeout - timeout / 10))
-}
-
 async fn invoke(fleet: &Fleet, shard: usize, records: &[usize]) -> Invoked {
-    let (world, host) = (&fleet.world, fleet.any_host());
-    let _alone = host.busy.lock().await;
-    let life = host.life().await;
-    let batch = world.stream.batch(shard, records, world.is_planted(Plant::SubSequenceIgnored));
-    let (timeout, deadline) = times(fleet);
+    let world = &fleet.world;
     if world.is_planted(Plant::CheckpointBeforeCommit) {
         acknowledged::check(world, records).await;
     }
-    let mut summary = Summary::default();
-    let process = life.pipeline.process(&batch, Some(deadline.into_std()), &mut summary);
-    let first = match tokio::time::timeout_at(timeout, life.work(process)).await {
-        Err(_) => {
-            life.kill(world);
-            return Invoked::Failed;
-        }
-        Ok(None) => return Invoked::Failed,
-        Ok(Some(Ok(outcome))) => outcome.first_uncommitted,
-        Ok(Some(Err(error))) if error.is_transient() => Some((0, error)),
-        Ok(Some(Err(error))) => {
-            fleet.report_fatal(&error);
-            return Invoked::Failed;
-        }
+    let Some(response) = function::invoke(fleet, &event(fleet, shard, records, None), false).await else {
+        return Invoked::Failed;
     };
-    match first {
+    match response.first_failure() {
         None => Invoked::Done,
         Some(_) if world.is_planted(Plant::PartialFailureIsSuccess) => Invoked::Done,
-        Some((first, _)) => {
-            // The mapping knows stream records only.
-            let sequence = batch.records[first as usize].position.sequence;
-            Invoked::DoneBefore(batch.records.partition_point(|record| record.position.sequence < sequence))
+        Some(first) => {
+            let sequence = |record: &usize| world.stream.records[*record].position.sequence;
+            match records.iter().position(|record| sequence(record).to_string() == first) {
+                Some(first) => Invoked::DoneBefore(first),
+                // Lambda takes a failure that is no record's for a failure of all.
+                None => Invoked::Failed,
+            }
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use paceline_pipeline::Pipeline;
 use paceline_pipeline::model::Checkpoint;
-use paceline_pipeline::store::{CheckpointStore, StoreError};
+use paceline_pipeline::store::CheckpointStore;
 use paceline_pipeline::summary::Summary;
+use paceline_pipeline::{Pipeline, PipelineError};
 
 use super::Fleet;
 use crate::plant::Plant;
@@ -21,8 +21,13 @@ pub(crate) async fn read(fleet: Fleet, shard: usize, delay_ms: u64) {
     fleet.wait_for_parent(shard).await;
     loop {
         let life = fleet.any_host().life().await;
-        if let Some(Ok(())) = life.work(read_on(&fleet, &life.pipeline, shard)).await {
-            break;
+        match life.work(read_on(&fleet, &life.pipeline, shard)).await {
+            Some(Ok(())) => break,
+            Some(Err(error)) if !error.is_transient() => {
+                fleet.report_fatal(&error);
+                life.kill(&fleet.world);
+            }
+            _ => {}
         }
         sleep_ms(1 + fleet.world.below(AGAIN_MS)).await;
     }
@@ -30,7 +35,7 @@ pub(crate) async fn read(fleet: Fleet, shard: usize, delay_ms: u64) {
 }
 
 /// Reads a shard from its checkpoint to its end, as one life of a host does.
-async fn read_on(fleet: &Fleet, pipeline: &Pipeline<SimulatedStore>, shard: usize) -> Result<(), StoreError> {
+async fn read_on(fleet: &Fleet, pipeline: &Pipeline<SimulatedStore>, shard: usize) -> Result<(), PipelineError> {
     let (world, name) = (&fleet.world, &fleet.world.stream.shards[shard].name);
     let mut left = &world.stream.shards[shard].records[..];
     if let Some(checkpoint) = pipeline.store().get_checkpoint(name).await? {
@@ -57,10 +62,7 @@ async fn read_on(fleet: &Fleet, pipeline: &Pipeline<SimulatedStore>, shard: usiz
             }
             continue;
         }
-        let done = pipeline.process_until_committed(&mut batch, &mut summary, |_, _| ControlFlow::Continue(())).await;
-        if let Err(error) = done {
-            fleet.report_fatal(&error);
-        }
+        pipeline.process_until_committed(&mut batch, &mut summary, |_, _| ControlFlow::Continue(())).await?;
     }
     Ok(())
 }

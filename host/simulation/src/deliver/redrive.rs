@@ -6,6 +6,7 @@ use paceline_pipeline::model::{BatchLimits, DeadLetter};
 use paceline_pipeline::receive::{Redrive, Source};
 use paceline_pipeline::store::DeadLetterStore;
 use paceline_pipeline::summary::Summary;
+use tokio::task::JoinSet;
 
 use super::Fleet;
 use crate::host::{Host, Life};
@@ -15,8 +16,18 @@ use crate::world::sleep_ms;
 /// The wait before a batch is processed again, in milliseconds.
 const AGAIN_MS: u64 = 500;
 
+/// Redrives all dead letters on each of these hosts, at the same time. Returns whether all came to their end.
+pub(crate) async fn redrive_at_once(fleet: &Fleet, hosts: &[Arc<Host>]) -> bool {
+    let mut redrives = JoinSet::new();
+    for host in hosts {
+        let (fleet, host) = (fleet.clone(), Arc::clone(host));
+        redrives.spawn(async move { redrive(&fleet, &host).await });
+    }
+    redrives.join_all().await.into_iter().all(|done| done)
+}
+
 /// Redrives all dead letters but the unsure ones. Returns whether it came to its end.
-pub(crate) async fn redrive(fleet: &Fleet, host: &Arc<Host>) -> bool {
+async fn redrive(fleet: &Fleet, host: &Arc<Host>) -> bool {
     let life = host.life().await;
     fleet.world.trace(format_args!("redrive"));
     life.work(run(fleet, &life)).await.unwrap_or(false)
