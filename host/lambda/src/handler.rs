@@ -1,19 +1,17 @@
 //! One event: its batch through the pipeline, and the response.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use lambda_runtime::Context;
-use paceline_aws::dynamodb::Usage;
-use paceline_config::AnyStore;
 use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
-use paceline_pipeline::{ErrorChain, Pipeline, PipelineError, ProcessOutcome};
+use paceline_pipeline::{Clock, ErrorChain, Pipeline, PipelineError, ProcessOutcome};
 
 use crate::event::{self, Event, EventError, EventResponse, TumblingWindow};
 use crate::metrics::Metrics;
 use crate::poll::Poll;
+use crate::store::FunctionStore;
 use crate::window::{self, WindowStateError};
 
 /// The part of the remaining time that is reserved for dead letters and the response: one in so many.
@@ -37,45 +35,52 @@ pub enum InvocationError {
     Pipeline(#[from] PipelineError),
 }
 
-/// Processes events, one after another.
-#[derive(Debug)]
-pub struct Handler {
-    pipeline: Arc<Pipeline<AnyStore>>,
-    metrics: Metrics,
-    rules: Poll,
+/// What is known of an invocation beside its event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Invocation<'a> {
+    /// Its id.
+    pub request_id: &'a str,
+    /// When Lambda ends it, in milliseconds since 1970; 0 if that is not known.
+    pub deadline_ms: u64,
 }
 
-impl Handler {
+/// Processes events, one after another.
+#[derive(Debug)]
+pub struct Handler<S> {
+    pipeline: Arc<Pipeline<S>>,
+    metrics: Metrics,
+    rules: Poll<S>,
+    max_state_bytes: usize,
+}
+
+impl<S: FunctionStore> Handler<S> {
     /// A handler that commits to this pipeline's store.
-    pub fn new(pipeline: Pipeline<AnyStore>, metrics: Metrics, poll_rules_every: Duration) -> Self {
-        let pipeline = Arc::new(pipeline);
+    pub fn new(pipeline: Arc<Pipeline<S>>, metrics: Metrics, poll_rules_every: Duration) -> Self {
         let rules = Poll::new(Arc::clone(&pipeline), poll_rules_every);
-        Self { pipeline, metrics, rules }
+        Self { pipeline, metrics, rules, max_state_bytes: window::MAX_STATE_BYTES }
+    }
+
+    /// The largest state of a window in bytes of JSON. A larger one is committed before the window's end.
+    pub fn with_max_state_bytes(self, max_state_bytes: usize) -> Self {
+        Self { max_state_bytes, ..self }
     }
 
     /// Processes the event in `body`. The response names what Lambda has to retry.
-    pub async fn handle(&self, body: &[u8], context: &Context) -> Result<EventResponse, InvocationError> {
+    pub async fn handle(&self, body: &[u8], invocation: Invocation<'_>) -> Result<EventResponse, InvocationError> {
         self.rules.start_if_due();
         let event = event::decode(body)?;
-        let deadline = deadline(context);
-        warn_of_remarks(&event, context.deadline, deadline.is_some());
-        let (mut summary, usage) = (Summary::default(), self.usage());
-        self.metrics.record_age(&event.batch);
+        let deadline = deadline(invocation.deadline_ms, self.pipeline.clock());
+        warn_of_remarks(&event, invocation.deadline_ms, deadline.is_some());
+        let (mut summary, usage) = (Summary::default(), self.pipeline.store().usage());
+        self.metrics.record_age(&event.batch, self.pipeline.clock());
         let response = self.respond(&event, deadline, &mut summary).await;
         warn_of_dead_letters(&event.batch, &summary);
         if response.as_ref().map_or(true, |response| !response.batch_item_failures.is_empty()) {
             self.metrics.record_uncommitted();
         }
-        self.metrics.record_summary(&summary, self.usage().since(usage));
-        self.metrics.flush(&context.request_id);
+        self.metrics.record_summary(&summary, self.pipeline.store().usage().since(usage));
+        self.metrics.flush(invocation.request_id);
         response
-    }
-
-    fn usage(&self) -> Usage {
-        match self.pipeline.store() {
-            AnyStore::DynamoDb(store) => store.usage(),
-            AnyStore::Embedded(..) | AnyStore::Remote(_) | AnyStore::Memory(_) => Usage::default(),
-        }
     }
 
     async fn respond(
@@ -137,7 +142,7 @@ impl Handler {
         }
         let mut state = window::encode(&window);
         let ends = tumbling.is_final || tumbling.terminated_early;
-        let too_large = state.get().len() > window::MAX_STATE_BYTES;
+        let too_large = state.get().len() > self.max_state_bytes;
         if (ends || too_large) && !window.is_empty() {
             if !ends {
                 tracing::warn!(
@@ -146,7 +151,7 @@ impl Handler {
                     bytes = state.get().len(),
                     rows = window.rows(),
                     "the window's state exceeds {} bytes: the window is committed before its end",
-                    window::MAX_STATE_BYTES
+                    self.max_state_bytes
                 );
                 self.metrics.record_early_commit();
             }
@@ -158,14 +163,13 @@ impl Handler {
     }
 }
 
-/// The time by which the stores are no longer retried, so that a response is in time. `None` if the context has no
+/// The time by which the stores are no longer retried, so that a response is in time. `None` if the invocation has no
 /// valid deadline: some local emulators of Lambda send something else than milliseconds since 1970.
-fn deadline(context: &Context) -> Option<Instant> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-    let left = Duration::from_millis(context.deadline).checked_sub(now)?;
+fn deadline(deadline_ms: u64, clock: Clock) -> Option<Instant> {
+    let left = Duration::from_millis(deadline_ms).checked_sub(clock.since_epoch())?;
     let left = Some(left).filter(|left| *left <= FURTHEST_DEADLINE)?;
     let reserve = (left / RESERVE_ONE_IN).clamp(RESERVE.0, RESERVE.1);
-    Some(Instant::now() + left.saturating_sub(reserve))
+    Some((tokio::time::Instant::now() + left.saturating_sub(reserve)).into_std())
 }
 
 /// Logs what of an event is not as Lambda sends it, in one line.

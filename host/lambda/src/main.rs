@@ -17,7 +17,8 @@ use std::process::ExitCode;
 use std::task::Poll;
 
 use lambda_runtime::{Context, Diagnostic};
-use paceline_lambda::Handler;
+use paceline_config::AnyStore;
+use paceline_lambda::{self as function, Handler};
 use paceline_pipeline::ErrorChain;
 use tracing::Instrument;
 
@@ -70,17 +71,19 @@ async fn run() -> Result<(), RuntimeApiError> {
 }
 
 /// The response to an event, or the error that Lambda reports.
-async fn outcome(handler: &mut Option<Handler>, invocation: &Invocation) -> Result<Vec<u8>, Diagnostic> {
+async fn outcome(handler: &mut Option<Handler<AnyStore>>, invocation: &Invocation) -> Result<Vec<u8>, Diagnostic> {
     let handler = match handler {
         Some(handler) => handler,
         none => none.insert(started().await.map_err(|error| diagnostic("StartFailed", &error))?),
     };
+    let Context { request_id, deadline, .. } = &invocation.context;
+    let known = function::Invocation { request_id, deadline_ms: *deadline };
     // Boxed, because the compiler limits how deep futures nest in one type.
-    let response = Box::pin(handler.handle(&invocation.body, &invocation.context)).await.map_err(|error| {
+    let response = Box::pin(handler.handle(&invocation.body, known)).await.map_err(|error| {
         tracing::error!("the invocation failed, and Lambda retries the whole batch: {}", ErrorChain(&error));
         diagnostic("BatchFailed", &error)
     })?;
-    Ok(serde_json::to_vec(&response).expect("a response can always be encoded"))
+    Ok(response.to_json())
 }
 
 /// Makes a panic an error of the event that caused it. The process goes on with the next one.
@@ -100,7 +103,7 @@ async fn catch_panic(outcome: impl Future<Output = Result<Vec<u8>, Diagnostic>>)
 }
 
 /// Starts. A failure is in the log as well.
-async fn started() -> Result<Handler, StartError> {
+async fn started() -> Result<Handler<AnyStore>, StartError> {
     let started = Box::pin(start::start()).await;
     started.inspect_err(|error| tracing::error!("the function can't start: {}", ErrorChain(error)))
 }

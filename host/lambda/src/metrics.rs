@@ -25,16 +25,16 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector};
 use paceline_aws::dynamodb::Usage;
+use paceline_pipeline::Clock;
 use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::{EvaluatedBy, Stage, Summary};
 
-/// The recorder of the process's metrics.
-pub struct Metrics(&'static Collector);
+/// The recorder of the process's metrics, if it has one.
+pub struct Metrics(Option<&'static Collector>);
 
 /// The recorder can't be installed.
 #[derive(Debug, thiserror::Error)]
@@ -78,12 +78,17 @@ impl Metrics {
         ] {
             describe_counter!(name, Unit::Count, "");
         }
-        Ok(Self(collector))
+        Ok(Self(Some(collector)))
+    }
+
+    /// Nothing is recorded.
+    pub fn none() -> Self {
+        Self(None)
     }
 
     /// Records how long a batch's records have been in the stream.
-    pub(crate) fn record_age(&self, batch: &Batch) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+    pub(crate) fn record_age(&self, batch: &Batch, clock: Clock) {
+        let now = clock.since_epoch().as_millis() as i64;
         // A batch is in order, so the first and the last record have the extremes.
         let arrivals = || batch.records.iter().filter_map(|record| record.arrival_ms);
         for arrival in [arrivals().next(), arrivals().next_back()].into_iter().flatten() {
@@ -103,6 +108,9 @@ impl Metrics {
 
     /// Records an event's summary, and its use of DynamoDB.
     pub(crate) fn record_summary(&self, summary: &Summary, usage: Usage) {
+        if self.0.is_none() {
+            return;
+        }
         counter!("Records").increment(summary.records);
         counter!("DeadLetters").increment(summary.dead_letter_count());
         for (cause, count) in &summary.dead_letters {
@@ -148,9 +156,10 @@ impl Metrics {
 
     /// Writes what was recorded since the last flush.
     pub(crate) fn flush(&self, request_id: &str) {
-        self.0.set_property("requestId", request_id.to_owned());
+        let Some(collector) = self.0 else { return };
+        collector.set_property("requestId", request_id.to_owned());
         let mut out = std::io::stdout().lock();
-        if let Err(error) = self.0.flush(&mut out).and_then(|()| out.flush()) {
+        if let Err(error) = collector.flush(&mut out).and_then(|()| out.flush()) {
             tracing::warn!("metrics are lost: {error}");
         }
     }

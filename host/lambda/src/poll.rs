@@ -7,19 +7,20 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use paceline_config::AnyStore;
 use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::{ErrorChain, Pipeline};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+use crate::store::FunctionStore;
 
 /// A poll that is not done after this time is broken off: its connection may be one that a freeze has cut.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Polls of the rules' log.
 #[derive(Debug)]
-pub(crate) struct Poll {
-    pipeline: Arc<Pipeline<AnyStore>>,
+pub(crate) struct Poll<S> {
+    pipeline: Arc<Pipeline<S>>,
     every: Duration,
     /// The last failure: what lasts for many polls is logged once.
     noted: Arc<Mutex<String>>,
@@ -27,9 +28,9 @@ pub(crate) struct Poll {
     last: Mutex<(Instant, Option<JoinHandle<()>>)>,
 }
 
-impl Poll {
+impl<S: FunctionStore> Poll<S> {
     /// The rules were just read.
-    pub(crate) fn new(pipeline: Arc<Pipeline<AnyStore>>, every: Duration) -> Self {
+    pub(crate) fn new(pipeline: Arc<Pipeline<S>>, every: Duration) -> Self {
         Self { pipeline, every, noted: Arc::default(), last: Mutex::new((Instant::now(), None)) }
     }
 

@@ -2,9 +2,10 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use paceline_config::{Config, ConfigError, OpenError};
+use paceline_config::{AnyStore, Config, ConfigError, OpenError};
 use paceline_lambda::metrics::MetricsError;
 use paceline_lambda::{Handler, Metrics};
 use paceline_pipeline::Rulebooks;
@@ -39,7 +40,7 @@ pub(crate) enum StartError {
 /// - `PACELINE_PARALLELIZATION_FACTOR`, `PACELINE_TUMBLING_WINDOW`: the settings of the event source mapping, for the
 ///   warnings at start-up; default 0.
 /// - `PACELINE_TABLE`, `PACELINE_DEAD_LETTERS`, `PACELINE_RULES`: the tables and the registry; they override the file's.
-pub(crate) async fn start() -> Result<Handler, StartError> {
+pub(crate) async fn start() -> Result<Handler<AnyStore>, StartError> {
     let variable = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
     let package = PathBuf::from(variable("LAMBDA_TASK_ROOT", ""));
     let path = package.join(variable("PACELINE_CONFIG", "paceline.toml"));
@@ -62,7 +63,7 @@ pub(crate) async fn start() -> Result<Handler, StartError> {
     for warning in warnings(pipeline.rulebooks(), factor, window) {
         tracing::warn!("{warning}");
     }
-    Ok(Handler::new(pipeline, metrics, Duration::from_millis(config.rules.poll_interval_ms)))
+    Ok(Handler::new(Arc::new(pipeline), metrics, Duration::from_millis(config.rules.poll_interval_ms)))
 }
 
 /// The number in a variable; 0 if it is not set.

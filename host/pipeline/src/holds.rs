@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use paceline_engine::Digest;
 use tokio::time::Instant;
+
+use crate::clock::Clock;
 
 /// How long this process itself waits at least, even for records that are older than `hold-seconds`: a host that starts
 /// with a backlog must give the registry a chance.
@@ -15,6 +17,7 @@ const LEAST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Holds {
     hold: Duration,
+    clock: Clock,
     /// By rulebook.
     waits: Mutex<HashMap<Digest, Wait>>,
 }
@@ -29,7 +32,16 @@ struct Wait {
 
 impl Holds {
     pub(crate) fn new(hold: Duration) -> Self {
-        Self { hold, waits: Mutex::default() }
+        Self { hold, clock: Clock::default(), waits: Mutex::default() }
+    }
+
+    pub(crate) fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The time of day since 1970.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.since_epoch()
     }
 
     /// The rulebook can be had again.
@@ -48,7 +60,7 @@ impl Holds {
         }
         wait.last = now;
         let waited = now - wait.since;
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+        let now_ms = self.now().as_millis() as i64;
         let age = arrival_ms.and_then(|arrival| u64::try_from(now_ms - arrival).ok()).map(Duration::from_millis);
         waited >= self.hold || waited >= LEAST.min(self.hold) && age.is_some_and(|age| age >= self.hold)
     }

@@ -25,10 +25,12 @@
 //! - `evaluation`: what a batch would write.
 //! - `holds`: how long records wait for a rulebook.
 //! - `shorten`: texts that contain what came from outside.
+//! - [`clock`](Clock): the time of day.
 //! - [`dedup`]: which records are folded already.
 //! - [`model`]: records, keys, items, dead letters.
 #![forbid(unsafe_code)]
 
+mod clock;
 pub mod dedup;
 mod error;
 mod evaluation;
@@ -48,6 +50,7 @@ pub mod summary;
 mod trials;
 pub mod window;
 
+pub use clock::Clock;
 pub use error::{ErrorChain, ForeignDedup, ForeignState, PipelineError};
 pub use evaluation::{Evaluation, ScoredRecords};
 pub use pipeline::{Pipeline, ProcessOutcome};

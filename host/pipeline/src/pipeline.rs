@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use paceline_engine::Digest;
 
+use crate::clock::Clock;
 use crate::error::{ErrorChain, PipelineError};
 use crate::evaluation::Evaluation;
 use crate::holds::Holds;
@@ -50,6 +51,7 @@ pub struct Pipeline<S> {
     pub(crate) trials: Trials,
     /// `None` for a process that is no host of its own.
     pub(crate) acknowledger: Option<Acknowledger>,
+    clock: Clock,
 }
 
 /// How far a batch is committed.
@@ -65,23 +67,35 @@ impl<S: Store> Pipeline<S> {
     /// A pipeline into this store, by these rulebooks.
     pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
         let (pins, holds) = (PinCache::default(), Holds::new(DEFAULT_HOLD));
-        let trials = Trials::new(DEFAULT_TRIAL_INTERVAL);
-        Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger: None }
+        let (trials, clock) = (Trials::new(DEFAULT_TRIAL_INTERVAL), Clock::default());
+        Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger: None, clock }
     }
 
     /// How often this host shares what it has seen of rulebooks on trial, at most.
     pub fn with_trial_interval(self, interval: Duration) -> Self {
-        Self { trials: Trials::new(interval), ..self }
+        Self { trials: Trials::new(interval).with_clock(self.clock), ..self }
     }
 
     /// How long records wait for a rulebook that can't be had, before they become dead letters.
     pub fn with_hold(self, hold: Duration) -> Self {
-        Self { holds: Holds::new(hold), ..self }
+        Self { holds: Holds::new(hold).with_clock(self.clock), ..self }
     }
 
     /// Notes in the store which rules it follows, as this host.
     pub fn with_identity(self, identity: HostIdentity) -> Self {
-        Self { acknowledger: Some(Acknowledger::new(identity)), ..self }
+        Self { acknowledger: Some(Acknowledger::new(identity).with_clock(self.clock)), ..self }
+    }
+
+    /// The clock by which it asks the time of day; by default the machine's.
+    pub fn with_clock(self, clock: Clock) -> Self {
+        let (holds, trials) = (self.holds.with_clock(clock), self.trials.with_clock(clock));
+        let acknowledger = self.acknowledger.map(|acknowledger| acknowledger.with_clock(clock));
+        Self { holds, trials, acknowledger, clock, ..self }
+    }
+
+    /// The clock by which it asks the time of day.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// The store.

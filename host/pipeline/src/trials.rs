@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use crate::clock::Clock;
 use crate::error::ErrorChain;
 use crate::model::{RulebookId, RulesRevision};
 use crate::rules::{Catalog, Routing, Rulebooks, RulesEvent, Tally, Trial, TrialMode, Verdict, Vetoes, verdict};
@@ -51,6 +52,7 @@ pub(crate) struct Trials {
     /// The name of this process among the hosts.
     host: String,
     interval: Duration,
+    clock: Clock,
     seen: Mutex<Seen>,
 }
 
@@ -72,8 +74,12 @@ struct Observed {
 impl Trials {
     pub(crate) fn new(interval: Duration) -> Self {
         // Unique: the tally of another process is not to be replaced.
-        let host = format!("{}-{:x}", std::process::id(), now().as_nanos());
-        Self { host, interval, seen: Mutex::default() }
+        let host = format!("{}-{:x}", std::process::id(), Clock::Machine.since_epoch().as_nanos());
+        Self { host, interval, clock: Clock::default(), seen: Mutex::default() }
+    }
+
+    pub(crate) fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Adds what a batch has shown.
@@ -159,7 +165,7 @@ impl Trials {
     /// Writes this host's tally, and returns that of all hosts.
     async fn share_tally<S: NoticeStore>(&self, store: &S, topic: &str, tally: &Tally) -> Result<Tally, StoreError> {
         let body = serde_json::to_string(tally).expect("a tally has only types that JSON has");
-        let expires = (now() + KEPT).as_secs();
+        let expires = (self.clock.since_epoch() + KEPT).as_secs();
         let notice = Notice { name: self.host.clone(), body, version: 1, expires: Some(expires) };
         store.put_notice(topic, &notice, Expected::Anything).await?;
         Ok(sum(&store.list_notices(topic).await?))
@@ -172,7 +178,7 @@ impl Trials {
         key: &TrialKey,
         why: &str,
     ) -> Result<(), StoreError> {
-        let at = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+        let at = humantime::format_rfc3339_seconds(self.clock.now()).to_string();
         let body = serde_json::json!({ "why": why, "by": self.host, "at": at }).to_string();
         let notice = Notice { name: key.name(), body, version: 1, expires: None };
         // Another host may have been first.
@@ -232,8 +238,4 @@ fn sum(notices: &[Notice]) -> Tally {
         }
     }
     all
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -18,8 +18,6 @@ pub struct Torture {
     pub seed: u64,
     /// How many seeds, one after another.
     pub seeds: u64,
-    /// Whether plans contain what is known to go wrong.
-    pub known: bool,
     /// Knobs that are set in every plan.
     pub settings: Vec<(String, u32)>,
     /// The planted bug.
@@ -56,7 +54,7 @@ impl Report {
 impl Torture {
     /// The plan of a seed, without the settings.
     pub fn drawn(&self, seed: u64) -> Plan {
-        let mut plan = Plan::draw(seed, self.known);
+        let mut plan = Plan::draw(seed);
         for (name, value) in self.options.plant.map_or(&[][..], Plant::knobs) {
             plan.set(name, *value).expect("a planted bug names knobs that there are");
         }

@@ -27,9 +27,6 @@ pub(crate) struct Arguments {
     /// Plant a bug that the seeds have to find: its name, or `all` for each in turn.
     #[arg(long = "break", value_name = "NAME")]
     plant: Option<String>,
-    /// Also do what is known to go wrong.
-    #[arg(long)]
-    known: bool,
     /// Set a knob of every seed's plan, such as `hosts=1`.
     #[arg(long = "set", value_name = "KNOB=VALUE", value_parser = setting)]
     settings: Vec<(String, u32)>,
@@ -53,16 +50,15 @@ fn setting(text: &str) -> Result<(String, u32), String> {
 impl Arguments {
     fn torture(&self, plant: Option<Plant>) -> Torture {
         let (settings, options) = (self.settings.clone(), Options { plant, keep_trace: false });
-        Torture { seed: self.seed, seeds: self.seeds, known: self.known, settings, options }
+        Torture { seed: self.seed, seeds: self.seeds, settings, options }
     }
 
     /// The command that repeats a plan.
     fn command(&self, plan: &Plan, plant: Option<Plant>) -> String {
         let drawn = self.torture(plant).drawn(plan.seed);
-        let known = if self.known { " --known" } else { "" };
         let plant = plant.map_or(String::new(), |plant| format!(" --break {plant}"));
         let settings = plan.settings_against(&drawn);
-        format!("paceline torture --seed {}{known}{plant}{settings}", plan.seed)
+        format!("paceline torture --seed {}{plant}{settings}", plan.seed)
     }
 }
 

@@ -52,6 +52,13 @@ pub struct EventResponse {
     pub batch_item_failures: Vec<BatchItemFailure>,
 }
 
+impl EventResponse {
+    /// The response's text.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("a response can always be encoded")
+    }
+}
+
 /// A record to retry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BatchItemFailure {

@@ -2,14 +2,15 @@
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::error::ErrorChain;
-use crate::store::{Expected, Notice, NoticeStore, StoreError, notice_time};
+use crate::store::{Expected, Notice, NoticeStore, StoreError};
 
 /// The topic of acknowledgements. The name of each is the host's id.
 const TOPIC: &str = "hosts";
@@ -99,6 +100,7 @@ pub(crate) struct HostState {
 #[derive(Debug)]
 pub(crate) struct Acknowledger {
     identity: HostIdentity,
+    clock: Clock,
     written: Mutex<Written>,
 }
 
@@ -115,7 +117,11 @@ struct Written {
 
 impl Acknowledger {
     pub(crate) fn new(identity: HostIdentity) -> Self {
-        Self { identity, written: Mutex::default() }
+        Self { identity, clock: Clock::default(), written: Mutex::default() }
+    }
+
+    pub(crate) fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
     }
 
     /// Writes what the host follows, if that is due. A store that fails is a warning.
@@ -148,7 +154,7 @@ impl Acknowledger {
     /// Takes the acknowledgement back: the host ends.
     pub(crate) async fn sign_off<S: NoticeStore>(&self, store: &S) {
         let Some((state, _)) = self.lock().last.clone() else { return };
-        let expired = Notice { expires: Some(notice_time()), ..self.notice(&state) };
+        let expired = Notice { expires: Some(self.clock.since_epoch().as_secs()), ..self.notice(&state) };
         if let Err(error) = store.put_notice(TOPIC, &expired, Expected::Anything).await {
             tracing::warn!("the end of this host can't be noted in the store: {}", ErrorChain(&error));
         }
@@ -174,7 +180,7 @@ impl Acknowledger {
         let HostState { registry, revision, refusals, problem } = state.clone();
         let is_same = written.since.as_ref().is_some_and(|(of, at, _)| (of, *at) == (&registry, revision));
         if !is_same {
-            let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
+            let now = humantime::format_rfc3339_seconds(self.clock.now()).to_string();
             written.since = Some((registry.clone(), revision, now));
         }
         let since = written.since.as_ref().map(|(_, _, since)| since.clone()).unwrap_or_default();
@@ -192,7 +198,7 @@ impl Acknowledger {
             name: self.identity.id.clone(),
             body: serde_json::to_string(&acknowledgement).expect("it has only types that JSON has"),
             version: written.writes,
-            expires: Some(notice_time() + EXPIRES_AFTER.as_secs()),
+            expires: Some((self.clock.since_epoch() + EXPIRES_AFTER).as_secs()),
         }
     }
 

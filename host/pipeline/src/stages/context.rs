@@ -1,6 +1,6 @@
 //! What all stages share: the store, the retry budget and the books of one batch or window.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use paceline_engine::{Role, Session};
 
@@ -38,6 +38,11 @@ impl<'a, S> Context<'a, S> {
         let (calls, booked) = (Calls::new(), Instant::now());
         let horizon = ShardHorizon::default();
         Self { store, budget, summary, holds, rejected, held, plugins_until, calls, horizon, booked }
+    }
+
+    /// The time of day since 1970.
+    pub(crate) fn now(&self) -> Duration {
+        self.holds.now()
     }
 
     /// Forgets which records were rejected and held: the batch is evaluated again.

@@ -117,7 +117,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
         let (shard, rules) = FoldWork::<S>::shard(self);
         take_over(context, shard, rules, self.rows.is_by_sequence()).await?;
         let settled = settled(context, self.rows.projected.batch).await?;
-        if context.horizon.overlaps() {
+        if context.horizon.overlaps(context.now()) {
             let suspects = self.rows.suspects(context, &settled).await?;
             self.suspects.set(suspects).expect("it is called once");
         }
@@ -177,7 +177,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
             let first = selection.groups[*group as usize].as_ref().expect("a written group has new rows").first;
             self.first_new[*group as usize] = first;
         }
-        if context.horizon.overlaps() {
+        if context.horizon.overlaps(context.now()) {
             rows.mark_doubtful(context);
         }
         for record in context.rejected.since(rejected_before) {

@@ -10,7 +10,7 @@
 //!   dead letters of records that those rules may have accepted are unsure.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::context::Context;
 use crate::error::PipelineError;
@@ -40,9 +40,8 @@ impl ShardHorizon {
     }
 
     /// Whether hosts with other rules may still have records of the shard in progress.
-    pub(crate) fn overlaps(&self) -> bool {
+    pub(crate) fn overlaps(&self, now: Duration) -> bool {
         let since = Duration::from_millis(self.get().since_ms);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         !since.is_zero() && now.saturating_sub(since) < OVERLAP
     }
 }
@@ -64,8 +63,7 @@ pub(crate) async fn take_over<S: DeadLetterStore>(
             context.horizon.set(before);
             return Ok(());
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let since_ms = if before.rules.is_some() { since.as_millis() as u64 } else { 0 };
+        let since_ms = if before.rules.is_some() { context.now().as_millis() as u64 } else { 0 };
         let rules = Some(rules.clone());
         let horizon = Horizon { version: before.version + 1, rules, since_ms, ..before };
         if context.budget.retry(|| context.store.put_horizon(shard, &horizon)).await? {

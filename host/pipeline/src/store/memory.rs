@@ -5,13 +5,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, Notice, NoticeStore, Pin, PinKey, PinStore,
-    StoreError, Write, WriteOutcome, notice_time,
+    StoreError, Write, WriteOutcome,
 };
+use crate::clock::Clock;
 use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 /// A store that lives as long as the process.
 #[derive(Debug, Default)]
-pub struct MemoryStore(Mutex<Tables>);
+pub struct MemoryStore {
+    tables: Mutex<Tables>,
+    clock: Clock,
+}
 
 #[derive(Clone, Debug, Default)]
 struct Tables {
@@ -34,6 +38,15 @@ impl Tables {
 }
 
 impl MemoryStore {
+    /// A store whose notices expire by this clock.
+    pub fn with_clock(clock: Clock) -> Self {
+        Self { tables: Mutex::default(), clock }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.since_epoch().as_secs()
+    }
+
     /// Holds from now on what another store holds now: what a crash leaves, or what it spares.
     pub fn copy_from(&self, other: &Self) {
         let tables = other.tables().clone();
@@ -41,7 +54,7 @@ impl MemoryStore {
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,14 +182,14 @@ impl DeadLetterStore for MemoryStore {
 
 impl NoticeStore for MemoryStore {
     async fn list_notices(&self, topic: &str) -> Result<Vec<Notice>, StoreError> {
-        let (tables, now) = (self.tables(), notice_time());
+        let (tables, now) = (self.tables(), self.now());
         let of_topic = tables.notices.iter().filter(|((of, _), notice)| of == topic && !notice.is_expired(now));
         Ok(of_topic.map(|(_, notice)| notice.clone()).collect())
     }
 
     async fn put_notice(&self, topic: &str, notice: &Notice, expected: Expected) -> Result<bool, StoreError> {
         notice.check_name()?;
-        let (mut tables, now) = (self.tables(), notice_time());
+        let (mut tables, now) = (self.tables(), self.now());
         tables.notices.retain(|_, notice| !notice.is_expired(now));
         let key = (topic.to_owned(), notice.name.clone());
         let is_met = expected.is_met(tables.notices.get(&key));

@@ -17,7 +17,7 @@ static SETUP: LazyLock<Arc<Setup>> = LazyLock::new(|| {
 
 fn torture(seeds: u64, plant: Option<Plant>) -> Report {
     let options = Options { plant, keep_trace: false };
-    Torture { seed: 1, seeds, known: false, settings: Vec::new(), options }.run(&SETUP).unwrap()
+    Torture { seed: 1, seeds, settings: Vec::new(), options }.run(&SETUP).unwrap()
 }
 
 #[test]
