@@ -34,7 +34,8 @@ fn a_race_of_1000_racers_has_the_outcome_of_the_local_run() {
     let counts = proxy.counts();
     let writes = counts.requests("BatchExecuteStatement");
     assert!(writes <= report.invocations * 42 + 42, "{writes} requests for {} batches", report.invocations);
-    assert!(counts.requests("BatchGetItem") <= 60, "{counts:?}");
+    // A batch reads the horizon of its shard, once more after dead letters, and the groups that are new.
+    assert!(counts.requests("BatchGetItem") <= 3 * report.invocations, "{counts:?}");
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Recording {
                 let text = format_args!("no record arrived since {start}: the service's clock is at {now}");
                 return Err(stream.stream_ref.error(StreamErrorKind::Fatal, text));
             }
-            Start::At(start_ms) => IteratorPosition::At(start_ms.min(now.passed_ms)),
+            Start::At(start_ms) => IteratorPosition::At(start_ms),
         };
         let name = name.unwrap_or(&config.stream);
         let recorded = |shard: Shard| {

@@ -78,7 +78,7 @@ impl InitialPosition {
             Start::At(start_ms) if start_ms > now.now_ms => {
                 return Err(InitialPositionError::StartInFuture { start_ms, now_ms: now.now_ms });
             }
-            Start::At(start_ms) => Some(start_ms.min(now.passed_ms)),
+            Start::At(start_ms) => Some(start_ms),
         };
         let new = Checkpoint { fingerprint: Some(fingerprint), arrival_ms, ..Checkpoint::default() };
         Ok(ResolvedPosition { position: Self(arrival_ms), new: Some(new) })
