@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_start_in_the_future_is_an_error() {
         assert_eq!(resolve(None, 5, Start::At(800)).unwrap().position, InitialPosition(Some(800)));
-        assert_eq!(resolve(None, 5, Start::At(1_000)).unwrap().position, InitialPosition(Some(900)));
+        assert_eq!(resolve(None, 5, Start::At(1_000)).unwrap().position, InitialPosition(Some(1_000)));
         let error = resolve(None, 5, Start::At(1_001)).unwrap_err();
         assert_eq!(error, InitialPositionError::StartInFuture { start_ms: 1_001, now_ms: 1_000 });
     }
