@@ -9,7 +9,7 @@ use crate::laws::error_has_a_message;
 /// The shard of the windows.
 const SHARD: &str = "stream/shardId-000000000000";
 /// What the bytes of a window of this shard begin with: the format, the length of the shard's name, the name.
-const BEGINNING: [&[u8]; 3] = [&[3], &[SHARD.len() as u8], SHARD.as_bytes()];
+const BEGINNING: [&[u8]; 3] = [&[4], &[SHARD.len() as u8], SHARD.as_bytes()];
 
 /// Checks the bytes as a window, and as what follows the shard's name in a window.
 pub fn check(data: &[u8]) {

@@ -65,8 +65,8 @@ mod tests {
         for (state, what) in [
             (r#"{"paceline": 282}"#, "invalid type: integer"),
             (r#"{"paceline": "*"}"#, "is not base64"),
-            (r#"{"paceline": "AAAA"}"#, "has format 0; this program reads format 3"),
-            (r#"{"paceline": "Aw=="}"#, "can't be decoded"),
+            (r#"{"paceline": "AAAA"}"#, "has format 0; this program reads format 4"),
+            (r#"{"paceline": "BA=="}"#, "can't be decoded"),
             (other.as_str(), "is of shard alleycat/shardId-000000000001"),
         ] {
             let state: Box<RawValue> = serde_json::from_str(state).unwrap();

@@ -409,7 +409,12 @@ mod tests {
     fn a_state_in_another_form_than_it_is_written_in_is_refused() {
         let ordinals = |runs: &[(i64, i64)], horizon| DedupState::Ordinal(OrdinalSet { runs: runs.to_vec(), horizon });
         let positions = |shards: &[&str]| {
-            let last = |shard: &&str| LastOfShard { shard: Arc::from(*shard), position: position(1), arrival_ms: Some(7), day: 9 };
+            let last = |shard: &&str| LastOfShard {
+                shard: Arc::from(*shard),
+                position: position(1),
+                arrival_ms: Some(7),
+                day: 9,
+            };
             let shards = shards.iter().map(last).collect();
             DedupState::Sequence(LastPositions { shards, redriven: OrdinalSet::default() })
         };

@@ -39,6 +39,12 @@ pub fn decode(event: &[u8]) -> Result<Event, EventError> {
     if window.is_some() || !batch.records.is_empty() {
         batch.shard = origin.name(&mut remarks).into();
     }
+    if let Some(repeated) = batch.put_in_order() {
+        remarks.add("Records", || {
+            let twice = if repeated > 0 { format!(", and {repeated} of them come twice") } else { String::new() };
+            format!("Records are not in the order of their sequence numbers{twice}")
+        });
+    }
     // Without a range: an event does not contain the shard's, and no record is dropped.
     kpl::unpack(&mut batch, None);
     Ok(Event { batch, sequences, window, remarks })

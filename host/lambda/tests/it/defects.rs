@@ -265,7 +265,11 @@ fn the_outcome_does_not_depend_on_the_time() {
             raw(&deployment.table.table)
         };
         let table = run(0);
-        assert_eq!(table.values().filter(|item| item.get("@state").is_some()).count(), 30, "15 of the race and of the class");
+        assert_eq!(
+            table.values().filter(|item| item.get("@state").is_some()).count(),
+            30,
+            "15 of the race and of the class"
+        );
         // The second run is later, and its records arrive a year later. Revision, state, attributes and provenance of groups
         // are the same, and everything else in the table, pins included.
         assert_eq!(run(31_536_000_000), table, "{dedup:?}");

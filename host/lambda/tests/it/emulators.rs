@@ -167,3 +167,20 @@ fn a_deadline_that_is_none_neither_ends_the_process_nor_fails_the_event() {
         assert_contains(&warnings[0]["message"].as_str().unwrap(), &[NOT_AS_LAMBDA, shown, "`retry.deadline-ms`"]);
     }
 }
+
+/// Kinesis delivers the records of a shard in their order. An emulator, or a person who writes an event, may not.
+#[test]
+fn records_that_are_out_of_order_or_come_twice_count_once() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let deployment = Deployment::new(DedupMode::Sequence);
+    let function = deployment.function(&endpoint());
+    let beats: Vec<Vec<u8>> = (1..=3).map(|second| beat(1, second, 60).to_string().into_bytes()).collect();
+    let records = [(3, 2), (1, 0), (2, 1), (1, 0)].map(|(number, beat)| record(number, &beats[beat]));
+    assert_eq!(response(function.invoke(event(&records), TIMEOUT)), all_committed());
+    let expected = deployment.local(&messages([&beats[0], &beats[1], &beats[2]].map(|payload| &payload[..])));
+    deployment.outcome().must_be(&expected, "in order");
+    assert!(function.wait_for_log("\"_aws\"", TIMEOUT), "{}", function.logs());
+    let warnings = lines(&function, "WARN");
+    let [line] = &warnings[..] else { panic!("{warnings:?}") };
+    assert_contains(&line["message"].as_str().unwrap(), &[NOT_AS_LAMBDA, "not in the order", "1 of them come twice"]);
+}

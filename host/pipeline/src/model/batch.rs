@@ -74,6 +74,29 @@ impl Batch {
         });
     }
 
+    /// Puts the records into the order of their positions, and removes those that come again. Returns how many; `None` if
+    /// nothing was to be done. Dedup by sequence relies on that order: whoever takes records from a sender that does not
+    /// promise it calls this.
+    pub fn put_in_order(&mut self) -> Option<usize> {
+        if self.records.is_sorted_by(|one, other| one.position < other.position) {
+            return None;
+        }
+        let mut order: Vec<u32> = (0..self.records.len() as u32).collect();
+        order.sort_by_key(|&record| self.records[record as usize].position);
+        order.dedup_by_key(|record| self.records[*record as usize].position);
+        let mut index = vec![None; self.records.len()];
+        (0..).zip(&order).for_each(|(new, &old)| index[old as usize] = Some(new));
+        let repeated = self.records.len() - order.len();
+        self.records = order.iter().map(|&record| self.records[record as usize].clone()).collect();
+        let moved = |record: u32| index[record as usize];
+        let undecodable = std::mem::take(&mut self.undecodable).into_iter();
+        self.undecodable = undecodable.filter_map(|(record, why)| Some((moved(record)?, why))).collect();
+        self.undecodable.sort_by_key(|(record, _)| *record);
+        self.misrouted = self.misrouted.iter().filter_map(|record| moved(*record)).collect();
+        self.misrouted.sort_unstable();
+        Some(repeated)
+    }
+
     /// Removes the first records. Their bytes stay.
     pub fn skip(&mut self, records: usize) {
         self.records.drain(..records);
@@ -142,6 +165,22 @@ impl Default for BatchLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn records_are_put_in_order_with_what_belongs_to_them() {
+        let mut batch = Batch::new("s".into());
+        for number in [1_u64, 4, 2, 4, 3, 1] {
+            batch.push(number.to_string().as_bytes(), number.into());
+        }
+        batch.undecodable = vec![(1, "four".to_owned()), (2, "two".to_owned()), (5, "one again".to_owned())];
+        batch.misrouted = vec![0, 4];
+        assert_eq!(batch.put_in_order(), Some(2));
+        let payloads: Vec<&[u8]> = (0..batch.records.len()).map(|record| batch.payload(record)).collect();
+        assert_eq!(payloads, [b"1", b"2", b"3", b"4"]);
+        assert_eq!(batch.undecodable, [(1, "two".to_owned()), (3, "four".to_owned())]);
+        assert_eq!(batch.misrouted, [0, 2]);
+        assert_eq!(batch.put_in_order(), None);
+    }
 
     #[test]
     fn skipped_records_leave_the_indexes_of_the_others_right() {

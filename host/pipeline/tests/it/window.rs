@@ -154,30 +154,6 @@ fn a_window_is_one_write_a_group_however_many_batches() {
 }
 
 #[test]
-fn records_that_come_twice_or_out_of_order_in_a_batch_count_as_they_do_without_a_window() {
-    require!(Plugins);
-    let folder = tempfile::tempdir().unwrap();
-    let rulebooks = rulebooks(folder.path(), SEQUENCE);
-    let mut records = batch(SHARD, &[(1, 1), (2, 1), (3, 1), (4, 1)], 0);
-    records.records.insert(1, records.records[1].clone());
-    records.records.swap(3, 4);
-
-    let alone = FlakyStore::default();
-    let mut summary = Summary::default();
-    committed(host(alone.clone(), &rulebooks).process(&records, None, &mut summary));
-    assert_eq!(summary.duplicates, 2, "the repeated one, and the one that comes after its successor");
-
-    let (store, shard) = (FlakyStore::default(), Arc::from(SHARD));
-    let host = host(store.clone(), &rulebooks);
-    let (mut window, mut summary) = (Window::new(Arc::clone(&shard)), Summary::default());
-    block_on(host.accumulate(&records, &mut window, None, &mut summary)).unwrap();
-    let window = Window::from_bytes(&window.to_bytes(), &shard).unwrap();
-    block_on(host.flush_window(&window, None, &mut summary)).unwrap();
-    assert_eq!(outcome(&store.store), outcome(&alone.store));
-    assert_eq!(summary.duplicates, 2);
-}
-
-#[test]
 fn bytes_that_are_no_window_are_refused() {
     require!(Plugins);
     let shard: Arc<str> = SHARD.into();

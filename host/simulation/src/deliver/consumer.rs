@@ -58,10 +58,13 @@ async fn is_read(fleet: &Fleet) -> bool {
     true
 }
 
-/// Nothing in a run ends a consumer, but for a full disk.
+/// What the message of a stream that can't be described contains.
+const DESCRIBING: &str = "describing the stream";
+
+/// Nothing in a run ends a consumer, but for a full disk; and it does not start while the stream can't be described.
 fn report(fleet: &Fleet, error: &ConsumerError) {
     let error = ErrorChain(error).to_string();
-    if !error.contains(DISK_FULL) {
+    if !error.contains(DISK_FULL) && !error.contains(DESCRIBING) {
         fleet.world.report(Finding::Fatal { at_ms: fleet.world.now_ms(), error });
     }
 }

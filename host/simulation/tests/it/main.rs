@@ -58,7 +58,7 @@ fn a_failing_seed_shrinks_to_a_plan_that_fails_alike() {
 fn a_seed_is_a_run_with_faults() {
     require!(Plugins);
     let options = Options { keep_trace: true, ..Options::default() };
-    let traces: String = (1..=40).filter_map(|seed| run(&SETUP, &Plan::draw(seed, false), options).trace).collect();
+    let traces: String = (1..=40).filter_map(|seed| run(&SETUP, &Plan::draw(seed), options).trace).collect();
     for event in [" dies in ", " refused", "Conflict", "AnswerLost", "put checkpoint", "redrive", "rules 3", "put pins"]
     {
         assert!(traces.contains(event), "no seed of 40 has `{event}`");
@@ -67,6 +67,6 @@ fn a_seed_is_a_run_with_faults() {
 
 #[test]
 fn an_unknown_knob_is_refused_with_those_that_there_are() {
-    let error = Plan::draw(1, false).set("host", 1).unwrap_err().to_string();
+    let error = Plan::draw(1).set("host", 1).unwrap_err().to_string();
     assert!(error.starts_with("there is no knob `host`; the knobs are: mode, hosts, shards"), "{error}");
 }
