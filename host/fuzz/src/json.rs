@@ -54,7 +54,7 @@ pub(crate) fn is_number(json: &str) -> bool {
 /// Decodes padded base64 of the standard alphabet.
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
-    if text.len() % 4 != 0 {
+    if !text.len().is_multiple_of(4) {
         return None;
     }
     let mut bytes = Vec::new();

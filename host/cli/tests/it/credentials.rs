@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use paceline_testbed::assertions::assert_contains;
 use paceline_testbed::dynamodb::endpoint;
@@ -80,7 +80,8 @@ fn with_single_sign_on(deployment: &Deployment, portal: &str, expires: &str) -> 
 fn portal(status: &'static str, body: String) -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let (sender, requests) = channel();
+    // As many as a test makes.
+    let (sender, requests) = sync_channel(16);
     // It ends with the test's process.
     std::thread::spawn(move || {
         for connection in listener.incoming() {
