@@ -47,6 +47,12 @@ fn event(records: usize, replaced: &str, by: &str) -> String {
     format!(r#"{{"Records":[{}]}}"#, all.join(","))
 }
 
+/// The event with one more record, which is valid and after all others.
+fn with_another(event_text: &str) -> String {
+    let other = event(1, "", "").replace("\"1\"", "\"9\"").replace(":1\"", ":9\"");
+    event_text.replace("]}", &format!(",{}", &other["{\"Records\":[".len()..]))
+}
+
 #[test]
 fn the_sample_of_the_documentation_is_decoded() {
     let event = decode(include_bytes!("../fixtures/two-records.json")).unwrap();
@@ -125,8 +131,7 @@ fn data_that_is_not_base64_does_not_stop_the_others() {
     ] {
         // In the first record, which is parsed, and in a later one, which is compared with the one before.
         for before in [0, 2] {
-            let text = event(before + 1, "aGk=", data);
-            let text = text.replace("]}", &format!(",{}", &event(1, "", "")["{\"Records\":[".len()..]));
+            let text = with_another(&event(before + 1, "aGk=", data));
             let event = decode(text.as_bytes()).unwrap();
             assert_eq!(event.batch.undecodable, [(before as u32, why.to_owned())], "{data}");
             let payloads: Vec<_> = (0..before + 2).map(|record| event.batch.payload(record)).collect();
@@ -281,8 +286,7 @@ fn data_that_is_no_text_is_undecodable_at_its_position_and_does_not_stop_the_oth
         ("\"kinesis\":{", "\"kinesis\":[],\"other\":{", "", "the record has no `kinesis`, which holds the data"),
     ] {
         for before in [0, 2] {
-            let text = event(before + 1, replaced, by);
-            let text = text.replace("]}", &format!(",{}", &event(1, "", "")["{\"Records\":[".len()..]));
+            let text = with_another(&event(before + 1, replaced, by));
             let event = decode(text.as_bytes()).unwrap();
             assert_eq!(event.batch.undecodable, [(before as u32, why.to_owned())], "{text}");
             assert_eq!(event.batch.payload(before), payload.as_bytes(), "{text}");
@@ -502,17 +506,19 @@ proptest! {
         records.retain(|((_, _, sequence, _), _)| seen.insert(sequence.parse::<SequenceNumber>().unwrap()));
         let texts: Vec<_> = records.iter().map(|(it, own)| encode(it, own.as_ref().unwrap_or(&common))).collect();
         let event = decode(format!(r#"{{"Records":[{}]}}"#, texts.join(",")).as_bytes()).unwrap();
-        let expected: Vec<_> = records.into_iter().map(|(record, _)| record).collect();
+        let mut expected: Vec<_> = records.into_iter().map(|(record, _)| record).collect();
+        expected.sort_by_key(|(_, _, sequence, _)| sequence.parse::<SequenceNumber>().unwrap());
         prop_assert_eq!(plain(&event), expected);
         prop_assert!(event.batch.undecodable.is_empty());
     }
 
     #[test]
     fn a_corrupted_event_is_decoded_as_serde_json_decodes_it(
-        records in prop::collection::vec(styled_record(), 1..5),
+        mut records in prop::collection::vec(styled_record(), 1..5),
         common in style(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
+        records.sort_by_key(|((_, _, sequence, _), _)| sequence.parse::<SequenceNumber>().unwrap());
         let texts: Vec<_> = records.iter().map(|(it, own)| encode(it, own.as_ref().unwrap_or(&common))).collect();
         let mut event = format!(r#"{{"Records":[{}]}}"#, texts.join(",")).into_bytes();
         for (at, byte) in changes {

@@ -15,6 +15,7 @@ mod select;
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
+pub(crate) use self::doubt::mark_doubtful;
 pub(crate) use self::foreign::Foreign;
 pub(crate) use self::rows::OTHER_STREAM;
 
@@ -177,9 +178,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
             let first = selection.groups[*group as usize].as_ref().expect("a written group has new rows").first;
             self.first_new[*group as usize] = first;
         }
-        if context.horizon.overlaps(context.now()) {
-            rows.mark_doubtful(context);
-        }
+        mark_doubtful(context, rows.record_batches, rows.reruled);
         for record in context.rejected.since(rejected_before) {
             let held = rows.groups.of_record(record, |row| {
                 // Groups that are not open are written.

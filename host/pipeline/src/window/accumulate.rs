@@ -14,6 +14,7 @@ use crate::stages::commit::store_dead_letters;
 use crate::stages::context::Context;
 use crate::stages::evaluated::Evaluated;
 use crate::stages::failing::holds;
+use crate::stages::fold::mark_doubtful;
 use crate::stages::groups::{self, Call, GroupRow, Groups};
 use crate::stages::held::{HeldRecords, is_held};
 use crate::stages::horizon::take_over;
@@ -80,6 +81,7 @@ async fn accumulate<S: Store>(
 
     // The batch's own checkpoint has to wait until the window is flushed.
     let held = held(&mut context, window, &groups, batch).await?;
+    mark_doubtful(&mut context, record_batches, &evaluated.routed.reruled);
     let mut letters = context.rejected.dead_letters_since(0, batch, &held.folded);
     letters.retain(|(record, _)| !settled.contains(record) && !held.duplicates.contains(record));
     context.summary.duplicates += held.rows;
@@ -114,8 +116,8 @@ async fn held<S: Store>(
     }))
 }
 
-/// Folds each new row by itself, without those of records that are `gone`. A record on which an aggregator fails is accumulated for none: it is rejected, and
-/// folding starts again without it.
+/// Folds each new row by itself, without those of records that are `gone`. A record on which an aggregator fails is accumulated
+/// for none: it is rejected, and folding starts again without it.
 fn fold_rows<'c, S>(
     context: &mut Context<'_, S>,
     window: &Window,

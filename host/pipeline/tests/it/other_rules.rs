@@ -124,6 +124,10 @@ fn a_record_that_a_window_or_its_groups_hold_is_a_duplicate_under_rules_that_rej
     block_on(host.accumulate(&messages(1, &[60, 90]), &mut next, None, &mut summary)).unwrap();
     block_on(host.flush_window(&next, None, &mut summary)).unwrap();
     assert_eq!((letters(&store), counts(&store)), (vec![], counted(2, 2)));
+    // A new one may be folded by another host, by the rules before, at this very moment.
+    block_on(host.accumulate(&messages(3, &[92]), &mut next, None, &mut summary)).unwrap();
+    let found: Vec<_> = letters(&store).into_iter().map(|letter| (letter.id, letter.unsure)).collect();
+    assert_eq!(found, [("shard:3".to_owned(), true)]);
 }
 
 #[test]

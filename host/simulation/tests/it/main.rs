@@ -58,10 +58,23 @@ fn a_failing_seed_shrinks_to_a_plan_that_fails_alike() {
 fn a_seed_is_a_run_with_faults() {
     require!(Plugins);
     let options = Options { keep_trace: true, ..Options::default() };
-    let traces: String = (1..=40).filter_map(|seed| run(&SETUP, &Plan::draw(seed), options).trace).collect();
-    for event in [" dies in ", " refused", "Conflict", "AnswerLost", "put checkpoint", "redrive", "rules 3", "put pins"]
-    {
-        assert!(traces.contains(event), "no seed of 40 has `{event}`");
+    let traces: String = (1..=SEEDS).filter_map(|seed| run(&SETUP, &Plan::draw(seed), options).trace).collect();
+    for event in [
+        " dies in ",
+        " refused",
+        "Conflict",
+        "AnswerLost",
+        "put checkpoint",
+        "put horizon",
+        "redrive",
+        "rules 3",
+        "put pins",
+        "finds the disk full",
+        "has an iterator that has expired",
+        "records of shard",
+        "faults end",
+    ] {
+        assert!(traces.contains(event), "no seed of {SEEDS} has `{event}`");
     }
 }
 

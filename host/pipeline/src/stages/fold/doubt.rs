@@ -55,16 +55,20 @@ impl<'c> Rows<'_, 'c> {
             may_hold && !std::mem::replace(&mut letter.unsure, true)
         });
     }
+}
 
-    /// Marks the rejected records that rules before these may have accepted: those of races that were moved, and of race
-    /// types that pin no races.
-    pub(super) fn mark_doubtful<S>(self, context: &mut Context<'_, S>) {
-        for record_batch in self.by_sequence() {
-            let pins = record_batch.rulebook.pin.is_some();
-            let is_of = |record: u32| {
-                record_batch.rejected.contains(&record) || record_batch.records.binary_search(&record).is_ok()
-            };
-            context.rejected.mark_unsure(|record| (!pins || self.is_reruled(record)) && is_of(record));
-        }
+/// Marks the rejected records that rules before these may have accepted: those of races that were moved (`reruled`, ascending),
+/// and of race types that pin no races.
+pub(crate) fn mark_doubtful<S>(context: &mut Context<'_, S>, record_batches: &[RecordBatch<'_>], reruled: &[u32]) {
+    if !context.horizon.overlaps(context.now()) {
+        return;
+    }
+    for record_batch in record_batches.iter().filter(|record_batch| !record_batch.rulebook.absorbs_repetitions) {
+        let pins = record_batch.rulebook.pin.is_some();
+        let is_moved = |record: u32| !pins || reruled.binary_search(&record).is_ok();
+        let is_of = |record: u32| {
+            record_batch.rejected.contains(&record) || record_batch.records.binary_search(&record).is_ok()
+        };
+        context.rejected.mark_unsure(|record| is_moved(record) && is_of(record));
     }
 }
