@@ -200,6 +200,7 @@ mod tests {
         assert!(!grow(60, 61));
         assert_eq!(host.denied_bytes(), Some(101));
     }
+
     #[test]
     fn memory_that_the_machine_does_not_give_is_its_trouble_and_no_other_memory_is() {
         let mut host =

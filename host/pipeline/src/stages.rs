@@ -43,5 +43,6 @@ pub(crate) mod route;
 pub(crate) mod score;
 pub(crate) mod settled;
 pub(crate) mod shadow;
+pub(crate) mod shard_horizon;
 pub(crate) mod uncommitted;
 pub(crate) mod validate;

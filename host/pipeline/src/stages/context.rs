@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use paceline_engine::{Role, Session};
 
-use super::horizon::ShardHorizon;
 use super::rejected::Rejected;
+use super::shard_horizon::ShardHorizon;
 use super::uncommitted::FirstUncommitted;
 use crate::holds::Holds;
 use crate::model::RulebookId;

@@ -13,8 +13,8 @@ pub(crate) struct Evaluated<'a, 'c> {
 }
 
 impl Evaluated<'_, '_> {
-    /// Whether a record that comes again in another place is not recognized by some group: its dedup is by sequence.
+    /// Whether dedup by sequence matters.
     pub(crate) fn is_by_sequence(&self) -> bool {
-        self.record_batches.iter().any(|record_batch| !record_batch.rulebook.absorbs_repetitions)
+        self.record_batches.iter().any(RecordBatch::is_by_sequence)
     }
 }

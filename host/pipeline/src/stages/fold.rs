@@ -28,6 +28,7 @@ use super::evaluated::Evaluated;
 use super::groups::{Groups, RejectedRow};
 use super::held::{HeldRecords, is_held};
 use super::horizon::take_over;
+use super::record_batch::RecordBatch;
 use super::settled::settled;
 use crate::error::PipelineError;
 use crate::model::{DeadLetter, Item, Key, RulesRevision};
@@ -116,7 +117,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
     /// twice once the letter is redriven.
     async fn prepare(&self, context: &Context<'_, S>) -> Result<(), PipelineError> {
         let (shard, rules) = FoldWork::<S>::shard(self);
-        take_over(context, shard, rules, self.rows.is_by_sequence()).await?;
+        take_over(context, shard, rules, self.rows.record_batches.iter().any(RecordBatch::is_by_sequence)).await?;
         let settled = settled(context, self.rows.projected.batch).await?;
         if context.horizon.overlaps(context.now()) {
             let suspects = self.rows.suspects(context, &settled).await?;

@@ -78,7 +78,7 @@ pub(crate) fn find<'c, S>(
             groups.calls.push(Call { record_batch: at, aggregate, rows });
         }
     }
-    for record_batch in record_batches.iter().filter(|record_batch| !record_batch.rulebook.absorbs_repetitions) {
+    for record_batch in record_batches.iter().filter(|record_batch| record_batch.is_by_sequence()) {
         for aggregate in 0..record_batch.rulebook.aggregates.len() {
             groups.add_rejected(projected, record_batch, aggregate);
         }

@@ -9,42 +9,10 @@
 //! - What was in progress on a host with earlier rules at that moment may still be folded. For as long as that can take,
 //!   dead letters of records that those rules may have accepted are unsure.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
 use super::context::Context;
 use crate::error::PipelineError;
-use crate::model::{Cause, DeadLetter, REDRIVE_SHARD, RecordPosition, RulesRevision};
+use crate::model::{Cause, DeadLetter, REDRIVE_SHARD, RulesRevision};
 use crate::store::{DeadLetterStore, Horizon};
-
-/// How long a batch may be in progress on a host that has not noticed a change of the rules: the longest time that a function
-/// runs.
-const OVERLAP: Duration = Duration::from_secs(15 * 60);
-
-/// The horizon of the shard whose batch or window is processed, as it was read or written last.
-#[derive(Debug, Default)]
-pub(crate) struct ShardHorizon(Mutex<Option<Horizon>>);
-
-impl ShardHorizon {
-    fn set(&self, horizon: Horizon) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(horizon);
-    }
-
-    fn get(&self) -> Horizon {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
-    }
-
-    /// The position up to which records may have, or have had, a dead letter.
-    pub(crate) fn letters(&self) -> Option<RecordPosition> {
-        self.get().letters
-    }
-
-    /// Whether hosts with other rules may still have records of the shard in progress.
-    pub(crate) fn overlaps(&self, now: Duration) -> bool {
-        let since = Duration::from_millis(self.get().since_ms);
-        !since.is_zero() && now.saturating_sub(since) < OVERLAP
-    }
-}
 
 /// Reads the horizon of a shard. Where some group of the batch or window has dedup by sequence, the shard is taken over to
 /// `rules` first. An error if a host has taken it over to later ones.

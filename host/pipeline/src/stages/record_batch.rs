@@ -25,6 +25,11 @@ impl<'c> RecordBatch<'c> {
         Self { rulebook, records, columns, scores: Vec::new(), rejected: Vec::new() }
     }
 
+    /// Whether some group does not recognize a record that comes again in another place: its dedup is by sequence.
+    pub(crate) fn is_by_sequence(&self) -> bool {
+        !self.rulebook.absorbs_repetitions
+    }
+
     /// The columns of some of the rulebook's inputs.
     pub(crate) fn columns(&self, inputs: &[usize]) -> Vec<Column<'_>> {
         inputs.iter().map(|&input| self.columns[input].as_column()).collect()

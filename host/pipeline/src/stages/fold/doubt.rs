@@ -10,19 +10,7 @@ use crate::stages::groups::GroupRow;
 use crate::stages::record_batch::RecordBatch;
 use crate::store::{DeadLetterStore, StoreError};
 
-impl<'c> Rows<'_, 'c> {
-    /// Whether dedup by sequence matters.
-    pub(super) fn is_by_sequence(self) -> bool {
-        self.by_sequence().next().is_some()
-    }
-
-    fn by_sequence(self) -> impl Iterator<Item = &'c RecordBatch<'c>>
-    where
-        Self: 'c,
-    {
-        self.record_batches.iter().filter(|record_batch| !record_batch.rulebook.absorbs_repetitions)
-    }
-
+impl Rows<'_, '_> {
     /// The letters of settled records that these rules accept, and that another rulebook, or none, has rejected.
     pub(super) async fn suspects<S: DeadLetterStore>(
         self,
@@ -34,8 +22,8 @@ impl<'c> Rows<'_, 'c> {
         let mut settled: Vec<u32> = settled.iter().copied().collect();
         settled.sort_unstable();
         for record in settled {
-            let accepts = |of: &&RecordBatch<'_>| of.records.binary_search(&record).is_ok();
-            let Some(accepting) = self.by_sequence().find(accepts) else { continue };
+            let accepts = |of: &&RecordBatch<'_>| of.is_by_sequence() && of.records.binary_search(&record).is_ok();
+            let Some(accepting) = self.record_batches.iter().find(accepts) else { continue };
             let id = DeadLetter::id_of(&batch.shard, batch.records[record as usize].position);
             let letter = context.budget.retry(|| context.store.get_dead_letter(&id)).await?;
             let ours = &accepting.rulebook.rulebook.id;
@@ -63,7 +51,7 @@ pub(crate) fn mark_doubtful<S>(context: &mut Context<'_, S>, record_batches: &[R
     if !context.horizon.overlaps(context.now()) {
         return;
     }
-    for record_batch in record_batches.iter().filter(|record_batch| !record_batch.rulebook.absorbs_repetitions) {
+    for record_batch in record_batches.iter().filter(|record_batch| record_batch.is_by_sequence()) {
         let pins = record_batch.rulebook.pin.is_some();
         let is_moved = |record: u32| !pins || reruled.binary_search(&record).is_ok();
         let is_of = |record: u32| {
