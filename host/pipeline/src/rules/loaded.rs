@@ -10,7 +10,7 @@ use super::document::{AggregateUse, DedupRule, Rulebook, digest_of};
 use super::error::RulebookError;
 use super::routing::StateFormats;
 use super::template::Template;
-use crate::model::{Pointer, RESERVED_PREFIX, RulebookId};
+use crate::model::{NotAPointer, Pointer, RESERVED_PREFIX, RulebookId};
 
 /// A rulebook whose plugins are loaded.
 #[derive(Debug)]
@@ -36,6 +36,27 @@ pub(crate) struct InputColumn {
     pub(crate) source: InputSource,
     pub(crate) kind: Kind,
     pub(crate) default: Option<Value>,
+}
+
+impl InputColumn {
+    /// The column of a field that a plugin declares.
+    pub(crate) fn of(field: &Field) -> Result<Self, NotAPointer> {
+        let source = match field.path.as_str() {
+            "@payload" => InputSource::Payload,
+            "@partition-key" => InputSource::PartitionKey,
+            "@arrival-ms" => InputSource::ArrivalMs,
+            path => InputSource::Field(Pointer::parse(path)?),
+        };
+        Ok(Self { source, kind: field.kind, default: field.default.clone() })
+    }
+
+    /// The member of the payload that it is, if it is one.
+    pub(crate) fn pointer(&self) -> Option<&Pointer> {
+        match &self.source {
+            InputSource::Field(pointer) => Some(pointer),
+            _ => None,
+        }
+    }
 }
 
 /// Where a column's values come from.
@@ -143,16 +164,8 @@ fn refused(role: Role, plugin: &str) -> impl FnOnce(LoadError) -> RulebookError 
 /// The indexes of a plugin's fields among the inputs. Fields that no other plugin reads become inputs.
 fn columns(inputs: &mut Vec<InputColumn>, plugin: &Plugin, role: Role) -> Result<Vec<usize>, RulebookError> {
     let column = |field: &Field| {
-        let source = match field.path.as_str() {
-            "@payload" => InputSource::Payload,
-            "@partition-key" => InputSource::PartitionKey,
-            "@arrival-ms" => InputSource::ArrivalMs,
-            path => InputSource::Field(
-                Pointer::parse(path)
-                    .map_err(|error| RulebookError::Mismatch(format!("{role} {}: {error}", plugin.digest())))?,
-            ),
-        };
-        let input = InputColumn { source, kind: field.kind, default: field.default.clone() };
+        let mismatch = |error| RulebookError::Mismatch(format!("{role} {}: {error}", plugin.digest()));
+        let input = InputColumn::of(field).map_err(mismatch)?;
         Ok(inputs.iter().position(|other| *other == input).unwrap_or_else(|| {
             inputs.push(input);
             inputs.len() - 1

@@ -5,7 +5,7 @@ use paceline_engine::{ColumnBuf, Digest, Kind, PackedBuf, Value};
 use super::context::Context;
 use super::project::{ProjectedBatch, mismatch, with_article};
 use super::record_batch::RecordBatch;
-use crate::model::{Cause, FieldValue, Reason};
+use crate::model::{Batch, Cause, FieldIndex, FieldValue, ProjectedRows, Reason};
 use crate::rules::{FieldConstraint, InputColumn, InputSource};
 
 /// Builds the columns of a rulebook's records. A record whose fields do not fit is rejected before a plugin sees it.
@@ -16,7 +16,7 @@ pub(crate) fn build<'c, S>(
 ) -> RecordBatch<'c> {
     let rulebook = projected.catalog.rulebook(rulebook).expect("the catalog holds it");
 
-    let mut builder = ColumnBuilder { projected, records: &records, rejections: Vec::new() };
+    let mut builder = ColumnBuilder::new(projected.batch, &projected.rows, &records);
     for &(field, constraint) in &rulebook.constraints {
         for (row, &record) in records.iter().enumerate() {
             let value = projected.rows.get(record, field);
@@ -33,21 +33,7 @@ pub(crate) fn build<'c, S>(
             builder.rejections.push((row, misrouted(batch.rejects_misrouted)));
         }
     }
-    let columns = rulebook.inputs.iter().map(|(input, field)| match &input.source {
-        InputSource::Field(_) => {
-            let field = field.expect("a field input is bound to a field");
-            builder.column(input, |record| projected.rows.get(record, field))
-        }
-        InputSource::Payload => {
-            ColumnBuf::Blobs(records.iter().map(|&record| batch.payload(record as usize)).collect())
-        }
-        InputSource::PartitionKey => builder.column(input, |record| {
-            batch.records[record as usize].partition_key.map_or(FieldValue::Missing, FieldValue::Text)
-        }),
-        InputSource::ArrivalMs => builder.column(input, |record| {
-            batch.records[record as usize].arrival_ms.map_or(FieldValue::Missing, FieldValue::Integer)
-        }),
-    });
+    let columns = rulebook.inputs.iter().map(|(input, field)| builder.input(input, *field));
     let columns = columns.collect();
     let rejections = builder.rejections;
     let mut record_batch = RecordBatch::new(rulebook, records, columns);
@@ -89,13 +75,40 @@ impl FieldConstraint {
 }
 
 /// Builds columns, and notes the rows whose values do not fit.
-struct ColumnBuilder<'a> {
-    projected: &'a ProjectedBatch<'a>,
+pub(crate) struct ColumnBuilder<'a> {
+    batch: &'a Batch,
+    projected: &'a ProjectedRows,
     records: &'a [u32],
-    rejections: Vec<(usize, Reason)>,
+    /// Rows, in the order in which they were found, with what does not fit.
+    pub(crate) rejections: Vec<(usize, Reason)>,
 }
 
-impl ColumnBuilder<'_> {
+impl<'a> ColumnBuilder<'a> {
+    /// Builds columns of some of a batch's records.
+    pub(crate) fn new(batch: &'a Batch, projected: &'a ProjectedRows, records: &'a [u32]) -> Self {
+        Self { batch, projected, records, rejections: Vec::new() }
+    }
+
+    /// The column of an input. `field` is where a member of the payload was projected to.
+    pub(crate) fn input(&mut self, input: &InputColumn, field: Option<FieldIndex>) -> ColumnBuf {
+        let (batch, projected) = (self.batch, self.projected);
+        match &input.source {
+            InputSource::Field(_) => {
+                let field = field.expect("a field input is bound to a field");
+                self.column(input, |record| projected.get(record, field))
+            }
+            InputSource::Payload => {
+                ColumnBuf::Blobs(self.records.iter().map(|&record| batch.payload(record as usize)).collect())
+            }
+            InputSource::PartitionKey => self.column(input, |record| {
+                batch.records[record as usize].partition_key.map_or(FieldValue::Missing, FieldValue::Text)
+            }),
+            InputSource::ArrivalMs => self.column(input, |record| {
+                batch.records[record as usize].arrival_ms.map_or(FieldValue::Missing, FieldValue::Integer)
+            }),
+        }
+    }
+
     fn column(&mut self, input: &InputColumn, value: impl Fn(u32) -> FieldValue) -> ColumnBuf {
         match input.kind {
             Kind::Boolean => ColumnBuf::Booleans(self.plain(input, value, |value| match value {
@@ -116,7 +129,7 @@ impl ColumnBuilder<'_> {
                 texts.ends.reserve(self.records.len());
                 for (row, &record) in self.records.iter().enumerate() {
                     let found = value(record);
-                    match (self.projected.rows.text(self.projected.batch, found), &input.default) {
+                    match (self.projected.text(self.batch, found), &input.default) {
                         (Some(text), _) => texts.push(text),
                         (None, Some(Value::Text(default)))
                             if matches!(found, FieldValue::Missing | FieldValue::Null) =>
@@ -160,9 +173,7 @@ impl ColumnBuilder<'_> {
         let record_lacks =
             |name: &str| Reason::new(Cause::MissingField, format!("the record has no `{name}`")).at(name);
         let reason = match &input.source {
-            InputSource::Field(pointer) => {
-                mismatch(self.projected.batch, record, pointer, found, with_article(input.kind))
-            }
+            InputSource::Field(pointer) => mismatch(self.batch, record, pointer, found, with_article(input.kind)),
             InputSource::PartitionKey => record_lacks("@partition-key"),
             InputSource::ArrivalMs => record_lacks("@arrival-ms"),
             InputSource::Payload => record_lacks("@payload"),

@@ -1,0 +1,11 @@
+//! The author's kit: what the plugin commands of the command line do with one plugin.
+//!
+//! # Layout
+//!
+//! From top to bottom; no file imports one above it.
+//! - [`subject`]: a plugin in its role.
+//! - [`events`]: sample events, and what the plugin is called with for them.
+#![forbid(unsafe_code)]
+
+pub mod events;
+pub mod subject;
