@@ -33,6 +33,10 @@ pub(crate) struct Grant {
 pub(crate) struct Cost {
     pub(crate) fuel: u64,
     pub(crate) log_lines: u32,
+    /// Log lines of which the end was cut off.
+    pub(crate) cut_lines: u32,
+    /// Bytes of all memories of the instance after it.
+    pub(crate) memory_bytes: usize,
 }
 
 impl Budget {

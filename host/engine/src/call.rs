@@ -86,7 +86,14 @@ impl<'c> PluginInstance<'c> {
         }
         let result = self.call_with(export, grant, parameters);
         let fuel = grant.fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
-        (result, Cost { fuel, log_lines: self.store.data().logged_lines() })
+        let host = self.store.data();
+        let cost = Cost {
+            fuel,
+            log_lines: host.logged_lines(),
+            cut_lines: host.cut_lines(),
+            memory_bytes: host.memory_bytes(),
+        };
+        (result, cost)
     }
 
     fn call_with<P, T>(&mut self, export: &ComponentExportIndex, grant: Grant, parameters: P) -> Result<T, CallError>

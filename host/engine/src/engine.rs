@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use wasmtime::component::Linker;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::cache::Cache;
 use crate::call_deadline::CallDeadline;
@@ -48,7 +48,13 @@ impl Engine {
     /// Sets up the sandbox. Where the machine lacks the address space for a pool of instances, each instance gets its
     /// memory from the system: slower, otherwise the same.
     pub fn new(limits: Limits) -> Result<Self, EngineError> {
-        Self::start(limits, None)
+        Self::start(limits, None, OptLevel::Speed)
+    }
+
+    /// Sets up the sandbox with a compiler that does not optimise: plugins are slower, and everything else is the same.
+    /// What a plugin returns under both engines does not depend on how it was compiled.
+    pub fn unoptimised(limits: Limits) -> Result<Self, EngineError> {
+        Self::start(limits, None, OptLevel::None)
     }
 
     /// Sets up the sandbox with a folder for compiled components, which must not be writable by other users. Where the
@@ -56,16 +62,16 @@ impl Engine {
     pub fn with_cache(limits: Limits, folder: &Path) -> Result<Self, EngineError> {
         let cache = Cache::open(folder)
             .inspect_err(|error| tracing::warn!("compiled plugins are not cached in {}: {error}", folder.display()));
-        Self::start(limits, cache.ok())
+        Self::start(limits, cache.ok(), OptLevel::Speed)
     }
 
-    fn start(limits: Limits, cache: Option<Cache>) -> Result<Self, EngineError> {
+    fn start(limits: Limits, cache: Option<Cache>, level: OptLevel) -> Result<Self, EngineError> {
         let failed = |error: wasmtime::Error| EngineError::Start(error.into());
-        let wasmtime = match wasmtime::Engine::new(&pooled(&limits)) {
+        let wasmtime = match wasmtime::Engine::new(pooled(&limits).cranelift_opt_level(level)) {
             Ok(engine) => engine,
             Err(error) => {
                 tracing::warn!("no pool of instances on this machine, so each batch takes longer: {error:#}");
-                wasmtime::Engine::new(&without_pool(&limits)).map_err(failed)?
+                wasmtime::Engine::new(without_pool(&limits).cranelift_opt_level(level)).map_err(failed)?
             }
         };
         let mut linker = Linker::new(&wasmtime);

@@ -74,6 +74,8 @@ pub(crate) struct HostState {
     /// Lines that the current call has logged, dropped ones included, and how many are not dropped.
     logged_lines: u32,
     log_lines: u32,
+    /// Lines of the current call whose end was cut off.
+    cut_lines: u32,
     /// Ticks of the watchdog that are left for the current call.
     ticks: u64,
     /// A deadline of all calls.
@@ -97,6 +99,7 @@ impl HostState {
             limits,
             logged_lines: 0,
             log_lines,
+            cut_lines: 0,
             ticks: 0,
             call_deadline: None,
             memory_bytes: 0,
@@ -108,7 +111,7 @@ impl HostState {
 
     /// Forgets what the call before has used. This one may log so many lines.
     pub(crate) fn begin_call(&mut self, log_lines: u32) {
-        (self.logged_lines, self.log_lines) = (0, log_lines);
+        (self.logged_lines, self.log_lines, self.cut_lines) = (0, log_lines, 0);
         self.denied_bytes = None;
     }
 
@@ -132,6 +135,16 @@ impl HostState {
         self.logged_lines
     }
 
+    /// Lines that the current call has logged and whose end was cut off.
+    pub(crate) fn cut_lines(&self) -> u32 {
+        self.cut_lines
+    }
+
+    /// Bytes of all memories.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
     pub(crate) fn denied_bytes(&self) -> Option<usize> {
         self.denied_bytes
     }
@@ -147,6 +160,7 @@ impl HostState {
             return;
         }
         let end = message.floor_char_boundary(self.limits.log_line_bytes);
+        self.cut_lines += u32::from(end < message.len());
         let (message, digest) = (&message[..end], self.digest);
         match level {
             Level::Debug => tracing::debug!(target: "plugin", %digest, "{message}"),

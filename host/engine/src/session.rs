@@ -28,6 +28,12 @@ pub struct Usage {
     pub fuel: u64,
     /// Time, that of instantiation included.
     pub time: Duration,
+    /// Bytes of all memories of an instance: those of the largest one.
+    pub memory_bytes: usize,
+    /// Log lines, dropped ones included.
+    pub log_lines: u64,
+    /// Log lines of which the end was cut off.
+    pub cut_lines: u64,
 }
 
 impl Usage {
@@ -36,6 +42,9 @@ impl Usage {
         self.calls += other.calls;
         self.fuel += other.fuel;
         self.time += other.time;
+        self.memory_bytes = self.memory_bytes.max(other.memory_bytes);
+        self.log_lines += other.log_lines;
+        self.cut_lines += other.cut_lines;
         for (kind, count) in &other.faults {
             *self.faults.entry(kind).or_default() += count;
         }
@@ -112,6 +121,9 @@ impl<'p, R> Session<'p, R> {
         self.usage.calls += 1;
         self.usage.fuel += cost.fuel;
         self.usage.time += started.elapsed();
+        self.usage.memory_bytes = self.usage.memory_bytes.max(cost.memory_bytes);
+        self.usage.log_lines += u64::from(cost.log_lines);
+        self.usage.cut_lines += u64::from(cost.cut_lines);
         if let Err(CallError::Fault(fault)) = &result {
             *self.usage.faults.entry(fault.kind()).or_default() += 1;
         }
