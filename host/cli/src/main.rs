@@ -87,7 +87,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Kcl(arguments) => commands::kcl::kcl(arguments)?,
         #[cfg(feature = "aws")]
         Command::Healthcheck(arguments) => commands::healthcheck::healthcheck(&arguments)?,
-        Command::Plugin(arguments) => commands::plugin::plugin(arguments)?,
+        Command::Plugin(arguments) => return commands::plugin::plugin(arguments),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,6 +22,11 @@ pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     print_with(|out| writeln!(out, "{line}"))
 }
 
+/// Prints lines.
+pub(crate) fn print_lines(lines: &[String]) -> anyhow::Result<()> {
+    print_with(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))
+}
+
 /// Prints a JSON document.
 pub(crate) fn print_json(value: &Value) -> anyhow::Result<()> {
     print_with(|out| {
@@ -40,14 +45,14 @@ pub(crate) fn aligned(rows: &[Vec<String>]) -> Vec<String> {
             true => cell.clone(),
             false => format!("{cell:width$}  ", width = widths[at]),
         };
-        row.iter().enumerate().map(cell).collect()
+        row.iter().enumerate().map(cell).collect::<String>().trim_end().to_owned()
     };
     rows.iter().map(line).collect()
 }
 
 /// Prints rows in aligned columns.
 pub(crate) fn print_table(rows: &[Vec<String>]) -> anyhow::Result<()> {
-    print_with(|out| aligned(rows).iter().try_for_each(|line| writeln!(out, "{line}")))
+    print_lines(&aligned(rows))
 }
 
 /// An attribute as JSON.

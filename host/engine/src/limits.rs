@@ -150,6 +150,11 @@ impl Limits {
         self.fuel_per_call.saturating_add(for_rows).saturating_add(for_states)
     }
 
+    /// The fuel of a call with so many rows and states, and so many bytes of states.
+    pub fn fuel_of(&self, rows: usize, state_bytes: usize) -> u64 {
+        self.fuel(Work { rows, state_bytes })
+    }
+
     /// The time that a call may take.
     pub(crate) fn call_time(&self) -> Duration {
         Duration::from_millis(self.call_ms)

@@ -17,6 +17,9 @@ const TICK: Duration = Duration::from_millis(10);
 #[derive(Default)]
 struct RunningCalls {
     count: AtomicUsize,
+    /// Whether the thread sleeps until a call runs. It need not be woken otherwise, which would cost every call a system
+    /// call.
+    idles: AtomicBool,
     /// Whether the engine is gone.
     stopped: AtomicBool,
     /// Held by the thread from reading `count` until it sleeps, so that no wake-up is lost.
@@ -49,7 +52,8 @@ impl Watchdog {
 
     /// Watches a call until the guard is dropped.
     pub(crate) fn watch(&self) -> RunningCall<'_> {
-        if self.0.count.fetch_add(1, Ordering::SeqCst) == 0 {
+        // Either this sees that the thread idles, or the thread, which looks at the count after it has said so, sees the call.
+        if self.0.count.fetch_add(1, Ordering::SeqCst) == 0 && self.0.idles.load(Ordering::SeqCst) {
             self.0.wake();
         }
         RunningCall(&self.0)
@@ -75,9 +79,11 @@ impl Drop for RunningCall<'_> {
 fn run(engine: &EngineWeak, calls: &RunningCalls) {
     loop {
         let mut idle = calls.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.idles.store(true, Ordering::SeqCst);
         while calls.count.load(Ordering::SeqCst) == 0 && !calls.stopped.load(Ordering::SeqCst) {
             idle = calls.wake.wait(idle).unwrap_or_else(PoisonError::into_inner);
         }
+        calls.idles.store(false, Ordering::SeqCst);
         drop(idle);
         std::thread::sleep(TICK);
         let Some(engine) = engine.upgrade() else { return };

@@ -3,9 +3,15 @@
 //! # Layout
 //!
 //! From top to bottom; no file imports one above it.
+//! - [`bill`]: what its calls cost.
+//! - [`expected`]: expected results, and how results differ.
+//! - [`results`]: what it makes of events.
 //! - [`subject`]: a plugin in its role.
 //! - [`events`]: sample events, and what the plugin is called with for them.
 #![forbid(unsafe_code)]
 
+pub mod bill;
 pub mod events;
+pub mod expected;
+pub mod results;
 pub mod subject;

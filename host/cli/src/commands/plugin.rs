@@ -1,13 +1,16 @@
 //! `paceline plugin`.
 
 mod build;
+mod subject;
+mod test;
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Subcommand;
-use paceline_engine::{Component, Engine, Field, Limits, LoadError, Output, Role, Settings, Value};
+use paceline_engine::{Component, Field, LoadError, Output, Role, Settings, Value};
 
+use self::subject::SubjectArguments;
 use crate::report;
 
 /// Arguments of `paceline plugin`.
@@ -22,33 +25,25 @@ enum Action {
     /// Build the plugin in a folder with cargo, and convert the module to a component.
     Build(build::Arguments),
     /// Describe a component, or explain why a host would refuse it.
-    Check {
-        /// The component.
-        file: PathBuf,
-        /// A setting of the plugin, as in a rulebook.
-        #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = setting)]
-        settings: Vec<(String, String)>,
-    },
+    Check(SubjectArguments),
+    /// Run sample events through a plugin in the sandbox, compare the results, and show what the calls cost.
+    Test(test::Arguments),
 }
 
-fn setting(text: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-/// Builds or checks a plugin.
-pub(crate) fn plugin(arguments: Arguments) -> anyhow::Result<()> {
+/// Runs the action.
+pub(crate) fn plugin(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.action {
-        Action::Build(arguments) => build::build(&arguments),
-        Action::Check { file, settings } => {
-            let wasm = std::fs::read(&file).with_context(|| file.display().to_string())?;
-            let refused = || format!("{} is refused", file.display());
-            let engine = Engine::new(Limits::default())?;
-            let component = engine.load(&wasm).with_context(refused)?;
-            let facts = describe(&component, &settings.into_iter().collect()).with_context(refused)?;
-            report::print_table(&facts)
+        Action::Build(arguments) => build::build(&arguments)?,
+        Action::Check(arguments) => {
+            let wanted = arguments.read()?;
+            let refused = || format!("{} is refused", arguments.file.display());
+            let component = wanted.engine(wanted.limits.clone())?.load(&wanted.wasm).with_context(refused)?;
+            let facts = describe(&component, &wanted.settings).with_context(refused)?;
+            report::print_table(&facts)?;
         }
+        Action::Test(arguments) => return test::test(&arguments),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What a component is, as rows of a table.

@@ -29,6 +29,7 @@ mod kcl_daemon;
 mod kcl_properties;
 mod looking;
 mod plugin;
+mod plugin_test;
 mod producer;
 mod race;
 mod replay;

@@ -1,0 +1,82 @@
+//! The plugin that a command works on: a component's file, with settings and the bounds of a host.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use paceline_config::Config;
+use paceline_engine::{Engine, Limits, Role, Settings};
+use paceline_kit::subject::Subject;
+
+use crate::setup::cache;
+
+/// Which plugin.
+#[derive(clap::Args)]
+pub(super) struct SubjectArguments {
+    /// The component.
+    pub(super) file: PathBuf,
+    /// A setting of the plugin, as in a rulebook.
+    #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = setting)]
+    settings: Vec<(String, String)>,
+    /// The role, of a component with several.
+    #[arg(long)]
+    role: Option<RoleName>,
+    /// A host's configuration, for its limits.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum RoleName {
+    Validator,
+    Scorer,
+    Aggregator,
+}
+
+fn setting(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A plugin's bytes, and how they are used.
+pub(super) struct Wanted {
+    pub(super) wasm: Vec<u8>,
+    pub(super) settings: Settings,
+    pub(super) limits: Limits,
+    role: Option<Role>,
+    file: PathBuf,
+}
+
+impl SubjectArguments {
+    /// Reads the component, and the configuration.
+    pub(super) fn read(&self) -> anyhow::Result<Wanted> {
+        let wasm = std::fs::read(&self.file).with_context(|| self.file.display().to_string())?;
+        let limits = match &self.config {
+            Some(config) => Config::load(config)?.limits,
+            None => Limits::default(),
+        };
+        let role = self.role.map(|role| match role {
+            RoleName::Validator => Role::Validator,
+            RoleName::Scorer => Role::Scorer,
+            RoleName::Aggregator => Role::Aggregator,
+        });
+        let settings = self.settings.iter().cloned().collect();
+        Ok(Wanted { wasm, settings, limits, role, file: self.file.clone() })
+    }
+}
+
+impl Wanted {
+    /// A sandbox with these limits, and compiled plugins from the cache.
+    pub(super) fn engine(&self, limits: Limits) -> anyhow::Result<Engine> {
+        Ok(match cache() {
+            Some(cache) => Engine::with_cache(limits, &cache)?,
+            None => Engine::new(limits)?,
+        })
+    }
+
+    /// The plugin in its role, in a sandbox with these limits.
+    pub(super) fn subject(&self, limits: Limits) -> anyhow::Result<Subject> {
+        let engine = self.engine(limits)?;
+        Subject::load(&engine, &self.wasm, &self.settings, self.role).with_context(|| self.file.display().to_string())
+    }
+}

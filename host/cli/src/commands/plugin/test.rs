@@ -1,0 +1,262 @@
+//! `paceline plugin test`: sample events through a plugin in the sandbox, compared with what is expected, and what it costs.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use paceline_engine::Limits;
+use paceline_kit::bill::{Cost, bill, fuel_setting, raised};
+use paceline_kit::events::{Events, Grouping};
+use paceline_kit::expected::{Difference, Expected};
+use paceline_kit::results::{Id, Row, results};
+use paceline_kit::subject::Subject;
+use paceline_pipeline::model::Pointer;
+use serde_json::{Value, json};
+
+use super::subject::{SubjectArguments, Wanted};
+use crate::report;
+
+/// How many differences are shown.
+const SHOWN: usize = 20;
+
+/// The part of a bound from which on a plugin is too near to it.
+const NEAR: f64 = 0.5;
+
+/// Arguments of `paceline plugin test`.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    subject: SubjectArguments,
+    /// The sample events, a JSON object a line as in the stream [default: events.ndjson beside the component]
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// The expected results [default: expected.ndjson beside the events]
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    /// Write the results to the file of expected results, instead of comparing them.
+    #[arg(long)]
+    update: bool,
+    /// For an aggregator: the field that names an event's group. Without it, all events are of one group.
+    #[arg(long, value_name = "POINTER", value_parser = pointer)]
+    group: Option<Pointer>,
+    /// For an aggregator: the field with an event's score. Without it, every score is 0.
+    #[arg(long, value_name = "POINTER", value_parser = pointer)]
+    score: Option<Pointer>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn pointer(text: &str) -> Result<Pointer, String> {
+    Pointer::parse(text).map_err(|error| error.to_string())
+}
+
+/// What a test has shown.
+struct Tested {
+    role: String,
+    events: usize,
+    unreadable: usize,
+    results: Vec<Row>,
+    differences: Vec<Difference>,
+    bill: Vec<Cost>,
+}
+
+/// Runs the events. Fails, with the differences printed, if a result is not as expected.
+pub(super) fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let wanted = arguments.subject.read()?;
+    let beside = |file: &Path, name: &str| file.parent().unwrap_or(Path::new("")).join(name);
+    let events_file = arguments.events.clone().unwrap_or_else(|| beside(&arguments.subject.file, "events.ndjson"));
+    let expect_file = arguments.expect.clone().unwrap_or_else(|| beside(&events_file, "expected.ndjson"));
+    let events = Events::read(&events_file).with_context(|| events_file.display().to_string())?;
+    if events.is_empty() {
+        bail!("{} has no events", events_file.display());
+    }
+    let grouping = Grouping { group: arguments.group.clone(), score: arguments.score.clone() };
+    let (subject, tested) = run(&wanted, &events, &grouping)?;
+    if arguments.update {
+        std::fs::write(&expect_file, Expected::render(&tested.results))
+            .with_context(|| expect_file.display().to_string())?;
+        report::print_line(&format!("{}  {} results", expect_file.display(), tested.results.len()))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let expected = std::fs::read_to_string(&expect_file).with_context(|| {
+        format!("{}: `paceline plugin test --update` writes the results there", expect_file.display())
+    })?;
+    let expected = Expected::parse(&expected).with_context(|| expect_file.display().to_string())?;
+    let tested = Tested { differences: expected.compare(&tested.results), ..tested };
+    match arguments.json {
+        true => report::print_json(&tested.to_json())?,
+        false => report::print_lines(&tested.to_text(&subject, &expect_file))?,
+    }
+    Ok(if tested.differences.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The results under the bounds of a host, and the bill.
+fn run(wanted: &Wanted, events: &Events, grouping: &Grouping) -> anyhow::Result<(Subject, Tested)> {
+    let limits: &Limits = &wanted.limits;
+    let subject = wanted.subject(limits.clone())?;
+    let input = events.input(subject.fields(), grouping)?;
+    let results = results(&subject, &input)?;
+    let bill = bill(&wanted.subject(raised(limits))?, &input, limits)?;
+    let tested = Tested {
+        role: subject.role().to_string(),
+        events: events.len(),
+        unreadable: input.unreadable.len(),
+        results,
+        differences: Vec::new(),
+        bill,
+    };
+    Ok((subject, tested))
+}
+
+impl Tested {
+    fn to_json(&self) -> Value {
+        json!({
+            "role": self.role,
+            "events": self.events,
+            "unreadable": self.unreadable,
+            "results": self.results.iter().map(Row::to_json).collect::<Vec<_>>(),
+            "differences": self.differences.iter().map(difference_json).collect::<Vec<_>>(),
+            "bill": self.bill.iter().map(cost_json).collect::<Vec<_>>(),
+        })
+    }
+
+    fn to_text(&self, subject: &Subject, expect: &Path) -> Vec<String> {
+        let unreadable = match self.unreadable {
+            0 => String::new(),
+            count => format!(", {count} of them unreadable for the plugin"),
+        };
+        let mut lines = vec![format!("{} events{unreadable}", self.events)];
+        match self.differences.len() {
+            0 => lines.push(format!("{} results, all as in {}", self.results.len(), expect.display())),
+            count => {
+                lines.push(format!("{count} differences from {}:", expect.display()));
+                lines.push(String::new());
+                let mut rows = vec![["", "value", "expected", "found"].map(str::to_owned).to_vec()];
+                self.differences.iter().take(SHOWN).for_each(|difference| rows.extend(difference_rows(difference)));
+                lines.extend(report::aligned(&rows).into_iter().map(|line| format!("  {line}")));
+                if count > SHOWN {
+                    lines.push(format!("  and {} more", count - SHOWN));
+                }
+            }
+        }
+        lines.push(String::new());
+        lines.extend(bill_lines(&self.bill));
+        lines.extend(warnings(&self.bill, subject));
+        lines
+    }
+}
+
+fn difference_json(difference: &Difference) -> Value {
+    match difference {
+        Difference::Missing(row) => json!({ "missing": row.to_json() }),
+        Difference::Unexpected(row) => json!({ "unexpected": row.to_json() }),
+        Difference::Other { id, column, expected, found } => {
+            let (line, group) = match id {
+                Id::Line(line) => (Some(line), None),
+                Id::Group(name) => (None, Some(name)),
+            };
+            json!({ "line": line, "group": group, "value": column, "expected": expected, "found": found })
+        }
+    }
+}
+
+fn difference_rows(difference: &Difference) -> Vec<Vec<String>> {
+    let row = |id: &Id, column: &str, expected: Option<&Value>, found: Option<&Value>| {
+        let shown = |value: Option<&Value>| value.map_or("-".to_owned(), Value::to_string);
+        vec![id.to_string(), column.to_owned(), shown(expected), shown(found)]
+    };
+    match difference {
+        Difference::Missing(missing) => {
+            missing.cells.iter().map(|(column, value)| row(&missing.id, column, Some(value), None)).collect()
+        }
+        Difference::Unexpected(found) => {
+            found.cells.iter().map(|(column, value)| row(&found.id, column, None, Some(value))).collect()
+        }
+        Difference::Other { id, column, expected, found } => {
+            vec![row(id, column, expected.as_ref(), found.as_ref())]
+        }
+    }
+}
+
+fn cost_json(cost: &Cost) -> Value {
+    json!({
+        "rows": cost.rows,
+        "stateBytes": cost.state_bytes,
+        "fuel": cost.fuel.used,
+        "fuelBound": cost.fuel.of,
+        "seconds": cost.time.used.as_secs_f64(),
+        "secondsBound": cost.time.of.as_secs_f64(),
+        "memoryBytes": cost.memory_bytes.used,
+        "memoryBytesBound": cost.memory_bytes.of,
+        "fault": cost.fault.as_ref().map(ToString::to_string),
+    })
+}
+
+/// The bill as a table: what a call costs, and the part of each bound that it uses.
+fn bill_lines(bill: &[Cost]) -> Vec<String> {
+    let mut rows = vec![
+        ["rows", "fuel a row", "of bound", "ns a row", "of bound", "memory", "of bound", "states"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for cost in bill {
+        let a_row = |total: f64| report::thousands((total / cost.rows as f64).round() as u64);
+        let states = match cost.state_bytes {
+            0 => String::new(),
+            bytes => kib(bytes),
+        };
+        rows.push(vec![
+            report::thousands(cost.rows as u64),
+            a_row(cost.fuel.used as f64),
+            percent(cost.fuel.part()),
+            a_row(cost.time.used.as_nanos() as f64),
+            percent(cost.time.part()),
+            kib(cost.memory_bytes.used),
+            percent(cost.memory_bytes.part()),
+            states,
+        ]);
+    }
+    report::aligned(&rows)
+}
+
+fn kib(bytes: usize) -> String {
+    format!("{} KiB", report::thousands(bytes.div_ceil(1 << 10) as u64))
+}
+
+fn percent(part: f64) -> String {
+    match part {
+        part if part >= 1.0 => format!("{part:.1} x over"),
+        part => format!("{:.1} %", part * 100.0),
+    }
+}
+
+/// Bounds that calls exceed, or are near to.
+fn warnings(bill: &[Cost], subject: &Subject) -> Vec<String> {
+    let mut lines = Vec::new();
+    for cost in bill {
+        let rows = report::thousands(cost.rows as u64);
+        let mut warn = |what: &str, part: f64, setting: &str| {
+            match part {
+            part if part >= 1.0 => lines.push(format!(
+                "at {rows} rows a call needs {part:.1} times its {what}, so the host calls with fewer rows, which costs \
+                 more: raise {setting}"
+            )),
+            part if part >= NEAR => {
+                lines.push(format!("at {rows} rows a call uses {:.0} % of its {what}", part * 100.0));
+            }
+            _ => {}
+        }
+        };
+        warn("fuel", cost.fuel.part(), fuel_setting(subject.role()));
+        warn("time", cost.time.part(), "call-ms");
+        warn("memory", cost.memory_bytes.part(), "memory-bytes");
+        if let Some(fault) = &cost.fault {
+            lines.push(format!("at {rows} rows: {fault}"));
+        }
+    }
+    match lines.is_empty() {
+        true => lines,
+        false => std::iter::once(String::new()).chain(lines).collect(),
+    }
+}

@@ -1,0 +1,164 @@
+//! `paceline plugin test`: sample events through a plugin in the sandbox, against expected results, with the bill.
+
+use std::process::Command;
+
+use paceline_testbed::require;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{fail, joined, paceline, simulate, succeed};
+
+/// A folder with a plugin and events.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new(plugin: &str, events: &str) -> Self {
+        let folder = Self(TempDir::new().unwrap());
+        std::fs::copy(paceline_testbed::plugins::file(plugin), folder.0.path().join("plugin.wasm")).unwrap();
+        folder.write("events.ndjson", events);
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.path().join(name)).unwrap()
+    }
+
+    fn test(&self, arguments: &[&str]) -> Command {
+        let mut command = paceline(&["plugin", "test"]);
+        command.arg(self.0.path().join("plugin.wasm")).args(arguments);
+        command
+    }
+}
+
+const EFFORTS: &str = r#"{"cadence": 81, "resistance": 79}
+
+{"cadence": "fast", "resistance": 79}
+{"cadence": 62, "resistance": 68.6}
+"#;
+
+#[test]
+fn only_results_that_differ_are_shown() {
+    require!(Plugins);
+    let folder = Folder::new("output", EFFORTS);
+    folder.write(
+        "expected.ndjson",
+        "{\"line\": 1, \"score\": 167.04}\n{\"line\": 4, \"score\": 130}\n{\"line\": 5, \"score\": 1}\n",
+    );
+    let shown = fail_with_output(&mut folder.test(&[]));
+    let differences: Vec<Vec<&str>> = shown
+        .lines()
+        .skip_while(|line| !line.contains("expected  found"))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(differences[0][..4], ["line", "3", "unreadable", "-"], "{shown}");
+    assert!(shown.contains("the field `/cadence` is a text at byte 12, not a number"), "{shown}");
+    assert_eq!(differences[1], ["line", "4", "score", "130", "129.592"], "{shown}");
+    assert_eq!(differences[2], ["line", "5", "score", "1", "-"], "{shown}");
+    assert_eq!(differences.len(), 3, "{shown}");
+    assert!(!shown.contains("167.04"), "what is as expected is not shown: {shown}");
+}
+
+#[test]
+fn a_difference_that_the_expectation_allows_is_none() {
+    require!(Plugins);
+    let folder = Folder::new("output", "{\"cadence\": 81, \"resistance\": 79}\n");
+    folder.write("expected.ndjson", "{\"line\": 1, \"score\": 167, \"within\": 0.1}\n");
+    succeed(&mut folder.test(&[]));
+    folder.write("expected.ndjson", "{\"line\": 1, \"score\": 167, \"within\": 0.01}\n");
+    fail_with_output(&mut folder.test(&[]));
+}
+
+#[test]
+fn results_can_be_written_and_are_as_expected_then() {
+    require!(Plugins);
+    let folder = Folder::new("telemetry", &joined(&simulate("--racers 1 --seconds 9 --class 3 --race 131 --seed 1")));
+    let error = fail(&mut folder.test(&[]));
+    assert!(error.contains("`paceline plugin test --update` writes the results there"), "{error}");
+    succeed(&mut folder.test(&["--update"]));
+    assert_eq!(folder.read("expected.ndjson").lines().next(), Some(r#"{"accepted":true,"line":1}"#));
+    let shown = succeed(&mut folder.test(&[]));
+    assert!(shown.contains("9 results, all as in "), "{shown}");
+    // The same plugin with another setting gives other results.
+    let shown = fail_with_output(&mut folder.test(&["--setting", "max-cadence=1"]));
+    assert!(shown.contains("rejected") && shown.contains("not within"), "{shown}");
+}
+
+#[test]
+fn an_aggregator_is_tested_by_its_groups() {
+    require!(Plugins);
+    let events = r#"{"event": "update", "second": 1, "deviceTimestamp": 1, "racerId": 7, "points": 10.5}
+{"event": "final", "second": 2, "deviceTimestamp": 2, "racerId": 7, "points": 12}
+{"event": "update", "second": 1, "deviceTimestamp": 1, "racerId": 8, "points": 9}
+"#;
+    let folder = Folder::new("last-output", events);
+    let by = ["--group", "/racerId", "--score", "/points"];
+    succeed(folder.test(&by).arg("--update"));
+    let lines: Vec<Value> =
+        folder.read("expected.ndjson").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["group"], "7");
+    assert_eq!(
+        lines[0]["outputs"],
+        json!({"final": 12.0, "finished": true, "output": 12.0, "second": 2, "seconds": 2, "ts": 2})
+    );
+    // A number that is not finite is not written: there is no result yet.
+    assert_eq!(lines[1]["outputs"], json!({"finished": false, "output": 9.0, "second": 1, "seconds": 1, "ts": 1}));
+    let shown = succeed(folder.test(&by).arg("--json"));
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["differences"], json!([]));
+    let rows: Vec<u64> = shown["bill"].as_array().unwrap().iter().map(|cost| cost["rows"].as_u64().unwrap()).collect();
+    assert_eq!(rows, [1, 100, 1_000, 10_000]);
+    assert!(shown["bill"][3]["stateBytes"].as_u64() > shown["bill"][0]["stateBytes"].as_u64(), "{shown}");
+}
+
+#[test]
+fn a_plugin_beyond_a_bound_is_measured_and_reported() {
+    require!(Plugins);
+    let folder = Folder::new("telemetry", &joined(&simulate("--racers 1 --seconds 9 --class 3 --race 131 --seed 1")));
+    folder.write("host.toml", &configuration("fuel-per-row = 100\nfuel-per-call = 20_000\n"));
+    let config = folder.0.path().join("host.toml");
+    succeed(folder.test(&["--update", "--config"]).arg(&config));
+    let shown = succeed(folder.test(&["--config"]).arg(&config));
+    assert!(shown.contains("at 10,000 rows a call needs ") && shown.contains(" times its fuel"), "{shown}");
+    assert!(shown.contains("raise fuel-per-row"), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 120), "{shown}");
+}
+
+#[test]
+fn events_that_are_none_and_expectations_in_another_form_are_refused() {
+    require!(Plugins);
+    let folder = Folder::new("output", "\n\n");
+    let error = fail(&mut folder.test(&[]));
+    assert!(error.contains("events.ndjson has no events"), "{error}");
+    folder.write("events.ndjson", EFFORTS);
+    for (line, why) in [
+        ("{\"line\": 1", "line 2: not a JSON object: "),
+        ("{\"score\": 1}", "line 2: a result has either `line`, of its event, or `group`"),
+        ("{\"line\": \"1\", \"score\": 1}", "line 2: `line` is not the number of a line"),
+        ("{\"line\": 1, \"score\": 2}", "line 2: a second result of line 1"),
+        ("{\"line\": 3, \"score\": 2, \"within\": \"much\"}", "line 2: `within` is not a number"),
+    ] {
+        folder.write("expected.ndjson", &format!("{{\"line\": 1, \"score\": 167.04}}\n{line}\n"));
+        let error = fail(&mut folder.test(&[]));
+        assert!(error.contains(why), "{why}: {error}");
+    }
+}
+
+fn configuration(limits: &str) -> String {
+    format!(
+        "[source]\nfile = \"x\"\n[route]\nrace-type = \"/classId\"\n[rules]\nregistry = \"rules\"\n[store]\npath = \
+         \"store\"\n[limits]\n{limits}"
+    )
+}
+
+/// Standard output of a command that has to fail.
+fn fail_with_output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stdout).unwrap()
+}
