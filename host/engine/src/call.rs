@@ -26,7 +26,7 @@ pub(crate) struct PluginInstance<'c> {
 
 impl<'c> PluginInstance<'c> {
     pub(crate) fn new(component: &'c Component, settings: &Arc<BTreeMap<String, String>>) -> Result<Self, CallError> {
-        let limits = component.engine().limits();
+        let limits = component.limits();
         let host = HostState::new(Arc::clone(settings), component.digest(), limits.clone());
         let mut store = Store::new(component.engine().wasmtime(), host);
         store.limiter(|host| host);
@@ -102,7 +102,7 @@ impl<'c> PluginInstance<'c> {
         T: ComponentType + Lift + 'static,
         Returned<T>: ComponentNamedList + Lift,
     {
-        let limits = self.component.engine().limits();
+        let limits = self.component.limits();
         let function = self
             .instance
             .get_typed_func::<P, Returned<T>>(&mut self.store, export)

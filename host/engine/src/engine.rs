@@ -81,7 +81,7 @@ impl Engine {
         Ok(Self(Arc::new(Sandbox { wasmtime, linker, watchdog, limits, cache, call_deadline })))
     }
 
-    /// The limits that plugins run under.
+    /// The limits of plugins, where neither their language nor a rulebook gives them others.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
     }
@@ -127,7 +127,7 @@ fn config() -> Config {
 fn without_pool(limits: &Limits) -> Config {
     let mut config = config();
     config
-        .memory_reservation(limits.memory_bytes as u64)
+        .memory_reservation(limits.most_memory_bytes() as u64)
         .memory_reservation_for_growth(0)
         .memory_guard_size(SMALL_GUARD_BYTES);
     config
@@ -141,7 +141,7 @@ fn pooled(limits: &Limits) -> Config {
         .total_core_instances(POOLED_INSTANCES * 4)
         .total_memories(POOLED_INSTANCES)
         .total_tables(POOLED_INSTANCES * 2)
-        .max_memory_size(limits.memory_bytes)
+        .max_memory_size(limits.most_memory_bytes())
         .max_core_instance_size(4 << 20)
         .max_component_instance_size(4 << 20)
         .table_elements(limits::TABLE_ELEMENTS)

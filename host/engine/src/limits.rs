@@ -1,9 +1,12 @@
 //! What a plugin may use. Each limit is a constant with its reason. Those of [`Limits`] are settings, too, and each has
-//! a test that is named for its violation.
+//! a test that is named for its violation. A rulebook may raise those of [`PluginLimits`] for a plugin, up to the host's
+//! [`Ceilings`].
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use crate::language::Language;
 
 /// Memory of one instance, all of its memories together, in bytes. A batch of 10,000 Alleycat records takes under 2 MiB; the rest is room for plugins
 /// in languages that bring a garbage collector.
@@ -77,6 +80,42 @@ pub const MIGRATED_FORMATS: usize = 64;
 /// Bytes of the WebAssembly stack: deep enough for a recursive descent, shallow enough for every host thread.
 pub const STACK_BYTES: usize = 512 << 10;
 
+/// Memory of one instance of a plugin that brings an interpreter, which has 20 to 40 MiB before the first row.
+pub const INTERPRETER_MEMORY_BYTES: usize = 128 << 20;
+
+/// Fuel of a call to a plugin that brings an interpreter, which starts it and reads the script's objects.
+pub const INTERPRETER_FUEL_PER_CALL: u64 = 50_000_000;
+
+/// Further fuel for each row of a call to a plugin that brings an interpreter. A rule in JavaScript or Python needs 5,000
+/// to 40,000.
+pub const INTERPRETER_FUEL_PER_ROW: u64 = 200_000;
+
+/// Further fuel for each byte of the states that a call to a plugin that brings an interpreter is given. States of JSON,
+/// parsed and written again in JavaScript, need 500 to 2,000.
+pub const INTERPRETER_FUEL_PER_STATE_BYTE: u64 = 8_000;
+
+/// Time that a call to a plugin that brings an interpreter may take, in milliseconds.
+pub const INTERPRETER_CALL_MS: u64 = 5_000;
+
+/// Memory up to which a rulebook may raise that of a plugin, in bytes. A function of Lambda has 128 MiB and more.
+pub const MOST_MEMORY_BYTES: usize = 256 << 20;
+
+/// Fuel up to which a rulebook may raise that of a call.
+pub const MOST_FUEL_PER_CALL: u64 = 1_000_000_000;
+
+/// Fuel up to which a rulebook may raise that of a row: the most that 10,000 rows take, some seconds, is bounded by the
+/// time of a call.
+pub const MOST_FUEL_PER_ROW: u64 = 1_000_000;
+
+/// Fuel up to which a rulebook may raise that of a state's byte.
+pub const MOST_FUEL_PER_STATE_BYTE: u64 = 50_000;
+
+/// Time up to which a rulebook may raise that of a call, in milliseconds: a function of Lambda has 15 s by default.
+pub const MOST_CALL_MS: u64 = 10_000;
+
+/// Bytes up to which a rulebook may raise those of a state: a DynamoDB item holds 400 KB.
+pub const MOST_STATE_BYTES: usize = 350 << 10;
+
 /// Elements of one table. A Rust plugin has two small tables; one in JavaScript or Python needs some thousand elements.
 pub(crate) const TABLE_ELEMENTS: usize = 50_000;
 
@@ -106,6 +145,79 @@ pub struct Limits {
     pub log_lines: u32,
     /// See [`LOG_LINE_BYTES`].
     pub log_line_bytes: usize,
+    /// Up to what a rulebook may raise them for a plugin.
+    pub ceilings: Ceilings,
+}
+
+/// Up to what a rulebook may raise the limits of a plugin. A ceiling below the host's own limit has no effect.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ceilings {
+    /// See [`MOST_MEMORY_BYTES`].
+    pub memory_bytes: usize,
+    /// See [`MOST_FUEL_PER_CALL`].
+    pub fuel_per_call: u64,
+    /// See [`MOST_FUEL_PER_ROW`].
+    pub fuel_per_row: u64,
+    /// See [`MOST_FUEL_PER_STATE_BYTE`].
+    pub fuel_per_state_byte: u64,
+    /// See [`MOST_CALL_MS`].
+    pub call_ms: u64,
+    /// See [`MOST_STATE_BYTES`].
+    pub state_bytes: usize,
+}
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Self {
+            memory_bytes: MOST_MEMORY_BYTES,
+            fuel_per_call: MOST_FUEL_PER_CALL,
+            fuel_per_row: MOST_FUEL_PER_ROW,
+            fuel_per_state_byte: MOST_FUEL_PER_STATE_BYTE,
+            call_ms: MOST_CALL_MS,
+            state_bytes: MOST_STATE_BYTES,
+        }
+    }
+}
+
+/// The limits that a rulebook sets for a plugin. The others are the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PluginLimits {
+    /// Memory of an instance, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<usize>,
+    /// Fuel of a call, whatever its size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel_per_call: Option<u64>,
+    /// Further fuel for each row, and for each state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel_per_row: Option<u64>,
+    /// Further fuel for each byte of the states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel_per_state_byte: Option<u64>,
+    /// Time of a call, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_ms: Option<u64>,
+    /// Bytes of a group's state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_bytes: Option<usize>,
+}
+
+impl PluginLimits {
+    /// Whether it sets none.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A rulebook sets a limit above the host's ceiling.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{name}` is {wanted}; at most {ceiling} is allowed (`limits.ceilings.{name}` of the host)")]
+pub struct AboveCeiling {
+    name: &'static str,
+    wanted: u64,
+    ceiling: u64,
 }
 
 impl Default for Limits {
@@ -122,6 +234,7 @@ impl Default for Limits {
             reason_bytes: REASON_BYTES,
             log_lines: LOG_LINES,
             log_line_bytes: LOG_LINE_BYTES,
+            ceilings: Ceilings::default(),
         }
     }
 }
@@ -148,6 +261,61 @@ impl Limits {
         let for_rows = self.fuel_per_row.saturating_mul(rows as u64);
         let for_states = self.fuel_per_state_byte.saturating_mul(state_bytes as u64);
         self.fuel_per_call.saturating_add(for_rows).saturating_add(for_states)
+    }
+
+    /// The most memory that an instance of any plugin may have, in bytes.
+    pub(crate) fn most_memory_bytes(&self) -> usize {
+        self.memory_bytes.max(self.ceilings.memory_bytes)
+    }
+
+    /// The limits of plugins in a language, where no rulebook sets them. An interpreter needs more, within the ceilings.
+    pub(crate) fn of_language(&self, language: Language) -> Self {
+        /// At least so much, if the ceiling allows it.
+        fn at_least<T: Ord + Copy>(limit: &mut T, least: T, ceiling: T) {
+            *limit = least.min(ceiling).max(*limit);
+        }
+        let mut limits = self.clone();
+        let ceilings = &self.ceilings;
+        if language != Language::Compiled {
+            at_least(&mut limits.memory_bytes, INTERPRETER_MEMORY_BYTES, ceilings.memory_bytes);
+            at_least(&mut limits.fuel_per_call, INTERPRETER_FUEL_PER_CALL, ceilings.fuel_per_call);
+            at_least(&mut limits.fuel_per_row, INTERPRETER_FUEL_PER_ROW, ceilings.fuel_per_row);
+            let (least, ceiling) = (INTERPRETER_FUEL_PER_STATE_BYTE, ceilings.fuel_per_state_byte);
+            at_least(&mut limits.fuel_per_state_byte, least, ceiling);
+            at_least(&mut limits.call_ms, INTERPRETER_CALL_MS, ceilings.call_ms);
+        }
+        limits
+    }
+
+    /// These limits with those that a rulebook sets. `host` are the host's own.
+    pub(crate) fn with(&self, wanted: &PluginLimits, host: &Self) -> Result<Self, AboveCeiling> {
+        fn set<T: Copy + Ord + TryInto<u64>>(
+            name: &'static str,
+            limit: &mut T,
+            wanted: Option<T>,
+            ceiling: T,
+        ) -> Result<(), AboveCeiling> {
+            let Some(wanted) = wanted else { return Ok(()) };
+            if wanted > ceiling {
+                let number = |value: T| value.try_into().unwrap_or(u64::MAX);
+                return Err(AboveCeiling { name, wanted: number(wanted), ceiling: number(ceiling) });
+            }
+            *limit = wanted;
+            Ok(())
+        }
+        let mut limits = self.clone();
+        let most = &host.ceilings;
+        let ceiling = most.memory_bytes.max(host.memory_bytes);
+        set("memory-bytes", &mut limits.memory_bytes, wanted.memory_bytes, ceiling)?;
+        let ceiling = most.fuel_per_call.max(host.fuel_per_call);
+        set("fuel-per-call", &mut limits.fuel_per_call, wanted.fuel_per_call, ceiling)?;
+        let ceiling = most.fuel_per_row.max(host.fuel_per_row);
+        set("fuel-per-row", &mut limits.fuel_per_row, wanted.fuel_per_row, ceiling)?;
+        let ceiling = most.fuel_per_state_byte.max(host.fuel_per_state_byte);
+        set("fuel-per-state-byte", &mut limits.fuel_per_state_byte, wanted.fuel_per_state_byte, ceiling)?;
+        set("call-ms", &mut limits.call_ms, wanted.call_ms, most.call_ms.max(host.call_ms))?;
+        set("state-bytes", &mut limits.state_bytes, wanted.state_bytes, most.state_bytes.max(host.state_bytes))?;
+        Ok(limits)
     }
 
     /// The fuel of a call with so many rows and states, and so many bytes of states.

@@ -1,6 +1,7 @@
 //! From bytes to a compiled component that keeps to the contract.
 
 use std::fmt;
+use std::sync::Arc;
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, ComponentExportIndex, InstancePre};
@@ -9,6 +10,8 @@ use crate::contract::{self, Function, MIGRATION, Role};
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::imports::{self, HostState};
+use crate::language::Language;
+use crate::limits::{Limits, PluginLimits};
 use crate::load_error::LoadError;
 
 /// A plugin's code, compiled, with imports and exports that keep to the contract.
@@ -20,6 +23,8 @@ pub struct Component {
     digest: Digest,
     imports: Vec<String>,
     bytes: usize,
+    language: Language,
+    limits: Arc<Limits>,
 }
 
 /// The functions that a component exports for one role. One that is missing is noticed when `describe` is called.
@@ -90,6 +95,22 @@ impl Component {
         self.roles.iter().map(|(role, _)| *role).collect()
     }
 
+    /// The language that it was written in.
+    pub fn language(&self) -> Language {
+        self.language
+    }
+
+    /// What it may use.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The component with limits that a rulebook sets.
+    pub fn with_limits(&self, wanted: &PluginLimits) -> Result<Self, LoadError> {
+        let limits = self.engine.limits().of_language(self.language).with(wanted, self.engine.limits())?;
+        Ok(Self { limits: Arc::new(limits), ..self.clone() })
+    }
+
     pub(crate) fn exports(&self, role: Role) -> Option<&Exports> {
         self.roles.iter().find(|(played, _)| *played == role).map(|(_, exports)| exports)
     }
@@ -126,6 +147,7 @@ impl Engine {
             return Err(LoadError::no_role(&exports));
         }
         let pre = self.linker().instantiate_pre(&compiled).map_err(|error| LoadError::ImportType(error.into()))?;
+        let language = Language::of(wasm);
         Ok(Component {
             engine: self.clone(),
             pre,
@@ -133,6 +155,8 @@ impl Engine {
             digest,
             imports: imports.into_iter().filter(|import| !import.only_types).map(|import| import.name).collect(),
             bytes: wasm.len(),
+            language,
+            limits: Arc::new(self.limits().of_language(language)),
         })
     }
 

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use crate::contract::{self, CONTRACT, CONTRACT_VERSION, MIGRATION, Role};
 use crate::fault::{EngineError, Fault};
+use crate::limits::AboveCeiling;
 
 /// Why the host refuses a component. Each names what is wrong and, where it can, what to do about it. The message does
 /// not repeat that of its source.
@@ -64,6 +65,9 @@ pub enum LoadError {
     /// It is an aggregator, but the interface `migration` that it exports as well can't be used.
     #[error("its `{CONTRACT}/{MIGRATION}` is refused")]
     Migration(#[source] Box<LoadError>),
+    /// The rulebook sets a limit of it that the host does not allow.
+    #[error("its limits are refused")]
+    Limits(#[from] AboveCeiling),
     /// The sandbox failed while the component was checked. The component is not to blame.
     #[error("its `describe` can't be called")]
     Engine(#[source] EngineError),

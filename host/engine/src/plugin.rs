@@ -51,7 +51,7 @@ impl Plugin {
     }
 
     pub(crate) fn limits(&self) -> &Limits {
-        self.component.engine().limits()
+        self.component.limits()
     }
 
     pub(crate) fn call_deadline(&self) -> &CallDeadline {
@@ -115,7 +115,7 @@ impl<'c> Candidate<'c> {
     {
         self.check::<(), T>(function)?;
         let describe = self.exports.get(function).expect("it was checked");
-        let limits = self.component.engine().limits();
+        let limits = self.component.limits();
         let grant = Grant { fuel: limits.fuel(Work::default()), time: limits.call_time(), log_lines: limits.log_lines };
         self.instance.call(describe, grant, ()).0.map_err(describe_error)
     }

@@ -12,14 +12,14 @@ use crate::support::{fail, joined, paceline, simulate, succeed};
 struct Folder(TempDir);
 
 impl Folder {
-    fn new(plugin: &str, events: &str) -> Self {
+    fn new(plugin: &str, events: impl AsRef<[u8]>) -> Self {
         let folder = Self(TempDir::new().unwrap());
         std::fs::copy(paceline_testbed::plugins::file(plugin), folder.0.path().join("plugin.wasm")).unwrap();
         folder.write("events.ndjson", events);
         folder
     }
 
-    fn write(&self, name: &str, text: &str) {
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         std::fs::write(self.0.path().join(name), text).unwrap();
     }
 
@@ -77,7 +77,7 @@ fn a_difference_that_the_expectation_allows_is_none() {
 #[test]
 fn results_can_be_written_and_are_as_expected_then() {
     require!(Plugins);
-    let folder = Folder::new("telemetry", &joined(&simulate("--racers 1 --seconds 9 --class 3 --race 131 --seed 1")));
+    let folder = Folder::new("telemetry", joined(&simulate("--racers 1 --seconds 9 --class 3 --race 131 --seed 1")));
     let error = fail(&mut folder.test(&[]));
     assert!(error.contains("`paceline plugin test --update` writes the results there"), "{error}");
     succeed(&mut folder.test(&["--update"]));
@@ -119,8 +119,8 @@ fn an_aggregator_is_tested_by_its_groups() {
 #[test]
 fn a_plugin_beyond_a_bound_is_measured_and_reported() {
     require!(Plugins);
-    let folder = Folder::new("telemetry", &joined(&simulate("--racers 1 --seconds 9 --class 3 --race 131 --seed 1")));
-    folder.write("host.toml", &configuration("fuel-per-row = 100\nfuel-per-call = 20_000\n"));
+    let folder = Folder::new("telemetry", joined(&simulate("--racers 1 --seconds 9 --class 3 --race 131 --seed 1")));
+    folder.write("host.toml", configuration("fuel-per-row = 100\nfuel-per-call = 20_000\n"));
     let config = folder.0.path().join("host.toml");
     succeed(folder.test(&["--update", "--config"]).arg(&config));
     let shown = succeed(folder.test(&["--config"]).arg(&config));
@@ -143,7 +143,7 @@ fn events_that_are_none_and_expectations_in_another_form_are_refused() {
         ("{\"line\": 1, \"score\": 2}", "line 2: a second result of line 1"),
         ("{\"line\": 3, \"score\": 2, \"within\": \"much\"}", "line 2: `within` is not a number"),
     ] {
-        folder.write("expected.ndjson", &format!("{{\"line\": 1, \"score\": 167.04}}\n{line}\n"));
+        folder.write("expected.ndjson", format!("{{\"line\": 1, \"score\": 167.04}}\n{line}\n"));
         let error = fail(&mut folder.test(&[]));
         assert!(error.contains(why), "{why}: {error}");
     }

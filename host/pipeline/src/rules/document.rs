@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use paceline_engine::{Digest, Settings};
+use paceline_engine::{Digest, PluginLimits, Settings};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -64,6 +64,9 @@ pub struct PluginUse {
     /// What the plugin's `settings` import returns.
     #[serde(default, deserialize_with = "settings", skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: Settings,
+    /// What the plugin may use, where that is not what the host gives every plugin.
+    #[serde(default, skip_serializing_if = "PluginLimits::is_default")]
+    pub limits: PluginLimits,
 }
 
 /// An aggregator, its groups and their attributes.
@@ -77,6 +80,9 @@ pub struct AggregateUse {
     /// What the plugin's `settings` import returns.
     #[serde(default, deserialize_with = "settings", skip_serializing_if = "BTreeMap::is_empty")]
     pub settings: Settings,
+    /// What the plugin may use, where that is not what the host gives every plugin.
+    #[serde(default, skip_serializing_if = "PluginLimits::is_default")]
+    pub limits: PluginLimits,
     /// The key of a record's group.
     pub key: KeyTemplate,
     /// Other names for the plugin's outputs: `output` may be written as `GSI`.

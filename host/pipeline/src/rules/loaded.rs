@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use paceline_engine::{Aggregator, Component, Digest, Field, Kind, LoadError, Plugin, Role, Scorer, Validator, Value};
+use paceline_engine::{
+    Aggregator, Component, Digest, Field, Kind, LoadError, Plugin, PluginLimits, Role, Scorer, Validator, Value,
+};
 
 use super::document::{AggregateUse, DedupRule, Rulebook, digest_of};
 use super::error::RulebookError;
@@ -90,10 +92,10 @@ impl LoadedRulebook {
         document: Rulebook,
         component: impl Fn(Digest) -> Option<Component>,
     ) -> Result<Self, RulebookError> {
-        let find = |plugin: &str| -> Result<Component, RulebookError> {
+        let find = |plugin: &str, limits: &PluginLimits, role: Role| -> Result<Component, RulebookError> {
             let digest = digest_of(plugin)?;
             let missing = || RulebookError::MissingPlugin(format!("plugin {digest} is not in the registry"));
-            component(digest).ok_or_else(missing)
+            component(digest).ok_or_else(missing)?.with_limits(limits).map_err(refused(role, plugin))
         };
         let mut inputs = Vec::new();
         let mut evaluators: Vec<Digest> = Vec::new();
@@ -101,7 +103,8 @@ impl LoadedRulebook {
         let mut validators = Vec::new();
         for used in &document.validate {
             let refused = refused(Role::Validator, &used.plugin);
-            let validator = find(&used.plugin)?.validator(&used.settings).map_err(refused)?;
+            let validator =
+                find(&used.plugin, &used.limits, Role::Validator)?.validator(&used.settings).map_err(refused)?;
             let columns = columns(&mut inputs, validator.plugin(), Role::Validator)?;
             evaluators.push(validator.plugin().digest());
             validators.push((validator, columns));
@@ -109,7 +112,7 @@ impl LoadedRulebook {
         let mut scorer = None;
         if let Some(used) = &document.score {
             let refused = refused(Role::Scorer, &used.plugin);
-            let loaded = find(&used.plugin)?.scorer(&used.settings).map_err(refused)?;
+            let loaded = find(&used.plugin, &used.limits, Role::Scorer)?.scorer(&used.settings).map_err(refused)?;
             let columns = columns(&mut inputs, loaded.plugin(), Role::Scorer)?;
             evaluators.push(loaded.plugin().digest());
             scorer = Some((loaded, columns));
@@ -117,7 +120,8 @@ impl LoadedRulebook {
         let mut aggregates = Vec::new();
         for rule in &document.aggregate {
             let refused = refused(Role::Aggregator, &rule.plugin);
-            let aggregator = find(&rule.plugin)?.aggregator(&rule.settings).map_err(refused)?;
+            let aggregator =
+                find(&rule.plugin, &rule.limits, Role::Aggregator)?.aggregator(&rule.settings).map_err(refused)?;
             let columns = columns(&mut inputs, aggregator.plugin(), Role::Aggregator)?;
             let outputs = outputs(rule, &aggregator).map_err(RulebookError::Mismatch)?;
             let plugins = evaluators.iter().copied().chain([aggregator.plugin().digest()]);

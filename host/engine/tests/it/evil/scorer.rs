@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use paceline_engine::{Engine, EngineError, Fault, Limits, Scored, limits};
+use paceline_engine::{Ceilings, Engine, EngineError, Fault, Limits, PluginLimits, Scored, limits};
 
 use super::{
     ENGINE, Efforts, UNFUELLED, all_rows, assert_contains, assert_panicked, assert_unharmed, deed, engine, plugin,
@@ -42,6 +42,28 @@ fn fuel_limits_are_settings() {
     require_plugins!();
     let engine = engine(Limits { fuel_per_call: 300_000, fuel_per_row: 7, ..Limits::default() });
     assert_eq!(score(&engine, "spin", &Efforts::new(2)).failed, all_rows(2, &Fault::Fuel(300_007)));
+    assert_unharmed(&engine);
+}
+
+#[test]
+fn a_rulebook_sets_the_limits_of_a_plugin_up_to_the_ceilings() {
+    require_plugins!();
+    let ceilings = Ceilings { fuel_per_row: 500, ..Ceilings::default() };
+    let engine = engine(Limits { fuel_per_call: 300_000, fuel_per_row: 7, ceilings, ..Limits::default() });
+    let evil = plugin(&engine, "evil-scorer");
+    let limited = |limits| evil.with_limits(&limits).map(|plugin| plugin.limits().clone());
+    let wanted = PluginLimits { fuel_per_row: Some(500), memory_bytes: Some(100 << 20), ..PluginLimits::default() };
+    let limits = limited(wanted).unwrap();
+    assert_eq!((limits.fuel_per_row, limits.fuel_per_call, limits.memory_bytes), (500, 300_000, 100 << 20));
+    let scorer = evil.with_limits(&wanted).unwrap().scorer(&deed("spin")).unwrap();
+    let efforts = Efforts::new(2);
+    let scored = scorer.session().score(2, &efforts.columns()).unwrap();
+    assert_eq!(scored.failed, all_rows(2, &Fault::Fuel(300_500)));
+    // The plugin itself has the limits of the host.
+    assert_eq!(score(&engine, "spin", &Efforts::new(2)).failed, all_rows(2, &Fault::Fuel(300_007)));
+    let refused = limited(PluginLimits { fuel_per_row: Some(501), ..wanted }).unwrap_err();
+    let text = std::error::Error::source(&refused).map_or(refused.to_string(), ToString::to_string);
+    assert_contains(&text, &["`fuel-per-row` is 501; at most 500 is allowed", "`limits.ceilings.fuel-per-row`"]);
     assert_unharmed(&engine);
 }
 
