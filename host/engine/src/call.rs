@@ -125,7 +125,11 @@ impl<'c> PluginInstance<'c> {
                 message.truncate(message.floor_char_boundary(limits.reason_bytes));
                 Err(Fault::Failed(message).into())
             }
-            Err(error) => Err(Fault::of(&error, self.store.data().denied_bytes(), grant.fuel, limits).into()),
+            Err(error) => {
+                let host = self.store.data();
+                let fault = Fault::of(&error, host.denied_bytes(), grant.fuel, limits);
+                Err(fault.after_line(host.last_line()).into())
+            }
         }
     }
 }

@@ -111,6 +111,17 @@ impl Fault {
         matches!(self, Self::Fuel(_) | Self::Time(_) | Self::Memory { .. } | Self::TooManyBytes(_))
     }
 
+    /// Adds the last line that the call logged to a trap, as one line: the SDK logs the message of a panic.
+    pub(crate) fn after_line(self, line: Option<&str>) -> Self {
+        match (self, line) {
+            (Self::Trap(cause), Some(line)) => {
+                let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+                Self::Trap(format!("{cause}; it logged: {line}"))
+            }
+            (fault, _) => fault,
+        }
+    }
+
     /// Classifies the error of a call. `denied_bytes` is the memory that the plugin requested during the call and did
     /// not get; `fuel` is the limit of the call.
     pub(crate) fn of(error: &wasmtime::Error, denied_bytes: Option<usize>, fuel: u64, limits: &Limits) -> Self {

@@ -9,6 +9,7 @@ use wasmtime::{ResourceLimiter, StoreContextMut};
 use crate::call_deadline::CallDeadline;
 use crate::contract::{self, CONTRACT_VERSION};
 use crate::digest::Digest;
+use crate::inspect::Language;
 use crate::limits::{LOG_FUEL, Limits, SETTING_FUEL, TABLE_ELEMENTS};
 use crate::load_error::LoadError;
 
@@ -17,12 +18,12 @@ const ALLOWED: [&str; 3] = ["columns", "settings", "log"];
 
 /// Checks one import by its name. Interfaces of other packages pass if they have only types: nothing in them can be
 /// called.
-pub(crate) fn check(import: &str, only_types: bool) -> Result<(), LoadError> {
+pub(crate) fn check(import: &str, only_types: bool, language: Language) -> Result<(), LoadError> {
     match contract::split(import) {
         Some((interface, CONTRACT_VERSION)) if ALLOWED.contains(&interface) => Ok(()),
         Some((interface, _)) if ALLOWED.contains(&interface) => Err(LoadError::Version(import.to_owned())),
         _ if only_types => Ok(()),
-        _ => Err(LoadError::Import(import.to_owned())),
+        _ => Err(LoadError::Import { import: import.to_owned(), language }),
     }
 }
 
@@ -74,6 +75,8 @@ pub(crate) struct HostState {
     /// Lines that the current call has logged, dropped ones included, and how many are not dropped.
     logged_lines: u32,
     log_lines: u32,
+    /// The last line of the current call, logged or not.
+    last_line: Option<String>,
     /// Lines of the current call whose end was cut off.
     cut_lines: u32,
     /// Ticks of the watchdog that are left for the current call.
@@ -99,6 +102,7 @@ impl HostState {
             limits,
             logged_lines: 0,
             log_lines,
+            last_line: None,
             cut_lines: 0,
             ticks: 0,
             call_deadline: None,
@@ -112,7 +116,7 @@ impl HostState {
     /// Forgets what the call before has used. This one may log so many lines.
     pub(crate) fn begin_call(&mut self, log_lines: u32) {
         (self.logged_lines, self.log_lines, self.cut_lines) = (0, log_lines, 0);
-        self.denied_bytes = None;
+        (self.denied_bytes, self.last_line) = (None, None);
     }
 
     /// Gives the current call so many ticks of the watchdog.
@@ -133,6 +137,11 @@ impl HostState {
     /// Lines that the current call has logged, dropped ones included.
     pub(crate) fn logged_lines(&self) -> u32 {
         self.logged_lines
+    }
+
+    /// The last line that the current call has logged, if it has logged one.
+    pub(crate) fn last_line(&self) -> Option<&str> {
+        self.last_line.as_deref()
     }
 
     /// Lines that the current call has logged and whose end was cut off.
@@ -156,10 +165,11 @@ impl HostState {
 
     fn log(&mut self, level: Level, message: &str) {
         self.logged_lines = self.logged_lines.saturating_add(1);
+        let end = message.floor_char_boundary(self.limits.log_line_bytes);
+        self.last_line = Some(message[..end].to_owned());
         if self.logged_lines > self.log_lines {
             return;
         }
-        let end = message.floor_char_boundary(self.limits.log_line_bytes);
         self.cut_lines += u32::from(end < message.len());
         let (message, digest) = (&message[..end], self.digest);
         match level {

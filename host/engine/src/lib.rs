@@ -26,7 +26,7 @@
 //! - `load`: from bytes to a component that keeps to the contract.
 //! - `engine`: the configured wasmtime engine and what all components share.
 //! - `imports`: what a plugin may import, and the host's side of it.
-//! - `language`: the language that a plugin was written in.
+//! - `inspect`: what a file is, without compiling it.
 //! - `cache`: compiled components on disk.
 //! - `watchdog`: the limit on time. `call_deadline`: when all calls end.
 //! - `load_error`: why a component is refused.
@@ -48,7 +48,7 @@ mod digest;
 mod engine;
 mod fault;
 mod imports;
-mod language;
+mod inspect;
 pub mod limits;
 mod load;
 mod load_error;
@@ -69,7 +69,7 @@ pub use contract::{CONTRACT, CONTRACT_VERSION, Role};
 pub use digest::{Digest, NotADigest};
 pub use engine::Engine;
 pub use fault::{EngineError, Fault};
-pub use language::Language;
+pub use inspect::Language;
 pub use limits::{AboveCeiling, Ceilings, Limits, PluginLimits};
 pub use load::Component;
 pub use load_error::LoadError;

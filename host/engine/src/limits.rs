@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::language::Language;
+use crate::inspect::Language;
 
 /// Memory of one instance, all of its memories together, in bytes. A batch of 10,000 Alleycat records takes under 2 MiB; the rest is room for plugins
 /// in languages that bring a garbage collector.

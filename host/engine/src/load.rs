@@ -10,7 +10,7 @@ use crate::contract::{self, Function, MIGRATION, Role};
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::imports::{self, HostState};
-use crate::language::Language;
+use crate::inspect::{self, Language};
 use crate::limits::{Limits, PluginLimits};
 use crate::load_error::LoadError;
 
@@ -129,25 +129,24 @@ impl Engine {
     /// Compiles a component and checks that it keeps to the contract.
     pub fn load(&self, wasm: &[u8]) -> Result<Component, LoadError> {
         if !wasm.starts_with(b"\0asm") {
-            return Err(LoadError::NotWebAssembly);
+            return Err(LoadError::NotWebAssembly(inspect::other_format(wasm)));
         }
         // The version field of the binary format: 1 is a core module; a component has 13, and 1 in the layer field.
         if wasm.get(4..8) == Some(&[1, 0, 0, 0]) {
             return Err(LoadError::CoreModule);
         }
-        let digest = Digest::of(wasm);
+        let (digest, language) = (Digest::of(wasm), Language::of(wasm));
         let compiled = self.compile(wasm, digest)?;
         let (imports, exports) = names(self.wasmtime(), &compiled);
         for import in &imports {
-            imports::check(&import.name, import.only_types)?;
+            imports::check(&import.name, import.only_types, language)?;
         }
         let find = |role| Exports::find(&compiled, role).map(|exports| (role, exports));
         let roles: Vec<_> = Role::ALL.into_iter().filter_map(find).collect();
         if roles.is_empty() {
-            return Err(LoadError::no_role(&exports));
+            return Err(LoadError::no_role(&exports, inspect::has_code(wasm)));
         }
         let pre = self.linker().instantiate_pre(&compiled).map_err(|error| LoadError::ImportType(error.into()))?;
-        let language = Language::of(wasm);
         Ok(Component {
             engine: self.clone(),
             pre,
@@ -165,8 +164,13 @@ impl Engine {
         if let Some(cached) = self.cache().and_then(|cache| cache.get(self.wasmtime(), digest)) {
             return Ok(cached);
         }
-        let compiled = component::Component::from_binary(self.wasmtime(), wasm)
-            .map_err(|error| LoadError::Invalid(error.into()))?;
+        let compiled = component::Component::from_binary(self.wasmtime(), wasm).map_err(|error| {
+            match format!("{error:#}").contains("component model async feature") {
+                // wasmtime has no type for it. A test fails if the text changes.
+                true => LoadError::Async(error.into()),
+                false => LoadError::Invalid(error.into()),
+            }
+        })?;
         if let Some(cache) = self.cache() {
             cache.put(self.wasmtime(), digest, &compiled);
         }

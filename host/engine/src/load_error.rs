@@ -4,27 +4,45 @@ use std::error::Error;
 
 use crate::contract::{self, CONTRACT, CONTRACT_VERSION, MIGRATION, Role};
 use crate::fault::{EngineError, Fault};
+use crate::inspect::Language;
 use crate::limits::AboveCeiling;
+
+/// How jco builds a component with QuickJS that has neither WASI nor asynchronous functions.
+const QJS_OPTIONS: &str = "--backend qjs --backend-qjs-stub-wasi --backend-qjs-disable-async";
+
+/// How componentize-js builds a component with StarlingMonkey that has no WASI.
+const STARLING_OPTIONS: &str = "-d stdio random clocks http fetch-event";
 
 /// Why the host refuses a component. Each names what is wrong and, where it can, what to do about it. The message does
 /// not repeat that of its source.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The bytes are those of some other file.
-    #[error("this is not WebAssembly")]
-    NotWebAssembly,
+    #[error("this is not WebAssembly: {0}")]
+    NotWebAssembly(&'static str),
     /// A module that was not made into a component.
     #[error("this is a core module, not a component: build it with `paceline plugin build` or `cargo component build`")]
     CoreModule,
     /// The bytes do not compile.
     #[error("this is not a valid component")]
     Invalid(#[source] Box<dyn Error + Send + Sync>),
+    /// It uses the asynchronous functions of the component model. In plugins only JavaScript's tools do that.
+    #[error(
+        "it uses asynchronous functions of the component model, which the sandbox does not have: build it with `paceline plugin \
+         build`, or with `jco componentize` and `{QJS_OPTIONS}`"
+    )]
+    Async(#[source] Box<dyn Error + Send + Sync>),
     /// It imports what a plugin may not have.
     #[error(
-        "it imports `{0}`: a plugin may import only `{CONTRACT}/settings` and `{CONTRACT}/log`{advice}",
-        advice = if .0.starts_with("wasi:") { "; build it for wasm32-unknown-unknown, which has no WASI" } else { "" }
+        "it imports `{import}`: a plugin may import only `{CONTRACT}/settings` and `{CONTRACT}/log`{}",
+        advice(import, *language)
     )]
-    Import(String),
+    Import {
+        /// What it imports.
+        import: String,
+        /// The language that it was written in.
+        language: Language,
+    },
     /// An import has another type than the contract gives it.
     #[error("an import has another type than in the contract")]
     ImportType(#[source] Box<dyn Error + Send + Sync>),
@@ -33,6 +51,9 @@ pub enum LoadError {
         "it was built for `{0}`: build it for version {CONTRACT_VERSION} of `{CONTRACT}`, which this host implements"
     )]
     Version(String),
+    /// There is nothing in it that could be called.
+    #[error("it has no code: a WIT package in its binary form is the contract, and not a plugin")]
+    NoCode,
     /// It exports no interface of the contract; what it exports is given.
     #[error(
         "it exports none of `{CONTRACT}/validation`, `/scoring` and `/aggregation` in version {CONTRACT_VERSION}; it \
@@ -75,7 +96,10 @@ pub enum LoadError {
 
 impl LoadError {
     /// The refusal of a component that plays no role, by what it exports.
-    pub(crate) fn no_role(exports: &[String]) -> Self {
+    pub(crate) fn no_role(exports: &[String], has_code: bool) -> Self {
+        if !has_code {
+            return Self::NoCode;
+        }
         let other_version = exports.iter().find(|export| {
             let interface = contract::split(export).map(|(interface, _)| interface);
             Role::ALL.iter().any(|role| Some(role.interface()) == interface)
@@ -86,6 +110,23 @@ impl LoadError {
             None => Self::NoRole(exports.iter().map(|export| format!("`{export}`")).collect::<Vec<_>>().join(", ")),
         }
     }
+}
+
+/// How a plugin is built without WASI.
+fn advice(import: &str, language: Language) -> String {
+    if !import.starts_with("wasi:") {
+        return String::new();
+    }
+    let tool = match language {
+        Language::Compiled => {
+            "`cargo component build --release --target wasm32-unknown-unknown`: that target has no WASI".to_owned()
+        }
+        Language::JavaScript => {
+            format!("`jco componentize` and `{QJS_OPTIONS}`, or `componentize-js` and `{STARLING_OPTIONS}`")
+        }
+        Language::Python => "`componentize-py componentize` and `--stub-wasi`".to_owned(),
+    };
+    format!("; a plugin has no WASI: build it with `paceline plugin build`, or with {tool}")
 }
 
 fn with_article(role: Role) -> &'static str {

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::bindings::aggregator::exports::paceline::plugin::aggregation::{Output, Shape};
 use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Kind, Packed};
+use crate::panic::report_panics;
 use crate::state::{Format, slices};
 use crate::{Columns, Fields, Settings};
 
@@ -219,6 +220,7 @@ macro_rules! aggregator {
 
 #[doc(hidden)]
 pub fn describe_aggregator<A: Aggregator>() -> Result<Shape, String> {
+    report_panics();
     A::read()?;
     Ok(Shape {
         fields: <A::Row<'_> as Fields<'_>>::Columns::fields(),
@@ -229,6 +231,7 @@ pub fn describe_aggregator<A: Aggregator>() -> Result<Shape, String> {
 
 #[doc(hidden)]
 pub fn fold<A: Aggregator>(batch: &Batch, scores: &[f64], groups: &[u32], states: &Packed) -> Result<Packed, String> {
+    report_panics();
     let aggregator = A::read()?;
     let columns = <A::Row<'_> as Fields<'_>>::Columns::read(batch)?;
     if scores.len() != columns.rows() || groups.len() != columns.rows() {
@@ -250,6 +253,7 @@ pub fn fold<A: Aggregator>(batch: &Batch, scores: &[f64], groups: &[u32], states
 
 #[doc(hidden)]
 pub fn merge<A: Aggregator>(left: &Packed, right: &Packed) -> Result<Packed, String> {
+    report_panics();
     let aggregator = A::read()?;
     if left.ends.len() != right.ends.len() {
         return Err(format!("the host passed {} states to merge with {}", left.ends.len(), right.ends.len()));
@@ -273,6 +277,7 @@ pub fn merge<A: Aggregator>(left: &Packed, right: &Packed) -> Result<Packed, Str
 
 #[doc(hidden)]
 pub fn finish<A: Aggregator>(states: &Packed) -> Result<Vec<Column>, String> {
+    report_panics();
     let aggregator = A::read()?;
     let states = Format::new(A::STATE_FORMAT).unpack::<A::State>(states)?;
     let rows = states.iter().map(|state| aggregator.finish(state)).collect();

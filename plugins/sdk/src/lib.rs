@@ -27,6 +27,12 @@
 //! The contract passes errors as text: the reason of a rejection, a setting that is missing. So the error type here is
 //! `String`, and the text is what the operator reads. Name the field or the setting, its value and what is expected.
 //!
+//! # Panics
+//!
+//! A plugin that panics traps, and the records to blame become dead letters. With the feature `panic-messages`, which is on by
+//! default, their reason has the message with file and line. The feature makes the plugin import `log`, which costs each batch
+//! some microseconds: turn it off for a plugin that can't panic.
+//!
 //! # Layout
 //!
 //! - [`Fields`]: the fields that a plugin reads, as a struct of plain values; [`Columns`] are whole columns of them.
@@ -46,6 +52,7 @@ pub mod bindings;
 mod fields;
 pub mod log;
 mod migration;
+mod panic;
 mod scorer;
 mod settings;
 mod state;

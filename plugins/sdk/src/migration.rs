@@ -2,6 +2,7 @@
 
 use crate::Aggregator;
 use crate::bindings::common::paceline::plugin::columns::Packed;
+use crate::panic::report_panics;
 use crate::state::{Format, slices};
 
 /// Converts states of other formats to the aggregator's own. `aggregator!(T, migration)` exports it.
@@ -75,12 +76,14 @@ pub trait Migration: Aggregator {
 
 #[doc(hidden)]
 pub fn describe_migration<M: Migration>() -> Result<Vec<String>, String> {
+    report_panics();
     M::read()?;
     Ok(M::FROM.iter().map(|&format| format.to_owned()).collect())
 }
 
 #[doc(hidden)]
 pub fn migrate<M: Migration>(from: &str, states: &Packed) -> Result<Packed, String> {
+    report_panics();
     let migration = M::read()?;
     if !M::FROM.contains(&from) {
         return Err(format!("the host passed states of the state format `{from}`, which this plugin does not migrate"));

@@ -1,6 +1,7 @@
 //! The world `scorer`: from a plugin's function to the component's exports.
 
 use crate::bindings::common::paceline::plugin::columns::{Batch, Field};
+use crate::panic::report_panics;
 use crate::{Columns, Fields, Settings};
 
 /// Exports a function as a scorer. The function has one of four forms:
@@ -126,10 +127,12 @@ where
 
 #[doc(hidden)]
 pub fn describe_scorer<'a, Form, F: Score<'a, Form>>(_: F) -> Result<Vec<Field>, String> {
+    report_panics();
     F::fields()
 }
 
 #[doc(hidden)]
 pub fn score<'a, Form, F: Score<'a, Form>>(batch: &'a Batch, f: F) -> Result<Vec<f64>, String> {
+    report_panics();
     f.run(batch)
 }

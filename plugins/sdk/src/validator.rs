@@ -2,6 +2,7 @@
 
 use crate::bindings::common::paceline::plugin::columns::{Batch, Field};
 use crate::bindings::validator::exports::paceline::plugin::validation::Rejection;
+use crate::panic::report_panics;
 use crate::{Columns, Fields, Settings};
 
 /// Exports a function as a validator. The function has one of two forms:
@@ -117,11 +118,13 @@ fn cut(mut reason: String) -> String {
 
 #[doc(hidden)]
 pub fn describe_validator<'a, Form, F: Validate<'a, Form>>(_: F) -> Result<Vec<Field>, String> {
+    report_panics();
     F::fields()
 }
 
 #[doc(hidden)]
 pub fn validate<'a, Form, F: Validate<'a, Form>>(batch: &'a Batch, f: F) -> Result<Vec<Rejection>, String> {
+    report_panics();
     f.run(batch)
 }
 

@@ -191,7 +191,8 @@ settings = { deed = "trap-on-row", victim = 66 }"#;
     assert_eq!(letter.reason.rulebook, Some(("class-3".to_owned(), 1)));
     let text = &letter.reason.text;
     assert!(text.starts_with("the plugin trapped: wasm trap: wasm `unreachable` instruction executed"), "{text}");
-    assert!(text.contains("evil_scorer::"), "{text}");
+    // What it said, with file and line.
+    assert!(text.contains("; it logged: panicked at plugins/evil/scorer/src/lib.rs:"), "{text}");
     let items = workspace.items();
     let racer = items.values().next().unwrap();
     let integer = paceline_pipeline::model::Attribute::Integer;

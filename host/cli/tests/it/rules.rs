@@ -90,7 +90,7 @@ fn a_rulebook_sets_the_limits_of_a_plugin() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let with_limits = |limits: &str| {
-        let used = "plugin = \"output\"";
+        let used = "plugin = \"last-output\"";
         let rulebook = rulebook(3, 1, DedupMode::Ordinal);
         workspace.write("next.toml", rulebook.replace(used, &format!("{used}\nlimits = {limits}")));
         let (file, folder) = (workspace.path("next.toml"), plugins::folder());
@@ -102,11 +102,11 @@ fn a_rulebook_sets_the_limits_of_a_plugin() {
     assert!(error.contains(why), "{error}");
     let error = fail(&mut with_limits("{ log-lines = 5 }"));
     assert!(error.contains("unknown field `log-lines`"), "{error}");
-    // Under a bound that no call keeps to, every record becomes a dead letter.
-    succeed(&mut with_limits("{ fuel-per-call = 100, fuel-per-row = 1, call-ms = 9_000 }"));
+    // Under a bound that no state keeps to, every record becomes a dead letter.
+    succeed(&mut with_limits("{ state-bytes = 1, call-ms = 9_000 }"));
     run(&workspace, &["activate", "class-3@1", "--race-type", "3"]);
     let shown = run(&workspace, &["show", "class-3@1"]);
-    assert!(shown.contains("fuel-per-row = 1"), "{shown}");
+    assert!(shown.contains("state-bytes = 1"), "{shown}");
     workspace.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 3 --class 3 --race 131 --seed 1")));
     let ran = succeed(paceline(&["run", "--config"]).arg(workspace.path("paceline.toml")));
     assert!(ran.contains("plugin-failed 6"), "{ran}");

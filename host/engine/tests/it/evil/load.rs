@@ -42,11 +42,55 @@ fn renamed<const N: usize>(mut wasm: Vec<u8>, name: &[u8; N], other: &[u8; N]) -
 
 #[test]
 fn a_file_that_is_not_webassembly_is_refused() {
-    for other in [&b""[..], b"\0as", b"PK\x03\x04", b"(component)", b"#!/bin/sh\n"] {
+    for (other, what) in [
+        (&b""[..], "the file is empty"),
+        (b"\0as", "it is a text"),
+        (b"PK\x03\x04", "it is a ZIP archive"),
+        (b"\x7fELF\x02", "it is a program or library for this machine: build it for wasm32-unknown-unknown"),
+        (b"\xff\xfe", "its first bytes are those of another format"),
+        (b" (component)", "it is the text form: convert it with `wasm-tools parse`"),
+        (b"package a:b;\n", "it is a WIT package, the contract and not a plugin"),
+        (b"/// A comment.\npackage a:b;\nworld c {}\n", "it is a WIT package"),
+        (b"#!/bin/sh\n", "it is a text: `paceline plugin build` builds a component"),
+    ] {
         let error = refused(other);
-        assert!(matches!(error, LoadError::NotWebAssembly), "{error:?}");
-        assert_eq!(chain(&error), "this is not WebAssembly");
+        assert!(matches!(error, LoadError::NotWebAssembly(_)), "{error:?}");
+        assert_contains(&error, &["this is not WebAssembly: ", what]);
     }
+}
+
+/// A component with a core module of this name, and with these imports of functions.
+fn component_of(module: &str, import: &str) -> Vec<u8> {
+    let text = format!(
+        "(component (import \"{import}\" (instance (export \"f\" (func)))) (core module ${module} (func (export \"g\"))))"
+    );
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn advice_against_wasi_is_that_of_the_language() {
+    for (module, words) in [
+        ("plugin", &["`cargo component build --release --target wasm32-unknown-unknown`"][..]),
+        (
+            "componentize_qjs_runtime.wasm",
+            &["`--backend qjs --backend-qjs-stub-wasi --backend-qjs-disable-async`", "-d stdio"],
+        ),
+        ("libcomponentize_py_runtime.so", &["`componentize-py componentize` and `--stub-wasi`"]),
+    ] {
+        let error = refused(&component_of(module, "wasi:cli/environment@0.2.0"));
+        assert!(matches!(error, LoadError::Import { .. }), "{error:?}");
+        assert_contains(&error, words);
+        assert_contains(&error, &["it imports `wasi:cli/environment@0.2.0`", "`paceline plugin build`"]);
+    }
+    let error = refused(&component_of("plugin", "other:package/interface"));
+    assert!(!error.to_string().contains("build"), "{error}");
+}
+
+#[test]
+fn a_component_with_asynchronous_functions_is_refused_with_the_options_that_leave_them_out() {
+    let error = refused(&wat::parse_str("(component (core func (canon task.cancel)))").unwrap());
+    assert!(matches!(error, LoadError::Async(_)), "{error:?}");
+    assert_contains(&error, &["--backend-qjs-disable-async", "`paceline plugin build`"]);
 }
 
 #[test]
@@ -76,15 +120,22 @@ fn a_component_that_is_cut_off_or_garbage_is_refused() {
 fn a_component_that_imports_wasi_is_refused_by_the_name_of_the_import() {
     require_plugins!();
     let error = refused(&wasm("evil-wasi"));
-    assert!(matches!(&error, LoadError::Import(name) if name == "wasi:cli/environment@0.2.0"), "{error:?}");
-    assert_contains(&error, &["it imports `wasi:cli/environment@0.2.0`", "wasm32-unknown-unknown, which has no WASI"]);
+    assert!(matches!(&error, LoadError::Import { import, .. } if import == "wasi:cli/environment@0.2.0"), "{error:?}");
+    assert_contains(&error, &["it imports `wasi:cli/environment@0.2.0`", "wasm32-unknown-unknown"]);
 }
 
 #[test]
 fn a_component_that_exports_nothing_is_refused() {
-    let error = refused(b"\0asm\x0d\0\x01\0");
+    let error = refused(&wat::parse_str("(component (core module))").unwrap());
     assert!(matches!(&error, LoadError::NoRole(exports) if exports == "nothing"), "{error:?}");
     assert_contains(&error, &["`paceline:plugin/validation`", "it exports: nothing"]);
+}
+
+#[test]
+fn a_component_without_code_is_refused() {
+    let error = refused(b"\0asm\x0d\0\x01\0");
+    assert!(matches!(&error, LoadError::NoCode), "{error:?}");
+    assert_contains(&error, &["a WIT package in its binary form"]);
 }
 
 #[test]

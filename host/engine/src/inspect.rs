@@ -1,4 +1,4 @@
-//! The language that a plugin was written in, as far as its limits depend on it.
+//! What a file is, without compiling it: what refusals advise and what a plugin may use depend on it.
 
 use wasmparser::{Name, NameSectionReader, Parser, Payload};
 
@@ -45,4 +45,32 @@ fn module_name(mut names: NameSectionReader<'_>) -> Option<&str> {
         Ok(Name::Module { name, .. }) => Some(name),
         _ => None,
     })
+}
+
+/// Whether a component has code. A package of WIT in its binary form has none.
+pub(crate) fn has_code(wasm: &[u8]) -> bool {
+    Parser::new(0).parse_all(wasm).map_while(Result::ok).any(|payload| matches!(payload, Payload::ModuleSection { .. }))
+}
+
+/// What a file that is not WebAssembly is, and what to do.
+pub(crate) fn other_format(bytes: &[u8]) -> &'static str {
+    let text = std::str::from_utf8(bytes).map(str::trim_start);
+    match text {
+        _ if bytes.starts_with(b"\x7fELF") => {
+            "it is a program or library for this machine: build it for wasm32-unknown-unknown"
+        }
+        _ if bytes.starts_with(b"PK\x03\x04") => "it is a ZIP archive",
+        Ok("") => "the file is empty",
+        Ok(text) if text.starts_with("(component") || text.starts_with("(module") => {
+            "it is the text form: convert it with `wasm-tools parse`"
+        }
+        Ok(text)
+            if ["package ", "interface ", "world "].iter().any(|word| text.starts_with(word))
+                || text.contains("\nworld ") =>
+        {
+            "it is a WIT package, the contract and not a plugin: name the component that was built from it"
+        }
+        Ok(_) => "it is a text: `paceline plugin build` builds a component from a plugin's source",
+        Err(_) => "its first bytes are those of another format",
+    }
 }
