@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 
 PLUGINS := telemetry output last-output best-output
-EVIL := evil/scorer evil/validator evil/aggregator evil/migration evil/wasi
+EVIL := evil/scorer evil/validator evil/aggregator evil/migration evil/wasi evil/wrong-scorer evil/wrong-validator evil/wrong-aggregator
 ALLEYCAT := examples/alleycat/paceline.toml
 NEXTEST := 0.9.143
 # Backtraces slow wasmtime's errors down, and tests look at messages, not at traces.

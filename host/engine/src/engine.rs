@@ -52,17 +52,16 @@ impl Engine {
     }
 
     /// Sets up the sandbox with a compiler that does not optimise: plugins are slower, and everything else is the same.
-    /// What a plugin returns under both engines does not depend on how it was compiled.
-    pub fn unoptimised(limits: Limits) -> Result<Self, EngineError> {
-        Self::start(limits, None, OptLevel::None)
+    /// What a plugin returns under both engines does not depend on how it was compiled. `cache` is a folder for compiled
+    /// components, as for [`with_cache`](Self::with_cache); optimised ones may be in it, too.
+    pub fn unoptimised(limits: Limits, cache: Option<&Path>) -> Result<Self, EngineError> {
+        Self::start(limits, cache.and_then(open_cache), OptLevel::None)
     }
 
     /// Sets up the sandbox with a folder for compiled components, which must not be writable by other users. Where the
     /// folder can't be used, components are compiled at each start.
     pub fn with_cache(limits: Limits, folder: &Path) -> Result<Self, EngineError> {
-        let cache = Cache::open(folder)
-            .inspect_err(|error| tracing::warn!("compiled plugins are not cached in {}: {error}", folder.display()));
-        Self::start(limits, cache.ok(), OptLevel::Speed)
+        Self::start(limits, open_cache(folder), OptLevel::Speed)
     }
 
     fn start(limits: Limits, cache: Option<Cache>, level: OptLevel) -> Result<Self, EngineError> {
@@ -106,6 +105,11 @@ impl Engine {
     pub(crate) fn cache(&self) -> Option<&Cache> {
         self.0.cache.as_ref()
     }
+}
+
+fn open_cache(folder: &Path) -> Option<Cache> {
+    let warn = |error: &_| tracing::warn!("compiled plugins are not cached in {}: {error}", folder.display());
+    Cache::open(folder).inspect_err(warn).ok()
 }
 
 fn config() -> Config {

@@ -50,7 +50,8 @@ impl Plugin {
         &self.fields
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    /// The limits that it runs under.
+    pub fn limits(&self) -> &Limits {
         self.component.limits()
     }
 

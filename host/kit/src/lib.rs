@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! From top to bottom; no file imports one above it.
+//! - [`verify`]: whether a plugin keeps the laws of its role.
 //! - [`bill`]: what its calls cost.
 //! - [`expected`]: expected results, and how results differ.
 //! - [`results`]: what it makes of events.
@@ -15,3 +16,4 @@ pub mod events;
 pub mod expected;
 pub mod results;
 pub mod subject;
+pub mod verify;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::environment;
 
 /// The plugins that a rulebook may name, without the extension `.wasm`.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 11] = [
     "telemetry",
     "output",
     "last-output",
@@ -14,6 +14,9 @@ const NAMES: [&str; 8] = [
     "evil-validator",
     "evil-aggregator",
     "evil-migration",
+    "wrong-scorer",
+    "wrong-validator",
+    "wrong-aggregator",
 ];
 
 /// A plugin that the engine refuses to load, which a rulebook can't name.

@@ -3,6 +3,7 @@
 mod build;
 mod subject;
 mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ enum Action {
     Check(SubjectArguments),
     /// Run sample events through a plugin in the sandbox, compare the results, and show what the calls cost.
     Test(test::Arguments),
+    /// Check that a plugin keeps the laws of its role, on cases that are drawn from sample events.
+    Verify(verify::Arguments),
 }
 
 /// Runs the action.
@@ -42,6 +45,7 @@ pub(crate) fn plugin(arguments: Arguments) -> anyhow::Result<ExitCode> {
             report::print_table(&facts)?;
         }
         Action::Test(arguments) => return test::test(&arguments),
+        Action::Verify(arguments) => return verify::verify(&arguments),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -30,6 +30,7 @@ mod kcl_properties;
 mod looking;
 mod plugin;
 mod plugin_test;
+mod plugin_verify;
 mod producer;
 mod race;
 mod replay;

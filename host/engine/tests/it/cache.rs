@@ -63,3 +63,15 @@ fn a_folder_that_others_can_write_is_not_used() {
     assert_eq!(engine(&cache).load(&wasm("output")).unwrap().roles(), [Role::Scorer]);
     assert!(files(&cache).is_empty());
 }
+
+#[test]
+fn code_that_is_not_optimised_is_cached_beside_the_other() {
+    require_plugins!();
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let scorer = wasm("output");
+    engine(&cache).load(&scorer).unwrap();
+    let unoptimised = Engine::unoptimised(Limits::default(), Some(&cache)).unwrap();
+    assert_eq!(unoptimised.load(&scorer).unwrap().roles(), [Role::Scorer]);
+    assert_eq!(files(&cache).len(), 2);
+}

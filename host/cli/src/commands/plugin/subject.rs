@@ -1,6 +1,6 @@
 //! The plugin that a command works on: a component's file, with settings and the bounds of a host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -76,7 +76,22 @@ impl Wanted {
 
     /// The plugin in its role, in a sandbox with these limits.
     pub(super) fn subject(&self, limits: Limits) -> anyhow::Result<Subject> {
-        let engine = self.engine(limits)?;
-        Subject::load(&engine, &self.wasm, &self.settings, self.role).with_context(|| self.file.display().to_string())
+        self.subject_in(&self.engine(limits)?)
+    }
+
+    /// The same plugin, compiled without optimisation.
+    pub(super) fn unoptimised_subject(&self, limits: Limits) -> anyhow::Result<Subject> {
+        self.subject_in(&Engine::unoptimised(limits, cache().as_deref())?)
+    }
+
+    /// Another plugin in the same role, with the same settings and limits.
+    pub(super) fn another(&self, file: &Path) -> anyhow::Result<Subject> {
+        let wasm = std::fs::read(file).with_context(|| file.display().to_string())?;
+        let engine = self.engine(self.limits.clone())?;
+        Subject::load(&engine, &wasm, &self.settings, self.role).with_context(|| file.display().to_string())
+    }
+
+    fn subject_in(&self, engine: &Engine) -> anyhow::Result<Subject> {
+        Subject::load(engine, &self.wasm, &self.settings, self.role).with_context(|| self.file.display().to_string())
     }
 }

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-fn pointer(text: &str) -> Result<Pointer, String> {
+pub(super) fn pointer(text: &str) -> Result<Pointer, String> {
     Pointer::parse(text).map_err(|error| error.to_string())
 }
 

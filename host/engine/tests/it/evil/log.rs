@@ -118,3 +118,17 @@ fn a_line_that_is_too_long_to_be_passed_fails_the_call() {
     assert_eq!(lines, [""; 0]);
     assert_unharmed(&UNFUELLED);
 }
+
+#[test]
+fn usage_counts_log_lines_and_those_that_were_cut() {
+    require_plugins!();
+    let scorer = plugin(&ENGINE, "evil-scorer").scorer(&deed("chatter")).unwrap();
+    let (efforts, mut session) = (Efforts::new(2), scorer.session());
+    for calls in 1..=2 {
+        session.score(efforts.rows(), &efforts.columns()).unwrap();
+        let usage = session.usage();
+        assert_eq!((usage.calls, usage.log_lines, usage.cut_lines), (calls, 3 * calls, calls));
+        // A page of a memory, at least.
+        assert!(usage.memory_bytes >= 64 << 10 && usage.memory_bytes < limits::MEMORY_BYTES, "{}", usage.memory_bytes);
+    }
+}

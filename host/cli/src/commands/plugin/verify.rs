@@ -1,0 +1,69 @@
+//! `paceline plugin verify`: whether a plugin keeps the laws of its role.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use paceline_kit::events::{Events, Grouping};
+use paceline_kit::verify::{self, Older, Options, Specimen};
+use paceline_pipeline::model::Pointer;
+
+use super::subject::SubjectArguments;
+use super::test::pointer;
+use crate::report;
+
+/// Arguments of `paceline plugin verify`.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    subject: SubjectArguments,
+    /// Sample events, a JSON object a line as in the stream: cases are drawn from them [default: events.ndjson beside the
+    /// component]
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// For an aggregator: the field that names an event's group. Without it, all events are of one group.
+    #[arg(long, value_name = "POINTER", value_parser = pointer)]
+    group: Option<Pointer>,
+    /// For an aggregator: the field with an event's score. Without it, scores are drawn.
+    #[arg(long, value_name = "POINTER", value_parser = pointer)]
+    score: Option<Pointer>,
+    /// An older plugin, whose states this one migrates.
+    #[arg(long, value_name = "FILE")]
+    migrates_from: Option<PathBuf>,
+    /// Cases for each law.
+    #[arg(long, value_name = "N", default_value_t = Options::default().cases)]
+    cases: usize,
+    /// What the cases are drawn from: the same seed draws the same cases.
+    #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
+    seed: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Verifies a plugin. Fails, with the report printed, if it violates a law.
+pub(super) fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let wanted = arguments.subject.read()?;
+    let subject = wanted.subject(wanted.limits.clone())?;
+    let unoptimised = wanted.unoptimised_subject(wanted.limits.clone())?;
+    let folder = arguments.subject.file.parent().unwrap_or(Path::new(""));
+    let file = arguments.events.clone().unwrap_or_else(|| folder.join("events.ndjson"));
+    let named = || file.display().to_string();
+    let grouping = Grouping { group: arguments.group.clone(), score: arguments.score.clone() };
+    let events = Events::read(&file).with_context(named)?;
+    let input = events.input(subject.fields(), &grouping)?;
+    let older = arguments.migrates_from.as_ref().map(|file| wanted.another(file)).transpose()?;
+    let older_input = older.as_ref().map(|older| events.input(older.fields(), &grouping)).transpose()?;
+    let older = older.as_ref().zip(older_input.as_ref()).map(|(subject, input)| Older { subject, input });
+    let specimen = Specimen { subject: &subject, unoptimised: &unoptimised, input: &input, older };
+    let options = Options { cases: arguments.cases, seed: arguments.seed };
+    let verified = verify::verify(&specimen, options).with_context(|| match input.unreadable.first() {
+        Some((line, reason)) => format!("{}: line {line}: {}", named(), reason.text),
+        None => named(),
+    })?;
+    match arguments.json {
+        true => report::print_json(&verified.to_json())?,
+        false => report::print_lines(&verified.to_lines())?,
+    }
+    Ok(if verified.violations() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
