@@ -1,6 +1,7 @@
 //! `paceline plugin`.
 
 mod build;
+mod new;
 
 use std::path::PathBuf;
 
@@ -19,7 +20,9 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Build the plugin in a folder with cargo, and convert the module to a component.
+    /// Make a folder with a new plugin: a rule, its tests, sample events.
+    New(new::Arguments),
+    /// Build the plugin in a folder to a component, with the tools of its language.
     Build(build::Arguments),
     /// Describe a component, or explain why a host would refuse it.
     Check {
@@ -39,6 +42,7 @@ fn setting(text: &str) -> Result<(String, String), &'static str> {
 /// Builds or checks a plugin.
 pub(crate) fn plugin(arguments: Arguments) -> anyhow::Result<()> {
     match arguments.action {
+        Action::New(arguments) => new::new(&arguments),
         Action::Build(arguments) => build::build(&arguments),
         Action::Check { file, settings } => {
             let wasm = std::fs::read(&file).with_context(|| file.display().to_string())?;
