@@ -78,6 +78,12 @@ test-kcl: setup nextest ## Test with Amazon's MultiLangDaemon, real: minutes, mo
 	@$(MAKE) --no-print-directory plugins
 	PACELINE_TEST_STRICT=1 PACELINE_TEST_KCL=$$(scripts/kcl) scripts/local-aws cargo nextest run --workspace --profile kcl
 
+.PHONY: test-authors
+test-authors: setup nextest ## Test what plugin authors do in Rust, JavaScript and Python, with the real tools of npm and pip: minutes
+	cargo build --workspace --all-targets
+	@$(MAKE) --no-print-directory plugins
+	PACELINE_TEST_STRICT=1 PACELINE_TEST_AUTHORS=$$(scripts/author-tools) cargo nextest run --workspace --profile authors
+
 .PHONY: nextest
 nextest: setup
 	@cargo nextest --version 2>/dev/null | grep -q 'nextest' || cargo install cargo-nextest --locked --version $(NEXTEST)

@@ -52,7 +52,7 @@ enum Command {
     Healthcheck(commands::healthcheck::Arguments),
     /// Publish rulebooks, change what race types run, and show what holds.
     Rules(commands::rules::Arguments),
-    /// Build and check plugins.
+    /// Make, build and check plugins.
     Plugin(commands::plugin::Arguments),
     /// Run simulated hosts, stores and streams with faults, seed by seed, and compare each with a model.
     #[cfg(feature = "simulation")]

@@ -89,7 +89,7 @@ pub fn bill(subject: &Subject, input: &Input, limits: &Limits) -> Called<Vec<Cos
 }
 
 /// So many rows of the input, over and over.
-fn repeated(input: &Input, rows: usize) -> Input {
+pub(crate) fn repeated(input: &Input, rows: usize) -> Input {
     let taken: Vec<u32> = (0..rows).map(|row| (row % input.rows()) as u32).collect();
     let mut repeated = input.take(&taken);
     let names = input.names.len();
@@ -102,15 +102,20 @@ fn repeated(input: &Input, rows: usize) -> Input {
     repeated
 }
 
-fn cost(subject: &Subject, input: &Input, limits: &Limits) -> Called<Cost> {
-    let states = match subject {
+/// The states of an aggregator's groups after these rows: what a call with the same rows is given then.
+pub(crate) fn states(subject: &Subject, input: &Input) -> Called<PackedBuf> {
+    Ok(match subject {
         Subject::Aggregator(aggregator) => {
             let new: PackedBuf = input.names.iter().map(|_| &b""[..]).collect();
             let mut session = aggregator.session();
             session.fold(&input.columns(), &input.scores, &input.groups, new.as_packed())?.states
         }
         _ => PackedBuf::default(),
-    };
+    })
+}
+
+fn cost(subject: &Subject, input: &Input, limits: &Limits) -> Called<Cost> {
+    let states = states(subject, input)?;
     let mut runs = (0..RUNS).map(|_| call(subject, input, &states)).collect::<Called<Vec<_>>>()?;
     runs.sort_by_key(|(usage, _)| usage.time);
     let (Usage { fuel, time, memory_bytes, .. }, fault) = runs.swap_remove(RUNS / 2);
@@ -127,7 +132,7 @@ fn cost(subject: &Subject, input: &Input, limits: &Limits) -> Called<Cost> {
 }
 
 /// One call, and the first of its faults.
-fn call(subject: &Subject, input: &Input, states: &PackedBuf) -> Called<(Usage, Option<Fault>)> {
+pub(crate) fn call(subject: &Subject, input: &Input, states: &PackedBuf) -> Called<(Usage, Option<Fault>)> {
     let columns = input.columns();
     Ok(match subject {
         Subject::Validator(validator) => {

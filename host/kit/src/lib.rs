@@ -4,16 +4,21 @@
 //!
 //! From top to bottom; no file imports one above it.
 //! - [`verify`]: whether a plugin keeps the laws of its role.
-//! - [`bill`]: what its calls cost.
+//! - [`bench`]: how long its calls take, against another plugin's; [`bill`]: what they cost.
 //! - [`expected`]: expected results, and how results differ.
 //! - [`results`]: what it makes of events.
 //! - [`subject`]: a plugin in its role.
 //! - [`events`]: sample events, and what the plugin is called with for them.
+//! - [`build`]: from a project to a component.
+//! - [`project`]: a plugin's project, and how a new one is made.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod bill;
+pub mod build;
 pub mod events;
 pub mod expected;
+pub mod project;
 pub mod results;
 pub mod subject;
 pub mod verify;

@@ -10,6 +10,8 @@ pub const KINESIS_ENDPOINT: &str = "PACELINE_TEST_KINESIS";
 pub const S3_ENDPOINT: &str = "PACELINE_TEST_S3";
 /// The folder of the KCL's jars; `make test-kcl` sets it.
 pub const KCL_JARS: &str = "PACELINE_TEST_KCL";
+/// The folder in which downloads of npm and pip are kept; `make test-authors` sets it.
+pub const AUTHORS: &str = "PACELINE_TEST_AUTHORS";
 /// The folder of the built plugins; without it, `target/plugins` of the checkout.
 pub const PLUGINS: &str = "PACELINE_PLUGINS";
 /// If it is set, to anything but `0`, a missing prerequisite fails a test; `make test` sets it.

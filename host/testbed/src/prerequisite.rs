@@ -54,6 +54,8 @@ pub enum Prerequisite {
     S3Local,
     /// The KCL's jars, in [`environment::KCL_JARS`].
     KclJars,
+    /// npm and pip, with a folder for what they download, in [`environment::AUTHORS`].
+    AuthorTools,
     /// `java`.
     Java,
     /// `node`, which is Node.js.
@@ -100,6 +102,9 @@ impl Prerequisite {
             Self::KinesisLocal => not(is_set(environment::KINESIS_ENDPOINT), "kinesis-local is not running")?,
             Self::S3Local => not(is_set(environment::S3_ENDPOINT), "moto's S3 is not running")?,
             Self::KclJars => not(is_set(environment::KCL_JARS), "the folder of the KCL's jars is not known")?,
+            Self::AuthorTools => {
+                not(is_set(environment::AUTHORS), "the folder for downloads of npm and pip is not known")?
+            }
             Self::Java => not(on_path("java", variable), "there is no `java`")?,
             Self::Node => not(on_path("node", variable), "there is no `node`")?,
             Self::Python => not(on_path("python3", variable), "there is no `python3`")?,
@@ -119,6 +124,9 @@ impl Prerequisite {
             Self::KinesisLocal => "`scripts/local-aws cargo test` runs it, with Node.js 18 or later",
             Self::S3Local => "`scripts/local-aws cargo test` runs it, with Python 3.10 or later",
             Self::KclJars => "`make test-kcl` installs them, or `PACELINE_TEST_KCL=$(scripts/kcl) cargo test`",
+            Self::AuthorTools => {
+                "`make test-authors` names it, or `PACELINE_TEST_AUTHORS=$(scripts/author-tools) cargo test`"
+            }
             Self::Java => "install Java 17 or later",
             Self::Node => "install Node.js 18 or later",
             Self::Python => "install Python 3",
@@ -196,6 +204,8 @@ mod tests {
         assert!(Prerequisite::S3Local.missing_in(&none).is_some());
         assert_eq!(Prerequisite::S3Local.missing_in(&with("PACELINE_TEST_S3", "http://127.0.0.1:1")), None);
         assert_eq!(Prerequisite::KclJars.missing_in(&with("PACELINE_TEST_KCL", "/jars")), None);
+        assert!(Prerequisite::AuthorTools.missing_in(&none).is_some());
+        assert_eq!(Prerequisite::AuthorTools.missing_in(&with("PACELINE_TEST_AUTHORS", "/cache")), None);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! `paceline plugin`.
 
+mod bench;
 mod build;
+mod new;
+mod sample;
 mod subject;
 mod test;
 mod verify;
@@ -23,12 +26,16 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Build the plugin in a folder with cargo, and convert the module to a component.
+    /// Make a folder with a new plugin: a rule, its tests, sample events.
+    New(new::Arguments),
+    /// Build the plugin in a folder to a component, with the tools of its language.
     Build(build::Arguments),
     /// Describe a component, or explain why a host would refuse it.
     Check(SubjectArguments),
     /// Run sample events through a plugin in the sandbox, compare the results, and show what the calls cost.
     Test(test::Arguments),
+    /// Measure how long a plugin's calls take, against another plugin of its kind.
+    Bench(bench::Arguments),
     /// Check that a plugin keeps the laws of its role, on cases that are drawn from sample events.
     Verify(verify::Arguments),
 }
@@ -36,14 +43,16 @@ enum Action {
 /// Runs the action.
 pub(crate) fn plugin(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.action {
+        Action::New(arguments) => new::new(&arguments)?,
         Action::Build(arguments) => build::build(&arguments)?,
         Action::Check(arguments) => {
             let wanted = arguments.read()?;
-            let refused = || format!("{} is refused", arguments.file.display());
+            let refused = || format!("{} is refused", wanted.file.display());
             let component = wanted.engine(wanted.limits.clone())?.load(&wanted.wasm).with_context(refused)?;
             let facts = describe(&component, &wanted.settings).with_context(refused)?;
             report::print_table(&facts)?;
         }
+        Action::Bench(arguments) => bench::bench(&arguments)?,
         Action::Test(arguments) => return test::test(&arguments),
         Action::Verify(arguments) => return verify::verify(&arguments),
     }

@@ -9,9 +9,10 @@
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
 //! - `torture`: `paceline torture`.
-//! - `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
+//! - `authors`, `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
 
 mod address_space;
+mod authors;
 mod bad_input;
 mod crash;
 mod credentials;

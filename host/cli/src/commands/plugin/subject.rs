@@ -1,4 +1,4 @@
-//! The plugin that a command works on: a component's file, with settings and the bounds of a host.
+//! The plugin that a command works on: a component's file or a project, with settings and the bounds of a host.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,8 @@ use anyhow::Context;
 use clap::ValueEnum;
 use paceline_config::Config;
 use paceline_engine::{Engine, Limits, Role, Settings};
+use paceline_kit::build::build;
+use paceline_kit::project::Project;
 use paceline_kit::subject::Subject;
 
 use crate::setup::cache;
@@ -13,9 +15,10 @@ use crate::setup::cache;
 /// Which plugin.
 #[derive(clap::Args)]
 pub(super) struct SubjectArguments {
-    /// The component.
-    pub(super) file: PathBuf,
-    /// A setting of the plugin, as in a rulebook.
+    /// The component, or the folder of a project, which is built first.
+    #[arg(default_value = ".")]
+    path: PathBuf,
+    /// A setting of the plugin, as in a rulebook. Those of the project's plugin.toml hold as well.
     #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
     /// The role, of a component with several.
@@ -43,14 +46,24 @@ pub(super) struct Wanted {
     pub(super) wasm: Vec<u8>,
     pub(super) settings: Settings,
     pub(super) limits: Limits,
+    /// The component's file.
+    pub(super) file: PathBuf,
+    /// The project that it was built from.
+    pub(super) project: Option<Project>,
     role: Option<Role>,
-    file: PathBuf,
 }
 
 impl SubjectArguments {
-    /// Reads the component, and the configuration.
+    /// Reads the component, of a project once it is built, and the configuration.
     pub(super) fn read(&self) -> anyhow::Result<Wanted> {
-        let wasm = std::fs::read(&self.file).with_context(|| self.file.display().to_string())?;
+        let (file, project) = match self.path.is_dir() {
+            false => (self.path.clone(), None),
+            true => {
+                let project = Project::open(&self.path)?;
+                (build(&self.path, None)?.file, Some(project))
+            }
+        };
+        let wasm = std::fs::read(&file).with_context(|| file.display().to_string())?;
         let limits = match &self.config {
             Some(config) => Config::load(config)?.limits,
             None => Limits::default(),
@@ -60,8 +73,9 @@ impl SubjectArguments {
             RoleName::Scorer => Role::Scorer,
             RoleName::Aggregator => Role::Aggregator,
         });
-        let settings = self.settings.iter().cloned().collect();
-        Ok(Wanted { wasm, settings, limits, role, file: self.file.clone() })
+        let mut settings = project.as_ref().map(|project| project.settings.clone()).unwrap_or_default();
+        settings.extend(self.settings.iter().cloned());
+        Ok(Wanted { wasm, settings, limits, file, project, role })
     }
 }
 

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use paceline_engine::Limits;
 use paceline_kit::bill::{Cost, bill, fuel_setting, raised};
 use paceline_kit::events::{Events, Grouping};
 use paceline_kit::expected::{Difference, Expected};
+use paceline_kit::project::Project;
 use paceline_kit::results::{Id, Row, results};
 use paceline_kit::subject::Subject;
-use paceline_pipeline::model::Pointer;
 use serde_json::{Value, json};
 
+use super::sample::SampleArguments;
 use super::subject::{SubjectArguments, Wanted};
 use crate::report;
 
@@ -27,28 +28,17 @@ const NEAR: f64 = 0.5;
 pub(super) struct Arguments {
     #[command(flatten)]
     subject: SubjectArguments,
-    /// The sample events, a JSON object a line as in the stream [default: events.ndjson beside the component]
-    #[arg(long, value_name = "FILE")]
-    events: Option<PathBuf>,
-    /// The expected results [default: expected.ndjson beside the events]
+    #[command(flatten)]
+    sample: SampleArguments,
+    /// The expected results [default: those of the project, or expected.ndjson beside the events]
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
     /// Write the results to the file of expected results, instead of comparing them.
     #[arg(long)]
     update: bool,
-    /// For an aggregator: the field that names an event's group. Without it, all events are of one group.
-    #[arg(long, value_name = "POINTER", value_parser = pointer)]
-    group: Option<Pointer>,
-    /// For an aggregator: the field with an event's score. Without it, every score is 0.
-    #[arg(long, value_name = "POINTER", value_parser = pointer)]
-    score: Option<Pointer>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
-}
-
-pub(super) fn pointer(text: &str) -> Result<Pointer, String> {
-    Pointer::parse(text).map_err(|error| error.to_string())
 }
 
 /// What a test has shown.
@@ -64,14 +54,12 @@ struct Tested {
 /// Runs the events. Fails, with the differences printed, if a result is not as expected.
 pub(super) fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let wanted = arguments.subject.read()?;
-    let beside = |file: &Path, name: &str| file.parent().unwrap_or(Path::new("")).join(name);
-    let events_file = arguments.events.clone().unwrap_or_else(|| beside(&arguments.subject.file, "events.ndjson"));
-    let expect_file = arguments.expect.clone().unwrap_or_else(|| beside(&events_file, "expected.ndjson"));
-    let events = Events::read(&events_file).with_context(|| events_file.display().to_string())?;
-    if events.is_empty() {
-        bail!("{} has no events", events_file.display());
-    }
-    let grouping = Grouping { group: arguments.group.clone(), score: arguments.score.clone() };
+    let (events_file, events) = arguments.sample.events(&wanted)?;
+    let beside = || events_file.parent().unwrap_or(Path::new("")).join("expected.ndjson");
+    // Those of the project belong to its own events.
+    let project = wanted.project.as_ref().filter(|project| project.events() == events_file);
+    let expect_file = arguments.expect.clone().unwrap_or_else(|| project.map_or_else(beside, Project::expected));
+    let grouping = arguments.sample.grouping(&wanted)?;
     let (subject, tested) = run(&wanted, &events, &grouping)?;
     if arguments.update {
         std::fs::write(&expect_file, Expected::render(&tested.results))

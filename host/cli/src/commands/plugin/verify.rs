@@ -1,15 +1,13 @@
 //! `paceline plugin verify`: whether a plugin keeps the laws of its role.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use paceline_kit::events::{Events, Grouping};
 use paceline_kit::verify::{self, Older, Options, Specimen};
-use paceline_pipeline::model::Pointer;
 
+use super::sample::SampleArguments;
 use super::subject::SubjectArguments;
-use super::test::pointer;
 use crate::report;
 
 /// Arguments of `paceline plugin verify`.
@@ -17,16 +15,8 @@ use crate::report;
 pub(super) struct Arguments {
     #[command(flatten)]
     subject: SubjectArguments,
-    /// Sample events, a JSON object a line as in the stream: cases are drawn from them [default: events.ndjson beside the
-    /// component]
-    #[arg(long, value_name = "FILE")]
-    events: Option<PathBuf>,
-    /// For an aggregator: the field that names an event's group. Without it, all events are of one group.
-    #[arg(long, value_name = "POINTER", value_parser = pointer)]
-    group: Option<Pointer>,
-    /// For an aggregator: the field with an event's score. Without it, scores are drawn.
-    #[arg(long, value_name = "POINTER", value_parser = pointer)]
-    score: Option<Pointer>,
+    #[command(flatten)]
+    sample: SampleArguments,
     /// An older plugin, whose states this one migrates.
     #[arg(long, value_name = "FILE")]
     migrates_from: Option<PathBuf>,
@@ -46,11 +36,9 @@ pub(super) fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let wanted = arguments.subject.read()?;
     let subject = wanted.subject(wanted.limits.clone())?;
     let unoptimised = wanted.unoptimised_subject(wanted.limits.clone())?;
-    let folder = arguments.subject.file.parent().unwrap_or(Path::new(""));
-    let file = arguments.events.clone().unwrap_or_else(|| folder.join("events.ndjson"));
+    let (file, events) = arguments.sample.events(&wanted)?;
     let named = || file.display().to_string();
-    let grouping = Grouping { group: arguments.group.clone(), score: arguments.score.clone() };
-    let events = Events::read(&file).with_context(named)?;
+    let grouping = arguments.sample.grouping(&wanted)?;
     let input = events.input(subject.fields(), &grouping)?;
     let older = arguments.migrates_from.as_ref().map(|file| wanted.another(file)).transpose()?;
     let older_input = older.as_ref().map(|older| events.input(older.fields(), &grouping)).transpose()?;

@@ -249,7 +249,10 @@ fn a_trap_fails_its_row_alone_wherever_it_is() {
         let fault = one_failed(score(&ENGINE, "trap-on-row", &efforts), &efforts, victim);
         assert_panicked(&fault);
         // The function that panicked, not Rust's panic machinery; what it said, with file and line.
-        assert_contains(&fault, &["the plugin trapped", ", in `", "; it logged: panicked at plugins/evil/scorer/src/lib.rs:"]);
+        assert_contains(
+            &fault,
+            &["the plugin trapped", ", in `", "; it logged: panicked at plugins/evil/scorer/src/lib.rs:"],
+        );
     }
     assert_unharmed(&ENGINE);
 }

@@ -1,0 +1,200 @@
+//! An author makes a project with `paceline plugin new`, tests, builds and checks it, outside the checkout.
+
+mod samples;
+mod tools;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use paceline_testbed::environment::checkout;
+use paceline_testbed::require;
+use tempfile::TempDir;
+
+use crate::support::{fail, paceline, succeed};
+
+/// Makes a project in a folder.
+fn new(parent: &Path, name: &str, kind: &str, language: &str) -> (PathBuf, String) {
+    let mut command = paceline(&["plugin", "new", name, "--kind", kind, "--lang", language, "--in"]);
+    let printed = succeed(command.arg(parent));
+    (parent.join(name), printed)
+}
+
+/// A command in a project's folder.
+fn in_project(folder: &Path, program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+fn build(folder: &Path) -> Command {
+    let mut command = in_project(folder, env!("CARGO_BIN_EXE_paceline"), &["plugin", "build", "."]);
+    // It has the dependencies of this checkout's plugins already.
+    command.env("CARGO_TARGET_DIR", checkout().join("target"));
+    command
+}
+
+fn a_new_rust_project_passes(kind: &str) {
+    // A path with a blank, as many people have.
+    let parent = TempDir::with_prefix("my plugins").unwrap();
+    let (folder, printed) = new(parent.path(), "my-rule", kind, "rust");
+    assert!(printed.contains("cargo unit") && printed.contains("plugin check my-rule.wasm"), "{printed}");
+    let mut unit = in_project(&folder, "cargo", &["unit"]);
+    let tested = succeed(unit.env("CARGO_TARGET_DIR", checkout().join("target/authors")));
+    assert!(tested.contains("test result: ok"), "{tested}");
+    let built = succeed(&mut build(&folder));
+    assert!(built.starts_with("./my-rule.wasm  "), "{built}");
+    let checked = succeed(paceline(&["plugin", "check"]).arg(folder.join("my-rule.wasm")));
+    assert!(checked.contains(&format!("role     {kind}")), "{checked}");
+    samples::pass(&folder, kind);
+}
+
+#[test]
+fn a_new_scorer_in_rust_passes() {
+    require!(Plugins, WasmTarget);
+    a_new_rust_project_passes("scorer");
+}
+
+#[test]
+fn a_new_validator_in_rust_passes() {
+    require!(Plugins, WasmTarget);
+    a_new_rust_project_passes("validator");
+}
+
+#[test]
+fn a_new_aggregator_in_rust_passes() {
+    require!(Plugins, WasmTarget);
+    a_new_rust_project_passes("aggregator");
+}
+
+#[test]
+fn the_same_project_in_another_folder_gives_the_same_bytes() {
+    require!(WasmTarget);
+    let parent = TempDir::new().unwrap();
+    std::fs::create_dir(parent.path().join("a longer name")).unwrap();
+    let bytes = |parent: &Path| {
+        let (folder, _) = new(parent, "my-rule", "scorer", "rust");
+        succeed(&mut build(&folder));
+        std::fs::read(folder.join("my-rule.wasm")).unwrap()
+    };
+    assert!(bytes(parent.path()) == bytes(&parent.path().join("a longer name")));
+}
+
+#[test]
+fn a_name_or_a_place_that_is_no_good_is_explained() {
+    let parent = TempDir::new().unwrap();
+    let refused =
+        |arguments: &[&str]| fail(paceline(&["plugin", "new"]).args(arguments).arg("--in").arg(parent.path()));
+    let error = refused(&["My Rule", "--kind", "scorer"]);
+    assert!(error.contains("`My Rule` can't be a plugin's name: it begins with a letter from a to z"), "{error}");
+    let error = refused(&["power", "--kind", "judge"]);
+    assert!(error.contains("[possible values: scorer, validator, aggregator]"), "{error}");
+    new(parent.path(), "power", "scorer", "python");
+    let error = refused(&["power", "--kind", "scorer"]);
+    assert!(error.contains("power exists already: choose another name"), "{error}");
+}
+
+#[test]
+fn a_missing_tool_is_named_with_the_command_that_installs_it() {
+    let parent = TempDir::new().unwrap();
+    let build = |language: &str| {
+        let (folder, _) = new(parent.path(), &format!("in-{language}"), "scorer", language);
+        // No tool of this machine is found.
+        fail(build(&folder).env("PATH", parent.path()))
+    };
+    let error = build("javascript");
+    assert!(error.contains("jco is not installed for .: run `npm install` in that folder"), "{error}");
+    let error = build("python");
+    let install = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt";
+    assert!(
+        error.contains(&format!("componentize-py is not installed for .: run `{install}` in that folder")),
+        "{error}"
+    );
+    let error = build("rust");
+    assert!(error.contains("can't be started; is Rust installed?"), "{error}");
+}
+
+/// A tool in a project, as a script.
+#[cfg(unix)]
+fn fake_tool(folder: &Path, tool: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let file = folder.join(tool);
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+#[cfg(unix)]
+fn another_version_of_a_tool_and_its_errors_are_shown() {
+    let parent = TempDir::new().unwrap();
+    for (language, tool, version) in
+        [("javascript", "node_modules/.bin/jco", "1.35.0"), ("python", ".venv/bin/componentize-py", "0.25.1")]
+    {
+        let (folder, _) = new(parent.path(), &format!("in-{language}"), "scorer", language);
+        fake_tool(&folder, tool, "echo 0.0.7");
+        let error = fail(&mut build(&folder));
+        assert!(
+            error.contains(&format!("has the version 0.0.7, not {version}, which paceline is tested with")),
+            "{error}"
+        );
+        fake_tool(
+            &folder,
+            tool,
+            &format!("[ \"$1\" = --version ] && echo {version} && exit\necho no such rule >&2; exit 1"),
+        );
+        let error = fail(&mut build(&folder));
+        assert!(error.contains("failed. It printed:\n  no such rule"), "{error}");
+    }
+}
+
+/// A workspace of a new project in a folder with a blank, whose manifest has no package.
+fn workspace(parent: &TempDir) -> PathBuf {
+    let root = parent.path().join("my workspace");
+    std::fs::create_dir(&root).unwrap();
+    let (folder, _) = new(&root, "my-rule", "scorer", "rust");
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    std::fs::write(folder.join("Cargo.toml"), manifest.replace("[workspace]\n", "")).unwrap();
+    std::fs::rename(folder.join("Cargo.lock"), root.join("Cargo.lock")).unwrap();
+    std::fs::write(root.join("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"my-rule\"]\n").unwrap();
+    root
+}
+
+#[test]
+fn a_member_of_a_workspace_is_built_and_the_workspace_explained() {
+    require!(WasmTarget);
+    let parent = TempDir::new().unwrap();
+    let root = workspace(&parent);
+    let error = fail(&mut build(&root));
+    assert!(error.contains("is a workspace without a package: name the folder of a plugin, "), "{error}");
+    assert!(error.contains("my workspace/my-rule"), "{error}");
+    succeed(&mut build(&root.join("my-rule")));
+    assert!(root.join("my-rule/my-rule.wasm").is_file());
+}
+
+#[test]
+fn flags_of_the_author_s_configuration_change_nothing() {
+    require!(WasmTarget);
+    let parent = TempDir::new().unwrap();
+    let (folder, _) = new(parent.path(), "my-rule", "scorer", "rust");
+    succeed(&mut build(&folder));
+    let before = std::fs::read(folder.join("my-rule.wasm")).unwrap();
+    let flags = "[build]\ntarget = \"wasm32-wasip2\"\nrustflags = [\"-Copt-level=0\"]\n\
+                 [target.wasm32-unknown-unknown]\nrustflags = [\"-Ctarget-feature=-simd128\"]\n";
+    std::fs::write(folder.join(".cargo/config.toml"), flags).unwrap();
+    succeed(&mut build(&folder));
+    assert!(before == std::fs::read(folder.join("my-rule.wasm")).unwrap());
+}
+
+#[test]
+fn a_package_that_is_no_library_for_webassembly_is_explained() {
+    require!(WasmTarget);
+    let parent = TempDir::new().unwrap();
+    let (folder, _) = new(parent.path(), "my-rule", "scorer", "rust");
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    std::fs::write(folder.join("Cargo.toml"), manifest.replace("[\"cdylib\", \"rlib\"]", "[\"rlib\"]")).unwrap();
+    let error = fail(&mut build(&folder));
+    assert!(
+        error.contains("builds no WebAssembly module: its Cargo.toml needs [lib] crate-type = [\"cdylib\"]"),
+        "{error}"
+    );
+}

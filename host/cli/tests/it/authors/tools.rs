@@ -1,0 +1,79 @@
+//! Projects in JavaScript and Python, with their real tools, installed as the author's guide describes. This takes
+//! minutes: `make test-authors` runs it, `make test` does not.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use paceline_testbed::{environment, require};
+use tempfile::TempDir;
+
+use super::{build, in_project, new, samples};
+use crate::support::{paceline, succeed};
+
+/// A command of the author's, whose downloads are kept from one run to the next.
+fn author(folder: &Path, line: &str) -> Command {
+    let cache = std::env::var_os(environment::AUTHORS).expect("`make test-authors` sets the folder of downloads");
+    let cache = PathBuf::from(cache);
+    let mut command = in_project(folder, "sh", &["-c", line]);
+    command.env("npm_config_cache", cache.join("npm")).env("npm_config_prefer_offline", "true");
+    command.env("PIP_CACHE_DIR", cache.join("pip"));
+    command
+}
+
+/// Follows what `plugin new` prints, and checks the sample events.
+fn a_new_project_passes(kind: &str, language: &str) {
+    let parent = TempDir::with_prefix("my plugins").unwrap();
+    let (folder, printed) = new(parent.path(), "my-rule", kind, language);
+    let (tools, component): (Vec<&str>, Vec<&str>) = printed
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with("cd "))
+        .partition(|line| !line.starts_with("paceline "));
+    assert_eq!(component, ["paceline plugin build .", "paceline plugin check my-rule.wasm"], "{printed}");
+    for line in tools {
+        succeed(&mut author(&folder, line));
+    }
+    let built = succeed(&mut build(&folder));
+    assert!(built.starts_with("./my-rule.wasm  "), "{built}");
+    let checked = succeed(paceline(&["plugin", "check"]).arg(folder.join("my-rule.wasm")));
+    assert!(checked.contains(&format!("role     {kind}")), "{checked}");
+    samples::pass(&folder, kind);
+    // A build leaves nothing behind but the component.
+    assert!(!folder.join(".plugin.wasm").exists() && !folder.join("node_modules/.paceline.wasm").exists());
+}
+
+#[test]
+fn a_new_scorer_in_javascript_passes() {
+    require!(Plugins, AuthorTools);
+    a_new_project_passes("scorer", "javascript");
+}
+
+#[test]
+fn a_new_validator_in_javascript_passes() {
+    require!(Plugins, AuthorTools);
+    a_new_project_passes("validator", "javascript");
+}
+
+#[test]
+fn a_new_aggregator_in_javascript_passes() {
+    require!(Plugins, AuthorTools);
+    a_new_project_passes("aggregator", "javascript");
+}
+
+#[test]
+fn a_new_scorer_in_python_passes() {
+    require!(Plugins, AuthorTools);
+    a_new_project_passes("scorer", "python");
+}
+
+#[test]
+fn a_new_validator_in_python_passes() {
+    require!(Plugins, AuthorTools);
+    a_new_project_passes("validator", "python");
+}
+
+#[test]
+fn a_new_aggregator_in_python_passes() {
+    require!(Plugins, AuthorTools);
+    a_new_project_passes("aggregator", "python");
+}
