@@ -27,7 +27,12 @@ fn in_project(folder: &Path, program: &str, arguments: &[&str]) -> Command {
 }
 
 fn build(folder: &Path) -> Command {
-    let mut command = in_project(folder, env!("CARGO_BIN_EXE_paceline"), &["plugin", "build", "."]);
+    plugin(folder, "build")
+}
+
+/// A command of `paceline plugin` on a project. Those but `check` build it first.
+fn plugin(folder: &Path, action: &str) -> Command {
+    let mut command = in_project(folder, env!("CARGO_BIN_EXE_paceline"), &["plugin", action]);
     // It has the dependencies of this checkout's plugins already.
     command.env("CARGO_TARGET_DIR", checkout().join("target"));
     command
@@ -37,7 +42,7 @@ fn a_new_rust_project_passes(kind: &str) {
     // A path with a blank, as many people have.
     let parent = TempDir::with_prefix("my plugins").unwrap();
     let (folder, printed) = new(parent.path(), "my-rule", kind, "rust");
-    assert!(printed.contains("cargo unit") && printed.contains("plugin check my-rule.wasm"), "{printed}");
+    assert!(printed.contains("cargo unit") && printed.contains("paceline plugin verify"), "{printed}");
     let mut unit = in_project(&folder, "cargo", &["unit"]);
     let tested = succeed(unit.env("CARGO_TARGET_DIR", checkout().join("target/authors")));
     assert!(tested.contains("test result: ok"), "{tested}");
@@ -45,6 +50,10 @@ fn a_new_rust_project_passes(kind: &str) {
     assert!(built.starts_with("./my-rule.wasm  "), "{built}");
     let checked = succeed(paceline(&["plugin", "check"]).arg(folder.join("my-rule.wasm")));
     assert!(checked.contains(&format!("role     {kind}")), "{checked}");
+    let tested = succeed(&mut plugin(&folder, "test"));
+    assert!(tested.contains("results, all as in "), "{tested}");
+    let verified = succeed(&mut plugin(&folder, "verify"));
+    assert!(verified.contains("same-bytes"), "{verified}");
     samples::pass(&folder, kind);
 }
 

@@ -53,7 +53,7 @@ fn next_steps(folder: &Path, name: &str, language: Language) -> Vec<String> {
     };
     let folder = folder.display().to_string();
     let folder = if folder.contains(' ') { format!("'{folder}'") } else { folder };
-    let last = ["paceline plugin build .".to_owned(), format!("paceline plugin check {name}.wasm")];
+    let last = ["paceline plugin test", "paceline plugin verify"].map(str::to_owned);
     let commands = [format!("cd {folder}")].into_iter().chain(tools.iter().map(|&tool| tool.to_owned())).chain(last);
     commands.map(|command| format!("  {command}")).collect()
 }
@@ -66,6 +66,6 @@ mod tests {
     fn the_next_steps_can_be_typed() {
         let steps = next_steps(Path::new("my plugins/power"), "power", Language::Python);
         assert_eq!(steps[0], "  cd 'my plugins/power'");
-        assert_eq!(steps.last().unwrap(), "  paceline plugin check power.wasm");
+        assert_eq!(steps.last().unwrap(), "  paceline plugin verify");
     }
 }
