@@ -10,8 +10,9 @@
 //!   `bounds`, `any_value`: a law each.
 //! - `migration`: states of an older plugin, a part of `state_format`.
 //! - `compare`: states and outputs that should be the same.
-//! - `lab`: the plugin, what is known of its records, and the search for a violation. It uses `draw`, which makes cases, and
-//!   `shrink`, which makes them small.
+//! - `search`: for a case that violates a law. It uses `draw`, which makes cases, and `shrink`, which makes them small.
+//! - `lab`: the plugin, and what is known of its records. `specimen`: what is verified.
+//! - `rule`: a law of cases, and how a case violates it.
 //! - `calls`: the calls. `rows`: records as values.
 //! - `text`: the report for people. `report`: what was found.
 
@@ -29,8 +30,11 @@ mod migration;
 mod report;
 mod rows;
 mod rows_alone;
+mod rule;
 mod same_bytes;
+mod search;
 mod shrink;
+mod specimen;
 mod state_format;
 mod state_growth;
 mod text;
@@ -38,48 +42,11 @@ mod text;
 use paceline_engine::{EngineError, Role};
 
 pub use report::{Check, Example, Finding, Law, Report, Severity};
+pub use specimen::{Older, Options, Specimen};
 
-use crate::events::Input;
 use crate::subject::Subject;
 use lab::Lab;
-
-/// What is verified.
-#[derive(Clone, Copy, Debug)]
-pub struct Specimen<'a> {
-    /// The plugin under the bounds of production.
-    pub subject: &'a Subject,
-    /// The same plugin under an engine whose compiler does not optimise.
-    pub unoptimised: &'a Subject,
-    /// What the plugin is called with for the sample events.
-    pub input: &'a Input,
-    /// An aggregator whose states the plugin migrates.
-    pub older: Option<Older<'a>>,
-}
-
-/// An aggregator whose states another one migrates.
-#[derive(Clone, Copy, Debug)]
-pub struct Older<'a> {
-    /// The aggregator.
-    pub subject: &'a Subject,
-    /// What it is called with for the sample events.
-    pub input: &'a Input,
-}
-
-/// How much is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Cases for each law.
-    pub cases: usize,
-    /// What the cases are drawn from.
-    pub seed: u64,
-}
-
-impl Default for Options {
-    /// Two hundred cases find what one record in a hundred shows, and take a second.
-    fn default() -> Self {
-        Self { cases: 200, seed: 1 }
-    }
-}
+use report::Checked;
 
 /// Why nothing could be verified.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +66,6 @@ pub enum VerifyError {
     #[error(transparent)]
     Engine(#[from] EngineError),
 }
-
-type Checked = Result<Check, EngineError>;
 
 /// Checks each law of the plugin's role.
 pub fn verify(specimen: &Specimen<'_>, options: Options) -> Result<Report, VerifyError> {

@@ -2,10 +2,9 @@
 
 use paceline_engine::Fault;
 
-use super::Checked;
 use super::calls::{Failure, GroupCalls, RowCalls, Tried, Trouble, Verdict, empty};
 use super::lab::Lab;
-use super::report::{Check, Example, Finding, Law};
+use super::report::{Check, Checked, Example, Finding, Law};
 use super::rows::Row;
 
 /// The most records that are shown.

@@ -3,13 +3,13 @@
 
 use paceline_engine::{EngineError, Fault, Field, Kind};
 
-use super::Checked;
 use super::answers::advice;
 use super::calls::{Failure, GroupCalls, RowCalls, Tried, Trouble, Verdict, empty};
-use super::draw::{Deal, Draw};
-use super::lab::{Breach, Lab, Rule};
-use super::report::{Check, Example, Finding, Law, Severity};
+use super::draw::Draw;
+use super::lab::Lab;
+use super::report::{Check, Checked, Example, Finding, Law, Severity};
 use super::rows::{Cell, Row, number};
+use super::rule::{Breach, Deal, Rule};
 use super::shrink::shrink;
 
 /// Letters of a long text. A record may have up to a megabyte; most producers allow far less.

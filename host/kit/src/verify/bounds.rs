@@ -2,12 +2,11 @@
 
 use paceline_engine::Usage;
 
-use super::Checked;
 use super::answers::advice;
 use super::calls::{Failure, GroupCalls, RowCalls, Tried, Trouble, Verdict, empty};
 use super::draw::race;
 use super::lab::Lab;
-use super::report::{Check, Finding, Law};
+use super::report::{Check, Checked, Finding, Law};
 use super::rows::Row;
 use super::state_growth::thousands;
 
@@ -42,10 +41,10 @@ struct Work {
 }
 
 pub(crate) fn check(lab: &Lab<'_>) -> Checked {
-    let (mut used, mut findings) = (Vec::new(), Vec::new());
+    let (mut used, mut findings, mut last) = (Vec::new(), Vec::new(), Vec::new());
     for size in SIZES {
         match calm(lab, size, &mut used) {
-            Ok(usage) => findings.extend(log(lab, size, &usage)),
+            Ok(usage) => last = log(lab, size, &usage),
             Err(Trouble::Engine(error)) => return Err(error),
             Err(Trouble::Failed(failure)) => {
                 findings.push(failed(size, &failure));
@@ -66,7 +65,7 @@ pub(crate) fn check(lab: &Lab<'_>) -> Checked {
             ));
         }
     }
-    findings.dedup_by(|one, two| one.what == two.what);
+    findings.extend(last);
     let holds = format!("batches of 1 to 10,000 rows use at most, of their bounds: {}", shares.join(", "));
     Ok(Check { law: Law::Bounds, holds, findings })
 }

@@ -3,8 +3,9 @@
 use paceline_engine::{Packed, PackedBuf};
 
 use super::calls::{GroupCalls, Tried};
-use super::lab::{Breach, Lab};
+use super::lab::Lab;
 use super::rows::Cell;
+use super::rule::Breach;
 use crate::subject::Subject;
 
 /// What has to be the same.

@@ -5,13 +5,7 @@ use paceline_engine::Kind;
 
 use super::lab::Lab;
 use super::rows::{Cell, Row};
-
-/// How rows of a case are dealt out.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deal {
-    pub(crate) groups: u32,
-    pub(crate) parts: u32,
-}
+use super::rule::Deal;
 
 /// Draws cases.
 pub(crate) struct Draw<'l> {

@@ -1,13 +1,12 @@
 //! Whether a record that is folded twice changes the result. That is a fact, not a fault: a rulebook has dedup.
 
-use super::Checked;
 use super::calls::{Tried, empty};
 use super::compare::{self, Same};
-use super::draw::Deal;
 use super::fold_cuts::fold;
-use super::lab::{Breach, Counterexample, Lab, Rule};
-use super::report::{Check, Finding, Law};
+use super::lab::Lab;
+use super::report::{Check, Checked, Finding, Law};
 use super::rows::Row;
+use super::rule::{Breach, Counterexample, Deal, Rule};
 
 pub(crate) fn check(lab: &Lab<'_>) -> Checked {
     let twice = |rows: &[Row]| twice(lab, rows);

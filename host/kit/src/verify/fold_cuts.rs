@@ -2,13 +2,13 @@
 
 use paceline_engine::PackedBuf;
 
-use super::Checked;
 use super::calls::{GroupCalls, Tried, empty};
 use super::compare::{self, Same};
-use super::draw::Deal;
-use super::lab::{Breach, Lab, Rule, first};
-use super::report::{Check, Law};
+use super::lab::Lab;
+use super::report::{Check, Checked, Law};
 use super::rows::{Row, parts};
+use super::rule::{Breach, Deal, Rule};
+use super::search::first;
 
 /// The groups of a case.
 const GROUPS: u32 = 3;

@@ -1,23 +1,17 @@
 //! A plugin to verify, and what is known of its records.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
-use paceline_engine::{EngineError, Limits};
+use paceline_engine::Limits;
 
-use super::calls::{Tried, Trouble};
-use super::draw::{Deal, Draw};
-use super::report::{Example, Finding, Severity};
+use super::report::Example;
 use super::rows::{self, Cell, Row, number};
-use super::shrink::shrink;
-use super::{Older, Options, Specimen};
+use super::rule::Breach;
+use super::specimen::{Older, Options, Specimen};
 use crate::subject::Subject;
 
 /// The most sample events that are used.
 const MOST_EVENTS: usize = 5_000;
-
-/// How long cases of one law are drawn: an interpreter in a plugin takes milliseconds to start.
-const LAW_TIME: Duration = Duration::from_secs(2);
 
 /// The plugin, and what is known of its records.
 pub(crate) struct Lab<'a> {
@@ -40,30 +34,6 @@ pub(crate) struct Lab<'a> {
     pub(crate) scores: (f64, f64),
     pub(crate) older: Option<Older<'a>>,
     pub(crate) options: Options,
-}
-
-/// How a case violates a law.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Breach {
-    pub(crate) results: Vec<(String, String)>,
-    /// The group that they are of.
-    pub(crate) group: Option<usize>,
-    /// Whether the results differ by no more than rounding does.
-    pub(crate) is_rounding: bool,
-}
-
-/// A law of cases.
-pub(crate) struct Rule<'r> {
-    /// Its name, for the draw.
-    pub(crate) name: &'static str,
-    pub(crate) deal: Deal,
-    pub(crate) holds: &'r dyn Fn(&[Row]) -> Tried<Option<Breach>>,
-}
-
-/// The smallest case that violates a law.
-pub(crate) struct Counterexample {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) breach: Breach,
 }
 
 impl<'a> Lab<'a> {
@@ -107,46 +77,6 @@ impl<'a> Lab<'a> {
         }
     }
 
-    /// Tries a law on cases, and makes the first one that violates it small. A breach by rounding is returned if there is no
-    /// other.
-    pub(crate) fn search(&self, rule: &Rule<'_>) -> Result<Option<Counterexample>, EngineError> {
-        let (started, mut draw, mut rounding) = (Instant::now(), Draw::new(self, rule.name), None);
-        for case in 0..self.options.cases {
-            let rows = draw.rows(case, rule.deal);
-            match settled((rule.holds)(&rows))? {
-                Some(breach) if breach.is_rounding => {
-                    rounding.get_or_insert((rows, breach));
-                }
-                Some(breach) => return shrink(self, rule, rows, breach).map(Some),
-                None => {}
-            }
-            if started.elapsed() > LAW_TIME {
-                break;
-            }
-        }
-        rounding.map(|(rows, breach)| shrink(self, rule, rows, breach)).transpose()
-    }
-
-    /// Tries a law. A breach by rounding is a warning.
-    pub(crate) fn verify(
-        &self,
-        rule: &Rule<'_>,
-        what: &str,
-        advice: &str,
-        part: &str,
-    ) -> Result<Option<Finding>, EngineError> {
-        let Some(Counterexample { rows, breach }) = self.search(rule)? else { return Ok(None) };
-        let finding = match breach.is_rounding {
-            false => Finding::violation(what, advice),
-            true => Finding::warning(
-                format!("{what}, by rounding"),
-                "Sums of 64-bit floats depend on their order. Keep sums as integers, such as thousandths, so that every \
-                 host gets the same bytes.",
-            ),
-        };
-        Ok(Some(finding.shown_by(self.example_of(&rows, breach, part))))
-    }
-
     /// Records as a table, and their results.
     pub(crate) fn example_of(&self, rows: &[Row], breach: Breach, part: &str) -> Example {
         let Breach { mut results, group, .. } = breach;
@@ -176,29 +106,6 @@ impl<'a> Lab<'a> {
             cells
         };
         Example { header, rows: rows.iter().map(row).collect(), results: Vec::new() }
-    }
-}
-
-/// The first finding, and the others in one sentence.
-pub(crate) fn first(mut findings: Vec<Finding>) -> Vec<Finding> {
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let also: Vec<String> = findings.iter().skip(1).map(|finding| finding.what.clone()).collect();
-    findings.truncate(1);
-    if let Some(first) = findings.first_mut()
-        && !also.is_empty()
-    {
-        first.what = format!("{}; also: {}", first.what, also.join("; "));
-    }
-    debug_assert!(findings.iter().all(|finding| finding.severity > Severity::Fact));
-    findings
-}
-
-/// A case in which a call fails says nothing about a law of results: `any-value` finds it.
-pub(crate) fn settled(tried: Tried<Option<Breach>>) -> Result<Option<Breach>, EngineError> {
-    match tried {
-        Ok(breach) => Ok(breach),
-        Err(Trouble::Failed(_)) => Ok(None),
-        Err(Trouble::Engine(error)) => Err(error),
     }
 }
 

@@ -3,14 +3,14 @@
 
 use paceline_engine::PackedBuf;
 
-use super::Checked;
 use super::calls::{GroupCalls, Tried, empty};
 use super::compare::{self, Same};
-use super::draw::Deal;
 use super::fold_cuts::fold;
-use super::lab::{Breach, Lab, Rule, first};
-use super::report::{Check, Law};
+use super::lab::Lab;
+use super::report::{Check, Checked, Law};
 use super::rows::Row;
+use super::rule::{Breach, Deal, Rule};
+use super::search::first;
 
 /// A law of `merge`: its name, the parts of its cases, what is wrong, what to do.
 struct MergeLaw {

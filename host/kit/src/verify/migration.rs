@@ -4,12 +4,13 @@ use paceline_engine::{EngineError, PackedBuf};
 
 use super::calls::{GroupCalls, Tried, Trouble, empty};
 use super::compare::{self, Same};
-use super::draw::Deal;
 use super::fold_cuts::fold;
-use super::lab::{Breach, Lab, Rule, first};
+use super::lab::Lab;
 use super::report::Finding;
 use super::rows::Row;
-use super::{Older, Specimen};
+use super::rule::{Breach, Deal, Rule};
+use super::search::first;
+use super::specimen::{Older, Specimen};
 use crate::subject::Subject;
 
 /// The groups of a case.

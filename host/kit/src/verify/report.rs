@@ -1,6 +1,6 @@
 //! What a verification found.
 
-use paceline_engine::{Digest, Role};
+use paceline_engine::{Digest, EngineError, Role};
 use serde_json::{Value, json};
 
 /// What a plugin has to keep.
@@ -127,6 +127,9 @@ impl Check {
         self.findings.iter().map(|finding| finding.severity).max()
     }
 }
+
+/// A check, unless the sandbox failed.
+pub(crate) type Checked = Result<Check, EngineError>;
 
 /// What a verification found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! What a scorer or a validator makes of a row does not depend on its neighbours, its place, or where batches are cut.
 
-use super::Checked;
 use super::calls::{RowCalls, Tried, Verdict};
-use super::draw::Deal;
-use super::lab::{Breach, Lab, Rule, first};
-use super::report::{Check, Law};
+use super::lab::Lab;
+use super::report::{Check, Checked, Law};
 use super::rows::{Row, parts};
+use super::rule::{Breach, Deal, Rule};
 use super::same_bytes::verdicts;
+use super::search::first;
 
 const ADVICE: &str = "A batch is cut wherever the stream happens to be, and repeated in other cuts. Look for the first row of \
                       a call, the row before, sums over the batch and numbers of rows. What spans records is for an \

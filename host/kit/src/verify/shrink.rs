@@ -3,8 +3,9 @@
 
 use paceline_engine::EngineError;
 
-use super::lab::{Breach, Counterexample, Lab, Rule, settled};
+use super::lab::Lab;
 use super::rows::{Cell, Row};
+use super::rule::{Breach, Counterexample, Rule, settled};
 
 /// The most cases that are tried.
 const MOST: usize = 600;

@@ -2,11 +2,10 @@
 
 use paceline_engine::PackedBuf;
 
-use super::Checked;
 use super::calls::{Failure, GroupCalls, Tried, Trouble, empty};
 use super::fold_cuts::fold;
 use super::lab::Lab;
-use super::report::{Check, Finding, Law};
+use super::report::{Check, Checked, Finding, Law};
 use super::rows::Row;
 use crate::subject::Subject;
 

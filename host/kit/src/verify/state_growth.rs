@@ -2,13 +2,12 @@
 
 use paceline_engine::{Fault, PackedBuf};
 
-use super::Checked;
 use super::answers::advice;
 use super::calls::{Failure, GroupCalls, Tried, Trouble, empty};
 use super::draw::race;
 use super::fold_cuts::fold;
 use super::lab::Lab;
-use super::report::{Check, Example, Finding, Law};
+use super::report::{Check, Checked, Example, Finding, Law};
 use super::rows::Row;
 
 /// How many records the race has, and after how many the state is looked at.
