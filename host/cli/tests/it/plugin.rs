@@ -94,7 +94,7 @@ fn a_folder_without_a_package_is_not_built() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let error = fail(paceline(&["plugin", "build"]).arg(workspace.path("rulebooks")));
-    assert!(error.contains("there is no Cargo.toml"), "{error}");
+    assert!(error.contains("there is no plugin.toml and no Cargo.toml"), "{error}");
 }
 
 /// `examples/hello-scorer` in a folder of the workspace, so that building it does not change the checkout.
