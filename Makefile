@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 
 PLUGINS := telemetry output last-output best-output
+RULES := climb energy handicap history sprint
 EVIL := evil/scorer evil/validator evil/aggregator evil/migration evil/wasi evil/wrong-scorer evil/wrong-validator evil/wrong-aggregator
 ALLEYCAT := examples/alleycat/paceline.toml
 NEXTEST := 0.9.143
@@ -21,7 +22,7 @@ setup: ## Install what is missing: a C compiler, Rust, a WebAssembly standard li
 race: PACELINE := target/quick/paceline
 race: setup ## Simulate a flat race and a climb with 1,000 racers and broken and repeated messages, run them, show both results
 	cargo build --profile quick -p paceline --no-default-features
-	@$(MAKE) --no-print-directory plugins PACELINE=$(PACELINE) EVIL=
+	@$(MAKE) --no-print-directory plugins PACELINE=$(PACELINE) RULES= EVIL=
 	@rm -rf target/race && mkdir -p target/race
 	$(PACELINE) rules apply examples/alleycat/rulebooks --config $(ALLEYCAT)
 	@set -e; for class in 3 5; do \
@@ -44,7 +45,9 @@ RUST := $(shell sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 plugins: setup ## Build the plugins as components into target/plugins
 	@[ -x $(PACELINE) ] || cargo build --workspace --bins
 	@mkdir -p target/plugins
-	@set -e; for plugin in $(PLUGINS) $(EVIL); do $(PACELINE) plugin build plugins/$$plugin --out target/plugins; done
+	@set -e; for plugin in $(PLUGINS:%=plugins/%) $(RULES:%=examples/rules/%) $(EVIL:%=plugins/%); do \
+	    $(PACELINE) plugin build $$plugin --out target/plugins; \
+	done
 
 .PHONY: check
 check: setup nextest ## Check format and lints, and run the unit tests that need no server

@@ -20,6 +20,7 @@ mod dead_letters;
 mod docs;
 mod dynamo;
 mod example;
+mod example_rules;
 mod fake_kinesis;
 mod files;
 mod healthcheck;
