@@ -51,18 +51,18 @@ mod tests {
 
     use super::*;
 
-    fn score(settings: &[(&'static str, &'static str)], cadence: f64, resistance: f64) -> f64 {
-        let climb = testing::with_settings(settings.iter().copied(), Climb::read).unwrap();
+    fn score<const N: usize>(settings: [(&'static str, &'static str); N], cadence: f64, resistance: f64) -> f64 {
+        let climb = testing::with_settings(settings, Climb::read).unwrap();
         output(&climb, Effort { cadence, resistance })
     }
 
     #[test]
     fn only_resistance_above_the_threshold_weighs_more() {
         // (65 + 35) * (60 + 65) / 100, and 20 percent more, twice.
-        assert_eq!(score(&[], 65.0, 60.0), 125.0);
-        assert_eq!(score(&[], 65.0, 80.0), 165.0);
-        assert_eq!(score(&[("weight", "1")], 65.0, 80.0), 145.0);
-        assert_eq!(score(&[("threshold", "90")], 65.0, 80.0), 145.0);
+        assert_eq!(score([], 65.0, 60.0), 125.0);
+        assert_eq!(score([], 65.0, 80.0), 165.0);
+        assert_eq!(score([("weight", "1")], 65.0, 80.0), 145.0);
+        assert_eq!(score([("threshold", "90")], 65.0, 80.0), 145.0);
     }
 
     #[test]

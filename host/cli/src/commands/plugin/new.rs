@@ -37,13 +37,13 @@ pub(crate) fn new(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { name, kind, lang, parent } = arguments;
     let folder = NewProject { name, kind: *kind, language: *lang, parent }.write()?;
     let shown = folder.strip_prefix(".").unwrap_or(&folder);
-    let steps = next_steps(shown, name, *lang);
+    let steps = next_steps(shown, *lang);
     let steps = steps.join("\n");
     report::print_line(&format!("{}: a new plugin, {kind}, {lang}. Next:\n\n{steps}", shown.display()))
 }
 
 /// The commands from a new project to a checked component.
-fn next_steps(folder: &Path, name: &str, language: Language) -> Vec<String> {
+fn next_steps(folder: &Path, language: Language) -> Vec<String> {
     let tools: &[&str] = match language {
         Language::Rust => &["cargo unit"],
         Language::JavaScript => &["npm install", "npm test"],
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_next_steps_can_be_typed() {
-        let steps = next_steps(Path::new("my plugins/power"), "power", Language::Python);
+        let steps = next_steps(Path::new("my plugins/power"), Language::Python);
         assert_eq!(steps[0], "  cd 'my plugins/power'");
         assert_eq!(steps.last().unwrap(), "  paceline plugin verify");
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use paceline_testbed::{environment, require};
 use tempfile::TempDir;
 
-use super::{build, in_project, new, samples};
+use super::{build, in_project, new, plugin, samples};
 use crate::support::{paceline, succeed};
 
 /// A command of the author's, whose downloads are kept from one run to the next.
@@ -29,7 +29,7 @@ fn a_new_project_passes(kind: &str, language: &str) {
         .filter_map(|line| line.strip_prefix("  "))
         .filter(|line| !line.starts_with("cd "))
         .partition(|line| !line.starts_with("paceline "));
-    assert_eq!(component, ["paceline plugin build .", "paceline plugin check my-rule.wasm"], "{printed}");
+    assert_eq!(component, ["paceline plugin test", "paceline plugin verify"], "{printed}");
     for line in tools {
         succeed(&mut author(&folder, line));
     }
@@ -37,6 +37,10 @@ fn a_new_project_passes(kind: &str, language: &str) {
     assert!(built.starts_with("./my-rule.wasm  "), "{built}");
     let checked = succeed(paceline(&["plugin", "check"]).arg(folder.join("my-rule.wasm")));
     assert!(checked.contains(&format!("role     {kind}")), "{checked}");
+    let tested = succeed(&mut plugin(&folder, "test"));
+    assert!(tested.contains("results, all as in ") && !tested.contains(" times its "), "{tested}");
+    let verified = succeed(plugin(&folder, "verify").args(["--cases", "10"]));
+    assert!(verified.contains("laws kept"), "{verified}");
     samples::pass(&folder, kind);
     // A build leaves nothing behind but the component.
     assert!(!folder.join(".plugin.wasm").exists() && !folder.join("node_modules/.paceline.wasm").exists());
