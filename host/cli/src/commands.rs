@@ -7,6 +7,7 @@ pub(crate) mod healthcheck;
 pub(crate) mod kcl;
 pub(crate) mod leaderboard;
 pub(crate) mod plugin;
+pub(crate) mod recorded;
 pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod simulate;

@@ -7,6 +7,7 @@
 //! - [`bench`]: how long its calls take, against another plugin's; [`bill`]: what they cost.
 //! - [`expected`]: expected results, and how results differ.
 //! - [`results`]: what it makes of events.
+//! - [`record`]: sample events from recorded payloads.
 //! - [`subject`]: a plugin in its role.
 //! - [`events`]: sample events, and what the plugin is called with for them.
 //! - [`build`]: from a project to a component.
@@ -19,6 +20,7 @@ pub mod build;
 pub mod events;
 pub mod expected;
 pub mod project;
+pub mod record;
 pub mod results;
 pub mod subject;
 pub mod verify;

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod new;
+mod record;
 mod sample;
 mod subject;
 mod test;
@@ -34,6 +35,8 @@ enum Action {
     Check(SubjectArguments),
     /// Run sample events through a plugin in the sandbox, compare the results, and show what the calls cost.
     Test(test::Arguments),
+    /// Write sample events for a plugin from recorded records, without the fields that it does not read.
+    Record(record::Arguments),
     /// Measure how long a plugin's calls take, against another plugin of its kind.
     Bench(bench::Arguments),
     /// Check that a plugin keeps the laws of its role, on cases that are drawn from sample events.
@@ -52,6 +55,7 @@ pub(crate) fn plugin(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let facts = describe(&component, &wanted.settings).with_context(refused)?;
             report::print_table(&facts)?;
         }
+        Action::Record(arguments) => record::record(&arguments)?,
         Action::Bench(arguments) => bench::bench(&arguments)?,
         Action::Test(arguments) => return test::test(&arguments),
         Action::Verify(arguments) => return verify::verify(&arguments),

@@ -6,7 +6,7 @@ use paceline_testbed::require;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{fail, joined, paceline, simulate, succeed};
+use crate::support::{DedupMode, Workspace, fail, joined, paceline, simulate, succeed};
 
 /// A folder with a plugin and events.
 struct Folder(TempDir);
@@ -147,6 +147,52 @@ fn events_that_are_none_and_expectations_in_another_form_are_refused() {
         let error = fail(&mut folder.test(&[]));
         assert!(error.contains(why), "{why}: {error}");
     }
+}
+
+#[test]
+fn events_are_recorded_from_dead_letters_without_what_no_plugin_reads() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let lines = simulate("--racers 2 --seconds 5 --class 3 --race 131 --seed 1");
+    let broken = lines.iter().enumerate().map(|(at, line)| match at % 2 {
+        0 => String::from_utf8(line.clone()).unwrap().replacen("\"cadence\":", "\"cadence\":1", 1).into_bytes(),
+        _ => line.clone(),
+    });
+    let broken: Vec<Vec<u8>> = broken.chain([b"{\"classId\":3,".to_vec()]).collect();
+    workspace.write("messages.ndjson", joined(&broken));
+    workspace.run();
+    assert!(workspace.dead_letters().len() > 2, "some are rejected, and one is not JSON");
+    let record = |out: &str, arguments: &[&str]| {
+        let mut command = paceline(&["plugin", "record"]);
+        command.arg(paceline_testbed::plugins::file("telemetry")).arg("--config").arg(workspace.path("paceline.toml"));
+        command.args(["--from", "dead-letters", "--out"]).arg(workspace.path(out)).args(arguments);
+        command
+    };
+    let shown = succeed(&mut record("events.ndjson", &["--keep", "/racerId"]));
+    assert!(shown.contains("1 records that are not JSON objects are left out"), "{shown}");
+    let events = std::fs::read_to_string(workspace.path("events.ndjson")).unwrap();
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(!events.is_empty());
+    for event in &events {
+        let members: Vec<&String> = event.as_object().unwrap().keys().collect();
+        assert_eq!(members, ["cadence", "event", "racerId", "resistance", "second"], "{event}");
+    }
+    // They are what the plugin rejected.
+    let tested = paceline(&["plugin", "test"])
+        .arg(paceline_testbed::plugins::file("telemetry"))
+        .args(["--update", "--events"])
+        .arg(workspace.path("events.ndjson"))
+        .output()
+        .unwrap();
+    assert!(tested.status.success());
+    let results = std::fs::read_to_string(workspace.path("expected.ndjson")).unwrap();
+    assert!(results.lines().all(|line| line.contains("rejected")), "{results}");
+    let error = fail(&mut record("events.ndjson", &[]));
+    assert!(error.contains("events.ndjson") && error.contains("exists"), "{error}");
+    let error = fail(&mut record("other.ndjson", &["--reason", "bad-score"]));
+    assert!(error.contains("there are no records that are JSON objects"), "{error}");
+    succeed(&mut record("some.ndjson", &["--limit", "1"]));
+    assert_eq!(std::fs::read_to_string(workspace.path("some.ndjson")).unwrap().lines().count(), 1);
 }
 
 fn configuration(limits: &str) -> String {

@@ -24,7 +24,8 @@ pub(super) struct SampleArguments {
     score: Option<Pointer>,
 }
 
-fn pointer(text: &str) -> Result<Pointer, String> {
+/// Parses an argument.
+pub(super) fn pointer(text: &str) -> Result<Pointer, String> {
     Pointer::parse(text).map_err(|error| error.to_string())
 }
 
@@ -43,12 +44,7 @@ impl SampleArguments {
 
     /// The groups and scores of the events.
     pub(super) fn grouping(&self, wanted: &Wanted) -> anyhow::Result<Grouping> {
-        let of_project = |text: Option<&String>, name: &str| {
-            text.map(|text| Pointer::parse(text).with_context(|| format!("plugin.toml: [test] {name}"))).transpose()
-        };
-        let test = wanted.project.as_ref().map(|project| &project.test);
-        let group = of_project(test.and_then(|test| test.group.as_ref()), "group")?;
-        let score = of_project(test.and_then(|test| test.score.as_ref()), "score")?;
+        let Grouping { group, score } = wanted.grouping()?;
         Ok(Grouping { group: self.group.clone().or(group), score: self.score.clone().or(score) })
     }
 }

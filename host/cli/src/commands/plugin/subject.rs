@@ -7,8 +7,10 @@ use clap::ValueEnum;
 use paceline_config::Config;
 use paceline_engine::{Engine, Limits, Role, Settings};
 use paceline_kit::build::build;
+use paceline_kit::events::Grouping;
 use paceline_kit::project::Project;
 use paceline_kit::subject::Subject;
+use paceline_pipeline::model::Pointer;
 
 use crate::setup::cache;
 
@@ -24,7 +26,7 @@ pub(super) struct SubjectArguments {
     /// The role, of a component with several.
     #[arg(long)]
     role: Option<RoleName>,
-    /// A host's configuration, for its limits.
+    /// The configuration of a host, for its limits.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -46,6 +48,8 @@ pub(super) struct Wanted {
     pub(super) wasm: Vec<u8>,
     pub(super) settings: Settings,
     pub(super) limits: Limits,
+    /// The configuration of a host.
+    pub(super) config: Option<Config>,
     /// The component's file.
     pub(super) file: PathBuf,
     /// The project that it was built from.
@@ -64,10 +68,8 @@ impl SubjectArguments {
             }
         };
         let wasm = std::fs::read(&file).with_context(|| file.display().to_string())?;
-        let limits = match &self.config {
-            Some(config) => Config::load(config)?.limits,
-            None => Limits::default(),
-        };
+        let config = self.config.as_ref().map(|file| Config::load(file)).transpose()?;
+        let limits = config.as_ref().map_or_else(Limits::default, |config| config.limits.clone());
         let role = self.role.map(|role| match role {
             RoleName::Validator => Role::Validator,
             RoleName::Scorer => Role::Scorer,
@@ -75,11 +77,22 @@ impl SubjectArguments {
         });
         let mut settings = project.as_ref().map(|project| project.settings.clone()).unwrap_or_default();
         settings.extend(self.settings.iter().cloned());
-        Ok(Wanted { wasm, settings, limits, file, project, role })
+        Ok(Wanted { wasm, settings, limits, config, file, project, role })
     }
 }
 
 impl Wanted {
+    /// The groups and scores of the project's events.
+    pub(super) fn grouping(&self) -> anyhow::Result<Grouping> {
+        let of_project = |text: Option<&String>, name: &str| {
+            text.map(|text| Pointer::parse(text).with_context(|| format!("plugin.toml: [test] {name}"))).transpose()
+        };
+        let test = self.project.as_ref().map(|project| &project.test);
+        let group = of_project(test.and_then(|test| test.group.as_ref()), "group")?;
+        let score = of_project(test.and_then(|test| test.score.as_ref()), "score")?;
+        Ok(Grouping { group, score })
+    }
+
     /// A sandbox with these limits, and compiled plugins from the cache.
     pub(super) fn engine(&self, limits: Limits) -> anyhow::Result<Engine> {
         Ok(match cache() {

@@ -3,14 +3,12 @@
 //! # Layout
 //!
 //! - this file: the arguments, and the replay.
-//! - `source`: where the records come from.
 //! - `places`: places won and lost in leaderboards.
 //! - `shown`: the result; `text`, `as_json`: it, for people and for programs.
 
 mod as_json;
 mod places;
 mod shown;
-mod source;
 mod text;
 
 use std::collections::BTreeSet;
@@ -29,9 +27,9 @@ use paceline_pipeline::store::{DeadLetterStore, MemoryStore};
 
 use self::places::Places;
 use self::shown::Shown;
-use self::source::{Since, Source};
 use super::Session;
 use super::name::{NotAName, RulebookName};
+use crate::commands::recorded::{Since, Source};
 use crate::report;
 use crate::setup::open_store;
 

@@ -1,4 +1,4 @@
-//! Where the records of a replay come from. Nothing of it is changed: no checkpoint, no redrive sequence.
+//! Records that commands read from where they are. Nothing of it is changed: no checkpoint, no redrive sequence.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,7 +16,7 @@ use paceline_pipeline::store::DeadLetterStore;
 
 /// Where the records come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A file of newline-delimited JSON.
     File(PathBuf),
     /// Newline-delimited JSON on standard input.
@@ -53,7 +53,7 @@ impl fmt::Display for Source {
 
 /// The moment from which on records of a stream are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Since {
+pub(crate) struct Since {
     /// In milliseconds since 1970.
     ms: i64,
 }
@@ -61,7 +61,7 @@ pub(super) struct Since {
 /// The text is neither a time nor a duration.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is neither a time, such as 2026-11-23T18:51:00Z, nor a duration before now, such as 10m")]
-pub(super) struct NotAMoment(String);
+pub(crate) struct NotAMoment(String);
 
 impl FromStr for Since {
     type Err = NotAMoment;
@@ -81,7 +81,7 @@ impl FromStr for Since {
 }
 
 /// Records that are being read.
-pub(super) enum Records {
+pub(crate) enum Records {
     Lines(NdjsonSource),
     Letters(Redrive),
     #[cfg(feature = "aws")]
@@ -90,7 +90,7 @@ pub(super) enum Records {
 
 impl Source {
     /// Whether the arguments fit the source.
-    pub(super) fn check(&self, since: Option<&Since>, reason: Option<Cause>) -> anyhow::Result<()> {
+    pub(crate) fn check(&self, since: Option<&Since>, reason: Option<Cause>) -> anyhow::Result<()> {
         if since.is_some() && *self != Self::Stream {
             bail!("--since is for --from stream: other records have no time of arrival");
         }
@@ -100,12 +100,12 @@ impl Source {
         Ok(())
     }
 
-    pub(super) fn needs_store(&self) -> bool {
+    pub(crate) fn needs_store(&self) -> bool {
         *self == Self::DeadLetters
     }
 
     /// Opens the source. Positions are those that `paceline run` gives the records, so that dead letters are found again.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &self,
         config: &Config,
         store: &AnyStore,
@@ -157,7 +157,7 @@ async fn stream(_: &Config, since: Option<&Since>) -> anyhow::Result<Records> {
 
 impl Records {
     /// The next batch; `None` at the end.
-    pub(super) async fn next(&mut self, limits: &BatchLimits) -> anyhow::Result<Option<Batch>> {
+    pub(crate) async fn next(&mut self, limits: &BatchLimits) -> anyhow::Result<Option<Batch>> {
         Ok(match self {
             Self::Lines(lines) => lines.next(limits)?,
             Self::Letters(letters) => letters.next(limits)?,
