@@ -73,7 +73,12 @@ test: setup nextest lint ## Set up and run every test and check
 	@$(MAKE) --no-print-directory plugins
 	PACELINE_TEST_STRICT=1 scripts/local-aws cargo nextest run --workspace
 	cargo test --doc --workspace
+	@$(MAKE) --no-print-directory package
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+.PHONY: package
+package: setup ## Check the SDK's packages, as they would be published
+	CARGO_TARGET_DIR=target/package-check cargo package -p paceline-plugin -p paceline-plugin-macros --allow-dirty
 
 .PHONY: test-kcl
 test-kcl: setup nextest ## Test with Amazon's MultiLangDaemon, real: minutes, most of which it takes to start

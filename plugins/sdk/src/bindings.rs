@@ -3,7 +3,7 @@
 /// The types and imports that all worlds share.
 pub mod common {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         inline: "
             package paceline:sdk;
             world common {
@@ -21,7 +21,7 @@ pub mod common {
 /// The world `validator`.
 pub mod validator {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "validator",
         with: {
             "paceline:plugin/columns@0.2.0": crate::bindings::common::paceline::plugin::columns,
@@ -38,7 +38,7 @@ pub mod validator {
 /// The world `scorer`.
 pub mod scorer {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "scorer",
         with: {
             "paceline:plugin/columns@0.2.0": crate::bindings::common::paceline::plugin::columns,
@@ -55,7 +55,7 @@ pub mod scorer {
 /// The world `aggregator`.
 pub mod aggregator {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         world: "aggregator",
         with: {
             "paceline:plugin/columns@0.2.0": crate::bindings::common::paceline::plugin::columns,
@@ -73,7 +73,7 @@ pub mod aggregator {
 /// world: bindings of the whole world would define the types of `aggregation` a second time.
 pub mod migration {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "wit",
         inline: "
             package paceline:sdk;
             world migration {

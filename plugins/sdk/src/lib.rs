@@ -86,6 +86,11 @@ pub use wit_bindgen;
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
+/// Compiles the code of this crate's own README, too.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct OwnReadme;
+
 /// Compiles the code of the guide for authors, too.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/plugins.md")]

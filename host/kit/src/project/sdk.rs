@@ -19,6 +19,7 @@ const SOURCES: &[(&str, &str)] = embedded! {
     "sdk/src/lib.rs" from "plugins/sdk/src/lib.rs",
     "sdk/src/log.rs" from "plugins/sdk/src/log.rs",
     "sdk/src/migration.rs" from "plugins/sdk/src/migration.rs",
+    "sdk/src/panic.rs" from "plugins/sdk/src/panic.rs",
     "sdk/src/scorer.rs" from "plugins/sdk/src/scorer.rs",
     "sdk/src/settings.rs" from "plugins/sdk/src/settings.rs",
     "sdk/src/state.rs" from "plugins/sdk/src/state.rs",
@@ -57,8 +58,8 @@ pub(super) fn files() -> Result<Vec<(String, String)>, SdkError> {
     let workspace = parse("Cargo.toml", WORKSPACE)?;
     let mut files = vec![("paceline/wit/plugin.wit".to_owned(), WIT.to_owned())];
     for &(path, text) in SOURCES {
-        // In the repository, the contract is a folder higher.
-        files.push((format!("paceline/{path}"), text.replace("path: \"../../wit\"", "path: \"../wit\"")));
+        // In the repository, the contract is a link in the SDK's folder.
+        files.push((format!("paceline/{path}"), text.replace("path: \"wit\"", "path: \"../wit\"")));
     }
     for &(path, text) in MANIFESTS {
         let manifest = resolved(path, parse(path, text)?, &workspace)?;
@@ -191,7 +192,7 @@ mod tests {
         assert_eq!(sdk["dependencies"]["paceline-plugin-macros"]["path"].as_str(), Some("../sdk-macros"));
         assert_eq!(sdk["dependencies"]["wit-bindgen"]["features"][0].as_str(), Some("macros"));
         let (_, bindings) = files.iter().find(|(path, _)| path == "paceline/sdk/src/bindings.rs").unwrap();
-        assert!(!bindings.contains("../../wit") && bindings.contains("path: \"../wit\""));
+        assert!(!bindings.contains("path: \"wit\"") && bindings.contains("path: \"../wit\""));
     }
 
     #[test]
