@@ -90,6 +90,11 @@ pub(crate) fn thousands(count: u64) -> String {
     text
 }
 
+/// A count with its noun.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(count as u64), if count == 1 { "" } else { "s" })
+}
+
 /// Prints the summary of a run.
 pub(crate) fn print(summary: &Summary, took: Duration, as_json: bool) -> anyhow::Result<()> {
     let rate = summary.records as f64 / took.as_secs_f64().max(1e-9);

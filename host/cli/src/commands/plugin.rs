@@ -8,6 +8,7 @@ mod sample;
 mod subject;
 mod test;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 

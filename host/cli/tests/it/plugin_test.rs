@@ -1,6 +1,7 @@
 //! `paceline plugin test`: sample events through a plugin in the sandbox, against expected results, with the bill.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 
 use paceline_testbed::require;
 use serde_json::{Value, json};
@@ -150,6 +151,26 @@ fn events_that_are_none_and_expectations_in_another_form_are_refused() {
 }
 
 #[test]
+fn a_watched_plugin_is_tested_again_when_a_file_changes() {
+    require!(Plugins);
+    let folder = Folder::new("output", "{\"cadence\": 81, \"resistance\": 79}\n");
+    folder.write("expected.ndjson", "{\"line\": 1, \"score\": 1}\n");
+    let mut watching = folder.test(&["--watch"]).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watching.stdout.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    let mut wait_for = |words: &str| assert!(lines.any(|line| line.contains(words)), "{words}");
+    wait_for("1 difference from");
+    folder.write("expected.ndjson", "{\"line\": 1");
+    wait_for("not a JSON object");
+    folder.write("expected.ndjson", "{\"line\": 1, \"score\": 167.04}\n");
+    wait_for("1 result, all as in");
+    std::fs::copy(paceline_testbed::plugins::file("telemetry"), folder.0.path().join("plugin.wasm")).unwrap();
+    wait_for("unreadable");
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+}
+
+#[test]
 fn events_are_recorded_from_dead_letters_without_what_no_plugin_reads() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
@@ -169,7 +190,7 @@ fn events_are_recorded_from_dead_letters_without_what_no_plugin_reads() {
         command
     };
     let shown = succeed(&mut record("events.ndjson", &["--keep", "/racerId"]));
-    assert!(shown.contains("1 records that are not JSON objects are left out"), "{shown}");
+    assert!(shown.contains("left out, not JSON objects: 1"), "{shown}");
     let events = std::fs::read_to_string(workspace.path("events.ndjson")).unwrap();
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(!events.is_empty());

@@ -88,7 +88,7 @@ pub(super) fn record(arguments: &Arguments) -> anyhow::Result<()> {
     file.write_all((events.join("\n") + "\n").as_bytes()).with_context(|| out.display().to_string())?;
     let note = match left_out {
         0 => String::new(),
-        count => format!("; {count} records that are not JSON objects are left out"),
+        count => format!("; left out, not JSON objects: {count}"),
     };
-    report::print_line(&format!("{}  {} events{note}", out.display(), events.len()))
+    report::print_line(&format!("{}  {}{note}", out.display(), report::counted(events.len(), "event")))
 }

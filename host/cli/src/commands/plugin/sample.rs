@@ -30,6 +30,11 @@ pub(super) fn pointer(text: &str) -> Result<Pointer, String> {
 }
 
 impl SampleArguments {
+    /// The file of the events, if it is named.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        self.events.clone()
+    }
+
     /// The file of the events, and its events: at least one.
     pub(super) fn events(&self, wanted: &Wanted) -> anyhow::Result<(PathBuf, Events)> {
         let beside = || wanted.file.parent().unwrap_or(Path::new("")).join("events.ndjson");

@@ -19,7 +19,7 @@ use crate::setup::cache;
 pub(super) struct SubjectArguments {
     /// The component, or the folder of a project, which is built first.
     #[arg(default_value = ".")]
-    path: PathBuf,
+    pub(super) path: PathBuf,
     /// A setting of the plugin, as in a rulebook. Those of the project's plugin.toml hold as well.
     #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,

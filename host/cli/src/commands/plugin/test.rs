@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::sample::SampleArguments;
 use super::subject::{SubjectArguments, Wanted};
+use super::watch::watch;
 use crate::report;
 
 /// How many differences are shown.
@@ -36,6 +37,9 @@ pub(super) struct Arguments {
     /// Write the results to the file of expected results, instead of comparing them.
     #[arg(long)]
     update: bool,
+    /// Run again whenever a file of the project changes, or the component, the events or the expected results.
+    #[arg(long, conflicts_with = "update")]
+    watch: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -53,6 +57,21 @@ struct Tested {
 
 /// Runs the events. Fails, with the differences printed, if a result is not as expected.
 pub(super) fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if !arguments.watch {
+        return test_once(arguments);
+    }
+    let path = arguments.subject.path.clone();
+    // Beside a component stand its events and expected results.
+    let beside = ["events.ndjson", "expected.ndjson"].map(|name| path.with_file_name(name));
+    let named = arguments.sample.file().into_iter().chain(arguments.expect.clone());
+    let files: Vec<PathBuf> = match path.is_dir() {
+        true => std::iter::once(path).chain(named).collect(),
+        false => std::iter::once(path.clone()).chain(beside).chain(named).collect(),
+    };
+    watch(&files, || test_once(arguments))
+}
+
+fn test_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let wanted = arguments.subject.read()?;
     let (events_file, events) = arguments.sample.events(&wanted)?;
     let beside = || events_file.parent().unwrap_or(Path::new("")).join("expected.ndjson");
@@ -64,7 +83,7 @@ pub(super) fn test(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.update {
         std::fs::write(&expect_file, Expected::render(&tested.results))
             .with_context(|| expect_file.display().to_string())?;
-        report::print_line(&format!("{}  {} results", expect_file.display(), tested.results.len()))?;
+        report::print_line(&format!("{}  {}", expect_file.display(), report::counted(tested.results.len(), "result")))?;
         return Ok(ExitCode::SUCCESS);
     }
     let expected = std::fs::read_to_string(&expect_file).with_context(|| {
@@ -114,11 +133,11 @@ impl Tested {
             0 => String::new(),
             count => format!(", {count} of them unreadable for the plugin"),
         };
-        let mut lines = vec![format!("{} events{unreadable}", self.events)];
+        let mut lines = vec![format!("{}{unreadable}", report::counted(self.events, "event"))];
         match self.differences.len() {
-            0 => lines.push(format!("{} results, all as in {}", self.results.len(), expect.display())),
+            0 => lines.push(format!("{}, all as in {}", report::counted(self.results.len(), "result"), expect.display())),
             count => {
-                lines.push(format!("{count} differences from {}:", expect.display()));
+                lines.push(format!("{} from {}:", report::counted(count, "difference"), expect.display()));
                 lines.push(String::new());
                 let mut rows = vec![["", "value", "expected", "found"].map(str::to_owned).to_vec()];
                 self.differences.iter().take(SHOWN).for_each(|difference| rows.extend(difference_rows(difference)));

@@ -8,7 +8,7 @@ use paceline_testbed::{environment, require};
 use tempfile::TempDir;
 
 use super::{build, in_project, new, plugin, samples};
-use crate::support::{paceline, succeed};
+use crate::support::{joined, paceline, simulate, succeed};
 
 /// A command of the author's, whose downloads are kept from one run to the next.
 fn author(folder: &Path, line: &str) -> Command {
@@ -80,4 +80,45 @@ fn a_new_validator_in_python_passes() {
 fn a_new_aggregator_in_python_passes() {
     require!(Plugins, AuthorTools);
     a_new_project_passes("aggregator", "python");
+}
+
+/// A rule of `examples/rules` in another language gives the bits of its twin in Rust: on the twin's sample events, and on
+/// those of a race.
+fn a_twin_is_equal(rule: &str, language: &str, file: &str) {
+    let parent = TempDir::with_prefix("my plugins").unwrap();
+    let (folder, printed) = new(parent.path(), rule, "scorer", language);
+    let example = environment::checkout().join("examples/rules").join(rule);
+    std::fs::copy(example.join(language).join(file), folder.join(file)).unwrap();
+    for line in printed.lines().filter_map(|line| line.strip_prefix("  ")) {
+        // The unit test of the project is that of another rule.
+        if line.contains("install") {
+            succeed(&mut author(&folder, line));
+        }
+    }
+    succeed(&mut build(&folder));
+    let on = |component: &Path, events: &Path, expected: &Path, more: &[&str]| {
+        let mut command = paceline(&["plugin", "test"]);
+        command.arg(component).arg("--events").arg(events).arg("--expect").arg(expected).args(more);
+        succeed(&mut command)
+    };
+    let own = folder.join(format!("{rule}.wasm"));
+    on(&own, &example.join("events.ndjson"), &example.join("expected.ndjson"), &[]);
+    let race = folder.join("race.ndjson");
+    std::fs::write(&race, joined(&simulate("--racers 20 --seconds 100 --class 3 --race 131 --seed 1"))).unwrap();
+    let expected = folder.join("race.expected.ndjson");
+    on(&paceline_testbed::plugins::file(rule), &race, &expected, &["--update"]);
+    let shown = on(&own, &race, &expected, &[]);
+    assert!(shown.contains("2,000 results, all as in"), "{shown}");
+}
+
+#[test]
+fn the_rule_of_climbs_in_javascript_equals_its_twin_in_rust() {
+    require!(Plugins, AuthorTools);
+    a_twin_is_equal("climb", "javascript", "rule.js");
+}
+
+#[test]
+fn the_rule_of_handicaps_in_python_equals_its_twin_in_rust() {
+    require!(Plugins, AuthorTools);
+    a_twin_is_equal("handicap", "python", "rule.py");
 }
