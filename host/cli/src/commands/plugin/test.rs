@@ -135,7 +135,9 @@ impl Tested {
         };
         let mut lines = vec![format!("{}{unreadable}", report::counted(self.events, "event"))];
         match self.differences.len() {
-            0 => lines.push(format!("{}, all as in {}", report::counted(self.results.len(), "result"), expect.display())),
+            0 => {
+                lines.push(format!("{}, all as in {}", report::counted(self.results.len(), "result"), expect.display()))
+            }
             count => {
                 lines.push(format!("{} from {}:", report::counted(count, "difference"), expect.display()));
                 lines.push(String::new());

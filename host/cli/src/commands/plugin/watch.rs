@@ -65,5 +65,5 @@ fn contents(files: &[PathBuf]) -> BTreeMap<PathBuf, Option<Digest>> {
 
 fn follows(path: &Path) -> bool {
     let named = |name: &&str| path.file_name().is_some_and(|found| found == *name);
-    FOLLOWING.iter().any(|name| named(&name)) || path.extension().is_some_and(|extension| extension == "wasm")
+    FOLLOWING.iter().any(|name| named(name)) || path.extension().is_some_and(|extension| extension == "wasm")
 }
