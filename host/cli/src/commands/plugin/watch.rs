@@ -64,6 +64,6 @@ fn contents(files: &[PathBuf]) -> BTreeMap<PathBuf, Option<Digest>> {
 }
 
 fn follows(path: &Path) -> bool {
-    let named = |name: &&str| path.file_name().is_some_and(|found| found == *name);
-    FOLLOWING.iter().any(|name| named(name)) || path.extension().is_some_and(|extension| extension == "wasm")
+    let is_filled = path.file_name().is_some_and(|name| FOLLOWING.iter().any(|filled| name == *filled));
+    is_filled || path.extension().is_some_and(|extension| extension == "wasm")
 }
