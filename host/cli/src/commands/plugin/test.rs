@@ -100,8 +100,9 @@ fn test_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// The results under the bounds of a host, and the bill.
 fn run(wanted: &Wanted, events: &Events, grouping: &Grouping) -> anyhow::Result<(Subject, Tested)> {
-    let limits: &Limits = &wanted.limits;
-    let subject = wanted.subject(limits.clone())?;
+    let subject = wanted.subject(wanted.limits.clone())?;
+    // Those that its language gives it, too.
+    let limits: &Limits = subject.plugin().limits();
     let input = events.input(subject.fields(), grouping)?;
     let results = results(&subject, &input)?;
     let bill = bill(&wanted.subject(raised(limits))?, &input, limits)?;
