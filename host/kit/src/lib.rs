@@ -4,7 +4,7 @@
 //!
 //! From top to bottom; no file imports one above it.
 //! - [`verify`]: whether a plugin keeps the laws of its role.
-//! - [`bench`]: how long its calls take, against another plugin's; [`bill`]: what they cost.
+//! - [`mod@bench`]: how long its calls take, against another plugin's; [`bill`]: what they cost.
 //! - [`expected`]: expected results, and how results differ.
 //! - [`results`]: what it makes of events.
 //! - [`record`]: sample events from recorded payloads.
