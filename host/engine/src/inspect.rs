@@ -1,6 +1,6 @@
 //! What a file is, without compiling it: what refusals advise and what a plugin may use depend on it.
 
-use wasmparser::{Name, NameSectionReader, Parser, Payload};
+use wasmparser::{KnownCustom, Name, Parser, Payload};
 
 /// The language that a plugin was written in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,37 +14,50 @@ pub enum Language {
     Python,
 }
 
-/// Parts of the names that the tools give the modules of their interpreters.
+/// How the names begin that the tools give to modules of their interpreters, and to what these export.
 const INTERPRETERS: [(&str, Language); 4] = [
     ("componentize_qjs", Language::JavaScript),
     ("componentize-js", Language::JavaScript),
     ("starling", Language::JavaScript),
-    ("componentize_py", Language::Python),
+    ("libcomponentize_py", Language::Python),
 ];
 
 impl Language {
-    /// The language of a component. One without the names of its modules counts as compiled.
+    /// The language of a component. One whose modules have none of these names counts as compiled.
     pub(crate) fn of(wasm: &[u8]) -> Self {
-        let names = Parser::new(0).parse_all(wasm).map_while(Result::ok).filter_map(|payload| match payload {
+        let payloads = Parser::new(0).parse_all(wasm).map_while(Result::ok);
+        payloads.filter_map(|payload| Self::of_payload(&payload)).next().unwrap_or_default()
+    }
+
+    /// What it brings along to run in.
+    pub fn runtime(self) -> &'static str {
+        match self {
+            Self::Compiled => "none",
+            Self::JavaScript => "JavaScript",
+            Self::Python => "Python",
+        }
+    }
+
+    fn of_payload(payload: &Payload<'_>) -> Option<Self> {
+        match payload {
+            // Modules that are linked into one another export each one's memory and table, by the name of its file.
+            Payload::ExportSection(exports) => {
+                exports.clone().into_iter().flatten().find_map(|export| Self::named(export.name))
+            }
             Payload::CustomSection(section) => match section.as_known() {
-                wasmparser::KnownCustom::Name(names) => module_name(names),
+                KnownCustom::Name(names) => names.into_iter().flatten().find_map(|name| match name {
+                    Name::Module { name, .. } => Self::named(name),
+                    _ => None,
+                }),
                 _ => None,
             },
             _ => None,
-        });
-        let language = |name: &str| {
-            let found = INTERPRETERS.iter().find(|(part, _)| name.contains(part));
-            found.map(|(_, language)| *language)
-        };
-        names.filter_map(language).next().unwrap_or_default()
+        }
     }
-}
 
-fn module_name(mut names: NameSectionReader<'_>) -> Option<&str> {
-    names.find_map(|name| match name {
-        Ok(Name::Module { name, .. }) => Some(name),
-        _ => None,
-    })
+    fn named(name: &str) -> Option<Self> {
+        INTERPRETERS.iter().find(|(beginning, _)| name.starts_with(beginning)).map(|(_, language)| *language)
+    }
 }
 
 /// Whether a component has code. A package of WIT in its binary form has none.

@@ -69,6 +69,7 @@ fn describe(component: &Component, settings: &Settings) -> Result<Vec<Vec<String
     let mut rows = vec![
         vec!["digest".to_owned(), component.digest().to_string()],
         vec!["size".to_owned(), format!("{} bytes", report::thousands(component.bytes() as u64))],
+        vec!["runtime".to_owned(), component.language().runtime().to_owned()],
         vec![
             "imports".to_owned(),
             match component.imports() {

@@ -59,10 +59,11 @@ fn a_file_that_is_not_webassembly_is_refused() {
     }
 }
 
-/// A component with a core module of this name, and with these imports of functions.
+/// A component with a core module that exports the memory of this file, as tools do that link modules, and with this import.
 fn component_of(module: &str, import: &str) -> Vec<u8> {
     let text = format!(
-        "(component (import \"{import}\" (instance (export \"f\" (func)))) (core module ${module} (func (export \"g\"))))"
+        "(component (import \"{import}\" (instance (export \"f\" (func)))) (core module (global (export \"{module}:memory_base\") i32 \
+         (i32.const 0))))"
     );
     wat::parse_str(text).unwrap()
 }
@@ -82,6 +83,8 @@ fn advice_against_wasi_is_that_of_the_language() {
         assert_contains(&error, words);
         assert_contains(&error, &["it imports `wasi:cli/environment@0.2.0`", "`paceline plugin build`"]);
     }
+    let named = "(component (import \"wasi:a/b\" (instance (export \"f\" (func)))) (core module $starling.wasm))";
+    assert_contains(&refused(&wat::parse_str(named).unwrap()), &["-d stdio random clocks http fetch-event"]);
     let error = refused(&component_of("plugin", "other:package/interface"));
     assert!(!error.to_string().contains("build"), "{error}");
 }
