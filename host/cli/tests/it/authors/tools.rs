@@ -41,8 +41,17 @@ fn a_new_project_passes(kind: &str, language: &str) {
     assert!(facts.contains(&vec!["role", kind]) && facts.contains(&vec!["runtime", named]), "{checked}");
     let tested = succeed(&mut plugin(&folder, "test"));
     assert!(tested.contains("results, all as in ") && !tested.contains(" times its "), "{tested}");
-    let verified = succeed(plugin(&folder, "verify").args(["--cases", "10"]));
-    assert!(verified.contains("laws kept"), "{verified}");
+    let verified = plugin(&folder, "verify").args(["--cases", "10"]).output().unwrap();
+    let shown = String::from_utf8(verified.stdout).unwrap();
+    // JavaScript's numbers hold no integer beyond 53 bits: the aggregator, which reads one, fails on them aloud.
+    match (language, kind) {
+        ("javascript", "aggregator") => {
+            assert!(
+                shown.contains("1 of 9 laws violated") && shown.contains("which a number of JavaScript can't hold")
+            );
+        }
+        _ => assert!(verified.status.success() && shown.contains("laws kept"), "{shown}"),
+    }
     samples::pass(&folder, kind);
     // A build leaves nothing behind but the component.
     assert!(!folder.join(".plugin.wasm").exists() && !folder.join("node_modules/.paceline.wasm").exists());
