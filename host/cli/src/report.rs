@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::Context;
+pub(crate) use paceline_kit::count::thousands;
 use paceline_pipeline::model::Attribute;
 use paceline_pipeline::summary::{Stage, Summary};
 use serde_json::{Value, json};
@@ -75,19 +76,6 @@ pub(crate) fn text(attribute: Option<&Attribute>) -> String {
         Value::Bool(value) => (if value { "yes" } else { "no" }).to_owned(),
         other => other.to_string(),
     }
-}
-
-/// A count with commas.
-pub(crate) fn thousands(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A count with its noun.

@@ -11,12 +11,14 @@
 //! - [`subject`]: a plugin in its role.
 //! - [`events`]: sample events, and what the plugin is called with for them.
 //! - [`build`]: from a project to a component.
+//! - [`count`]: counts in what people read.
 //! - [`project`]: a plugin's project, and how a new one is made.
 #![forbid(unsafe_code)]
 
 pub mod bench;
 pub mod bill;
 pub mod build;
+pub mod count;
 pub mod events;
 pub mod expected;
 pub mod project;

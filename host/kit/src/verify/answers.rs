@@ -112,6 +112,8 @@ pub(crate) fn advice(failure: &Failure) -> &'static str {
         None if failure.kinds.contains(&"invalid-result") => {
             "Another instance gives a valid result for the same rows: look for a counter or a flag in a static."
         }
-        None => "Do less for each record, or raise the limit for the host. `paceline plugin test` shows by how much.",
+        None => {
+            "Do less for each record, or raise the limit in the rulebook. `paceline plugin test` shows by how much."
+        }
     }
 }

@@ -8,7 +8,7 @@ use super::draw::race;
 use super::lab::Lab;
 use super::report::{Check, Checked, Finding, Law};
 use super::rows::Row;
-use super::state_growth::thousands;
+use crate::count::thousands;
 
 /// Rows of a batch.
 const SIZES: [usize; 4] = [1, 100, 1_000, 10_000];
@@ -61,7 +61,7 @@ pub(crate) fn check(lab: &Lab<'_>) -> Checked {
         if share > MARGIN {
             findings.push(Finding::warning(
                 format!("{call} of {} rows uses {share} % of its {bound}", thousands(*rows)),
-                "Another batch may need more than this one. Do less for each record, or raise the limit for the host.",
+                "Another batch may need more than this one. Do less for each record, or raise the limit in the rulebook.",
             ));
         }
     }

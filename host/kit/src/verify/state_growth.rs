@@ -1,5 +1,6 @@
 //! How the state of a group grows over a long race, and what that costs.
 
+use crate::count::thousands;
 use paceline_engine::{Fault, PackedBuf};
 
 use super::answers::advice;
@@ -51,7 +52,7 @@ pub(crate) fn check(lab: &Lab<'_>) -> Checked {
             "the state has {} bytes after 10 records and {} after 10,000; one more record costs {} fuel",
             thousands(first.bytes),
             thousands(last.bytes),
-            thousands(last.fuel as usize)
+            thousands(last.fuel)
         );
         return Ok(check_of(holds, None));
     }
@@ -132,23 +133,10 @@ fn next(records: usize) -> usize {
 }
 
 fn table(marks: &[Mark]) -> Example {
-    let row = |mark: &Mark| vec![thousands(mark.records), thousands(mark.bytes), thousands(mark.fuel as usize)];
+    let row = |mark: &Mark| vec![thousands(mark.records), thousands(mark.bytes), thousands(mark.fuel)];
     Example {
         header: ["records", "bytes of the state", "fuel of one more"].map(str::to_owned).into(),
         rows: marks.iter().map(row).collect(),
         results: Vec::new(),
     }
-}
-
-/// A count with commas.
-pub(crate) fn thousands(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

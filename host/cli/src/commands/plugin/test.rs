@@ -247,16 +247,14 @@ fn warnings(bill: &[Cost], subject: &Subject) -> Vec<String> {
     for cost in bill {
         let rows = report::thousands(cost.rows as u64);
         let mut warn = |what: &str, part: f64, setting: &str| {
-            match part {
-            part if part >= 1.0 => lines.push(format!(
-                "at {rows} rows a call needs {part:.1} times its {what}, so the host calls with fewer rows, which costs \
-                 more: raise {setting}"
-            )),
-            part if part >= NEAR => {
+            if part >= 1.0 {
+                lines.push(format!(
+                    "at {rows} rows a call needs {part:.1} times its {what}, so the host calls with fewer rows, \
+                     which costs more: raise {setting} in the rulebook's limits"
+                ));
+            } else if part >= NEAR {
                 lines.push(format!("at {rows} rows a call uses {:.0} % of its {what}", part * 100.0));
             }
-            _ => {}
-        }
         };
         warn("fuel", cost.fuel.part(), fuel_setting(subject.role()));
         warn("time", cost.time.part(), "call-ms");
