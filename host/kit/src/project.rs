@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use paceline_engine::Role;
 use serde::{Deserialize, Deserializer};
 
 pub use create::{CreateError, NewProject};
@@ -106,6 +107,16 @@ impl Project {
     /// The file of what the plugin gives for them.
     pub fn expected(&self) -> PathBuf {
         self.folder.join(&self.test.expect)
+    }
+}
+
+impl From<Kind> for Role {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Validator => Self::Validator,
+            Kind::Scorer => Self::Scorer,
+            Kind::Aggregator => Self::Aggregator,
+        }
     }
 }
 

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::ValueEnum;
 use paceline_config::Config;
 use paceline_engine::{Engine, Limits, Role, Settings};
 use paceline_kit::build::build;
 use paceline_kit::events::Grouping;
-use paceline_kit::project::Project;
+use paceline_kit::project::{Kind, Project};
 use paceline_kit::subject::Subject;
 use paceline_pipeline::model::Pointer;
 
+use super::new::one_of;
 use crate::setup::cache;
 
 /// Which plugin.
@@ -23,19 +23,12 @@ pub(super) struct SubjectArguments {
     /// A setting of the plugin, as in a rulebook. Those of the project's plugin.toml hold as well.
     #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
-    /// The role, of a component with several.
-    #[arg(long)]
-    role: Option<RoleName>,
+    /// The role, of a component with several. A project names its own.
+    #[arg(long, value_parser = one_of(Kind::ALL, Kind::as_str))]
+    role: Option<Kind>,
     /// The configuration of a host, for its limits.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum RoleName {
-    Validator,
-    Scorer,
-    Aggregator,
 }
 
 fn setting(text: &str) -> Result<(String, String), &'static str> {
@@ -70,11 +63,7 @@ impl SubjectArguments {
         let wasm = std::fs::read(&file).with_context(|| file.display().to_string())?;
         let config = self.config.as_ref().map(|file| Config::load(file)).transpose()?;
         let limits = config.as_ref().map_or_else(Limits::default, |config| config.limits.clone());
-        let role = self.role.map(|role| match role {
-            RoleName::Validator => Role::Validator,
-            RoleName::Scorer => Role::Scorer,
-            RoleName::Aggregator => Role::Aggregator,
-        });
+        let role = self.role.or(project.as_ref().map(|project| project.kind)).map(Role::from);
         let mut settings = project.as_ref().map(|project| project.settings.clone()).unwrap_or_default();
         settings.extend(self.settings.iter().cloned());
         Ok(Wanted { wasm, settings, limits, config, file, project, role })
