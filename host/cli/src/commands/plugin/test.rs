@@ -248,10 +248,9 @@ fn warnings(bill: &[Cost], subject: &Subject) -> Vec<String> {
         let rows = report::thousands(cost.rows as u64);
         let mut warn = |what: &str, part: f64, setting: &str| {
             if part >= 1.0 {
-                lines.push(format!(
-                    "at {rows} rows a call needs {part:.1} times its {what}, so the host calls with fewer rows, \
-                     which costs more: raise {setting} in the rulebook's limits"
-                ));
+                lines.push(format!("at {rows} rows a call needs {part:.1} times its {what}:"));
+                lines.push("  the host calls with fewer rows instead, which costs more;".to_owned());
+                lines.push(format!("  raise {setting} in the rulebook's limits"));
             } else if part >= NEAR {
                 lines.push(format!("at {rows} rows a call uses {:.0} % of its {what}", part * 100.0));
             }
