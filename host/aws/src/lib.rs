@@ -17,6 +17,6 @@ pub mod kcl;
 pub mod kinesis;
 pub mod kpl;
 pub mod s3;
-mod sdk;
+pub mod sdk;
 
 pub use dynamodb::DynamoDbStore;

@@ -25,7 +25,7 @@ pub(crate) type Source = Arc<dyn Error + Send + Sync>;
 /// No region is configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no AWS region is set: set `region` beside `{beside}`, or AWS_REGION, or a region in the profile")]
-pub(crate) struct NoRegion {
+pub struct NoRegion {
     /// The setting that `region` is beside.
     beside: &'static str,
 }
@@ -34,11 +34,11 @@ pub(crate) struct NoRegion {
 /// except for credentials.
 ///
 /// `beside` names the setting that `region` is beside in the configuration.
-pub(crate) async fn load(
-    region: Option<&str>,
-    endpoint: Option<&str>,
-    beside: &'static str,
-) -> Result<SdkConfig, NoRegion> {
+///
+/// # Errors
+///
+/// No region is set anywhere.
+pub async fn load(region: Option<&str>, endpoint: Option<&str>, beside: &'static str) -> Result<SdkConfig, NoRegion> {
     let http = aws_smithy_http_client::Builder::new().tls_provider(TLS).build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
     if let Some(region) = region {
@@ -68,7 +68,8 @@ pub(crate) fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
 
 /// What sends the requests to a service that has no client of the SDK here: the same HTTP and TLS as such a client has,
 /// with connections of its own.
-pub(crate) fn connector(connect_timeout: Duration) -> SharedHttpConnector {
+#[must_use]
+pub fn connector(connect_timeout: Duration) -> SharedHttpConnector {
     // The HTTP client in `SdkConfig` has connectors for clients of the SDK only.
     let settings = HttpConnectorSettings::builder().connect_timeout(connect_timeout).build();
     SharedHttpConnector::new(Connector::builder().tls_provider(TLS).connector_settings(settings).build())
@@ -164,6 +165,32 @@ where
         }
     };
     RequestError::Transport(TransportError { class, message, source: error.into_source().ok().map(Arc::from) })
+}
+
+/// A failed request, for people.
+#[derive(Clone, Debug)]
+pub struct RequestFailure {
+    /// The error code as the service sent it, if it answered.
+    pub code: Option<String>,
+    /// What happened and what to do, with its causes.
+    pub message: String,
+}
+
+/// What a failed request of any service means. `doing` names the request.
+pub fn describe_failure<E>(doing: &str, error: SdkError<E, HttpResponse>) -> RequestFailure
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    match classify(doing, "the client's own", error) {
+        RequestError::Service(error) => {
+            let (_, message) = classify_common(doing, &error);
+            RequestFailure { code: Some(error.code), message }
+        }
+        RequestError::Transport(TransportError { message, source, .. }) => {
+            let cause = source.map_or_else(String::new, |source| format!(": {}", ErrorChain(&*source)));
+            RequestFailure { code: None, message: format!("{message}{cause}") }
+        }
+    }
 }
 
 fn unreadable(doing: &str, status: Option<u16>) -> (RetryClass, String) {

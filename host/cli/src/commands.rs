@@ -2,6 +2,8 @@
 
 pub(crate) mod dead_letters;
 #[cfg(feature = "aws")]
+pub(crate) mod doctor;
+#[cfg(feature = "aws")]
 pub(crate) mod healthcheck;
 #[cfg(feature = "aws")]
 pub(crate) mod kcl;

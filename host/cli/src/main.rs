@@ -44,6 +44,9 @@ enum Command {
     /// Create or check the tables that the configuration names.
     #[cfg(feature = "aws")]
     Table(commands::table::Arguments),
+    /// Find what is wrong with a deployment, why, and what to do.
+    #[cfg(feature = "aws")]
+    Doctor(commands::doctor::Arguments),
     /// Process the records of one shard, as a record processor of Amazon's MultiLangDaemon.
     #[cfg(feature = "aws")]
     Kcl(commands::kcl::Arguments),
@@ -83,6 +86,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::DeadLetters(arguments) => commands::dead_letters::dead_letters(arguments)?,
         #[cfg(feature = "aws")]
         Command::Table(arguments) => commands::table::table(&arguments)?,
+        #[cfg(feature = "aws")]
+        Command::Doctor(arguments) => return commands::doctor::doctor(&arguments),
         #[cfg(feature = "aws")]
         Command::Kcl(arguments) => commands::kcl::kcl(arguments)?,
         #[cfg(feature = "aws")]

@@ -8,6 +8,8 @@ pub const DYNAMODB_ENDPOINT: &str = "PACELINE_TEST_DYNAMODB";
 pub const KINESIS_ENDPOINT: &str = "PACELINE_TEST_KINESIS";
 /// The endpoint of moto's S3; `scripts/local-aws` sets it.
 pub const S3_ENDPOINT: &str = "PACELINE_TEST_S3";
+/// The endpoint of moto's CloudWatch, Kinesis, Lambda, DynamoDB and SQS; `scripts/local-aws` sets it.
+pub const MOTO_ENDPOINT: &str = "PACELINE_TEST_MOTO";
 /// The folder of the KCL's jars; `make test-kcl` sets it.
 pub const KCL_JARS: &str = "PACELINE_TEST_KCL";
 /// The folder in which downloads of npm and pip are kept; `make test-authors` sets it.

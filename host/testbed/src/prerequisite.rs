@@ -52,6 +52,8 @@ pub enum Prerequisite {
     KinesisLocal,
     /// A running S3 of moto, on [`environment::S3_ENDPOINT`].
     S3Local,
+    /// A running moto with what operators read, on [`environment::MOTO_ENDPOINT`].
+    Moto,
     /// The KCL's jars, in [`environment::KCL_JARS`].
     KclJars,
     /// npm and pip, with a folder for what they download, in [`environment::AUTHORS`].
@@ -101,6 +103,7 @@ impl Prerequisite {
             Self::DynamoDbLocal => not(is_set(environment::DYNAMODB_ENDPOINT), "DynamoDB Local is not running")?,
             Self::KinesisLocal => not(is_set(environment::KINESIS_ENDPOINT), "kinesis-local is not running")?,
             Self::S3Local => not(is_set(environment::S3_ENDPOINT), "moto's S3 is not running")?,
+            Self::Moto => not(is_set(environment::MOTO_ENDPOINT), "moto is not running")?,
             Self::KclJars => not(is_set(environment::KCL_JARS), "the folder of the KCL's jars is not known")?,
             Self::AuthorTools => {
                 not(is_set(environment::AUTHORS), "the folder for downloads of npm and pip is not known")?
@@ -122,7 +125,7 @@ impl Prerequisite {
             Self::WasmTarget => "`make setup` installs it",
             Self::DynamoDbLocal => "`scripts/local-aws cargo test` runs it, with Java 17 or later",
             Self::KinesisLocal => "`scripts/local-aws cargo test` runs it, with Node.js 18 or later",
-            Self::S3Local => "`scripts/local-aws cargo test` runs it, with Python 3.10 or later",
+            Self::S3Local | Self::Moto => "`scripts/local-aws cargo test` runs it, with Python 3.10 or later",
             Self::KclJars => "`make test-kcl` installs them, or `PACELINE_TEST_KCL=$(scripts/kcl) cargo test`",
             Self::AuthorTools => {
                 "`make test-authors` names it, or `PACELINE_TEST_AUTHORS=$(scripts/author-tools) cargo test`"
@@ -203,6 +206,8 @@ mod tests {
         assert_eq!(Prerequisite::KinesisLocal.missing_in(&with("PACELINE_TEST_KINESIS", "http://127.0.0.1:1")), None);
         assert!(Prerequisite::S3Local.missing_in(&none).is_some());
         assert_eq!(Prerequisite::S3Local.missing_in(&with("PACELINE_TEST_S3", "http://127.0.0.1:1")), None);
+        assert!(Prerequisite::Moto.missing_in(&none).is_some());
+        assert_eq!(Prerequisite::Moto.missing_in(&with("PACELINE_TEST_MOTO", "http://127.0.0.1:1")), None);
         assert_eq!(Prerequisite::KclJars.missing_in(&with("PACELINE_TEST_KCL", "/jars")), None);
         assert!(Prerequisite::AuthorTools.missing_in(&none).is_some());
         assert_eq!(Prerequisite::AuthorTools.missing_in(&with("PACELINE_TEST_AUTHORS", "/cache")), None);

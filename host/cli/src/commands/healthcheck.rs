@@ -37,7 +37,7 @@ pub(crate) fn healthcheck(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// The address to connect to: a wildcard address includes the loopback address.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -17,7 +17,7 @@ mod apply;
 mod change;
 mod head;
 mod key;
-mod name;
+pub(crate) mod name;
 mod ready;
 mod replay;
 mod status;

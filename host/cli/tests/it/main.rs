@@ -5,6 +5,7 @@
 //! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
 //! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `credentials`,
 //!   `stopping`, `address_space`, `healthcheck`: `paceline run` and related commands.
+//! - `doctor`: `paceline doctor`.
 //! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
@@ -18,6 +19,7 @@ mod crash;
 mod credentials;
 mod dead_letters;
 mod docs;
+mod doctor;
 mod dynamo;
 mod example;
 mod example_rules;

@@ -1,0 +1,191 @@
+//! `paceline doctor`: what is wrong with a deployment, why, and what to do.
+//!
+//! - `observed`: what is observed, once or again and again.
+//! - `rules`, `letters`: what the registry and the store know.
+
+mod letters;
+mod observed;
+mod rules;
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use paceline_config::Config;
+use paceline_doctor::{History, examine};
+use paceline_observe::{Endpoint, Target};
+
+use crate::report;
+use crate::setup::parallel_runtime;
+
+pub(crate) use observed::Observer;
+
+/// Arguments of `paceline doctor`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    deployment: DeploymentArguments,
+    /// How far back metrics are read, such as 3h.
+    #[arg(long, value_name = "TIME", default_value = "3h", value_parser = humantime::parse_duration)]
+    since: Duration,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// Examine again and again, with this pause, until interrupted.
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "10s",
+          value_parser = humantime::parse_duration, conflicts_with = "from")]
+    watch: Option<Duration>,
+    /// Examine a recorded history instead of a deployment.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "stream", "function", "table", "queue", "host"])]
+    from: Option<PathBuf>,
+    /// Write what was observed to a file, for --from. It has no payloads, but the names and messages of the deployment.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+/// The deployment that is observed.
+#[derive(Clone, clap::Args)]
+pub(crate) struct DeploymentArguments {
+    /// The configuration file. It names stream, table and registry.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// The stream.
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+    /// The Lambda function. Its stream and its tables are found from it.
+    #[arg(long, value_name = "NAME")]
+    function: Option<String>,
+    /// A table; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    table: Vec<String>,
+    /// The queue of batches that Lambda gave up, unless it is the mapping's on-failure destination.
+    #[arg(long, value_name = "URL")]
+    queue: Option<String>,
+    /// The address of a running host's /metrics, such as 10.0.0.7:9464; may be given more than once. Without it, the one
+    /// under [serve] in the configuration, if its port is fixed.
+    #[arg(long, value_name = "ADDRESS")]
+    host: Vec<String>,
+    /// The AWS region.
+    #[arg(long)]
+    region: Option<String>,
+}
+
+impl DeploymentArguments {
+    /// The configuration, if one is named.
+    pub(crate) fn load(&self) -> anyhow::Result<Option<Config>> {
+        Ok(self.config.as_deref().map(Config::load).transpose()?)
+    }
+
+    /// What is observed in AWS and of hosts.
+    pub(crate) fn target(&self, config: Option<&Config>, span: Duration) -> anyhow::Result<Target> {
+        let others = Endpoint { region: self.region.clone(), url: None };
+        let mut target = Target {
+            span,
+            stream: self.stream.clone(),
+            kinesis: others.clone(),
+            function: self.function.clone(),
+            tables: self.table.clone(),
+            dynamodb: others.clone(),
+            queue: self.queue.clone(),
+            others,
+            namespace: std::env::var("PACELINE_METRICS_NAMESPACE").ok(),
+            hosts: self.host.clone(),
+        };
+        if let Some(config) = config {
+            self.add_config(config, &mut target);
+        }
+        if target.stream.is_none()
+            && target.function.is_none()
+            && target.tables.is_empty()
+            && target.hosts.is_empty()
+            && config.is_none()
+        {
+            bail!(
+                "nothing is named: use --config FILE, --function NAME, --stream NAME, --table NAME or --host ADDRESS"
+            );
+        }
+        Ok(target)
+    }
+
+    /// What the configuration names and no argument does.
+    fn add_config(&self, config: &Config, target: &mut Target) {
+        let region = |own: &Option<String>| self.region.clone().or_else(|| own.clone());
+        if let Some(kinesis) = config.source.as_ref().and_then(|source| source.kinesis.as_ref()) {
+            target.kinesis = Endpoint { region: region(&kinesis.region), url: kinesis.endpoint.clone() };
+            target.others.region = region(&kinesis.region);
+            // The KCL's configuration may name the stream by its ARN.
+            let name = kinesis.stream.rsplit('/').next().unwrap_or(&kinesis.stream).to_owned();
+            target.stream.get_or_insert(name);
+        }
+        if let Some(dynamodb) = &config.store.dynamodb {
+            target.dynamodb = Endpoint { region: region(&dynamodb.region), url: dynamodb.endpoint.clone() };
+            target.others.region = target.others.region.take().or_else(|| dynamodb.region.clone());
+            if target.tables.is_empty() {
+                target.tables = vec![dynamodb.table.clone(), dynamodb.dead_letter_table().to_owned()];
+            }
+        }
+        if target.hosts.is_empty()
+            && let Some(listen) = config.serve.listen.filter(|listen| listen.port() != 0)
+        {
+            target.hosts.push(super::healthcheck::reachable(listen).to_string());
+        }
+    }
+}
+
+/// Examines a deployment, or a recorded history.
+pub(crate) fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &arguments.from {
+        return show(arguments, &read(path)?);
+    }
+    let config = arguments.deployment.load()?;
+    let target = arguments.deployment.target(config.as_ref(), arguments.since)?;
+    let runtime = parallel_runtime()?;
+    let mut observer = Observer::open(target, config, arguments.deployment.config.as_deref(), &runtime);
+    let Some(pause) = arguments.watch else {
+        let history = runtime.block_on(observer.observe_course())?;
+        return show(arguments, &history);
+    };
+    runtime.block_on(async {
+        let mut code = ExitCode::SUCCESS;
+        loop {
+            let history = observer.observe().await?;
+            if std::io::stdout().is_terminal() && !arguments.json {
+                // Clear the screen and begin at its top.
+                report::print_line("\x1b[2J\x1b[H")?;
+            }
+            code = show(arguments, &history).or_else(|error| if is_closed(&error) { Ok(code) } else { Err(error) })?;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                interrupted = tokio::signal::ctrl_c() => {
+                    interrupted.context("interrupts can't be received")?;
+                    return Ok(code);
+                }
+            }
+        }
+    })
+}
+
+/// Whether nobody reads the output any more.
+fn is_closed(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn read(path: &Path) -> anyhow::Result<History> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+    History::from_json(&text).with_context(|| path.display().to_string())
+}
+
+fn show(arguments: &Arguments, history: &History) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &arguments.record {
+        let written = std::fs::write(path, history.to_json());
+        written.with_context(|| format!("{} can't be written", path.display()))?;
+    }
+    let examined = examine(history);
+    match arguments.json {
+        true => report::print_json(&serde_json::to_value(&examined)?)?,
+        false => report::print_lines(&[examined.text(std::io::stdout().is_terminal())])?,
+    }
+    Ok(ExitCode::from(examined.exit_code()))
+}

@@ -1,0 +1,192 @@
+//! `paceline doctor` against moto's services: what it reads, and what it does without permissions and under throttling.
+
+mod deployment;
+
+use std::process::{Command, Output};
+
+use paceline_testbed::require;
+use serde_json::Value;
+
+use crate::support::paceline;
+use deployment::Deployment;
+
+/// The program with an access key, which chooses moto's failures.
+fn doctor(deployment: &Deployment, access_key: &str, arguments: &[&str]) -> Command {
+    let mut command = paceline(&["doctor"]);
+    command.args(arguments).args(["--region", "us-east-1"]);
+    command.env("AWS_ENDPOINT_URL", deployment.endpoint()).env("AWS_ACCESS_KEY_ID", access_key);
+    command
+}
+
+fn output(mut command: Command) -> Output {
+    command.output().unwrap()
+}
+
+fn document(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|error| {
+        panic!("{error}: {text}\n{}", String::from_utf8_lossy(&output.stderr));
+    })
+}
+
+/// The history that a run records.
+fn recorded(deployment: &Deployment, access_key: &str, arguments: &[&str]) -> (Output, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.json");
+    let mut command = doctor(deployment, access_key, arguments);
+    command.arg("--json").arg("--record").arg(&file);
+    let output = output(command);
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| {
+        panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
+    });
+    (output, serde_json::from_str(&text).unwrap())
+}
+
+/// The sum of a metric's points in a history.
+fn sum(history: &Value, namespace: &str, name: &str, statistic: &str) -> f64 {
+    let series = history["series"].as_array().unwrap().iter().filter(|series| {
+        series["metric"]["namespace"] == namespace
+            && series["metric"]["name"] == name
+            && series["statistic"] == statistic
+            && series["dimensions"].get("GlobalSecondaryIndexName").is_none()
+    });
+    let points = series.flat_map(|series| series["points"].as_array().unwrap().iter());
+    points.map(|point| point[1].as_f64().unwrap()).sum()
+}
+
+fn checks<'a>(document: &'a Value, of: &str) -> Vec<&'a str> {
+    let list = document[of].as_array().unwrap_or_else(|| panic!("no `{of}`: {document:#}"));
+    list.iter().map(|entry| entry["check"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_function_leads_to_everything_else() {
+    require!(Moto);
+    let deployment = Deployment::create();
+    deployment.put("AWS/Kinesis", "IncomingRecords", &[("StreamName", deployment.name())], 60_000.0);
+    deployment.put("AWS/Lambda", "Duration", &[("FunctionName", deployment.name())], 14_000.0);
+    deployment.put("AWS/DynamoDB", "ConsumedWriteCapacityUnits", &[("TableName", deployment.name())], 1_200.0);
+    deployment.put("paceline", "UncommittedBatches", &[("function", deployment.name())], 3.0);
+    let (_, history) = recorded(&deployment, "test", &["--function", deployment.name()]);
+
+    assert_eq!(history["stream"]["name"], deployment.name(), "{history:#}");
+    assert_eq!(history["stream"]["shards"].as_array().unwrap().len(), 1);
+    assert_eq!(history["stream"]["shards"][0]["share"], 1.0);
+    assert_eq!(history["function"]["timeout-seconds"], 15);
+    let mapping = &history["function"]["mappings"][0];
+    assert_eq!(mapping["batch-size"], 1_000);
+    assert_eq!(mapping["reports-failures"], true);
+    assert_eq!(mapping["retries"], 3);
+    let tables = history["tables"].as_array().unwrap();
+    let table = tables.iter().find(|table| table["name"] == deployment.name()).unwrap();
+    assert_eq!(table["capacity"]["provisioned"]["write"], 20, "{history:#}");
+    assert_eq!(table["indexes"][0]["capacity"]["provisioned"]["write"], 10);
+    assert_eq!(tables.len(), 2, "the table of dead letters is in the function's environment: {history:#}");
+    assert!(history["dead-letters"]["queue"]["url"].as_str().unwrap().ends_with(deployment.name()), "{history:#}");
+    assert_eq!(sum(&history, "kinesis", "IncomingRecords", "sum"), 60_000.0);
+    assert_eq!(sum(&history, "lambda", "Duration", "maximum"), 14_000.0);
+    assert_eq!(sum(&history, "dynamodb", "ConsumedWriteCapacityUnits", "sum"), 1_200.0);
+    assert_eq!(sum(&history, "function", "UncommittedBatches", "sum"), 3.0);
+    assert_eq!(history["unavailable"], Value::Null, "{history:#}");
+}
+
+#[test]
+fn the_article_s_trouble_is_found_and_a_recorded_history_gives_the_same() {
+    require!(Moto);
+    let deployment = Deployment::create();
+    deployment.trouble();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.json");
+    let mut command = doctor(&deployment, "test", &["--function", deployment.name(), "--json"]);
+    command.arg("--record").arg(&file);
+    let seen = output(command);
+    let report = document(&seen);
+    assert_eq!(report["severity"], "critical", "{report:#}");
+    let first = &report["findings"][0];
+    assert_eq!(first["check"], "write-throttles", "the table comes first: {report:#}");
+    assert!(!first["consequences"].as_array().unwrap().is_empty(), "{report:#}");
+
+    let mut again = paceline(&["doctor", "--json", "--from"]);
+    again.arg(&file).env_remove("AWS_REGION");
+    let again = output(again);
+    assert_eq!(document(&again), report);
+    assert_eq!(again.status.code(), seen.status.code());
+    assert_ne!(seen.status.code(), Some(0));
+
+    let mut text = paceline(&["doctor", "--from"]);
+    let text = output({
+        text.arg(&file);
+        text
+    });
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("aws dynamodb update-table"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80 || line.contains("aws ")), "{text}");
+    assert!(!text.contains('\x1b'), "colours are for terminals: {text}");
+}
+
+#[test]
+fn a_missing_permission_is_named_and_the_rest_is_read() {
+    require!(Moto);
+    let deployment = Deployment::create();
+    deployment.put("AWS/Kinesis", "IncomingRecords", &[("StreamName", deployment.name())], 6.0);
+    for (denied, permission) in [
+        ("kinesis.ListShards", "kinesis:ListShards"),
+        ("cloudwatch.GetMetricData", "cloudwatch:GetMetricData"),
+        ("dynamodb", "dynamodb:DescribeTable"),
+        ("lambda", "lambda:GetFunctionConfiguration"),
+        ("sqs.GetQueueAttributes", "sqs:GetQueueAttributes"),
+    ] {
+        let name = deployment.name();
+        let arguments = ["--function", name, "--stream", name, "--table", name];
+        let (output, history) = recorded(&deployment, &format!("without.{denied}"), &arguments);
+        let unavailable = history["unavailable"].as_array().unwrap_or_else(|| panic!("{denied}: {history:#}"));
+        assert!(unavailable.iter().any(|entry| entry["permission"] == permission), "{denied}: {unavailable:#?}");
+        assert_eq!(history["stream"]["name"], name, "{denied}: the stream is read nevertheless");
+        let report = document(&output);
+        assert!(!report["unavailable"].as_array().unwrap().is_empty(), "{report:#}");
+    }
+}
+
+#[test]
+fn throttled_requests_are_tried_again() {
+    require!(Moto);
+    let deployment = Deployment::create();
+    deployment.put("AWS/Kinesis", "IncomingRecords", &[("StreamName", deployment.name())], 6.0);
+    let key = "throttled.cloudwatch+throttled.kinesis+throttled.lambda";
+    let (_, history) = recorded(&deployment, key, &["--function", deployment.name()]);
+    assert_eq!(history["unavailable"], Value::Null, "{history:#}");
+    assert_eq!(sum(&history, "kinesis", "IncomingRecords", "sum"), 6.0);
+}
+
+#[test]
+fn names_that_do_not_exist_are_said() {
+    require!(Moto);
+    let deployment = Deployment::create();
+    let (output, history) = recorded(&deployment, "test", &["--function", "nobody", "--table", "nothing"]);
+    let what: Vec<_> = history["unavailable"].as_array().unwrap().iter().map(|entry| entry["what"].clone()).collect();
+    assert_eq!(what, ["function nobody", "table nothing"], "{history:#}");
+    assert!(checks(&document(&output), "not-checked").len() > 3);
+}
+
+#[test]
+fn nothing_named_is_an_error() {
+    let output = output(paceline(&["doctor"]));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("--function NAME"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_history_that_is_none_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.json");
+    for (content, expected) in [("{", "history.json"), (r#"{"format": 99}"#, "format")] {
+        std::fs::write(&file, content).unwrap();
+        let mut command = paceline(&["doctor", "--from"]);
+        command.arg(&file);
+        let output = output(command);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
