@@ -41,19 +41,29 @@ pub(crate) async fn read(client: &Client, name: &str, unavailable: &mut Vec<Unav
 /// All shards that the stream still has.
 async fn shards(client: &Client, name: &str) -> Result<Vec<Shard>, Failure> {
     let failed = |error| Failure::new("listing the shards", "kinesis:ListShards", error);
-    let mut shards = Vec::new();
-    let mut pages = client.list_shards().stream_name(name).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        shards.extend(page.map_err(failed)?.shards().iter().map(|shard| {
-            let range = shard.hash_key_range().and_then(|range| {
-                Some((range.starting_hash_key.parse::<u128>().ok()?, range.ending_hash_key.parse::<u128>().ok()?))
-            });
-            let share = range.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / u128::MAX as f64);
-            let open = shard.sequence_number_range().is_none_or(|range| range.ending_sequence_number.is_none());
-            Shard { id: shard.shard_id.clone(), open, share }
-        }));
+    let (mut shards, mut next) = (Vec::new(), None::<String>);
+    loop {
+        // Kinesis accepts the name only with the first page.
+        let request = match next {
+            Some(token) => client.list_shards().next_token(token),
+            None => client.list_shards().stream_name(name),
+        };
+        let response = request.send().await.map_err(failed)?;
+        shards.extend(response.shards().iter().map(as_shard));
+        next = response.next_token;
+        if next.is_none() {
+            return Ok(shards);
+        }
     }
-    Ok(shards)
+}
+
+fn as_shard(shard: &aws_sdk_kinesis::types::Shard) -> Shard {
+    let range = shard.hash_key_range().and_then(|range| {
+        Some((range.starting_hash_key.parse::<u128>().ok()?, range.ending_hash_key.parse::<u128>().ok()?))
+    });
+    let share = range.map_or(0.0, |(first, last)| last.saturating_sub(first) as f64 / u128::MAX as f64);
+    let open = shard.sequence_number_range().is_none_or(|range| range.ending_sequence_number.is_none());
+    Shard { id: shard.shard_id.clone(), open, share }
 }
 
 async fn consumers(client: &Client, arn: &str) -> Result<Vec<Consumer>, Failure> {
