@@ -113,7 +113,8 @@
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     return {
-      series: [0, 1, 2, 3, 4, 5].map((at) => colour(`--s${at}`)),
+      lines: [0, 1, 2, 3, 4, 5].map((at) => colour(`--s${at}`)),
+      areas: [0, 1, 2, 3, 4, 5].map((at) => colour(`--f${at}`)),
       limit: colour("--limit"),
       text: colour("--muted"),
       grid: colour("--grid"),
@@ -147,7 +148,8 @@
     const format = FORMATS[chart.unit];
     const line = (_, at) => {
       const nth = chart.stacked ? count - 1 - at : at;
-      const stroke = colours.series[nth % colours.series.length];
+      const colour = chart.stacked ? colours.areas : colours.lines;
+      const stroke = colour[nth % colour.length];
       const fill = chart.stacked ? stroke : count === 1 ? `${stroke}1f` : undefined;
       const dash = chart.stacked ? [] : DASHES[nth % DASHES.length];
       return { stroke, fill, dash, width: chart.stacked ? 0 : 1.75, points: { show: false } };

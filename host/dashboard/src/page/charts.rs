@@ -151,6 +151,13 @@ struct AllDrawn<'a> {
     charts: Vec<Drawn<'a>>,
 }
 
+impl Chart {
+    /// Whether its series are parts of a whole.
+    pub(super) fn is_stacked(&self) -> bool {
+        self.kind.sum == Sum::Stacked
+    }
+}
+
 impl Charts {
     /// The charts of a status.
     pub(crate) fn new(status: &Status) -> Self {
@@ -172,7 +179,7 @@ impl Charts {
         let drawn = self.charts.iter().filter(|chart| chart.unknown.is_none()).map(|chart| Drawn {
             id: chart.kind.id,
             unit: chart.kind.unit,
-            stacked: chart.kind.sum == Sum::Stacked,
+            stacked: chart.is_stacked(),
             series: chart.series.iter().map(drawn).collect(),
         });
         let json = serde_json::to_string(&AllDrawn { times: &self.times, charts: drawn.collect() })?;

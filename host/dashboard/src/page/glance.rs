@@ -72,13 +72,14 @@ fn loss(stream: Option<&Stream>) -> Tile {
     const LABEL: &str = "time to data loss";
     let Some(stream) = stream else { return unknown(LABEL) };
     let soonest = stream.shards.iter().filter_map(|shard: &Shard| Some((shard, shard.loss_in_seconds?)));
+    let half_of_retention = f64::from(stream.retention_hours) * 1_800.0;
     match soonest.min_by(|(_, a), (_, b)| a.total_cmp(b)) {
         Some((shard, seconds)) => Tile {
             label: LABEL,
             figure: format::duration(seconds),
             note: format!("of {}", shard.id),
             percent: None,
-            level: "critical",
+            level: if seconds < half_of_retention { "critical" } else { "warning" },
         },
         None if stream.shards.iter().all(|shard| shard.age_seconds.is_none()) => unknown(LABEL),
         None => plain(LABEL, "none".to_owned(), "no age grows".to_owned()),

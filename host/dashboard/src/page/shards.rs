@@ -24,8 +24,6 @@ pub(super) struct Shards<'a> {
     pub(super) strip: Option<Strip>,
     /// The shards by how they keep up: `198 keeping up, 1 slow, 1 stuck`.
     pub(super) summary: String,
-    /// How long the stream keeps records.
-    pub(super) retention: String,
     /// The records a second that a shard accepts.
     pub(super) records_limit: String,
     /// The bytes a second that a shard accepts.
@@ -73,7 +71,6 @@ impl<'a> Shards<'a> {
             all: all.iter().map(|shard| row(stream, shard)).collect(),
             strip: is_many.then(|| strip(&stream.shards)),
             summary: summary(&stream.shards),
-            retention: format::duration(f64::from(stream.retention_hours) * 3_600.0),
             records_limit: format::quantity(stream.records_limit),
             bytes_limit: format::bytes(stream.bytes_limit),
             stream,

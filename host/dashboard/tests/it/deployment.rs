@@ -85,6 +85,11 @@ pub(crate) fn many(number: usize) -> Status {
     });
     if let Part::Known(history) = &mut status.history {
         history.age = graph(ages.collect());
+        let total = shards.iter().filter_map(|shard| shard.records_per_second).sum::<f64>();
+        let records = |x| total * (0.97 + 0.03 * wave(x, 6.0));
+        history.records_per_second = graph(vec![series("stream", Some(1_000.0 * number as f64), records)]);
+        let bytes = series("stream", Some(1_048_576.0 * number as f64), |x| records(x) * 170.0);
+        history.bytes_per_second = graph(vec![bytes]);
     }
     status.stream = stream(shards).into();
     status
@@ -127,7 +132,8 @@ fn history(age: f64, records: f64, shards: usize) -> History {
         ("commit", 0.21),
         ("acknowledge", 0.008),
     ];
-    let stages = stages.map(|(name, seconds)| series(name, None, |x| seconds * (1.0 + 0.3 * wave(x, 4.0))));
+    let stages =
+        stages.map(|(name, seconds)| series(name, None, |x| seconds * (1.0 + 0.3 * wave(x, 3.0 + 40.0 * seconds))));
     History {
         times: (1..=POINTS as u64).map(|at| start + at * STEP_SECONDS).collect(),
         age: graph(vec![series("shardId-000000000000", None, |x| age * (0.2 + 0.8 * x) + 0.1 * wave(x, 9.0))]),
@@ -163,8 +169,10 @@ fn graph(series: Vec<Series>) -> Part<Graph> {
     Graph { series }.into()
 }
 
+/// Between -1 and 1, with about this number of periods.
 fn wave(x: f64, periods: f64) -> f64 {
-    (2.0 * PI * periods * x).sin()
+    let sine = |factor: f64| (2.0 * PI * periods * factor * x + factor).sin();
+    0.45 * sine(1.0) + 0.3 * sine(2.7) + 0.25 * sine(7.3)
 }
 
 fn sound() -> Vec<String> {
