@@ -1,5 +1,7 @@
 //! The commands, one file each.
 
+#[cfg(feature = "aws")]
+pub(crate) mod dashboard;
 pub(crate) mod dead_letters;
 #[cfg(feature = "aws")]
 pub(crate) mod doctor;

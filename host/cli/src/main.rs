@@ -6,10 +6,15 @@
 //! - `setup`, `stop`, `follower`: configuration, runtime and store; signals; the task that follows the rules' log.
 //! - `progress`, `report`: what a person sees during a run and at its end.
 //! - `serve`: metrics and health, over HTTP.
+//! - `observer`: a deployment, observed from outside; `dashboard`: the page of it.
 #![forbid(unsafe_code)]
 
 mod commands;
+#[cfg(feature = "aws")]
+mod dashboard;
 mod follower;
+#[cfg(feature = "aws")]
+mod observer;
 mod progress;
 mod report;
 #[cfg(feature = "aws")]
@@ -44,6 +49,9 @@ enum Command {
     /// Create or check the tables that the configuration names.
     #[cfg(feature = "aws")]
     Table(commands::table::Arguments),
+    /// Serve a page that shows a deployment.
+    #[cfg(feature = "aws")]
+    Dashboard(commands::dashboard::Arguments),
     /// Find what is wrong with a deployment, why, and what to do.
     #[cfg(feature = "aws")]
     Doctor(commands::doctor::Arguments),
@@ -88,6 +96,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Table(arguments) => commands::table::table(&arguments)?,
         #[cfg(feature = "aws")]
         Command::Doctor(arguments) => return commands::doctor::doctor(&arguments),
+        #[cfg(feature = "aws")]
+        Command::Dashboard(arguments) => commands::dashboard::dashboard(&arguments)?,
         #[cfg(feature = "aws")]
         Command::Kcl(arguments) => commands::kcl::kcl(arguments)?,
         #[cfg(feature = "aws")]

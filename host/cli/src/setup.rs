@@ -59,8 +59,12 @@ pub(crate) fn open_store(config: &Config, runtime: &Runtime) -> anyhow::Result<A
 
 /// Opens the store, for a command that can do without it. One that does not exist yet is not created.
 pub(crate) fn open_store_if_there(config: &Config, runtime: &Runtime) -> anyhow::Result<Option<AnyStore>> {
-    let is_there = !config.store.memory && config.store.path.as_ref().is_none_or(|path| path.exists());
-    is_there.then(|| open_store(config, runtime)).transpose()
+    store_is_there(config).then(|| open_store(config, runtime)).transpose()
+}
+
+/// Whether the store that the configuration names exists and outlives its process.
+pub(crate) fn store_is_there(config: &Config) -> bool {
+    !config.store.memory && config.store.path.as_ref().is_none_or(|path| path.exists())
 }
 
 /// What this process calls itself in the store: the machine's or container's name, and the process id.

@@ -36,3 +36,22 @@ pub struct Target {
     /// Running hosts, by the address under their `[serve] listen`.
     pub hosts: Vec<String>,
 }
+
+impl Target {
+    /// Nothing yet, over a span.
+    #[must_use]
+    pub fn nothing(span: Duration) -> Self {
+        Self {
+            span,
+            stream: None,
+            kinesis: Endpoint::default(),
+            function: None,
+            tables: Vec::new(),
+            dynamodb: Endpoint::default(),
+            queue: None,
+            others: Endpoint::default(),
+            namespace: None,
+            hosts: Vec::new(),
+        }
+    }
+}

@@ -1,15 +1,9 @@
 //! `paceline doctor`: what is wrong with a deployment, why, and what to do.
-//!
-//! - `observed`: what is observed, once or again and again.
-//! - `rules`, `letters`: what the registry and the store know.
-
-mod letters;
-mod observed;
-mod rules;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -17,10 +11,9 @@ use paceline_config::Config;
 use paceline_doctor::{History, examine};
 use paceline_observe::{Endpoint, Target};
 
+use crate::observer::Observer;
 use crate::report;
 use crate::setup::parallel_runtime;
-
-pub(crate) use observed::Observer;
 
 /// Arguments of `paceline doctor`.
 #[derive(clap::Args)]
@@ -74,15 +67,19 @@ pub(crate) struct DeploymentArguments {
 
 impl DeploymentArguments {
     /// The configuration, if one is named.
-    pub(crate) fn load(&self) -> anyhow::Result<Option<Config>> {
-        Ok(self.config.as_deref().map(Config::load).transpose()?)
+    pub(crate) fn load(&self) -> anyhow::Result<Option<Arc<Config>>> {
+        Ok(self.config.as_deref().map(Config::load).transpose()?.map(Arc::new))
+    }
+
+    /// The configuration's file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 
     /// What is observed in AWS and of hosts.
     pub(crate) fn target(&self, config: Option<&Config>, span: Duration) -> anyhow::Result<Target> {
         let others = Endpoint { region: self.region.clone(), url: None };
         let mut target = Target {
-            span,
             stream: self.stream.clone(),
             kinesis: others.clone(),
             function: self.function.clone(),
@@ -92,9 +89,10 @@ impl DeploymentArguments {
             others,
             namespace: std::env::var("PACELINE_METRICS_NAMESPACE").ok(),
             hosts: self.host.clone(),
+            ..Target::nothing(span)
         };
         if let Some(config) = config {
-            self.add_config(config, &mut target);
+            add_config(config, self.region.as_deref(), &mut target);
         }
         if target.stream.is_none()
             && target.function.is_none()
@@ -108,29 +106,29 @@ impl DeploymentArguments {
         }
         Ok(target)
     }
+}
 
-    /// What the configuration names and no argument does.
-    fn add_config(&self, config: &Config, target: &mut Target) {
-        let region = |own: &Option<String>| self.region.clone().or_else(|| own.clone());
-        if let Some(kinesis) = config.source.as_ref().and_then(|source| source.kinesis.as_ref()) {
-            target.kinesis = Endpoint { region: region(&kinesis.region), url: kinesis.endpoint.clone() };
-            target.others.region = region(&kinesis.region);
-            // The KCL's configuration may name the stream by its ARN.
-            let name = kinesis.stream.rsplit('/').next().unwrap_or(&kinesis.stream).to_owned();
-            target.stream.get_or_insert(name);
+/// Adds what the configuration names and the target does not.
+pub(crate) fn add_config(config: &Config, region: Option<&str>, target: &mut Target) {
+    let region = |own: &Option<String>| region.map(str::to_owned).or_else(|| own.clone());
+    if let Some(kinesis) = config.source.as_ref().and_then(|source| source.kinesis.as_ref()) {
+        target.kinesis = Endpoint { region: region(&kinesis.region), url: kinesis.endpoint.clone() };
+        target.others.region = region(&kinesis.region);
+        // The KCL's configuration may name the stream by its ARN.
+        let name = kinesis.stream.rsplit('/').next().unwrap_or(&kinesis.stream).to_owned();
+        target.stream.get_or_insert(name);
+    }
+    if let Some(dynamodb) = &config.store.dynamodb {
+        target.dynamodb = Endpoint { region: region(&dynamodb.region), url: dynamodb.endpoint.clone() };
+        target.others.region = target.others.region.take().or_else(|| region(&dynamodb.region));
+        if target.tables.is_empty() {
+            target.tables = vec![dynamodb.table.clone(), dynamodb.dead_letter_table()];
         }
-        if let Some(dynamodb) = &config.store.dynamodb {
-            target.dynamodb = Endpoint { region: region(&dynamodb.region), url: dynamodb.endpoint.clone() };
-            target.others.region = target.others.region.take().or_else(|| dynamodb.region.clone());
-            if target.tables.is_empty() {
-                target.tables = vec![dynamodb.table.clone(), dynamodb.dead_letter_table().to_owned()];
-            }
-        }
-        if target.hosts.is_empty()
-            && let Some(listen) = config.serve.listen.filter(|listen| listen.port() != 0)
-        {
-            target.hosts.push(super::healthcheck::reachable(listen).to_string());
-        }
+    }
+    if target.hosts.is_empty()
+        && let Some(listen) = config.serve.listen.filter(|listen| listen.port() != 0)
+    {
+        target.hosts.push(super::healthcheck::reachable(listen).to_string());
     }
 }
 
@@ -140,17 +138,17 @@ pub(crate) fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return show(arguments, &read(path)?);
     }
     let config = arguments.deployment.load()?;
-    let target = arguments.deployment.target(config.as_ref(), arguments.since)?;
+    let target = arguments.deployment.target(config.as_deref(), arguments.since)?;
     let runtime = parallel_runtime()?;
-    let mut observer = Observer::open(target, config, arguments.deployment.config.as_deref(), &runtime);
+    let mut observer = runtime.block_on(Observer::open(target, config, arguments.deployment.file()));
     let Some(pause) = arguments.watch else {
-        let history = runtime.block_on(observer.observe_course())?;
-        return show(arguments, &history);
+        let observed = runtime.block_on(observer.observe_course())?;
+        return show(arguments, &observed.history);
     };
     runtime.block_on(async {
         let mut code = ExitCode::SUCCESS;
         loop {
-            let history = observer.observe().await?;
+            let history = observer.observe().await?.history;
             if std::io::stdout().is_terminal() && !arguments.json {
                 // Clear the screen and begin at its top.
                 report::print_line("\x1b[2J\x1b[H")?;

@@ -1,6 +1,7 @@
 //! `paceline leaderboard`.
 
 use anyhow::Context;
+use paceline_config::{AnyStore, Config, LeaderboardConfig};
 use paceline_pipeline::model::Item;
 use paceline_pipeline::store::GroupStore;
 
@@ -30,21 +31,38 @@ pub(crate) struct Arguments {
 /// can't have this name.
 const RERULED: &str = "@reruled";
 
-/// Prints a leaderboard.
-pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
-    let config = arguments.config.load()?;
-    let name = if arguments.race.is_some() { "race" } else { "class" };
-    let file = arguments.config.config.display();
-    let board = config.leaderboard.get(name).with_context(|| format!("{file}: there is no [leaderboard.{name}]"))?;
-    let partition = board.partition.resolve(&arguments.class, arguments.race.as_deref());
+/// The items of a race or a class, in order.
+pub(crate) struct Standings<'a> {
+    pub(crate) board: &'a LeaderboardConfig,
+    pub(crate) items: Vec<Item>,
+}
+
+/// Reads the standings of a race, or of a class.
+pub(crate) async fn standings<'a>(
+    config: &'a Config,
+    store: &AnyStore,
+    class: &str,
+    race: Option<&str>,
+) -> anyhow::Result<Standings<'a>> {
+    let name = if race.is_some() { "race" } else { "class" };
+    let board = config.leaderboard.get(name).with_context(|| format!("there is no [leaderboard.{name}]"))?;
+    let partition = board.partition.resolve(class, race);
     let partition = partition
-        .with_context(|| format!("{file}: [leaderboard.{name}] partition contains {{race}}: give --race R as well"))?;
-    let runtime = runtime()?;
-    let store = open_store(&config, &runtime)?;
-    let items = runtime.block_on(store.list_partition(&partition))?;
+        .with_context(|| format!("[leaderboard.{name}] partition contains {{race}}: give --race R as well"))?;
+    let items = store.list_partition(&partition).await?;
     let mut items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
     items.retain(|item| board.shows(item));
     items.sort_by(|a, b| board.compare(a, b));
+    Ok(Standings { board, items })
+}
+
+/// Prints a leaderboard.
+pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
+    let config = arguments.config.load()?;
+    let runtime = runtime()?;
+    let store = open_store(&config, &runtime)?;
+    let read = runtime.block_on(standings(&config, &store, &arguments.class, arguments.race.as_deref()));
+    let Standings { board, mut items } = read.with_context(|| arguments.config.config.display().to_string())?;
     items.truncate(arguments.limit.unwrap_or(usize::MAX));
 
     if arguments.json {
