@@ -5,7 +5,9 @@
 //! - `timestamp`: milliseconds, written as RFC 3339.
 
 mod dead_letters;
+mod document;
 mod function;
+mod lookup;
 mod rules;
 mod series;
 mod stream;
@@ -15,8 +17,10 @@ mod timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use dead_letters::{DeadLetter, DeadLetters, Queue};
+pub use document::ReadError;
 pub use function::{Function, Mapping};
-pub use rules::{HostState, RaceTypeRules, Rules, Trial};
+pub use lookup::{Course, Selection};
+pub use rules::{HostState, PluginLimits, RaceTypeRules, Rules, Trial};
 pub use series::{Metric, Namespace, Point, Series, Statistic};
 pub use stream::{Consumer, Shard, Stream, StreamMode};
 pub use table::{Capacity, Index, Table};

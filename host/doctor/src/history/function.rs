@@ -28,6 +28,9 @@ pub struct Mapping {
     /// What Lambda notes about its last invocation, such as `OK` or `PROBLEM: Function call failed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_result: Option<String>,
+    /// Where it began: `TRIM_HORIZON`, `LATEST` or `AT_TIMESTAMP`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starting_position: Option<String>,
     /// The maximum records of a batch.
     pub batch_size: u32,
     /// Seconds that it waits for a full batch.
@@ -54,4 +57,12 @@ pub struct Mapping {
     /// The fan-out consumer through which it reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consumer: Option<String>,
+}
+
+impl Mapping {
+    /// Whether it reads, or will in a moment.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        !matches!(self.state.as_str(), "Disabled" | "Disabling" | "Deleting")
+    }
 }

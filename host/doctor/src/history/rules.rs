@@ -19,6 +19,21 @@ pub struct Rules {
     pub race_types: BTreeMap<String, RaceTypeRules>,
     /// The hosts that have acknowledged a revision lately.
     pub hosts: Vec<HostState>,
+    /// What a plugin's call may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<PluginLimits>,
+}
+
+/// What a plugin's call may use, as `[limits]` of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PluginLimits {
+    /// Fuel of a call, whatever its size.
+    pub fuel_per_call: u64,
+    /// More fuel for each row.
+    pub fuel_per_row: u64,
+    /// Milliseconds of a call.
+    pub call_ms: u64,
 }
 
 /// What a race type runs.
@@ -28,6 +43,9 @@ pub struct RaceTypeRules {
     /// The active version, such as `flat@2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<String>,
+    /// The dedups of the active version's groups: `sequence`, `none`, or such as `ordinal /second`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dedups: Vec<String>,
     /// The version on trial, with its share or role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,

@@ -1,0 +1,145 @@
+//! What several checks have to know.
+
+use std::time::Duration;
+
+use crate::history::{Course, Function, History, Mapping, Namespace, Point, Statistic, Stream, Timestamp};
+
+/// Periods at the end of a history within which something counts as going on.
+const RECENT_PERIODS: f64 = 15.0;
+/// Seconds that a batch may be under way without being late.
+const BATCH_SECONDS: f64 = 10.0;
+/// User records in a record of the stream from which on they are packed.
+const PACKED: f64 = 2.0;
+
+/// Occurrences over time.
+pub(super) struct Events {
+    pub(super) total: f64,
+    pub(super) peak: Point,
+    pub(super) last: Timestamp,
+    pub(super) ongoing: bool,
+}
+
+/// The occurrences of a course of counts; nothing if there are none.
+pub(super) fn events(history: &History, course: &Course) -> Option<Events> {
+    let peak = course.peak().filter(|peak| peak.1 > 0.0)?;
+    let last = course.last_above(0.0)?.0;
+    let ongoing = last >= recent(history, course.period_seconds);
+    Some(Events { total: course.total(), peak, last, ongoing })
+}
+
+/// From when on a point is recent.
+pub(super) fn recent(history: &History, period_seconds: f64) -> Timestamp {
+    let span = Duration::from_secs_f64((period_seconds * RECENT_PERIODS).max(1.0)).as_millis();
+    Timestamp(history.until.0.saturating_sub(u64::try_from(span).unwrap_or(u64::MAX)))
+}
+
+/// The recent points of a course.
+pub(super) fn recent_part(history: &History, course: &Course) -> Course {
+    course.from(recent(history, course.period_seconds))
+}
+
+/// A series of the whole stream, or the sum of those by shard.
+pub(super) fn of_stream(history: &History, name: &str, statistic: Statistic) -> Course {
+    let all = history.select(Namespace::Kinesis, name).statistic(statistic).without("ConsumerName");
+    let whole = all.clone().without("ShardId");
+    if whole.is_empty() { all.sum() } else { whole.sum() }
+}
+
+/// What comes into the stream, a second.
+pub(super) struct Arrivals {
+    pub(super) records: Course,
+    pub(super) bytes: Course,
+}
+
+/// What comes into the stream; nothing if that was not measured.
+pub(super) fn arrivals(history: &History) -> Option<Arrivals> {
+    let records = of_stream(history, "IncomingRecords", Statistic::Sum).per_second();
+    let bytes = of_stream(history, "IncomingBytes", Statistic::Sum).per_second();
+    (!records.points.is_empty()).then_some(Arrivals { records, bytes })
+}
+
+impl Arrivals {
+    /// Records a second at most, with their time.
+    pub(super) fn peak(&self) -> Point {
+        self.records.peak().unwrap_or(Point(Timestamp(0), 0.0))
+    }
+
+    /// Bytes of an average record; nothing without records.
+    pub(super) fn record_bytes(&self) -> Option<f64> {
+        let records = self.records.total();
+        (records > 0.0 && !self.bytes.points.is_empty()).then(|| self.bytes.total() / records)
+    }
+
+    /// Whether any came since a time.
+    pub(super) fn any_since(&self, time: Timestamp) -> bool {
+        self.records.from(time).total() > 0.0
+    }
+}
+
+/// User records in a record of the stream, if producers pack them.
+pub(super) fn packed(history: &History) -> Option<f64> {
+    let of_host = |name| history.select(Namespace::Host, name).growth_per_second();
+    let hosts = of_host("paceline_records_total").zip(of_host("paceline_stream_records_total"));
+    let committed = history.select(Namespace::Function, "Records").statistic(Statistic::Sum).without("rulebook").sum();
+    let records = of_stream(history, "IncomingRecords", Statistic::Sum);
+    let function = (!committed.points.is_empty()).then(|| (committed.total(), records.total()));
+    let (user_records, stream_records) = hosts.or(function)?;
+    let ratio = user_records / stream_records;
+    (stream_records > 0.0 && ratio >= PACKED).then_some(ratio)
+}
+
+/// The shards that accept records.
+pub(super) fn open_shards(stream: &Stream) -> usize {
+    stream.shards.iter().filter(|shard| shard.open).count().max(1)
+}
+
+/// The mappings that read.
+pub(super) fn mappings(history: &History) -> impl Iterator<Item = (&Function, &Mapping)> {
+    let of = |function| mappings_of(function).map(move |mapping| (function, mapping));
+    history.function.iter().flat_map(of)
+}
+
+fn mappings_of(function: &Function) -> impl Iterator<Item = &Mapping> {
+    function.mappings.iter().filter(|mapping| mapping.is_enabled())
+}
+
+/// Seconds up to which an age is that of batches under way: records wait for their batch and their window.
+pub(super) fn allowance_seconds(history: &History) -> f64 {
+    let waits = |mapping: &Mapping| f64::from(mapping.batching_window_seconds + mapping.tumbling_window_seconds);
+    BATCH_SECONDS + mappings(history).map(|(_, mapping)| waits(mapping)).fold(0.0, f64::max)
+}
+
+/// The highest concurrency that the mappings can have: shards × parallelization factor.
+pub(super) fn mapping_concurrency(history: &History) -> Option<u32> {
+    let shards = u32::try_from(open_shards(history.stream.as_ref()?)).unwrap_or(u32::MAX);
+    let factors: u32 = mappings(history).map(|(_, mapping)| mapping.parallelization_factor).sum();
+    (factors > 0).then(|| shards.saturating_mul(factors))
+}
+
+/// Seconds for which the stream keeps records.
+pub(super) fn retention_seconds(history: &History) -> Option<f64> {
+    history.stream.as_ref().map(|stream| f64::from(stream.retention_hours) * 3_600.0)
+}
+
+/// Why something is not known: what could not be read, or that there are no data.
+pub(super) fn not_known(history: &History, sources: &[&str], missing: &str) -> String {
+    let is_source = |what: &str| sources.iter().any(|source| what.starts_with(source));
+    let Some(unavailable) = history.unavailable.iter().find(|it| is_source(&it.what)) else {
+        return missing.to_owned();
+    };
+    match &unavailable.permission {
+        Some(action) => format!("{}: no permission for {action}", unavailable.what),
+        None => format!("{}: {}", unavailable.what, unavailable.reason),
+    }
+}
+
+/// The sources of a check: CloudWatch.
+pub(super) const METRICS: &[&str] = &["metrics"];
+/// CloudWatch and the stream.
+pub(super) const STREAM: &[&str] = &["stream", "metrics"];
+/// CloudWatch and the function.
+pub(super) const FUNCTION: &[&str] = &["function", "metrics"];
+/// CloudWatch and the tables.
+pub(super) const TABLE: &[&str] = &["table", "metrics"];
+/// `/metrics` of hosts.
+pub(super) const HOST: &[&str] = &["host"];

@@ -1,0 +1,341 @@
+//! How the event source mapping is set.
+
+use paceline_capacity::lambda::{BATCH_RECORDS, PAYLOAD_BYTES, records_of_an_event};
+
+use super::facts::{FUNCTION, arrivals, events, mappings, not_known, packed};
+use super::function::update_mapping;
+use crate::command::Command;
+use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
+use crate::history::{Function, History, Mapping, Namespace, Statistic};
+use crate::words::{bytes, counted, number};
+
+/// Bytes of a record's key in what the stream counts, about.
+const KEY_BYTES: f64 = 8.0;
+
+/// The findings of each mapping that reads.
+fn of_mappings(history: &History, healthy: &str, find: impl Fn(&Function, &Mapping) -> Option<Finding>) -> Outcome {
+    if mappings(history).next().is_none() {
+        let missing = if history.function.is_some() { "no mapping is enabled" } else { "no function reads the stream" };
+        return Outcome::NotChecked(not_known(history, FUNCTION, missing));
+    }
+    let findings = mappings(history).filter_map(|(function, mapping)| find(function, mapping));
+    Outcome::of(findings.collect(), healthy)
+}
+
+/// The function, and which of its mappings if it has several.
+fn subject(function: &Function, mapping: &Mapping) -> String {
+    match function.mappings.len() {
+        1 => format!("function {}", function.name),
+        _ => format!("function {}, mapping {}", function.name, mapping.id),
+    }
+}
+
+/// Whether Lambda dropped events.
+pub(super) fn dropped_events(history: &History) -> Outcome {
+    let counted_events = |name| history.select(Namespace::Lambda, name).statistic(Statistic::Sum).sum();
+    let dropped = counted_events("DroppedEventCount");
+    if mappings(history).all(|(_, mapping)| !mapping.counts_events) && dropped.points.is_empty() {
+        let missing = "no mapping counts its events: see event-count";
+        return Outcome::NotChecked(not_known(history, FUNCTION, missing));
+    }
+    let Some(seen) = events(history, &dropped) else {
+        return Outcome::Healthy("no event was dropped".to_owned());
+    };
+    let delivered = counted_events("OnFailureDestinationDeliveredEventCount").total();
+    let name = history.function.as_ref().map_or("", |function| function.name.as_str());
+    let reason = "Lambda dropped events: their retries or their age were used up. Read their records again before they \
+                  expire, by the positions in the on-failure destination.";
+    let finding = Finding::new(Severity::Critical, format!("function {name}"), reason)
+        .evidence(Evidence::point("DroppedEventCount", seen.peak, "events a period").threshold(0.0))
+        .evidence(Evidence::new("DroppedEventCount, in all", seen.total, "events"))
+        .evidence(Evidence::new("OnFailureDestinationDeliveredEventCount, in all", delivered, "events"))
+        .remedies(mappings(history).map(|(_, mapping)| {
+            Remedy::new(
+                update_mapping(history, mapping).word("--maximum-retry-attempts -1 --maximum-record-age-in-seconds -1").build(),
+                "Lambda repeats a batch until it succeeds or its records expire.",
+                "the repeated invocations",
+            )
+            .breaks("A batch that can never succeed holds its shard until then. paceline's function answers with the first \
+                     record that failed, and invalid records become dead letters, so that this is an outage, not a record.")
+        }));
+    // What is dropped stays dropped.
+    Outcome::Findings(vec![finding])
+}
+
+/// Whether a mapping counts its events.
+pub(super) fn event_count(history: &History) -> Outcome {
+    of_mappings(history, "the mapping counts its events", |function, mapping| {
+        let reason = "The mapping does not count its events, so nothing shows whether Lambda dropped some.";
+        let command = update_mapping(history, mapping).option("--metrics-config", r#"{"Metrics":["EventCount"]}"#);
+        (!mapping.counts_events).then(|| {
+            Finding::new(Severity::Note, subject(function, mapping), reason).remedy(Remedy::new(
+                command.build(),
+                "Adds PolledEventCount, InvokedEventCount, DroppedEventCount and others.",
+                "about $2 for six metrics",
+            ))
+        })
+    })
+}
+
+/// Whether the positions of what is dropped go somewhere.
+pub(super) fn failure_destination(history: &History) -> Outcome {
+    of_mappings(history, "positions of dropped batches are kept", |function, mapping| {
+        let limited = mapping.retries.is_some() || mapping.max_age_seconds.is_some();
+        if mapping.on_failure.is_some() {
+            return None;
+        }
+        let (severity, reason) = if limited {
+            (
+                Severity::Warning,
+                "Retries or age are limited and there is no on-failure destination: a batch that is dropped leaves no trace.",
+            )
+        } else {
+            (
+                Severity::Note,
+                "There is no on-failure destination. None is needed while retries and age are unlimited; with a limit, a dropped batch would leave no trace.",
+            )
+        };
+        let destination = r#"{"OnFailure":{"Destination":"QUEUE-ARN"}}"#;
+        Some(
+            Finding::new(severity, subject(function, mapping), reason).remedy(
+                Remedy::new(
+                    update_mapping(history, mapping).option("--destination-config", destination).build(),
+                    "The position of a dropped batch goes to the queue QUEUE-ARN. Its records stay in the stream until they expire.",
+                    "next to nothing",
+                )
+                .breaks("The function's role needs sqs:SendMessage on the queue."),
+            ),
+        )
+    })
+}
+
+/// Whether a batch can hold its shard until its records expire.
+pub(super) fn unlimited_retries(history: &History) -> Outcome {
+    of_mappings(history, "retries or age of a batch are limited", |function, mapping| {
+        if mapping.retries.is_some() || mapping.max_age_seconds.is_some() {
+            return None;
+        }
+        let guarded = mapping.reports_failures && mapping.bisect;
+        let (severity, reason) = if guarded {
+            (
+                Severity::Note,
+                "Retries and age are unlimited: a batch that cannot succeed holds its shard until its records \
+                expire. That is right for paceline, whose invalid records become dead letters, with an alarm on the age.",
+            )
+        } else {
+            (
+                Severity::Warning,
+                "Retries and age are unlimited, and a failed batch is repeated as a whole: one bad record \
+                holds its shard until it expires.",
+            )
+        };
+        let age = "--maximum-record-age-in-seconds 3600";
+        let mut finding = Finding::new(severity, subject(function, mapping), reason);
+        if !guarded {
+            finding = finding.remedy(report_failures(history, mapping));
+        }
+        Some(
+            finding.remedy(
+                Remedy::new(
+                    update_mapping(history, mapping).word(age).build(),
+                    "A batch is dropped after an hour, and its shard goes on.",
+                    "nothing",
+                )
+                .breaks(
+                    "In an outage of an hour, records are dropped although they are good. Only with an on-failure \
+                     destination.",
+                ),
+            ),
+        )
+    })
+}
+
+fn report_failures(history: &History, mapping: &Mapping) -> Remedy {
+    let command = update_mapping(history, mapping).word("--function-response-types ReportBatchItemFailures");
+    Remedy::new(
+        command.word("--bisect-batch-on-function-error").build(),
+        "Only the records from the first that failed on come again, and without an answer the batch is halved.",
+        "less: fewer records are repeated",
+    )
+    .breaks("The function must answer with batchItemFailures, as paceline's does.")
+}
+
+/// Whether the function's answer counts.
+pub(super) fn partial_batch_responses(history: &History) -> Outcome {
+    of_mappings(history, "the function may report the records that failed", |function, mapping| {
+        if mapping.reports_failures {
+            return None;
+        }
+        let is_paceline = history.observes(Namespace::Function);
+        let (severity, reason) = if is_paceline {
+            (
+                Severity::Critical,
+                "The mapping lacks ReportBatchItemFailures, so Lambda ignores what the function answers. \
+                Records that it reports as not committed are taken as done, and are lost.",
+            )
+        } else {
+            (Severity::Warning, "The mapping lacks ReportBatchItemFailures: a batch succeeds or fails as a whole.")
+        };
+        Some(Finding::new(severity, subject(function, mapping), reason).remedy(report_failures(history, mapping)))
+    })
+}
+
+/// Whether the mapping reads.
+pub(super) fn mapping_state(history: &History) -> Outcome {
+    let Some(function) = &history.function else {
+        return Outcome::NotChecked(not_known(history, FUNCTION, "no function reads the stream"));
+    };
+    let mut findings = Vec::new();
+    let nobody_reads = function.mappings.iter().all(|mapping| !mapping.is_enabled());
+    for mapping in &function.mappings {
+        let enable = Remedy::new(
+            update_mapping(history, mapping).word("--enabled").build(),
+            "The mapping reads on where it stopped.",
+            "what the invocations cost",
+        );
+        if !mapping.is_enabled() {
+            let severity = if nobody_reads { Severity::Critical } else { Severity::Note };
+            let reason = format!("The mapping is {}: it does not read.", mapping.state);
+            findings.push(Finding::new(severity, subject(function, mapping), reason).remedy(enable));
+        } else if let Some(result) = mapping.last_result.as_ref().filter(|it| it.starts_with("PROBLEM")) {
+            let reason = format!("The mapping's last result is \"{result}\".");
+            let show = Command::aws(history, "lambda get-event-source-mapping").option("--uuid", &mapping.id).build();
+            findings.push(Finding::new(Severity::Warning, subject(function, mapping), reason).remedy(Remedy::new(
+                show,
+                "Shows the mapping with its last result.",
+                "nothing",
+            )));
+        }
+    }
+    Outcome::of(findings, format!("{} enabled", counted(function.mappings.len(), "mapping")))
+}
+
+/// Whether records that arrive while the mapping changes can be missed.
+pub(super) fn starting_position(history: &History) -> Outcome {
+    if mappings(history).all(|(_, mapping)| mapping.starting_position.is_none()) {
+        return Outcome::NotChecked(not_known(history, FUNCTION, "the mapping's starting position is not known"));
+    }
+    of_mappings(history, "the mapping began with the oldest record, or at a time", |function, mapping| {
+        if mapping.starting_position.as_deref() != Some("LATEST") {
+            return None;
+        }
+        let reason = "The mapping begins with LATEST. While it is created or changed, which takes minutes, it may miss \
+                      records.";
+        let stream = history.stream.as_ref().and_then(|stream| stream.arn.as_deref()).unwrap_or("STREAM-ARN");
+        let create = Command::aws(history, "lambda create-event-source-mapping")
+            .option("--function-name", &function.name)
+            .option("--event-source-arn", stream)
+            .option("--batch-size", mapping.batch_size.to_string())
+            .word("--starting-position TRIM_HORIZON --function-response-types ReportBatchItemFailures");
+        Some(Finding::new(Severity::Warning, subject(function, mapping), reason).remedy(
+            Remedy::new(create.build(), "A mapping that misses nothing. Delete the old one first.", "nothing").breaks(
+                "It begins with the oldest record of the stream: what was processed comes again, and dedup drops it. A \
+                 position cannot be changed.",
+            ),
+        ))
+    })
+}
+
+/// Whether a batch can have as many records as it may.
+pub(super) fn batch_size(history: &History) -> Outcome {
+    let Some(size) = arrivals(history).and_then(|it| it.record_bytes()) else {
+        return Outcome::NotChecked(not_known(history, FUNCTION, "no data of IncomingBytes"));
+    };
+    let payload = (size - KEY_BYTES).max(1.0);
+    let most = records_of_an_event(payload as u64);
+    of_mappings(history, &format!("{} fit into an event", counted(most as usize, "record")), |function, mapping| {
+        if mapping.batch_size <= most {
+            return None;
+        }
+        let reason = "The batch size cannot be reached: an event has at most 6 MB, and records are Base64 with their \
+                      metadata in it.";
+        let highest = most.min(BATCH_RECORDS);
+        Some(
+            Finding::new(Severity::Note, subject(function, mapping), reason)
+                .evidence(
+                    Evidence::new("batch size", f64::from(mapping.batch_size), "records").threshold(f64::from(most)),
+                )
+                .arithmetic(format!(
+                    "{} of JSON ÷ ~{} for a record of {}: {} records",
+                    bytes(PAYLOAD_BYTES as f64),
+                    bytes(PAYLOAD_BYTES as f64 / f64::from(most)),
+                    bytes(size),
+                    number(f64::from(most))
+                ))
+                .remedy(Remedy::new(
+                    update_mapping(history, mapping).option("--batch-size", highest.to_string()).build(),
+                    "Nothing but that the setting shows what happens. Packed records carry more in an event.",
+                    "nothing",
+                )),
+        )
+    })
+}
+
+/// Whether packed records are read with a parallelization factor.
+pub(super) fn packing_and_parallelization(history: &History) -> Outcome {
+    let Some(ratio) = packed(history) else {
+        return of_mappings(history, "producers do not pack records", |_, _| None);
+    };
+    of_mappings(history, "packed records are read at factor 1", |function, mapping| {
+        if mapping.parallelization_factor == 1 {
+            return None;
+        }
+        let reason = "Packing and a parallelization factor above 1 exclude each other: Lambda distributes records by the key \
+                      of the aggregate, not by those in it, so records of one key are processed at once and out of order.";
+        Some(
+            Finding::new(Severity::Warning, subject(function, mapping), reason)
+                .evidence(Evidence::new("records in a record of the stream", ratio, "").threshold(2.0))
+                .evidence(
+                    Evidence::new("parallelization factor", f64::from(mapping.parallelization_factor), "")
+                        .threshold(1.0),
+                )
+                .remedy(
+                    Remedy::new(
+                        update_mapping(history, mapping).word("--parallelization-factor 1").build(),
+                        "Records of a key come in order again.",
+                        "nothing",
+                    )
+                    .breaks("Less at once. Packed records need fewer shards by count; add shards for concurrency."),
+                ),
+        )
+    })
+}
+
+/// Whether sequence dedup can drop records that are new.
+pub(super) fn sequence_dedup(history: &History) -> Outcome {
+    let Some(rules) = &history.rules else {
+        return Outcome::NotChecked(not_known(history, &["rules"], "the rules are not known"));
+    };
+    let by_sequence: Vec<&str> = rules
+        .race_types
+        .iter()
+        .filter(|(_, race_type)| race_type.dedups.iter().any(|dedup| dedup == "sequence"))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if by_sequence.is_empty() {
+        return Outcome::Healthy("no race type has dedup by sequence".to_owned());
+    }
+    of_mappings(history, "dedup by sequence is right at factor 1", |function, mapping| {
+        if mapping.parallelization_factor == 1 {
+            return None;
+        }
+        let reason = format!(
+            "Race types {} have dedup by sequence, and the mapping has a parallelization factor above 1. With random \
+             partition keys, records of a group overtake each other, and the late ones are dropped as duplicates.",
+            by_sequence.join(", ")
+        );
+        Some(
+            Finding::new(Severity::Warning, subject(function, mapping), reason)
+                .evidence(Evidence::new("parallelization factor", f64::from(mapping.parallelization_factor), "").threshold(1.0))
+                .remedy(
+                    Remedy::new(
+                        update_mapping(history, mapping).word("--parallelization-factor 1").build(),
+                        "Records of a shard come in order.",
+                        "nothing",
+                    )
+                    .breaks("Less at once. Instead, publish a rulebook with dedup by ordinal, which is right under any key; \
+                             or send all records of a group under one key, where nothing needs to change."),
+                ),
+        )
+    })
+}

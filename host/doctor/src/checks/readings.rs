@@ -1,0 +1,135 @@
+//! The ages of all readers that were measured, by shard where that is known.
+
+use super::facts::{allowance_seconds, arrivals, recent_part, retention_seconds};
+use crate::history::{Course, History, Namespace, Selection, Statistic};
+use crate::lag::{Lag, LagContext, evaluate};
+
+/// The retention that is assumed if the stream's settings are not known: the shortest that a stream can have.
+const SHORTEST_RETENTION_SECONDS: f64 = 86_400.0;
+/// Two ages within this factor are one reader's, as two sources measured it.
+const SAME_AGE: f64 = 0.8;
+
+/// How a reader lags on a shard, or on the whole stream.
+pub(crate) struct Reading {
+    /// Such as `function alleycat`.
+    pub(crate) reader: String,
+    /// The shard, if the age is one shard's.
+    pub(crate) shard: Option<String>,
+    /// The metric that shows it.
+    pub(crate) metric: &'static str,
+    /// Seconds up to which an age is that of batches under way.
+    pub(crate) allowance_seconds: f64,
+    /// How it lags.
+    pub(crate) lag: Lag,
+}
+
+impl Reading {
+    /// Reader and shard.
+    pub(crate) fn subject(&self) -> String {
+        match &self.shard {
+            Some(shard) => format!("{}, {shard}", self.reader),
+            None => self.reader.clone(),
+        }
+    }
+}
+
+/// All readers. What the stream measures of all that poll is left out if it is what a named one shows.
+pub(crate) fn readings(history: &History) -> Vec<Reading> {
+    let mut readings = hosts(history);
+    readings.extend(function(history));
+    readings.extend(consumers(history));
+    let oldest = readings.iter().map(|it| it.lag.age_seconds).fold(0.0, f64::max);
+    let is_known =
+        |all: &Reading| !readings.is_empty() && all.lag.age_seconds * SAME_AGE <= oldest + all.allowance_seconds;
+    let others: Vec<Reading> = polling(history).into_iter().filter(|it| !is_known(it)).collect();
+    readings.extend(others);
+    readings
+}
+
+fn hosts(history: &History) -> Vec<Reading> {
+    let mut readings = Vec::new();
+    let metric = "paceline_iterator_age_seconds";
+    for (host, of_host) in history.select(Namespace::Host, metric).by("host") {
+        for (shard, ages) in of_host.by("shard") {
+            let committed =
+                history.select(Namespace::Host, "paceline_records_total").with("host", host).with("shard", shard);
+            let progress = (!committed.is_empty())
+                .then(|| recent_part(history, &committed.increases()))
+                .filter(|course| !course.points.is_empty())
+                .map(|course| course.total() > 0.0);
+            let reader = Reader { name: format!("host {host}"), shard: Some(shard.to_owned()), metric };
+            readings.extend(read(history, reader, &ages.highest(), progress));
+        }
+    }
+    readings
+}
+
+fn function(history: &History) -> Option<Reading> {
+    let name = history.function.as_ref().map_or("", |function| function.name.as_str());
+    let ages = history.select(Namespace::Lambda, "IteratorAge").statistic(Statistic::Maximum).highest();
+    let reader = Reader { name: format!("function {name}"), shard: None, metric: "IteratorAge" };
+    read(history, reader, &ages.map(|ms| ms / 1_000.0), progress_of_function(history))
+}
+
+/// Whether an invocation succeeded lately, and committed anything if it counts that.
+fn progress_of_function(history: &History) -> Option<bool> {
+    let recent = |selection: Selection<'_>| recent_part(history, &selection.statistic(Statistic::Sum).sum());
+    let committed = recent(history.select(Namespace::Function, "Records").without("rulebook"));
+    if history.observes(Namespace::Function) {
+        return Some(committed.total() > 0.0);
+    }
+    let invocations = recent(history.select(Namespace::Lambda, "Invocations"));
+    let errors = recent(history.select(Namespace::Lambda, "Errors"));
+    (!invocations.points.is_empty()).then(|| invocations.total() > errors.total())
+}
+
+fn consumers(history: &History) -> Vec<Reading> {
+    let metric = "SubscribeToShardEvent.MillisBehindLatest";
+    let late = history.select(Namespace::Kinesis, metric).statistic(Statistic::Maximum);
+    let by_consumer = late.by("ConsumerName").into_iter();
+    let reading = |(name, ages): (&str, Selection<'_>)| {
+        let reader = Reader { name: format!("fan-out consumer {name}"), shard: None, metric };
+        read(history, reader, &ages.highest().map(|ms| ms / 1_000.0), None)
+    };
+    by_consumer.filter_map(reading).collect()
+}
+
+fn polling(history: &History) -> Vec<Reading> {
+    let name = "polling readers";
+    let by_shard =
+        history.select(Namespace::Kinesis, "IteratorAgeMilliseconds").statistic(Statistic::Maximum).by("ShardId");
+    let metric = "GetRecords.IteratorAgeMilliseconds";
+    let all = history.select(Namespace::Kinesis, metric).statistic(Statistic::Maximum).without("ShardId");
+    let mut readings = Vec::new();
+    for (shard, ages) in by_shard {
+        let reader = Reader { name: name.to_owned(), shard: Some(shard.to_owned()), metric: "IteratorAgeMilliseconds" };
+        readings.extend(read(history, reader, &ages.highest().map(|ms| ms / 1_000.0), None));
+    }
+    if readings.is_empty() {
+        let reader = Reader { name: name.to_owned(), shard: None, metric };
+        readings.extend(read(history, reader, &all.highest().map(|ms| ms / 1_000.0), None));
+    }
+    readings
+}
+
+/// Whose ages they are.
+struct Reader {
+    name: String,
+    shard: Option<String>,
+    metric: &'static str,
+}
+
+fn read(history: &History, reader: Reader, ages: &Course, progress: Option<bool>) -> Option<Reading> {
+    let last = ages.last()?;
+    let allowance_seconds = allowance_seconds(history);
+    let context = LagContext {
+        until: history.until,
+        allowance_seconds,
+        retention_seconds: retention_seconds(history).unwrap_or(SHORTEST_RETENTION_SECONDS),
+        progress,
+        arrivals: arrivals(history).map(|it| it.any_since(crate::history::Timestamp(last.0.0 + 1))),
+    };
+    let lag = evaluate(ages, &context)?;
+    let Reader { name, shard, metric } = reader;
+    Some(Reading { reader: name, shard, metric, allowance_seconds, lag })
+}

@@ -1,0 +1,15 @@
+//! Every check has its section in the manual.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use paceline_doctor::CHECKS;
+
+#[test]
+fn every_check_has_its_section_in_the_manual() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations/troubleshooting.md");
+    let text = std::fs::read_to_string(&page).unwrap();
+    let sections: BTreeSet<&str> = text.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let ids: BTreeSet<&str> = CHECKS.iter().map(|check| check.id).collect();
+    assert_eq!(sections, ids);
+}

@@ -1,0 +1,13 @@
+//! What the doctor makes of scripted histories.
+//!
+//! # Layout
+//!
+//! - `builder`: a healthy deployment, and series by formula. `scenarios`: what is wrong with it.
+//! - `reports`: each scenario with its report. `causes`: the graph. `lag`: the laws of lag. `document`: the history's format.
+
+mod builder;
+mod causes;
+mod document;
+mod lag;
+mod reports;
+mod scenarios;

@@ -1,0 +1,174 @@
+//! Each scenario with its report, as `tests/histories` and `tests/reports` have them. `PACELINE_UPDATE=1` writes both.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use paceline_doctor::{CHECKS, Diagnosis, History, Outcome, Severity, examine};
+
+use super::builder::Builder;
+use super::scenarios::{SCENARIOS, Scenario};
+
+fn file(folder: &str, name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder).join(name)
+}
+
+/// Compares a file with what it should be, or writes it.
+fn compare(folder: &str, name: &str, text: &str) -> Option<String> {
+    let path = file(folder, name);
+    if std::env::var_os("PACELINE_UPDATE").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let stored = std::fs::read_to_string(&path).unwrap_or_default();
+    (stored != text).then(|| format!("{} differs:\n{text}", path.display()))
+}
+
+fn checks_of(findings: &[Diagnosis]) -> BTreeSet<&'static str> {
+    findings.iter().flat_map(|it| checks_of(&it.consequences).into_iter().chain([it.check])).collect()
+}
+
+fn all<'a>(findings: &'a [Diagnosis]) -> Vec<&'a Diagnosis> {
+    findings.iter().flat_map(|it| std::iter::once(it).chain(all(&it.consequences))).collect()
+}
+
+fn scenario(name: &str) -> Builder {
+    let scenario = SCENARIOS.iter().find(|it| it.name == name).unwrap();
+    (scenario.build)()
+}
+
+#[test]
+fn every_scenario_has_the_report_that_is_stored() {
+    let mut wrong = Vec::new();
+    for Scenario { name, finds, build } in SCENARIOS {
+        let history = build().history;
+        wrong.extend(compare("histories", &format!("{name}.json"), &history.to_json()));
+        assert_eq!(History::from_json(&history.to_json()).unwrap(), history, "{name}");
+        let report = examine(&history);
+        wrong.extend(compare("reports", &format!("{name}.txt"), &report.text(false)));
+        let found = checks_of(&report.findings);
+        let missing: Vec<_> = finds.iter().filter(|check| !found.contains(*check)).collect();
+        assert!(missing.is_empty(), "{name}: no finding of {missing:?}, but of {found:?}");
+        if finds.is_empty() {
+            assert!(found.is_empty(), "{name}: {found:?}");
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nRun the test with PACELINE_UPDATE=1 and look at the difference.", wrong.join("\n"));
+}
+
+#[test]
+fn no_stored_file_is_without_its_scenario() {
+    let names: BTreeSet<&str> = SCENARIOS.iter().map(|it| it.name).collect();
+    for folder in ["histories", "reports"] {
+        for entry in std::fs::read_dir(file(folder, "")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            assert!(names.contains(name), "{} has no scenario", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_check_finds_something_in_some_scenario_and_is_healthy_in_another() {
+    let mut found = BTreeSet::new();
+    let mut healthy = BTreeSet::new();
+    let mut not_checked = BTreeSet::new();
+    for scenario in SCENARIOS {
+        let history = (scenario.build)().history;
+        for check in &CHECKS {
+            match check.run(&history) {
+                Outcome::Findings(findings) => {
+                    assert!(!findings.is_empty(), "{}", check.id);
+                    found.insert(check.id)
+                }
+                Outcome::Healthy(_) => healthy.insert(check.id),
+                Outcome::NotChecked(_) => not_checked.insert(check.id),
+            };
+        }
+    }
+    let ids: BTreeSet<_> = CHECKS.iter().map(|check| check.id).collect();
+    assert_eq!(ids.len(), CHECKS.len(), "an id stands twice");
+    assert_eq!(found, ids);
+    assert_eq!(healthy, ids);
+    assert_eq!(not_checked, ids);
+}
+
+#[test]
+fn every_finding_of_a_warning_has_a_command() {
+    for scenario in SCENARIOS {
+        for it in all(&examine(&(scenario.build)().history).findings) {
+            let commands: Vec<_> = it.finding.remedies.iter().map(|remedy| remedy.command.as_str()).collect();
+            let known = |command: &&str| command.starts_with("aws ") || command.starts_with("paceline ");
+            assert!(commands.iter().all(|it| known(&it)), "{}: {commands:?}", scenario.name);
+            // A reader that catches up, or reads again, is left to it.
+            let is_left_alone = it.check == "iterator-age" && it.finding.reason.contains("works them off");
+            if it.finding.severity > Severity::Note && !is_left_alone {
+                assert!(!commands.is_empty(), "{}: {} of {}", scenario.name, it.check, it.finding.subject);
+            }
+        }
+    }
+}
+
+#[test]
+fn lines_have_80_columns_unless_a_word_is_longer() {
+    for scenario in SCENARIOS {
+        for line in examine(&(scenario.build)().history).text(false).lines() {
+            let columns = line.chars().count();
+            let longest = line.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+            let is_option = line.trim_start().starts_with("--") || line.trim_start().starts_with("do ");
+            assert!(columns <= 80 || longest > 40 || is_option, "{}: {columns}: {line}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn colours_change_nothing_but_colours() {
+    let report = examine(&scenario("article").history);
+    let mut plain = report.text(true);
+    for code in ["\u{1b}[1;31m", "\u{1b}[1;33m", "\u{1b}[1;36m", "\u{1b}[0m"] {
+        plain = plain.replace(code, "");
+    }
+    assert_eq!(plain, report.text(false));
+}
+
+#[test]
+fn the_exit_code_shows_the_worst_finding() {
+    let code = |name| examine(&scenario(name).history).exit_code();
+    assert_eq!(code("healthy"), 0);
+    assert_eq!(code("batch-size"), 0, "a note");
+    assert_eq!(code("shard-full-by-count"), 3, "a warning");
+    assert_eq!(code("article"), 4, "something critical");
+    assert_eq!(code("nothing-observed"), 5, "nothing could be checked");
+}
+
+#[test]
+fn the_json_has_ids_numbers_and_times() {
+    let report = serde_json::to_value(examine(&scenario("table-throttled").history)).unwrap();
+    let first = &report["findings"][0];
+    assert_eq!(first["check"], "write-throttles");
+    assert_eq!(first["severity"], "critical");
+    assert_eq!(first["evidence"][0]["value"], 5_000.0);
+    assert_eq!(first["evidence"][0]["at"], "2026-11-26T18:59:00.000Z");
+    assert_eq!(report["lag"][0]["state"], "slow");
+    assert!(report["healthy"].as_array().unwrap().len() > 20);
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_permission() {
+    let report = examine(&scenario("missing-permissions").history);
+    let line = |check: &str| report.not_checked.iter().find(|it| it.check == check).unwrap().line.clone();
+    assert_eq!(line("producer-throttled"), "metrics of CloudWatch: no permission for cloudwatch:GetMetricData");
+    assert_eq!(line("index-capacity"), "metrics of CloudWatch: no permission for cloudwatch:GetMetricData");
+    assert!(report.healthy.iter().any(|it| it.check == "hosts-behind"), "{:?}", report.healthy);
+}
+
+#[test]
+fn the_articles_cause_is_the_table() {
+    let report = examine(&scenario("article").history);
+    let first = &report.findings[0];
+    assert_eq!(first.check, "write-throttles", "{}", report.verdict);
+    let below = checks_of(&first.consequences);
+    for check in ["function-slow", "function-errors", "no-parallelism", "iterator-age"] {
+        assert!(below.contains(check), "{check} is not below the table: {below:?}");
+    }
+    let shard = all(&report.findings).into_iter().find(|it| it.check == "shard-full").unwrap();
+    assert_eq!(shard.finding.arithmetic[0], "1,000 records/s on 1 shard of 1,000: 100 % by count, 16 % by bytes");
+}
