@@ -207,7 +207,7 @@ pub fn arrange(found: Vec<Found>) -> Vec<Diagnosis> {
 fn causes<'a>(found: &[Found], (check, finding): &Found) -> Vec<(usize, &'a Edge)> {
     let fits = |edge: &&Edge| {
         let is_of = |part: &&str| finding.subject.starts_with(part) || finding.subject.ends_with(part);
-        edge.consequence == *check && (edge.only.is_empty() || edge.only.iter().any(|part| is_of(part)))
+        edge.consequence == *check && (edge.only.is_empty() || edge.only.iter().any(is_of))
     };
     let edges = EDGES.iter().filter(fits);
     let of = |edge: &'a Edge| {

@@ -18,7 +18,7 @@ pub(super) async fn read(store: &AnyStore) -> anyhow::Result<DeadLetters> {
             let reason = letter.reason.cause.to_string();
             *by_reason.entry(reason.clone()).or_default() += 1;
             let newest = newest.entry(reason.clone()).or_default();
-            let at = Timestamp(letter.arrival_ms.and_then(|ms| u64::try_from(ms).ok()).unwrap_or_default());
+            let at = letter.arrival_ms.and_then(|ms| u64::try_from(ms).ok()).map(Timestamp);
             newest.push(DeadLetter { id: letter.id, reason, message: letter.reason.text, at });
             newest.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| b.id.cmp(&a.id)));
             newest.truncate(NEWEST);

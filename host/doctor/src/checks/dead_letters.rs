@@ -24,13 +24,13 @@ pub(super) fn dead_letters(history: &History) -> Outcome {
 fn of_reason(history: &History, letters: &DeadLetters, reason: &str, count: u64) -> Finding {
     let mut newest: Vec<&DeadLetter> = letters.newest.iter().filter(|letter| letter.reason == reason).collect();
     newest.sort_by_key(|letter| std::cmp::Reverse(letter.at));
-    let last = newest.first().map_or(history.since, |letter| letter.at);
-    let is_new = newest.is_empty() || last >= history.since;
+    let last = newest.first().and_then(|letter| letter.at);
+    let is_new = last.is_none_or(|last| last >= history.since);
     let sentence =
         if is_new { "Records became dead letters." } else { "Records became dead letters, none of them in this span." };
     let all = if letters.more { "at least" } else { "in all" };
     let mut finding = Finding::new(Severity::Warning, format!("dead letters, {reason}"), sentence).evidence(
-        Evidence { at: Some(last), ..Evidence::new(format!("{reason}, {all}"), count as f64, "dead letters") }
+        Evidence { at: last, ..Evidence::new(format!("{reason}, {all}"), count as f64, "dead letters") }
             .threshold(0.0),
     );
     for letter in newest.iter().take(NEWEST) {

@@ -31,8 +31,9 @@ pub struct DeadLetter {
     pub reason: String,
     /// What happened, in words.
     pub message: String,
-    /// When it was stored.
-    pub at: Timestamp,
+    /// When its record arrived in the stream, if the stream recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// A queue of batches that an event source mapping gave up.

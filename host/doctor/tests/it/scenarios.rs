@@ -531,7 +531,7 @@ fn letters(by_reason: &[(&str, u64)]) -> DeadLetters {
             id: format!("shardId-000000000000:4959033827149025660855969253836157109592157598913658889{index}"),
             reason: (*reason).to_owned(),
             message: format!("what the record of second {} lacks", 100 + index),
-            at: minute(15 + index),
+            at: Some(minute(15 + index)),
         })
     });
     DeadLetters {
