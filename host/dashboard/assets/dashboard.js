@@ -58,6 +58,7 @@
   }
 
   function update({ title, sections, charts }) {
+    restore();
     for (const [id, html] of Object.entries(sections)) {
       const parsed = document.createElement("template");
       parsed.innerHTML = html;
@@ -68,6 +69,7 @@
     document.title = title;
     if (charts) data = charts;
     draw();
+    for (const [id, { chart }] of plots) readout(id, chart.cursor.idx);
     document.dispatchEvent(new CustomEvent("paceline:update"));
   }
 
@@ -218,6 +220,11 @@
   // While the pointer is over a chart, the legends have the values of that time.
   const replaced = new Map();
 
+  function restore() {
+    for (const [cell, text] of replaced) cell.textContent = text;
+    replaced.clear();
+  }
+
   function readout(id, at) {
     const chart = data.charts.find((chart) => chart.id === id);
     const legend = document.querySelector(`[data-legend="${id}"]`);
@@ -258,10 +265,7 @@
     clearTimeout(retry);
     events = new EventSource(document.body.dataset.events);
     events.addEventListener("open", () => say("live", "live"));
-    events.addEventListener("update", (event) => {
-      replaced.clear();
-      update(JSON.parse(event.data));
-    });
+    events.addEventListener("update", (event) => update(JSON.parse(event.data)));
     events.addEventListener("error", () => {
       say("lost", "not updated: connecting");
       // The browser tries again by itself, unless the answer was none.

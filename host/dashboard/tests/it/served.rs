@@ -39,7 +39,6 @@ impl Served {
     }
 
     /// The address of a page.
-    #[allow(dead_code, reason = "used in Chromium")]
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
