@@ -1,0 +1,3 @@
+//! The plans of `paceline-plan`.
+
+mod laws;
