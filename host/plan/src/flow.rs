@@ -4,6 +4,7 @@ use paceline_capacity::dynamodb;
 use serde::Serialize;
 
 use crate::deployment::TableMode;
+use crate::interval::{Interval, Part, batch_seconds, flush_seconds, interval, write_seconds};
 use crate::load::Finals;
 use crate::shape::Shape;
 use crate::writes::{Writes, sent, units, writes};
@@ -22,11 +23,11 @@ pub struct Flow {
     pub shard_share: f64,
     /// Ordered sequences of batches.
     pub queues: u32,
-    /// Records of a batch, in the fullest queue.
+    /// Records of the largest batch of an interval, in the fullest queue.
     pub batch_records: f64,
     /// The most records that a batch can have.
     pub full_batch_records: f64,
-    /// Messages of a batch.
+    /// Messages of that batch.
     pub batch_messages: f64,
     /// Seconds between the beginnings of two intervals of a queue.
     pub interval_seconds: f64,
@@ -34,7 +35,7 @@ pub struct Flow {
     pub batches_per_interval: f64,
     /// Invocations, or batches, a second.
     pub batches_per_second: f64,
-    /// Seconds of a batch.
+    /// Seconds of a batch, on average.
     pub duration_seconds: f64,
     /// Seconds of the longest batch: one that is full, the end of a race or of a window.
     pub longest_duration_seconds: f64,
@@ -80,17 +81,6 @@ pub struct Capacity {
     pub messages_per_second: f64,
 }
 
-/// An interval of a queue: its batches.
-struct Interval {
-    seconds: f64,
-    batches: f64,
-    messages: f64,
-    /// Seconds of all of its batches.
-    busy: f64,
-    /// Seconds of one.
-    duration: f64,
-}
-
 impl Flow {
     pub(crate) fn new(shape: &Shape<'_>) -> Self {
         let load = shape.load;
@@ -113,9 +103,9 @@ impl Flow {
             bytes_per_second: records_per_second * load.counted_bytes() as f64,
             shard_share: shape.shard_share(),
             queues: shape.queues,
-            batch_records: hottest.messages / hottest.batches / shape.per_record,
+            batch_records: hottest.batch_messages() / shape.per_record,
             full_batch_records: shape.batch_messages / shape.per_record,
-            batch_messages: hottest.messages / hottest.batches,
+            batch_messages: hottest.batch_messages(),
             interval_seconds: hottest.seconds,
             batches_per_interval: hottest.batches,
             batches_per_second,
@@ -154,59 +144,6 @@ impl Flow {
     }
 }
 
-/// What one batch of a queue writes, and how long it takes: with a tumbling window it writes nothing.
-fn batch_seconds(shape: &Shape<'_>, share: f64, messages: f64) -> f64 {
-    if shape.window > 0.0 {
-        let waiting = shape.queue_rate(share) * shape.window / 2.0;
-        return shape.compute_seconds(messages, 0.0) + shape.window_seconds(waiting);
-    }
-    let writes = writes(shape, share, messages, 0.0);
-    shape.compute_seconds(messages, sent(&writes)) + write_seconds(shape, &writes)
-}
-
-/// Seconds of the writes: those that met a conflict go once more.
-pub(crate) fn write_seconds(shape: &Shape<'_>, writes: &[Writes]) -> f64 {
-    let conflicts: f64 = writes.iter().map(|writes| writes.conflicts).sum();
-    let items: f64 = writes.iter().map(|writes| writes.items).sum();
-    let wait = if conflicts >= 1.0 { shape.deployment.retry.first_wait_ms as f64 / 2e3 } else { 0.0 };
-    shape.work.write_seconds(items) + shape.work.write_seconds(conflicts) + wait
-}
-
-/// The steady interval: what arrives in it is processed in it. It is longer than the mapping's if that is too short for
-/// the batches, as far as full batches can keep up.
-fn interval(shape: &Shape<'_>, share: f64) -> Interval {
-    let rate = shape.queue_rate(share);
-    let mut seconds = shape.interval;
-    let mut found = of_seconds(shape, share, rate, seconds);
-    // Larger batches are more efficient: the interval grows until they keep up, or are full.
-    for _ in 0..64 {
-        if found.busy <= seconds || rate * seconds >= shape.batch_messages {
-            break;
-        }
-        seconds = (found.busy * 1.05).min((shape.batch_messages / rate).max(seconds));
-        found = of_seconds(shape, share, rate, seconds);
-    }
-    found
-}
-
-fn of_seconds(shape: &Shape<'_>, share: f64, rate: f64, seconds: f64) -> Interval {
-    let messages = (rate * seconds).max(1e-9);
-    let batches = (messages / shape.batch_messages - 1e-9).ceil().max(1.0);
-    let duration = batch_seconds(shape, share, messages / batches);
-    let flush = match shape.window > 0.0 {
-        true => flush_seconds(shape, share, 0.0) * seconds / shape.window,
-        false => 0.0,
-    };
-    Interval { seconds, batches, messages, busy: batches * duration + flush, duration }
-}
-
-/// Seconds of the invocation that ends a window.
-fn flush_seconds(shape: &Shape<'_>, share: f64, finals: f64) -> f64 {
-    let messages = shape.queue_rate(share) * shape.window;
-    let writes = writes(shape, share, messages, finals);
-    shape.compute_seconds(0.0, sent(&writes)) + shape.window_seconds(messages) + write_seconds(shape, &writes)
-}
-
 /// Queues that are alike.
 struct Queues {
     count: f64,
@@ -227,50 +164,67 @@ fn queues(shape: &Shape<'_>) -> Vec<Queues> {
     queues
 }
 
+impl Queues {
+    /// What is written together in an interval, or at the end of a window.
+    fn written(&self, shape: &Shape<'_>) -> Vec<Part> {
+        match shape.window > 0.0 {
+            true => vec![Part { batches: 1.0, messages: shape.queue_rate(self.share) * shape.window }],
+            false => self.interval.parts.clone(),
+        }
+    }
+}
+
 /// Writes a second of all queues, on average over a race.
 fn average_writes(shape: &Shape<'_>, queues: &[Queues]) -> Vec<Writes> {
-    let each = queues.iter().map(|Queues { count, share, interval }| {
-        let (messages, a_second) = match shape.window > 0.0 {
-            true => (shape.queue_rate(*share) * shape.window, 1.0 / shape.window),
-            false => (interval.messages / interval.batches, interval.batches / interval.seconds),
-        };
-        let writes = writes(shape, *share, messages, messages * shape.load.final_share());
-        writes.into_iter().map(|writes| scaled(writes, a_second * count)).collect()
-    });
+    let mut each = Vec::new();
+    for queue in queues {
+        let seconds = if shape.window > 0.0 { shape.window } else { queue.interval.seconds };
+        for Part { batches, messages } in queue.written(shape) {
+            let writes = writes(shape, queue.share, messages, messages * shape.load.final_share());
+            each.push(scaled(writes, queue.count * batches / seconds));
+        }
+    }
     added(each)
 }
 
 /// The writes that come due at once: those of an interval or window in which all races end.
 fn peak_writes(shape: &Shape<'_>, queues: &[Queues]) -> Vec<Writes> {
-    let each = queues.iter().map(|Queues { count, share, interval }| {
-        let (messages, batches) = match shape.window > 0.0 {
-            true => (shape.queue_rate(*share) * shape.window, 1.0),
-            false => (interval.messages, interval.batches),
+    let mut each = Vec::new();
+    for queue in queues {
+        let parts = queue.written(shape);
+        let all: f64 = parts.iter().map(|part| part.batches * part.messages).sum();
+        let part_of_finals = match shape.load.finals {
+            Finals::Together => (f64::from(shape.load.racers) * queue.share / all).min(1.0),
+            Finals::Spread => shape.load.final_share(),
         };
-        let finals = match shape.load.finals {
-            Finals::Together => (f64::from(shape.load.racers) * share).min(messages),
-            Finals::Spread => messages * shape.load.final_share(),
-        };
-        let writes = writes(shape, *share, messages / batches, finals / batches);
-        writes.into_iter().map(|writes| scaled(writes, count * batches)).collect()
-    });
+        for Part { batches, messages } in parts {
+            let writes = writes(shape, queue.share, messages, messages * part_of_finals);
+            each.push(scaled(writes, queue.count * batches));
+        }
+    }
     added(each)
 }
 
 /// The sums of writes, aggregate by aggregate.
-fn added(each: impl Iterator<Item = Vec<Writes>>) -> Vec<Writes> {
+fn added(each: Vec<Vec<Writes>>) -> Vec<Writes> {
     let add = |a: Writes, b: Writes| Writes {
         items: a.items + b.items,
         conflicts: a.conflicts + b.conflicts,
         indexed: a.indexed + b.indexed,
         ..a
     };
+    let each = each.into_iter();
     each.reduce(|sum, more| sum.into_iter().zip(more).map(|(a, b)| add(a, b)).collect()).unwrap_or_default()
 }
 
-fn scaled(writes: Writes, by: f64) -> Writes {
-    let Writes { items, conflicts, indexed, .. } = writes;
-    Writes { items: items * by, conflicts: conflicts * by, indexed: indexed * by, ..writes }
+fn scaled(writes: Vec<Writes>, by: f64) -> Vec<Writes> {
+    let scaled = |writes: Writes| Writes {
+        items: writes.items * by,
+        conflicts: writes.conflicts * by,
+        indexed: writes.indexed * by,
+        ..writes
+    };
+    writes.into_iter().map(scaled).collect()
 }
 
 /// Units a second of the busiest partition key: an aggregate's items of one race, or of one class, have one.
@@ -284,13 +238,13 @@ fn busiest(writes: &[Writes]) -> f64 {
 
 fn longest_duration(shape: &Shape<'_>, hottest: &Interval) -> f64 {
     let share = shape.share();
-    let full = batch_seconds(shape, share, shape.batch_messages.min(hottest.messages));
+    let full = batch_seconds(shape, share, hottest.batch_messages());
     let finals = f64::from(shape.load.racers) * share;
     let together = if shape.load.finals == Finals::Together { 1.0 } else { shape.load.final_share() };
     if shape.window > 0.0 {
         return full.max(flush_seconds(shape, share, finals * together));
     }
-    let messages = hottest.messages / hottest.batches;
+    let messages = hottest.batch_messages();
     let end = writes(shape, share, messages, finals.min(messages) * together);
     full.max(shape.compute_seconds(messages, sent(&end)) + write_seconds(shape, &end))
 }
@@ -300,9 +254,13 @@ fn ages(shape: &Shape<'_>, hottest: &Interval) -> (f64, f64) {
     let waits_to_be_packed = shape.packing_seconds();
     if shape.window > 0.0 {
         let flush = flush_seconds(shape, shape.share(), 0.0);
-        // The interval in which the window ends comes half of it later on average.
-        let mean = shape.window / 2.0 + hottest.seconds / 2.0 + hottest.busy + flush + waits_to_be_packed / 2.0;
-        return (mean, shape.window + hottest.seconds + hottest.busy + flush + waits_to_be_packed);
+        // An interval that is longer than the window has several, one after another.
+        let flushes = (hottest.seconds / shape.window).max(1.0);
+        let batches = hottest.batches * hottest.duration;
+        // The poll after the end of a window comes half an interval later on average, and has its last messages.
+        let waits = hottest.seconds / 2.0 + batches / 2.0 + flush * (flushes + 1.0) / 2.0;
+        let mean = shape.window / 2.0 + waits + waits_to_be_packed / 2.0;
+        return (mean, shape.window + hottest.seconds + batches + flush * flushes + waits_to_be_packed);
     }
     let mean = hottest.seconds / 2.0 + hottest.duration * (hottest.batches + 1.0) / 2.0;
     // A single batch takes the whole interval; the first messages of several wait for the first batch only.

@@ -9,7 +9,7 @@
 //! - `load`, `deployment`: what comes in, and what it comes into; `exclusions`: settings that exclude each other.
 //! - `work`, `prices`: what a record costs in time and in money, each replaceable by a TOML file.
 //! - `shape`: queues, batches and the largest share of one; `writes`: groups and units of a batch.
-//! - `flow`: the steady state by formulas; `limits`: its use of each quota; `cost`: its price.
+//! - `interval`: the batches between two polls, and their time; `flow`: the steady state by formulas; `limits`: its use of each quota; `cost`: its price.
 //! - `simulation`: the discrete-event simulation.
 //! - `cheapest`: the search.
 //! - `warnings`: what an operator should know about a setting.
@@ -22,6 +22,7 @@ mod deployment;
 mod exclusions;
 mod figures;
 mod flow;
+mod interval;
 mod limits;
 mod load;
 mod plan;

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::arrivals::Arrivals;
 use super::bucket::Bucket;
-use super::clock::Micros;
-use crate::writes::Writes;
+use super::clock::{Micros, micros, seconds};
+use crate::shape::Shape;
+use crate::writes::{Writes, writes};
 
 /// Writes of one aggregate that are still to be done.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +101,59 @@ impl Queue {
         let fetched = (self.arrivals.until(at).saturating_sub(self.fetched) as f64).min(most.max(0.0));
         self.reads.take(fetched);
         self.fetched += fetched as u64;
+    }
+
+    /// A batch to deliver again, or a new one.
+    pub(super) fn next_batch(&mut self, at: Micros, shape: &Shape<'_>) -> Option<Batch> {
+        if let Some(batch) = self.again.pop() {
+            return Some(batch);
+        }
+        if self.fetched <= self.committed {
+            return None;
+        }
+        let full = (shape.batch_messages.max(1.0)).min(u64::MAX as f64) as u64;
+        let mut end = self.fetched.min(self.taken.saturating_add(full));
+        if shape.window > 0.0 {
+            // A window ends by the arrival of its messages. A batch has those of one window.
+            let (window_end, last) = self.window(shape.window);
+            if self.taken >= last && self.committed < self.taken && at >= window_end {
+                return Some(self.batch(self.committed..self.taken, true, shape));
+            }
+            end = end.min(last);
+        }
+        if end <= self.taken {
+            return None;
+        }
+        let messages = self.taken..end;
+        self.taken = end;
+        Some(self.batch(messages, false, shape))
+    }
+
+    /// A batch and what it writes.
+    pub(super) fn batch(&self, messages: Range<u64>, flush: bool, shape: &Shape<'_>) -> Batch {
+        let pending = match shape.window > 0.0 && !flush {
+            true => Vec::new(),
+            false => {
+                let finals = self.arrivals.finals(messages.clone()) as f64;
+                let count = (messages.end - messages.start) as f64;
+                writes(shape, self.share, count, finals).iter().map(Pending::new).collect()
+            }
+        };
+        Batch { messages, pending, flush }
+    }
+
+    /// The end of the window that the first message belongs to that is not committed, and its messages until then.
+    fn window(&self, length: f64) -> (Micros, u64) {
+        let mut ends = (seconds(self.oldest()) / length).floor();
+        loop {
+            let end = micros(ends * length);
+            let last = self.arrivals.until(end);
+            // The time of a message is rounded, so that it may be at the end of a window that does not have it.
+            if last > self.committed {
+                return (end, last);
+            }
+            ends += 1.0;
+        }
     }
 
     /// When the oldest message that is not committed came.

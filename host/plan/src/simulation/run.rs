@@ -12,7 +12,6 @@ use super::queue::{Batch, Invocation, Pending, Queue};
 use super::table::Table;
 use super::{Options, Outcome};
 use crate::shape::Shape;
-use crate::writes::writes;
 
 /// The most doublings of the bound of a wait: `RetryPolicy` of the pipeline has the same.
 const DOUBLINGS: u32 = 20;
@@ -107,7 +106,7 @@ impl Simulation<'_> {
             self.clock.add(self.outage.1, number, Event::Poll);
             return;
         }
-        let Some(batch) = self.take_batch(at, number) else {
+        let Some(batch) = self.queues[number].next_batch(at, self.shape) else {
             let next = self.queues[number].polled + micros(self.shape.interval);
             self.clock.add(next.max(at), number, Event::Poll);
             return;
@@ -118,44 +117,6 @@ impl Simulation<'_> {
             return;
         }
         self.begin(at, number, batch);
-    }
-
-    /// A batch to deliver again, or a new one.
-    fn take_batch(&mut self, at: Micros, number: usize) -> Option<Batch> {
-        if let Some(batch) = self.queues[number].again.pop() {
-            return Some(batch);
-        }
-        let (shape, queue) = (self.shape, &self.queues[number]);
-        let full = (shape.batch_messages.max(1.0)).min(u64::MAX as f64) as u64;
-        let end = queue.fetched.min(queue.taken + full);
-        if shape.window <= 0.0 {
-            return (end > queue.taken).then(|| self.new_batch(number, end, false));
-        }
-        // A window ends by the arrival of its messages. A batch has those of one window.
-        let open_since = seconds(queue.arrivals.time_of(queue.committed)) - 1e-6;
-        let window_end = micros(((open_since / shape.window).floor() + 1.0) * shape.window);
-        let last = queue.arrivals.until(window_end);
-        if queue.taken >= last && queue.committed < queue.taken && at >= window_end {
-            return Some(self.new_batch(number, queue.taken, true));
-        }
-        let end = end.min(last);
-        (end > queue.taken).then(|| self.new_batch(number, end, false))
-    }
-
-    fn new_batch(&mut self, number: usize, end: u64, flush: bool) -> Batch {
-        let shape = self.shape;
-        let queue = &mut self.queues[number];
-        let messages = if flush { queue.committed..end } else { queue.taken..end };
-        let finals = queue.arrivals.finals(messages.clone()) as f64;
-        let pending = match shape.window > 0.0 && !flush {
-            true => Vec::new(),
-            false => writes(shape, queue.share, (messages.end - messages.start) as f64, finals)
-                .iter()
-                .map(Pending::new)
-                .collect(),
-        };
-        queue.taken = end;
-        Batch { messages, pending, flush }
     }
 
     fn begin(&mut self, at: Micros, number: usize, batch: Batch) {
@@ -244,13 +205,11 @@ impl Simulation<'_> {
             queue.again.push(batch);
             return;
         }
-        let (middle, taken) = (start + (end - start) / 2, queue.taken);
+        let middle = start + (end - start) / 2;
         for messages in [middle..end, start..middle] {
-            self.queues[number].taken = messages.start;
-            let half = self.new_batch(number, messages.end, false);
-            self.queues[number].again.push(half);
+            let half = queue.batch(messages, false, self.shape);
+            queue.again.push(half);
         }
-        self.queues[number].taken = taken;
     }
 
     fn commit(&mut self, at: Micros, number: usize, batch: &Batch) {

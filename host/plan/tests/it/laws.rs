@@ -141,7 +141,6 @@ proptest! {
     #[test]
     fn the_simulation_agrees_with_the_formulas(load in loads(), deployment in deployments()) {
         let load = Load { races: load.racers * 10, finals: Finals::Spread, ..load };
-        prop_assume!(deployment.function().unwrap().tumbling_seconds == 0);
         let deployment = Deployment { table: TableMode::OnDemand { units: 1e9 }, ..deployment };
         let assumptions = Assumptions { work: work(), ..Assumptions::default() };
         let targets = Targets { seconds: 600, outage_seconds: 1, ..Targets::default() };
@@ -160,6 +159,22 @@ proptest! {
             let duration = outcome.mean_duration();
             prop_assert!(near(duration, flow.duration_seconds, 0.05, 0.01), "duration {duration} {}", flow.duration_seconds);
         }
+    }
+
+    /// What has a third of its capacity to spare does not fall behind, and catches up after an outage.
+    #[test]
+    fn a_queue_with_room_to_spare_drains(load in loads(), deployment in deployments(), outage in 1..200_u32) {
+        let load = Load { finals: Finals::Spread, ..load };
+        let assumptions = Assumptions { work: work(), ..Assumptions::default() };
+        let targets = Targets { outage_seconds: outage, seconds: 400, ..Targets::default() };
+        let Ok(plan) = Plan::new(&load, &deployment, &assumptions, &targets) else { return Ok(()) };
+        let function = deployment.function().unwrap();
+        prop_assume!(plan.flow.capacity().messages_per_second > 1.5 * plan.flow.messages_per_second);
+        prop_assume!(plan.simulated.rejected == 0 && plan.flow.queues <= function.concurrency);
+        prop_assume!(plan.first_full.as_ref().unwrap().part() < 0.67);
+        let window = f64::from(function.tumbling_seconds + 2 * function.window_seconds) + 3.0;
+        prop_assert!(plan.simulated.age_at_end <= window, "{}", plan);
+        prop_assert!(plan.outage.simulated_seconds.is_some(), "{}", plan);
     }
 }
 
