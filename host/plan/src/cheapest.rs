@@ -15,7 +15,7 @@ use crate::warnings::{HEADROOM, STEADY_GROWTH};
 
 /// Bytes of a packed record: the KPL's default.
 const PACKED_BYTES: u64 = 51_200;
-const BATCH_SIZES: [u32; 6] = [100, 500, 1_000, 2_500, 5_000, 10_000];
+const BATCH_SIZES: [u32; 3] = [1_000, 5_000, 10_000];
 const WINDOWS: [u32; 12] = [1, 2, 3, 4, 5, 8, 10, 15, 20, 30, 60, 120];
 const TUMBLING_WINDOWS: [u32; 10] = [0, 2, 3, 4, 5, 8, 10, 15, 30, 60];
 const FACTORS: [u32; 4] = [1, 2, 4, 10];
@@ -23,7 +23,7 @@ const MEMORY_MB: [u32; 4] = [256, 512, 1_024, 1_769];
 /// Provisioned units, as multiples of those used on average.
 const UNITS: [f64; 4] = [1.25, 1.5, 2.0, 4.0];
 /// Settings that are simulated, the cheapest ones first.
-const SIMULATED: usize = 200;
+const SIMULATED: usize = 50;
 /// Shards up to which a search goes.
 const MOST_SHARDS: u32 = 1_000;
 /// Races that are simulated.

@@ -29,8 +29,8 @@ pub(crate) fn percent(part: f64) -> String {
 }
 
 pub(crate) fn dollars(value: f64) -> String {
-    let whole = thousands(value.trunc());
-    format!("{whole}.{:02}", ((value.fract() * 100.0).floor()) as u32)
+    let cents = (value * 100.0).round();
+    format!("{}.{:02}", thousands((cents / 100.0).trunc()), (cents % 100.0) as u32)
 }
 
 /// A time in the unit that it is read in.

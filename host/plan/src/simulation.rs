@@ -65,7 +65,7 @@ pub struct Outcome {
     pub ages: Ages,
     /// The age of the oldest message that is not committed, at the end, in seconds.
     pub age_at_end: f64,
-    /// How fast that age has grown in the second half, in seconds a second.
+    /// How much higher the highest age of the last quarter is than that of the second quarter, in seconds a second.
     pub growth: f64,
     /// Invocations.
     pub invocations: u64,

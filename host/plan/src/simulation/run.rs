@@ -18,6 +18,9 @@ const DOUBLINGS: u32 = 20;
 /// Seconds of a shard's reads that one request may bring: 10 MB at 2 MB a second.
 const READ_AHEAD_SECONDS: f64 = 5.0;
 
+/// Quarters of the time: ages rise and fall with each window, so that the highest ones are compared.
+const QUARTERS: u64 = 4;
+
 struct Simulation<'a> {
     shape: &'a Shape<'a>,
     clock: Clock,
@@ -29,12 +32,14 @@ struct Simulation<'a> {
     blocked: VecDeque<usize>,
     outage: (Micros, Micros),
     ages: Samples,
+    /// The highest age in each quarter of the time.
+    oldest: [f64; QUARTERS as usize],
     outcome: Outcome,
 }
 
 /// Runs it to its end, or until it has caught up after the outage.
 pub(super) fn run(shape: &Shape<'_>, options: &Options, until_caught_up: bool) -> Outcome {
-    let (end, half) = (micros(f64::from(options.seconds)), micros(f64::from(options.seconds) / 2.0));
+    let end = micros(f64::from(options.seconds));
     let outage = options.outage.unwrap_or_default();
     let outage = (outage.0, outage.0 + outage.1);
     let mut simulation = Simulation {
@@ -47,20 +52,20 @@ pub(super) fn run(shape: &Shape<'_>, options: &Options, until_caught_up: bool) -
         blocked: VecDeque::new(),
         outage: (micros(f64::from(outage.0)), micros(f64::from(outage.1))),
         ages: Samples::default(),
+        oldest: [0.0; QUARTERS as usize],
         outcome: Outcome::default(),
     };
     simulation.start();
-    let mut age_at_half = None;
     while let Some((at, queue, event)) = simulation.clock.next(end) {
-        if at >= half && age_at_half.is_none() {
-            age_at_half = Some(simulation.oldest_age(half));
-        }
         simulation.handle(at, queue, event);
+        let age = seconds(at.saturating_sub(simulation.queues[queue].oldest()));
+        let quarter = &mut simulation.oldest[(at * QUARTERS / end.max(1)).min(QUARTERS - 1) as usize];
+        *quarter = quarter.max(age);
         if until_caught_up && simulation.outcome.catch_up.is_some() {
-            return simulation.finish(at, half.min(at), 0.0);
+            return simulation.finish(at);
         }
     }
-    simulation.finish(end, half, age_at_half.unwrap_or_default())
+    simulation.finish(end)
 }
 
 impl Simulation<'_> {
@@ -240,7 +245,7 @@ impl Simulation<'_> {
         self.queues.iter().map(|queue| seconds(at.saturating_sub(queue.oldest()))).fold(0.0, f64::max)
     }
 
-    fn finish(mut self, end: Micros, half: Micros, age_at_half: f64) -> Outcome {
+    fn finish(mut self, end: Micros) -> Outcome {
         let mut outcome = std::mem::take(&mut self.outcome);
         for queue in &self.queues {
             let arrived = queue.arrivals.until(end);
@@ -251,7 +256,8 @@ impl Simulation<'_> {
         let sent = self.shape.load.messages_per_second() * seconds(end);
         outcome.rejected = (sent - outcome.arrived as f64 - f64::from(self.shape.queues)).max(0.0) as u64;
         outcome.age_at_end = self.oldest_age(end);
-        outcome.growth = (outcome.age_at_end - age_at_half) / seconds(end - half).max(1e-6);
+        let [_, second, _, last] = self.oldest;
+        outcome.growth = (last.max(outcome.age_at_end) - second) / (seconds(end) / 2.0).max(1e-6);
         outcome.table_units = self.table.table_units.round() as u64;
         outcome.index_units = self.table.index_units.round() as u64;
         outcome.ages = self.ages.ages();
