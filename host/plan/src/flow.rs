@@ -1,0 +1,310 @@
+//! The steady state, by formulas: nothing is throttled, and no queue is behind.
+
+use paceline_capacity::dynamodb;
+use serde::Serialize;
+
+use crate::deployment::TableMode;
+use crate::interval::{Interval, Part, batch_seconds, flush_seconds, interval, write_seconds};
+use crate::load::Finals;
+use crate::shape::Shape;
+use crate::writes::{Writes, sent, units, writes};
+
+/// The steady state. Rates are of all shards together unless named otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Flow {
+    /// Messages a second that producers send.
+    pub messages_per_second: f64,
+    /// Records a second.
+    pub records_per_second: f64,
+    /// Bytes a second, partition keys included.
+    pub bytes_per_second: f64,
+    /// The share of the fullest shard.
+    pub shard_share: f64,
+    /// Ordered sequences of batches.
+    pub queues: u32,
+    /// Records of the largest batch of an interval, in the fullest queue.
+    pub batch_records: f64,
+    /// The most records that a batch can have.
+    pub full_batch_records: f64,
+    /// Messages of that batch.
+    pub batch_messages: f64,
+    /// Seconds between the beginnings of two intervals of a queue.
+    pub interval_seconds: f64,
+    /// Batches of a queue in an interval.
+    pub batches_per_interval: f64,
+    /// Invocations, or batches, a second.
+    pub batches_per_second: f64,
+    /// Seconds of a batch, on average.
+    pub duration_seconds: f64,
+    /// Seconds of the longest batch: one that is full, the end of a race or of a window.
+    pub longest_duration_seconds: f64,
+    /// The part of the time in which the fullest queue has a batch in progress.
+    pub busy: f64,
+    /// Batches in progress, on average.
+    pub concurrency: f64,
+    /// Items written a second.
+    pub items_per_second: f64,
+    /// Write units a second of the table, on average.
+    pub table_units_per_second: f64,
+    /// Write units a second of the index, on average.
+    pub index_units_per_second: f64,
+    /// Write units a second of the busiest partition key, on average.
+    pub partition_units_per_second: f64,
+    /// Write units of the table that come due at once at the end of a race or window.
+    pub peak_units: f64,
+    /// Write units of the index that come due at once.
+    pub peak_index_units: f64,
+    /// Write units that come due at once of the aggregate with the most of them: its items of a race share a partition key.
+    pub peak_partition_units: f64,
+    /// Write units of table and index for 1,000 messages.
+    pub units_per_thousand: f64,
+    /// Read units a second: the horizon of each batch.
+    pub read_units_per_second: f64,
+    /// Bytes of a tumbling window's state, for a shard.
+    pub window_state_bytes: f64,
+    /// Seconds from a message to the table, on average.
+    pub mean_age_seconds: f64,
+    /// The same for the oldest message of a batch.
+    pub highest_age_seconds: f64,
+    /// Messages a second that the host can take at most, with full batches, by what bounds it.
+    pub capacities: Vec<Capacity>,
+}
+
+/// Messages a second that one part can take.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Capacity {
+    /// The part.
+    pub part: &'static str,
+    /// Messages a second.
+    pub messages_per_second: f64,
+}
+
+impl Flow {
+    pub(crate) fn new(shape: &Shape<'_>) -> Self {
+        let load = shape.load;
+        let rate = load.messages_per_second();
+        let records_per_second = load.records_per_second();
+        let queues = queues(shape);
+        let hottest = &queues[0].interval;
+        let average = average_writes(shape, &queues);
+        let (table, index) = units(&average);
+        let peak = peak_writes(shape, &queues);
+        let (peak_units, peak_index_units) = units(&peak);
+        let sum = |of: fn(&Interval) -> f64| queues.iter().map(|queue| queue.count * of(&queue.interval)).sum::<f64>();
+        let batches_per_second = sum(|interval| interval.batches / interval.seconds);
+        let window_messages = shape.queue_rate(shape.share()) * shape.window;
+        let (mean_age_seconds, highest_age_seconds) = ages(shape, hottest);
+        let longest = longest_duration(shape, hottest);
+        Self {
+            messages_per_second: rate,
+            records_per_second,
+            bytes_per_second: records_per_second * load.counted_bytes() as f64,
+            shard_share: shape.shard_share(),
+            queues: shape.queues,
+            batch_records: hottest.batch_messages() / shape.per_record,
+            full_batch_records: shape.batch_messages / shape.per_record,
+            batch_messages: hottest.batch_messages(),
+            interval_seconds: hottest.seconds,
+            batches_per_interval: hottest.batches,
+            batches_per_second,
+            duration_seconds: hottest.duration,
+            longest_duration_seconds: longest,
+            busy: hottest.busy / hottest.seconds,
+            concurrency: sum(|interval| interval.busy / interval.seconds),
+            items_per_second: average.iter().map(|writes| writes.items).sum(),
+            table_units_per_second: table,
+            index_units_per_second: index,
+            partition_units_per_second: partition_units(shape, &average),
+            peak_units,
+            peak_index_units,
+            peak_partition_units: busiest(&peak),
+            units_per_thousand: if rate > 0.0 { (table + index) / rate * 1e3 } else { 0.0 },
+            read_units_per_second: batches_per_second,
+            window_state_bytes: window_messages * shape.work.window_message_bytes,
+            mean_age_seconds,
+            highest_age_seconds,
+            capacities: capacities(shape),
+        }
+    }
+
+    /// Messages a second that the host can take at most, and what bounds it.
+    #[must_use]
+    pub fn capacity(&self) -> &Capacity {
+        let least = self.capacities.iter().min_by(|a, b| a.messages_per_second.total_cmp(&b.messages_per_second));
+        least.expect("there is always the function or process")
+    }
+
+    /// Seconds until nothing is behind any more after an outage of so many seconds; `None` if that never happens.
+    #[must_use]
+    pub fn catch_up_seconds(&self, outage_seconds: f64) -> Option<f64> {
+        let spare = self.capacity().messages_per_second - self.messages_per_second;
+        (spare > 0.0).then(|| outage_seconds * self.messages_per_second / spare)
+    }
+}
+
+/// Queues that are alike.
+struct Queues {
+    count: f64,
+    share: f64,
+    interval: Interval,
+}
+
+/// The fullest queue, and all others.
+fn queues(shape: &Shape<'_>) -> Vec<Queues> {
+    let alike = |count, queue| {
+        let share = shape.share_of(queue);
+        Queues { count, share, interval: interval(shape, share) }
+    };
+    let mut queues = vec![alike(1.0, 0)];
+    if shape.queues > 1 {
+        queues.push(alike(f64::from(shape.queues - 1), 1));
+    }
+    queues
+}
+
+impl Queues {
+    /// What is written together in an interval, or at the end of a window.
+    fn written(&self, shape: &Shape<'_>) -> Vec<Part> {
+        match shape.window > 0.0 {
+            true => vec![Part { batches: 1.0, messages: shape.queue_rate(self.share) * shape.window }],
+            false => self.interval.parts.clone(),
+        }
+    }
+}
+
+/// Writes a second of all queues, on average over a race.
+fn average_writes(shape: &Shape<'_>, queues: &[Queues]) -> Vec<Writes> {
+    let mut each = Vec::new();
+    for queue in queues {
+        let seconds = if shape.window > 0.0 { shape.window } else { queue.interval.seconds };
+        for Part { batches, messages } in queue.written(shape) {
+            let writes = writes(shape, queue.share, messages, messages * shape.load.final_share());
+            each.push(scaled(writes, queue.count * batches / seconds));
+        }
+    }
+    added(each)
+}
+
+/// The writes that come due at once: those of an interval or window in which all races end.
+fn peak_writes(shape: &Shape<'_>, queues: &[Queues]) -> Vec<Writes> {
+    let mut each = Vec::new();
+    for queue in queues {
+        let parts = queue.written(shape);
+        let all: f64 = parts.iter().map(|part| part.batches * part.messages).sum();
+        let part_of_finals = match shape.load.finals {
+            Finals::Together => (f64::from(shape.load.racers) * queue.share / all).min(1.0),
+            Finals::Spread => shape.load.final_share(),
+        };
+        for Part { batches, messages } in parts {
+            let writes = writes(shape, queue.share, messages, messages * part_of_finals);
+            each.push(scaled(writes, queue.count * batches));
+        }
+    }
+    added(each)
+}
+
+/// The sums of writes, aggregate by aggregate.
+fn added(each: Vec<Vec<Writes>>) -> Vec<Writes> {
+    let add = |a: Writes, b: Writes| Writes {
+        items: a.items + b.items,
+        conflicts: a.conflicts + b.conflicts,
+        indexed: a.indexed + b.indexed,
+        ..a
+    };
+    let each = each.into_iter();
+    each.reduce(|sum, more| sum.into_iter().zip(more).map(|(a, b)| add(a, b)).collect()).unwrap_or_default()
+}
+
+fn scaled(writes: Vec<Writes>, by: f64) -> Vec<Writes> {
+    let scaled = |writes: Writes| Writes {
+        items: writes.items * by,
+        conflicts: writes.conflicts * by,
+        indexed: writes.indexed * by,
+        ..writes
+    };
+    writes.into_iter().map(scaled).collect()
+}
+
+/// Units a second of the busiest partition key: an aggregate's items of one race, or of one class, have one.
+fn partition_units(shape: &Shape<'_>, average: &[Writes]) -> f64 {
+    busiest(average) / f64::from(shape.load.races.max(1))
+}
+
+fn busiest(writes: &[Writes]) -> f64 {
+    writes.iter().map(Writes::table_units).fold(0.0, f64::max)
+}
+
+fn longest_duration(shape: &Shape<'_>, hottest: &Interval) -> f64 {
+    let share = shape.share();
+    let full = batch_seconds(shape, share, hottest.batch_messages());
+    let finals = f64::from(shape.load.racers) * share;
+    let together = if shape.load.finals == Finals::Together { 1.0 } else { shape.load.final_share() };
+    if shape.window > 0.0 {
+        return full.max(flush_seconds(shape, share, finals * together));
+    }
+    let messages = hottest.batch_messages();
+    let end = writes(shape, share, messages, finals.min(messages) * together);
+    full.max(shape.compute_seconds(messages, sent(&end)) + write_seconds(shape, &end))
+}
+
+/// The mean and the highest age. Messages of a batch have waited for half of its interval on average.
+fn ages(shape: &Shape<'_>, hottest: &Interval) -> (f64, f64) {
+    let waits_to_be_packed = shape.packing_seconds();
+    if shape.window > 0.0 {
+        let flush = flush_seconds(shape, shape.share(), 0.0);
+        // An interval that is longer than the window has several, one after another.
+        let flushes = (hottest.seconds / shape.window).max(1.0);
+        let batches = hottest.batches * hottest.duration;
+        // The poll after the end of a window comes half an interval later on average, and has its last messages.
+        let waits = hottest.seconds / 2.0 + batches / 2.0 + flush * (flushes + 1.0) / 2.0;
+        let mean = shape.window / 2.0 + waits + waits_to_be_packed / 2.0;
+        return (mean, shape.window + hottest.seconds + batches + flush * flushes + waits_to_be_packed);
+    }
+    let mean = hottest.seconds / 2.0 + hottest.duration * (hottest.batches + 1.0) / 2.0;
+    // A single batch takes the whole interval; the first messages of several wait for the first batch only.
+    let highest = hottest.seconds + hottest.duration;
+    (mean + waits_to_be_packed / 2.0, highest + waits_to_be_packed)
+}
+
+fn capacities(shape: &Shape<'_>) -> Vec<Capacity> {
+    let share = shape.share();
+    let queues = f64::from(shape.queues);
+    let running = (f64::from(shape.concurrency) / queues).min(1.0);
+    let full = shape.batch_messages.min(match shape.window > 0.0 {
+        true => shape.window_messages(),
+        false => f64::INFINITY,
+    });
+    let mut found = vec![
+        Capacity { part: "function", messages_per_second: full / batch_seconds(shape, share, full) / share * running },
+        Capacity { part: "reads of a shard", messages_per_second: shape.shard_reads() / shape.shard_share() },
+    ];
+    // Of a queue that is behind, a batch is full.
+    let even = 1.0 / queues;
+    let messages = match shape.window > 0.0 {
+        true => (shape.accepted() / queues * shape.window).max(1.0),
+        false => full,
+    };
+    let each = writes(shape, even, messages, messages * shape.load.final_share());
+    let (table, index) = units(&each);
+    let (of_table, of_index) = table_limits(shape);
+    let mut add = |part, limit: f64, units: f64| {
+        if units > 0.0 {
+            found.push(Capacity { part, messages_per_second: limit * messages / units });
+        }
+    };
+    add("table", of_table, table);
+    add("index", of_index, index);
+    let races = f64::from(shape.load.races.max(1));
+    add("partition key", dynamodb::PARTITION_WRITE_UNITS * races, busiest(&each));
+    found
+}
+
+/// Write units a second of the table and of its index.
+pub(crate) fn table_limits(shape: &Shape<'_>) -> (f64, f64) {
+    match shape.deployment.table {
+        TableMode::OnDemand { units } => (units, units),
+        TableMode::Provisioned { units, index_units } => (units, index_units),
+    }
+}

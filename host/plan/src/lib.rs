@@ -1,0 +1,48 @@
+//! Computes what a load uses of a deployment's quotas, how late it is processed, what it costs, and the cheapest setting.
+//!
+//! Nothing here does input or output. [`Plan::new`] is the whole of it: a [`Load`] and a [`Deployment`] in, a report
+//! out, which prints itself as text and serializes as JSON. Formulas give what is constant; [`simulate`] gives bursts,
+//! burst credit, throttling and outages.
+//!
+//! # Layout
+//!
+//! - `load`, `deployment`: what comes in, and what it comes into; `exclusions`: settings that exclude each other.
+//! - `work`, `prices`: what a record costs in time and in money, each replaceable by a TOML file.
+//! - `shape`: queues, batches and the largest share of one; `writes`: groups and units of a batch.
+//! - `interval`: the batches between two polls, and their time; `flow`: the steady state by formulas; `limits`: its use of each quota; `cost`: its price.
+//! - `simulation`: the discrete-event simulation.
+//! - `cheapest`: the search.
+//! - `warnings`: what an operator should know about a setting.
+//! - `plan`: all of it together; `text`, `figures`: the report.
+#![forbid(unsafe_code)]
+
+mod cheapest;
+mod cost;
+mod deployment;
+mod exclusions;
+mod figures;
+mod flow;
+mod interval;
+mod limits;
+mod load;
+mod plan;
+mod prices;
+mod shape;
+mod simulation;
+mod text;
+mod warnings;
+mod work;
+mod writes;
+
+pub use cheapest::{Cheapest, cheapest};
+pub use cost::{Cost, CostItem};
+pub use deployment::{Aggregate, Consumer, Dedup, Deployment, Function, Indexed, Process, Records, Retry, TableMode};
+pub use exclusions::{Exclusion, exclusions};
+pub use flow::{Capacity, Flow};
+pub use limits::{Limit, LimitKind};
+pub use load::{Finals, Keys, Load, Packing};
+pub use plan::{Assumptions, Outage, Plan, PlanError, Targets, Wanted};
+pub use prices::{Prices, PricesError};
+pub use simulation::{Ages, Options, Outcome, simulate};
+pub use warnings::{Warning, WarningKind};
+pub use work::{Work, WorkError};

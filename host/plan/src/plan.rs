@@ -1,0 +1,187 @@
+//! A load, a deployment, and everything that follows from them.
+
+use serde::Serialize;
+
+use crate::cheapest::{Cheapest, cheapest, holds};
+use crate::cost::Cost;
+use crate::deployment::Deployment;
+use crate::exclusions::{Exclusion, exclusions};
+use crate::flow::Flow;
+use crate::limits::{Limit, first_full, limits};
+use crate::load::Load;
+use crate::prices::Prices;
+use crate::shape::Shape;
+use crate::simulation::{Options, Outcome, catch_up, simulate};
+use crate::warnings::{Warning, warnings};
+use crate::work::Work;
+
+/// What is assumed of the world.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Assumptions {
+    /// What the work costs in time.
+    pub work: Work,
+    /// What services cost.
+    pub prices: Prices,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Targets {
+    /// The age within which 99 of 100 messages are to be committed, in seconds. Without it nothing is searched.
+    pub wanted_age: Option<f64>,
+    /// Seconds of an outage of the consumer.
+    pub outage_seconds: u32,
+    /// Seconds that are simulated.
+    pub seconds: u32,
+    /// The seed of the simulation.
+    pub seed: u64,
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self { wanted_age: None, outage_seconds: 600, seconds: 900, seed: 1 }
+    }
+}
+
+/// The plan cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// Settings exclude each other.
+    #[error("these settings can't be deployed: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Excluded(Vec<Exclusion>),
+    /// A number is none that can be computed with.
+    #[error("{name} is {value}: it must be a number above 0")]
+    NotPositive {
+        /// What it is.
+        name: &'static str,
+        /// The number.
+        value: f64,
+    },
+}
+
+/// A plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Plan {
+    /// What producers send.
+    pub load: Load,
+    /// What it comes into.
+    pub deployment: Deployment,
+    /// The steady state.
+    pub flow: Flow,
+    /// What it uses of each limit.
+    pub limits: Vec<Limit>,
+    /// The limit of a rate that is full first.
+    pub first_full: Option<Limit>,
+    /// What happened in the simulation.
+    pub simulated: Outcome,
+    /// What an outage does.
+    pub outage: Outage,
+    /// What it costs a month.
+    pub cost: Cost,
+    /// What the prices are.
+    pub prices: String,
+    /// What an operator should know.
+    pub warnings: Vec<Warning>,
+    /// The wanted age, and what holds it.
+    pub wanted: Option<Wanted>,
+}
+
+/// What an outage of the consumer does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Outage {
+    /// Its seconds.
+    pub seconds: u32,
+    /// Seconds after it until nothing is behind, by the formula: outage × load ÷ (capacity − load).
+    pub catch_up_seconds: Option<f64>,
+    /// The same, simulated.
+    pub simulated_seconds: Option<f64>,
+}
+
+/// A wanted age.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Wanted {
+    /// In seconds.
+    pub age_seconds: f64,
+    /// Whether the deployment holds it.
+    pub is_held: bool,
+    /// The cheapest setting that holds it.
+    pub cheapest: Option<Cheapest>,
+}
+
+/// Seconds before a simulated outage.
+const BEFORE_OUTAGE: u32 = 60;
+/// A catch-up is simulated for so many times its formula's time, at least and at most so many seconds.
+const SIMULATED_CATCH_UP: (f64, f64, f64) = (4.0, 60.0, 14_400.0);
+
+impl Plan {
+    /// Computes a plan.
+    pub fn new(
+        load: &Load,
+        deployment: &Deployment,
+        assumptions: &Assumptions,
+        targets: &Targets,
+    ) -> Result<Self, PlanError> {
+        check(load, targets)?;
+        let excluded = exclusions(load, deployment);
+        if !excluded.is_empty() {
+            return Err(PlanError::Excluded(excluded));
+        }
+        let shape = Shape::new(load, deployment, &assumptions.work);
+        let flow = Flow::new(&shape);
+        let limits = limits(&flow, &shape);
+        let options = Options { seconds: targets.seconds, seed: targets.seed, outage: None };
+        let simulated = simulate(load, deployment, &assumptions.work, &options);
+        let wanted = targets.wanted_age.map(|age_seconds| Wanted {
+            age_seconds,
+            is_held: holds(&simulated, age_seconds),
+            cheapest: cheapest(load, deployment, age_seconds, assumptions),
+        });
+        let prices = &assumptions.prices;
+        Ok(Self {
+            outage: outage(&flow, &shape, targets),
+            cost: Cost::new(&flow, &shape, prices),
+            prices: format!("{}, {} ({})", prices.region, prices.date, prices.source),
+            warnings: warnings(&flow, &shape, &limits, &simulated),
+            first_full: first_full(&limits).cloned(),
+            load: load.clone(),
+            deployment: deployment.clone(),
+            flow,
+            limits,
+            simulated,
+            wanted,
+        })
+    }
+}
+
+fn check(load: &Load, targets: &Targets) -> Result<(), PlanError> {
+    let numbers = [
+        ("the number of racers", f64::from(load.racers)),
+        ("the rate of messages", load.rate),
+        ("the bytes of a message", load.message_bytes as f64),
+        ("the seconds of a race", f64::from(load.race_seconds)),
+        ("the wanted age", targets.wanted_age.unwrap_or(1.0)),
+    ];
+    match numbers.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+        Some((name, value)) => Err(PlanError::NotPositive { name, value }),
+        None => Ok(()),
+    }
+}
+
+fn outage(flow: &Flow, shape: &Shape<'_>, targets: &Targets) -> Outage {
+    let seconds = targets.outage_seconds;
+    let catch_up_seconds = flow.catch_up_seconds(f64::from(seconds));
+    let simulated_seconds = catch_up_seconds.and_then(|formula| {
+        let (times, least, most) = SIMULATED_CATCH_UP;
+        let after = (formula * times).clamp(least, most) as u32;
+        let options = Options {
+            seconds: BEFORE_OUTAGE + seconds + after,
+            seed: targets.seed,
+            outage: Some((BEFORE_OUTAGE, seconds)),
+        };
+        catch_up(shape, &options)
+    });
+    Outage { seconds, catch_up_seconds, simulated_seconds }
+}

@@ -1,0 +1,94 @@
+//! What services cost.
+
+use serde::{Deserialize, Serialize};
+
+/// A table of prices, in US dollars.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Prices {
+    /// The region.
+    pub region: String,
+    /// When the prices were valid.
+    pub date: String,
+    /// Where they come from.
+    pub source: String,
+    /// Kinesis Data Streams, provisioned.
+    pub kinesis: KinesisPrices,
+    /// Lambda.
+    pub lambda: LambdaPrices,
+    /// DynamoDB.
+    pub dynamodb: DynamoDbPrices,
+    /// CloudWatch.
+    pub cloudwatch: CloudWatchPrices,
+    /// Containers.
+    pub container: ContainerPrices,
+}
+
+/// Prices of Kinesis Data Streams.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KinesisPrices {
+    pub shard_hour: f64,
+    pub put_units_million: f64,
+    pub fan_out_shard_hour: f64,
+    pub fan_out_gigabyte: f64,
+    pub retention_shard_hour: f64,
+    pub long_retention_gigabyte_month: f64,
+}
+
+/// Prices of Lambda.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LambdaPrices {
+    pub requests_million: f64,
+    pub gigabyte_second: f64,
+    pub arm_gigabyte_second: f64,
+}
+
+/// Prices of DynamoDB.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DynamoDbPrices {
+    pub write_units_million: f64,
+    pub read_units_million: f64,
+    pub write_unit_hour: f64,
+    pub read_unit_hour: f64,
+}
+
+/// Prices of CloudWatch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CloudWatchPrices {
+    pub metric_month: f64,
+    pub alarm_month: f64,
+    pub log_gigabyte: f64,
+}
+
+/// Prices of containers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ContainerPrices {
+    pub processor_hour: f64,
+    pub gigabyte_hour: f64,
+}
+
+/// A table of prices is not one.
+#[derive(Debug, thiserror::Error)]
+#[error("the prices can't be used: a file of prices has every key of host/plan/prices/us-east-1.toml")]
+pub struct PricesError(#[from] toml::de::Error);
+
+/// The prices that are used if there are no others.
+const US_EAST_1: &str = include_str!("../prices/us-east-1.toml");
+
+impl Prices {
+    /// Reads a table of prices in TOML.
+    pub fn from_toml(text: &str) -> Result<Self, PricesError> {
+        Ok(toml::from_str(text)?)
+    }
+}
+
+impl Default for Prices {
+    fn default() -> Self {
+        Self::from_toml(US_EAST_1).expect("the embedded prices are valid")
+    }
+}

@@ -1,0 +1,81 @@
+//! Groups and write units of a batch.
+
+use paceline_capacity::dynamodb;
+
+use crate::deployment::{Aggregate, Indexed, Records};
+use crate::load::Keys;
+use crate::shape::Shape;
+
+/// The writes of one aggregate in a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Writes {
+    /// Items that are written.
+    pub(crate) items: f64,
+    /// Writes that fail because another batch was first, and are billed nevertheless.
+    pub(crate) conflicts: f64,
+    /// Items whose write also goes to the index.
+    pub(crate) indexed: f64,
+    /// Units of an item in the table.
+    pub(crate) item_units: f64,
+    /// Units of an item in the index.
+    pub(crate) index_item_units: f64,
+}
+
+impl Writes {
+    /// Units of the table, and of one partition key if all items have it.
+    pub(crate) fn table_units(&self) -> f64 {
+        (self.items + self.conflicts) * self.item_units
+    }
+
+    /// Units of the index.
+    pub(crate) fn index_units(&self) -> f64 {
+        self.indexed * self.index_item_units
+    }
+}
+
+/// Racers of whom a batch has messages.
+///
+/// `messages` are consecutive ones of a queue that has this share of all. By racer keys its racers are its own. By random
+/// keys each of a racer's messages is in this queue with the probability of the share.
+pub(crate) fn groups(shape: &Shape<'_>, share: f64, messages: f64) -> f64 {
+    let racers = f64::from(shape.load.racers);
+    let of_each = messages / (racers * share).max(1e-9);
+    let groups = match shape.load.keys {
+        Keys::Racer => racers * share * of_each.min(1.0),
+        Keys::Random if of_each <= 1.0 => messages,
+        Keys::Random => racers * (1.0 - (1.0 - share).powf(of_each)),
+    };
+    groups.min(messages)
+}
+
+/// The writes of a batch, for each aggregate. `finals` of its messages are final ones.
+pub(crate) fn writes(shape: &Shape<'_>, share: f64, messages: f64, finals: f64) -> Vec<Writes> {
+    let all = groups(shape, share, messages);
+    shape.deployment.aggregates.iter().map(|aggregate| of_aggregate(shape, aggregate, all, finals)).collect()
+}
+
+fn of_aggregate(shape: &Shape<'_>, aggregate: &Aggregate, all: f64, finals: f64) -> Writes {
+    let items = match aggregate.records {
+        Records::All => all,
+        Records::Finals => finals,
+    };
+    let (indexed, times) = match aggregate.indexed {
+        Indexed::Never => (0.0, 1.0),
+        Indexed::Finals => (finals.min(items), 1.0),
+        Indexed::Always => (items, 1.0),
+        Indexed::Changing => (items, 2.0),
+    };
+    let item_units = dynamodb::write_units(aggregate.item_bytes) as f64;
+    let conflicts = items * shape.stale_share();
+    Writes { items, conflicts, indexed, item_units, index_item_units: item_units * times }
+}
+
+/// Units of the table and of the index.
+pub(crate) fn units(writes: &[Writes]) -> (f64, f64) {
+    (writes.iter().map(Writes::table_units).sum(), writes.iter().map(Writes::index_units).sum())
+}
+
+/// Items that are written, and writes that fail.
+pub(crate) fn sent(writes: &[Writes]) -> f64 {
+    writes.iter().map(|writes| writes.items + writes.conflicts).sum()
+}

@@ -1,0 +1,8 @@
+//! The plans of `paceline-plan`.
+
+mod cheapest;
+mod files;
+mod golden;
+mod laws;
+mod measured;
+mod settings;

@@ -1,0 +1,26 @@
+//! Settings that several tests plan.
+
+use paceline_plan::{Assumptions, Consumer, Deployment, Function, Keys, Load, Plan, Process, TableMode, Targets};
+
+pub(crate) fn plan(load: &Load, deployment: &Deployment) -> Plan {
+    Plan::new(load, deployment, &Assumptions::default(), &Targets::default()).unwrap()
+}
+
+pub(crate) fn function(function: Function) -> Deployment {
+    Deployment { consumer: Consumer::Function(function), ..Deployment::default() }
+}
+
+/// The article: random keys, a function of 15 s and 256 MB, a table of 20 units whose index has 10.
+pub(crate) fn article() -> (Load, Deployment) {
+    let deployment = function(Function { timeout_seconds: 15, memory_mb: 256, ..Function::default() });
+    let table = TableMode::Provisioned { units: 20.0, index_units: 10.0 };
+    (Load { keys: Keys::Random, ..Load::default() }, Deployment { table, ..deployment })
+}
+
+/// Ten races of 1,000 racers each, read by `paceline run` on two processors.
+pub(crate) fn ten_races() -> (Load, Deployment) {
+    let load = Load { racers: 10_000, races: 10, ..Load::default() };
+    let consumer = Consumer::Run(Process { processors: 2.0, ..Process::default() });
+    let table = TableMode::Provisioned { units: 15_000.0, index_units: 15_000.0 };
+    (load, Deployment { shards: 16, consumer, table, ..Deployment::default() })
+}
