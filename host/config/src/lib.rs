@@ -96,12 +96,21 @@ pub struct SourceConfig {
 }
 
 /// The HTTP server of a running consumer.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServeConfig {
     /// The address and port of `/metrics`, `/healthz` and `/readyz`. Without it there is no server. Port 0 picks a free
     /// port.
     pub listen: Option<SocketAddr>,
+    /// How long no shard may be read, though one has to be, before `/healthz` fails, in milliseconds.
+    pub unread_ms: u64,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        // Longer than a supervisor needs to see that a restart does not help: Kinesis is out of reach.
+        Self { listen: None, unread_ms: 60_000 }
+    }
 }
 
 /// Which field names a record's race type.

@@ -9,7 +9,7 @@ use paceline_pipeline::window::Window;
 use paceline_pipeline::{Clock, ErrorChain, Pipeline, PipelineError, ProcessOutcome};
 
 use crate::event::{self, Event, EventError, EventResponse, TumblingWindow};
-use crate::metrics::Metrics;
+use crate::metrics::{Measured, Metrics, Used};
 use crate::poll::Poll;
 use crate::store::FunctionStore;
 use crate::window::{self, WindowStateError};
@@ -44,6 +44,13 @@ pub struct Invocation<'a> {
     pub deadline_ms: u64,
 }
 
+/// What becomes of an event.
+#[derive(Debug, Default)]
+struct Outcome {
+    summary: Summary,
+    measured: Measured,
+}
+
 /// Processes events, one after another.
 #[derive(Debug)]
 pub struct Handler<S> {
@@ -71,28 +78,39 @@ impl<S: FunctionStore> Handler<S> {
         let event = event::decode(body)?;
         let deadline = deadline(invocation.deadline_ms, self.pipeline.clock());
         warn_of_remarks(&event, invocation.deadline_ms, deadline.is_some());
-        let (mut summary, usage) = (Summary::default(), self.pipeline.store().usage());
-        self.metrics.record_age(&event.batch, self.pipeline.clock());
-        let response = self.respond(&event, deadline, &mut summary).await;
+        let clock = self.pipeline.clock();
+        let mut outcome = Outcome::default();
+        let before = self.used();
+        outcome.measured.age(&event.batch, clock);
+        let response = self.respond(&event, deadline, &mut outcome).await;
+        let Outcome { summary, mut measured } = outcome;
         warn_of_dead_letters(&event.batch, &summary);
         if response.as_ref().map_or(true, |response| !response.batch_item_failures.is_empty()) {
-            self.metrics.record_uncommitted();
+            measured.uncommitted();
         }
-        self.metrics.record_summary(&summary, self.pipeline.store().usage().since(usage));
-        self.metrics.flush(invocation.request_id);
+        measured.summary(&summary);
+        measured.store(&self.used().since(&before));
+        measured.rules(self.pipeline.standing(), &summary);
+        self.metrics.write(&measured, invocation.request_id, clock);
         response
+    }
+
+    /// What this process has used of DynamoDB.
+    fn used(&self) -> Used {
+        let store = self.pipeline.store();
+        Used { usage: store.usage(), throttles: store.throttles() }
     }
 
     async fn respond(
         &self,
         event: &Event,
         deadline: Option<Instant>,
-        summary: &mut Summary,
+        outcome: &mut Outcome,
     ) -> Result<EventResponse, InvocationError> {
         match &event.window {
-            Some(window) => self.accumulate(&event.batch, window, deadline, summary).await,
+            Some(window) => self.accumulate(&event.batch, window, deadline, outcome).await,
             None if event.batch.records.is_empty() => Ok(EventResponse::default()),
-            None => self.commit(event, deadline, summary).await,
+            None => self.commit(event, deadline, &mut outcome.summary).await,
         }
     }
 
@@ -134,7 +152,7 @@ impl<S: FunctionStore> Handler<S> {
         batch: &Batch,
         tumbling: &TumblingWindow,
         deadline: Option<Instant>,
-        summary: &mut Summary,
+        Outcome { summary, measured }: &mut Outcome,
     ) -> Result<EventResponse, InvocationError> {
         let mut window = window::decode(&tumbling.state, &batch.shard)?;
         if !batch.records.is_empty() {
@@ -153,7 +171,7 @@ impl<S: FunctionStore> Handler<S> {
                     "the window's state exceeds {} bytes: the window is committed before its end",
                     self.max_state_bytes
                 );
-                self.metrics.record_early_commit();
+                measured.early_commit();
             }
             self.pipeline.flush_window(&window, deadline, summary).await?;
             window = Window::new(batch.shard.clone());

@@ -50,7 +50,10 @@ impl<S: FunctionStore> Poll<S> {
                     String::new()
                 }
                 Ok(Err(error)) => ErrorChain(&error).to_string(),
-                Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
+                Err(_) => {
+                    pipeline.give_up_poll();
+                    format!("no answer within {} s", TIMEOUT.as_secs())
+                }
             };
             let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
             if !failure.is_empty() && *noted != failure {

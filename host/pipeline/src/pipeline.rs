@@ -1,7 +1,7 @@
 //! A batch through all stages, in order: project, route, columns, validate, score, groups, commit, acknowledge.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use paceline_engine::Digest;
@@ -12,7 +12,7 @@ use crate::evaluation::Evaluation;
 use crate::holds::Holds;
 use crate::model::{Batch, BatchLimits};
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::rules::{Acknowledger, HostIdentity, PinCache, Rulebooks};
+use crate::rules::{Acknowledger, HostIdentity, PinCache, Rulebooks, RulesStanding};
 use crate::stages::acknowledge::acknowledge;
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
@@ -51,6 +51,8 @@ pub struct Pipeline<S> {
     pub(crate) trials: Trials,
     /// `None` for a process that is no host of its own.
     pub(crate) acknowledger: Option<Acknowledger>,
+    /// How this host follows the rules, as of its last poll.
+    pub(crate) standing: Mutex<RulesStanding>,
     clock: Clock,
 }
 
@@ -68,7 +70,8 @@ impl<S: Store> Pipeline<S> {
     pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
         let (pins, holds) = (PinCache::default(), Holds::new(DEFAULT_HOLD));
         let (trials, clock) = (Trials::new(DEFAULT_TRIAL_INTERVAL), Clock::default());
-        Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger: None, clock }
+        let (acknowledger, standing) = (None, Mutex::default());
+        Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger, standing, clock }
     }
 
     /// How often this host shares what it has seen of rulebooks on trial, at most.

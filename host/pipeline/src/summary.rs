@@ -1,6 +1,6 @@
 //! Counts and times of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use paceline_engine::{Digest, Role, Usage};
@@ -8,6 +8,11 @@ use paceline_engine::{Digest, Role, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Cause, RulebookId};
+
+/// A version fails if more than one record in so many fails,
+const FAILING_ONE_IN: u64 = 100;
+/// and at least so many: one bad record is a dead letter, and no bad version.
+const FAILING_LEAST: u64 = 10;
 
 macro_rules! stages {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
@@ -138,6 +143,20 @@ impl Summary {
         self.dead_letters.values().sum()
     }
 
+    /// The versions that failed on more than 1 % of their records, and on ten at least: a version that is wrong, not a
+    /// record that is.
+    pub fn failing_versions(&self) -> BTreeSet<&RulebookId> {
+        let mut by_version: BTreeMap<&RulebookId, Rows> = BTreeMap::new();
+        for (EvaluatedBy { rulebook, .. }, rows) in &self.rows {
+            by_version.entry(rulebook).or_default().add(*rows);
+        }
+        let fails = |rows: &Rows| {
+            let failed = rows.failed + rows.bad_scores;
+            failed >= FAILING_LEAST && failed * FAILING_ONE_IN > rows.evaluated
+        };
+        by_version.into_iter().filter(|(_, rows)| fails(rows)).map(|(version, _)| version).collect()
+    }
+
     /// Adds another summary.
     pub fn add(&mut self, other: &Self) {
         self.records += other.records;
@@ -158,5 +177,28 @@ impl Summary {
         for (time, more) in self.time.iter_mut().zip(other.time) {
             *time += more;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_fails_on_a_share_of_its_records_is_failing() {
+        let version = |version| RulebookId { name: "flat".into(), version, digest: Digest::of(b"") };
+        let mut summary = Summary::default();
+        for (race_type, number, rows) in [
+            ("1", 1, Rows { evaluated: 1_000, failed: 10, ..Rows::default() }),
+            ("1", 2, Rows { evaluated: 500, failed: 3, bad_scores: 3, ..Rows::default() }),
+            // The same version for another race type.
+            ("2", 2, Rows { evaluated: 400, bad_scores: 4, ..Rows::default() }),
+            ("1", 3, Rows { evaluated: 9, failed: 9, ..Rows::default() }),
+            ("1", 4, Rows { evaluated: 900, rejected: 900, ..Rows::default() }),
+        ] {
+            let by = EvaluatedBy { race_type: race_type.to_owned(), rulebook: version(number) };
+            summary.rows.insert(by, rows);
+        }
+        assert_eq!(summary.failing_versions(), BTreeSet::from([&version(2)]));
     }
 }

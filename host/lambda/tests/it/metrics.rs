@@ -157,7 +157,7 @@ fn metrics_follow_the_specification_and_count_the_batch() {
     for line in &all {
         assert_eq!(line.namespace, "races");
         assert_eq!(line.dimensions.get("function").map(String::as_str), Some("alleycat-function"), "{line:?}");
-        assert!(line.dimensions.len() <= 2, "{line:?}");
+        assert!(line.dimensions.len() <= 3, "{line:?}");
         assert_eq!(line.request_id.len(), 36, "{line:?}");
     }
     let same: BTreeSet<&String> = all.iter().map(|line| &line.request_id).collect();
@@ -183,8 +183,10 @@ fn metrics_follow_the_specification_and_count_the_batch() {
     assert_eq!(plugins.len(), 3, "{plugins:?}");
     for plugin in &plugins {
         assert!(plugin.len() == 12 && plugin.bytes().all(|digit| digit.is_ascii_hexdigit()), "{plugin}");
-        assert!(values(&all, "Fuel", &[("plugin", plugin)]).iter().all(|fuel| *fuel > 0.0));
+        let fuel = values(&all, "Fuel", &[("rulebook", "class-3@1"), ("plugin", plugin)]);
+        assert!(!fuel.is_empty() && fuel.iter().all(|fuel| *fuel > 0.0));
     }
+    assert_eq!([values(&all, "HostsBehind", &[]), values(&all, "FailingVersions", &[])], [[0.0], [0.0]]);
     assert_eq!(values(&all, "RulebookVersion", &[("rulebook", "class-3")]), [1.0]);
     assert!(values(&all, "Requests", &[])[0] >= 4.0, "a pin is read and put, groups and dead letters written");
     // DynamoDB Local reports no units for statements, and none for reading missing items: the rest are those of the
@@ -228,6 +230,7 @@ fn log_lines_of_a_batch_have_its_request_id() {
     assert!(function.wait_for_log("is not committed from this record on", TIMEOUT), "{}", function.logs());
     // Values of 0 are not printed: there are no `Records`.
     assert!(function.wait_for_log("\"Throttles\":", TIMEOUT), "{}", function.logs());
+    assert!(function.wait_for_log("\"cause\":", TIMEOUT), "{}", function.logs());
     error_message(function.invoke(b"{}".to_vec(), TIMEOUT));
     assert!(
         function.wait_for_log("the invocation failed, and Lambda retries the whole batch", TIMEOUT),

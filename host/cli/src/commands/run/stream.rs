@@ -12,7 +12,7 @@ use paceline_pipeline::summary::Summary;
 
 use crate::follower::{Follower, Notes};
 use crate::report;
-use crate::serve::{Metrics, Server};
+use crate::serve::{Metrics, Server, StreamView};
 use crate::setup::{identity, parallel_runtime, poll_interval};
 use crate::stop::{CALLS_AFTER_STOP, stop_signal};
 
@@ -32,7 +32,7 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
             }
             tracing::info!("stopping after the current batches");
         })?;
-        let metrics = Metrics::new()?;
+        let metrics = Metrics::default();
         // Compiled plugins make the start quick. They are code that runs unchecked, so the folder must be chosen by the
         // operator and writable for nobody else.
         let cache = std::env::var_os("PACELINE_CACHE").map(PathBuf::from);
@@ -44,12 +44,16 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
         events.iter().for_each(RulesEvent::log);
         let follower = Follower::start(Arc::clone(&pipeline), poll_interval(config), Notes::Log);
         let server = match config.serve.listen {
-            Some(address) => Some(Server::start(address, &consumer, Arc::clone(&pipeline), metrics.clone()).await?),
+            Some(address) => {
+                let unread = Duration::from_millis(config.serve.unread_ms);
+                let view = StreamView::new(&consumer, Arc::clone(&pipeline), metrics.clone(), unread);
+                Some(Server::start(address, view).await?)
+            }
             None => None,
         };
         let sum = Arc::clone(&total);
         let finished = move |finished: &Finished<'_>| {
-            metrics.finished(finished);
+            metrics.finished(finished.shard, finished.summary, finished.took);
             sum.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
         };
         let ended = consumer.run(Arc::clone(&pipeline), stop, finished).await;

@@ -1,7 +1,10 @@
 //! The endpoints of a running consumer, `/metrics`, `/healthz` and `/readyz`, and its logs.
 
+use std::time::{Duration, Instant};
+
 use paceline_simulator::PartitionKey;
 use paceline_testbed::outcome::DedupMode;
+use paceline_testbed::poll::pause;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::require;
 use paceline_testbed::{dynamodb, kinesis};
@@ -75,6 +78,36 @@ fn a_consumer_without_store_or_stream_is_alive_and_not_ready() {
     assert_eq!((status, why.as_str()), (503, "not ready: shardId-000000000000 is failing\n"));
     stream.set_faults(Faults::default());
     running.wait_until_ready();
+    running.stop();
+}
+
+/// A supervisor starts a process anew that reads nothing. Before the time is over, it does not: requests fail at times.
+#[test]
+fn a_consumer_that_reads_no_shard_is_not_alive_after_a_while() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let stream = FaultProxy::start(&kinesis::endpoint(), Faults::default(), 0);
+    let config = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
+    assert!(config.contains("\n[serve]\n"), "{config}");
+    deployment.write("paceline.toml", &config.replace("\n[serve]\n", "\n[serve]\nunread-ms = 1000\n"));
+    let mut running = deployment.start(&stream.endpoint(), &dynamodb::endpoint());
+    running.wait_until_ready();
+    assert_eq!(running.get("/healthz"), (200, "alive\n".to_owned()));
+    stream.set_faults(Faults { server_error: 1.0, ..Faults::default() });
+    running.process.wait_for("retrying");
+    assert_eq!(running.get("/healthz").0, 200, "a request that failed is no standstill");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let why = loop {
+        match running.get("/healthz") {
+            (503, why) => break why,
+            (status, text) => assert!(Instant::now() < deadline, "{status}: {text}"),
+        }
+        pause(Duration::from_millis(50));
+    };
+    assert!(why.starts_with("not alive: no shard has been read for 1 s: shardId-000000000000 is failing"), "{why}");
+    stream.set_faults(Faults::default());
+    running.wait_until_ready();
+    assert_eq!(running.get("/healthz").0, 200);
     running.stop();
 }
 
