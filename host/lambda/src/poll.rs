@@ -11,6 +11,7 @@ use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::{ErrorChain, Pipeline};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::store::FunctionStore;
 
@@ -43,7 +44,8 @@ impl<S: FunctionStore> Poll<S> {
         }
         let (pipeline, noted) = (Arc::clone(&self.pipeline), Arc::clone(&self.noted));
         *started = Instant::now();
-        *task = Some(tokio::spawn(async move {
+        // Its lines have the id of the invocation that began it.
+        let poll = async move {
             let failure = match tokio::time::timeout(TIMEOUT, pipeline.follow()).await {
                 Ok(Ok(events)) => {
                     events.iter().for_each(RulesEvent::log);
@@ -60,6 +62,7 @@ impl<S: FunctionStore> Poll<S> {
                 tracing::warn!("the rules stay as they are: {failure}");
             }
             *noted = failure;
-        }));
+        };
+        *task = Some(tokio::spawn(poll.in_current_span()));
     }
 }

@@ -9,6 +9,7 @@ use paceline_config::{AnyStore, Config, ConfigError, OpenError};
 use paceline_lambda::{Handler, Metrics};
 use paceline_pipeline::Rulebooks;
 use paceline_pipeline::rules::{HostIdentity, RulesEvent};
+use paceline_traces::ExporterError;
 
 /// Why the function can't start.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,8 @@ pub(crate) enum StartError {
     /// A variable is not a number.
     #[error("{variable} is `{value}`, which is not a number: set it to the event source mapping's setting")]
     NotANumber { variable: &'static str, value: String },
+    #[error(transparent)]
+    Traces(#[from] ExporterError),
 }
 
 /// Reads the configuration, loads the rulebooks and plugins, and opens the store.
@@ -59,7 +62,8 @@ pub(crate) async fn start() -> Result<Handler<AnyStore>, StartError> {
     for warning in warnings(pipeline.rulebooks(), factor, window) {
         tracing::warn!("{warning}");
     }
-    Ok(Handler::new(Arc::new(pipeline), metrics, Duration::from_millis(config.rules.poll_interval_ms)))
+    let poll_every = Duration::from_millis(config.rules.poll_interval_ms);
+    Ok(Handler::new(Arc::new(pipeline), metrics, poll_every).with_traces(paceline_config::open_traces(&config)?))
 }
 
 /// The number in a variable; 0 if it is not set.

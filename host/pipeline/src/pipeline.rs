@@ -53,6 +53,8 @@ pub struct Pipeline<S> {
     pub(crate) acknowledger: Option<Acknowledger>,
     /// How this host follows the rules, as of its last poll.
     pub(crate) standing: Mutex<RulesStanding>,
+    /// Whether summaries have a timeline.
+    has_timeline: bool,
     clock: Clock,
 }
 
@@ -71,7 +73,8 @@ impl<S: Store> Pipeline<S> {
         let (pins, holds) = (PinCache::default(), Holds::new(DEFAULT_HOLD));
         let (trials, clock) = (Trials::new(DEFAULT_TRIAL_INTERVAL), Clock::default());
         let (acknowledger, standing) = (None, Mutex::default());
-        Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger, standing, clock }
+        let has_timeline = false;
+        Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger, standing, has_timeline, clock }
     }
 
     /// How often this host shares what it has seen of rulebooks on trial, at most.
@@ -82,6 +85,11 @@ impl<S: Store> Pipeline<S> {
     /// How long records wait for a rulebook that can't be had, before they become dead letters.
     pub fn with_hold(self, hold: Duration) -> Self {
         Self { holds: Holds::new(hold).with_clock(self.clock), ..self }
+    }
+
+    /// Keeps in summaries when stages began and ended, for traces.
+    pub fn with_timeline(self, has_timeline: bool) -> Self {
+        Self { has_timeline, ..self }
     }
 
     /// Notes in the store which rules it follows, as this host.
@@ -252,6 +260,9 @@ impl<S: Store> Pipeline<S> {
 
     pub(crate) fn context<'a>(&'a self, deadline: Option<Instant>, summary: &'a mut Summary) -> Context<'a, S> {
         let budget = RetryBudget { policy: &self.retry, deadline: deadline.map(Into::into) };
+        if self.has_timeline {
+            summary.timeline.get_or_insert_default();
+        }
         Context::new(&self.store, budget, &self.holds, summary)
     }
 

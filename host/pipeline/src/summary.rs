@@ -1,7 +1,7 @@
 //! Counts and times of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use paceline_engine::{Digest, Role, Usage};
 
@@ -135,12 +135,37 @@ pub struct Summary {
     pub rows: BTreeMap<EvaluatedBy, Rows>,
     /// Time by stage; see [`Stage`].
     pub time: [Duration; Stage::ALL.len()],
+    /// When stages began and ended, of one batch; `None` if nobody wants to know. Sums have none.
+    pub timeline: Option<Vec<StageSpan>>,
 }
+
+/// When a stage began and ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageSpan {
+    /// The stage.
+    pub stage: Stage,
+    /// Its begin.
+    pub began: Instant,
+    /// Its end.
+    pub ended: Instant,
+}
+
+/// The maximum number of a batch's spans. A batch with many rulebooks, or one that is retried for long, has more; the rest
+/// is missing.
+const MAX_SPANS: usize = 256;
 
 impl Summary {
     /// The number of dead letters.
     pub fn dead_letter_count(&self) -> u64 {
         self.dead_letters.values().sum()
+    }
+
+    /// Books the time of a stage.
+    pub(crate) fn book(&mut self, stage: Stage, began: Instant, ended: Instant) {
+        self.time[stage as usize] += ended - began;
+        if let Some(timeline) = self.timeline.as_mut().filter(|timeline| timeline.len() < MAX_SPANS) {
+            timeline.push(StageSpan { stage, began, ended });
+        }
     }
 
     /// The versions that failed on more than 1 % of their records, and on ten at least: a version that is wrong, not a

@@ -41,6 +41,9 @@ use input::Input;
 use processor::{Host, Processor};
 use properties::Overrides;
 
+/// How long the end of the process waits for the last traces.
+const LAST_TRACES: Duration = Duration::from_secs(2);
+
 /// The default interval between checkpoints, in milliseconds.
 const CHECKPOINT_EVERY_MS: u64 = 1_000;
 
@@ -107,8 +110,13 @@ fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyho
         });
         let server = server.transpose()?;
         let checkpoints = Checkpoints::new(checkpoint_every);
-        let host = Host { pipeline: Arc::clone(&pipeline), limits: config.batch.clone(), stream, work };
+        let traces = paceline_config::open_traces(config)?;
+        let (limits, sent) = (config.batch.clone(), traces.clone());
+        let host = Host { pipeline: Arc::clone(&pipeline), limits, stream, work, traces: sent };
         let ended = Processor::new(host, checkpoints, daemon).run().await;
+        if let Some(traces) = traces {
+            traces.flush(LAST_TRACES);
+        }
         drop((server, follower));
         pipeline.sign_off().await;
         anyhow::Ok(ended?)

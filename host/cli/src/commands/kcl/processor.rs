@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use paceline_aws::kcl::{self, Answer, Batches, Message, Record};
-use paceline_config::AnyStore;
+use paceline_config::{AnyStore, batch_trace};
 use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::summary::Summary;
-use paceline_pipeline::{Pipeline, PipelineError};
+use paceline_pipeline::{ErrorChain, Pipeline, PipelineError};
+use paceline_traces::Traces;
+use tracing::Instrument;
 
 use super::checkpoint::Checkpoints;
 use super::connection::Connection;
@@ -26,6 +28,7 @@ pub(super) struct Host {
     pub(super) stream: String,
     /// What others see of it.
     pub(super) work: Arc<ShardWork>,
+    pub(super) traces: Option<Traces>,
 }
 
 /// Processes the records of one shard.
@@ -137,9 +140,15 @@ impl<W: Write> Processor<W> {
             if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
         let (mut summary, began) = (Summary::default(), Instant::now());
-        let committed = self.host.pipeline.process_until_committed(batch, &mut summary, on_wait).await;
+        let span = batch.span();
+        let committed =
+            self.host.pipeline.process_until_committed(batch, &mut summary, on_wait).instrument(span).await;
         if committed.is_ok() {
             work.finished(&summary, began.elapsed());
+        }
+        if let Some(traces) = &self.host.traces {
+            let error = committed.as_ref().err().map(|error| ErrorChain(error).to_string());
+            traces.send(batch_trace(batch, &summary, began, error));
         }
         self.summary.add(&summary);
         committed.map_err(|source| {

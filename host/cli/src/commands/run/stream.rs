@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use paceline_aws::kinesis::{Consumer, Finished, KinesisConfig};
-use paceline_config::Config;
+use paceline_config::{Config, batch_trace};
 use paceline_engine::CallDeadline;
 use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::summary::Summary;
@@ -15,6 +15,9 @@ use crate::report;
 use crate::serve::{Metrics, Server, StreamView};
 use crate::setup::{identity, parallel_runtime, poll_interval};
 use crate::stop::{CALLS_AFTER_STOP, stop_signal};
+
+/// How long the end of the process waits for the last traces.
+const LAST_TRACES: Duration = Duration::from_secs(2);
 
 /// Processes the stream's records. Progress is logged; the summary is printed at the end.
 pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyhow::Result<()> {
@@ -51,8 +54,13 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
             }
             None => None,
         };
-        let sum = Arc::clone(&total);
+        let (sum, traces) = (Arc::clone(&total), paceline_config::open_traces(config)?);
+        let sent = traces.clone();
         let finished = move |finished: &Finished<'_>| {
+            if let Some(traces) = &sent {
+                let began = Instant::now().checked_sub(finished.took).unwrap_or_else(Instant::now);
+                traces.send(batch_trace(finished.batch, finished.summary, began, None));
+            }
             metrics.finished(finished.shard, finished.summary, finished.took);
             sum.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
         };
@@ -60,6 +68,9 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
         drop(follower);
         pipeline.sign_off().await;
         drop(server);
+        if let Some(traces) = traces {
+            traces.flush(LAST_TRACES);
+        }
         anyhow::Ok(ended?)
     });
     // Pending requests have no receiver any more.
