@@ -16,7 +16,8 @@
 //!   of dead letters.
 //! - `names`: shortens names to the limits of keys. `requests`: concurrent requests.
 //! - `table`: creates and checks the tables. `difference`: how a table differs from what is needed.
-//! - `error`: errors by what the caller does. `usage`: counts requests and capacity.
+//! - `error`: errors by what the caller does. `usage`: counts requests and capacity. `throttle`:
+//! which limit throttled a request.
 
 mod cache;
 mod checkpoints;
@@ -35,6 +36,7 @@ mod pins;
 mod requests;
 mod statement;
 pub mod table;
+mod throttle;
 mod usage;
 mod write;
 
@@ -49,6 +51,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use paceline_pipeline::store::StoreError;
 
 pub use config::{DynamoDbConfig, IndexConfig, WriteWith};
+pub use throttle::{ThrottleCause, Throttled, Throttles, throttles_since};
 pub use usage::Usage;
 
 use crate::sdk;
@@ -138,6 +141,11 @@ impl DynamoDbStore {
     /// Requests and consumed capacity since the store was opened.
     pub fn usage(&self) -> Usage {
         self.usage.snapshot()
+    }
+
+    /// What was throttled since the store was opened.
+    pub fn throttles(&self) -> Throttles {
+        self.usage.throttles()
     }
 }
 

@@ -1,8 +1,15 @@
-//! The HTTP server of a running consumer: `/metrics` for Prometheus, `/healthz` and `/readyz` for supervisors.
+//! The HTTP server of a host: `/metrics` for Prometheus, `/healthz` and `/readyz` for supervisors.
 //!
+//! - this file: the server, and the answers.
 //! - `metrics`: the metrics in Prometheus's text format.
+//! - `stream`: what `paceline run` answers.
+//! - `shard`: what a process of `paceline kcl` answers, which reads one shard.
+//! - `together`: the answers of all processes that a daemon has started, at one address.
 
 mod metrics;
+mod shard;
+mod stream;
+mod together;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,106 +21,105 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::rt::{Read, Write};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use paceline_aws::kinesis::{Consumer, Status};
 use paceline_config::AnyStore;
 use paceline_pipeline::store::CheckpointStore;
 use paceline_pipeline::{ErrorChain, Pipeline};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use metrics::Metrics;
+pub(crate) use shard::{ShardView, ShardWork};
+pub(crate) use stream::StreamView;
+pub(crate) use together::Together;
 
 /// The store is unreachable if it does not answer within this time.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The wait after a failed accept, for example for lack of file descriptors.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
+/// What answers requests.
+pub(crate) trait View: Send + Sync + 'static {
+    /// All metrics.
+    fn metrics(&self) -> impl Future<Output = String> + Send;
+
+    /// Why the host does not work, so that a supervisor should start it anew.
+    fn not_alive(&self) -> impl Future<Output = Option<String>> + Send;
+
+    /// Why the host is not ready.
+    fn not_ready(&self) -> impl Future<Output = Option<String>> + Send;
+}
+
 /// A server. It stops when dropped.
 pub(crate) struct Server {
     _serving: AbortOnDropHandle<()>,
 }
 
-/// What answers requests.
-struct Responder {
-    status: Arc<Status>,
-    pipeline: Arc<Pipeline<AnyStore>>,
-    /// The checkpoint that is read to learn whether the store is reachable.
-    probe: String,
-    metrics: Metrics,
-}
-
 impl Server {
     /// Listens and logs the address.
-    pub(crate) async fn start(
-        address: SocketAddr,
-        consumer: &Consumer,
-        pipeline: Arc<Pipeline<AnyStore>>,
-        metrics: Metrics,
-    ) -> anyhow::Result<Self> {
+    pub(crate) async fn start(address: SocketAddr, view: impl View) -> anyhow::Result<Self> {
         let failed = || format!("[serve] listen: {address} can't be listened on");
         let listener = TcpListener::bind(address).await.with_context(failed)?;
         let address = listener.local_addr().with_context(failed)?;
         tracing::info!(%address, "serving /metrics, /healthz and /readyz");
-        let responder =
-            Arc::new(Responder { status: consumer.status(), pipeline, probe: consumer.initial_position(), metrics });
-        let serving = tokio::spawn(async move {
-            loop {
-                match listener.accept().await {
-                    Ok((stream, _)) => drop(tokio::spawn(serve(stream, Arc::clone(&responder)))),
-                    Err(_) => sleep(ACCEPT_AGAIN_AFTER).await,
-                }
-            }
-        });
+        let serving = tokio::spawn(accept(listener, Arc::new(view)));
         Ok(Self { _serving: AbortOnDropHandle::new(serving) })
     }
 }
 
-async fn serve(stream: TcpStream, responder: Arc<Responder>) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let responder = Arc::clone(&responder);
-        async move { Ok::<_, Infallible>(responder.answer(request.method(), request.uri().path()).await) }
-    });
-    // A client may close its connection early.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+/// Serves every connection. It never ends.
+async fn accept(listener: TcpListener, view: Arc<impl View>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(serve(TokioIo::new(stream), Arc::clone(&view)))),
+            Err(_) => sleep(ACCEPT_AGAIN_AFTER).await,
+        }
+    }
 }
 
-impl Responder {
-    async fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
-        let (status, text) = match (method, path) {
-            (&Method::GET | &Method::HEAD, "/metrics") => {
-                (StatusCode::OK, self.metrics.render(&self.status, self.pipeline.store()))
-            }
-            (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "alive\n".to_owned()),
-            (&Method::GET | &Method::HEAD, "/readyz") => match self.not_ready().await {
-                None => (StatusCode::OK, "ready\n".to_owned()),
-                Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
-            },
-            (_, "/metrics" | "/healthz" | "/readyz") => {
-                (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported\n".to_owned())
-            }
-            _ => (StatusCode::NOT_FOUND, "not found: the paths are /metrics, /healthz and /readyz\n".to_owned()),
-        };
-        let mut response = Response::new(Full::new(text.into()));
-        *response.status_mut() = status;
-        // The version is that of Prometheus's text format.
-        let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-        response.headers_mut().insert(CONTENT_TYPE, kind);
-        response
-    }
+async fn serve(stream: impl Read + Write + Unpin + Send + 'static, view: Arc<impl View>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let view = Arc::clone(&view);
+        async move { Ok::<_, Infallible>(answer(&*view, request.method(), request.uri().path()).await) }
+    });
+    // A client may close its connection early.
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
+}
 
-    /// Why the consumer is not ready; `None` if every shard is being read and the store answers.
-    async fn not_ready(&self) -> Option<String> {
-        if let Some(trouble) = self.status.trouble() {
-            return Some(trouble);
+async fn answer(view: &impl View, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    let unavailable = |what: &str, why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{what}: {why}\n"));
+    let (status, text) = match (method, path) {
+        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, view.metrics().await),
+        (&Method::GET | &Method::HEAD, "/healthz") => match view.not_alive().await {
+            None => (StatusCode::OK, "alive\n".to_owned()),
+            Some(why) => unavailable("not alive", why),
+        },
+        (&Method::GET | &Method::HEAD, "/readyz") => match view.not_ready().await {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(why) => unavailable("not ready", why),
+        },
+        (_, "/metrics" | "/healthz" | "/readyz") => {
+            (StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported\n".to_owned())
         }
-        match timeout(STORE_TIMEOUT, self.pipeline.store().get_checkpoint(&self.probe)).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(ErrorChain(&error).to_string()),
-            Err(_) => Some(format!("the store did not answer in {} s", STORE_TIMEOUT.as_secs())),
-        }
+        _ => (StatusCode::NOT_FOUND, "not found: the paths are /metrics, /healthz and /readyz\n".to_owned()),
+    };
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    // The version is that of Prometheus's text format.
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+/// Why the store does not answer, by reading this checkpoint.
+async fn unreachable(pipeline: &Pipeline<AnyStore>, probe: &str) -> Option<String> {
+    match timeout(STORE_TIMEOUT, pipeline.store().get_checkpoint(probe)).await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(ErrorChain(&error).to_string()),
+        Err(_) => Some(format!("the store did not answer in {} s", STORE_TIMEOUT.as_secs())),
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use paceline_engine::EngineError;
 use paceline_pipeline::rules::{RegistryError, TomlError};
 use paceline_pipeline::store::StoreError;
+use paceline_traces::NotAnEndpoint;
 
 /// The configuration can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum ConfigError {
         /// The cause.
         source: AddrParseError,
     },
+    /// There can be no traces.
+    #[error("[traces] endpoint, or OTEL_EXPORTER_OTLP_ENDPOINT")]
+    Traces(#[from] NotAnEndpoint),
     /// The program needs a source.
     #[error(
         "the configuration has no [source]: name `file`, `stdin = true`, `simulate` or `kinesis` there, or give --input \

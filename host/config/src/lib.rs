@@ -8,6 +8,7 @@
 //! - [`leaderboard`]: how leaderboards are read.
 //! - [`mod@open`]: engine, rulebooks and store, opened.
 //! - [`store`]: the store that the configuration names.
+//! - `traces`: what traces show of a batch.
 //! - `without_aws`: what stands for DynamoDB and Kinesis in a program without the feature `aws`.
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod error;
 pub mod leaderboard;
 pub mod open;
 pub mod store;
+mod traces;
 #[cfg(not(feature = "aws"))]
 mod without_aws;
 
@@ -31,12 +33,14 @@ use paceline_pipeline::model::{BatchLimits, Pointer};
 use paceline_pipeline::pipeline::DEFAULT_HOLD;
 use paceline_pipeline::rules::{PublicKey, parse_toml};
 use paceline_simulator::Race;
+use paceline_traces::Endpoint;
 use serde::Deserialize;
 
 pub use error::{ConfigError, OpenError};
 pub use leaderboard::LeaderboardConfig;
 pub use open::{create_registry, open, open_engine, open_registry, open_store, registry_at};
 pub use store::AnyStore;
+pub use traces::{batch_trace, open_traces};
 #[cfg(not(feature = "aws"))]
 use without_aws::{DynamoDbConfig, KinesisConfig};
 
@@ -58,6 +62,9 @@ pub struct Config {
     /// The HTTP server of a running consumer.
     #[serde(default)]
     pub serve: ServeConfig,
+    /// Traces of batches.
+    #[serde(default)]
+    pub traces: TracesConfig,
     /// Which field names a record's race type.
     pub route: RouteConfig,
     /// Where the rules come from.
@@ -96,12 +103,34 @@ pub struct SourceConfig {
 }
 
 /// The HTTP server of a running consumer.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ServeConfig {
     /// The address and port of `/metrics`, `/healthz` and `/readyz`. Without it there is no server. Port 0 picks a free
     /// port.
     pub listen: Option<SocketAddr>,
+    /// How long no shard may be read, though one has to be, before `/healthz` fails, in milliseconds.
+    pub unread_ms: u64,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        // Longer than a supervisor needs to see that a restart does not help: Kinesis is out of reach.
+        Self { listen: None, unread_ms: 60_000 }
+    }
+}
+
+/// Traces of batches, for an OpenTelemetry collector.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TracesConfig {
+    /// The address of the collector, such as `http://127.0.0.1:4318`. Without it there are no traces.
+    pub endpoint: Option<String>,
+    /// The name under which traces are found.
+    pub service: Option<String>,
+    /// The collector of `endpoint` and of OpenTelemetry's variables.
+    #[serde(skip)]
+    pub(crate) collector: Option<Endpoint>,
 }
 
 /// Which field names a record's race type.
@@ -194,6 +223,10 @@ impl Config {
         if let Ok(listen) = std::env::var("PACELINE_LISTEN") {
             let address = listen.parse();
             config.serve.listen = Some(address.map_err(|source| ConfigError::Listen { value: listen, source })?);
+        }
+        config.traces.collector = Endpoint::from_env_or(config.traces.endpoint.as_deref(), |name| std::env::var(name))?;
+        if let Ok(service) = std::env::var("OTEL_SERVICE_NAME") {
+            config.traces.service = Some(service);
         }
         config.check().map_err(|what| ConfigError::Invalid { path: path.to_owned(), what })?;
         Ok(config)

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use paceline_config::batch_trace;
 use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
 use paceline_pipeline::{Clock, ErrorChain, Pipeline, PipelineError, ProcessOutcome};
+use paceline_traces::{Attribute, BatchTrace, Traces};
 
 use crate::event::{self, Event, EventError, EventResponse, TumblingWindow};
-use crate::metrics::Metrics;
+use crate::metrics::{Measured, Metrics, Used};
 use crate::poll::Poll;
 use crate::store::FunctionStore;
 use crate::window::{self, WindowStateError};
@@ -20,6 +22,9 @@ const RESERVE_ONE_IN: u32 = 10;
 const RESERVE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 /// A deadline that is further away is none. Lambda's longest timeout is 15 minutes, an emulator's may be longer.
 const FURTHEST_DEADLINE: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long the response waits for the collector, at most.
+const TRACE_WITHIN: Duration = Duration::from_millis(200);
 
 /// Why an invocation fails. Lambda retries the whole batch; dedup absorbs the replay of what was written.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,13 @@ pub struct Invocation<'a> {
     pub deadline_ms: u64,
 }
 
+/// What becomes of an event.
+#[derive(Debug, Default)]
+struct Outcome {
+    summary: Summary,
+    measured: Measured,
+}
+
 /// Processes events, one after another.
 #[derive(Debug)]
 pub struct Handler<S> {
@@ -51,13 +63,19 @@ pub struct Handler<S> {
     metrics: Metrics,
     rules: Poll<S>,
     max_state_bytes: usize,
+    traces: Option<Traces>,
 }
 
 impl<S: FunctionStore> Handler<S> {
     /// A handler that commits to this pipeline's store.
     pub fn new(pipeline: Arc<Pipeline<S>>, metrics: Metrics, poll_rules_every: Duration) -> Self {
         let rules = Poll::new(Arc::clone(&pipeline), poll_rules_every);
-        Self { pipeline, metrics, rules, max_state_bytes: window::MAX_STATE_BYTES }
+        Self { pipeline, metrics, rules, max_state_bytes: window::MAX_STATE_BYTES, traces: None }
+    }
+
+    /// Sends a trace of each event. The response waits for it: a function is frozen afterwards.
+    pub fn with_traces(self, traces: Option<Traces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// The largest state of a window in bytes of JSON. A larger one is committed before the window's end.
@@ -71,28 +89,49 @@ impl<S: FunctionStore> Handler<S> {
         let event = event::decode(body)?;
         let deadline = deadline(invocation.deadline_ms, self.pipeline.clock());
         warn_of_remarks(&event, invocation.deadline_ms, deadline.is_some());
-        let (mut summary, usage) = (Summary::default(), self.pipeline.store().usage());
-        self.metrics.record_age(&event.batch, self.pipeline.clock());
-        let response = self.respond(&event, deadline, &mut summary).await;
+        let clock = self.pipeline.clock();
+        let (mut outcome, began) = (Outcome::default(), Instant::now());
+        let before = self.used();
+        outcome.measured.age(&event.batch, clock);
+        let response = self.respond(&event, deadline, &mut outcome).await;
+        let Outcome { summary, mut measured } = outcome;
         warn_of_dead_letters(&event.batch, &summary);
         if response.as_ref().map_or(true, |response| !response.batch_item_failures.is_empty()) {
-            self.metrics.record_uncommitted();
+            measured.uncommitted();
         }
-        self.metrics.record_summary(&summary, self.pipeline.store().usage().since(usage));
-        self.metrics.flush(invocation.request_id);
+        measured.summary(&summary);
+        measured.store(&self.used().since(&before));
+        measured.rules(self.pipeline.standing(), &summary);
+        self.metrics.write(&measured, invocation.request_id, clock);
+        if let Some(traces) = &self.traces {
+            let error = match &response {
+                Ok(response) if response.batch_item_failures.is_empty() => None,
+                Ok(_) => Some("the batch is not committed as a whole".to_owned()),
+                Err(error) => Some(ErrorChain(error).to_string()),
+            };
+            let mut trace = batch_trace(&event.batch, &summary, began, error);
+            trace.attributes.push(("faas.invocation_id", Attribute::Text(invocation.request_id.to_owned())));
+            send(traces.clone(), trace).await;
+        }
         response
+    }
+
+    /// What this process has used of DynamoDB.
+    fn used(&self) -> Used {
+        let store = self.pipeline.store();
+        Used { usage: store.usage(), throttles: store.throttles() }
     }
 
     async fn respond(
         &self,
         event: &Event,
         deadline: Option<Instant>,
-        summary: &mut Summary,
+        outcome: &mut Outcome,
     ) -> Result<EventResponse, InvocationError> {
         match &event.window {
-            Some(window) => self.accumulate(&event.batch, window, deadline, summary).await,
+            Some(window) => self.accumulate(&event.batch, window, deadline, outcome).await,
             None if event.batch.records.is_empty() => Ok(EventResponse::default()),
-            None => self.commit(event, deadline, summary).await,
+            None => self.commit(event, deadline, &mut outcome.summary).await,
         }
     }
 
@@ -134,7 +173,7 @@ impl<S: FunctionStore> Handler<S> {
         batch: &Batch,
         tumbling: &TumblingWindow,
         deadline: Option<Instant>,
-        summary: &mut Summary,
+        Outcome { summary, measured }: &mut Outcome,
     ) -> Result<EventResponse, InvocationError> {
         let mut window = window::decode(&tumbling.state, &batch.shard)?;
         if !batch.records.is_empty() {
@@ -153,7 +192,7 @@ impl<S: FunctionStore> Handler<S> {
                     "the window's state exceeds {} bytes: the window is committed before its end",
                     self.max_state_bytes
                 );
-                self.metrics.record_early_commit();
+                measured.early_commit();
             }
             self.pipeline.flush_window(&window, deadline, summary).await?;
             window = Window::new(batch.shard.clone());
@@ -170,6 +209,13 @@ fn deadline(deadline_ms: u64, clock: Clock) -> Option<Instant> {
     let left = Some(left).filter(|left| *left <= FURTHEST_DEADLINE)?;
     let reserve = (left / RESERVE_ONE_IN).clamp(RESERVE.0, RESERVE.1);
     Some((tokio::time::Instant::now() + left.saturating_sub(reserve)).into_std())
+}
+
+/// Sends a trace, and waits for the collector, which is beside the function.
+async fn send(traces: Traces, trace: BatchTrace) {
+    traces.send(trace);
+    // A thread that panics loses the trace, and nothing else.
+    let _ = tokio::task::spawn_blocking(move || traces.flush(TRACE_WITHIN)).await;
 }
 
 /// Logs what of an event is not as Lambda sends it, in one line.

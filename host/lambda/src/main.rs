@@ -61,12 +61,13 @@ async fn run() -> Result<(), RuntimeApiError> {
     loop {
         let invocation = api.next().await?;
         let Context { request_id, xray_trace_id, .. } = &invocation.context;
+        // At the highest level, so that no filter leaves the ids out.
         let span = match xray_trace_id {
-            Some(trace) => tracing::info_span!("invocation", requestId = request_id, xrayTraceId = trace),
-            None => tracing::info_span!("invocation", requestId = request_id),
+            Some(trace) => tracing::error_span!("invocation", requestId = request_id, xrayTraceId = trace),
+            None => tracing::error_span!("invocation", requestId = request_id),
         };
-        let outcome = catch_panic(outcome(&mut handler, &invocation).instrument(span)).await;
-        api.respond(&invocation, outcome).await;
+        let outcome = catch_panic(outcome(&mut handler, &invocation).instrument(span.clone())).instrument(span.clone()).await;
+        api.respond(&invocation, outcome).instrument(span).await;
     }
 }
 

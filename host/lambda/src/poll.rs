@@ -11,6 +11,7 @@ use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::{ErrorChain, Pipeline};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::store::FunctionStore;
 
@@ -43,20 +44,25 @@ impl<S: FunctionStore> Poll<S> {
         }
         let (pipeline, noted) = (Arc::clone(&self.pipeline), Arc::clone(&self.noted));
         *started = Instant::now();
-        *task = Some(tokio::spawn(async move {
+        // Its lines have the id of the invocation that began it.
+        let poll = async move {
             let failure = match tokio::time::timeout(TIMEOUT, pipeline.follow()).await {
                 Ok(Ok(events)) => {
                     events.iter().for_each(RulesEvent::log);
                     String::new()
                 }
                 Ok(Err(error)) => ErrorChain(&error).to_string(),
-                Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
+                Err(_) => {
+                    pipeline.give_up_poll();
+                    format!("no answer within {} s", TIMEOUT.as_secs())
+                }
             };
             let mut noted = noted.lock().unwrap_or_else(PoisonError::into_inner);
             if !failure.is_empty() && *noted != failure {
                 tracing::warn!("the rules stay as they are: {failure}");
             }
             *noted = failure;
-        }));
+        };
+        *task = Some(tokio::spawn(poll.in_current_span()));
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paceline_config::{AnyStore, Config, ConfigError, OpenError};
-use paceline_lambda::metrics::MetricsError;
 use paceline_lambda::{Handler, Metrics};
 use paceline_pipeline::Rulebooks;
 use paceline_pipeline::rules::{HostIdentity, RulesEvent};
+use paceline_traces::ExporterError;
 
 /// Why the function can't start.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub(crate) enum StartError {
     #[error("{variable} is `{value}`, which is not a number: set it to the event source mapping's setting")]
     NotANumber { variable: &'static str, value: String },
     #[error(transparent)]
-    Metrics(#[from] MetricsError),
+    Traces(#[from] ExporterError),
 }
 
 /// Reads the configuration, loads the rulebooks and plugins, and opens the store.
@@ -54,16 +54,16 @@ pub(crate) async fn start() -> Result<Handler<AnyStore>, StartError> {
     let identity = Some(HostIdentity { id, kind: "lambda" }).filter(|identity| !identity.id.is_empty());
     let (pipeline, events) = paceline_config::open(&config, Some(&cache), identity).await?;
     let (factor, window) = (number("PACELINE_PARALLELIZATION_FACTOR")?, number("PACELINE_TUMBLING_WINDOW")?);
-    // The last step that can fail: a process can do it once, and a start that failed is tried again.
     let metrics = Metrics::new(
-        variable("PACELINE_METRICS_NAMESPACE", "paceline"),
-        variable("AWS_LAMBDA_FUNCTION_NAME", "paceline"),
-    )?;
+        &variable("PACELINE_METRICS_NAMESPACE", "paceline"),
+        &variable("AWS_LAMBDA_FUNCTION_NAME", "paceline"),
+    );
     events.iter().for_each(RulesEvent::log);
     for warning in warnings(pipeline.rulebooks(), factor, window) {
         tracing::warn!("{warning}");
     }
-    Ok(Handler::new(Arc::new(pipeline), metrics, Duration::from_millis(config.rules.poll_interval_ms)))
+    let poll_every = Duration::from_millis(config.rules.poll_interval_ms);
+    Ok(Handler::new(Arc::new(pipeline), metrics, poll_every).with_traces(paceline_config::open_traces(&config)?))
 }
 
 /// The number in a variable; 0 if it is not set.

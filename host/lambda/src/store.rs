@@ -1,6 +1,6 @@
 //! What a function asks of its store beside what the pipeline asks.
 
-use paceline_aws::dynamodb::Usage;
+use paceline_aws::dynamodb::{Throttles, Usage};
 use paceline_config::AnyStore;
 use paceline_pipeline::store::Store;
 
@@ -10,6 +10,11 @@ pub trait FunctionStore: Store + 'static {
     fn usage(&self) -> Usage {
         Usage::default()
     }
+
+    /// What DynamoDB has throttled so far.
+    fn throttles(&self) -> Throttles {
+        Throttles::default()
+    }
 }
 
 impl FunctionStore for AnyStore {
@@ -17,6 +22,13 @@ impl FunctionStore for AnyStore {
         match self {
             Self::DynamoDb(store) => store.usage(),
             Self::Embedded(..) | Self::Remote(_) | Self::Memory(_) => Usage::default(),
+        }
+    }
+
+    fn throttles(&self) -> Throttles {
+        match self {
+            Self::DynamoDb(store) => store.throttles(),
+            Self::Embedded(..) | Self::Remote(_) | Self::Memory(_) => Throttles::default(),
         }
     }
 }

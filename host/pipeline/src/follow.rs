@@ -1,13 +1,16 @@
 //! How a host follows the rules: the log, the store's head item, vetoes of trials, and what it notes for others.
 
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
 use std::time::Duration;
 
+use paceline_engine::Digest;
 use tokio::time::Instant;
 
 use crate::error::ErrorChain;
 use crate::model::RulesRevision;
 use crate::pipeline::Pipeline;
-use crate::rules::{HostState, RegistryError, RulesEvent};
+use crate::rules::{HostState, RegistryError, RulesEvent, RulesStanding};
 use crate::store::Store;
 
 impl<S: Store> Pipeline<S> {
@@ -53,10 +56,29 @@ impl<S: Store> Pipeline<S> {
 
     /// Notes in the store what this host follows, if that is due.
     async fn acknowledge(&self, problem: Option<String>) {
+        let state = HostState { problem, ..self.rulebooks.state().await };
+        let refused: BTreeSet<Digest> = state.refusals.iter().map(|refusal| refusal.rulebook).collect();
+        let refuses_active = state.refusals.iter().any(|refusal| refusal.race_type.is_some());
+        let is_behind = state.problem.is_some() || refuses_active || self.rulebooks.is_unsettled().await;
+        let taken_back = self.rulebooks.catalog().at().vetoes;
+        self.set_standing(RulesStanding { revision: state.revision, is_behind, refused: refused.len(), taken_back });
         if let Some(acknowledger) = &self.acknowledger {
-            let state = HostState { problem, ..self.rulebooks.state().await };
             acknowledger.acknowledge(&self.store, state).await;
         }
+    }
+
+    /// How this host follows the rules, as of its last poll.
+    pub fn standing(&self) -> RulesStanding {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a poll had no answer: the caller gave it up.
+    pub fn give_up_poll(&self) {
+        self.set_standing(RulesStanding { is_behind: true, ..self.standing() });
+    }
+
+    fn set_standing(&self, standing: RulesStanding) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
     }
 
     /// Shares the rest of what this host has seen of trials, and notes in the store that it ends.

@@ -1,7 +1,7 @@
 //! A batch through all stages, in order: project, route, columns, validate, score, groups, commit, acknowledge.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use paceline_engine::Digest;
@@ -12,7 +12,7 @@ use crate::evaluation::Evaluation;
 use crate::holds::Holds;
 use crate::model::{Batch, BatchLimits};
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::rules::{Acknowledger, HostIdentity, PinCache, Rulebooks};
+use crate::rules::{Acknowledger, HostIdentity, PinCache, Rulebooks, RulesStanding};
 use crate::stages::acknowledge::acknowledge;
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};
@@ -51,6 +51,10 @@ pub struct Pipeline<S> {
     pub(crate) trials: Trials,
     /// `None` for a process that is no host of its own.
     pub(crate) acknowledger: Option<Acknowledger>,
+    /// How this host follows the rules, as of its last poll.
+    pub(crate) standing: Mutex<RulesStanding>,
+    /// Whether summaries have a timeline.
+    has_timeline: bool,
     clock: Clock,
 }
 
@@ -68,7 +72,9 @@ impl<S: Store> Pipeline<S> {
     pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
         let (pins, holds) = (PinCache::default(), Holds::new(DEFAULT_HOLD));
         let (trials, clock) = (Trials::new(DEFAULT_TRIAL_INTERVAL), Clock::default());
-        Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger: None, clock }
+        let (acknowledger, standing) = (None, Mutex::default());
+        let has_timeline = false;
+        Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger, standing, has_timeline, clock }
     }
 
     /// How often this host shares what it has seen of rulebooks on trial, at most.
@@ -79,6 +85,11 @@ impl<S: Store> Pipeline<S> {
     /// How long records wait for a rulebook that can't be had, before they become dead letters.
     pub fn with_hold(self, hold: Duration) -> Self {
         Self { holds: Holds::new(hold).with_clock(self.clock), ..self }
+    }
+
+    /// Keeps in summaries when stages began and ended, for traces.
+    pub fn with_timeline(self, has_timeline: bool) -> Self {
+        Self { has_timeline, ..self }
     }
 
     /// Notes in the store which rules it follows, as this host.
@@ -249,6 +260,9 @@ impl<S: Store> Pipeline<S> {
 
     pub(crate) fn context<'a>(&'a self, deadline: Option<Instant>, summary: &'a mut Summary) -> Context<'a, S> {
         let budget = RetryBudget { policy: &self.retry, deadline: deadline.map(Into::into) };
+        if self.has_timeline {
+            summary.timeline.get_or_insert_default();
+        }
         Context::new(&self.store, budget, &self.holds, summary)
     }
 

@@ -17,6 +17,7 @@
 //! - `rulebooks`, `event`: how this host follows the log, and what that brings.
 //! - `head`, `position`, `head_error`: how far the hosts of a store have followed which log.
 //! - `acknowledgement`: what each host notes in the store about the rules that it follows.
+//! - `standing`: how this host follows the log, in brief.
 //! - [`operator`]: how the log is written.
 //! - `pins`: the pins of races, cached.
 
@@ -40,6 +41,7 @@ mod routing;
 mod rulebooks;
 mod share;
 mod signature;
+mod standing;
 mod successor;
 mod tally;
 mod template;
@@ -68,6 +70,7 @@ pub use routing::{Published, Reruling, Routing, Rules, StateFormats};
 pub use rulebooks::Rulebooks;
 pub use share::{NotAShare, Share};
 pub use signature::{NotAKey, PublicKey, SigningKey, SigningKeyError};
+pub use standing::RulesStanding;
 pub use successor::{Candidate, Succession, check_successor};
 pub use tally::{Arm, Comparison, Tally};
 pub use template::{NotATemplate, Template};

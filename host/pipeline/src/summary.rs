@@ -1,13 +1,18 @@
 //! Counts and times of a run.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use paceline_engine::{Digest, Role, Usage};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Cause, RulebookId};
+
+/// A version fails if more than one record in so many fails,
+const FAILING_ONE_IN: u64 = 100;
+/// and at least so many: one bad record is a dead letter, and no bad version.
+const FAILING_LEAST: u64 = 10;
 
 macro_rules! stages {
     ($($(#[$doc:meta])* $name:ident $text:literal)*) => {
@@ -130,12 +135,51 @@ pub struct Summary {
     pub rows: BTreeMap<EvaluatedBy, Rows>,
     /// Time by stage; see [`Stage`].
     pub time: [Duration; Stage::ALL.len()],
+    /// When stages began and ended, of one batch; `None` if nobody wants to know. Sums have none.
+    pub timeline: Option<Vec<StageSpan>>,
 }
+
+/// When a stage began and ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageSpan {
+    /// The stage.
+    pub stage: Stage,
+    /// Its begin.
+    pub began: Instant,
+    /// Its end.
+    pub ended: Instant,
+}
+
+/// The maximum number of a batch's spans. A batch with many rulebooks, or one that is retried for long, has more; the rest
+/// is missing.
+const MAX_SPANS: usize = 256;
 
 impl Summary {
     /// The number of dead letters.
     pub fn dead_letter_count(&self) -> u64 {
         self.dead_letters.values().sum()
+    }
+
+    /// Books the time of a stage.
+    pub(crate) fn book(&mut self, stage: Stage, began: Instant, ended: Instant) {
+        self.time[stage as usize] += ended - began;
+        if let Some(timeline) = self.timeline.as_mut().filter(|timeline| timeline.len() < MAX_SPANS) {
+            timeline.push(StageSpan { stage, began, ended });
+        }
+    }
+
+    /// The versions that failed on more than 1 % of their records, and on ten at least: a version that is wrong, not a
+    /// record that is.
+    pub fn failing_versions(&self) -> BTreeSet<&RulebookId> {
+        let mut by_version: BTreeMap<&RulebookId, Rows> = BTreeMap::new();
+        for (EvaluatedBy { rulebook, .. }, rows) in &self.rows {
+            by_version.entry(rulebook).or_default().add(*rows);
+        }
+        let fails = |rows: &Rows| {
+            let failed = rows.failed + rows.bad_scores;
+            failed >= FAILING_LEAST && failed * FAILING_ONE_IN > rows.evaluated
+        };
+        by_version.into_iter().filter(|(_, rows)| fails(rows)).map(|(version, _)| version).collect()
     }
 
     /// Adds another summary.
@@ -158,5 +202,28 @@ impl Summary {
         for (time, more) in self.time.iter_mut().zip(other.time) {
             *time += more;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_fails_on_a_share_of_its_records_is_failing() {
+        let version = |version| RulebookId { name: "flat".into(), version, digest: Digest::of(b"") };
+        let mut summary = Summary::default();
+        for (race_type, number, rows) in [
+            ("1", 1, Rows { evaluated: 1_000, failed: 10, ..Rows::default() }),
+            ("1", 2, Rows { evaluated: 500, failed: 3, bad_scores: 3, ..Rows::default() }),
+            // The same version for another race type.
+            ("2", 2, Rows { evaluated: 400, bad_scores: 4, ..Rows::default() }),
+            ("1", 3, Rows { evaluated: 9, failed: 9, ..Rows::default() }),
+            ("1", 4, Rows { evaluated: 900, rejected: 900, ..Rows::default() }),
+        ] {
+            let by = EvaluatedBy { race_type: race_type.to_owned(), rulebook: version(number) };
+            summary.rows.insert(by, rows);
+        }
+        assert_eq!(summary.failing_versions(), BTreeSet::from([&version(2)]));
     }
 }

@@ -17,6 +17,7 @@
 //! - [`dynamodb`]: DynamoDB Local, which the same script runs, and a client of it.
 //! - [`kinesis`]: kinesis-local, which it runs, too, clients of it, streams that a test splits and merges.
 //! - [`proxy`]: a proxy in front of both that throttles, fails, resets connections, and processes batches in part.
+//! - [`otlp`]: a collector of traces.
 //! - [`scripted`]: a service whose every response a test decides.
 //!
 //! With the feature `lambda`:
@@ -51,6 +52,8 @@ pub mod rules;
 pub mod dynamodb;
 #[cfg(feature = "services")]
 pub mod kinesis;
+#[cfg(feature = "services")]
+pub mod otlp;
 #[cfg(feature = "services")]
 pub mod proxy;
 #[cfg(feature = "services")]

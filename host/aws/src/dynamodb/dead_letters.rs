@@ -145,7 +145,7 @@ impl DynamoDbStore {
                     // The request is for a single table.
                     pending = response.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
                     if pending.len() >= requested {
-                        usage.add_throttle();
+                        usage.add_unprocessed(&table);
                         let what = format_args!("{doing} is throttled: all {requested} writes were left unprocessed");
                         return Err(table.error(TableErrorKind::Throttled, what));
                     }

@@ -1,5 +1,6 @@
 //! Errors of DynamoDB requests, classified by what the caller does about them.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use aws_sdk_dynamodb::types::error::{
 };
 use paceline_pipeline::store::StoreError;
 
+use super::throttle::{Throttled, throttled};
 use crate::sdk::{self, RequestError, RetryClass, ServiceError, Source};
 
 /// The permissions that the host needs.
@@ -45,6 +47,8 @@ pub(super) struct TableError {
     /// What happened, where, and what to do.
     message: String,
     source: Option<Source>,
+    /// What a throttled request was throttled by.
+    pub(super) throttled: BTreeSet<Throttled>,
 }
 
 impl fmt::Display for TableError {
@@ -61,7 +65,7 @@ impl Error for TableError {
 
 impl From<TableError> for StoreError {
     fn from(error: TableError) -> Self {
-        let TableError { kind, message, source } = error;
+        let TableError { kind, message, source, .. } = error;
         let error = if kind.is_transient() { Self::transient(message) } else { Self::fatal(message) };
         match source {
             Some(source) => error.with_source(SharedSource(source)),
@@ -107,7 +111,7 @@ impl TableRef {
 
     /// An error whose message begins with the table.
     pub(super) fn error(&self, kind: TableErrorKind, what: impl fmt::Display) -> TableError {
-        TableError { kind, message: format!("{self}: {what}"), source: None }
+        TableError { kind, message: format!("{self}: {what}"), source: None, throttled: BTreeSet::new() }
     }
 
     /// Classifies an error of the SDK. `doing` names the request.
@@ -143,7 +147,11 @@ impl TableRef {
 
     fn classify_service_error(&self, doing: &str, error: ServiceError, reasons: &[ThrottlingReason]) -> TableError {
         let (kind, message) = classify_code(doing, &error, reasons);
-        TableError { source: Some(Arc::new(error)), ..self.error(kind, message) }
+        let throttled = match kind {
+            TableErrorKind::Throttled => throttled(&self.table, error.name(), &error.message, reasons),
+            _ => BTreeSet::new(),
+        };
+        TableError { source: Some(Arc::new(error)), throttled, ..self.error(kind, message) }
     }
 }
 

@@ -273,7 +273,7 @@ async fn get_batch(
         result.absent.extend(absent);
         result.items.extend(items);
         if pending.len() == requested {
-            usage.add_throttle();
+            usage.add_unprocessed(&table);
             let what = format_args!("a batch of reads is throttled: all {requested} keys were left unprocessed");
             result.error = Some(table.error(TableErrorKind::Throttled, what));
             return result;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::panic::resume_unwind;
 
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 /// Requests, of which at most `concurrency` are in flight at once. Dropping it cancels those in flight.
 pub(super) struct ConcurrentRequests<T, F> {
@@ -27,7 +28,8 @@ impl<T: Send + 'static, F: Future<Output = T> + Send + 'static> ConcurrentReques
         while self.in_flight.len() < self.concurrency
             && let Some(request) = self.queued.pop_front()
         {
-            self.in_flight.spawn(request);
+            // Its lines have the ids of the batch.
+            self.in_flight.spawn(request.in_current_span());
         }
         match self.in_flight.join_next().await? {
             Ok(response) => Some(response),

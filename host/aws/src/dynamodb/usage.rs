@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::ConsumedCapacity;
 
 use super::error::{TableError, TableErrorKind, TableRef};
+use super::throttle::{ThrottleCause, Throttled, Throttles};
 
 /// Requests of a store since it was opened, and the capacity that they consumed, as DynamoDB reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -41,25 +42,39 @@ impl Usage {
     }
 }
 
-/// The counters behind [`Usage`].
+/// The counters behind [`Usage`] and [`Throttles`].
 #[derive(Debug, Default)]
-pub(super) struct UsageCounter(Mutex<Usage>);
+pub(super) struct UsageCounter(Mutex<(Usage, Throttles)>);
 
 impl UsageCounter {
-    fn lock(&self) -> MutexGuard<'_, Usage> {
+    fn lock(&self) -> MutexGuard<'_, (Usage, Throttles)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn snapshot(&self) -> Usage {
-        *self.lock()
+        self.lock().0
+    }
+
+    pub(super) fn throttles(&self) -> Throttles {
+        self.lock().1.clone()
     }
 
     pub(super) fn add_request(&self) {
-        self.lock().requests += 1;
+        self.lock().0.requests += 1;
     }
 
-    pub(super) fn add_throttle(&self) {
-        self.lock().throttles += 1;
+    /// Counts a request or a write that was throttled.
+    pub(super) fn add_throttle(&self, by: impl IntoIterator<Item = Throttled>) {
+        let (usage, throttles) = &mut *self.lock();
+        usage.throttles += 1;
+        for by in by {
+            *throttles.entry(by).or_default() += 1;
+        }
+    }
+
+    /// Counts a batch that came back undone.
+    pub(super) fn add_unprocessed(&self, table: &TableRef) {
+        self.add_throttle([Throttled::new(&table.table, ThrottleCause::Unprocessed)]);
     }
 
     /// Classifies a failed request and counts it if it was throttled.
@@ -68,24 +83,29 @@ impl UsageCounter {
         E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     {
         let error = table.classify(doing, error);
-        if error.kind == TableErrorKind::Throttled {
-            self.add_throttle();
-        }
+        self.count_if_throttled(&error);
         error
     }
 
+    /// Counts an error if it means that something was throttled.
+    pub(super) fn count_if_throttled(&self, error: &TableError) {
+        if error.kind == TableErrorKind::Throttled {
+            self.add_throttle(error.throttled.iter().cloned());
+        }
+    }
+
     pub(super) fn add_lookups(&self, hits: u64, misses: u64) {
-        let mut usage = self.lock();
+        let usage = &mut self.lock().0;
         usage.cache_hits += hits;
         usage.cache_misses += misses;
     }
 
     pub(super) fn add_reads<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.lock().read_units += units(consumed);
+        self.lock().0.read_units += units(consumed);
     }
 
     pub(super) fn add_writes<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
-        self.lock().write_units += units(consumed);
+        self.lock().0.write_units += units(consumed);
     }
 }
 

@@ -259,9 +259,7 @@ fn statement_result(table: &TableRef, usage: &UsageCounter, response: BatchState
         code => {
             let code = code.as_ref().map(Code::as_str);
             let error = table.classify_statement_error("a write in a batch", code, error.message.as_deref());
-            if error.kind == TableErrorKind::Throttled {
-                usage.add_throttle();
-            }
+            usage.count_if_throttled(&error);
             failed_statement(error)
         }
     }

@@ -30,6 +30,14 @@ pub struct Record<'a> {
     pub approximate_arrival_timestamp: Loose<'a>,
 }
 
+impl Record<'_> {
+    /// The bytes of its data, without decoding it.
+    pub fn data_bytes(&self) -> usize {
+        let Loose::Text(data) = &self.data else { return 0 };
+        data.trim_end_matches('=').len() * 3 / 4
+    }
+}
+
 /// A message from the daemon.
 #[derive(Debug, PartialEq)]
 pub enum Message<'a> {

@@ -32,12 +32,17 @@ use paceline_pipeline::rules::RulesEvent;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::follower::{Follower, Notes};
+use crate::serve::{ShardView, ShardWork, Together};
 use crate::setup::{ConfigArgument, cache, identity, poll_interval, runtime};
 use crate::stop::CALLS_AFTER_STOP;
+use checkpoint::Checkpoints;
 use connection::Connection;
 use input::Input;
-use processor::Processor;
+use processor::{Host, Processor};
 use properties::Overrides;
+
+/// How long the end of the process waits for the last traces.
+const LAST_TRACES: Duration = Duration::from_secs(2);
 
 /// The default interval between checkpoints, in milliseconds.
 const CHECKPOINT_EVERY_MS: u64 = 1_000;
@@ -98,9 +103,21 @@ fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyho
         // Nobody waits for the answer to a message that is being processed then.
         let ended = move || calls.set(Some(Instant::now() + CALLS_AFTER_STOP));
         let daemon = Connection::new(Input::start(std::io::stdin(), ended)?, std::io::stdout());
-        let processor = Processor::new(Arc::clone(&pipeline), config, stream, checkpoint_every, daemon);
-        let ended = processor.run().await;
-        drop(follower);
+        let work = Arc::new(ShardWork::default());
+        let server = config.serve.listen.map(|address| {
+            let view = ShardView::new(Arc::clone(&work), Arc::clone(&pipeline), stream.clone());
+            Together::start(address, view)
+        });
+        let server = server.transpose()?;
+        let checkpoints = Checkpoints::new(checkpoint_every);
+        let traces = paceline_config::open_traces(config)?;
+        let (limits, sent) = (config.batch.clone(), traces.clone());
+        let host = Host { pipeline: Arc::clone(&pipeline), limits, stream, work, traces: sent };
+        let ended = Processor::new(host, checkpoints, daemon).run().await;
+        if let Some(traces) = traces {
+            traces.flush(LAST_TRACES);
+        }
+        drop((server, follower));
         pipeline.sign_off().await;
         anyhow::Ok(ended?)
     });

@@ -31,6 +31,7 @@ mod image;
 mod kcl;
 mod kcl_daemon;
 mod kcl_properties;
+mod kcl_served;
 mod looking;
 mod plugin;
 mod plugin_test;

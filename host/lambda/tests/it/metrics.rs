@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::Function;
+use paceline_testbed::otlp::Collector;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::require;
 use serde_json::{Map, Value, json};
@@ -157,7 +158,7 @@ fn metrics_follow_the_specification_and_count_the_batch() {
     for line in &all {
         assert_eq!(line.namespace, "races");
         assert_eq!(line.dimensions.get("function").map(String::as_str), Some("alleycat-function"), "{line:?}");
-        assert!(line.dimensions.len() <= 2, "{line:?}");
+        assert!(line.dimensions.len() <= 3, "{line:?}");
         assert_eq!(line.request_id.len(), 36, "{line:?}");
     }
     let same: BTreeSet<&String> = all.iter().map(|line| &line.request_id).collect();
@@ -183,8 +184,10 @@ fn metrics_follow_the_specification_and_count_the_batch() {
     assert_eq!(plugins.len(), 3, "{plugins:?}");
     for plugin in &plugins {
         assert!(plugin.len() == 12 && plugin.bytes().all(|digit| digit.is_ascii_hexdigit()), "{plugin}");
-        assert!(values(&all, "Fuel", &[("plugin", plugin)]).iter().all(|fuel| *fuel > 0.0));
+        let fuel = values(&all, "Fuel", &[("rulebook", "class-3@1"), ("plugin", plugin)]);
+        assert!(!fuel.is_empty() && fuel.iter().all(|fuel| *fuel > 0.0));
     }
+    assert_eq!([values(&all, "HostsBehind", &[]), values(&all, "FailingVersions", &[])], [[0.0], [0.0]]);
     assert_eq!(values(&all, "RulebookVersion", &[("rulebook", "class-3")]), [1.0]);
     assert!(values(&all, "Requests", &[])[0] >= 4.0, "a pin is read and put, groups and dead letters written");
     // DynamoDB Local reports no units for statements, and none for reading missing items: the rest are those of the
@@ -222,12 +225,14 @@ fn log_lines_of_a_batch_have_its_request_id() {
     let deployment = Deployment::new(DedupMode::Ordinal);
     let only = Some(vec!["BatchExecuteStatement".to_owned()]);
     let proxy = FaultProxy::start(&endpoint(), Faults { throttle: 1.0, only, ..Faults::default() }, 1);
-    let function = deployment.function(&proxy.endpoint());
+    // A filter leaves out lines, and no ids.
+    let function = Function::new(deployment.configuration(&proxy.endpoint()).env("RUST_LOG", "warn")).unwrap();
     let valid = &payloads()[..3];
     assert_eq!(response(function.invoke(event_with(valid), Duration::from_secs(3))), retry_from(&sequence(0)));
     assert!(function.wait_for_log("is not committed from this record on", TIMEOUT), "{}", function.logs());
     // Values of 0 are not printed: there are no `Records`.
     assert!(function.wait_for_log("\"Throttles\":", TIMEOUT), "{}", function.logs());
+    assert!(function.wait_for_log("\"cause\":", TIMEOUT), "{}", function.logs());
     error_message(function.invoke(b"{}".to_vec(), TIMEOUT));
     assert!(
         function.wait_for_log("the invocation failed, and Lambda retries the whole batch", TIMEOUT),
@@ -260,6 +265,36 @@ fn log_lines_of_a_batch_have_its_request_id() {
     let failed = line_with("the invocation failed, and Lambda retries the whole batch");
     assert_eq!(failed["level"], "ERROR");
     assert_ne!(request(failed), request(partial));
+    let logged = lines.iter().filter(|line| line.contains_key("level"));
+    assert!(logged.clone().count() >= 3, "{lines:?}");
+    logged.for_each(|line| assert_eq!(request(line).len(), 36, "{line:?}"));
+}
+
+#[test]
+fn an_event_is_a_trace_with_its_stages() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let deployment = Deployment::new(DedupMode::Ordinal);
+    let mut collector = Collector::start();
+    let configuration = deployment.configuration(&endpoint());
+    let configuration = configuration.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint());
+    let function = Function::new(configuration.env("OTEL_SERVICE_NAME", "races")).unwrap();
+    assert_eq!(response(function.invoke(event_with(&payloads()), TIMEOUT)), all_committed());
+    let spans = collector.wait_for(|spans| !spans.is_empty());
+    let batch = spans.iter().find(|span| span["name"] == "batch").unwrap();
+    assert_eq!((&batch["service"], batch.get("status")), (&json!("races"), None));
+    let attribute = |key: &str| {
+        let found = batch["attributes"].as_array().unwrap().iter().find(|attribute| attribute["key"] == key);
+        found.unwrap_or_else(|| panic!("{key} is not in {batch:#}"))["value"].clone()
+    };
+    assert_eq!(attribute("paceline.records"), json!({ "intValue": "11" }));
+    assert_eq!(attribute("paceline.dead_letters"), json!({ "intValue": "8" }));
+    assert_eq!(attribute("paceline.shard"), json!({ "stringValue": "alleycat/shardId-000000000000" }));
+    assert_eq!(attribute("faas.invocation_id")["stringValue"].as_str().unwrap().len(), 36);
+    let children = spans.iter().filter(|span| span["parentSpanId"] == batch["spanId"]);
+    let stages: BTreeSet<&str> = children.map(|span| span["name"].as_str().unwrap()).collect();
+    for stage in ["project", "route", "columns", "validate", "score", "load", "fold", "commit", "acknowledge"] {
+        assert!(stages.contains(stage), "{stage} is not in {stages:?}");
+    }
 }
 
 #[test]

@@ -194,11 +194,15 @@ fn the_tables_are_those_that_paceline_table_create_creates() {
     assert_eq!(schema(&indexes.below("KeySchema")), keys_of(&made[0]));
     assert_eq!(indexes.value("ProjectionType"), made[0]["Projection"]["ProjectionType"].as_str().unwrap());
     // Alarms name the index, too.
+    let mut with_index = 0;
     for (name, alarm) in template.resources("AWS::CloudWatch::Alarm") {
-        let dimensions = alarm.below("Dimensions");
-        let at = dimensions.values("Name").iter().position(|name| name == "GlobalSecondaryIndexName");
-        assert!(at.is_none_or(|at| dimensions.values("Value")[at] == names[0]), "{name}");
+        let dimensions = alarm.values("Name").into_iter().zip(alarm.values("Value"));
+        for (_, index) in dimensions.filter(|(name, _)| name == "GlobalSecondaryIndexName") {
+            assert_eq!(index, names[0], "{name}");
+            with_index += 1;
+        }
     }
+    assert!(with_index >= 4, "{with_index}");
 
     let live = resources.below("DeadLetterTable").below("TimeToLiveSpecification");
     let made = dynamodb("DescribeTimeToLive", &json!({ "TableName": config.dead_letter_table() }));
@@ -420,16 +424,47 @@ fn defaults_that_depend_on_each_other_agree() {
     let timeout_ms = number("FunctionTimeout") * 1_000;
     let retry = Package::new().config().retry;
     assert!(retry.deadline_ms < timeout_ms, "the store is retried for {} of {timeout_ms} ms", retry.deadline_ms);
-    assert!((timeout_ms / 2..timeout_ms).contains(&number("DurationAlarmMs")));
-    assert_eq!(number("IteratorAgeAlarmMs"), number("RetentionHours") * 1_800_000);
     // An outage is seen in minutes, and a batch that waits for more records is none.
-    assert!((60_000..=600_000).contains(&number("BehindAlarmMs")));
-    assert!(number("BehindAlarmMs") > 2 * (timeout_ms + number("MaximumBatchingWindowInSeconds") * 1_000));
+    let behind_ms = number("BehindAlarmMinutes") * 60_000;
+    assert!((60_000..=600_000).contains(&behind_ms));
+    assert!(behind_ms > 2 * (timeout_ms + number("MaximumBatchingWindowInSeconds") * 1_000));
     assert!(number("BatchSize") <= 10 || number("MaximumBatchingWindowInSeconds") >= 1);
     assert_eq!((number("ParallelizationFactor"), number("TumblingWindowInSeconds")), (1, 0));
     // Without it, Lambda ignores the first uncommitted record of a response.
     let mapping = template.below("Resources").below("Function").below("Events");
     assert_eq!(mapping.value("FunctionResponseTypes"), "[ReportBatchItemFailures]");
+    // Without it, there is no DroppedEventCount for the alarm.
+    assert_eq!(mapping.below("MetricsConfig").value("Metrics"), "[EventCount]");
+}
+
+/// What DynamoDB takes under one partition key, in write units a second. A race is one.
+const PARTITION_UNITS: f64 = 1_000.0;
+
+/// The article's load: 1,000 racers, each with a message a second, on one shard.
+#[test]
+fn by_default_a_race_of_1_000_racers_fits_into_one_partition_of_the_table() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let template = Lines::template();
+    let number = |parameter: &str| -> usize { template.default_of(parameter).parse().unwrap() };
+    let (window, racers) = (number("MaximumBatchingWindowInSeconds"), 1_000);
+    assert!(number("BatchSize") >= racers * window, "a batch has all records of its window");
+    // A batch as it comes with these settings. Items that are written whole report their units, statements do not.
+    let deployment = Deployment::new(DedupMode::Ordinal);
+    deployment.configure("write = \"items\"\n");
+    let function = deployment.function(&endpoint());
+    let all = (1..=window).flat_map(|second| (0..racers).map(move |racer| (second, racer)));
+    let payloads: Vec<Vec<u8>> =
+        all.map(|(second, racer)| beat(racer as u32, second as u32, 60).to_string().into_bytes()).collect();
+    let event = event_of(payloads.iter().map(Vec::as_slice));
+    assert!(event.len() < 6 << 20, "an event of {} bytes", event.len());
+    assert_eq!(response(function.invoke(event, Duration::from_secs(60))), all_committed());
+    assert!(function.wait_for_log("\"WriteUnits\":", Duration::from_secs(60)), "{}", function.logs());
+    let logs = function.logs();
+    let lines = logs.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let units: f64 = lines.filter_map(|line| line["WriteUnits"].as_f64()).sum();
+    // One unit for each racer, whatever the number of its records.
+    assert!((1_000.0..1_100.0).contains(&units), "{units} write units for a batch");
+    assert!(units / window as f64 <= PARTITION_UNITS / 4.0, "{units} write units in {window} s");
 }
 
 #[test]
@@ -442,7 +477,7 @@ fn an_outage_has_alarms_that_go_off_within_minutes() {
             .find(|(_, alarm)| alarm.value("MetricName") == metric && alarm.value("Threshold") == threshold);
         &found.unwrap_or_else(|| panic!("no alarm on {metric} has the threshold {threshold}")).1
     };
-    for alarm in [alarm("UncommittedBatches", "0"), alarm("IteratorAge", "!Ref BehindAlarmMs")] {
+    for alarm in [alarm("UncommittedBatches", "0"), alarm("IteratorAge", "!Ref BehindAlarmMinutes")] {
         let seconds: u32 = alarm.value("Period").parse().unwrap();
         let periods: u32 = alarm.value("EvaluationPeriods").parse().unwrap();
         assert!(seconds * periods <= 300, "{seconds} s × {periods}");

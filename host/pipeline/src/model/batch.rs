@@ -44,6 +44,13 @@ impl Batch {
         }
     }
 
+    /// The span of log lines about it: its shard, and the sequence number of its first record. It is at the highest level, so
+    /// that no filter leaves it out.
+    pub fn span(&self) -> tracing::Span {
+        let first = self.records.first().map(|record| tracing::field::display(record.position.sequence));
+        tracing::error_span!("batch", shard = &*self.shard, batch = first)
+    }
+
     /// The bytes of a span.
     pub fn slice(&self, span: Span) -> &[u8] {
         &self.bytes[span.start as usize..span.end as usize]

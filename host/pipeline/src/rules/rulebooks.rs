@@ -208,6 +208,12 @@ impl Rulebooks {
         HostState { registry: registry.clone(), revision: *revision, refusals, problem: None }
     }
 
+    /// Whether a race type runs something else than the rules say, for a reason that may pass.
+    pub(crate) async fn is_unsettled(&self) -> bool {
+        let following = self.following.lock().await;
+        is_behind(&following, &following.followed.rules)
+    }
+
     async fn read_on(&self, following: &mut Following) -> Result<Vec<Read>, RegistryError> {
         if let (Some(tail), false) = (&mut following.tail, following.from_seed) {
             return tail.read_on(&self.sources.registry).await;

@@ -53,7 +53,8 @@ impl<'a, S> Context<'a, S> {
     /// Books the time since the last call to a stage.
     pub(crate) fn book(&mut self, stage: Stage) {
         let now = Instant::now();
-        self.summary.time[stage as usize] += now - std::mem::replace(&mut self.booked, now);
+        let began = std::mem::replace(&mut self.booked, now);
+        self.summary.book(stage, began, now);
     }
 
     /// Books the calls of a plugin.

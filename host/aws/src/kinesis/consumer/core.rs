@@ -25,7 +25,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) use contention::Conflict;
 pub(super) use gap::Gap;
@@ -73,6 +73,20 @@ impl fmt::Display for NotReady {
                 if *others > 0 { write!(f, ", and {others} others") } else { Ok(()) }
             }
         }
+    }
+}
+
+/// No shard is being read, although there is one that has to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standstill {
+    /// How long it lasts.
+    pub(super) time: Duration,
+    why: NotReady,
+}
+
+impl fmt::Display for Standstill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no shard has been read for {} s: {}", self.time.as_secs(), self.why)
     }
 }
 
@@ -175,6 +189,26 @@ impl Core {
         let mut unread = states.filter(|(_, state)| is_unread(*state));
         let (shard, state) = unread.next()?;
         Some(NotReady::Shards { shard: Arc::clone(shard), state, others: unread.count() })
+    }
+
+    /// Since when no shard is being read, although there is one that has to be. `began` is the start of the consumer. A
+    /// request that is under way counts as reading: it ends, or fails by its time-out.
+    pub(super) fn standstill(&self, began: Instant, now: Instant) -> Option<Standstill> {
+        let why = self.not_ready()?;
+        let since = match &why {
+            NotReady::Undiscovered => began,
+            NotReady::Shards { .. } => {
+                let to_read = self.lineage.ids().map(|id| (id, self.state(id)));
+                let to_read = to_read.filter(|(_, state)| !matches!(state, ShardState::Waiting | ShardState::Done));
+                let failing_since = |(id, state): (&Arc<str>, ShardState)| match state {
+                    ShardState::Reading => None,
+                    _ => self.records.get(id).and_then(ShardRecord::failing_since),
+                };
+                // The last one that was read.
+                to_read.map(failing_since).collect::<Option<Vec<Instant>>>()?.into_iter().max()?
+            }
+        };
+        Some(Standstill { time: now.saturating_duration_since(since), why })
     }
 
     /// The status of all shards, by id. `now_ms` is by the service's clock.

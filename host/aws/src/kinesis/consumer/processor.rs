@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::batcher::Batcher;
 use super::budget::{Permit, ReadAheadBudget};
@@ -227,7 +228,8 @@ impl<S: Store + 'static> ShardProcessor<S> {
             self.core().store_retried(&self.shard.id);
             ControlFlow::Continue(())
         };
-        self.context.pipeline.process_until_committed(&mut batch, &mut summary, on_wait).await?;
+        let span = batch.span();
+        self.context.pipeline.process_until_committed(&mut batch, &mut summary, on_wait).instrument(span).await?;
         let now = Instant::now();
         self.progress.committed(batch.checkpoint.as_ref(), now);
         let shard = &*self.shard.id;

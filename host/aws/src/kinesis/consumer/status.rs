@@ -1,7 +1,7 @@
 //! How the shards are: for metrics, readiness and logs.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::core::{Core, ShardStatus};
 use crate::kinesis::clock::ServiceClock;
@@ -10,12 +10,13 @@ use crate::kinesis::clock::ServiceClock;
 #[derive(Debug)]
 pub struct Status {
     clock: ServiceClock,
+    began: Instant,
     core: Mutex<Core>,
 }
 
 impl Status {
     pub(super) fn new(clock: ServiceClock) -> Self {
-        Self { clock, core: Mutex::default() }
+        Self { clock, began: Instant::now(), core: Mutex::default() }
     }
 
     /// The state that the status is derived from.
@@ -31,5 +32,13 @@ impl Status {
     /// Why not every shard that has to be read is being read; `None` if every one is.
     pub fn trouble(&self) -> Option<String> {
         self.core().not_ready().map(|reason| reason.to_string())
+    }
+
+    /// Why the consumer reads nothing, if it has to and could not for this time.
+    pub fn standstill(&self, for_at_least: Duration) -> Option<String> {
+        let now = Instant::now();
+        let standstill =
+            self.core().standstill(self.began, now).filter(|standstill| standstill.time >= for_at_least)?;
+        Some(standstill.to_string())
     }
 }

@@ -5,16 +5,19 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use paceline_aws::kinesis::{Consumer, Finished, KinesisConfig};
-use paceline_config::Config;
+use paceline_config::{Config, batch_trace};
 use paceline_engine::CallDeadline;
 use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::summary::Summary;
 
 use crate::follower::{Follower, Notes};
 use crate::report;
-use crate::serve::{Metrics, Server};
+use crate::serve::{Metrics, Server, StreamView};
 use crate::setup::{identity, parallel_runtime, poll_interval};
 use crate::stop::{CALLS_AFTER_STOP, stop_signal};
+
+/// How long the end of the process waits for the last traces.
+const LAST_TRACES: Duration = Duration::from_secs(2);
 
 /// Processes the stream's records. Progress is logged; the summary is printed at the end.
 pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyhow::Result<()> {
@@ -32,7 +35,7 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
             }
             tracing::info!("stopping after the current batches");
         })?;
-        let metrics = Metrics::new()?;
+        let metrics = Metrics::default();
         // Compiled plugins make the start quick. They are code that runs unchecked, so the folder must be chosen by the
         // operator and writable for nobody else.
         let cache = std::env::var_os("PACELINE_CACHE").map(PathBuf::from);
@@ -44,18 +47,30 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
         events.iter().for_each(RulesEvent::log);
         let follower = Follower::start(Arc::clone(&pipeline), poll_interval(config), Notes::Log);
         let server = match config.serve.listen {
-            Some(address) => Some(Server::start(address, &consumer, Arc::clone(&pipeline), metrics.clone()).await?),
+            Some(address) => {
+                let unread = Duration::from_millis(config.serve.unread_ms);
+                let view = StreamView::new(&consumer, Arc::clone(&pipeline), metrics.clone(), unread);
+                Some(Server::start(address, view).await?)
+            }
             None => None,
         };
-        let sum = Arc::clone(&total);
+        let (sum, traces) = (Arc::clone(&total), paceline_config::open_traces(config)?);
+        let sent = traces.clone();
         let finished = move |finished: &Finished<'_>| {
-            metrics.finished(finished);
+            if let Some(traces) = &sent {
+                let began = Instant::now().checked_sub(finished.took).unwrap_or_else(Instant::now);
+                traces.send(batch_trace(finished.batch, finished.summary, began, None));
+            }
+            metrics.finished(finished.shard, finished.summary, finished.took);
             sum.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
         };
         let ended = consumer.run(Arc::clone(&pipeline), stop, finished).await;
         drop(follower);
         pipeline.sign_off().await;
         drop(server);
+        if let Some(traces) = traces {
+            traces.flush(LAST_TRACES);
+        }
         anyhow::Ok(ended?)
     });
     // Pending requests have no receiver any more.

@@ -177,9 +177,11 @@ impl Running {
     pub(crate) fn get(&mut self, path: &str) -> (u16, String) {
         if self.address.is_none() {
             let line = self.process.wait_for("serving /metrics");
-            let address =
-                line.split("address=").nth(1).expect("the log line has no address").split_whitespace().next().unwrap();
-            self.address = Some(address.to_owned());
+            let address = match serde_json::from_str::<serde_json::Value>(&line) {
+                Ok(line) => line["address"].as_str().map(str::to_owned),
+                Err(_) => line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).map(str::to_owned),
+            };
+            self.address = Some(address.expect("the log line has no address"));
         }
         get(self.address.as_deref().unwrap(), path)
     }

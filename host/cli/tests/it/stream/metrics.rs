@@ -1,7 +1,11 @@
 //! The endpoints of a running consumer, `/metrics`, `/healthz` and `/readyz`, and its logs.
 
+use std::time::{Duration, Instant};
+
 use paceline_simulator::PartitionKey;
 use paceline_testbed::outcome::DedupMode;
+use paceline_testbed::otlp::Collector;
+use paceline_testbed::poll::pause;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::require;
 use paceline_testbed::{dynamodb, kinesis};
@@ -78,6 +82,36 @@ fn a_consumer_without_store_or_stream_is_alive_and_not_ready() {
     running.stop();
 }
 
+/// A supervisor starts a process anew that reads nothing. Before the time is over, it does not: requests fail at times.
+#[test]
+fn a_consumer_that_reads_no_shard_is_not_alive_after_a_while() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let stream = FaultProxy::start(&kinesis::endpoint(), Faults::default(), 0);
+    let config = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
+    assert!(config.contains("\n[serve]\n"), "{config}");
+    deployment.write("paceline.toml", &config.replace("\n[serve]\n", "\n[serve]\nunread-ms = 1000\n"));
+    let mut running = deployment.start(&stream.endpoint(), &dynamodb::endpoint());
+    running.wait_until_ready();
+    assert_eq!(running.get("/healthz"), (200, "alive\n".to_owned()));
+    stream.set_faults(Faults { server_error: 1.0, ..Faults::default() });
+    running.process.wait_for("retrying");
+    assert_eq!(running.get("/healthz").0, 200, "a request that failed is no standstill");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let why = loop {
+        match running.get("/healthz") {
+            (503, why) => break why,
+            (status, text) => assert!(Instant::now() < deadline, "{status}: {text}"),
+        }
+        pause(Duration::from_millis(50));
+    };
+    assert!(why.starts_with("not alive: no shard has been read for 1 s: shardId-000000000000 is failing"), "{why}");
+    stream.set_faults(Faults::default());
+    running.wait_until_ready();
+    assert_eq!(running.get("/healthz").0, 200);
+    running.stop();
+}
+
 #[test]
 fn logs_are_json_on_request() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
@@ -88,6 +122,64 @@ fn logs_are_json_on_request() {
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&line["level"], &line["shard"]), (&"INFO".into(), &"shardId-000000000000".into()));
     running.stop();
+}
+
+#[test]
+fn log_lines_of_a_batch_name_its_shard_and_its_first_record() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let config = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
+    deployment.write("paceline.toml", &config.replace("\n[retry]\n", "\n[retry]\ndeadline-ms = 200\n"));
+    let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
+    let variables = [("PACELINE_LOG", "json"), ("RUST_LOG", "warn,paceline::serve=info")];
+    let mut running = deployment.start_with(&kinesis::endpoint(), &store.endpoint(), &variables);
+    running.wait_until_ready();
+    store.set_faults(Faults { throttle: 1.0, ..Faults::default() });
+    deployment.put(&messages(PartitionKey::Racer, 1));
+    let line = running.process.wait_for("the batch is not committed yet");
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let span = &line["span"];
+    assert_eq!((&span["name"], span["shard"].as_str()), (&"batch".into(), line["shard"].as_str()), "{line}");
+    assert!(span["batch"].as_str().is_some_and(|first| first.len() > 20), "{line}");
+    store.set_faults(Faults::default());
+    deployment.wait_until_done();
+    running.stop();
+}
+
+#[test]
+fn batches_are_traces_with_their_stages() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 2);
+    let mut collector = Collector::start();
+    let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.endpoint())];
+    let mut running = deployment.start_with(&endpoints.0, &endpoints.1, &variables);
+    running.wait_until_ready();
+    let messages = messages(PartitionKey::Racer, 5);
+    deployment.put(&messages);
+    deployment.wait_until_done();
+    running.stop();
+    let committed = |span: &serde_json::Value| -> u64 {
+        let attributes = span["attributes"].as_array().into_iter().flatten();
+        let committed = attributes.filter(|attribute| attribute["key"] == "paceline.committed");
+        committed.map(|committed| committed["value"]["intValue"].as_str().unwrap().parse::<u64>().unwrap()).sum()
+    };
+    let is_all = |spans: &[serde_json::Value]| spans.iter().map(committed).sum::<u64>() == messages.len() as u64;
+    let spans = collector.wait_for(is_all);
+    let batches: Vec<_> = spans.iter().filter(|span| span["name"] == "batch").collect();
+    assert!(batches.len() >= 2 && batches.iter().all(|batch| batch["service"] == "paceline"), "{batches:#?}");
+    for batch in batches {
+        let children: Vec<_> = spans.iter().filter(|span| span["parentSpanId"] == batch["spanId"]).collect();
+        let nanos = |span: &serde_json::Value, at: &str| span[at].as_str().unwrap().parse::<u64>().unwrap();
+        for child in &children {
+            assert_eq!(child["traceId"], batch["traceId"]);
+            assert!(nanos(child, "startTimeUnixNano") >= nanos(batch, "startTimeUnixNano"), "{child}: {batch}");
+            assert!(nanos(child, "endTimeUnixNano") <= nanos(batch, "endTimeUnixNano"), "{child}: {batch}");
+        }
+        for stage in ["project", "route", "commit", "acknowledge"] {
+            assert!(children.iter().any(|child| child["name"] == stage), "{stage} is not in {children:#?}");
+        }
+    }
 }
 
 #[test]

@@ -94,6 +94,11 @@ impl ShardRecord {
         }
     }
 
+    /// The first request that failed since the last that succeeded.
+    pub(super) fn failing_since(&self) -> Option<Instant> {
+        self.failing_since
+    }
+
     pub(super) fn has_losses(&self) -> bool {
         self.has_losses
     }

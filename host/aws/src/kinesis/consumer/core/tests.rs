@@ -253,3 +253,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_standstill_lasts_from_the_failure_of_the_last_shard_that_was_read() {
+    let (began, second) = (Instant::now(), Duration::from_secs(1));
+    let mut core = Core::default();
+    let since = |core: &Core, now: Instant| core.standstill(began, now).map(|standstill| standstill.time);
+    assert_eq!(since(&core, began + 9 * second), Some(9 * second), "the shards can't be listed");
+    core.listed(vec![shard(0, &[]), shard(1, &[])]);
+    core.begin();
+    assert_eq!(since(&core, began + 9 * second), None, "the first requests are under way");
+    read(&mut core, 0);
+    core.request_failed(&id(1), false, began + 10 * second);
+    assert_eq!(since(&core, began + 99 * second), None, "one shard is read");
+    core.request_failed(&id(0), false, began + 20 * second);
+    core.request_failed(&id(0), false, began + 30 * second);
+    assert_eq!(since(&core, began + 50 * second), Some(30 * second));
+    let text = core.standstill(began, began + 50 * second).unwrap().to_string();
+    assert_eq!(text, "no shard has been read for 30 s: shardId-000000000000 is failing, and 1 others");
+    read(&mut core, 1);
+    assert_eq!(since(&core, began + 50 * second), None);
+    core.done(&id(0), Vec::new());
+    core.done(&id(1), Vec::new());
+    assert_eq!(since(&core, began + 99 * second), None, "nothing has to be read");
+}

@@ -1,0 +1,119 @@
+//! The endpoints of `paceline kcl`: one address for all processes of a daemon.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use paceline_testbed::dynamodb::endpoint;
+use paceline_testbed::poll::pause;
+use paceline_testbed::{http, require};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::dynamo::Deployment;
+use crate::support::Process;
+
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+
+/// An address that nobody listens at.
+fn free_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Starts a process as the daemon does.
+fn start(deployment: &Deployment, address: &str, sockets: &Path) -> Process {
+    let mut command = deployment.command(&["kcl"], &endpoint());
+    command.env("PACELINE_LISTEN", address).env("XDG_RUNTIME_DIR", sockets);
+    Process::start(command)
+}
+
+fn initialize(process: &mut Process, shard: &str) {
+    let from = "TRIM_HORIZON";
+    let message = json!({ "action": "initialize", "shardId": shard, "sequenceNumber": from, "subSequenceNumber": 0 });
+    process.write_stdin(format!("{message}\n").as_bytes());
+    process.wait_for("ready");
+}
+
+/// Asks until the answer is right: the processes follow each other's start and end within a second.
+#[track_caller]
+fn ask_until(address: &str, path: &str, is_right: impl Fn(u16, &str) -> bool) -> String {
+    let deadline = Instant::now() + TIME_LIMIT;
+    loop {
+        let answer = http::get(address, path).map(|(status, body)| (status, String::from_utf8(body).unwrap()));
+        match answer {
+            Ok((status, text)) if is_right(status, &text) => return text,
+            answer => assert!(Instant::now() < deadline, "{path}: {answer:?}"),
+        }
+        pause(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_processes_of_a_daemon_share_an_address() {
+    require!(Plugins, DynamoDbLocal);
+    let (deployment, sockets, address) = (Deployment::new(), TempDir::new().unwrap(), free_address());
+    let mut first = start(&deployment, &address, sockets.path());
+    first.wait_for("of all shards of the daemon");
+    let mut second = start(&deployment, &address, sockets.path());
+    ask_until(&address, "/readyz", |status, text| {
+        status == 503 && text.matches("has not named the shard").count() == 2
+    });
+    initialize(&mut first, "shardId-000000000000");
+    initialize(&mut second, "shardId-000000000001");
+    ask_until(&address, "/readyz", |status, text| (status, text) == (200, "ready\n"));
+    ask_until(&address, "/healthz", |status, text| (status, text) == (200, "alive\n"));
+
+    let payload = r#"{"event":"update","deviceTimestamp":1620566842000,"second":1,"raceId":131,"name":"Hubert","racerId":1,
+        "classId":3,"cadence":60,"resistance":65}"#;
+    let record = json!({
+        "action": "record", "data": paceline_aws::base64::encode(payload.as_bytes()), "partitionKey": "key",
+        "sequenceNumber": format!("49{:054}", 7), "subSequenceNumber": 0,
+        "approximateArrivalTimestamp": 1_620_566_842_971_i64,
+    });
+    let message = json!({ "action": "processRecords", "records": [record], "millisBehindLatest": 0 });
+    second.write_stdin(format!("{message}\n").as_bytes());
+    let committed = "paceline_records_total{shard=\"shardId-000000000001\"} 1\n";
+    let text = ask_until(&address, "/metrics", |status, text| status == 200 && text.contains(committed));
+    for series in [
+        "paceline_shard_state{shard=\"shardId-000000000000\",state=\"reading\"} 1\n",
+        "paceline_shard_state{shard=\"shardId-000000000001\",state=\"reading\"} 1\n",
+        "paceline_groups_total{shard=\"shardId-000000000001\"} ",
+        "paceline_rules_behind{shard=\"shardId-000000000000\"} 0\n",
+        "paceline_rules_behind{shard=\"shardId-000000000001\"} 0\n",
+    ] {
+        assert!(text.contains(series), "{series}: {text}");
+    }
+    assert_eq!(text.matches("# TYPE paceline_shard_state gauge\n").count(), 1, "{text}");
+    let bytes = format!("paceline_stream_bytes_total{{shard=\"shardId-000000000001\"}} {}\n", payload.len());
+    assert!(text.contains(&bytes), "{bytes}: {text}");
+
+    // The one that listens ends: the other one takes over, and the series of the first end.
+    drop(first.stdin.take());
+    first.finish();
+    let text = ask_until(&address, "/metrics", |status, text| status == 200 && text.contains(committed));
+    assert!(!text.contains("shardId-000000000000"), "{text}");
+
+    // One that is killed leaves its socket, and nothing else.
+    let mut third = start(&deployment, &address, sockets.path());
+    initialize(&mut third, "shardId-000000000002");
+    ask_until(&address, "/metrics", |_, text| text.contains("shardId-000000000002"));
+    third.kill();
+    ask_until(&address, "/metrics", |status, text| status == 200 && !text.contains("shardId-000000000002"));
+    ask_until(&address, "/healthz", |status, text| (status, text) == (200, "alive\n"));
+    drop(second.stdin.take());
+    second.finish();
+}
+
+#[test]
+fn a_folder_that_others_can_enter_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+
+    require!(Plugins, DynamoDbLocal);
+    let (deployment, sockets) = (Deployment::new(), TempDir::new().unwrap());
+    let folder = sockets.path().join("paceline");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let mut process = start(&deployment, &free_address(), sockets.path());
+    process.wait_for("only this user can enter");
+    assert_eq!(process.child.wait().unwrap().code(), Some(1));
+}

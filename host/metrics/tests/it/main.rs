@@ -1,0 +1,4 @@
+//! The crate's tests.
+
+mod emf;
+mod files;

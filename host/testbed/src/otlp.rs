@@ -1,0 +1,97 @@
+//! A collector of traces: it takes OTLP over HTTP in JSON, and keeps the spans.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A collector. Its thread ends with the process.
+#[derive(Debug)]
+pub struct Collector {
+    address: String,
+    requests: Receiver<Value>,
+    spans: Vec<Value>,
+}
+
+impl Collector {
+    /// Starts a collector on a free port.
+    ///
+    /// # Panics
+    ///
+    /// If it can't listen.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("a listener has an address").to_string();
+        let (sender, requests) = channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if let Ok(request) = take(stream)
+                    && sender.send(request).is_err()
+                {
+                    return;
+                }
+            }
+        });
+        Self { address, requests, spans: Vec::new() }
+    }
+
+    /// The base address, for `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until the spans are enough, and returns all of them. Each has the name of its service as `service`.
+    ///
+    /// # Panics
+    ///
+    /// If that takes more than two minutes.
+    pub fn wait_for(&mut self, enough: impl Fn(&[Value]) -> bool) -> &[Value] {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        while !enough(&self.spans) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let request = self.requests.recv_timeout(left);
+            let request = request.unwrap_or_else(|_| panic!("too few spans: {:#?}", self.spans));
+            for of_service in request["resourceSpans"].as_array().expect("spans by resource") {
+                let service = &of_service["resource"]["attributes"][0]["value"]["stringValue"];
+                let scopes = of_service["scopeSpans"].as_array().expect("spans by scope");
+                for span in scopes.iter().flat_map(|scope| scope["spans"].as_array().expect("spans")) {
+                    let mut span = span.clone();
+                    span["service"] = service.clone();
+                    self.spans.push(span);
+                }
+            }
+        }
+        &self.spans
+    }
+}
+
+/// Takes one request and answers it.
+fn take(stream: TcpStream) -> std::io::Result<Value> {
+    let mut reader = BufReader::new(stream);
+    let (mut first, mut length) = (String::new(), 0);
+    reader.read_line(&mut first)?;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        if line.trim().is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let mut stream = reader.into_inner();
+    let is_right = first.starts_with("POST /v1/traces ");
+    let status = if is_right { "200 OK" } else { "404 Not Found" };
+    stream.write_all(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}").as_bytes())?;
+    match is_right {
+        true => serde_json::from_slice(&body).map_err(std::io::Error::other),
+        false => Err(std::io::Error::other(first)),
+    }
+}
