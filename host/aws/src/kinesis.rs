@@ -27,7 +27,9 @@ mod shard;
 
 pub use client::Stream;
 pub use config::{ConsumerKind, KinesisConfig, Misrouted, NotAStart, Start};
-pub use consumer::{Consumer, ConsumerError, Finished, Recording, ShardState, ShardStatus, Status};
+pub use consumer::{
+    Consumer, ConsumerError, Finished, Range, RangeReader, RangeRecords, Recording, ShardState, ShardStatus, Status,
+};
 pub use error::{StreamError, StreamErrorKind};
 pub use polled_stream::{PolledFrom, PolledRecord, PolledRecords, PolledShard, PolledStream, Refusal};
 pub use producer::{Meter, Order, Producer, ProducerConfig, Sent, Unsent};

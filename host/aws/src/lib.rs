@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - `kinesis`: streams, read and written.
+//! - `given_up`: batches that an event source mapping gave up.
 //! - `kcl`: lines of Amazon's MultiLangDaemon.
 //! - `kpl`: aggregates of the Kinesis Producer Library, taken apart and made.
 //! - `dynamodb`: the store.
@@ -13,6 +14,7 @@
 
 pub mod base64;
 pub mod dynamodb;
+pub mod given_up;
 pub mod kcl;
 pub mod kinesis;
 pub mod kpl;

@@ -150,8 +150,8 @@ pub static ALL: &[Alarm] = &[
         id: "DroppedEvents",
         anchor: "dropped-events",
         remedy: "Lambda dropped records: they are older than MaximumRecordAgeInSeconds, or were retried \
-                 MaximumRetryAttempts times. The queue FailedBatchQueue has their positions. Read them again before \
-                 they expire, and set both parameters to -1.",
+                 MaximumRetryAttempts times. The queue FailedBatchQueue has their positions: run `paceline \
+                 dead-letters reprocess --queue URL` before they expire, and set both parameters to -1.",
         signal: Signal::Of(aws("AWS/Lambda", "DroppedEventCount", MAPPING)),
         statistic: Statistic::Sum,
         above: "0",
@@ -160,7 +160,8 @@ pub static ALL: &[Alarm] = &[
     Alarm {
         id: "FailedBatches",
         anchor: "dropped-events",
-        remedy: "Lambda gave up on batches. Read their records again before they expire, by the positions in the queue.",
+        remedy: "Lambda gave up on batches. Before their records expire, run `paceline dead-letters reprocess --queue URL`, \
+                 with the URL of the output FailedBatchQueueUrl.",
         signal: Signal::Of(aws("AWS/SQS", "ApproximateNumberOfMessagesVisible", QUEUE)),
         statistic: Statistic::Maximum,
         above: "0",

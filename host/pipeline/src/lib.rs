@@ -14,6 +14,7 @@
 //! From top to bottom; no file imports one above it.
 //! - [`run`]: batch after batch; [`pipeline`]: one batch through all stages; [`window`]: several batches' groups, written
 //!   at once.
+//! - [`given_up`]: the records of batches that their sender gave up, as dead letters.
 //! - [`replay`]: recorded batches by a rulebook that does not run, to see what would differ.
 //! - [`fields`]: the fields of payloads, for those who look at them outside of the pipeline.
 //! - `stages`: the stages, free functions over one context. [`receive`] is public.
@@ -36,6 +37,7 @@ mod error;
 mod evaluation;
 pub mod fields;
 mod follow;
+pub mod given_up;
 mod holds;
 pub mod model;
 pub mod pipeline;

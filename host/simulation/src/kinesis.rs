@@ -172,13 +172,17 @@ impl PolledStream for SimulatedStream {
         self.request("gets an iterator").await?;
         let missing = Refusal { code: "ResourceNotFoundException", status: 400 };
         let (at, shard) = self.shards().find(|(_, other)| other.id == shard).ok_or(missing)?;
+        let invalid = |_| Refusal { code: "InvalidArgumentException", status: 400 };
         let next = match position {
             PolledFrom::TrimHorizon => 0,
             PolledFrom::At(time) => {
                 shard.raw.values().take_while(|raw| (time_ms(raw.arrival_ms) as i64) < time).count()
             }
+            PolledFrom::AtSequence(sequence) => {
+                let sequence: SequenceNumber = sequence.parse().map_err(invalid)?;
+                shard.raw.range(..sequence).count()
+            }
             PolledFrom::After(sequence) => {
-                let invalid = |_| Refusal { code: "InvalidArgumentException", status: 400 };
                 let sequence: SequenceNumber = sequence.parse().map_err(invalid)?;
                 shard.raw.range(..=sequence).count()
             }

@@ -59,6 +59,8 @@ pub mod proxy;
 #[cfg(feature = "services")]
 pub mod scripted;
 #[cfg(feature = "services")]
+pub mod sqs;
+#[cfg(feature = "services")]
 mod unique;
 
 #[cfg(feature = "lambda")]

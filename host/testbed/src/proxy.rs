@@ -1,4 +1,5 @@
-//! A proxy in front of DynamoDB or Kinesis that injects the faults of the real services.
+//! A proxy in front of DynamoDB or Kinesis that injects the faults of the real services, and in front of any service that
+//! records what permissions its requests need.
 //!
 //! DynamoDB Local and kinesis-local never throttle, never leave a batch unprocessed, never lose a connection.
 //! [`FaultProxy`] does, as often as [`Faults`] sets, before or after the request takes effect. The seed and the order
@@ -10,10 +11,11 @@
 //! - `tls`: the certificate of a proxy that speaks TLS.
 //! - `kinesis`, `dynamodb`: the faults of each service, in its own error messages.
 //! - `call`: one request, and how it is forwarded; `upstream`: the connections for that.
-//! - `state`: what all connections share; `counts`: what went through.
+//! - `state`: what all connections share; `counts`: what went through; `access`: the permissions that it needs.
 //! - `plan`: the faults drawn for a request; `faults`: the settings.
 //! - `body`: complete and streamed bodies of responses.
 
+mod access;
 mod body;
 mod call;
 mod counts;
@@ -35,6 +37,7 @@ use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+pub use access::Access;
 pub use counts::{Counts, Injected};
 pub use faults::{Faults, KinesisFaults, KinesisLimits};
 

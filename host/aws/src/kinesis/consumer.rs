@@ -9,6 +9,7 @@
 //! - `driver`: all shards; which are listed, begun, ended.
 //! - `processor`: one shard, from its records to its checkpoint.
 //! - `recording`: what the stream holds, read for whoever processes nothing.
+//! - `range`: some records of one shard, read once more.
 //! - `batcher`: from records to batches.
 //! - `reader`: the two ways to a shard's records.
 //! - `context`: what the shards share.
@@ -24,6 +25,7 @@ mod driver;
 mod error;
 mod iterator_position;
 mod processor;
+mod range;
 mod reader;
 mod recording;
 mod retention;
@@ -41,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::context::Finished;
 pub use self::core::{ShardState, ShardStatus};
 pub use self::error::ConsumerError;
+pub use self::range::{Range, RangeReader, RangeRecords};
 pub use self::recording::Recording;
 pub use self::status::Status;
 

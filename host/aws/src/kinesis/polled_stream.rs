@@ -35,6 +35,8 @@ pub enum PolledFrom<'a> {
     TrimHorizon,
     /// At the first record that arrived at this time or later, in milliseconds since 1970.
     At(i64),
+    /// At the record with this sequence number, or the first one after it.
+    AtSequence(&'a str),
     /// After the record with this sequence number.
     After(&'a str),
 }

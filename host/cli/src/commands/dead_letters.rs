@@ -1,18 +1,22 @@
 //! `paceline dead-letters`.
+//!
+//! - `redrive`: dead letters, processed again.
+//! - `reprocess`: batches that an event source mapping gave up; `given_up`: where they come from.
 
-use std::future::pending;
+#[cfg(feature = "aws")]
+mod given_up;
+mod redrive;
+#[cfg(feature = "aws")]
+mod reprocess;
 
 use anyhow::Context;
 use clap::Subcommand;
-use paceline_config::{AnyStore, Config};
 use paceline_engine::Digest;
-use paceline_pipeline::Pipeline;
-use paceline_pipeline::model::{Cause, DeadLetter, RecordPosition};
-use paceline_pipeline::receive::Redrive;
-use paceline_pipeline::run::run;
+use paceline_pipeline::model::{Cause, DeadLetter};
 use paceline_pipeline::store::DeadLetterStore;
 use serde_json::{Value, json};
 
+use self::redrive::redrive_selected;
 use crate::report;
 use crate::setup::{GlobalConfigArgument, cache, open_store, runtime};
 
@@ -46,9 +50,12 @@ enum Action {
         #[arg(long)]
         unsure: bool,
     },
+    /// Read the records of batches that an event source mapping gave up again, store them as dead letters and redrive these.
+    #[cfg(feature = "aws")]
+    Reprocess(reprocess::Arguments),
 }
 
-/// Lists, shows or redrives dead letters.
+/// Lists, shows or redrives dead letters, or makes dead letters of what was given up.
 pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
     let runtime = runtime()?;
@@ -75,69 +82,13 @@ pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
         }
         Action::Redrive { reason, unsure } => {
             let (pipeline, _) = runtime.block_on(paceline_config::open(&config, cache().as_deref(), None))?;
-            let redriven = runtime.block_on(redrive(&pipeline, &config, (reason, unsure)))?;
+            let redriven = runtime.block_on(redrive_selected(&pipeline, &config, (reason, unsure)))?;
             redriven.print(arguments.json)
         }
-    }
-}
-
-/// Dead letters that are in memory at once.
-const LETTERS_AT_ONCE: usize = 1_000;
-
-/// Redrives the letters with this reason, and the unsure ones if they are wanted, in the order of their records.
-async fn redrive(
-    pipeline: &Pipeline<AnyStore>,
-    config: &Config,
-    (reason, unsure): (Option<Cause>, bool),
-) -> anyhow::Result<Redriven> {
-    let (store, mut redriven) = (pipeline.store(), Redriven::default());
-    let mut selected: Vec<(String, RecordPosition, String)> = Vec::new();
-    store
-        .scan_dead_letters(|letter| {
-            if reason.is_some_and(|reason| letter.reason.cause != reason) {
-                return;
-            }
-            match letter.unsure && !unsure {
-                true => redriven.skipped += 1,
-                false => selected.push((letter.shard, letter.position, letter.id)),
-            }
-        })
-        .await?;
-    selected.sort_unstable();
-    for selected in selected.chunks(LETTERS_AT_ONCE) {
-        let ids: Vec<String> = selected.iter().map(|(.., id)| id.clone()).collect();
-        let letters = store.assign_redrive_sequences(&ids).await?;
-        let summary = run(Redrive::new(letters), pipeline, config.batch.clone(), pending(), |_, _| {}).await?;
-        redriven.through += summary.redriven;
-        redriven.left += summary.dead_letter_count();
-    }
-    Ok(redriven)
-}
-
-/// What became of the dead letters.
-#[derive(Default)]
-struct Redriven {
-    /// They were processed.
-    through: u64,
-    /// They are dead letters again.
-    left: u64,
-    /// They were left alone, because they are unsure.
-    skipped: usize,
-}
-
-impl Redriven {
-    fn print(&self, as_json: bool) -> anyhow::Result<()> {
-        let Self { through, left, skipped } = self;
-        if as_json {
-            return report::print_json(&json!({ "through": through, "left": left, "unsure": skipped }));
-        }
-        report::print_line(&format!("{through} processed, {left} are still dead letters"))?;
-        match skipped {
-            0 => Ok(()),
-            _ => report::print_line(&format!(
-                "{skipped} left alone, because they are unsure: their groups may hold them already. Compare them with the \
-                 items, then use --unsure"
-            )),
+        #[cfg(feature = "aws")]
+        Action::Reprocess(reprocess) => {
+            let (pipeline, _) = runtime.block_on(paceline_config::open(&config, cache().as_deref(), None))?;
+            runtime.block_on(reprocess::reprocess(&reprocess, &pipeline, &config))?.print(arguments.json)
         }
     }
 }

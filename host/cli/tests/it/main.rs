@@ -3,8 +3,8 @@
 //! # Layout
 //!
 //! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
-//! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `credentials`,
-//!   `stopping`, `address_space`, `healthcheck`: `paceline run` and related commands.
+//! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `reprocess`, `unsure`, `table`,
+//!   `credentials`, `stopping`, `address_space`, `healthcheck`: `paceline run` and related commands.
 //! - `doctor`: `paceline doctor`.
 //! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
@@ -39,6 +39,7 @@ mod plugin_verify;
 mod producer;
 mod race;
 mod replay;
+mod reprocess;
 mod reruled;
 mod ruled;
 mod rules;

@@ -68,6 +68,8 @@ causes! {
     PluginFailed "plugin-failed"
     /// The item of the record's group can't take it.
     BadGroup "bad-group"
+    /// An event source mapping gave up the record's batch.
+    GivenUp "given-up"
 }
 
 impl fmt::Display for Cause {

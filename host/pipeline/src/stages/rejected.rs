@@ -32,6 +32,11 @@ impl Rejected {
         self.unsure.extend(self.reasons.iter().map(|(record, _)| *record).filter(|record| is_unsure(*record)));
     }
 
+    /// Whether a rejected record may be in its groups already.
+    pub(crate) fn is_unsure(&self, record: u32) -> bool {
+        self.unsure.contains(&record)
+    }
+
     pub(crate) fn into_iter(self) -> impl Iterator<Item = (u32, Reason)> {
         self.reasons.into_iter()
     }
@@ -47,6 +52,11 @@ impl Rejected {
     /// The indexes of the records, in the order of rejection, from the nth rejection on.
     pub(crate) fn since(&self, nth: usize) -> impl Iterator<Item = u32> {
         self.reasons[nth..].iter().map(|(record, _)| *record)
+    }
+
+    /// The indexes of the records that were rejected for this reason.
+    pub(crate) fn of_cause(&self, cause: Cause) -> impl Iterator<Item = u32> {
+        self.reasons.iter().filter(move |(_, reason)| reason.cause == cause).map(|(record, _)| *record)
     }
 
     /// Why the records were rejected, by category.

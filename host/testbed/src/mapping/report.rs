@@ -1,5 +1,9 @@
 //! What happened in a run of a mapping.
 
+use serde_json::{Value, json};
+
+use crate::lambda::{ACCOUNT, REGION};
+
 /// A batch that was discarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailureRecord {
@@ -15,6 +19,32 @@ pub struct FailureRecord {
     pub approximate_invoke_count: u32,
     /// `RetryAttemptsExhausted`, or `PayloadTooLarge` for a record that exceeds the payload limit alone.
     pub condition: &'static str,
+}
+
+impl FailureRecord {
+    /// The record that the mapping's on-failure destination gets.
+    pub fn to_json(&self, stream_arn: &str) -> Value {
+        json!({
+            "requestContext": {
+                "requestId": "c9b8fa9f-5a7f-4c5e-af9c-0c604cde93a5",
+                "functionArn": format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:paceline"),
+                "condition": self.condition,
+                "approximateInvokeCount": self.approximate_invoke_count,
+            },
+            "responseContext": { "statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled" },
+            "version": "1.0",
+            "timestamp": "2026-11-23T18:51:00.000Z",
+            "KinesisBatchInfo": {
+                "shardId": self.shard_id,
+                "startSequenceNumber": self.start_sequence_number,
+                "endSequenceNumber": self.end_sequence_number,
+                "approximateArrivalOfFirstRecord": "2026-11-23T18:50:00.000Z",
+                "approximateArrivalOfLastRecord": "2026-11-23T18:50:01.000Z",
+                "batchSize": self.batch_size,
+                "streamArn": stream_arn,
+            },
+        })
+    }
 }
 
 /// What happened in a run.

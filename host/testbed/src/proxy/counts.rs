@@ -1,12 +1,13 @@
 //! What went through the proxy, and the capacity that it consumed.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hyper::Version;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::access::Access;
 use super::plan::{FaultPlan, InjectedFault};
 
 /// The requests that a proxy received, and the faults that it injected.
@@ -16,6 +17,8 @@ pub struct Counts {
     pub by_operation: BTreeMap<String, u64>,
     /// Requests received, by HTTP version: `HTTP/1.1`, `HTTP/2.0`.
     pub by_version: BTreeMap<String, u64>,
+    /// What the requests need permission for.
+    pub accesses: BTreeSet<Access>,
     /// Injected faults.
     pub injected: Injected,
     /// Write capacity units that DynamoDB reported, of requests with `ReturnConsumedCapacity`. Requests whose responses

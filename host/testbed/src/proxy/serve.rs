@@ -13,7 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::http::request;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -26,7 +26,7 @@ use super::call::{Call, target};
 use super::plan::InjectedFault;
 use super::state::ProxyState;
 use super::upstream::UpstreamPool;
-use super::{dynamodb, kinesis};
+use super::{access, dynamodb, kinesis};
 
 /// Accepts connections until it is dropped.
 pub(super) async fn accept(listener: TcpListener, state: Arc<ProxyState>, tls: Option<TlsAcceptor>) {
@@ -103,6 +103,7 @@ async fn handle(
     let is_kinesis = service.starts_with("Kinesis");
     let operation = operation.to_owned();
     let plan = state.begin(&operation, head.version);
+    state.count(|counts| counts.accesses.extend(access::of(&head, &body)));
     let mut call = Call { state, upstream, operation, head, body, plan };
     if let Some(delay) = call.plan.delay {
         tokio::time::sleep(delay).await;
@@ -119,6 +120,9 @@ async fn handle(
     }
     let response =
         if is_kinesis { kinesis::respond(&mut call).await } else { complete(dynamodb::respond(&mut call).await) };
+    if response.status() == StatusCode::NOT_FOUND {
+        call.state.count(|counts| counts.accesses.extend(access::of_missing(&call.head)));
+    }
     match call.plan.fault {
         InjectedFault::ErrorAfter => Ok(server_error(&mut call)),
         InjectedFault::ResetAfter => Err(ConnectionReset),

@@ -30,20 +30,9 @@ impl Batcher {
 
     /// Adds a record; of an aggregate, its user records. Returns how many user records belong to other shards.
     pub(super) fn push(&mut self, record: &StreamRecord) -> Result<usize, NotASequenceNumber> {
-        let sequence = record.sequence_number().parse()?;
-        let arrival_ms = arrival_ms(record);
         let batch = &mut self.batch;
-        let payload = batch.push_bytes(record.data().as_ref());
-        let partition_key = record.partition_key().map(|key| batch.push_bytes(key.as_bytes()));
         let from = batch.records.len();
-        batch.records.push(Record {
-            payload,
-            position: RecordPosition { sequence, sub_sequence: 0 },
-            partition_key: partition_key.filter(|key: &Span| key.start < key.end),
-            arrival_ms,
-            cut_from: None,
-            redriven: None,
-        });
+        let Record { position: RecordPosition { sequence, .. }, arrival_ms, .. } = *push(batch, record)?;
         batch.checkpoint = Some(Checkpoint { sequence, arrival_ms, ..Checkpoint::default() });
         self.due.get_or_insert_with(|| Instant::now() + Duration::from_millis(self.limits.max_wait_ms));
         let of_other_shards = match self.misrouted {
@@ -70,6 +59,22 @@ impl Batcher {
         let empty = empty(Arc::clone(&self.batch.shard), self.misrouted);
         Some(std::mem::replace(&mut self.batch, empty))
     }
+}
+
+/// Adds a record to a batch as it is: an aggregate stays one.
+pub(super) fn push<'b>(batch: &'b mut Batch, record: &StreamRecord) -> Result<&'b Record, NotASequenceNumber> {
+    let sequence = record.sequence_number().parse()?;
+    let payload = batch.push_bytes(record.data().as_ref());
+    let partition_key = record.partition_key().map(|key| batch.push_bytes(key.as_bytes()));
+    batch.records.push(Record {
+        payload,
+        position: RecordPosition { sequence, sub_sequence: 0 },
+        partition_key: partition_key.filter(|key: &Span| key.start < key.end),
+        arrival_ms: arrival_ms(record),
+        cut_from: None,
+        redriven: None,
+    });
+    Ok(batch.records.last().expect("it was added"))
 }
 
 fn empty(shard: Arc<str>, misrouted: Misrouted) -> Batch {

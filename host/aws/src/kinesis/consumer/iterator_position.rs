@@ -16,6 +16,8 @@ pub(super) enum IteratorPosition {
     TrimHorizon,
     /// The first record that arrived at this time or later, in milliseconds since 1970.
     At(i64),
+    /// The record with this sequence number, or the oldest one if it has expired.
+    AtSequence(String),
     /// The record after this sequence number.
     After(String),
 }
@@ -25,6 +27,7 @@ impl IteratorPosition {
         match self {
             Self::TrimHorizon => ShardIteratorType::TrimHorizon,
             Self::At(_) => ShardIteratorType::AtTimestamp,
+            Self::AtSequence(_) => ShardIteratorType::AtSequenceNumber,
             Self::After(_) => ShardIteratorType::AfterSequenceNumber,
         }
     }
@@ -35,7 +38,7 @@ impl IteratorPosition {
         match self {
             Self::TrimHorizon => request,
             Self::At(time) => request.timestamp(DateTime::from_millis(*time)),
-            Self::After(sequence) => request.starting_sequence_number(sequence),
+            Self::AtSequence(sequence) | Self::After(sequence) => request.starting_sequence_number(sequence),
         }
     }
 
@@ -44,6 +47,7 @@ impl IteratorPosition {
         match self {
             Self::TrimHorizon => PolledFrom::TrimHorizon,
             Self::At(time) => PolledFrom::At(*time),
+            Self::AtSequence(sequence) => PolledFrom::AtSequence(sequence),
             Self::After(sequence) => PolledFrom::After(sequence),
         }
     }
@@ -54,7 +58,7 @@ impl IteratorPosition {
         let position = match self {
             Self::TrimHorizon => position,
             Self::At(time) => position.timestamp(DateTime::from_millis(*time)),
-            Self::After(sequence) => position.sequence_number(sequence),
+            Self::AtSequence(sequence) | Self::After(sequence) => position.sequence_number(sequence),
         };
         position.build().expect("the type is set")
     }
@@ -65,6 +69,7 @@ impl fmt::Display for IteratorPosition {
         match self {
             Self::TrimHorizon => f.write_str("from its oldest record"),
             Self::At(time) => write!(f, "from {}", timestamp(*time)),
+            Self::AtSequence(sequence) => write!(f, "from {sequence}"),
             Self::After(sequence) => write!(f, "after {sequence}"),
         }
     }
