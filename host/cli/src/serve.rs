@@ -17,8 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::rt::{Read, Write};
@@ -26,6 +24,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use paceline_config::AnyStore;
+use paceline_dashboard::{Body, Dashboard};
 use paceline_pipeline::store::CheckpointStore;
 use paceline_pipeline::{ErrorChain, Pipeline};
 use tokio::net::TcpListener;
@@ -59,38 +58,69 @@ pub(crate) struct Server {
     _serving: AbortOnDropHandle<()>,
 }
 
-impl Server {
-    /// Listens and logs the address.
-    pub(crate) async fn start(address: SocketAddr, view: impl View) -> anyhow::Result<Self> {
+/// The address of a server that does not answer yet.
+pub(crate) struct Listening {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listening {
+    /// Listens.
+    pub(crate) async fn at(address: SocketAddr) -> anyhow::Result<Self> {
         let failed = || format!("[serve] listen: {address} can't be listened on");
         let listener = TcpListener::bind(address).await.with_context(failed)?;
         let address = listener.local_addr().with_context(failed)?;
-        tracing::info!(%address, "serving /metrics, /healthz and /readyz");
-        let serving = tokio::spawn(accept(listener, Arc::new(view)));
-        Ok(Self { _serving: AbortOnDropHandle::new(serving) })
+        Ok(Self { listener, address })
+    }
+
+    /// The address, with the port that was chosen.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers, and logs the address.
+    pub(crate) fn serve(self, view: impl View, dashboard: Option<Arc<Dashboard>>) -> Server {
+        let Self { listener, address } = self;
+        match dashboard {
+            Some(_) => tracing::info!(%address, "serving /metrics, /healthz, /readyz and the dashboard at /"),
+            None => tracing::info!(%address, "serving /metrics, /healthz and /readyz"),
+        }
+        let serving = tokio::spawn(accept(listener, Arc::new(view), dashboard));
+        Server { _serving: AbortOnDropHandle::new(serving) }
     }
 }
 
 /// Serves every connection. It never ends.
-async fn accept(listener: TcpListener, view: Arc<impl View>) {
+async fn accept(listener: TcpListener, view: Arc<impl View>, dashboard: Option<Arc<Dashboard>>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve(TokioIo::new(stream), Arc::clone(&view)))),
+            Ok((stream, _)) => drop(tokio::spawn(serve(TokioIo::new(stream), Arc::clone(&view), dashboard.clone()))),
             Err(_) => sleep(ACCEPT_AGAIN_AFTER).await,
         }
     }
 }
 
-async fn serve(stream: impl Read + Write + Unpin + Send + 'static, view: Arc<impl View>) {
+async fn serve(
+    stream: impl Read + Write + Unpin + Send + 'static,
+    view: Arc<impl View>,
+    dashboard: Option<Arc<Dashboard>>,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let view = Arc::clone(&view);
-        async move { Ok::<_, Infallible>(answer(&*view, request.method(), request.uri().path()).await) }
+        let (view, dashboard) = (Arc::clone(&view), dashboard.clone());
+        async move {
+            if let Some(dashboard) = dashboard
+                && let Some(response) = dashboard.answer(&request).await
+            {
+                return Ok::<_, Infallible>(response);
+            }
+            Ok(answer(&*view, request.method(), request.uri().path()).await)
+        }
     });
     // A client may close its connection early.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
 }
 
-async fn answer(view: &impl View, method: &Method, path: &str) -> Response<Full<Bytes>> {
+async fn answer(view: &impl View, method: &Method, path: &str) -> Response<Body> {
     let unavailable = |what: &str, why: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{what}: {why}\n"));
     let (status, text) = match (method, path) {
         (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, view.metrics().await),
@@ -107,7 +137,7 @@ async fn answer(view: &impl View, method: &Method, path: &str) -> Response<Full<
         }
         _ => (StatusCode::NOT_FOUND, "not found: the paths are /metrics, /healthz and /readyz\n".to_owned()),
     };
-    let mut response = Response::new(Full::new(text.into()));
+    let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     // The version is that of Prometheus's text format.
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");

@@ -111,12 +111,14 @@ pub struct ServeConfig {
     pub listen: Option<SocketAddr>,
     /// How long no shard may be read, though one has to be, before `/healthz` fails, in milliseconds.
     pub unread_ms: u64,
+    /// Whether `paceline run` serves the dashboard as well. Without this, it does at a loopback address.
+    pub dashboard: Option<bool>,
 }
 
 impl Default for ServeConfig {
     fn default() -> Self {
         // Longer than a supervisor needs to see that a restart does not help: Kinesis is out of reach.
-        Self { listen: None, unread_ms: 60_000 }
+        Self { listen: None, unread_ms: 60_000, dashboard: None }
     }
 }
 

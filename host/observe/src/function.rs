@@ -80,6 +80,7 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> Mapping {
         id: mapping.uuid().unwrap_or_default().to_owned(),
         state: mapping.state().unwrap_or_default().to_owned(),
         last_result: mapping.last_processing_result().map(str::to_owned),
+        starting_position: mapping.starting_position().map(|position| position.as_str().to_owned()),
         batch_size: mapping.batch_size().map_or(100, |size| unsigned(Some(size))),
         batching_window_seconds: unsigned(mapping.maximum_batching_window_in_seconds),
         parallelization_factor: unsigned(mapping.parallelization_factor).max(1),

@@ -104,9 +104,10 @@ impl<S: Store> Pipeline<S> {
 fn rejected<S>(context: &Context<'_, S>, record_batches: &[RecordBatch<'_>]) -> Vec<u32> {
     let by_sequence = |record: u32| {
         let of = |record_batch: &&RecordBatch<'_>| record_batch.is_by_sequence();
-        record_batches.iter().filter(of).any(|of| {
-            of.rejected.contains(&record) || of.records.binary_search(&record).is_ok()
-        })
+        record_batches
+            .iter()
+            .filter(of)
+            .any(|of| of.rejected.contains(&record) || of.records.binary_search(&record).is_ok())
     };
     // The configuration that evaluated it may have allowed more bytes.
     let too_large: HashSet<u32> = context.rejected.of_cause(Cause::TooLarge).collect();

@@ -42,7 +42,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     // The source comes first: checking it takes no time, compiling plugins does.
     #[cfg(feature = "aws")]
     if let Some(kinesis) = &config.source()?.kinesis {
-        return stream::run(&config, kinesis, arguments.json);
+        let kinesis = kinesis.clone();
+        return stream::run(&Arc::new(config), &kinesis, arguments.json);
     }
     let runtime = runtime()?;
     let opened = runtime.block_on(paceline_config::open(&config, cache().as_deref(), Some(identity("run"))));

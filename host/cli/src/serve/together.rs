@@ -59,7 +59,7 @@ impl Drop for Together {
 async fn accept_local(listener: UnixListener, view: Arc<impl View>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve(TokioIo::new(stream), Arc::clone(&view)))),
+            Ok((stream, _)) => drop(tokio::spawn(serve(TokioIo::new(stream), Arc::clone(&view), None))),
             Err(_) => sleep(ACCEPT_AGAIN_AFTER).await,
         }
     }
@@ -73,7 +73,7 @@ async fn take_turns(address: SocketAddr, all: Arc<All>) {
             Ok(listener) => {
                 let address = listener.local_addr().unwrap_or(address);
                 tracing::info!(%address, "serving /metrics, /healthz and /readyz of all shards of the daemon");
-                return accept(listener, all).await;
+                return accept(listener, all, None).await;
             }
             Err(error) if !noted => {
                 noted = true;

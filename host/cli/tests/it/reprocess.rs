@@ -329,7 +329,8 @@ fn records_that_have_expired_are_named_unless_they_came_with_the_batch() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("2 of 2 batches were not reprocessed as a whole"), "{error}");
     let done: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let errors: Vec<&str> = done["batches"].as_array().unwrap().iter().map(|of| of["error"].as_str().unwrap()).collect();
+    let errors: Vec<&str> =
+        done["batches"].as_array().unwrap().iter().map(|of| of["error"].as_str().unwrap()).collect();
     let (first, last) = (&scene.records[0].sequence, &scene.records[BATCH - 1].sequence);
     let range = format!("/shardId-000000000007 from {first} to {last} are lost");
     assert!(errors.iter().any(|error| error.contains(&range)), "{errors:?}");

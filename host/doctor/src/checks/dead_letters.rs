@@ -30,8 +30,7 @@ fn of_reason(history: &History, letters: &DeadLetters, reason: &str, count: u64)
         if is_new { "Records became dead letters." } else { "Records became dead letters, none of them in this span." };
     let all = if letters.more { "at least" } else { "in all" };
     let mut finding = Finding::new(Severity::Warning, format!("dead letters, {reason}"), sentence).evidence(
-        Evidence { at: last, ..Evidence::new(format!("{reason}, {all}"), count as f64, "dead letters") }
-            .threshold(0.0),
+        Evidence { at: last, ..Evidence::new(format!("{reason}, {all}"), count as f64, "dead letters") }.threshold(0.0),
     );
     for letter in newest.iter().take(NEWEST) {
         finding = finding.arithmetic(format!("{}: {}", letter.id, letter.message));

@@ -173,9 +173,8 @@ mod tests {
 
     #[test]
     fn a_request_to_dynamodb_names_its_tables() {
-        let accesses = |operation: &str, body: Value| {
-            accesses("POST", "/", &format!("DynamoDB_20120810.{operation}"), &body)
-        };
+        let accesses =
+            |operation: &str, body: Value| accesses("POST", "/", &format!("DynamoDB_20120810.{operation}"), &body);
         assert_eq!(accesses("PutItem", json!({ "TableName": "t" })), ["dynamodb:PutItem table/t"]);
         let both = json!({ "RequestItems": { "a": {}, "arn:aws:dynamodb:r:1:table/b": {} } });
         assert_eq!(accesses("BatchGetItem", both), ["dynamodb:BatchGetItem table/a", "dynamodb:BatchGetItem table/b"]);

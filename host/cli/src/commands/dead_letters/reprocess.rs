@@ -69,10 +69,9 @@ pub(super) async fn reprocess(
     source.release().await?;
     stored?;
     if !arguments.dry_run && !arguments.keep {
-        report.redriven = redrive(pipeline, config, &report.sure(), |letter| {
-            letter.reason.cause == Cause::GivenUp && !letter.unsure
-        })
-        .await?;
+        report.redriven =
+            redrive(pipeline, config, &report.sure(), |letter| letter.reason.cause == Cause::GivenUp && !letter.unsure)
+                .await?;
     }
     Ok(report)
 }
@@ -183,7 +182,8 @@ impl Report {
 
     fn print_text(&self) -> anyhow::Result<()> {
         if self.is_dry {
-            let mut rows = vec![["from", "shard", "first", "last", "records", "new", "unsure"].map(str::to_owned).to_vec()];
+            let mut rows =
+                vec![["from", "shard", "first", "last", "records", "new", "unsure"].map(str::to_owned).to_vec()];
             rows.extend(self.batches.iter().filter_map(BatchReport::row));
             report::print_table(&rows)?;
         }

@@ -1,26 +1,40 @@
 //! A Kinesis stream as the source, read until the process is stopped.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use paceline_aws::kinesis::{Consumer, Finished, KinesisConfig};
-use paceline_config::{Config, batch_trace};
+use paceline_config::{AnyStore, Config, batch_trace};
+use paceline_dashboard::{Dashboard, Hosts, Options};
 use paceline_engine::CallDeadline;
+use paceline_observe::Target;
+use paceline_pipeline::Pipeline;
 use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::summary::Summary;
 
+use crate::commands::dashboard::LISTENERS;
+use crate::commands::doctor::add_config;
+use crate::commands::healthcheck::reachable;
+use crate::dashboard::Live;
 use crate::follower::{Follower, Notes};
+use crate::observer::{Observer, SharedStore};
 use crate::report;
-use crate::serve::{Metrics, Server, StreamView};
+use crate::serve::{Listening, Metrics, StreamView};
 use crate::setup::{identity, parallel_runtime, poll_interval};
 use crate::stop::{CALLS_AFTER_STOP, stop_signal};
+
+/// How far back charts of CloudWatch's metrics go.
+const CHARTS: Duration = Duration::from_secs(3 * 3600);
+/// How often an open page is updated.
+const REFRESH: Duration = Duration::from_secs(2);
 
 /// How long the end of the process waits for the last traces.
 const LAST_TRACES: Duration = Duration::from_secs(2);
 
 /// Processes the stream's records. Progress is logged; the summary is printed at the end.
-pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyhow::Result<()> {
+pub(super) fn run(config: &Arc<Config>, kinesis: &KinesisConfig, json: bool) -> anyhow::Result<()> {
     let runtime = parallel_runtime()?;
     let started = Instant::now();
     let total = Arc::new(Mutex::new(Summary::default()));
@@ -50,7 +64,12 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
             Some(address) => {
                 let unread = Duration::from_millis(config.serve.unread_ms);
                 let view = StreamView::new(&consumer, Arc::clone(&pipeline), metrics.clone(), unread);
-                Some(Server::start(address, view).await?)
+                let listening = Listening::at(address).await?;
+                let dashboard = match config.serve.dashboard.unwrap_or(address.ip().is_loopback()) {
+                    true => Some(dashboard(config, Arc::clone(&pipeline), listening.address()).await),
+                    false => None,
+                };
+                Some(listening.serve(view, dashboard))
             }
             None => None,
         };
@@ -77,4 +96,16 @@ pub(super) fn run(config: &Config, kinesis: &KinesisConfig, json: bool) -> anyho
     runtime.shutdown_background();
     ended?;
     report::print(&total.lock().unwrap_or_else(PoisonError::into_inner), started.elapsed(), json)
+}
+
+/// The dashboard of this process: its own metrics as often as a page is updated, everything else once a minute, and
+/// nothing while no page is open.
+async fn dashboard(config: &Arc<Config>, pipeline: Arc<Pipeline<AnyStore>>, address: SocketAddr) -> Arc<Dashboard> {
+    let mut target = Target { hosts: vec![reachable(address).to_string()], ..Target::nothing(CHARTS) };
+    add_config(config, None, &mut target);
+    let store = Some(SharedStore::Pipeline(pipeline));
+    let observer = Observer::with_store(target, Some(Arc::clone(config)), store).await;
+    let source = Live::new(observer, Some(Arc::clone(config)), "paceline run".to_owned());
+    let hosts = Hosts::of(address);
+    Arc::new(Dashboard::new(Arc::new(source), Options { refresh: REFRESH, max_listeners: LISTENERS, hosts }))
 }
