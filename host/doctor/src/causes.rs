@@ -146,7 +146,7 @@ pub const EDGES: [Edge; 52] = [
     edge("dropped-events", "failed-batches", "The positions of what was dropped are in the queue."),
     // The end
     edge("shard-failing", "iterator-age", "A shard that is not being read gets older."),
-    edge("iterator-age", "data-loss", "An age that grows reaches the retention."),
+    edge("iterator-age", "data-loss", "A reader that is behind comes near the retention."),
 ];
 
 /// A finding in its place: below its cause, above its consequences.
@@ -207,7 +207,7 @@ pub fn arrange(found: Vec<Found>) -> Vec<Diagnosis> {
 fn causes<'a>(found: &[Found], (check, finding): &Found) -> Vec<(usize, &'a Edge)> {
     let fits = |edge: &&Edge| {
         let is_of = |part: &&str| finding.subject.starts_with(part) || finding.subject.ends_with(part);
-        edge.consequence == *check && (edge.only.is_empty() || edge.only.iter().any(|part| is_of(part)))
+        edge.consequence == *check && (edge.only.is_empty() || edge.only.iter().any(is_of))
     };
     let edges = EDGES.iter().filter(fits);
     let of = |edge: &'a Edge| {
