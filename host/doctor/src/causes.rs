@@ -146,7 +146,7 @@ pub const EDGES: [Edge; 52] = [
     edge("dropped-events", "failed-batches", "The positions of what was dropped are in the queue."),
     // The end
     edge("shard-failing", "iterator-age", "A shard that is not being read gets older."),
-    edge("iterator-age", "data-loss", "An age that grows reaches the retention."),
+    edge("iterator-age", "data-loss", "A reader that is behind comes near the retention."),
 ];
 
 /// A finding in its place: below its cause, above its consequences.

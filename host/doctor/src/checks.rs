@@ -4,9 +4,11 @@
 //!
 //! - `stream`: what producers get from the stream. `readers`: what readers get from it.
 //! - `lag`: how far readers are behind, by `readings`, the ages of all readers.
-//! - `function`: how the function works. `mapping`: how its event source mapping is set.
-//! - `table`: how tables take writes. `capacity`: tables and indexes, and the commands that change their units.
-//! - `rules`: versions, hosts, pins, budgets of plugins. `dead_letters`: what could not be processed.
+//! - `function`: how the function works. `parallelism`: how many batches at once.
+//! - `mapping`: how its event source mapping is set. `order`: which records come, and in which order.
+//! - `throttles`: writes that tables throttle. `table`: what they use of their units. `capacity`: the commands that change
+//!   them.
+//! - `rules`: versions, hosts, pins. `plugins`: what plugins use. `dead_letters`: what could not be processed.
 //! - `hosts`: running hosts. `settings`: the states of stream and tables.
 //! - `facts`: what several checks have to know.
 
@@ -17,12 +19,16 @@ mod function;
 mod hosts;
 mod lag;
 mod mapping;
+mod order;
+mod parallelism;
+mod plugins;
 mod readers;
 mod readings;
 mod rules;
 mod settings;
 mod stream;
 mod table;
+mod throttles;
 
 use crate::finding::Outcome;
 use crate::history::History;
@@ -71,12 +77,12 @@ pub const CHECKS: [Check; 46] = [
     check("misrouted", "do aggregates have records of other shards?", hosts::misrouted),
     check("mapping-state", "does the mapping read?", mapping::mapping_state),
     check("two-mappings", "does one mapping alone invoke the function?", readers::two_mappings),
-    check("starting-position", "can records be missed while the mapping changes?", mapping::starting_position),
+    check("starting-position", "can records be missed while the mapping changes?", order::starting_position),
     check("function-slow", "do batches take nearly as long as they may?", function::function_slow),
     check("function-errors", "do invocations fail?", function::function_errors),
-    check("function-throttled", "has Lambda capacity for the function?", function::function_throttled),
-    check("no-parallelism", "is the function late with all its concurrency?", function::no_parallelism),
-    check("concurrency", "may the function run what the mapping can send?", function::concurrency),
+    check("function-throttled", "has Lambda capacity for the function?", parallelism::function_throttled),
+    check("no-parallelism", "is the function late with all its concurrency?", parallelism::no_parallelism),
+    check("concurrency", "may the function run what the mapping can send?", parallelism::concurrency),
     check("uncommitted-batches", "are all batches committed?", function::uncommitted_batches),
     check("tumbling-window", "do windows hold their state?", function::tumbling_window),
     check("dropped-events", "did Lambda drop events?", mapping::dropped_events),
@@ -84,19 +90,19 @@ pub const CHECKS: [Check; 46] = [
     check("failure-destination", "are positions of dropped batches kept?", mapping::failure_destination),
     check("unlimited-retries", "can one batch hold its shard?", mapping::unlimited_retries),
     check("partial-batch-responses", "does the function's answer count?", mapping::partial_batch_responses),
-    check("batch-size", "can a batch have as many records as it may?", mapping::batch_size),
-    check("packing-and-parallelization", "are packed records read in order?", mapping::packing_and_parallelization),
-    check("sequence-dedup", "can dedup drop records that are new?", mapping::sequence_dedup),
-    check("write-throttles", "does a table throttle writes?", table::write_throttles),
+    check("batch-size", "can a batch have as many records as it may?", order::batch_size),
+    check("packing-and-parallelization", "are packed records read in order?", order::packing_and_parallelization),
+    check("sequence-dedup", "can dedup drop records that are new?", order::sequence_dedup),
+    check("write-throttles", "does a table throttle writes?", throttles::write_throttles),
     check("write-capacity", "does a table live on its burst credit?", table::write_capacity),
     check("index-capacity", "has an index the write units of its table?", table::index_capacity),
-    check("hot-partition", "does one partition key get nearly all that it can?", table::hot_partition),
+    check("hot-partition", "does one partition key get nearly all that it can?", throttles::hot_partition),
     check("read-throttles", "does a table throttle reads?", table::read_throttles),
     check("write-conflicts", "do writers precede each other?", hosts::write_conflicts),
     check("failing-version", "do a version's plugins fail on records?", rules::failing_version),
     check("hosts-behind", "do hosts follow the rules?", rules::hosts_behind),
     check("missing-rulebook", "has the registry every pinned rulebook?", rules::missing_rulebook),
-    check("plugin-budgets", "do plugins use nearly what they may?", rules::plugin_budgets),
+    check("plugin-budgets", "do plugins use nearly what they may?", plugins::plugin_budgets),
     check("dead-letters", "could all records be processed?", dead_letters::dead_letters),
     check("failed-batches", "did the mapping give batches up?", dead_letters::failed_batches),
 ];

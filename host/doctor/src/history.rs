@@ -8,6 +8,7 @@ mod dead_letters;
 mod document;
 mod function;
 mod lookup;
+mod points;
 mod rules;
 mod series;
 mod stream;

@@ -29,6 +29,8 @@ pub enum LagState {
     CaughtUp,
     /// Its age falls.
     CatchingUp,
+    /// It is behind, and one value shows no course.
+    Unknown,
     /// It began again with older records, and works them off.
     ReReading,
     /// It goes on, but does not get younger.
@@ -84,6 +86,9 @@ pub fn evaluate(ages: &Course, context: &LagContext) -> Option<Lag> {
         return Some(lag(LagState::Dead, Point(context.until, last.1 + silent), 1.0, context));
     }
     let excursion = excursion(&ages.points, context.allowance_seconds);
+    if excursion.len() == 1 && ages.points.len() == 1 {
+        return Some(lag(LagState::Unknown, last, 0.0, context));
+    }
     if excursion.len() < 2 {
         return Some(lag(LagState::CaughtUp, last, 0.0, context));
     }

@@ -76,7 +76,7 @@ pub fn examine(history: &History) -> Report {
     let findings = arrange(found);
     let severity = findings.iter().map(Diagnosis::worst).max();
     Report {
-        verdict: verdict(&findings, healthy.len()),
+        verdict: verdict(&findings, (healthy.len(), not_checked.len()), history.unavailable.is_empty()),
         severity,
         since: history.since,
         until: history.until,
@@ -103,10 +103,15 @@ fn subjects(history: &History) -> Vec<String> {
 }
 
 /// The first cause, and how much more there is.
-fn verdict(findings: &[Diagnosis], healthy: usize) -> String {
+fn verdict(findings: &[Diagnosis], (healthy, not_checked): (usize, usize), complete: bool) -> String {
     let Some(first) = findings.first() else {
         return match healthy {
             0 => "unknown: nothing could be checked".to_owned(),
+            _ if !complete => format!(
+                "no finding in {}, and {} could not be done",
+                counted(healthy, "check"),
+                counted(not_checked, "check")
+            ),
             _ => format!("healthy: {} without a finding", counted(healthy, "check")),
         };
     };

@@ -1,9 +1,22 @@
 //! The tables and indexes whose capacity is checked, and the commands that change it.
 
+use paceline_capacity::dynamodb::write_units;
 use serde_json::json;
 
+use super::facts::{TABLE, mappings, not_known};
+use super::mapping::update_mapping;
 use crate::command::Command;
+use crate::finding::{Finding, Outcome, Remedy};
 use crate::history::{Capacity, Course, History, Index, Namespace, Statistic, Table};
+use crate::prices::{MILLION_WRITE_UNITS_ON_DEMAND, WRITE_UNIT};
+use crate::words::{bytes, dollars, number};
+
+/// The share of provisioned capacity, or of a partition's, from which on it is nearly used.
+pub(super) const NEARLY_USED: f64 = 0.8;
+/// How much more than what was used a remedy provisions.
+pub(super) const HEADROOM: f64 = 1.5;
+/// Seconds of the window that a remedy proposes.
+const WINDOW_SECONDS: u32 = 15;
 
 /// A table, or one of its indexes.
 pub(super) struct Target<'a> {
@@ -98,4 +111,74 @@ pub(super) fn added_write_units(table: &Table, write: u32) -> u32 {
 pub(super) fn on_demand(history: &History, table: &Table) -> String {
     let command = Command::aws(history, "dynamodb update-table").option("--table-name", &table.name);
     command.word("--billing-mode PAY_PER_REQUEST").build()
+}
+
+/// The tables and indexes, if CloudWatch has anything of them.
+pub(super) fn observed(history: &History) -> Result<Vec<Target<'_>>, Outcome> {
+    let targets = targets(history);
+    if targets.is_empty() {
+        return Err(Outcome::NotChecked(not_known(history, TABLE, "no table's settings are known")));
+    }
+    if !targets.iter().any(|it| history.observes_of(Namespace::Dynamodb, "TableName", &it.table.name)) {
+        return Err(Outcome::NotChecked(not_known(history, TABLE, "no data of any table")));
+    }
+    Ok(targets)
+}
+
+/// What an item costs, if its size is known.
+pub(super) fn with_units_of_an_item(finding: Finding, target: &Target<'_>) -> Finding {
+    let Some(size) = target.table.item_bytes.filter(|_| target.index.is_none()) else { return finding };
+    let units = write_units(size);
+    let indexes = target.table.indexes.len() as u64;
+    let local = if target.table.local_indexes { ", and as much for each local index" } else { "" };
+    finding.arithmetic(format!(
+        "an item of {}: {units} units a write, {} more for indexes whose keys or attributes change{local}",
+        bytes(size as f64),
+        number((units * indexes) as f64)
+    ))
+}
+
+/// More units for the table and its indexes, or on demand.
+pub(super) fn more_units(history: &History, target: &Target<'_>, demand: f64) -> Vec<Remedy> {
+    let table = target.table;
+    let Capacity::Provisioned { read, write } = table.capacity else { return Vec::new() };
+    let wanted = (demand.max(f64::from(write)) * HEADROOM / 10.0).ceil() as u32 * 10;
+    let added = added_write_units(table, wanted);
+    vec![
+        Remedy::new(
+            provision(history, table, read, wanted),
+            format!("{wanted} write units a second, for the table and all its indexes."),
+            format!("{} more ({} units)", dollars(WRITE_UNIT * f64::from(added)), number(f64::from(added))),
+        )
+        .breaks(
+            "Autoscaling would set it again; it reacts after 2 minutes and does not help in a burst. Capacity can be \
+                 lowered 27 times a day.",
+        ),
+        Remedy::new(
+            on_demand(history, table),
+            "No units to provision: up to twice the highest load so far at once.",
+            format!(
+                "{} for each million write units; cheaper than provisioned below some 20 % use",
+                dollars(MILLION_WRITE_UNITS_ON_DEMAND)
+            ),
+        )
+        .breaks("One partition key still has 1,000 units a second. The mode can be changed a few times a day."),
+    ]
+}
+
+/// Fewer writes for the same records.
+pub(super) fn fewer_writes(history: &History) -> Vec<Remedy> {
+    let Some((_, mapping)) = mappings(history).find(|(_, mapping)| mapping.tumbling_window_seconds == 0) else {
+        return Vec::new();
+    };
+    let command = update_mapping(history, mapping).option("--tumbling-window-in-seconds", WINDOW_SECONDS.to_string());
+    vec![
+        Remedy::new(
+            command.build(),
+            format!("A group is written once in {WINDOW_SECONDS} s instead of once a batch: some 77 units for 1,000 records \
+                     instead of 1,010."),
+            "less: fewer write units",
+        )
+        .breaks(format!("Standings are up to {WINDOW_SECONDS} s older. Only at parallelization factor 1.")),
+    ]
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::finding::Outcome;
 use crate::history::{Course, Function, History, Mapping, Namespace, Point, Statistic, Stream, Timestamp};
 
 /// Periods at the end of a history within which something counts as going on.
@@ -123,8 +124,8 @@ pub(super) fn retention_seconds(history: &History) -> Option<f64> {
 
 /// Why something is not known: what could not be read, or that there are no data.
 pub(super) fn not_known(history: &History, sources: &[&str], missing: &str) -> String {
-    let is_source = |what: &str| sources.iter().any(|source| what.starts_with(source));
-    let Some(unavailable) = history.unavailable.iter().find(|it| is_source(&it.what)) else {
+    let of = |source: &&str| history.unavailable.iter().find(|it| it.what.starts_with(*source));
+    let Some(unavailable) = sources.iter().find_map(of) else {
         return missing.to_owned();
     };
     match &unavailable.permission {
@@ -143,3 +144,22 @@ pub(super) const FUNCTION: &[&str] = &["function", "metrics"];
 pub(super) const TABLE: &[&str] = &["table", "metrics"];
 /// `/metrics` of hosts.
 pub(super) const HOST: &[&str] = &["host"];
+
+/// A metric of the function.
+pub(super) fn of_function(history: &History, name: &str, statistic: Statistic) -> Course {
+    let all = history
+        .select(Namespace::Lambda, name)
+        .statistic(statistic)
+        .without("EventSourceMappingUUID")
+        .without("Resource");
+    if statistic == Statistic::Sum { all.sum() } else { all.highest() }
+}
+
+/// Why nothing is known of the function.
+pub(super) fn unknown_function(history: &History, metric: &str) -> Outcome {
+    let missing = match history.function {
+        Some(_) => format!("no data of {metric}: the function was not invoked"),
+        None => "no function reads the stream".to_owned(),
+    };
+    Outcome::NotChecked(not_known(history, FUNCTION, &missing))
+}

@@ -1,10 +1,12 @@
 //! How far readers are behind, and when records are lost.
 
-use super::facts::{HOST, METRICS, arrivals, not_known, retention_seconds};
+use super::facts::{HOST, METRICS, arrivals, not_known, recent, retention_seconds};
+use super::parallelism::parallelize;
+use super::readers::show_consumer;
 use super::readings::{Reading, readings};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
-use crate::history::{History, Namespace, Statistic};
+use crate::history::{History, Namespace, Point, Statistic};
 use crate::lag::LagState;
 use crate::prices::EXTENDED_RETENTION_OF_A_SHARD;
 use crate::words::{counted, dollars, duration, percent};
@@ -23,8 +25,7 @@ pub(super) fn iterator_age(history: &History) -> Outcome {
     let readings = readings(history);
     let arrivals = arrivals(history);
     if readings.is_empty() {
-        let comes_in =
-            arrivals.is_some_and(|it| it.any_since(super::facts::recent(history, it.records.period_seconds)));
+        let comes_in = arrivals.is_some_and(|it| it.any_since(recent(history, it.records.period_seconds)));
         if comes_in && history.observes(Namespace::Kinesis) {
             return Outcome::Findings(vec![no_reader(history)]);
         }
@@ -88,6 +89,7 @@ fn behind(history: &History, reading: &Reading, late: usize) -> Finding {
     let share = retention.map_or(0.0, |retention| lag.age_seconds / retention);
     let (severity, sentence) = match lag.state {
         LagState::CaughtUp => (Severity::Note, "reads records as they come"),
+        LagState::Unknown => (Severity::Warning, "is behind; one value does not show whether it catches up"),
         LagState::CatchingUp => (Severity::Note, "is behind and catches up"),
         LagState::ReReading => (
             Severity::Warning,
@@ -107,7 +109,7 @@ fn behind(history: &History, reading: &Reading, late: usize) -> Finding {
     let severity = if share >= RISK { severity.max(Severity::Warning) } else { severity };
     let mut finding = Finding::new(severity, reading.subject(), format!("The reader {sentence}."))
         .evidence(
-            Evidence::point(reading.metric, crate::history::Point(lag.at, lag.age_seconds), "seconds")
+            Evidence::point(reading.metric, Point(lag.at, lag.age_seconds), "seconds")
                 .threshold(reading.allowance_seconds),
         )
         .evidence(Evidence::new("growth of the age", lag.growth, "seconds a second"));
@@ -142,13 +144,21 @@ fn behind(history: &History, reading: &Reading, late: usize) -> Finding {
     match lag.state {
         LagState::Dead => finding.remedy(enable_or_start(history)),
         LagState::CatchingUp | LagState::ReReading => finding,
-        _ => finding.remedies(faster(history)),
+        LagState::Unknown => finding.remedy(Remedy::new(
+            Command::paceline(history, "doctor").word("--watch").build(),
+            "Observes for longer, until the age has a course.",
+            "some requests to CloudWatch",
+        )),
+        _ => finding.remedies(faster(history, reading)),
     }
 }
 
 /// What makes the reader faster, where settings can do that.
-fn faster(history: &History) -> Vec<Remedy> {
-    let mut remedies: Vec<Remedy> = super::function::parallelize(history);
+fn faster(history: &History, reading: &Reading) -> Vec<Remedy> {
+    if reading.is_consumer() {
+        return vec![show_consumer(history, reading.reader.rsplit(' ').next().unwrap_or_default())];
+    }
+    let mut remedies: Vec<Remedy> = parallelize(history);
     if history.function.is_none() {
         remedies.push(Remedy::new(
             Command::paceline(history, "kcl")
@@ -185,12 +195,8 @@ pub(super) fn data_loss(history: &History) -> Outcome {
     let mut finding =
         Finding::new(if lost { Severity::Critical } else { Severity::Warning }, reading.subject(), reason)
             .evidence(
-                Evidence::point(
-                    reading.metric,
-                    crate::history::Point(reading.lag.at, reading.lag.age_seconds),
-                    "seconds",
-                )
-                .threshold(RISK * retention),
+                Evidence::point(reading.metric, Point(reading.lag.at, reading.lag.age_seconds), "seconds")
+                    .threshold(RISK * retention),
             )
             .arithmetic(format!("{} of {}: {}", duration(reading.lag.age_seconds), duration(retention), percent(share)))
             .remedies(longer_retention(history));
@@ -214,7 +220,7 @@ fn longer_retention(history: &History) -> Option<Remedy> {
             "At once: keeps the records that have not expired. A stop-gap, not a cure.",
             format!("{} for {}; beyond 7 days by the GB", dollars(price), counted(stream.shards.len().max(1), "shard")),
         )
-        .breaks("Nothing. rules.hold-seconds and alarms on half of the retention may follow."),
+        .breaks("Nothing. Raise alarms at half of the retention with it."),
     )
 }
 

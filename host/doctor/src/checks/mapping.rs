@@ -1,19 +1,17 @@
 //! How the event source mapping is set.
 
-use paceline_capacity::lambda::{BATCH_RECORDS, PAYLOAD_BYTES, records_of_an_event};
-
-use super::facts::{FUNCTION, arrivals, events, mappings, not_known, packed};
-use super::function::update_mapping;
+use super::facts::{FUNCTION, events, mappings, not_known};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Function, History, Mapping, Namespace, Statistic};
-use crate::words::{bytes, counted, number};
-
-/// Bytes of a record's key in what the stream counts, about.
-const KEY_BYTES: f64 = 8.0;
+use crate::words::counted;
 
 /// The findings of each mapping that reads.
-fn of_mappings(history: &History, healthy: &str, find: impl Fn(&Function, &Mapping) -> Option<Finding>) -> Outcome {
+pub(super) fn of_mappings(
+    history: &History,
+    healthy: &str,
+    find: impl Fn(&Function, &Mapping) -> Option<Finding>,
+) -> Outcome {
     if mappings(history).next().is_none() {
         let missing = if history.function.is_some() { "no mapping is enabled" } else { "no function reads the stream" };
         return Outcome::NotChecked(not_known(history, FUNCTION, missing));
@@ -23,11 +21,16 @@ fn of_mappings(history: &History, healthy: &str, find: impl Fn(&Function, &Mappi
 }
 
 /// The function, and which of its mappings if it has several.
-fn subject(function: &Function, mapping: &Mapping) -> String {
+pub(super) fn subject(function: &Function, mapping: &Mapping) -> String {
     match function.mappings.len() {
         1 => format!("function {}", function.name),
         _ => format!("function {}, mapping {}", function.name, mapping.id),
     }
+}
+
+/// `aws lambda update-event-source-mapping`.
+pub(super) fn update_mapping(history: &History, mapping: &Mapping) -> Command {
+    Command::aws(history, "lambda update-event-source-mapping").option("--uuid", &mapping.id)
 }
 
 /// Whether Lambda dropped events.
@@ -208,134 +211,4 @@ pub(super) fn mapping_state(history: &History) -> Outcome {
         }
     }
     Outcome::of(findings, format!("{} enabled", counted(function.mappings.len(), "mapping")))
-}
-
-/// Whether records that arrive while the mapping changes can be missed.
-pub(super) fn starting_position(history: &History) -> Outcome {
-    if mappings(history).all(|(_, mapping)| mapping.starting_position.is_none()) {
-        return Outcome::NotChecked(not_known(history, FUNCTION, "the mapping's starting position is not known"));
-    }
-    of_mappings(history, "the mapping began with the oldest record, or at a time", |function, mapping| {
-        if mapping.starting_position.as_deref() != Some("LATEST") {
-            return None;
-        }
-        let reason = "The mapping begins with LATEST. While it is created or changed, which takes minutes, it may miss \
-                      records.";
-        let stream = history.stream.as_ref().and_then(|stream| stream.arn.as_deref()).unwrap_or("STREAM-ARN");
-        let create = Command::aws(history, "lambda create-event-source-mapping")
-            .option("--function-name", &function.name)
-            .option("--event-source-arn", stream)
-            .option("--batch-size", mapping.batch_size.to_string())
-            .word("--starting-position TRIM_HORIZON --function-response-types ReportBatchItemFailures");
-        Some(Finding::new(Severity::Warning, subject(function, mapping), reason).remedy(
-            Remedy::new(create.build(), "A mapping that misses nothing. Delete the old one first.", "nothing").breaks(
-                "It begins with the oldest record of the stream: what was processed comes again, and dedup drops it. A \
-                 position cannot be changed.",
-            ),
-        ))
-    })
-}
-
-/// Whether a batch can have as many records as it may.
-pub(super) fn batch_size(history: &History) -> Outcome {
-    let Some(size) = arrivals(history).and_then(|it| it.record_bytes()) else {
-        return Outcome::NotChecked(not_known(history, FUNCTION, "no data of IncomingBytes"));
-    };
-    let payload = (size - KEY_BYTES).max(1.0);
-    let most = records_of_an_event(payload as u64);
-    of_mappings(history, &format!("{} fit into an event", counted(most as usize, "record")), |function, mapping| {
-        if mapping.batch_size <= most {
-            return None;
-        }
-        let reason = "The batch size cannot be reached: an event has at most 6 MB, and records are Base64 with their \
-                      metadata in it.";
-        let highest = most.min(BATCH_RECORDS);
-        Some(
-            Finding::new(Severity::Note, subject(function, mapping), reason)
-                .evidence(
-                    Evidence::new("batch size", f64::from(mapping.batch_size), "records").threshold(f64::from(most)),
-                )
-                .arithmetic(format!(
-                    "{} of JSON ÷ ~{} for a record of {}: {} records",
-                    bytes(PAYLOAD_BYTES as f64),
-                    bytes(PAYLOAD_BYTES as f64 / f64::from(most)),
-                    bytes(size),
-                    number(f64::from(most))
-                ))
-                .remedy(Remedy::new(
-                    update_mapping(history, mapping).option("--batch-size", highest.to_string()).build(),
-                    "Nothing but that the setting shows what happens. Packed records carry more in an event.",
-                    "nothing",
-                )),
-        )
-    })
-}
-
-/// Whether packed records are read with a parallelization factor.
-pub(super) fn packing_and_parallelization(history: &History) -> Outcome {
-    let Some(ratio) = packed(history) else {
-        return of_mappings(history, "producers do not pack records", |_, _| None);
-    };
-    of_mappings(history, "packed records are read at factor 1", |function, mapping| {
-        if mapping.parallelization_factor == 1 {
-            return None;
-        }
-        let reason = "Packing and a parallelization factor above 1 exclude each other: Lambda distributes records by the key \
-                      of the aggregate, not by those in it, so records of one key are processed at once and out of order.";
-        Some(
-            Finding::new(Severity::Warning, subject(function, mapping), reason)
-                .evidence(Evidence::new("records in a record of the stream", ratio, "").threshold(2.0))
-                .evidence(
-                    Evidence::new("parallelization factor", f64::from(mapping.parallelization_factor), "")
-                        .threshold(1.0),
-                )
-                .remedy(
-                    Remedy::new(
-                        update_mapping(history, mapping).word("--parallelization-factor 1").build(),
-                        "Records of a key come in order again.",
-                        "nothing",
-                    )
-                    .breaks("Less at once. Packed records need fewer shards by count; add shards for concurrency."),
-                ),
-        )
-    })
-}
-
-/// Whether sequence dedup can drop records that are new.
-pub(super) fn sequence_dedup(history: &History) -> Outcome {
-    let Some(rules) = &history.rules else {
-        return Outcome::NotChecked(not_known(history, &["rules"], "the rules are not known"));
-    };
-    let by_sequence: Vec<&str> = rules
-        .race_types
-        .iter()
-        .filter(|(_, race_type)| race_type.dedups.iter().any(|dedup| dedup == "sequence"))
-        .map(|(name, _)| name.as_str())
-        .collect();
-    if by_sequence.is_empty() {
-        return Outcome::Healthy("no race type has dedup by sequence".to_owned());
-    }
-    of_mappings(history, "dedup by sequence is right at factor 1", |function, mapping| {
-        if mapping.parallelization_factor == 1 {
-            return None;
-        }
-        let reason = format!(
-            "Race types {} have dedup by sequence, and the mapping has a parallelization factor above 1. With random \
-             partition keys, records of a group overtake each other, and the late ones are dropped as duplicates.",
-            by_sequence.join(", ")
-        );
-        Some(
-            Finding::new(Severity::Warning, subject(function, mapping), reason)
-                .evidence(Evidence::new("parallelization factor", f64::from(mapping.parallelization_factor), "").threshold(1.0))
-                .remedy(
-                    Remedy::new(
-                        update_mapping(history, mapping).word("--parallelization-factor 1").build(),
-                        "Records of a shard come in order.",
-                        "nothing",
-                    )
-                    .breaks("Less at once. Instead, publish a rulebook with dedup by ordinal, which is right under any key; \
-                             or send all records of a group under one key, where nothing needs to change."),
-                ),
-        )
-    })
 }

@@ -2,7 +2,7 @@
 
 use paceline_capacity::kinesis::{SHARD_READ_BYTES_PER_SECOND, SHARD_READS_PER_SECOND};
 
-use super::facts::{HOST, METRICS, STREAM, events, mappings, not_known, of_stream, open_shards, recent_part};
+use super::facts::{Events, HOST, METRICS, STREAM, events, mappings, not_known, of_stream, open_shards, recent_part};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Point, Statistic, Stream};
@@ -156,7 +156,7 @@ pub(super) fn fan_out(history: &History) -> Outcome {
                 .evidence(
                     Evidence::point("SubscribeToShardEvent.MillisBehindLatest", last, "ms").threshold(FAN_OUT_LATE_MS),
                 )
-                .remedy(consumer_command(history, name)),
+                .remedy(show_consumer(history, name)),
         );
     }
     for (name, seen) in refused {
@@ -168,26 +168,27 @@ pub(super) fn fan_out(history: &History) -> Outcome {
                  shards from each other.",
             )
             .evidence(Evidence::point("SubscribeToShard.RateExceeded", seen.peak, "requests a period").threshold(0.0))
-            .remedy(consumer_command(history, &name))
+            .remedy(show_consumer(history, &name))
             .ongoing(seen.ongoing),
         );
     }
     findings.extend(consumers.iter().filter(|consumer| consumer.status != "ACTIVE").map(|consumer| {
         let reason = format!("A fan-out consumer is {} and gets no records.", consumer.status);
         Finding::new(Severity::Warning, format!("fan-out consumer {}", consumer.name), reason)
-            .remedy(consumer_command(history, &consumer.name))
+            .remedy(show_consumer(history, &consumer.name))
     }));
     Outcome::of(findings, format!("{} without delay", counted(consumers.len().max(1), "fan-out consumer")))
 }
 
 /// What was counted of each consumer, if anything.
-fn of_consumers(history: &History, name: &str) -> Vec<(String, super::facts::Events)> {
+fn of_consumers(history: &History, name: &str) -> Vec<(String, Events)> {
     let series = history.select(Namespace::Kinesis, name).statistic(Statistic::Sum);
     let seen = series.by("ConsumerName").into_iter();
     seen.filter_map(|(name, series)| Some((name.to_owned(), events(history, &series.sum())?))).collect()
 }
 
-fn consumer_command(history: &History, consumer: &str) -> Remedy {
+/// Shows a fan-out consumer.
+pub(super) fn show_consumer(history: &History, consumer: &str) -> Remedy {
     let arn = history.stream.as_ref().and_then(|stream| stream.arn.clone()).unwrap_or_else(|| "STREAM-ARN".to_owned());
     let command = Command::aws(history, "kinesis describe-stream-consumer").option("--stream-arn", arn);
     Remedy::new(

@@ -9,6 +9,9 @@ const SHORTEST_RETENTION_SECONDS: f64 = 86_400.0;
 /// Two ages within this factor are one reader's, as two sources measured it.
 const SAME_AGE: f64 = 0.8;
 
+/// The readers that poll, by what the stream measures of all of them.
+const POLLING: &str = "polling readers";
+
 /// How a reader lags on a shard, or on the whole stream.
 pub(crate) struct Reading {
     /// Such as `function alleycat`.
@@ -24,6 +27,16 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    /// Whether it can be the function: its own age, or that of all that poll.
+    pub(crate) fn is_of_function(&self) -> bool {
+        self.reader.starts_with("function ") || self.reader == POLLING
+    }
+
+    /// Whether it is a fan-out consumer.
+    pub(crate) fn is_consumer(&self) -> bool {
+        self.reader.starts_with("fan-out consumer ")
+    }
+
     /// Reader and shard.
     pub(crate) fn subject(&self) -> String {
         match &self.shard {
@@ -95,7 +108,7 @@ fn consumers(history: &History) -> Vec<Reading> {
 }
 
 fn polling(history: &History) -> Vec<Reading> {
-    let name = "polling readers";
+    let name = POLLING;
     let by_shard =
         history.select(Namespace::Kinesis, "IteratorAgeMilliseconds").statistic(Statistic::Maximum).by("ShardId");
     let metric = "GetRecords.IteratorAgeMilliseconds";

@@ -204,7 +204,7 @@ pub(super) fn hot_shard(history: &History) -> Outcome {
         }
         let severity =
             if peak.1 >= SHARD_RECORDS_PER_SECOND * NEARLY_FULL { Severity::Warning } else { Severity::Note };
-        let reason = "One shard gets much more records than its share of the hash keys. More shards don't help if its \
+        let reason = "One shard gets many more records than its share of the hash keys. More shards don't help if its \
                       records have few partition keys: spread the keys.";
         let command = update_shard_count(history, stream, open_shards(stream) * 2);
         findings.push(

@@ -150,10 +150,10 @@ impl Course {
         (!self.points.is_empty()).then(|| self.total() / self.points.len() as f64)
     }
 
-    /// The highest point, the last of several.
+    /// The highest point, the first of several.
     #[must_use]
     pub fn peak(&self) -> Option<Point> {
-        self.points.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))
+        self.points.iter().rev().copied().max_by(|a, b| a.1.total_cmp(&b.1))
     }
 
     /// The lowest point, the first of several.

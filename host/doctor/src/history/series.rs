@@ -17,7 +17,8 @@ pub struct Series {
     pub statistic: Statistic,
     /// Seconds between two points. Points without values are left out.
     pub period_seconds: f64,
-    /// In the order of time.
+    /// In the order of time. The document has them as `from`, `every-ms` and `values` if they are regular.
+    #[serde(with = "super::points")]
     pub points: Vec<Point>,
 }
 

@@ -26,7 +26,8 @@ pub(super) fn render(report: &Report, colour: bool) -> String {
     let mut page = Page { text: String::new(), colour, until: report.until, named: BTreeMap::new() };
     page.lines("", "", &report.verdict);
     let span = format!("{} to {}", page.second(report.since, true), page.second(report.until, true));
-    page.lines("", "", &format!("{span}: {}", report.subjects.join(", ")));
+    let subjects = report.subjects.join(", ");
+    page.lines("", "", &if subjects.is_empty() { span } else { format!("{span}: {subjects}") });
     if !report.findings.is_empty() {
         page.blank();
         report.findings.iter().for_each(|diagnosis| page.outline(diagnosis, 0));
@@ -229,6 +230,7 @@ fn word(severity: Severity) -> &'static str {
 fn state(state: LagState) -> &'static str {
     match state {
         LagState::CaughtUp => "caught up",
+        LagState::Unknown => "behind, course unknown",
         LagState::CatchingUp => "catching up",
         LagState::ReReading => "re-reading",
         LagState::Slow => "slow",
@@ -264,6 +266,15 @@ fn shell_lines(command: &str) -> Vec<String> {
             Some(line) if line.chars().count() + 1 + part.chars().count() <= columns => {
                 line.push(' ');
                 line.push_str(&part);
+            }
+            // A list of words, none of them quoted.
+            Some(_) if part.chars().count() > columns && !part.contains('\'') => {
+                lines.extend(
+                    wrap(&part, columns - 6)
+                        .iter()
+                        .enumerate()
+                        .map(|(index, line)| if index == 0 { format!("    {line}") } else { format!("      {line}") }),
+                );
             }
             Some(_) => lines.push(format!("    {part}")),
             None => lines.push(part),

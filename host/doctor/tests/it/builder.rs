@@ -52,24 +52,24 @@ impl Builder {
         it.history.rules = Some(rules());
         it.history.dead_letters = Some(DeadLetters { queue: Some(queue(0)), ..DeadLetters::default() });
         it.load(500.0);
-        it.metric(Kinesis, "WriteProvisionedThroughputExceeded", STREAM, Sum, |_| 0.0)
-            .metric(Kinesis, "ReadProvisionedThroughputExceeded", STREAM, Sum, |_| 0.0)
-            .metric(Kinesis, "PutRecords.Success", STREAM, Average, |_| 1.0)
-            .metric(Kinesis, "GetRecords.Success", STREAM, Average, |_| 1.0)
-            .metric(Kinesis, "GetRecords.Success", STREAM, SampleCount, |_| 60.0)
-            .metric(Kinesis, "GetRecords.IteratorAgeMilliseconds", STREAM, Maximum, |m| 800.0 + 50.0 * (m % 3) as f64)
-            .metric(Lambda, "IteratorAge", FUNCTION, Maximum, |m| 900.0 + 50.0 * (m % 3) as f64)
-            .metric(Lambda, "Duration", FUNCTION, Maximum, |m| 420.0 + 10.0 * (m % 4) as f64)
-            .metric(Lambda, "Duration", FUNCTION, Average, |_| 300.0)
-            .metric(Lambda, "Invocations", FUNCTION, Sum, |_| 60.0)
-            .metric(Lambda, "Errors", FUNCTION, Sum, |_| 0.0)
-            .metric(Lambda, "Throttles", FUNCTION, Sum, |_| 0.0)
-            .metric(Lambda, "ConcurrentExecutions", FUNCTION, Maximum, |_| 1.0)
-            .metric(Lambda, "DroppedEventCount", MAPPING, Sum, |_| 0.0)
-            .metric(OfFunction, "Records", OWN, Sum, |_| 30_000.0)
-            .metric(OfFunction, "Groups", OWN, Sum, |_| 30_000.0)
-            .metric(Dynamodb, "ConsumedWriteCapacityUnits", TABLE, Sum, |_| 30_000.0)
-            .metric(Dynamodb, "ConsumedWriteCapacityUnits", INDEX, Sum, |_| 600.0);
+        it.metric((Kinesis, "WriteProvisionedThroughputExceeded"), STREAM, Sum, |_| 0.0)
+            .metric((Kinesis, "ReadProvisionedThroughputExceeded"), STREAM, Sum, |_| 0.0)
+            .metric((Kinesis, "PutRecords.Success"), STREAM, Average, |_| 1.0)
+            .metric((Kinesis, "GetRecords.Success"), STREAM, Average, |_| 1.0)
+            .metric((Kinesis, "GetRecords.Success"), STREAM, SampleCount, |_| 60.0)
+            .metric((Kinesis, "GetRecords.IteratorAgeMilliseconds"), STREAM, Maximum, |m| 800.0 + 50.0 * (m % 3) as f64)
+            .metric((Lambda, "IteratorAge"), FUNCTION, Maximum, |m| 900.0 + 50.0 * (m % 3) as f64)
+            .metric((Lambda, "Duration"), FUNCTION, Maximum, |m| 420.0 + 10.0 * (m % 4) as f64)
+            .metric((Lambda, "Duration"), FUNCTION, Average, |_| 300.0)
+            .metric((Lambda, "Invocations"), FUNCTION, Sum, |_| 60.0)
+            .metric((Lambda, "Errors"), FUNCTION, Sum, |_| 0.0)
+            .metric((Lambda, "Throttles"), FUNCTION, Sum, |_| 0.0)
+            .metric((Lambda, "ConcurrentExecutions"), FUNCTION, Maximum, |_| 1.0)
+            .metric((Lambda, "DroppedEventCount"), MAPPING, Sum, |_| 0.0)
+            .metric((OfFunction, "Records"), OWN, Sum, |_| 30_000.0)
+            .metric((OfFunction, "Groups"), OWN, Sum, |_| 30_000.0)
+            .metric((Dynamodb, "ConsumedWriteCapacityUnits"), TABLE, Sum, |_| 30_000.0)
+            .metric((Dynamodb, "ConsumedWriteCapacityUnits"), INDEX, Sum, |_| 600.0);
         it
     }
 
@@ -95,27 +95,25 @@ impl Builder {
 
     /// Records a second, of 170 bytes each.
     pub(crate) fn load(&mut self, records: f64) -> &mut Self {
-        self.metric(Kinesis, "IncomingRecords", STREAM, Sum, move |_| records * 60.0);
-        self.metric(Kinesis, "IncomingBytes", STREAM, Sum, move |_| records * 60.0 * 170.0)
+        self.metric((Kinesis, "IncomingRecords"), STREAM, Sum, move |_| records * 60.0);
+        self.metric((Kinesis, "IncomingBytes"), STREAM, Sum, move |_| records * 60.0 * 170.0)
     }
 
     /// A series by minute. It replaces the one that is there.
     pub(crate) fn metric(
         &mut self,
-        namespace: Namespace,
-        name: &str,
+        (namespace, name): (Namespace, &str),
         dimensions: &[(&str, &str)],
         statistic: Statistic,
         value: impl Fn(u64) -> f64,
     ) -> &mut Self {
-        self.points(namespace, name, dimensions, statistic, |m| Some(value(m)))
+        self.points((namespace, name), dimensions, statistic, |m| Some(value(m)))
     }
 
     /// The same, where minutes may have no point.
     pub(crate) fn points(
         &mut self,
-        namespace: Namespace,
-        name: &str,
+        (namespace, name): (Namespace, &str),
         dimensions: &[(&str, &str)],
         statistic: Statistic,
         value: impl Fn(u64) -> Option<f64>,
@@ -136,13 +134,13 @@ impl Builder {
     /// A series of the host's shard.
     pub(crate) fn host(&mut self, name: &str, labels: &[(&str, &str)], value: impl Fn(u64) -> f64) -> &mut Self {
         let dimensions = [HOST, labels].concat();
-        self.metric(Host, name, &dimensions, Value, value)
+        self.metric((Host, name), &dimensions, Value, value)
     }
 
     /// A series of the host.
     pub(crate) fn process(&mut self, name: &str, labels: &[(&str, &str)], value: impl Fn(u64) -> f64) -> &mut Self {
         let dimensions = [&HOST[..1], labels].concat();
-        self.metric(Host, name, &dimensions, Value, value)
+        self.metric((Host, name), &dimensions, Value, value)
     }
 
     /// The counters of a plugin, with calls a second, fuel and seconds of a call.

@@ -13,3 +13,12 @@ fn every_check_has_its_section_in_the_manual() {
     let ids: BTreeSet<&str> = CHECKS.iter().map(|check| check.id).collect();
     assert_eq!(sections, ids);
 }
+
+#[test]
+fn the_manual_quotes_the_articles_report() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(manifest.join("../../docs/operations/troubleshooting.md")).unwrap();
+    let report = std::fs::read_to_string(manifest.join("tests/reports/article.txt")).unwrap();
+    let quoted = page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert!(report.starts_with(quoted), "{report}");
+}

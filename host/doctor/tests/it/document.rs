@@ -44,7 +44,7 @@ fn series_are_summed_over_their_dimensions() {
     let mut it = Builder::empty();
     for (shard, value) in [("a", 60.0), ("b", 120.0)] {
         let dimensions = [STREAM, &[("ShardId", shard)]].concat();
-        it.metric(Kinesis, "IncomingRecords", &dimensions, Sum, |_| value);
+        it.metric((Kinesis, "IncomingRecords"), &dimensions, Sum, |_| value);
     }
     let records = it.history.select(Kinesis, "IncomingRecords").statistic(Sum);
     assert_eq!(records.sum().per_second().last(), Some(Point(minute(19), 3.0)));
@@ -55,6 +55,16 @@ fn series_are_summed_over_their_dimensions() {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn points_come_back_whatever_their_distances(gaps in prop::collection::vec(prop_oneof![Just(60_000_u64), 1_u64..200_000], 0..30)) {
+        let mut at = 0;
+        let points: Vec<Point> = gaps.iter().map(|gap| { at += gap; Point(Timestamp(at), at as f64 / 7.0) }).collect();
+        let mut it = Builder::empty();
+        it.metric((Host, "gauge"), &[], Value, |_| 0.0);
+        it.history.series[0].points = points;
+        prop_assert_eq!(History::from_json(&it.history.to_json()).unwrap(), it.history);
+    }
 
     #[test]
     fn a_counter_grows_by_what_was_counted_whenever_it_is_reset(steps in prop::collection::vec((0_u32..1_000, any::<bool>()), 1..30)) {
@@ -68,7 +78,7 @@ proptest! {
             points.push(Point(Timestamp((index as u64 + 1) * 1_000), value));
         }
         let mut it = Builder::empty();
-        it.metric(Host, "counter", &[], Value, |_| 0.0);
+        it.metric((Host, "counter"), &[], Value, |_| 0.0);
         let series: &mut Series = &mut it.history.series[0];
         series.points = points;
         let increases = it.history.select(Host, "counter").increases();

@@ -28,6 +28,7 @@ fn states() {
     assert_eq!(state(&[0.5, 0.9, 0.7]), LagState::CaughtUp);
     assert_eq!(state(&[0.5, 300.0, 0.7]), LagState::CaughtUp, "one batch was late");
     assert_eq!(state(&[0.5, 0.7, 40.0]), LagState::CaughtUp, "one point is no course");
+    assert_eq!(state(&[40.0]), LagState::Unknown);
     assert_eq!(state(&[1.0, 20.0, 40.0, 60.0, 80.0]), LagState::Slow);
     assert_eq!(state(&[90.0, 91.0, 90.0, 90.0]), LagState::Slow, "it does not catch up");
     assert_eq!(state(&[1.0, 61.0, 121.0, 181.0]), LagState::Stuck);

@@ -4,9 +4,11 @@
 //!
 //! - `builder`: a healthy deployment, and series by formula. `scenarios`: what is wrong with it.
 //! - `reports`: each scenario with its report. `causes`: the graph. `lag`: the laws of lag. `document`: the history's format.
+//! - `docs`: every check has its section.
 
 mod builder;
 mod causes;
+mod docs;
 mod document;
 mod lag;
 mod reports;

@@ -41,8 +41,8 @@ fn ages(start: u64, seconds_a_minute: f64) -> impl Fn(u64) -> f64 {
 
 /// The function's age, which the stream shows for its pollers, too.
 fn lag(it: &mut Builder, age_ms: impl Fn(u64) -> f64) {
-    it.metric(Lambda, "IteratorAge", FUNCTION, Maximum, &age_ms);
-    it.metric(Kinesis, "GetRecords.IteratorAgeMilliseconds", STREAM, Maximum, &age_ms);
+    it.metric((Lambda, "IteratorAge"), FUNCTION, Maximum, &age_ms);
+    it.metric((Kinesis, "GetRecords.IteratorAgeMilliseconds"), STREAM, Maximum, &age_ms);
 }
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
@@ -56,22 +56,27 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     of("producer-throttled", &["producer-throttled", "shard-full", "producer-failures"], || {
         but(|it| {
             it.load(1_000.0);
-            it.metric(Kinesis, "WriteProvisionedThroughputExceeded", STREAM, Sum, from(9, 4_200.0));
-            it.metric(Kinesis, "PutRecords.ThrottledRecords", STREAM, Sum, from(9, 4_200.0));
-            it.metric(Kinesis, "PutRecords.FailedRecords", STREAM, Sum, from(9, 4_200.0));
+            it.metric((Kinesis, "WriteProvisionedThroughputExceeded"), STREAM, Sum, from(9, 4_200.0));
+            it.metric((Kinesis, "PutRecords.ThrottledRecords"), STREAM, Sum, from(9, 4_200.0));
+            it.metric((Kinesis, "PutRecords.FailedRecords"), STREAM, Sum, from(9, 4_200.0));
         })
     }),
     of("producer-throttled-before", &["producer-throttled"], || {
         but(|it| {
-            it.metric(Kinesis, "WriteProvisionedThroughputExceeded", STREAM, Sum, |m| if m < 3 { 900.0 } else { 0.0 });
+            it.metric(
+                (Kinesis, "WriteProvisionedThroughputExceeded"),
+                STREAM,
+                Sum,
+                |m| if m < 3 { 900.0 } else { 0.0 },
+            );
         })
     }),
     of("shard-full-by-count", &["shard-full"], || but(|it| _ = it.load(960.0))),
     of("shard-full-by-bytes", &["shard-full"], || {
         but(|it| {
-            it.metric(Kinesis, "IncomingRecords", STREAM, Sum, |_| 1_200.0);
-            it.metric(Kinesis, "IncomingBytes", STREAM, Sum, |_| 60.0 * 1_000_000.0);
-            it.metric(OfFunction, "Records", OWN, Sum, |_| 360_000.0);
+            it.metric((Kinesis, "IncomingRecords"), STREAM, Sum, |_| 1_200.0);
+            it.metric((Kinesis, "IncomingBytes"), STREAM, Sum, |_| 60.0 * 1_000_000.0);
+            it.metric((OfFunction, "Records"), OWN, Sum, |_| 360_000.0);
         })
     }),
     of("on-demand-stream", &[], || {
@@ -84,37 +89,33 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     of("hidden-hot-shard", &["bursts", "producer-throttled"], || {
         but(|it| {
             it.shards(4).load(1_100.0);
-            it.metric(Kinesis, "WriteProvisionedThroughputExceeded", STREAM, Sum, from(4, 2_000.0));
+            it.metric((Kinesis, "WriteProvisionedThroughputExceeded"), STREAM, Sum, from(4, 2_000.0));
         })
     }),
     of("bursts", &["bursts", "producer-throttled"], || {
         but(|it| {
-            it.metric(
-                Kinesis,
-                "WriteProvisionedThroughputExceeded",
-                STREAM,
-                Sum,
-                |m| if m % 5 == 4 { 300.0 } else { 0.0 },
-            );
+            it.metric((Kinesis, "WriteProvisionedThroughputExceeded"), STREAM, Sum, |m| {
+                if m % 5 == 4 { 300.0 } else { 0.0 }
+            });
         })
     }),
     of("producer-failures", &["producer-failures"], || {
         but(|it| {
-            it.metric(Kinesis, "PutRecords.Success", STREAM, Average, |m| if m == 12 { 0.61 } else { 1.0 });
-            it.metric(Kinesis, "PutRecord.Success", STREAM, Average, |_| 1.0);
+            it.metric((Kinesis, "PutRecords.Success"), STREAM, Average, |m| if m == 12 { 0.61 } else { 1.0 });
+            it.metric((Kinesis, "PutRecord.Success"), STREAM, Average, |_| 1.0);
         })
     }),
     // Readers
     of("reads-throttled", &["reads-throttled", "read-latency", "read-failures"], || {
         but(|it| {
-            it.metric(Kinesis, "ReadProvisionedThroughputExceeded", STREAM, Sum, from(2, 55.0));
-            it.metric(Kinesis, "GetRecords.Success", STREAM, SampleCount, |_| 300.0);
-            it.metric(Kinesis, "GetRecords.Success", STREAM, Average, |m| if m >= 2 { 0.82 } else { 1.0 });
+            it.metric((Kinesis, "ReadProvisionedThroughputExceeded"), STREAM, Sum, from(2, 55.0));
+            it.metric((Kinesis, "GetRecords.Success"), STREAM, SampleCount, |_| 300.0);
+            it.metric((Kinesis, "GetRecords.Success"), STREAM, Average, |m| if m >= 2 { 0.82 } else { 1.0 });
         })
     }),
     of("read-latency", &["read-latency"], || {
         but(|it| {
-            it.metric(Kinesis, "GetRecords.Success", STREAM, SampleCount, |_| 240.0);
+            it.metric((Kinesis, "GetRecords.Success"), STREAM, SampleCount, |_| 240.0);
         })
     }),
     of("fan-out", &["fan-out"], || {
@@ -123,9 +124,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             it.stream().consumers = vec![consumer("replay"), consumer("paceline")];
             let replay = [STREAM, &[("ConsumerName", "replay")]].concat();
             let own = [STREAM, &[("ConsumerName", "paceline")]].concat();
-            it.metric(Kinesis, "SubscribeToShardEvent.MillisBehindLatest", &replay, Maximum, ages(4, 41.0));
-            it.metric(Kinesis, "SubscribeToShardEvent.MillisBehindLatest", &own, Maximum, |_| 70.0);
-            it.metric(Kinesis, "SubscribeToShard.RateExceeded", &own, Sum, |m| if m > 15 { 3.0 } else { 0.0 });
+            it.metric((Kinesis, "SubscribeToShardEvent.MillisBehindLatest"), &replay, Maximum, ages(4, 41.0));
+            it.metric((Kinesis, "SubscribeToShardEvent.MillisBehindLatest"), &own, Maximum, |_| 70.0);
+            it.metric((Kinesis, "SubscribeToShard.RateExceeded"), &own, Sum, |m| if m > 15 { 3.0 } else { 0.0 });
         })
     }),
     of("subscription-conflicts", &["subscription-conflicts"], || {
@@ -138,7 +139,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     of("lag-slow", &["iterator-age"], || {
         but(|it| {
             lag(it, ages(3, 18.0));
-            it.metric(Lambda, "ConcurrentExecutions", FUNCTION, Maximum, |_| 1.0);
+            it.metric((Lambda, "ConcurrentExecutions"), FUNCTION, Maximum, |_| 1.0);
         })
     }),
     of("lag-steady", &["iterator-age"], || but(|it| lag(it, |_| 95_000.0))),
@@ -146,16 +147,16 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         but(|it| {
             lag(it, ages(2, 60.0));
             it.without("Records").without("Groups");
-            it.metric(Lambda, "Invocations", FUNCTION, Sum, |_| 8.0);
-            it.metric(Lambda, "Errors", FUNCTION, Sum, |m| if m >= 2 { 8.0 } else { 0.0 });
+            it.metric((Lambda, "Invocations"), FUNCTION, Sum, |_| 8.0);
+            it.metric((Lambda, "Errors"), FUNCTION, Sum, |m| if m >= 2 { 8.0 } else { 0.0 });
             it.mapping().bisect = false;
         })
     }),
     of("lag-dead", &["iterator-age", "mapping-state"], || {
         but(|it| {
             it.mapping().state = "Disabled".to_owned();
-            it.points(Lambda, "IteratorAge", FUNCTION, Maximum, |m| (m < 6).then_some(900.0));
-            it.points(Kinesis, "GetRecords.IteratorAgeMilliseconds", STREAM, Maximum, |m| (m < 6).then_some(850.0));
+            it.points((Lambda, "IteratorAge"), FUNCTION, Maximum, |m| (m < 6).then_some(900.0));
+            it.points((Kinesis, "GetRecords.IteratorAgeMilliseconds"), STREAM, Maximum, |m| (m < 6).then_some(850.0));
         })
     }),
     of("lag-no-reader", &["iterator-age"], || {
@@ -169,14 +170,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         but(|it| lag(it, |m| if m < 8 { 900.0 } else { 86_000_000.0 - (m - 8) as f64 * 900_000.0 }))
     }),
     of("lag-catching-up", &["iterator-age"], || but(|it| lag(it, |m| 1_800_000.0 - m as f64 * 80_000.0))),
+    of("lag-one-value", &["iterator-age"], || {
+        host_but(|it| {
+            let age = |m| (m == 19).then_some(640.0);
+            it.points((Host, "paceline_iterator_age_seconds"), HOST, Value, age);
+        })
+    }),
     of("lag-by-shard", &["iterator-age"], || {
         host_but(|it| {
             it.shards(2);
             let second = [HOST[0], ("shard", "shardId-000000000001")];
-            it.metric(Host, "paceline_iterator_age_seconds", &second, Value, |m| {
+            it.metric((Host, "paceline_iterator_age_seconds"), &second, Value, |m| {
                 1.0 + 60.0 * m.saturating_sub(4) as f64
             });
-            it.metric(Host, "paceline_records_total", &second, Value, |m| 9_000.0 * m.min(4) as f64);
+            it.metric((Host, "paceline_records_total"), &second, Value, |m| 9_000.0 * m.min(4) as f64);
             it.host("paceline_iterator_age_seconds", &[], |m| 1.0 + 20.0 * m.saturating_sub(9) as f64);
         })
     }),
@@ -196,8 +203,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         &["write-throttles", "uncommitted-batches", "iterator-age", "shard-failing"],
         || {
             host_but(|it| {
-                it.metric(Dynamodb, "WriteThrottleEvents", TABLE, Sum, from(5, 700.0));
-                it.metric(Dynamodb, "WriteAccountLimitThrottleEvents", TABLE, Sum, from(5, 700.0));
+                it.metric((Dynamodb, "WriteThrottleEvents"), TABLE, Sum, from(5, 700.0));
+                it.metric((Dynamodb, "WriteAccountLimitThrottleEvents"), TABLE, Sum, from(5, 700.0));
                 it.host("paceline_store_waits_total", &[], |m| 2.0 + m.saturating_sub(5) as f64);
                 it.host("paceline_iterator_age_seconds", &[], |m| 0.8 + 60.0 * m.saturating_sub(5) as f64);
                 it.host("paceline_records_total", &[], |m| 30_000.0 * m.min(5) as f64);
@@ -220,18 +227,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     // The function
     of("function-slow", &["function-slow"], || {
         but(|it| {
-            it.metric(Lambda, "Duration", FUNCTION, Maximum, |m| if m > 8 { 52_000.0 } else { 480.0 });
+            it.metric((Lambda, "Duration"), FUNCTION, Maximum, |m| if m > 8 { 52_000.0 } else { 480.0 });
         })
     }),
     of("function-errors", &["function-errors"], || {
         but(|it| {
-            it.metric(Lambda, "Errors", FUNCTION, Sum, |m| (m / 4) as f64);
+            it.metric((Lambda, "Errors"), FUNCTION, Sum, |m| (m / 4) as f64);
         })
     }),
     of("no-parallelism", &["no-parallelism", "iterator-age"], || {
         but(|it| {
             lag(it, ages(3, 18.0));
-            it.metric(Lambda, "Duration", FUNCTION, Maximum, |_| 11_000.0);
+            it.metric((Lambda, "Duration"), FUNCTION, Maximum, |_| 11_000.0);
         })
     }),
     of("concurrency", &["concurrency", "function-throttled"], || {
@@ -239,27 +246,27 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             it.shards(16);
             it.mapping().parallelization_factor = 10;
             it.function().reserved_concurrency = Some(100);
-            it.metric(Lambda, "Throttles", FUNCTION, Sum, from(7, 31.0));
-            it.metric(Lambda, "ConcurrentExecutions", FUNCTION, Maximum, |_| 100.0);
+            it.metric((Lambda, "Throttles"), FUNCTION, Sum, from(7, 31.0));
+            it.metric((Lambda, "ConcurrentExecutions"), FUNCTION, Maximum, |_| 100.0);
         })
     }),
     of("uncommitted-batches", &["uncommitted-batches"], || {
         but(|it| {
-            it.points(OfFunction, "UncommittedBatches", OWN, Sum, |m| (m > 12).then_some(4.0));
+            it.points((OfFunction, "UncommittedBatches"), OWN, Sum, |m| (m > 12).then_some(4.0));
         })
     }),
     of("tumbling-window", &["tumbling-window"], || {
         but(|it| {
             it.mapping().tumbling_window_seconds = 60;
             it.mapping().parallelization_factor = 2;
-            it.points(OfFunction, "WindowsCommittedEarly", OWN, Sum, |m| (m > 9).then_some(2.0));
+            it.points((OfFunction, "WindowsCommittedEarly"), OWN, Sum, |m| (m > 9).then_some(2.0));
         })
     }),
     // The mapping
     of("dropped-events", &["dropped-events", "failed-batches"], || {
         but(|it| {
-            it.metric(Lambda, "DroppedEventCount", MAPPING, Sum, |m| if m == 4 { 3_000.0 } else { 0.0 });
-            it.metric(Lambda, "OnFailureDestinationDeliveredEventCount", MAPPING, Sum, |m| {
+            it.metric((Lambda, "DroppedEventCount"), MAPPING, Sum, |m| if m == 4 { 3_000.0 } else { 0.0 });
+            it.metric((Lambda, "OnFailureDestinationDeliveredEventCount"), MAPPING, Sum, |m| {
                 if m == 4 { 3_000.0 } else { 0.0 }
             });
             it.history.dead_letters.as_mut().unwrap().queue = Some(queue(3));
@@ -269,8 +276,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         but(|it| {
             it.history.dead_letters = None;
             it.metric(
-                Sqs,
-                "ApproximateNumberOfMessagesVisible",
+                (Sqs, "ApproximateNumberOfMessagesVisible"),
                 &[("QueueName", "alleycat-failed")],
                 Maximum,
                 from(14, 5.0),
@@ -294,8 +300,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     of("packing-and-parallelization", &["packing-and-parallelization"], || {
         but(|it| {
             it.mapping().parallelization_factor = 4;
-            it.metric(Kinesis, "IncomingRecords", STREAM, Sum, |_| 120.0);
-            it.metric(Kinesis, "IncomingBytes", STREAM, Sum, |_| 120.0 * 45_000.0);
+            it.metric((Kinesis, "IncomingRecords"), STREAM, Sum, |_| 120.0);
+            it.metric((Kinesis, "IncomingBytes"), STREAM, Sum, |_| 120.0 * 45_000.0);
         })
     }),
     of("sequence-dedup", &["sequence-dedup"], || {
@@ -309,9 +315,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     of("index-throttles-its-table", &["index-capacity", "write-throttles"], || {
         but(|it| {
             it.table().indexes[0].capacity = Capacity::Provisioned { read: 5, write: 50 };
-            it.metric(Dynamodb, "ConsumedWriteCapacityUnits", INDEX, Sum, |m| if m < 7 { 6_000.0 } else { 3_000.0 });
-            it.metric(Dynamodb, "WriteThrottleEvents", INDEX, Sum, from(7, 800.0));
-            it.metric(Dynamodb, "WriteProvisionedThroughputThrottleEvents", INDEX, Sum, from(7, 800.0));
+            it.metric((Dynamodb, "ConsumedWriteCapacityUnits"), INDEX, Sum, |m| if m < 7 { 6_000.0 } else { 3_000.0 });
+            it.metric((Dynamodb, "WriteThrottleEvents"), INDEX, Sum, from(7, 800.0));
+            it.metric((Dynamodb, "WriteProvisionedThroughputThrottleEvents"), INDEX, Sum, from(7, 800.0));
         })
     }),
     of("hot-partition", &["hot-partition", "write-throttles"], || {
@@ -319,34 +325,44 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             it.table().capacity = Capacity::Provisioned { read: 1_000, write: 4_000 };
             it.table().indexes[0].capacity = Capacity::Provisioned { read: 1_000, write: 4_000 };
             it.table().local_indexes = true;
-            it.metric(Dynamodb, "ConsumedWriteCapacityUnits", TABLE, Sum, |_| 60_000.0);
-            it.metric(Dynamodb, "WriteThrottleEvents", TABLE, Sum, from(3, 900.0));
-            it.metric(Dynamodb, "WriteKeyRangeThroughputThrottleEvents", TABLE, Sum, from(3, 900.0));
+            it.metric((Dynamodb, "ConsumedWriteCapacityUnits"), TABLE, Sum, |_| 60_000.0);
+            it.metric((Dynamodb, "WriteThrottleEvents"), TABLE, Sum, from(3, 900.0));
+            it.metric((Dynamodb, "WriteKeyRangeThroughputThrottleEvents"), TABLE, Sum, from(3, 900.0));
         })
     }),
     of("partition-nearly-hot", &["hot-partition"], || {
         but(|it| {
             it.table().capacity = Capacity::OnDemand { max_write: None };
-            it.metric(Dynamodb, "ConsumedWriteCapacityUnits", TABLE, Sum, |_| 54_000.0);
+            it.metric((Dynamodb, "ConsumedWriteCapacityUnits"), TABLE, Sum, |_| 54_000.0);
         })
     }),
     of("maximum-on-demand", &["write-throttles"], || {
         but(|it| {
             it.table().capacity = Capacity::OnDemand { max_write: Some(400) };
-            it.metric(Dynamodb, "ConsumedWriteCapacityUnits", TABLE, Sum, |_| 24_000.0);
-            it.metric(Dynamodb, "WriteMaxOnDemandThroughputThrottleEvents", TABLE, Sum, from(1, 120.0));
+            it.metric((Dynamodb, "ConsumedWriteCapacityUnits"), TABLE, Sum, |_| 24_000.0);
+            it.metric((Dynamodb, "WriteMaxOnDemandThroughputThrottleEvents"), TABLE, Sum, from(1, 120.0));
         })
     }),
     of("burst-credit", &["write-capacity"], || {
         but(|it| {
             *it.table() = table("alleycat-races", 400);
-            it.metric(Dynamodb, "ConsumedWriteCapacityUnits", TABLE, Sum, |_| 27_000.0);
+            it.metric((Dynamodb, "ConsumedWriteCapacityUnits"), TABLE, Sum, |_| 27_000.0);
+        })
+    }),
+    of("table-bursts", &["write-throttles"], || {
+        but(|it| {
+            it.metric(
+                (Dynamodb, "ThrottledRequests"),
+                &[TABLE[0], ("Operation", "BatchExecuteStatement")],
+                Sum,
+                from(2, 90.0),
+            );
         })
     }),
     of("table-reads-throttled", &["read-throttles"], || {
         but(|it| {
-            it.metric(Dynamodb, "ReadThrottleEvents", TABLE, Sum, from(6, 40.0));
-            it.metric(Dynamodb, "ConsumedReadCapacityUnits", TABLE, Sum, |_| 60_000.0);
+            it.metric((Dynamodb, "ReadThrottleEvents"), TABLE, Sum, from(6, 40.0));
+            it.metric((Dynamodb, "ConsumedReadCapacityUnits"), TABLE, Sum, |_| 60_000.0);
         })
     }),
     of("status", &["status"], || {
@@ -359,8 +375,8 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     of("failing-version", &["failing-version", "dead-letters"], || {
         but(|it| {
             it.rules().race_types.get_mut("3").unwrap().trial = Some(trial());
-            it.metric(OfFunction, "RulebookFailed", &[OWN[0], ("rulebook", "3 flat@1")], Sum, from(8, 1_200.0));
-            it.metric(OfFunction, "RulebookRecords", &[OWN[0], ("rulebook", "3 flat@1")], Sum, |_| 30_000.0);
+            it.metric((OfFunction, "RulebookFailed"), &[OWN[0], ("rulebook", "3 flat@1")], Sum, from(8, 1_200.0));
+            it.metric((OfFunction, "RulebookRecords"), &[OWN[0], ("rulebook", "3 flat@1")], Sum, |_| 30_000.0);
             it.history.dead_letters = Some(letters(&[("plugin-failed", 14_400)]));
         })
     }),
@@ -368,7 +384,9 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         but(|it| {
             let mut refusing = host_state("worker-2/7", 16);
             refusing.refusal = Some("flat@3: fuel-per-row 2,000,000 is above the ceiling of 1,000,000".to_owned());
-            it.rules().hosts = vec![host_state("worker-1/7", 17), host_state("worker-3/7", 12), refusing];
+            let mut lost = host_state("worker-4/7", 16);
+            lost.seen = minute(14);
+            it.rules().hosts = vec![host_state("worker-1/7", 17), host_state("worker-3/7", 12), refusing, lost];
         })
     }),
     of("missing-rulebook", &["missing-rulebook", "dead-letters", "uncommitted-batches"], || {
@@ -376,7 +394,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
             let race_type = it.rules().race_types.get_mut("3").unwrap();
             race_type.pinned.insert("flat@0".to_owned(), 2);
             race_type.missing = vec!["flat@0".to_owned()];
-            it.points(OfFunction, "UncommittedBatches", OWN, Sum, |m| (m > 12).then_some(1.0));
+            it.points((OfFunction, "UncommittedBatches"), OWN, Sum, |m| (m > 12).then_some(1.0));
             it.history.dead_letters = Some(letters(&[("pin-unresolved", 600)]));
         })
     }),
@@ -399,7 +417,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     of("dead-letters-by-metric", &["dead-letters"], || {
         but(|it| {
             it.history.dead_letters = None;
-            it.points(OfFunction, "DeadLetters", OWN, Sum, |m| (m == 15).then_some(12.0));
+            it.points((OfFunction, "DeadLetters"), OWN, Sum, |m| (m == 15).then_some(12.0));
         })
     }),
 ];
@@ -427,7 +445,7 @@ fn hot_shard(it: &mut Builder) {
         let shard = format!("shardId-{index:012}");
         let dimensions = [STREAM, &[("ShardId", shard.as_str())]].concat();
         let records = if index == 2 { 58_000.0 } else { 6_600.0 };
-        it.metric(Kinesis, "IncomingRecords", &dimensions, Sum, |_| records);
+        it.metric((Kinesis, "IncomingRecords"), &dimensions, Sum, |_| records);
     }
 }
 
@@ -443,9 +461,9 @@ fn without_guards(it: &mut Builder) {
 
 fn table_throttled(it: &mut Builder) {
     *it.table() = table("alleycat-races", 200);
-    it.metric(Dynamodb, "ConsumedWriteCapacityUnits", TABLE, Sum, |m| if m < 4 { 30_000.0 } else { 12_000.0 });
-    it.metric(Dynamodb, "WriteThrottleEvents", TABLE, Sum, from(4, 5_000.0));
-    it.metric(Lambda, "Duration", FUNCTION, Maximum, |m| if m < 4 { 480.0 } else { 54_000.0 });
+    it.metric((Dynamodb, "ConsumedWriteCapacityUnits"), TABLE, Sum, |m| if m < 4 { 30_000.0 } else { 12_000.0 });
+    it.metric((Dynamodb, "WriteThrottleEvents"), TABLE, Sum, from(4, 5_000.0));
+    it.metric((Lambda, "Duration"), FUNCTION, Maximum, |m| if m < 4 { 480.0 } else { 54_000.0 });
     lag(it, ages(5, 30.0));
 }
 
@@ -465,16 +483,16 @@ fn article() -> Builder {
         it.table().indexes[0].capacity = Capacity::Provisioned { read: 10, write: 10 };
         it.table().local_indexes = true;
         it.table().item_bytes = Some(14_700);
-        it.metric(Dynamodb, "ConsumedWriteCapacityUnits", TABLE, Sum, |m| if m < 10 { 1_800.0 } else { 1_200.0 });
-        it.metric(Dynamodb, "ConsumedWriteCapacityUnits", INDEX, Sum, |m| if m < 10 { 900.0 } else { 600.0 });
-        it.metric(Dynamodb, "ConsumedReadCapacityUnits", TABLE, Sum, |_| 120.0);
-        it.metric(Dynamodb, "WriteThrottleEvents", TABLE, Sum, from(10, 240.0));
-        it.metric(Dynamodb, "WriteThrottleEvents", INDEX, Sum, from(10, 120.0));
-        it.metric(Kinesis, "GetRecords.Success", STREAM, SampleCount, |_| 240.0);
-        it.metric(Lambda, "Duration", FUNCTION, Maximum, |m| if m < 10 { 850.0 } else { 15_000.0 });
-        it.metric(Lambda, "Duration", FUNCTION, Average, |m| if m < 10 { 600.0 } else { 14_100.0 });
-        it.metric(Lambda, "Invocations", FUNCTION, Sum, |m| if m < 10 { 60.0 } else { 4.0 });
-        it.metric(Lambda, "Errors", FUNCTION, Sum, from(10, 3.0));
+        it.metric((Dynamodb, "ConsumedWriteCapacityUnits"), TABLE, Sum, |m| if m < 10 { 1_800.0 } else { 1_200.0 });
+        it.metric((Dynamodb, "ConsumedWriteCapacityUnits"), INDEX, Sum, |m| if m < 10 { 900.0 } else { 600.0 });
+        it.metric((Dynamodb, "ConsumedReadCapacityUnits"), TABLE, Sum, |_| 120.0);
+        it.metric((Dynamodb, "WriteThrottleEvents"), TABLE, Sum, from(10, 240.0));
+        it.metric((Dynamodb, "WriteThrottleEvents"), INDEX, Sum, from(10, 120.0));
+        it.metric((Kinesis, "GetRecords.Success"), STREAM, SampleCount, |_| 240.0);
+        it.metric((Lambda, "Duration"), FUNCTION, Maximum, |m| if m < 10 { 850.0 } else { 15_000.0 });
+        it.metric((Lambda, "Duration"), FUNCTION, Average, |m| if m < 10 { 600.0 } else { 14_100.0 });
+        it.metric((Lambda, "Invocations"), FUNCTION, Sum, |m| if m < 10 { 60.0 } else { 4.0 });
+        it.metric((Lambda, "Errors"), FUNCTION, Sum, from(10, 3.0));
         lag(it, ages(10, 55.0));
     })
 }
@@ -484,8 +502,8 @@ fn several_causes() -> Builder {
     but(|it| {
         hot_shard(it);
         table_throttled(it);
-        it.metric(Lambda, "Errors", FUNCTION, Sum, from(6, 9.0));
-        it.points(OfFunction, "UncommittedBatches", OWN, Sum, |m| (m > 5).then_some(12.0));
+        it.metric((Lambda, "Errors"), FUNCTION, Sum, from(6, 9.0));
+        it.points((OfFunction, "UncommittedBatches"), OWN, Sum, |m| (m > 5).then_some(12.0));
         lag(it, |m| 44_000_000.0 + m as f64 * 50_000.0);
         it.rules().race_types.get_mut("3").unwrap().trial = Some(trial());
         it.history.dead_letters = Some(letters(&[("plugin-failed", 90), ("rejected", 31)]));
