@@ -66,7 +66,8 @@ async fn run() -> Result<(), RuntimeApiError> {
             Some(trace) => tracing::error_span!("invocation", requestId = request_id, xrayTraceId = trace),
             None => tracing::error_span!("invocation", requestId = request_id),
         };
-        let outcome = catch_panic(outcome(&mut handler, &invocation).instrument(span.clone())).instrument(span.clone()).await;
+        let outcome =
+            catch_panic(outcome(&mut handler, &invocation).instrument(span.clone())).instrument(span.clone()).await;
         api.respond(&invocation, outcome).instrument(span).await;
     }
 }

@@ -40,7 +40,8 @@ impl Endpoint {
     pub fn full(text: &str) -> Result<Self, NotAnEndpoint> {
         let failed = || NotAnEndpoint(text.to_owned());
         let rest = text.trim().strip_prefix("http://").ok_or_else(failed)?;
-        let (authority, path) = rest.split_once('/').map_or((rest, "/".to_owned()), |(host, path)| (host, format!("/{path}")));
+        let (authority, path) =
+            rest.split_once('/').map_or((rest, "/".to_owned()), |(host, path)| (host, format!("/{path}")));
         let is_clean = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
         if authority.is_empty() || authority.contains('@') || !is_clean(authority) || !is_clean(&path) {
             return Err(failed());
@@ -84,7 +85,9 @@ mod tests {
             let expected = Endpoint { authority: authority.to_owned(), path: path.to_owned() };
             assert_eq!(text.parse::<Endpoint>().unwrap(), expected, "{text}");
         }
-        for text in ["", "127.0.0.1:4318", "https://collector:4318", "http://", "http://a b", "http://u:p@h", "http://h/\r\n"] {
+        for text in
+            ["", "127.0.0.1:4318", "https://collector:4318", "http://", "http://a b", "http://u:p@h", "http://h/\r\n"]
+        {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
     }
@@ -92,7 +95,8 @@ mod tests {
     #[test]
     fn the_variables_of_opentelemetry_go_before_the_configuration() {
         let endpoint = |variables: &[(&str, &str)], configured: Option<&str>| {
-            let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            let find =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
             let endpoint = Endpoint::from_env_or(configured, |name| find(name).ok_or(VarError::NotPresent)).unwrap();
             endpoint.map(|endpoint| format!("{}{}", endpoint.authority, endpoint.path))
         };

@@ -112,7 +112,10 @@ mod tests {
         let trace = BatchTrace {
             began: before(500),
             ended: before(0),
-            attributes: vec![("paceline.records", Attribute::Number(7)), ("paceline.shard", Attribute::Text("s".into()))],
+            attributes: vec![
+                ("paceline.records", Attribute::Number(7)),
+                ("paceline.shard", Attribute::Text("s".into())),
+            ],
             error: Some("why".to_owned()),
             stages: vec![StageTime { name: "load", began: before(400), ended: before(100) }],
         };
@@ -123,7 +126,10 @@ mod tests {
         assert_eq!(batch["endTimeUnixNano"], "1700000000000000000");
         assert_eq!(batch["attributes"][0], json!({ "key": "paceline.records", "value": { "intValue": "7" } }));
         assert_eq!(batch["status"], json!({ "code": 2, "message": "why" }));
-        assert_eq!((&load["name"], &load["parentSpanId"], &load["traceId"]), (&json!("load"), &batch["spanId"], &batch["traceId"]));
+        assert_eq!(
+            (&load["name"], &load["parentSpanId"], &load["traceId"]),
+            (&json!("load"), &batch["spanId"], &batch["traceId"])
+        );
         assert_eq!(load["startTimeUnixNano"], "1699999999600000000");
         let id = |id: &Value| id.as_str().unwrap().len();
         assert_eq!((id(&batch["traceId"]), id(&batch["spanId"])), (32, 16));

@@ -141,8 +141,7 @@ impl<W: Write> Processor<W> {
         };
         let (mut summary, began) = (Summary::default(), Instant::now());
         let span = batch.span();
-        let committed =
-            self.host.pipeline.process_until_committed(batch, &mut summary, on_wait).instrument(span).await;
+        let committed = self.host.pipeline.process_until_committed(batch, &mut summary, on_wait).instrument(span).await;
         if committed.is_ok() {
             work.finished(&summary, began.elapsed());
         }

@@ -179,7 +179,9 @@ impl Running {
             let line = self.process.wait_for("serving /metrics");
             let address = match serde_json::from_str::<serde_json::Value>(&line) {
                 Ok(line) => line["address"].as_str().map(str::to_owned),
-                Err(_) => line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).map(str::to_owned),
+                Err(_) => {
+                    line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next()).map(str::to_owned)
+                }
             };
             self.address = Some(address.expect("the log line has no address"));
         }

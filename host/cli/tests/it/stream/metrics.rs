@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use paceline_simulator::PartitionKey;
-use paceline_testbed::outcome::DedupMode;
 use paceline_testbed::otlp::Collector;
+use paceline_testbed::outcome::DedupMode;
 use paceline_testbed::poll::pause;
 use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::require;
