@@ -159,7 +159,7 @@ pub static ALL: &[Alarm] = &[
     },
     Alarm {
         id: "FailedBatches",
-        anchor: "dropped-events",
+        anchor: "failed-batches",
         remedy: "Lambda gave up on batches. Before their records expire, run `paceline dead-letters reprocess --queue URL`, \
                  with the URL of the output FailedBatchQueueUrl.",
         signal: Signal::Of(aws("AWS/SQS", "ApproximateNumberOfMessagesVisible", QUEUE)),
@@ -211,7 +211,7 @@ pub static ALL: &[Alarm] = &[
     Alarm {
         // The maximum, because one slow batch delays its whole shard.
         id: "FunctionDuration",
-        anchor: "function-duration",
+        anchor: "function-slow",
         remedy: "A batch took more than 80 % of FunctionTimeout. Look for throttled writes first. Without them, raise \
                  MemorySize (processor time is in proportion), or lower BatchSize.",
         signal: Signal::Expression(
@@ -224,7 +224,7 @@ pub static ALL: &[Alarm] = &[
     },
     Alarm {
         id: "FunctionThrottles",
-        anchor: "function-throttles",
+        anchor: "function-throttled",
         remedy: "Lambda refused invocations: the account's concurrency is used up. The mapping needs ShardCount × \
                  ParallelizationFactor. Raise the account's limit, or reserve concurrency for the function.",
         signal: Signal::Of(aws("AWS/Lambda", "Throttles", FUNCTION)),
@@ -234,7 +234,7 @@ pub static ALL: &[Alarm] = &[
     },
     Alarm {
         id: "StreamWritesThrottled",
-        anchor: "stream-writes-throttled",
+        anchor: "producer-throttled",
         remedy: "The stream throttled producers. Add shards, spread the partition keys, or aggregate several messages in a \
                  record. Producers must retry the failed entries of PutRecords.",
         signal: Signal::Of(aws("AWS/Kinesis", "WriteProvisionedThroughputExceeded", STREAM)),
@@ -244,7 +244,7 @@ pub static ALL: &[Alarm] = &[
     },
     Alarm {
         id: "StreamReadsThrottled",
-        anchor: "stream-reads-throttled",
+        anchor: "reads-throttled",
         remedy: "The stream throttled readers: all readers of a shard share 5 reads and 2 MB a second. Remove readers, add \
                  shards, or use enhanced fan-out.",
         signal: Signal::Of(aws("AWS/Kinesis", "ReadProvisionedThroughputExceeded", STREAM)),

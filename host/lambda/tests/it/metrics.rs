@@ -266,7 +266,7 @@ fn log_lines_of_a_batch_have_its_request_id() {
     assert_eq!(failed["level"], "ERROR");
     assert_ne!(request(failed), request(partial));
     let logged = lines.iter().filter(|line| line.contains_key("level"));
-    assert!(logged.clone().count() >= 3, "{lines:?}");
+    assert!(logged.clone().count() >= 2, "{lines:?}");
     logged.for_each(|line| assert_eq!(request(line).len(), 36, "{line:?}"));
 }
 
