@@ -78,7 +78,7 @@ fn the_dashboard_of_grafana_has_the_list() {
 #[test]
 fn every_alarm_has_a_remedy_and_a_section_that_explains_it() {
     let page = read(alarms::PAGE);
-    let headings = page.lines().filter_map(|line| line.strip_prefix("## "));
+    let headings = page.lines().filter_map(|line| line.strip_prefix("### "));
     let anchors: BTreeSet<String> = headings.map(|title| title.to_lowercase().replace(' ', "-")).collect();
     let mut ids = BTreeSet::new();
     for alarm in alarms::ALL {
