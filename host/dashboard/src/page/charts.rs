@@ -156,6 +156,11 @@ impl Chart {
     pub(super) fn is_stacked(&self) -> bool {
         self.kind.sum == Sum::Stacked
     }
+
+    /// Whether it counts what did not happen.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.is_stacked() && self.series.iter().all(|series| series.highest().is_none_or(|highest| highest <= 0.0))
+    }
 }
 
 impl Charts {
