@@ -14,8 +14,12 @@ pub(crate) const WINDOW_PERIODS: f64 = 15.0;
 pub(crate) const STEADY_GROWTH: f64 = 0.02;
 /// A growth from which on a reader does nothing, if nothing else shows what it does.
 pub(crate) const STUCK_GROWTH: f64 = 0.9;
+/// A growth from which on a reader does nothing whatever else shows: it does less than a fiftieth of what comes in.
+pub(crate) const STANDING_GROWTH: f64 = 0.98;
 /// Seconds by which an age may rise beyond the time that passed before it counts as a jump.
 pub(crate) const JUMP_SECONDS: f64 = 60.0;
+/// Periods without progress after which a reader does nothing.
+pub(crate) const PROGRESS_PERIODS: f64 = 5.0;
 /// Periods without a point after which a reader is gone: CloudWatch's points arrive some minutes late.
 pub(crate) const SILENT_PERIODS: f64 = 5.0;
 /// The share of the retention from which on an age is that of a reader that began with the oldest record.
@@ -50,7 +54,7 @@ pub struct LagContext {
     pub allowance_seconds: f64,
     /// Seconds for which the stream keeps records.
     pub retention_seconds: f64,
-    /// Whether records were processed within the window; nothing if that is not known.
+    /// Whether records were processed within the last periods; nothing if that is not known.
     pub progress: Option<bool>,
     /// Whether records came in since the last point; nothing if that is not known.
     pub arrivals: Option<bool>,
@@ -107,7 +111,7 @@ pub fn evaluate(ages: &Course, context: &LagContext) -> Option<Lag> {
 
 fn is_stuck(growth: f64, progress: Option<bool>) -> bool {
     match progress {
-        Some(progress) => !progress && growth > STEADY_GROWTH,
+        Some(progress) => growth >= STANDING_GROWTH || !progress && growth > STEADY_GROWTH,
         None => growth >= STUCK_GROWTH,
     }
 }

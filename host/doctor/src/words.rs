@@ -20,6 +20,7 @@ pub(crate) fn number(value: f64) -> String {
 pub(crate) fn percent(share: f64) -> String {
     let percent = share * 100.0;
     match percent {
+        it if it > 0.0 && it < 0.05 => "less than 0.1 %".to_owned(),
         it if it > 0.0 && it < 0.95 => format!("{it:.1} %"),
         it => format!("{} %", number(it.round())),
     }

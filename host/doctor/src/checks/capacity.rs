@@ -142,12 +142,15 @@ pub(super) fn with_units_of_an_item(finding: Finding, target: &Target<'_>) -> Fi
 pub(super) fn more_units(history: &History, target: &Target<'_>, demand: f64) -> Vec<Remedy> {
     let table = target.table;
     let Capacity::Provisioned { read, write } = table.capacity else { return Vec::new() };
-    let wanted = (demand.max(f64::from(write)) * HEADROOM / 10.0).ceil() as u32 * 10;
+    // An index needs at least the table's units, and the table no more than it has.
+    let has = target.write_units().unwrap_or(0.0);
+    let wanted = (demand.max(has) * HEADROOM / 10.0).ceil() as u32 * 10;
+    let wanted = if target.index.is_some() { wanted.max(write) } else { wanted };
     let added = added_write_units(table, wanted);
     vec![
         Remedy::new(
             provision(history, table, read, wanted),
-            format!("{wanted} write units a second, for the table and all its indexes."),
+            format!("{} write units a second, for the table and all its indexes.", number(f64::from(wanted))),
             format!("{} more ({} units)", dollars(WRITE_UNIT * f64::from(added)), number(f64::from(added))),
         )
         .breaks(

@@ -30,7 +30,12 @@ pub(super) fn events(history: &History, course: &Course) -> Option<Events> {
 
 /// From when on a point is recent.
 pub(super) fn recent(history: &History, period_seconds: f64) -> Timestamp {
-    let span = Duration::from_secs_f64((period_seconds * RECENT_PERIODS).max(1.0)).as_millis();
+    before_end(history, period_seconds * RECENT_PERIODS)
+}
+
+/// So many seconds before the end.
+pub(super) fn before_end(history: &History, seconds: f64) -> Timestamp {
+    let span = Duration::from_secs_f64(seconds.max(1.0)).as_millis();
     Timestamp(history.until.0.saturating_sub(u64::try_from(span).unwrap_or(u64::MAX)))
 }
 

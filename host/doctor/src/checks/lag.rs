@@ -106,7 +106,11 @@ fn behind(history: &History, reading: &Reading, late: usize) -> Finding {
         LagState::Stuck => (Severity::Critical, "does not go on: its age grows by a second a second"),
         LagState::Dead => (Severity::Critical, "is gone: it shows no age any more while records come in"),
     };
-    let severity = if share >= RISK { severity.max(Severity::Warning) } else { severity };
+    let (severity, sentence) = match share {
+        share if share >= EXPIRED => (Severity::Critical, "is so far behind that records expire before it reads them"),
+        share if share >= RISK => (severity.max(Severity::Warning), sentence),
+        _ => (severity, sentence),
+    };
     let mut finding = Finding::new(severity, reading.subject(), format!("The reader {sentence}."))
         .evidence(
             Evidence::point(reading.metric, Point(lag.at, lag.age_seconds), "seconds")

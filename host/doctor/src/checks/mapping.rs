@@ -38,7 +38,10 @@ pub(super) fn dropped_events(history: &History) -> Outcome {
     let counted_events = |name| history.select(Namespace::Lambda, name).statistic(Statistic::Sum).sum();
     let dropped = counted_events("DroppedEventCount");
     if mappings(history).all(|(_, mapping)| !mapping.counts_events) && dropped.points.is_empty() {
-        let missing = "no mapping counts its events: see event-count";
+        let missing = match history.function {
+            Some(_) => "no mapping counts its events: see event-count",
+            None => "no function reads the stream",
+        };
         return Outcome::NotChecked(not_known(history, FUNCTION, missing));
     }
     let Some(seen) = events(history, &dropped) else {

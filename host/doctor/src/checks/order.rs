@@ -15,7 +15,11 @@ const KEY_BYTES: f64 = 8.0;
 /// Whether records that arrive while the mapping changes can be missed.
 pub(super) fn starting_position(history: &History) -> Outcome {
     if mappings(history).all(|(_, mapping)| mapping.starting_position.is_none()) {
-        return Outcome::NotChecked(not_known(history, FUNCTION, "the mapping's starting position is not known"));
+        let missing = match history.function {
+            Some(_) => "the mapping's starting position is not known",
+            None => "no function reads the stream",
+        };
+        return Outcome::NotChecked(not_known(history, FUNCTION, missing));
     }
     of_mappings(history, "the mapping began with the oldest record, or at a time", |function, mapping| {
         if mapping.starting_position.as_deref() != Some("LATEST") {
@@ -122,7 +126,7 @@ pub(super) fn sequence_dedup(history: &History) -> Outcome {
             return None;
         }
         let reason = format!(
-            "Race types {} have dedup by sequence, and the mapping has a parallelization factor above 1. With random \
+            "Dedup of race type {} is by sequence, and the mapping has a parallelization factor above 1. With random \
              partition keys, records of a group overtake each other, and the late ones are dropped as duplicates.",
             by_sequence.join(", ")
         );

@@ -56,8 +56,8 @@ pub(super) fn concurrency(history: &History) -> Outcome {
     let limit = function.reserved_concurrency.unwrap_or(ACCOUNT_CONCURRENCY);
     if wanted <= limit {
         return Outcome::Healthy(format!(
-            "{} at most, of {}",
-            counted(wanted as usize, "batch at once").replace("onces", "once"),
+            "{} batches at once at most, of {}",
+            number(f64::from(wanted)),
             number(f64::from(limit))
         ));
     }

@@ -1,8 +1,8 @@
 //! The ages of all readers that were measured, by shard where that is known.
 
-use super::facts::{allowance_seconds, arrivals, recent_part, retention_seconds};
+use super::facts::{allowance_seconds, arrivals, before_end, retention_seconds};
 use crate::history::{Course, History, Namespace, Selection, Statistic};
-use crate::lag::{Lag, LagContext, evaluate};
+use crate::lag::{Lag, LagContext, PROGRESS_PERIODS, evaluate};
 
 /// The retention that is assumed if the stream's settings are not known: the shortest that a stream can have.
 const SHORTEST_RETENTION_SECONDS: f64 = 86_400.0;
@@ -67,7 +67,7 @@ fn hosts(history: &History) -> Vec<Reading> {
             let committed =
                 history.select(Namespace::Host, "paceline_records_total").with("host", host).with("shard", shard);
             let progress = (!committed.is_empty())
-                .then(|| recent_part(history, &committed.increases()))
+                .then(|| last_part(history, &committed.increases()))
                 .filter(|course| !course.points.is_empty())
                 .map(|course| course.total() > 0.0);
             let reader = Reader { name: format!("host {host}"), shard: Some(shard.to_owned()), metric };
@@ -84,9 +84,14 @@ fn function(history: &History) -> Option<Reading> {
     read(history, reader, &ages.map(|ms| ms / 1_000.0), progress_of_function(history))
 }
 
+/// The part of a course in which a reader that goes on has to show progress.
+fn last_part(history: &History, course: &Course) -> Course {
+    course.from(before_end(history, course.period_seconds * PROGRESS_PERIODS))
+}
+
 /// Whether an invocation succeeded lately, and committed anything if it counts that.
 fn progress_of_function(history: &History) -> Option<bool> {
-    let recent = |selection: Selection<'_>| recent_part(history, &selection.statistic(Statistic::Sum).sum());
+    let recent = |selection: Selection<'_>| last_part(history, &selection.statistic(Statistic::Sum).sum());
     let committed = recent(history.select(Namespace::Function, "Records").without("rulebook"));
     if history.observes(Namespace::Function) {
         return Some(committed.total() > 0.0);

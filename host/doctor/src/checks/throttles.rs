@@ -24,6 +24,8 @@ const CAUSES: [(&str, &str); 4] = [
     ),
 ];
 
+/// The same where the averages are below what is provisioned.
+const BURSTS: &str = "Writes come in bursts: capacity holds by the second, and averages of a minute hide that.";
 /// The same of a table on demand whose metrics name no cause.
 const UNKNOWN_ON_DEMAND: (&str, &str) =
     ("", "A partition gets more than its 1,000 units a second, or the table more than twice its highest load so far.");
@@ -49,6 +51,14 @@ struct Throttled<'a> {
     metric: &'static str,
     seen: Events,
     consumed: Course,
+}
+
+impl Throttled<'_> {
+    /// Whether the average of each period is well below what is provisioned.
+    fn in_bursts(&self) -> bool {
+        let peak = self.consumed.peak().map_or(0.0, |peak| peak.1);
+        self.target.write_units().is_some_and(|units| peak < NEARLY_USED * units)
+    }
 }
 
 /// Whether writes are throttled, and why: a finding for each table with its indexes.
@@ -86,6 +96,7 @@ fn of_table(history: &History, parts: &[Throttled<'_>]) -> Finding {
     let cause = causes.iter().max_by(|a, b| a.2.total_cmp(&b.2)).map(|cause| (cause.0, cause.1));
     let (metric, sentence) = match (cause, first.target.capacity) {
         (Some(cause), _) => cause,
+        (None, Capacity::Provisioned { .. }) if parts.iter().all(Throttled::in_bursts) => (CAUSES[3].0, BURSTS),
         (None, Capacity::Provisioned { .. }) => CAUSES[3],
         (None, Capacity::OnDemand { .. }) => UNKNOWN_ON_DEMAND,
     };

@@ -130,7 +130,7 @@ impl Page {
             false if evidence.unit == "seconds a second" => format!("{value:.2}"),
             false => number(value),
         };
-        let unit = if seconds { "" } else { unit.as_str() };
+        let unit = if seconds { String::new() } else { agreeing(&unit, &show(evidence.value)) };
         let space = if unit.starts_with('%') { " " } else { "" };
         let mut words = format!("{}: {}{space}{unit}", evidence.what, show(evidence.value));
         if let Some(threshold) = evidence.threshold {
@@ -156,7 +156,12 @@ impl Page {
             }
         }
         if !others.is_empty() {
-            self.labelled("do", &format!("what {} names", others.join(" and ")));
+            let words = match others.as_slice() {
+                [other] if *other == check => "the same as above".to_owned(),
+                [other] => format!("what {other} names"),
+                others => format!("what {} name", others.join(" and ")),
+            };
+            self.labelled("do", &words);
         }
     }
 
@@ -230,13 +235,25 @@ fn word(severity: Severity) -> &'static str {
 fn state(state: LagState) -> &'static str {
     match state {
         LagState::CaughtUp => "caught up",
-        LagState::Unknown => "behind, course unknown",
+        LagState::Unknown => "course unknown",
         LagState::CatchingUp => "catching up",
         LagState::ReReading => "re-reading",
         LagState::Slow => "slow",
         LagState::Stuck => "stuck",
         LagState::Dead => "dead",
     }
+}
+
+/// A unit such as ` batches a period`, in the singular after 1.
+fn agreeing(unit: &str, value: &str) -> String {
+    let (noun, rest) = unit.trim_start().split_once(' ').unwrap_or((unit.trim_start(), ""));
+    let singular = match noun.strip_suffix('s') {
+        Some(stem) if value == "1" && noun.len() > 2 => {
+            stem.strip_suffix("che").map_or(stem.to_owned(), |it| format!("{it}ch"))
+        }
+        _ => return unit.to_owned(),
+    };
+    format!(" {singular} {rest}").trim_end().to_owned()
 }
 
 /// Words in lines of at most so many columns. A longer word has a line of its own.

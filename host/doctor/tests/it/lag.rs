@@ -55,7 +55,8 @@ fn progress_decides_between_slow_and_stuck() {
         let ages = course(ages, START);
         evaluate(&ages, &LagContext { progress: Some(progress), ..context(&ages) }).unwrap().state
     };
-    assert_eq!(with(&[20.0, 80.0, 140.0], true), LagState::Slow, "a reader that does a twentieth");
+    assert_eq!(with(&[20.0, 77.0, 134.0], true), LagState::Slow, "a reader that does a twentieth");
+    assert_eq!(with(&[20.0, 80.0, 140.0], true), LagState::Stuck, "what it did was before");
     assert_eq!(with(&[20.0, 50.0, 80.0], false), LagState::Stuck);
 }
 

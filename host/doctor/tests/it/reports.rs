@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use paceline_doctor::{CHECKS, Diagnosis, History, Outcome, Severity, examine};
 
 use super::builder::Builder;
-use super::scenarios::{SCENARIOS, Scenario};
+use super::scenarios::{Scenario, scenarios};
 
 fn file(folder: &str, name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder).join(name)
@@ -31,14 +31,14 @@ fn all(findings: &[Diagnosis]) -> Vec<&Diagnosis> {
 }
 
 fn scenario(name: &str) -> Builder {
-    let scenario = SCENARIOS.iter().find(|it| it.name == name).unwrap();
+    let scenario = scenarios().find(|it| it.name == name).unwrap();
     (scenario.build)()
 }
 
 #[test]
 fn every_scenario_has_the_report_that_is_stored() {
     let mut wrong = Vec::new();
-    for Scenario { name, finds, build } in SCENARIOS {
+    for Scenario { name, finds, build } in scenarios() {
         let history = build().history;
         wrong.extend(compare("histories", &format!("{name}.json"), &history.to_json()));
         assert_eq!(History::from_json(&history.to_json()).unwrap(), history, "{name}");
@@ -56,7 +56,7 @@ fn every_scenario_has_the_report_that_is_stored() {
 
 #[test]
 fn no_stored_file_is_without_its_scenario() {
-    let names: BTreeSet<&str> = SCENARIOS.iter().map(|it| it.name).collect();
+    let names: BTreeSet<&str> = scenarios().map(|it| it.name).collect();
     for folder in ["histories", "reports"] {
         for entry in std::fs::read_dir(file(folder, "")).unwrap() {
             let path = entry.unwrap().path();
@@ -71,7 +71,7 @@ fn every_check_finds_something_in_some_scenario_and_is_healthy_in_another() {
     let mut found = BTreeSet::new();
     let mut healthy = BTreeSet::new();
     let mut not_checked = BTreeSet::new();
-    for scenario in SCENARIOS {
+    for scenario in scenarios() {
         let history = (scenario.build)().history;
         for check in &CHECKS {
             match check.run(&history) {
@@ -93,11 +93,11 @@ fn every_check_finds_something_in_some_scenario_and_is_healthy_in_another() {
 
 #[test]
 fn every_finding_of_a_warning_has_a_command() {
-    for scenario in SCENARIOS {
+    for scenario in scenarios() {
         for it in all(&examine(&(scenario.build)().history).findings) {
             let commands: Vec<_> = it.finding.remedies.iter().map(|remedy| remedy.command.as_str()).collect();
             let known = |command: &&str| command.starts_with("aws ") || command.starts_with("paceline ");
-            assert!(commands.iter().all(|it| known(it)), "{}: {commands:?}", scenario.name);
+            assert!(commands.iter().all(known), "{}: {commands:?}", scenario.name);
             // A reader that catches up, or reads again, is left to it.
             let is_left_alone = it.check == "iterator-age" && it.finding.reason.contains("works them off");
             if it.finding.severity > Severity::Note && !is_left_alone {
@@ -109,7 +109,7 @@ fn every_finding_of_a_warning_has_a_command() {
 
 #[test]
 fn lines_have_80_columns_unless_a_word_is_longer() {
-    for scenario in SCENARIOS {
+    for scenario in scenarios() {
         for line in examine(&(scenario.build)().history).text(false).lines() {
             let columns = line.chars().count();
             let longest = line.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
