@@ -1,6 +1,6 @@
 //! `paceline doctor` against moto's services: what it reads, and what it does without permissions and under throttling.
 
-mod deployment;
+pub(crate) mod deployment;
 
 use std::process::{Command, Output};
 

@@ -37,7 +37,7 @@ fn status(action: &str) -> Value {
 }
 
 /// The daemon's side of the protocol with one process.
-struct Daemon {
+pub(crate) struct Daemon {
     process: Process,
     answers: BufReader<ChildStdout>,
 }
@@ -48,7 +48,7 @@ impl Daemon {
         Self::run(deployment.command(&["kcl", "--checkpoint-every-ms", "0"], &endpoint()))
     }
 
-    fn run(command: Command) -> Self {
+    pub(crate) fn run(command: Command) -> Self {
         let mut process = Process::start(command);
         let answers = BufReader::new(process.child.stdout.take().unwrap());
         Self { process, answers }
@@ -61,7 +61,7 @@ impl Daemon {
         daemon
     }
 
-    fn initialize(&mut self, shard: &str) {
+    pub(crate) fn initialize(&mut self, shard: &str) {
         let from = "TRIM_HORIZON";
         self.send(&json!({
             "action": "initialize", "shardId": shard, "sequenceNumber": from, "subSequenceNumber": 0,
@@ -94,7 +94,7 @@ impl Daemon {
     }
 
     /// Sends records, expects a checkpoint at the last of them, and accepts it.
-    fn process(&mut self, all: &[Value]) {
+    pub(crate) fn process(&mut self, all: &[Value]) {
         self.send(&records(all));
         let last = all.last().unwrap();
         let expected = json!({
@@ -106,7 +106,7 @@ impl Daemon {
     }
 
     /// Ends the shard, expects the final checkpoint, and accepts it.
-    fn end_shard(&mut self) {
+    pub(crate) fn end_shard(&mut self) {
         self.send(&json!({ "action": "shardEnded" }));
         let end = json!({ "action": "checkpoint", "sequenceNumber": null, "subSequenceNumber": null });
         self.answer_checkpoint(&end, None);
@@ -114,7 +114,7 @@ impl Daemon {
     }
 
     /// Closes the input. The process has to exit with success and without another message.
-    fn close(mut self) {
+    pub(crate) fn close(mut self) {
         drop(self.process.stdin.take());
         let mut more = String::new();
         self.answers.read_line(&mut more).unwrap();
@@ -136,7 +136,7 @@ fn race(seed: u32) -> Vec<Vec<u8>> {
     simulate(&format!("--racers 20 --seconds 30 --class 3 --race 131 --seed {seed} --errors 3"))
 }
 
-fn numbered_records(messages: &[Vec<u8>]) -> Vec<Value> {
+pub(crate) fn numbered_records(messages: &[Vec<u8>]) -> Vec<Value> {
     messages.iter().enumerate().map(|(at, payload)| record(at + 1, 0, payload)).collect()
 }
 

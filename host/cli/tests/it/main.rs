@@ -6,6 +6,7 @@
 //! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `reprocess`, `unsure`, `table`,
 //!   `credentials`, `stopping`, `address_space`, `healthcheck`: `paceline run` and related commands.
 //! - `doctor`: `paceline doctor`.
+//! - `permissions`: the policies of IAM, and what the commands do.
 //! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
@@ -33,6 +34,7 @@ mod kcl_daemon;
 mod kcl_properties;
 mod kcl_served;
 mod looking;
+mod permissions;
 mod plugin;
 mod plugin_test;
 mod plugin_verify;

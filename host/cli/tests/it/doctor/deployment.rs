@@ -17,14 +17,14 @@ use paceline_testbed::environment;
 use crate::support::block_on;
 
 /// A deployment of its own name.
-pub(super) struct Deployment {
+pub(crate) struct Deployment {
     name: String,
     endpoint: String,
     cloudwatch: aws_sdk_cloudwatch::Client,
 }
 
 impl Deployment {
-    pub(super) fn create() -> Self {
+    pub(crate) fn create() -> Self {
         let name = paceline_testbed::dynamodb::unique("doctor");
         let endpoint = std::env::var(environment::MOTO_ENDPOINT).unwrap();
         block_on(async {
@@ -43,11 +43,11 @@ impl Deployment {
         })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub(super) fn endpoint(&self) -> &str {
+    pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use paceline_aws::DynamoDbStore;
@@ -101,7 +102,13 @@ impl Deployment {
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test").env("AWS_REGION", "us-east-1");
         // Plugins are compiled once for all tests. Nobody else writes to the folder.
         command.env("PACELINE_CACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
-        command.env("NO_COLOR", "1").envs(variables.iter().copied());
+        command.envs(variables.iter().copied());
+        self.running(command)
+    }
+
+    /// Starts a command that runs.
+    pub(crate) fn running(&self, mut command: Command) -> Running {
+        command.env("NO_COLOR", "1");
         Running { process: Process::start(command), address: None }
     }
 

@@ -1,0 +1,106 @@
+//! The policies of `examples/alleycat/policies` allow what the commands do, and nothing else.
+//!
+//! Proxies in front of the local services record what each request needs permission for.
+
+mod policy;
+mod scene;
+
+use std::collections::BTreeSet;
+
+use paceline_testbed::proxy::Access;
+use paceline_testbed::require;
+
+use policy::Policy;
+use scene::{NAMES, Scene};
+
+/// Actions that the commands below do not need, and when they are needed.
+const RARE: &[(&str, &str, &str)] = &[];
+
+/// Asserts that a policy allows these and nothing else.
+#[track_caller]
+fn must_fit(policy: &Policy, accesses: &BTreeSet<Access>) {
+    let refused = policy.refused(accesses);
+    assert!(refused.is_empty(), "{} does not allow {refused:#?}", policy.name);
+    let rare: BTreeSet<String> = RARE
+        .iter()
+        .filter(|(name, ..)| *name == policy.name)
+        .map(|(_, action, _)| (*action).to_owned())
+        .collect();
+    assert_eq!(policy.unused(accesses), rare, "{}: what it allows is not needed, or not rare", policy.name);
+}
+
+#[test]
+fn policies_have_the_form_that_iam_takes() {
+    let names = policy::all();
+    let expected = ["dashboard", "dead-letters", "doctor", "kcl", "leaderboard", "rules", "run", "simulate", "table"];
+    assert_eq!(names, expected.map(str::to_owned).into());
+    names.iter().for_each(|name| policy::check_shape(name, NAMES));
+    for (name, action, reason) in RARE {
+        assert!(names.contains(*name) && !reason.is_empty(), "{name}: {action}");
+    }
+}
+
+#[test]
+fn run_reads_the_stream_and_commits() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local);
+    let scene = Scene::new();
+    for (consumer, write) in [("poll", "statements"), ("fan-out", "items")] {
+        scene.configure(&format!("consumer = \"{consumer}\"\n"), &format!("write = \"{write}\"\n"));
+        scene.put_race(consumer);
+        scene.run_until_done();
+    }
+    must_fit(&scene.policy("run"), &scene.accesses());
+}
+
+#[test]
+fn a_record_processor_of_the_daemon_commits() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local);
+    let scene = Scene::new();
+    for write in ["statements", "items"] {
+        scene.configure("", &format!("write = \"{write}\"\n"));
+        scene.process_as_daemon();
+    }
+    must_fit(&scene.policy("kcl"), &scene.accesses());
+}
+
+#[test]
+fn a_race_is_simulated_into_a_stream() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local);
+    let scene = Scene::new();
+    scene.ok(&["simulate", "--stream", scene.stream(), "--racers", "5", "--seconds", "5", "--class", "3", "--race", "1", "--seed", "1"]);
+    must_fit(&scene.policy("simulate"), &scene.accesses());
+}
+
+#[test]
+fn rules_are_published_changed_and_shown() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local);
+    let scene = Scene::new();
+    scene.change_rules();
+    must_fit(&scene.policy("rules"), &scene.accesses());
+}
+
+#[test]
+fn tables_are_created_and_checked() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local);
+    let scene = Scene::without_tables();
+    for action in ["create", "create", "check"] {
+        scene.ok_configured(&["table", action]);
+    }
+    must_fit(&scene.policy("table"), &scene.accesses());
+}
+
+#[test]
+fn standings_are_read() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local);
+    let scene = Scene::new();
+    scene.ok_configured(&["leaderboard", "--class", "3", "--race", "131"]);
+    must_fit(&scene.policy("leaderboard"), &scene.accesses());
+}
+
+#[test]
+fn dead_letters_are_listed_redriven_and_made() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local, Moto);
+    let scene = Scene::new();
+    scene.dead_letters();
+    must_fit(&scene.policy("dead-letters"), &scene.accesses());
+}
