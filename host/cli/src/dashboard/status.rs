@@ -165,7 +165,7 @@ fn shard(history: &History, report: &Report, id: String, states: &BTreeMap<Strin
     };
     Shard {
         state: states.get(&id).copied(),
-        lag: worst.map(|it| lag(it.lag.state)),
+        lag: worst.and_then(|it| lag(it.lag.state)),
         age_seconds: worst.map(|it| it.lag.age_seconds).or(host_age.map(|point| point.1)),
         loss_in_seconds: worst.and_then(|it| it.lag.seconds_to_loss),
         records_per_second: rate("paceline_stream_records_total", "IncomingRecords"),
@@ -180,15 +180,16 @@ pub(super) fn seconds_between(points: &[paceline_doctor::history::Point]) -> Opt
     Some(last.0.since(before.0).as_secs_f64()).filter(|seconds| *seconds > 0.0)
 }
 
-fn lag(state: LagState) -> Lag {
-    match state {
+fn lag(state: LagState) -> Option<Lag> {
+    Some(match state {
+        LagState::Unknown => return None,
         LagState::CaughtUp => Lag::KeepingUp,
         LagState::CatchingUp => Lag::CatchingUp,
         LagState::ReReading => Lag::ReReading,
         LagState::Slow => Lag::Slow,
         LagState::Stuck => Lag::Stuck,
         LagState::Dead => Lag::Dead,
-    }
+    })
 }
 
 fn dead_letters(history: &History) -> Option<Part<DeadLetters>> {

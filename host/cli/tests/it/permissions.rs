@@ -21,11 +21,8 @@ const RARE: &[(&str, &str, &str)] = &[];
 fn must_fit(policy: &Policy, accesses: &BTreeSet<Access>) {
     let refused = policy.refused(accesses);
     assert!(refused.is_empty(), "{} does not allow {refused:#?}", policy.name);
-    let rare: BTreeSet<String> = RARE
-        .iter()
-        .filter(|(name, ..)| *name == policy.name)
-        .map(|(_, action, _)| (*action).to_owned())
-        .collect();
+    let rare: BTreeSet<String> =
+        RARE.iter().filter(|(name, ..)| *name == policy.name).map(|(_, action, _)| (*action).to_owned()).collect();
     assert_eq!(policy.unused(accesses), rare, "{}: what it allows is not needed, or not rare", policy.name);
 }
 
@@ -67,7 +64,21 @@ fn a_record_processor_of_the_daemon_commits() {
 fn a_race_is_simulated_into_a_stream() {
     require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local);
     let scene = Scene::new();
-    scene.ok(&["simulate", "--stream", scene.stream(), "--racers", "5", "--seconds", "5", "--class", "3", "--race", "1", "--seed", "1"]);
+    scene.ok(&[
+        "simulate",
+        "--stream",
+        scene.stream(),
+        "--racers",
+        "5",
+        "--seconds",
+        "5",
+        "--class",
+        "3",
+        "--race",
+        "1",
+        "--seed",
+        "1",
+    ]);
     must_fit(&scene.policy("simulate"), &scene.accesses());
 }
 

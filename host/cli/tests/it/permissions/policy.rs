@@ -44,9 +44,8 @@ impl Policy {
     /// The actions that none of these needs, as `SID ACTION`.
     pub(super) fn unused(&self, accesses: &BTreeSet<Access>) -> BTreeSet<String> {
         let unused = |statement: &Statement| {
-            let needs = |action: &String| {
-                accesses.iter().any(|access| access.action == *action && statement.allows(access))
-            };
+            let needs =
+                |action: &String| accesses.iter().any(|access| access.action == *action && statement.allows(access));
             let unused = statement.actions.iter().filter(|action| !needs(action));
             unused.map(|action| format!("{} {action}", statement.sid)).collect::<Vec<_>>()
         };
@@ -136,7 +135,8 @@ pub(super) fn check_shape(name: &str, placeholders: &[&str]) {
         assert!(actions.iter().all(is_action), "{name}: {actions:?}");
         let resources = texts(&statement["Resource"]);
         // CloudWatch's actions and the list of mappings have no resources.
-        let has_none = |action: &String| action.starts_with("cloudwatch:") || action == "lambda:ListEventSourceMappings";
+        let has_none =
+            |action: &String| action.starts_with("cloudwatch:") || action == "lambda:ListEventSourceMappings";
         for resource in &resources {
             let whole = resource == "*" && actions.iter().all(has_none);
             assert!(whole || resource.starts_with("arn:aws:"), "{name}: {resource}");

@@ -244,7 +244,13 @@ impl Scene {
             self.ok_configured(&["dead-letters", "reprocess", "--queue", &url]);
         }
         queue.send(&given_up(self.stream(), &placed));
-        self.ok_configured(&["dead-letters", "reprocess", "--dry-run", "--queue", &queue.url_at(&self.moto().endpoint())]);
+        self.ok_configured(&[
+            "dead-letters",
+            "reprocess",
+            "--dry-run",
+            "--queue",
+            &queue.url_at(&self.moto().endpoint()),
+        ]);
     }
 }
 

@@ -227,7 +227,7 @@ impl Running {
 
 /// Sends a signal to a program.
 pub(crate) fn signal(child: &std::process::Child, name: &str) {
-    let kill = std::process::Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    let kill = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
     assert!(kill.success());
 }
 
