@@ -6,8 +6,8 @@
 //! - `lag`: how far readers are behind, by `readings`, the ages of all readers.
 //! - `function`: how the function works. `parallelism`: how many batches at once.
 //! - `mapping`: how its event source mapping is set. `order`: which records come, and in which order.
-//! - `throttles`: writes that tables throttle. `table`: what they use of their units. `capacity`: the commands that change
-//!   them.
+//! - `throttles`: writes that tables throttle. `table`: what they use of their units. `capacity`: the commands that
+//!   change them.
 //! - `rules`: versions, hosts, pins. `plugins`: what plugins use. `dead_letters`: what could not be processed.
 //! - `hosts`: running hosts. `settings`: the states of stream and tables.
 //! - `facts`: what several checks have to know.

@@ -1,6 +1,6 @@
 //! What was observed of one deployment. It is a document: `paceline doctor --record` writes it, and `--from` reads it.
 //!
-//! - `stream`, `function`, `table`, `rules`, `dead_letters`: settings and state, as they were when the history was recorded.
+//! - `stream`, `function`, `table`, `rules`, `dead_letters`: settings and state, as they were when it was recorded.
 //! - `series`: quantities over time.
 //! - `timestamp`: milliseconds, written as RFC 3339.
 

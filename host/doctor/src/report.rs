@@ -132,8 +132,8 @@ fn verdict(findings: &[Diagnosis], (healthy, not_checked): (usize, usize), compl
 }
 
 impl Report {
-    /// The exit code: 0 healthy or notes only, 3 warnings, 4 something critical, 5 if nothing could be checked. 1 and 2 are
-    /// the program's own: it failed, or its arguments are invalid.
+    /// The exit code: 0 healthy or notes only, 3 warnings, 4 something critical, 5 if nothing could be checked. 1 and 2
+    /// are the program's own: it failed, or its arguments are invalid.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.severity {

@@ -104,7 +104,7 @@ pub(super) fn added_write_units(table: &Table, write: u32) -> u32 {
         Capacity::Provisioned { write: has, .. } => write.saturating_sub(has),
         Capacity::OnDemand { .. } => 0,
     };
-    capacities.map(missing).sum()
+    capacities.map(missing).fold(0, u32::saturating_add)
 }
 
 /// `aws dynamodb update-table` to pay by the request.
@@ -134,7 +134,7 @@ pub(super) fn with_units_of_an_item(finding: Finding, target: &Target<'_>) -> Fi
     finding.arithmetic(format!(
         "an item of {}: {units} units a write, {} more for indexes whose keys or attributes change{local}",
         bytes(size as f64),
-        number((units * indexes) as f64)
+        number(units as f64 * indexes as f64)
     ))
 }
 
@@ -144,7 +144,7 @@ pub(super) fn more_units(history: &History, target: &Target<'_>, demand: f64) ->
     let Capacity::Provisioned { read, write } = table.capacity else { return Vec::new() };
     // An index needs at least the table's units, and the table no more than it has.
     let has = target.write_units().unwrap_or(0.0);
-    let wanted = (demand.max(has) * HEADROOM / 10.0).ceil() as u32 * 10;
+    let wanted = ((demand.max(has) * HEADROOM / 10.0).ceil() * 10.0) as u32;
     let wanted = if target.index.is_some() { wanted.max(write) } else { wanted };
     let added = added_write_units(table, wanted);
     vec![
@@ -178,8 +178,10 @@ pub(super) fn fewer_writes(history: &History) -> Vec<Remedy> {
     vec![
         Remedy::new(
             command.build(),
-            format!("A group is written once in {WINDOW_SECONDS} s instead of once a batch: some 77 units for 1,000 records \
-                     instead of 1,010."),
+            format!(
+                "A group is written once in {WINDOW_SECONDS} s instead of once a batch: some 77 units for 1,000 \
+                     records instead of 1,010."
+            ),
             "less: fewer write units",
         )
         .breaks(format!("Standings are up to {WINDOW_SECONDS} s older. Only at parallelization factor 1.")),

@@ -103,8 +103,8 @@ pub(super) fn failed_batches(history: &History) -> Outcome {
 fn given_up(history: &History, url: &str, (at, messages): (Timestamp, f64)) -> Finding {
     let retention = history.stream.as_ref().map_or(24, |stream| stream.retention_hours);
     let reason = format!(
-        "Lambda gave batches up. The queue has their positions, and the stream has their records for {} hours after they \
-         arrived. Read them again before that.",
+        "Lambda gave batches up. The queue has their positions, and the stream has their records for {} hours after \
+         they arrived. Read them again before that.",
         number(f64::from(retention))
     );
     Finding::new(Severity::Critical, format!("queue {}", url.rsplit('/').next().unwrap_or(url)), reason)

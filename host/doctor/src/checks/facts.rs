@@ -35,7 +35,7 @@ pub(super) fn recent(history: &History, period_seconds: f64) -> Timestamp {
 
 /// So many seconds before the end.
 pub(super) fn before_end(history: &History, seconds: f64) -> Timestamp {
-    let span = Duration::from_secs_f64(seconds.max(1.0)).as_millis();
+    let span = Duration::try_from_secs_f64(seconds.max(1.0)).unwrap_or(Duration::MAX).as_millis();
     Timestamp(history.until.0.saturating_sub(u64::try_from(span).unwrap_or(u64::MAX)))
 }
 
@@ -111,14 +111,15 @@ fn mappings_of(function: &Function) -> impl Iterator<Item = &Mapping> {
 
 /// Seconds up to which an age is that of batches under way: records wait for their batch and their window.
 pub(super) fn allowance_seconds(history: &History) -> f64 {
-    let waits = |mapping: &Mapping| f64::from(mapping.batching_window_seconds + mapping.tumbling_window_seconds);
+    let waits =
+        |mapping: &Mapping| f64::from(mapping.batching_window_seconds) + f64::from(mapping.tumbling_window_seconds);
     BATCH_SECONDS + mappings(history).map(|(_, mapping)| waits(mapping)).fold(0.0, f64::max)
 }
 
 /// The highest concurrency that the mappings can have: shards × parallelization factor.
 pub(super) fn mapping_concurrency(history: &History) -> Option<u32> {
     let shards = u32::try_from(open_shards(history.stream.as_ref()?)).unwrap_or(u32::MAX);
-    let factors: u32 = mappings(history).map(|(_, mapping)| mapping.parallelization_factor).sum();
+    let factors = mappings(history).map(|(_, mapping)| mapping.parallelization_factor).fold(0, u32::saturating_add);
     (factors > 0).then(|| shards.saturating_mul(factors))
 }
 

@@ -119,8 +119,8 @@ pub(super) fn function_errors(history: &History) -> Outcome {
     let recent = (recent_part(history, &errors).total(), recent_part(history, &invocations).total());
     let all_fail = recent.1 > 0.0 && recent.0 >= recent.1 * 0.9;
     let severity = if all_fail { Severity::Critical } else { Severity::Warning };
-    let reason = "Invocations fail: the function throws, runs into its time-out or out of memory, or cannot reach what it \
-                  needs. Lambda repeats the batch, and its shard waits.";
+    let reason = "Invocations fail: the function throws, runs into its time-out or out of memory, or cannot reach \
+                  what it needs. Lambda repeats the batch, and its shard waits.";
     let mut finding = Finding::new(severity, format!("function {}", function.name), reason)
         .evidence(Evidence::point("Errors", seen.peak, "invocations a period").threshold(0.0))
         .evidence(Evidence::new(
@@ -166,8 +166,8 @@ pub(super) fn uncommitted_batches(history: &History) -> Outcome {
         return Outcome::Healthy("all batches are committed".to_owned());
     };
     let function = history.function.as_ref().filter(|_| name == "UncommittedBatches");
-    let reason = "Batches are not committed, and come again: the store cannot be reached or throttles, or records wait for a \
-                  rulebook. Nothing is lost, but their shards do not go on.";
+    let reason = "Batches are not committed, and come again: the store cannot be reached or throttles, or records \
+                  wait for a rulebook. Nothing is lost, but their shards do not go on.";
     let severity = if seen.peak.1 > 1.0 { Severity::Critical } else { Severity::Warning };
     let remedy = match function {
         Some(function) => Remedy::new(
@@ -203,8 +203,8 @@ pub(super) fn tumbling_window(history: &History) -> Outcome {
     let subject = format!("function {}", function.name);
     let half = (mapping.tumbling_window_seconds / 2).max(1);
     if let Some(seen) = events(history, &early) {
-        let reason = "States of windows exceed 1 MB, so windows are committed before their end: more writes than the window \
-                      was meant for. Nothing is wrong with the results.";
+        let reason = "States of windows exceed 1 MB, so windows are committed before their end: more writes than the \
+                      window was meant for. Nothing is wrong with the results.";
         findings.push(
             Finding::new(Severity::Note, subject.clone(), reason)
                 .evidence(Evidence::point("WindowsCommittedEarly", seen.peak, "windows a period").threshold(0.0))
@@ -217,8 +217,8 @@ pub(super) fn tumbling_window(history: &History) -> Outcome {
         );
     }
     if mapping.parallelization_factor > 1 {
-        let reason = "With a parallelization factor above 1 each part of a shard has its own windows, and groups with records \
-                      in several parts are written by each.";
+        let reason = "With a parallelization factor above 1 each part of a shard has its own windows, and groups \
+                      with records in several parts are written by each.";
         findings.push(
             Finding::new(Severity::Note, subject, reason)
                 .evidence(

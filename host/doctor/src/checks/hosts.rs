@@ -23,8 +23,8 @@ pub(super) fn shard_failing(history: &History) -> Outcome {
     for (host, of_host) in states.with("state", "failing").by("host") {
         for (shard, state) in of_host.by("shard") {
             let Some(last) = state.highest().last().filter(|point| point.1 > 0.0) else { continue };
-            let reason = "The host cannot read the shard, or cannot commit what it read. It tries again until that passes; its \
-                          log has the reason.";
+            let reason = "The host cannot read the shard, or cannot commit what it read. It tries again until that \
+                          passes; its log has the reason.";
             findings.push(
                 Finding::new(Severity::Critical, format!("host {host}, {shard}"), reason)
                     .evidence(Evidence::point("paceline_shard_state, failing", last, "").threshold(0.0))
@@ -48,8 +48,9 @@ pub(super) fn misrouted(history: &History) -> Outcome {
     let Some(seen) = events(history, &misrouted.increases()) else {
         return Outcome::Healthy("aggregates have only records of their shard".to_owned());
     };
-    let reason = "Aggregates contain records whose keys belong to other shards: a producer's library mixes keys, or the \
-                  stream was resharded under its aggregates. Under dedup by sequence they become unsure dead letters.";
+    let reason = "Aggregates contain records whose keys belong to other shards: a producer's library mixes keys, or \
+                  the stream was resharded under its aggregates. Under dedup by sequence they become unsure dead \
+                  letters.";
     let finding = Finding::new(Severity::Note, "running hosts", reason)
         .evidence(Evidence::point("paceline_misrouted_records_total", seen.peak, "records a period").threshold(0.0))
         .remedy(
@@ -79,16 +80,19 @@ pub(super) fn write_conflicts(history: &History) -> Outcome {
     if share < CONTENTION {
         return Outcome::Healthy(format!("{} of the writes met another writer", percent(share)));
     }
-    let reason = "Writers precede each other: records of one group are processed at several places at once. Each conflict is \
-                  billed and repeated.";
+    let reason = "Writers precede each other: records of one group are processed at several places at once. Each \
+                  conflict is billed and repeated.";
     let finding = Finding::new(Severity::Warning, "groups", reason)
-        .evidence(Evidence::new("conditional writes that failed", conflicts, "writes").threshold(CONTENTION * (groups + conflicts)))
+        .evidence(
+            Evidence::new("conditional writes that failed", conflicts, "writes")
+                .threshold(CONTENTION * (groups + conflicts)),
+        )
         .arithmetic(format!("{} of the writes in vain", percent(share)))
         .remedy(
             Remedy::new(
                 Command::paceline(history, "rules status").build(),
-                "Shows the hosts. Let one mapping read the stream, and let producers use one partition key for a group, such \
-                 as the racer's id.",
+                "Shows the hosts. Let one mapping read the stream, and let producers use one partition key for a \
+                 group, such as the racer's id.",
                 "less: fewer write units",
             )
             .breaks("One key for a whole race puts it into one shard, at 1,000 records a second."),

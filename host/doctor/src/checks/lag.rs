@@ -213,8 +213,11 @@ pub(super) fn data_loss(history: &History) -> Outcome {
 /// The stop-gap.
 fn longer_retention(history: &History) -> Option<Remedy> {
     let stream = history.stream.as_ref()?;
-    let hours =
-        stream.retention_hours.saturating_mul(2).clamp(48, WEEK_HOURS.max(stream.retention_hours * 2)).min(8_760);
+    let hours = stream
+        .retention_hours
+        .saturating_mul(2)
+        .clamp(48, WEEK_HOURS.max(stream.retention_hours.saturating_mul(2)))
+        .min(8_760);
     let command =
         Command::aws(history, "kinesis increase-stream-retention-period").option("--stream-name", &stream.name);
     let price = EXTENDED_RETENTION_OF_A_SHARD * stream.shards.len().max(1) as f64;
@@ -241,7 +244,8 @@ pub(super) fn expired_records(history: &History) -> Outcome {
     let finding = Finding::new(
         Severity::Critical,
         "running hosts",
-        "Records expired before they were read. They are lost to this consumer; their senders or an archive may have them.",
+        "Records expired before they were read. They are lost to this consumer; their senders or an archive may have \
+         them.",
     )
     .evidence(Evidence::point("paceline_expired_hours", last, "hours of records").threshold(0.0))
     .remedies(longer_retention(history));

@@ -57,12 +57,20 @@ pub(super) fn dropped_events(history: &History) -> Outcome {
         .evidence(Evidence::new("OnFailureDestinationDeliveredEventCount, in all", delivered, "events"))
         .remedies(mappings(history).map(|(_, mapping)| {
             Remedy::new(
-                update_mapping(history, mapping).word("--maximum-retry-attempts -1 --maximum-record-age-in-seconds -1").build(),
+                update_mapping(history, mapping)
+                    .word(
+                        "--maximum-retry-attempts -1 --maximum-record-age-in-seconds \
+                                                       -1",
+                    )
+                    .build(),
                 "Lambda repeats a batch until it succeeds or its records expire.",
                 "the repeated invocations",
             )
-            .breaks("A batch that can never succeed holds its shard until then. paceline's function answers with the first \
-                     record that failed, and invalid records become dead letters, so that this is an outage, not a record.")
+            .breaks(
+                "A batch that can never succeed holds its shard until then. paceline's function answers with the \
+                     first record that failed, and invalid records become dead letters, so that this is an outage, \
+                     not a record.",
+            )
         }));
     // What is dropped stays dropped.
     Outcome::Findings(vec![finding])
@@ -93,12 +101,14 @@ pub(super) fn failure_destination(history: &History) -> Outcome {
         let (severity, reason) = if limited {
             (
                 Severity::Warning,
-                "Retries or age are limited and there is no on-failure destination: a batch that is dropped leaves no trace.",
+                "Retries or age are limited and there is no on-failure destination: a batch that is dropped leaves \
+                 no trace.",
             )
         } else {
             (
                 Severity::Note,
-                "There is no on-failure destination. None is needed while retries and age are unlimited; with a limit, a dropped batch would leave no trace.",
+                "There is no on-failure destination. None is needed while retries and age are unlimited; with a \
+                 limit, a dropped batch would leave no trace.",
             )
         };
         let destination = r#"{"OnFailure":{"Destination":"QUEUE-ARN"}}"#;
@@ -106,7 +116,8 @@ pub(super) fn failure_destination(history: &History) -> Outcome {
             Finding::new(severity, subject(function, mapping), reason).remedy(
                 Remedy::new(
                     update_mapping(history, mapping).option("--destination-config", destination).build(),
-                    "The position of a dropped batch goes to the queue QUEUE-ARN. Its records stay in the stream until they expire.",
+                    "The position of a dropped batch goes to the queue QUEUE-ARN. Its records stay in the stream \
+                     until they expire.",
                     "next to nothing",
                 )
                 .breaks("The function's role needs sqs:SendMessage on the queue."),
@@ -126,7 +137,8 @@ pub(super) fn unlimited_retries(history: &History) -> Outcome {
             (
                 Severity::Note,
                 "Retries and age are unlimited: a batch that cannot succeed holds its shard until its records \
-                expire. That is right for paceline, whose invalid records become dead letters, with an alarm on the age.",
+                 expire. That is right for paceline, whose invalid records become dead letters, with an alarm on the \
+                 age.",
             )
         } else {
             (

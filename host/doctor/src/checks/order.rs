@@ -47,7 +47,7 @@ pub(super) fn batch_size(history: &History) -> Outcome {
     let Some(size) = arrivals(history).and_then(|it| it.record_bytes()) else {
         return Outcome::NotChecked(not_known(history, FUNCTION, "no data of IncomingBytes"));
     };
-    let payload = (size - KEY_BYTES).max(1.0);
+    let payload = (size - KEY_BYTES).clamp(1.0, PAYLOAD_BYTES as f64);
     let most = records_of_an_event(payload as u64);
     of_mappings(history, &format!("{} fit into an event", counted(most as usize, "record")), |function, mapping| {
         if mapping.batch_size <= most {
@@ -86,8 +86,9 @@ pub(super) fn packing_and_parallelization(history: &History) -> Outcome {
         if mapping.parallelization_factor == 1 {
             return None;
         }
-        let reason = "Packing and a parallelization factor above 1 exclude each other: Lambda distributes records by the key \
-                      of the aggregate, not by those in it, so records of one key are processed at once and out of order.";
+        let reason = "Packing and a parallelization factor above 1 exclude each other: Lambda distributes records by \
+                      the key of the aggregate, not by those in it, so records of one key are processed at once and \
+                      out of order.";
         Some(
             Finding::new(Severity::Warning, subject(function, mapping), reason)
                 .evidence(Evidence::new("records in a record of the stream", ratio, "").threshold(2.0))
@@ -132,15 +133,20 @@ pub(super) fn sequence_dedup(history: &History) -> Outcome {
         );
         Some(
             Finding::new(Severity::Warning, subject(function, mapping), reason)
-                .evidence(Evidence::new("parallelization factor", f64::from(mapping.parallelization_factor), "").threshold(1.0))
+                .evidence(
+                    Evidence::new("parallelization factor", f64::from(mapping.parallelization_factor), "")
+                        .threshold(1.0),
+                )
                 .remedy(
                     Remedy::new(
                         update_mapping(history, mapping).word("--parallelization-factor 1").build(),
                         "Records of a shard come in order.",
                         "nothing",
                     )
-                    .breaks("Less at once. Instead, publish a rulebook with dedup by ordinal, which is right under any key; \
-                             or send all records of a group under one key, where nothing needs to change."),
+                    .breaks(
+                        "Less at once. Instead, publish a rulebook with dedup by ordinal, which is right under \
+                             any key; or send all records of a group under one key, where nothing needs to change.",
+                    ),
                 ),
         )
     })

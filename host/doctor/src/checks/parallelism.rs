@@ -27,7 +27,8 @@ pub(super) fn function_throttled(history: &History) -> Outcome {
     let limit = function.reserved_concurrency.unwrap_or(ACCOUNT_CONCURRENCY);
     let whose = if function.reserved_concurrency.is_some() { "reserved for it" } else { "of the account" };
     let reason = format!(
-        "Lambda rejects invocations: the concurrency {whose} is used up. Throttled batches wait and are not counted as retries."
+        "Lambda rejects invocations: the concurrency {whose} is used up. Throttled batches wait and are not counted \
+         as retries."
     );
     let finding = Finding::new(Severity::Warning, format!("function {}", function.name), reason)
         .evidence(Evidence::point("Throttles", seen.peak, "invocations a period").threshold(0.0))
@@ -38,7 +39,8 @@ pub(super) fn function_throttled(history: &History) -> Outcome {
 }
 
 fn more_concurrency(history: &History, function: &Function) -> Remedy {
-    let wanted = mapping_concurrency(history).unwrap_or(1).max(function.reserved_concurrency.unwrap_or(0) + 1);
+    let wanted =
+        mapping_concurrency(history).unwrap_or(1).max(function.reserved_concurrency.unwrap_or(0).saturating_add(1));
     let command = Command::aws(history, "lambda put-function-concurrency").option("--function-name", &function.name);
     Remedy::new(
         command.option("--reserved-concurrent-executions", wanted.to_string()).build(),
@@ -107,12 +109,20 @@ pub(super) fn parallelize(history: &History) -> Vec<Remedy> {
     if mapping.parallelization_factor < PARALLELIZATION && packed(history).is_none() {
         remedies.push(
             Remedy::new(
-                update_mapping(history, mapping).option("--parallelization-factor", PARALLELIZATION.to_string()).build(),
-                format!("Up to {PARALLELIZATION} batches of a shard at once instead of {}, each with its own partition keys.", mapping.parallelization_factor),
+                update_mapping(history, mapping)
+                    .option("--parallelization-factor", PARALLELIZATION.to_string())
+                    .build(),
+                format!(
+                    "Up to {PARALLELIZATION} batches of a shard at once instead of {}, each with its own \
+                         partition keys.",
+                    mapping.parallelization_factor
+                ),
                 "nothing by itself: the same work at once instead of in turn",
             )
-            .breaks("Excludes packing: an aggregate has one key. Order holds for a partition key only, so random keys need \
-                     ordinal dedup. Windows become one for each part. A throttled table gets more load."),
+            .breaks(
+                "Excludes packing: an aggregate has one key. Order holds for a partition key only, so random \
+                     keys need ordinal dedup. Windows become one for each part. A throttled table gets more load.",
+            ),
         );
     }
     let shards = open_shards(stream);

@@ -57,7 +57,8 @@ impl Plugin<'_> {
         let finding = |(fault, series): (&str, Selection<'_>)| {
             let seen = events(history, &series.increases())?;
             let reason = format!(
-                "Calls of the plugin reach a limit: {fault}. They are repeated for halves of their rows; what fails alone becomes a dead letter."
+                "Calls of the plugin reach a limit: {fault}. They are repeated for halves of their rows; what fails \
+                 alone becomes a dead letter."
             );
             Some(
                 Finding::new(Severity::Warning, self.subject(), reason)
@@ -122,7 +123,8 @@ fn show_limits(history: &History, plugin: &Plugin<'_>) -> Remedy {
     let command = Command::paceline(history, "rules show").argument(&format!("{}@{}", plugin.book, plugin.version));
     Remedy::new(
         command.build(),
-        "Shows the rulebook. Its [limits] may be raised up to the host's ceilings, in a new version; or make the plugin do less.",
+        "Shows the rulebook. Its [limits] may be raised up to the host's ceilings, in a new version; or make the \
+         plugin do less.",
         "processor time",
     )
     .breaks("A higher limit lets one record hold its shard for longer.")

@@ -34,11 +34,13 @@ pub(super) fn reads_throttled(history: &History) -> Outcome {
     let finding = Finding::new(
         Severity::Warning,
         stream.map_or_else(|| "the stream".to_owned(), |it| format!("stream {}", it.name)),
-        "Reads are throttled. All polling readers of a shard share 5 reads and 2 MB a second: each mapping, Firehose, a \
-         replay, and the KCL are one each.",
+        "Reads are throttled. All polling readers of a shard share 5 reads and 2 MB a second: each mapping, \
+         Firehose, a replay, and the KCL are one each.",
     )
     .evidence(Evidence::point(name, seen.peak, "reads a period").threshold(0.0))
-    .evidences(polls(history).map(|it| Evidence::new("reads of a shard", it, "a second").threshold(SHARD_READS_PER_SECOND)))
+    .evidences(
+        polls(history).map(|it| Evidence::new("reads of a shard", it, "a second").threshold(SHARD_READS_PER_SECOND)),
+    )
     .arithmetic(format!(
         "{} reads and {} MB a second for each shard, however many readers it has",
         number(SHARD_READS_PER_SECOND),
@@ -63,8 +65,8 @@ fn fan_out_remedy(history: &History, stream: &Stream) -> Remedy {
     let shards = open_shards(stream) as f64;
     Remedy::new(
         command.option("--consumer-name", "paceline").build(),
-        "2 MB a second of each shard for this reader alone, and ~70 ms instead of 200 ms and more. Then make a mapping of \
-         the consumer's ARN, or set consumer = \"fan-out\" in [source.kinesis].",
+        "2 MB a second of each shard for this reader alone, and ~70 ms instead of 200 ms and more. Then make a \
+         mapping of the consumer's ARN, or set consumer = \"fan-out\" in [source.kinesis].",
         format!(
             "{} for {}, and {} for each GB read",
             dollars(CONSUMER_OF_A_SHARD * shards),
@@ -72,8 +74,10 @@ fn fan_out_remedy(history: &History, stream: &Stream) -> Remedy {
             dollars(CONSUMER_GB)
         ),
     )
-    .breaks("A mapping's source cannot be changed: create the new one, AT_TIMESTAMP of a moment ago, and delete the old \
-             one. In between, both read.")
+    .breaks(
+        "A mapping's source cannot be changed: create the new one, AT_TIMESTAMP of a moment ago, and delete the \
+             old one. In between, both read.",
+    )
 }
 
 /// Whether reads fail.
@@ -118,9 +122,13 @@ pub(super) fn read_latency(history: &History) -> Outcome {
     let finding = Finding::new(
         severity,
         format!("stream {}", stream.name),
-        "Several readers poll the same shards. Each gets its turn: about 200 ms later for each of them, up to a second.",
+        "Several readers poll the same shards. Each gets its turn: about 200 ms later for each of them, up to a \
+         second.",
     )
-    .evidence(Evidence::new("GetRecords.Success, samples", polls, "reads a second and shard").threshold(SHARD_READS_PER_SECOND))
+    .evidence(
+        Evidence::new("GetRecords.Success, samples", polls, "reads a second and shard")
+            .threshold(SHARD_READS_PER_SECOND),
+    )
     .arithmetic(format!("~{} readers × 200 ms: ~{} s", number(polls.round()), number(delay)))
     .remedy(fan_out_remedy(history, stream))
     .remedy(Remedy::new(
@@ -149,8 +157,8 @@ pub(super) fn fan_out(history: &History) -> Outcome {
     for (name, series) in late.by("ConsumerName") {
         let recent = recent_part(history, &series.highest());
         let Some(last) = recent.last().filter(|point| point.1 > FAN_OUT_LATE_MS) else { continue };
-        let reason = "A fan-out consumer is behind. It has 2 MB a second of each shard for itself, so it is the consumer \
-                      that is slow, not the stream.";
+        let reason = "A fan-out consumer is behind. It has 2 MB a second of each shard for itself, so it is the \
+                      consumer that is slow, not the stream.";
         findings.push(
             Finding::new(Severity::Warning, format!("fan-out consumer {name}"), reason)
                 .evidence(
@@ -164,8 +172,8 @@ pub(super) fn fan_out(history: &History) -> Outcome {
             Finding::new(
                 Severity::Warning,
                 format!("fan-out consumer {name}"),
-                "Subscriptions are rejected: more than one a second for a shard, or two readers under one name take the \
-                 shards from each other.",
+                "Subscriptions are rejected: more than one a second for a shard, or two readers under one name take \
+                 the shards from each other.",
             )
             .evidence(Evidence::point("SubscribeToShard.RateExceeded", seen.peak, "requests a period").threshold(0.0))
             .remedy(show_consumer(history, &name))
@@ -210,8 +218,8 @@ pub(super) fn subscription_conflicts(history: &History) -> Outcome {
     let finding = Finding::new(
         Severity::Warning,
         "running hosts",
-        "Two readers use the same consumer-name. Kinesis gives a shard to whoever subscribes last, so both are late and \
-         do the same work.",
+        "Two readers use the same consumer-name. Kinesis gives a shard to whoever subscribes last, so both are late \
+         and do the same work.",
     )
     .evidence(Evidence::point("paceline_subscription_conflicts_total", seen.peak, "more").threshold(0.0))
     .remedy(Remedy::new(
@@ -241,8 +249,8 @@ pub(super) fn two_mappings(history: &History) -> Outcome {
         Severity::Warning,
         format!("function {}", function.name),
         format!(
-            "{} of the stream invoke the function, so it gets each record {} times. Dedup drops the copies, at twice the \
-             cost and with conflicts between the writers.",
+            "{} of the stream invoke the function, so it gets each record {} times. Dedup drops the copies, at twice \
+             the cost and with conflicts between the writers.",
             counted(all.len(), "mapping"),
             all.len()
         ),
@@ -254,7 +262,10 @@ pub(super) fn two_mappings(history: &History) -> Outcome {
             format!("Leaves {} alone. Delete the one that is further behind.", first.id),
             "less: half of the invocations and writes",
         )
-        .breaks("A mapping that is deleted forgets its position. If the other one is behind, nothing is lost: it reads on.")
+        .breaks(
+            "A mapping that is deleted forgets its position. If the other one is behind, nothing is lost: it \
+                 reads on.",
+        )
     }));
     Outcome::Findings(vec![finding])
 }

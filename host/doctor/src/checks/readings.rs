@@ -145,7 +145,7 @@ fn read(history: &History, reader: Reader, ages: &Course, progress: Option<bool>
         allowance_seconds,
         retention_seconds: retention_seconds(history).unwrap_or(SHORTEST_RETENTION_SECONDS),
         progress,
-        arrivals: arrivals(history).map(|it| it.any_since(crate::history::Timestamp(last.0.0 + 1))),
+        arrivals: arrivals(history).map(|it| it.any_since(crate::history::Timestamp(last.0.0.saturating_add(1)))),
     };
     let lag = evaluate(ages, &context)?;
     let Reader { name, shard, metric } = reader;

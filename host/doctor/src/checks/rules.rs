@@ -85,7 +85,8 @@ fn failing(history: &History, race_type: &str, version: &str, (failed, all): (f6
     }
     let severity = if failed >= 0.5 * all { Severity::Critical } else { Severity::Warning };
     let reason = format!(
-        "Plugins of {version} fail on {} of its records. These records become dead letters, plugin-failed or bad-score.",
+        "Plugins of {version} fail on {} of its records. These records become dead letters, plugin-failed or \
+         bad-score.",
         percent(failed / all)
     );
     Some(
@@ -133,11 +134,11 @@ fn behind(history: &History, rules: &Rules, host: &HostState) -> Finding {
     let noted_since = rules.changed.is_none_or(|changed| host.seen.since(changed).as_secs_f64() > FOLLOW_SECONDS);
     let reason = match &host.refusal {
         Some(refusal) => format!("The host does not follow the newest rules: {refusal}"),
-        None if noted_since => "The host follows an older revision of the rules, and has noted that after the newest one was written: \
-                                it has lost its registry."
+        None if noted_since => "The host follows an older revision of the rules, and has noted that after the newest \
+                                one was written: it has lost its registry."
             .to_owned(),
-        None => "The host has noted nothing since the newest revision was written. A function without records neither polls \
-                 nor notes; a host that was killed leaves its note for forty minutes."
+        None => "The host has noted nothing since the newest revision was written. A function without records \
+                 neither polls nor notes; a host that was killed leaves its note for forty minutes."
             .to_owned(),
     };
     let severity = if noted_since || host.refusal.is_some() { Severity::Warning } else { Severity::Note };
@@ -164,7 +165,11 @@ pub(super) fn missing_rulebook(history: &History) -> Outcome {
     };
     let mut findings = Vec::new();
     for (name, race_type) in rules.race_types.iter().filter(|(_, it)| !it.missing.is_empty()) {
-        let pinned: u64 = race_type.missing.iter().filter_map(|version| race_type.pinned.get(version)).sum();
+        let pinned = race_type
+            .missing
+            .iter()
+            .filter_map(|version| race_type.pinned.get(version))
+            .fold(0, |sum: u64, races| sum.saturating_add(*races));
         let active = race_type.active.as_deref().unwrap_or("NAME@VERSION");
         let reason = format!(
             "Races are pinned to {}, which the registry does not have. Their records wait, and become dead letters \
@@ -178,7 +183,8 @@ pub(super) fn missing_rulebook(history: &History) -> Outcome {
                 .evidence(Evidence::new("pinned races", pinned as f64, "races").threshold(0.0))
                 .remedy(Remedy::new(
                     Command::paceline(history, "rules verify").build(),
-                    "Names the objects that are missing or altered. Put them back from a version of the bucket or a package's registry.",
+                    "Names the objects that are missing or altered. Put them back from a version of the bucket or a \
+                     package's registry.",
                     "nothing",
                 ))
                 .remedy(

@@ -55,7 +55,8 @@ fn more_room(history: &History, stream: &Stream) -> Vec<Remedy> {
     let shards = open_shards(stream);
     let pack = Remedy::new(
         aggregating_producer(history, stream),
-        "The producer packs messages into aggregates of the KPL, as this one does: hundreds of messages are one record.",
+        "The producer packs messages into aggregates of the KPL, as this one does: hundreds of messages are one \
+         record.",
         "less: fewer PUT payload units",
     )
     .breaks("A message waits until its aggregate is full or 100 ms old. Excludes a parallelization factor above 1.");
@@ -269,8 +270,8 @@ pub(super) fn bursts(history: &History) -> Outcome {
     let finding = Finding::new(
         Severity::Warning,
         format!("stream {}", stream.name),
-        "Records are rejected although the average of a minute is below the limits. Limits hold for each second and each \
-         shard: records come in bursts, or one shard is hot.",
+        "Records are rejected although the average of a minute is below the limits. Limits hold for each second and \
+         each shard: records come in bursts, or one shard is hot.",
     )
     .evidence(Evidence::point("IncomingRecords", records, "records a second on average").threshold(shards * 1_000.0))
     .evidence(Evidence::point("WriteProvisionedThroughputExceeded", seen.peak, "records a period").threshold(0.0))

@@ -80,8 +80,8 @@ pub(super) fn index_capacity(history: &History) -> Outcome {
         let peak = consumed.peak();
         let is_used = peak.is_some_and(|peak| peak.1 >= NEARLY_USED * has);
         let added = added_write_units(target.table, write);
-        let reason = "The index has fewer write units than its table. When it throttles, the table's writes are throttled, \
-                      whatever the table has left.";
+        let reason = "The index has fewer write units than its table. When it throttles, the table's writes are \
+                      throttled, whatever the table has left.";
         let finding = Finding::new(if is_used { Severity::Warning } else { Severity::Note }, target.subject(), reason)
             .evidence(Evidence::new("write units of the index", has, "units a second").threshold(f64::from(write)))
             .evidences(
@@ -119,7 +119,7 @@ pub(super) fn read_throttles(history: &History) -> Outcome {
         }));
         if let Capacity::Provisioned { read, write } = target.table.capacity {
             let wanted =
-                (consumed.map_or(0.0, |peak| peak.1).max(f64::from(read)) * HEADROOM / 10.0).ceil() as u32 * 10;
+                ((consumed.map_or(0.0, |peak| peak.1).max(f64::from(read)) * HEADROOM / 10.0).ceil() * 10.0) as u32;
             finding = finding.remedy(Remedy::new(
                 provision(history, target.table, wanted, write),
                 format!("{wanted} read units a second."),

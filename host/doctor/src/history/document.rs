@@ -26,7 +26,8 @@ pub enum ReadError {
     },
     /// Another version of paceline wrote it.
     #[error(
-        "the history has format {found}, and this program reads format {FORMAT}: use the version of paceline that recorded it"
+        "the history has format {found}, and this program reads format {FORMAT}: use the version of paceline that \
+         recorded it"
     )]
     OtherFormat {
         /// The document's format.
@@ -34,7 +35,8 @@ pub enum ReadError {
     },
     /// A field has a name that the format does not have.
     #[error(
-        "the history has a field that format {FORMAT} does not have: correct its name, or use the version of paceline that recorded it"
+        "the history has a field that format {FORMAT} does not have: correct its name, or use the version of \
+         paceline that recorded it"
     )]
     UnknownField {
         /// The field, with its line and the names that are known.

@@ -10,8 +10,8 @@ use super::Timestamp;
 pub struct Series {
     /// What is measured.
     pub metric: Metric,
-    /// Of what: `StreamName`, `ShardId`, `TableName`, `GlobalSecondaryIndexName` and so on, as CloudWatch names them; for
-    /// a running host the labels of its `/metrics`, and `host`, its address.
+    /// Of what: `StreamName`, `ShardId`, `TableName`, `GlobalSecondaryIndexName` and so on, as CloudWatch names them;
+    /// for a running host the labels of its `/metrics`, and `host`, its address.
     pub dimensions: BTreeMap<String, String>,
     /// What each point is of the values in its period.
     pub statistic: Statistic,

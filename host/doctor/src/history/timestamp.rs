@@ -4,7 +4,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Milliseconds since 1970, written as RFC 3339.
+/// The last instant that RFC 3339 can express, the end of the year 9999.
+const LAST: u64 = 253_402_300_799_999;
+
+/// Milliseconds since 1970, written as RFC 3339. What is beyond the year 9999 is written as its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub u64);
 
@@ -18,7 +21,7 @@ impl Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = UNIX_EPOCH + Duration::from_millis(self.0);
+        let time = UNIX_EPOCH + Duration::from_millis(self.0.min(LAST));
         humantime::format_rfc3339_millis(time).fmt(formatter)
     }
 }

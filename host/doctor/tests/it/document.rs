@@ -31,8 +31,8 @@ fn what_is_no_history_is_named() {
     let (error_, text) = error("{\"format\": 2, \"what\": {}}");
     assert!(matches!(error_, ReadError::OtherFormat { found: 2 }), "{text}");
     let times = "\"format\": 1, \"since\": \"2026-11-26T18:40:00Z\", \"until\": \"2026-11-26T19:00:00Z\"";
-    let (error_, text) = error(&format!("{{{times}, \"tabels\": []}}"));
-    assert!(matches!(error_, ReadError::UnknownField { .. }) && text.contains("`tabels`"), "{text}");
+    let (error_, text) = error(&format!("{{{times}, \"tables-of\": []}}"));
+    assert!(matches!(error_, ReadError::UnknownField { .. }) && text.contains("`tables-of`"), "{text}");
     let (error_, text) = error("{\"format\": 1, \"since\": \"yesterday\"}");
     assert!(matches!(error_, ReadError::Invalid { .. }) && text.contains("`yesterday`"), "{text}");
     let (error_, text) = error("{\"format\": 1");
@@ -53,11 +53,21 @@ fn series_are_summed_over_their_dimensions() {
     assert!(records.without("ShardId").is_empty());
 }
 
+/// Milliseconds between points, often equal ones.
+fn gaps() -> impl Strategy<Value = Vec<u64>> {
+    prop::collection::vec(prop_oneof![Just(60_000_u64), 1_u64..200_000], 0..30)
+}
+
+/// What is counted between two points, and whether the counter is reset before.
+fn counts() -> impl Strategy<Value = Vec<(u32, bool)>> {
+    prop::collection::vec((0_u32..1_000, any::<bool>()), 1..30)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn points_come_back_whatever_their_distances(gaps in prop::collection::vec(prop_oneof![Just(60_000_u64), 1_u64..200_000], 0..30)) {
+    fn points_come_back_whatever_their_distances(gaps in gaps()) {
         let mut at = 0;
         let points: Vec<Point> = gaps.iter().map(|gap| { at += gap; Point(Timestamp(at), at as f64 / 7.0) }).collect();
         let mut it = Builder::empty();
@@ -67,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn a_counter_grows_by_what_was_counted_whenever_it_is_reset(steps in prop::collection::vec((0_u32..1_000, any::<bool>()), 1..30)) {
+    fn a_counter_grows_by_what_was_counted_whenever_it_is_reset(steps in counts()) {
         let (mut value, mut counted) = (5.0, 0.0);
         let mut points = vec![Point(Timestamp(0), value)];
         for (index, (step, reset)) in steps.iter().enumerate() {

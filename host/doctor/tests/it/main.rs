@@ -3,7 +3,9 @@
 //! # Layout
 //!
 //! - `builder`: a healthy deployment, and series by formula. `scenarios`: what is wrong with it.
-//! - `reports`: each scenario with its report. `causes`: the graph. `lag`: the laws of lag. `document`: the history's format.
+//! - `reports`: each scenario with its report. `causes`: the graph. `lag`: the laws of lag.
+//! - `document`: the history's format.
+//! - `robust`: histories with any numbers.
 //! - `docs`: every check has its section.
 
 mod builder;
@@ -12,4 +14,5 @@ mod docs;
 mod document;
 mod lag;
 mod reports;
+mod robust;
 mod scenarios;
