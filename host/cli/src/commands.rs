@@ -10,6 +10,7 @@ pub(crate) mod healthcheck;
 #[cfg(feature = "aws")]
 pub(crate) mod kcl;
 pub(crate) mod leaderboard;
+pub(crate) mod plan;
 pub(crate) mod plugin;
 pub(crate) mod recorded;
 pub(crate) mod rules;

@@ -65,6 +65,8 @@ enum Command {
     Rules(commands::rules::Arguments),
     /// Make, build and check plugins.
     Plugin(commands::plugin::Arguments),
+    /// Compute what a load uses of a deployment's quotas, how late it is, what it costs, and the cheapest setting.
+    Plan(Box<commands::plan::Arguments>),
     /// Run simulated hosts, stores and streams with faults, seed by seed, and compare each with a model.
     #[cfg(feature = "simulation")]
     Torture(commands::torture::Arguments),
@@ -103,6 +105,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "aws")]
         Command::Healthcheck(arguments) => commands::healthcheck::healthcheck(&arguments)?,
         Command::Plugin(arguments) => return commands::plugin::plugin(arguments),
+        Command::Plan(arguments) => return commands::plan::plan(&arguments),
     }
     Ok(ExitCode::SUCCESS)
 }

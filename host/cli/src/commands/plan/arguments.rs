@@ -1,0 +1,215 @@
+//! The load and the deployment, as arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use paceline_plan::{Aggregate, Consumer, Finals, Function, Keys, Packing, Process, TableMode};
+
+use super::aggregates;
+
+/// What producers send.
+#[derive(Args)]
+pub(crate) struct Load {
+    /// Racers at a time, in all races.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    racers: u32,
+    /// Messages a second of each racer.
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    rate: f64,
+    /// Bytes of a message.
+    #[arg(long, value_name = "BYTES", default_value_t = 160)]
+    message_bytes: u64,
+    /// The partition key of messages.
+    #[arg(long, value_name = "KEYS", default_value = "racer")]
+    keys: KeysArgument,
+    /// Races at a time.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    races: u32,
+    /// Seconds of a race.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    race_seconds: u32,
+    /// Final messages come evenly over the time, not all in the last second of a race.
+    #[arg(long)]
+    spread_finals: bool,
+    /// Producers pack messages into records of so many bytes, as the KPL does with 51200.
+    #[arg(long, value_name = "BYTES", conflicts_with = "pack_messages")]
+    pack_bytes: Option<u64>,
+    /// Producers pack so many messages into a record.
+    #[arg(long, value_name = "N")]
+    pack_messages: Option<u32>,
+    /// Hours a day in which races run.
+    #[arg(long, value_name = "HOURS", default_value_t = 24.0)]
+    hours_a_day: f64,
+}
+
+/// What the load comes into.
+#[derive(Args)]
+pub(crate) struct Deployment {
+    /// Open shards of the stream.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    shards: u32,
+    /// The retention of the stream, in hours.
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    retention: u32,
+    /// Other consumers that poll the stream.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    other_pollers: u32,
+    /// What reads the stream.
+    #[arg(long, value_name = "CONSUMER", default_value = "function")]
+    consumer: ConsumerArgument,
+    /// The parallelization factor of a function's mapping.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    factor: u32,
+    /// The maximum records of a batch. Default: 1,000 of a function, 10,000 of a process.
+    #[arg(long, value_name = "N")]
+    batch_size: Option<u32>,
+    /// The batching window, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1)]
+    window: u32,
+    /// The tumbling window of a function's mapping, in seconds; 0 for none.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    tumbling: u32,
+    /// The time-out of the function, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    timeout: u32,
+    /// The memory of the function, in megabytes.
+    #[arg(long, value_name = "MB", default_value_t = 1_024)]
+    memory: u32,
+    /// Invocations that may run at a time.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    concurrency: u32,
+    /// The function runs on arm64.
+    #[arg(long)]
+    arm: bool,
+    /// Processors of `paceline run` or the KCL's workers, of all machines together.
+    #[arg(long, value_name = "N", default_value_t = 1.0)]
+    processors: f64,
+    /// `paceline run` or the KCL reads by fan-out.
+    #[arg(long)]
+    fan_out: bool,
+    /// The write units of the table, or `on-demand`.
+    #[arg(long, value_name = "UNITS", default_value = "on-demand", value_parser = table)]
+    table: Table,
+    /// The write units of its index. Default: those of the table.
+    #[arg(long, value_name = "UNITS")]
+    index_units: Option<f64>,
+    /// A rulebook, for its aggregates. Default: the Alleycat races'.
+    #[arg(long, value_name = "FILE")]
+    rulebook: Option<PathBuf>,
+    /// Bytes of a group's state, with dedup and outputs, where the rulebook is a file.
+    #[arg(long, value_name = "BYTES", default_value_t = 120)]
+    state_bytes: u64,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum KeysArgument {
+    /// The racer's id.
+    Racer,
+    /// A random one for each message.
+    Random,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ConsumerArgument {
+    /// A Lambda function.
+    Function,
+    /// `paceline run`.
+    Run,
+    /// `paceline kcl`.
+    Kcl,
+}
+
+#[derive(Clone, Copy)]
+enum Table {
+    OnDemand,
+    Units(f64),
+}
+
+fn table(text: &str) -> Result<Table, String> {
+    match text.parse() {
+        _ if text == "on-demand" => Ok(Table::OnDemand),
+        Ok(units) if units > 0.0 => Ok(Table::Units(units)),
+        _ => Err("it is neither `on-demand` nor a number of write units".to_owned()),
+    }
+}
+
+/// Reads a time, such as `10m`, as seconds.
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
+    humantime::parse_duration(text).map(|time| time.as_secs_f64()).map_err(|error| error.to_string())
+}
+
+impl Load {
+    pub(super) fn load(&self) -> paceline_plan::Load {
+        let packing = match (self.pack_bytes, self.pack_messages) {
+            (Some(bytes), _) => Packing::Bytes(bytes),
+            (None, Some(messages)) => Packing::Messages(messages),
+            (None, None) => Packing::None,
+        };
+        paceline_plan::Load {
+            racers: self.racers,
+            rate: self.rate,
+            message_bytes: self.message_bytes,
+            keys: match self.keys {
+                KeysArgument::Racer => Keys::Racer,
+                KeysArgument::Random => Keys::Random,
+            },
+            races: self.races,
+            race_seconds: self.race_seconds,
+            finals: if self.spread_finals { Finals::Spread } else { Finals::Together },
+            packing,
+            hours_a_day: self.hours_a_day,
+            ..paceline_plan::Load::default()
+        }
+    }
+}
+
+impl Deployment {
+    pub(super) fn deployment(&self) -> anyhow::Result<paceline_plan::Deployment> {
+        let aggregates = match &self.rulebook {
+            Some(path) => aggregates::read(path, self.state_bytes)?,
+            None => Aggregate::alleycat(),
+        };
+        let default = paceline_plan::Deployment::default();
+        let table = match self.table {
+            Table::OnDemand => default.table,
+            Table::Units(units) => TableMode::Provisioned { units, index_units: self.index_units.unwrap_or(units) },
+        };
+        Ok(paceline_plan::Deployment {
+            shards: self.shards,
+            retention_hours: self.retention,
+            other_pollers: self.other_pollers,
+            consumer: self.consumer(),
+            table,
+            aggregates,
+            ..default
+        })
+    }
+
+    fn consumer(&self) -> Consumer {
+        let process = Process::default();
+        let process = Process {
+            processors: self.processors,
+            fan_out: self.fan_out,
+            batch_records: self.batch_size.unwrap_or(process.batch_records),
+            wait_ms: self.window.saturating_mul(1_000),
+            ..process
+        };
+        match self.consumer {
+            ConsumerArgument::Run => Consumer::Run(process),
+            ConsumerArgument::Kcl => Consumer::Kcl(process),
+            ConsumerArgument::Function => {
+                let function = Function::default();
+                Consumer::Function(Function {
+                    batch_size: self.batch_size.unwrap_or(function.batch_size),
+                    window_seconds: self.window,
+                    tumbling_seconds: self.tumbling,
+                    factor: self.factor,
+                    memory_mb: self.memory,
+                    timeout_seconds: self.timeout,
+                    concurrency: self.concurrency,
+                    arm: self.arm,
+                })
+            }
+        }
+    }
+}
