@@ -1,7 +1,8 @@
 //! All of a deployment.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use paceline_aws::sdk::{NoRegion, load};
 use paceline_doctor::history::{DeadLetters, Unavailable};
@@ -11,6 +12,11 @@ use crate::failure::Failure;
 use crate::metrics::Span;
 use crate::queue::Place;
 use crate::{Endpoint, Target, function, host, metric_list, metrics, queue, stream, table};
+
+/// How long connecting to a service may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an operation may take, with its retries.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads what there is, with about ten requests.
 ///
@@ -65,7 +71,10 @@ impl Names {
 }
 
 async fn sdk(endpoint: &Endpoint) -> Result<SdkConfig, NoRegion> {
-    load(endpoint.region.as_deref(), endpoint.url.as_deref(), "--region").await
+    let config = load(endpoint.region.as_deref(), endpoint.url.as_deref(), "--region").await?;
+    // A service that is out of reach must not hide the others for long.
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(TIMEOUT).build();
+    Ok(config.into_builder().timeout_config(timeouts).build())
 }
 
 /// Notes what could not be read.

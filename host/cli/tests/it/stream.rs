@@ -1,6 +1,7 @@
 //! `paceline run` from a Kinesis stream into a DynamoDB table.
 
 mod bad_input;
+mod dashboard;
 pub(crate) mod deployment;
 mod faults;
 mod lag;
