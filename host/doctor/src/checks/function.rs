@@ -104,6 +104,14 @@ fn quicker(history: &History, function: &Function) -> Vec<Remedy> {
     remedies
 }
 
+/// The function's errors, if its log group has the default name.
+fn errors_in_the_log(history: &History, function: &Function) -> String {
+    Command::aws(history, "logs filter-log-events")
+        .option("--log-group-name", format!("/aws/lambda/{}", function.name))
+        .word("--filter-pattern ERROR --max-items 20")
+        .build()
+}
+
 /// Whether invocations fail.
 pub(super) fn function_errors(history: &History) -> Outcome {
     let errors = of_function(history, "Errors", Statistic::Sum);
@@ -129,10 +137,7 @@ pub(super) fn function_errors(history: &History) -> Outcome {
             format!("of {} invocations", number(invocations.total())),
         ))
         .remedy(Remedy::new(
-            Command::aws(history, "logs tail")
-                .argument(&format!("/aws/lambda/{}", function.name))
-                .word("--since 1h --filter-pattern ERROR")
-                .build(),
+            errors_in_the_log(history, function),
             "Shows the reasons. Records that are invalid are not among them: they become dead letters.",
             "nothing",
         ));
@@ -170,14 +175,9 @@ pub(super) fn uncommitted_batches(history: &History) -> Outcome {
                   wait for a rulebook. Nothing is lost, but their shards do not go on.";
     let severity = if seen.peak.1 > 1.0 { Severity::Critical } else { Severity::Warning };
     let remedy = match function {
-        Some(function) => Remedy::new(
-            Command::aws(history, "logs tail")
-                .argument(&format!("/aws/lambda/{}", function.name))
-                .word("--since 1h --filter-pattern ERROR")
-                .build(),
-            "Shows the reason of each batch.",
-            "nothing",
-        ),
+        Some(function) => {
+            Remedy::new(errors_in_the_log(history, function), "Shows the reason of each batch.", "nothing")
+        }
         None => {
             Remedy::new(Command::paceline(history, "healthcheck").build(), "Shows what the host waits for.", "nothing")
         }

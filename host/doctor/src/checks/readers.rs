@@ -3,7 +3,7 @@
 use paceline_capacity::kinesis::{SHARD_READ_BYTES_PER_SECOND, SHARD_READS_PER_SECOND};
 
 use super::facts::{Events, HOST, METRICS, STREAM, events, mappings, not_known, of_stream, open_shards, recent_part};
-use crate::command::Command;
+use crate::command::{Command, stream_arn};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Point, Statistic, Stream};
 use crate::prices::{CONSUMER_GB, CONSUMER_OF_A_SHARD};
@@ -60,7 +60,7 @@ fn polls(history: &History) -> Option<f64> {
 
 /// A fan-out consumer instead of polling.
 fn fan_out_remedy(history: &History, stream: &Stream) -> Remedy {
-    let arn = stream.arn.clone().unwrap_or_else(|| format!("arn:aws:kinesis:REGION:ACCOUNT:stream/{}", stream.name));
+    let arn = stream_arn(history);
     let command = Command::aws(history, "kinesis register-stream-consumer").option("--stream-arn", arn);
     let shards = open_shards(stream) as f64;
     Remedy::new(
@@ -133,7 +133,7 @@ pub(super) fn read_latency(history: &History) -> Outcome {
     .remedy(fan_out_remedy(history, stream))
     .remedy(Remedy::new(
         Command::aws(history, "lambda list-event-source-mappings")
-            .option("--event-source-arn", stream.arn.clone().unwrap_or_else(|| stream.name.clone()))
+            .option("--event-source-arn", stream_arn(history))
             .build(),
         "Shows the mappings that poll the stream. Remove those that nobody needs; Firehose polls, too.",
         "nothing",
@@ -197,7 +197,7 @@ fn of_consumers(history: &History, name: &str) -> Vec<(String, Events)> {
 
 /// Shows a fan-out consumer.
 pub(super) fn show_consumer(history: &History, consumer: &str) -> Remedy {
-    let arn = history.stream.as_ref().and_then(|stream| stream.arn.clone()).unwrap_or_else(|| "STREAM-ARN".to_owned());
+    let arn = stream_arn(history);
     let command = Command::aws(history, "kinesis describe-stream-consumer").option("--stream-arn", arn);
     Remedy::new(
         command.option("--consumer-name", consumer).build(),
