@@ -2,7 +2,9 @@
 
 use paceline_capacity::kinesis::{SHARD_READ_BYTES_PER_SECOND, SHARD_READS_PER_SECOND};
 
-use super::facts::{Events, HOST, METRICS, STREAM, events, mappings, not_known, of_stream, open_shards, recent_part};
+use super::facts::{
+    Events, METRICS, STREAM, events, growth_of_hosts, mappings, not_known, of_stream, open_shards, recent_part,
+};
 use crate::command::{Command, stream_arn};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Point, Statistic, Stream};
@@ -208,11 +210,11 @@ pub(super) fn show_consumer(history: &History, consumer: &str) -> Remedy {
 
 /// Whether two hosts take a fan-out consumer's shards from each other.
 pub(super) fn subscription_conflicts(history: &History) -> Outcome {
-    let conflicts = history.select(Namespace::Host, "paceline_subscription_conflicts_total");
-    if conflicts.is_empty() {
-        return Outcome::NotChecked(not_known(history, HOST, "no running host was asked for its metrics"));
-    }
-    let Some(seen) = events(history, &conflicts.increases()) else {
+    let conflicts = match growth_of_hosts(history, "paceline_subscription_conflicts_total") {
+        Ok(conflicts) => conflicts,
+        Err(outcome) => return outcome,
+    };
+    let Some(seen) = events(history, &conflicts) else {
         return Outcome::Healthy("no two readers share a consumer's name".to_owned());
     };
     let finding = Finding::new(
