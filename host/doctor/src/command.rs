@@ -63,6 +63,12 @@ pub(crate) fn aggregating_producer(history: &History, stream: &Stream) -> String
     command.option("--stream", &stream.name).word(race).build()
 }
 
+/// The stream's ARN, or what it looks like.
+pub(crate) fn stream_arn(history: &History) -> String {
+    let Some(stream) = &history.stream else { return "STREAM-ARN".to_owned() };
+    stream.arn.clone().unwrap_or_else(|| format!("arn:aws:kinesis:REGION:ACCOUNT:stream/{}", stream.name))
+}
+
 /// `aws kinesis update-shard-count`, within what one call can do.
 pub(crate) fn update_shard_count(history: &History, stream: &Stream, shards: usize) -> String {
     Command::aws(history, "kinesis update-shard-count")

@@ -57,8 +57,8 @@ fn of_reason(history: &History, letters: &DeadLetters, reason: &str, count: u64)
 /// Without access to the table: what the function or the hosts count.
 fn of_metrics(history: &History) -> Outcome {
     let function = history.select(Namespace::Function, "DeadLetters").statistic(Statistic::Sum).without("reason").sum();
-    let hosts = history.select(Namespace::Host, "paceline_dead_letters_total");
-    if !history.observes(Namespace::Function) && hosts.is_empty() {
+    let hosts = history.select(Namespace::Host, "paceline_dead_letters_total").increases();
+    if !history.observes(Namespace::Function) && hosts.points.is_empty() {
         return Outcome::NotChecked(not_known(
             history,
             &["dead letters", "table"],
@@ -66,8 +66,7 @@ fn of_metrics(history: &History) -> Outcome {
         ));
     }
     let counted = events(history, &function).map(|seen| ("DeadLetters", seen));
-    let counted =
-        counted.or_else(|| events(history, &hosts.increases()).map(|seen| ("paceline_dead_letters_total", seen)));
+    let counted = counted.or_else(|| events(history, &hosts).map(|seen| ("paceline_dead_letters_total", seen)));
     let Some((name, seen)) = counted else {
         return Outcome::Healthy("none were counted".to_owned());
     };

@@ -141,15 +141,15 @@ pub(super) fn not_known(history: &History, sources: &[&str], missing: &str) -> S
 }
 
 /// The sources of a check: CloudWatch.
-pub(super) const METRICS: &[&str] = &["metrics"];
+pub(super) const METRICS: &[&str] = &["metrics of CloudWatch"];
 /// CloudWatch and the stream.
-pub(super) const STREAM: &[&str] = &["stream", "metrics"];
+pub(super) const STREAM: &[&str] = &["stream", "metrics of CloudWatch"];
 /// CloudWatch and the function.
-pub(super) const FUNCTION: &[&str] = &["function", "metrics"];
+pub(super) const FUNCTION: &[&str] = &["function", "metrics of CloudWatch"];
 /// CloudWatch and the tables.
-pub(super) const TABLE: &[&str] = &["table", "metrics"];
+pub(super) const TABLE: &[&str] = &["table", "metrics of CloudWatch"];
 /// `/metrics` of hosts.
-pub(super) const HOST: &[&str] = &["host"];
+pub(super) const HOST: &[&str] = &["metrics of host"];
 
 /// A metric of the function.
 pub(super) fn of_function(history: &History, name: &str, statistic: Statistic) -> Course {
@@ -169,3 +169,18 @@ pub(super) fn unknown_function(history: &History, metric: &str) -> Outcome {
     };
     Outcome::NotChecked(not_known(history, FUNCTION, &missing))
 }
+
+/// What a counter of hosts grew by; otherwise why that is not known.
+pub(super) fn growth_of_hosts(history: &History, name: &str) -> Result<Course, Outcome> {
+    let counter = history.select(Namespace::Host, name);
+    let growth = counter.increases();
+    if !growth.points.is_empty() {
+        return Ok(growth);
+    }
+    let missing =
+        if counter.is_empty() { NO_HOST } else { "one reading of a host shows no growth: observe for longer" };
+    Err(Outcome::NotChecked(not_known(history, HOST, missing)))
+}
+
+/// Why nothing is known of hosts.
+pub(super) const NO_HOST: &str = "no running host was asked for its metrics";

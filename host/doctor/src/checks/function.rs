@@ -3,13 +3,13 @@
 use paceline_capacity::lambda::{MEGABYTES_OF_A_PROCESSOR, TIMEOUT_SECONDS};
 
 use super::facts::{
-    FUNCTION, HOST, arrivals, events, mapping_concurrency, mappings, not_known, of_function, recent_part,
+    FUNCTION, arrivals, events, growth_of_hosts, mapping_concurrency, mappings, not_known, of_function, recent_part,
     unknown_function,
 };
 use super::mapping::update_mapping;
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
-use crate::history::{Function, History, Namespace, Point, Statistic};
+use crate::history::{Course, Function, History, Namespace, Point, Statistic};
 use crate::words::{number, percent};
 
 /// The share of the time-out from which on a batch is slow.
@@ -104,6 +104,14 @@ fn quicker(history: &History, function: &Function) -> Vec<Remedy> {
     remedies
 }
 
+/// The function's errors, if its log group has the default name.
+fn errors_in_the_log(history: &History, function: &Function) -> String {
+    Command::aws(history, "logs filter-log-events")
+        .option("--log-group-name", format!("/aws/lambda/{}", function.name))
+        .word("--filter-pattern ERROR --max-items 20")
+        .build()
+}
+
 /// Whether invocations fail.
 pub(super) fn function_errors(history: &History) -> Outcome {
     let errors = of_function(history, "Errors", Statistic::Sum);
@@ -129,10 +137,7 @@ pub(super) fn function_errors(history: &History) -> Outcome {
             format!("of {} invocations", number(invocations.total())),
         ))
         .remedy(Remedy::new(
-            Command::aws(history, "logs tail")
-                .argument(&format!("/aws/lambda/{}", function.name))
-                .word("--since 1h --filter-pattern ERROR")
-                .build(),
+            errors_in_the_log(history, function),
             "Shows the reasons. Records that are invalid are not among them: they become dead letters.",
             "nothing",
         ));
@@ -152,16 +157,13 @@ pub(super) fn function_errors(history: &History) -> Outcome {
 /// Whether batches are answered without being committed.
 pub(super) fn uncommitted_batches(history: &History) -> Outcome {
     let batches = history.select(Namespace::Function, "UncommittedBatches").statistic(Statistic::Sum).sum();
-    let waits = history.select(Namespace::Host, "paceline_store_waits_total");
-    if !history.observes(Namespace::Function) && waits.is_empty() {
-        return Outcome::NotChecked(not_known(
-            history,
-            HOST,
-            "neither the function's own metrics nor those of a host are known",
-        ));
-    }
+    let waits = match growth_of_hosts(history, "paceline_store_waits_total") {
+        Ok(waits) => waits,
+        Err(_) if history.observes(Namespace::Function) => Course::default(),
+        Err(outcome) => return outcome,
+    };
     let of_function = events(history, &batches).map(|seen| ("UncommittedBatches", "batches a period", seen));
-    let of_hosts = events(history, &waits.increases()).map(|seen| ("paceline_store_waits_total", "more", seen));
+    let of_hosts = events(history, &waits).map(|seen| ("paceline_store_waits_total", "more", seen));
     let Some((name, unit, seen)) = of_function.or(of_hosts) else {
         return Outcome::Healthy("all batches are committed".to_owned());
     };
@@ -170,14 +172,9 @@ pub(super) fn uncommitted_batches(history: &History) -> Outcome {
                   wait for a rulebook. Nothing is lost, but their shards do not go on.";
     let severity = if seen.peak.1 > 1.0 { Severity::Critical } else { Severity::Warning };
     let remedy = match function {
-        Some(function) => Remedy::new(
-            Command::aws(history, "logs tail")
-                .argument(&format!("/aws/lambda/{}", function.name))
-                .word("--since 1h --filter-pattern ERROR")
-                .build(),
-            "Shows the reason of each batch.",
-            "nothing",
-        ),
+        Some(function) => {
+            Remedy::new(errors_in_the_log(history, function), "Shows the reason of each batch.", "nothing")
+        }
         None => {
             Remedy::new(Command::paceline(history, "healthcheck").build(), "Shows what the host waits for.", "nothing")
         }

@@ -1,6 +1,6 @@
 //! Running hosts, by their own metrics.
 
-use super::facts::{HOST, events, not_known, recent_part};
+use super::facts::{HOST, events, growth_of_hosts, not_known, recent_part};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Statistic};
@@ -41,11 +41,11 @@ pub(super) fn shard_failing(history: &History) -> Outcome {
 
 /// Whether aggregates have records of other shards.
 pub(super) fn misrouted(history: &History) -> Outcome {
-    let misrouted = history.select(Namespace::Host, "paceline_misrouted_records_total");
-    if misrouted.is_empty() {
-        return unknown(history);
-    }
-    let Some(seen) = events(history, &misrouted.increases()) else {
+    let misrouted = match growth_of_hosts(history, "paceline_misrouted_records_total") {
+        Ok(misrouted) => misrouted,
+        Err(outcome) => return outcome,
+    };
+    let Some(seen) = events(history, &misrouted) else {
         return Outcome::Healthy("aggregates have only records of their shard".to_owned());
     };
     let reason = "Aggregates contain records whose keys belong to other shards: a producer's library mixes keys, or \

@@ -4,7 +4,7 @@ use paceline_capacity::lambda::{BATCH_RECORDS, PAYLOAD_BYTES, records_of_an_even
 
 use super::facts::{FUNCTION, arrivals, mappings, not_known, packed};
 use super::mapping::{of_mappings, subject, update_mapping};
-use crate::command::Command;
+use crate::command::{Command, stream_arn};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::History;
 use crate::words::{bytes, counted, number};
@@ -27,10 +27,9 @@ pub(super) fn starting_position(history: &History) -> Outcome {
         }
         let reason = "The mapping begins with LATEST. While it is created or changed, which takes minutes, it may miss \
                       records.";
-        let stream = history.stream.as_ref().and_then(|stream| stream.arn.as_deref()).unwrap_or("STREAM-ARN");
         let create = Command::aws(history, "lambda create-event-source-mapping")
             .option("--function-name", &function.name)
-            .option("--event-source-arn", stream)
+            .option("--event-source-arn", stream_arn(history))
             .option("--batch-size", mapping.batch_size.to_string())
             .word("--starting-position TRIM_HORIZON --function-response-types ReportBatchItemFailures");
         Some(Finding::new(Severity::Warning, subject(function, mapping), reason).remedy(

@@ -1,6 +1,6 @@
 //! What plugins use of what they may.
 
-use super::facts::{HOST, events, not_known, recent_part};
+use super::facts::{HOST, events, growth_of_hosts, not_known, recent_part};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, PluginLimits, Selection};
@@ -15,6 +15,9 @@ pub(super) fn plugin_budgets(history: &History) -> Outcome {
     let Some(limits) = history.rules.as_ref().and_then(|rules| rules.limits).filter(|_| !calls.is_empty()) else {
         return Outcome::NotChecked(not_known(history, HOST, "no running host was asked for its metrics"));
     };
+    if let Err(outcome) = growth_of_hosts(history, "paceline_plugin_calls_total") {
+        return outcome;
+    }
     let mut findings = Vec::new();
     for (book, of_book) in calls.by("rulebook") {
         for (version, of_version) in of_book.by("version") {
@@ -77,7 +80,7 @@ impl Plugin<'_> {
     fn budget(&self, history: &History, limits: &PluginLimits) -> Option<Finding> {
         let calls = self.recent(history, "paceline_plugin_calls_total");
         let (fuel, seconds) =
-            (self.recent(history, "paceline_plugin_fuel_total"), self.recent(history, "paceline_plugin_seconds"));
+            (self.recent(history, "paceline_plugin_fuel_total"), self.recent(history, "paceline_plugin_seconds_total"));
         let records = history
             .select(Namespace::Host, "paceline_rulebook_records_total")
             .with("rulebook", self.book)

@@ -2,8 +2,10 @@
 
 use paceline_capacity::kinesis::{SHARD_READ_BYTES_PER_SECOND, SHARD_READS_PER_SECOND};
 
-use super::facts::{Events, HOST, METRICS, STREAM, events, mappings, not_known, of_stream, open_shards, recent_part};
-use crate::command::Command;
+use super::facts::{
+    Events, METRICS, STREAM, events, growth_of_hosts, mappings, not_known, of_stream, open_shards, recent_part,
+};
+use crate::command::{Command, stream_arn};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Point, Statistic, Stream};
 use crate::prices::{CONSUMER_GB, CONSUMER_OF_A_SHARD};
@@ -60,7 +62,7 @@ fn polls(history: &History) -> Option<f64> {
 
 /// A fan-out consumer instead of polling.
 fn fan_out_remedy(history: &History, stream: &Stream) -> Remedy {
-    let arn = stream.arn.clone().unwrap_or_else(|| format!("arn:aws:kinesis:REGION:ACCOUNT:stream/{}", stream.name));
+    let arn = stream_arn(history);
     let command = Command::aws(history, "kinesis register-stream-consumer").option("--stream-arn", arn);
     let shards = open_shards(stream) as f64;
     Remedy::new(
@@ -133,7 +135,7 @@ pub(super) fn read_latency(history: &History) -> Outcome {
     .remedy(fan_out_remedy(history, stream))
     .remedy(Remedy::new(
         Command::aws(history, "lambda list-event-source-mappings")
-            .option("--event-source-arn", stream.arn.clone().unwrap_or_else(|| stream.name.clone()))
+            .option("--event-source-arn", stream_arn(history))
             .build(),
         "Shows the mappings that poll the stream. Remove those that nobody needs; Firehose polls, too.",
         "nothing",
@@ -197,7 +199,7 @@ fn of_consumers(history: &History, name: &str) -> Vec<(String, Events)> {
 
 /// Shows a fan-out consumer.
 pub(super) fn show_consumer(history: &History, consumer: &str) -> Remedy {
-    let arn = history.stream.as_ref().and_then(|stream| stream.arn.clone()).unwrap_or_else(|| "STREAM-ARN".to_owned());
+    let arn = stream_arn(history);
     let command = Command::aws(history, "kinesis describe-stream-consumer").option("--stream-arn", arn);
     Remedy::new(
         command.option("--consumer-name", consumer).build(),
@@ -208,11 +210,11 @@ pub(super) fn show_consumer(history: &History, consumer: &str) -> Remedy {
 
 /// Whether two hosts take a fan-out consumer's shards from each other.
 pub(super) fn subscription_conflicts(history: &History) -> Outcome {
-    let conflicts = history.select(Namespace::Host, "paceline_subscription_conflicts_total");
-    if conflicts.is_empty() {
-        return Outcome::NotChecked(not_known(history, HOST, "no running host was asked for its metrics"));
-    }
-    let Some(seen) = events(history, &conflicts.increases()) else {
+    let conflicts = match growth_of_hosts(history, "paceline_subscription_conflicts_total") {
+        Ok(conflicts) => conflicts,
+        Err(outcome) => return outcome,
+    };
+    let Some(seen) = events(history, &conflicts) else {
         return Outcome::Healthy("no two readers share a consumer's name".to_owned());
     };
     let finding = Finding::new(

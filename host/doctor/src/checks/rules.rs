@@ -20,7 +20,7 @@ pub(super) fn failing_version(history: &History) -> Outcome {
     if history.rules.is_none() && records.is_empty() && !history.observes(Namespace::Function) {
         return Outcome::NotChecked(not_known(
             history,
-            &["rules", "host"],
+            &["rules", "metrics of host"],
             "neither the rules nor the hosts' metrics are known",
         ));
     }

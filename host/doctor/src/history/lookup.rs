@@ -2,6 +2,9 @@ use std::collections::BTreeMap;
 
 use super::{History, Namespace, Point, Series, Statistic, Timestamp};
 
+/// The period of a single point of a series without one, in seconds.
+const MINUTE: f64 = 60.0;
+
 /// The series of one metric, of all or some dimensions.
 #[derive(Clone, Debug)]
 pub struct Selection<'a> {
@@ -106,7 +109,7 @@ impl<'a> Selection<'a> {
             Point(at, if after < before { after } else { after - before })
         };
         let points = self.series.iter().flat_map(|series| series.points.windows(2).map(growth));
-        Course { points: combine(points, |sum, value| sum + value), period_seconds: self.period_seconds() }
+        self.course(combine(points, |sum, value| sum + value))
     }
 
     /// Of counters: the average growth a second from the first point to the last, over all dimensions.
@@ -120,11 +123,18 @@ impl<'a> Selection<'a> {
 
     fn combine(&self, with: impl Fn(f64, f64) -> f64) -> Course {
         let points = self.series.iter().flat_map(|series| series.points.iter().copied());
-        Course { points: combine(points, with), period_seconds: self.period_seconds() }
+        self.course(combine(points, with))
     }
 
-    fn period_seconds(&self) -> f64 {
-        self.series.iter().map(|series| series.period_seconds).fold(0.0, f64::max)
+    /// Points with the period of the series, or with their average distance if the series have none.
+    fn course(&self, points: Vec<Point>) -> Course {
+        let period = self.series.iter().map(|series| series.period_seconds).fold(0.0, f64::max);
+        let distance = || match points.as_slice() {
+            [first, .., last] => last.0.since(first.0).as_secs_f64() / (points.len() - 1) as f64,
+            _ => MINUTE,
+        };
+        let period_seconds = if period > 0.0 { period } else { distance() };
+        Course { points, period_seconds }
     }
 }
 

@@ -149,7 +149,7 @@ impl Builder {
         let outcome = [("outcome", "accepted"), ("race_type", "3"), ("rulebook", book), ("version", version)];
         self.process("paceline_plugin_calls_total", &labels, |m| calls * 60.0 * m as f64)
             .process("paceline_plugin_fuel_total", &labels, |m| calls * 60.0 * m as f64 * fuel)
-            .process("paceline_plugin_seconds", &labels, |m| calls * 60.0 * m as f64 * seconds)
+            .process("paceline_plugin_seconds_total", &labels, |m| calls * 60.0 * m as f64 * seconds)
             .process("paceline_rulebook_records_total", &outcome, |m| 30_000.0 * m as f64)
     }
 

@@ -173,3 +173,12 @@ fn the_articles_cause_is_the_table() {
     let shard = all(&report.findings).into_iter().find(|it| it.check == "shard-full").unwrap();
     assert_eq!(shard.finding.arithmetic[0], "1,000 records/s on 1 shard of 1,000: 100 % by count, 16 % by bytes");
 }
+
+#[test]
+fn one_reading_of_a_counter_is_no_health() {
+    let report = examine(&scenario("host-read-once").history);
+    for check in ["subscription-conflicts", "misrouted", "uncommitted-batches", "plugin-budgets"] {
+        let line = &report.not_checked.iter().find(|it| it.check == check).unwrap().line;
+        assert_eq!(line, "one reading of a host shows no growth: observe for longer", "{check}");
+    }
+}

@@ -9,6 +9,7 @@ use crate::builder::*;
 pub(super) const SCENARIOS: &[Scenario] = &[
     of("healthy", &[], Builder::healthy),
     of("healthy-hosts", &[], Builder::hosts),
+    of("host-read-once", &[], host_read_once),
     of("nothing-observed", &[], Builder::empty),
     of("article", ARTICLE, article),
     of("several-causes", &["write-throttles", "hot-shard", "failing-version", "data-loss"], several_causes),
@@ -87,11 +88,21 @@ fn missing_permissions() -> Builder {
         denied("function alleycat", "lambda:GetFunctionConfiguration"),
         denied("table alleycat-races", "dynamodb:DescribeTable"),
         Unavailable {
-            what: "host 127.0.0.1:9464".to_owned(),
+            what: "metrics of host 127.0.0.1:9464".to_owned(),
             permission: None,
             reason: "connection refused: start `paceline run` with [serve]".to_owned(),
         },
     ];
     it.history.rules = Builder::healthy().history.rules;
     it
+}
+
+/// As one call of the program sees a host: a single reading.
+fn host_read_once() -> Builder {
+    host_but(|it| {
+        for series in it.history.series.iter_mut().filter(|series| series.metric.namespace == Host) {
+            series.period_seconds = 0.0;
+            series.points.drain(..series.points.len() - 1);
+        }
+    })
 }
