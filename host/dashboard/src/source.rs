@@ -5,7 +5,8 @@ use async_trait::async_trait;
 use crate::status::{DeadLetter, Leaderboard, Part, RaceKey, Status};
 
 /// Where the figures come from. The dashboard never asks for the same thing twice at once, nor more often than its
-/// refresh interval allows.
+/// refresh interval allows. Everybody waits for an answer, so each comes in bounded time: what did not answer is a
+/// [`Part::Unknown`].
 #[async_trait]
 pub trait Source: Send + Sync + 'static {
     /// The whole status.

@@ -1,5 +1,7 @@
 //! How the page behaves in a browser.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use paceline_dashboard::status::{Part, Severity};
@@ -16,14 +18,19 @@ const LOOKS: [Look; 4] = [
     Look { width: 1_600, dark: true, javascript: true },
 ];
 
+/// For pages whose updates do not matter.
+const SELDOM: Duration = Duration::from_secs(2);
+
 #[test]
 fn it_is_as_wide_as_the_window_and_readable_in_every_look() {
     require_chromium!();
     let mut browser = Browser::start();
-    for status in [healthy(), trouble(), many(200)] {
-        let served = Served::new(status);
+    let page_only = ["/"].as_slice();
+    let all = ["/", "/dead-letters/hostile:1", "/dead-letters/none"].as_slice();
+    for (status, paths) in [(healthy(), page_only), (trouble(), all), (many(200), page_only)] {
+        let served = Served::with_refresh(status, SELDOM);
         for look in LOOKS {
-            for path in ["/", "/dead-letters/hostile:1", "/dead-letters/none"] {
+            for &path in paths {
                 let mut page = browser.open(&served.url(path), look);
                 assert_eq!(page.evaluate("innerWidth"), look.width);
                 let beyond =
@@ -69,7 +76,7 @@ const FAINT_TEXTS: &str = r"(() => {
 #[test]
 fn dark_and_light_differ_and_charts_follow() {
     require_chromium!();
-    let served = Served::new(trouble());
+    let served = Served::with_refresh(trouble(), SELDOM);
     let mut browser = Browser::start();
     let mut page = browser.open(&served.url("/"), Look::default());
     let grounds = |page: &mut Page<'_>| page.evaluate("getComputedStyle(document.documentElement).backgroundColor");
@@ -160,7 +167,7 @@ fn an_update_moves_nothing_and_keeps_focus_and_what_is_open() {
 #[test]
 fn the_keyboard_reaches_everything() {
     require_chromium!();
-    let served = Served::new(many(200));
+    let served = Served::with_refresh(many(200), SELDOM);
     let mut browser = Browser::start();
     let mut page = browser.open(&served.url("/"), Look::default());
     page.until("document.getElementById('live').textContent === 'live'");
@@ -194,7 +201,7 @@ fn the_keyboard_reaches_everything() {
 #[test]
 fn tables_have_captions_and_scopes_and_the_verdict_is_announced() {
     require_chromium!();
-    let served = Served::new(many(20));
+    let served = Served::with_refresh(many(20), SELDOM);
     let mut browser = Browser::start();
     let mut page = browser.open(&served.url("/"), Look::default());
     assert_eq!(page.evaluate("document.querySelectorAll('table:not(:has(caption))').length"), 0);
@@ -211,7 +218,7 @@ fn tables_have_captions_and_scopes_and_the_verdict_is_announced() {
 #[test]
 fn tables_work_without_javascript() {
     require_chromium!();
-    let served = Served::new(many(200));
+    let served = Served::with_refresh(many(200), SELDOM);
     let mut browser = Browser::start();
     let mut page = browser.open(&served.url("/"), Look { javascript: false, ..Look::default() });
     assert_eq!(page.evaluate("document.querySelectorAll('#all-shards tbody tr').length"), 200);
