@@ -182,13 +182,13 @@ fn index_units(shape: &Shape<'_>) -> Option<String> {
 }
 
 fn burst(limits: &[Limit], outcome: &Outcome) -> Option<String> {
-    let fullest = limits.iter().filter(|limit| limit.name.starts_with("write units at once"));
-    let fullest = fullest.max_by(|a, b| a.part().total_cmp(&b.part()))?;
+    let bursts = limits.iter().filter_map(|limit| Some((limit.name.strip_prefix("write units at once, ")?, limit)));
+    let (what, fullest) = bursts.max_by(|(_, a), (_, b)| a.part().total_cmp(&b.part()))?;
     (fullest.part() > 1.0 + 1e-9 && outcome.growth <= STEADY_GROWTH).then(|| {
         format!(
-            "{} come due, {}, and {} are there: the rest is throttled and retried. The simulated age was at most {}.",
+            "{} write units come due at once, and the {what} has {} for them: the rest is throttled and retried. The \
+             simulated age was at most {}.",
             number(fullest.used),
-            fullest.name,
             number(fullest.of),
             duration(outcome.ages.highest)
         )
