@@ -139,7 +139,8 @@ mod tests {
             for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
                 match path.is_dir() {
                     true => folders.push(path),
-                    false => documents.push(path),
+                    false if path.extension().is_some_and(|kind| kind == "md") => documents.push(path),
+                    false => {}
                 }
             }
         }
@@ -173,6 +174,24 @@ mod tests {
             }
         }
         assert!(count > 15, "{count} commands");
+    }
+
+    /// What the doctor says to do, in the reports of its scenarios.
+    #[test]
+    fn the_commands_of_the_doctor_are_valid() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../doctor/tests/reports");
+        let mut count = 0;
+        for report in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let text = std::fs::read_to_string(&report).unwrap().replace("\\\n", " ");
+            let lines = text.lines().filter_map(|line| line.trim().strip_prefix("do "));
+            for command in lines.map(str::trim).filter(|command| command.starts_with("paceline ")) {
+                count += 1;
+                if let Err(error) = Arguments::try_parse_from(command.split_whitespace()) {
+                    panic!("{}: {command}: {error}", report.display());
+                }
+            }
+        }
+        assert!(count > 30, "{count} commands");
     }
 
     #[test]
