@@ -221,7 +221,7 @@ fn findings() -> Vec<Finding> {
         },
         Finding {
             remedies: vec!["Pack records: 290 of them fit into one, which makes 4 records a second.".to_owned()],
-            commands: vec!["paceline simulate --pack 50KB".to_owned()],
+            commands: vec!["paceline simulate --stream alleycat --racers 1000 --seconds 300 --class 3 --race 5403307 --aggregate".to_owned()],
             ..finding(
                 "stream-records",
                 Severity::Warning,
