@@ -10,20 +10,29 @@ use std::collections::BTreeSet;
 use paceline_testbed::proxy::Access;
 use paceline_testbed::require;
 
-use policy::Policy;
+use policy::{Policy, matches};
 use scene::{NAMES, Scene};
 
-/// Actions that the commands below do not need, and when they are needed.
-const RARE: &[(&str, &str, &str)] = &[];
+/// Actions that the commands below do not need, as `SID ACTION`, and when they are needed.
+const RARE: &[(&str, &str, &str)] = &[
+    ("kcl", "Daemon*", "the daemon's own requests: Amazon's guide lists them, and it is not started here"),
+    ("kcl", "StoreDeadLetters dynamodb:BatchGetItem", "a batch with dead letters comes again"),
+    ("run", "StoreDeadLetters dynamodb:BatchGetItem", "a batch with dead letters comes again"),
+    ("rules", "FollowAndNote dynamodb:BatchGetItem", "a race is repinned"),
+];
 
 /// Asserts that a policy allows these and nothing else.
 #[track_caller]
 fn must_fit(policy: &Policy, accesses: &BTreeSet<Access>) {
     let refused = policy.refused(accesses);
     assert!(refused.is_empty(), "{} does not allow {refused:#?}", policy.name);
-    let rare: BTreeSet<String> =
-        RARE.iter().filter(|(name, ..)| *name == policy.name).map(|(_, action, _)| (*action).to_owned()).collect();
-    assert_eq!(policy.unused(accesses), rare, "{}: what it allows is not needed, or not rare", policy.name);
+    let unused = policy.unused(accesses);
+    let rare: Vec<&str> = RARE.iter().filter(|(name, ..)| *name == policy.name).map(|(_, action, _)| *action).collect();
+    let is_rare = |action: &&String| rare.iter().any(|pattern| matches(pattern, action));
+    let needless: Vec<&String> = unused.iter().filter(|action| !is_rare(action)).collect();
+    assert!(needless.is_empty(), "{} allows what nothing needs: {needless:#?}", policy.name);
+    let needed: Vec<_> = rare.iter().filter(|pattern| !unused.iter().any(|action| matches(pattern, action))).collect();
+    assert!(needed.is_empty(), "{}: these are not rare: {needed:?}", policy.name);
 }
 
 #[test]
@@ -43,8 +52,11 @@ fn run_reads_the_stream_and_commits() {
     let scene = Scene::new();
     for (consumer, write) in [("poll", "statements"), ("fan-out", "items")] {
         scene.configure(&format!("consumer = \"{consumer}\"\n"), &format!("write = \"{write}\"\n"));
-        scene.put_race(consumer);
-        scene.run_until_done();
+        // The second half changes items of the first one.
+        for half in [0, 1] {
+            scene.put_race(consumer, half);
+            scene.run_until_done();
+        }
     }
     must_fit(&scene.policy("run"), &scene.accesses());
 }
@@ -114,4 +126,20 @@ fn dead_letters_are_listed_redriven_and_made() {
     let scene = Scene::new();
     scene.dead_letters();
     must_fit(&scene.policy("dead-letters"), &scene.accesses());
+}
+
+#[test]
+fn the_doctor_examines_a_deployment() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local, Moto);
+    let scene = Scene::new();
+    scene.examine();
+    must_fit(&scene.policy("doctor"), &scene.accesses());
+}
+
+#[test]
+fn the_dashboard_shows_a_deployment() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local, Moto);
+    let scene = Scene::new();
+    scene.show();
+    must_fit(&scene.policy("dashboard"), &scene.accesses());
 }

@@ -305,7 +305,17 @@ fn the_role_allows_the_functions_requests_to_the_tables_and_no_others() {
     let policies = Lines::template().below("Policies").0.join("\n");
     let query = policies.split("Sid: ").find(|statement| statement.contains("dynamodb:Query")).unwrap();
     assert!(query.contains("ForAllValues:StringLike") && query.contains("\"@rules/*\""), "{query}");
-    let forbidden = ["Scan", "DeleteItem", "CreateTable", "DeleteTable", "PartiQLDelete", "PartiQLSelect", "*"];
+    let forbidden = [
+        "Scan",
+        "GetItem",
+        "UpdateItem",
+        "DeleteItem",
+        "CreateTable",
+        "DeleteTable",
+        "PartiQLDelete",
+        "PartiQLSelect",
+        "*",
+    ];
     assert!(forbidden.iter().all(|action| !allowed.contains(*action)), "{allowed:?}");
 }
 

@@ -37,8 +37,8 @@ pub(super) fn of(head: &request::Parts, body: &[u8]) -> Vec<Access> {
         _ if service.starts_with("DynamoDB_") => dynamodb(operation, &json),
         _ if service.starts_with("Kinesis_") => vec![kinesis(operation, &json)],
         "AmazonSQS" => {
-            let url = json["QueueUrl"].as_str().unwrap_or_default();
-            vec![Access::new(format!("sqs:{operation}"), last_part(url, '/'))]
+            let queue = json["QueueUrl"].as_str().or(json["QueueName"].as_str()).unwrap_or_default();
+            vec![Access::new(format!("sqs:{operation}"), last_part(queue, '/'))]
         }
         _ => match path.rsplit_once("/operation/") {
             Some((_, operation)) => vec![Access::new(format!("cloudwatch:{operation}"), "*")],

@@ -17,7 +17,8 @@ struct Statement {
     actions: Vec<String>,
     /// The ends of ARNs, after region and account.
     resources: Vec<String>,
-    leading_keys: Option<String>,
+    /// Patterns of the partition keys that a query may be for; without any, it may be for all.
+    leading_keys: Vec<String>,
 }
 
 /// The names of a deployment, in place of the placeholders.
@@ -56,21 +57,19 @@ impl Policy {
 impl Statement {
     fn of(json: &Value) -> Self {
         let end = |arn: &str| if arn == "*" { arn.to_owned() } else { arn.splitn(6, ':').last().unwrap().to_owned() };
-        let leading = &json["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"][0];
+        let leading = &json["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
         Self {
             sid: json["Sid"].as_str().unwrap().to_owned(),
             actions: texts(&json["Action"]),
             resources: texts(&json["Resource"]).iter().map(|arn| end(arn)).collect(),
-            leading_keys: leading.as_str().map(str::to_owned),
+            leading_keys: if leading.is_null() { Vec::new() } else { texts(leading) },
         }
     }
 
     fn allows(&self, access: &Access) -> bool {
-        let by_key = match (&self.leading_keys, &access.leading_key) {
-            (Some(pattern), Some(key)) => matches(pattern, key),
-            // The condition holds for a request without keys; one with a single item names its key elsewhere.
-            (Some(_), None) | (None, _) => true,
-        };
+        // The condition holds for a request without keys; one for a single item names its key elsewhere.
+        let key = access.leading_key.as_ref().filter(|_| !self.leading_keys.is_empty());
+        let by_key = key.is_none_or(|key| self.leading_keys.iter().any(|pattern| matches(pattern, key)));
         let of = |resource: &String| access.resource.as_ref().is_none_or(|found| matches(resource, found));
         by_key && self.actions.contains(&access.action) && self.resources.iter().any(of)
     }
@@ -85,7 +84,7 @@ fn texts(value: &Value) -> Vec<String> {
 }
 
 /// Whether a text matches a pattern, in which `*` stands for any text.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
         Some((before, after)) => text.strip_prefix(before).is_some_and(|rest| {

@@ -6,18 +6,20 @@ use std::sync::OnceLock;
 
 use paceline_aws::s3::open;
 use paceline_pipeline::rules::Registry;
+use paceline_pipeline::store::DeadLetterStore;
 use paceline_simulator::{PartitionKey, Race};
 use paceline_testbed::kinesis::Placed;
 use paceline_testbed::outcome::{DedupMode, block_on, race};
 use paceline_testbed::proxy::{Access, FaultProxy, Faults};
 use paceline_testbed::sqs::TestQueue;
-use paceline_testbed::{dynamodb, kinesis, s3, sqs};
+use paceline_testbed::{dynamodb, http, kinesis, s3, sqs};
 use serde_json::{Value, json};
 
 use super::policy::Policy;
+use crate::doctor::deployment::Deployment as Others;
 use crate::kcl::{Daemon, numbered_records};
 use crate::stream::deployment::Deployment;
-use crate::support::{paceline, simulate, succeed};
+use crate::support::{Process, paceline, simulate, succeed};
 
 /// The placeholders of the policies.
 pub(super) const NAMES: &[&str] = &[
@@ -134,7 +136,14 @@ impl Scene {
     /// What the requests so far needed permission for.
     pub(super) fn accesses(&self) -> BTreeSet<Access> {
         let proxies = [&self.dynamodb, &self.kinesis, &self.s3].into_iter().chain(self.moto.get());
-        proxies.flat_map(|proxy| proxy.counts().accesses).collect()
+        let accesses = proxies.flat_map(|proxy| proxy.counts().accesses);
+        // The function in moto names tables of its own.
+        let others = self.queue.get().map(|name| format!("table/{name}"));
+        let is_own = |access: &Access| match (&others, &access.resource) {
+            (Some(others), Some(resource)) => !resource.starts_with(others.as_str()),
+            _ => true,
+        };
+        accesses.filter(is_own).collect()
     }
 
     /// A command of the program, by way of the proxies.
@@ -165,12 +174,12 @@ impl Scene {
         succeed(&mut self.configured(arguments))
     }
 
-    /// Puts a race of two racers into the stream, with a message that is no JSON.
-    pub(super) fn put_race(&self, seed: &str) -> Vec<Placed> {
-        let seed = seed.len() as u32;
+    /// Puts one half of a race of two racers into the stream, with a message that is no JSON.
+    pub(super) fn put_race(&self, name: &str, half: usize) -> Vec<Placed> {
+        let (number, seed) = (name.len() as u64, 1);
         let (key, errors, duplicates) = (PartitionKey::Racer, 0.0, 0.0);
-        let (class, number) = (3, u64::from(seed));
-        let messages = race(&Race { racers: 2, seconds: 3, class, race: number, seed, key, errors, duplicates });
+        let messages = race(&Race { racers: 2, seconds: 4, class: 3, race: number, seed, key, errors, duplicates });
+        let messages = &messages[half * messages.len() / 2..][..messages.len() / 2];
         let records = messages.iter().map(|message| (message.key.as_str(), message.payload.as_slice()));
         block_on(self.deployment.stream.put(records.chain([("key", &b"no JSON"[..])])))
     }
@@ -186,9 +195,12 @@ impl Scene {
     pub(super) fn process_as_daemon(&self) {
         let mut daemon = Daemon::run(self.configured(&["kcl", "--checkpoint-every-ms", "0"]));
         daemon.initialize("shardId-000000000000");
-        let mut messages = simulate("--racers 2 --seconds 3 --class 3 --race 7 --seed 1");
+        let mut messages = simulate("--racers 2 --seconds 4 --class 3 --race 7 --seed 1");
         messages.push(b"no JSON".to_vec());
-        daemon.process(&numbered_records(&messages));
+        let records = numbered_records(&messages);
+        let (first, second) = records.split_at(records.len() / 2);
+        daemon.process(first);
+        daemon.process(second);
         daemon.end_shard();
         daemon.close();
     }
@@ -224,21 +236,18 @@ impl Scene {
 
     /// What an operator does with dead letters.
     pub(super) fn dead_letters(&self) {
-        let placed = self.put_race("a race");
-        let running = self.deployment.start_without_proxies();
-        self.deployment.wait_until_done();
-        running.stop();
+        let placed = self.processed();
         let listed: Value = serde_json::from_str(&self.ok_configured(&["dead-letters", "list", "--json"])).unwrap();
         let id = listed[0]["id"].as_str().unwrap();
         self.ok_configured(&["dead-letters", "show", id]);
         self.ok_configured(&["dead-letters", "redrive"]);
 
-        // A race that begins with its redrive, by both ways of writing.
+        // A race that begins with its redrive and goes on with another one, by both ways of writing.
         let queue = TestQueue::new("given-up");
         self.name_queue(queue.url().rsplit('/').next().unwrap());
-        for write in ["statements", "items"] {
+        for (write, half) in [("statements", 0), ("statements", 1), ("items", 0)] {
             self.configure("", &format!("write = \"{write}\"\n"));
-            let placed = self.put_race(write);
+            let placed = self.put_race(write, half);
             queue.send(&given_up(self.stream(), &placed));
             let url = queue.url_at(&self.moto().endpoint());
             self.ok_configured(&["dead-letters", "reprocess", "--queue", &url]);
