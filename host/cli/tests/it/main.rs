@@ -5,7 +5,7 @@
 //! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
 //! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `unsure`, `table`, `credentials`,
 //!   `stopping`, `address_space`, `healthcheck`: `paceline run` and related commands.
-//! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
+//! - `rules`, `replay`, `precompiled`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
 //! - `torture`: `paceline torture`.
@@ -33,6 +33,7 @@ mod looking;
 mod plugin;
 mod plugin_test;
 mod plugin_verify;
+mod precompiled;
 mod producer;
 mod race;
 mod replay;
