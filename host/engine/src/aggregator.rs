@@ -156,6 +156,7 @@ impl AggregatorSession<'_> {
                 })
             })
         })?;
+        self.plugin().report_trap(&failed, columns);
         Ok(Folded { states: touched.into_states(), failed })
     }
 

@@ -46,6 +46,11 @@ impl Cache {
         self.folder.join(format!("{}-{:016x}.compiled", digest.hex(), hasher.finish()))
     }
 
+    /// Whether there is a compiled component, usable or not.
+    pub(crate) fn has(&self, engine: &Engine, digest: Digest) -> bool {
+        self.path(engine, digest).is_file()
+    }
+
     /// Reads a compiled component. `None` where the cache has no usable one.
     pub(crate) fn get(&self, engine: &Engine, digest: Digest) -> Option<Component> {
         let path = self.path(engine, digest);

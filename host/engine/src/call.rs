@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, Instance, Lift, Lower};
-use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline};
+use wasmtime::{Store, StoreContextMut, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::budget::{Cost, Grant};
 use crate::call_deadline::CallDeadline;
@@ -12,7 +12,6 @@ use crate::fault::{CallError, Fault};
 use crate::imports::HostState;
 use crate::limits::Work;
 use crate::load::Component;
-use crate::watchdog::Watchdog;
 
 /// What every function of the contract returns: WIT's `result<T, string>`.
 pub(crate) type Returned<T> = (Result<T, String>,);
@@ -27,17 +26,19 @@ pub(crate) struct PluginInstance<'c> {
 impl<'c> PluginInstance<'c> {
     pub(crate) fn new(component: &'c Component, settings: &Arc<BTreeMap<String, String>>) -> Result<Self, CallError> {
         let limits = component.limits();
-        let host = HostState::new(Arc::clone(settings), component.digest(), limits.clone());
+        let mut host = HostState::new(Arc::clone(settings), component.digest(), limits.clone());
+        host.sample_into(component.engine().profile().cloned());
         let mut store = Store::new(component.engine().wasmtime(), host);
         store.limiter(|host| host);
         store.set_hostcall_fuel(limits.returned_bytes);
         // A component may run code when it starts. The limits are those of a call without rows.
         let fuel = limits.fuel(Work::default());
         store.set_fuel(fuel).map_err(CallError::engine)?;
-        store.data_mut().may_take(Watchdog::ticks(limits.call_time()));
+        let watchdog = component.engine().watchdog();
+        store.data_mut().may_take(watchdog.ticks(limits.call_time()));
         store.epoch_deadline_callback(at_tick);
         store.set_epoch_deadline(1);
-        let _running = component.engine().watchdog().watch();
+        let _running = watchdog.watch();
         let instantiated = component.pre().instantiate(&mut store);
         if let Some(trouble) = store.data_mut().take_trouble() {
             return Err(CallError::engine(trouble));
@@ -109,9 +110,10 @@ impl<'c> PluginInstance<'c> {
             .map_err(|error| Fault::InvalidResult(format!("{error:#}")))?;
         self.store.set_epoch_deadline(1);
         self.store.data_mut().begin_call(grant.log_lines);
-        self.store.data_mut().may_take(Watchdog::ticks(grant.time));
+        let watchdog = self.component.engine().watchdog();
+        self.store.data_mut().may_take(watchdog.ticks(grant.time));
 
-        let running = self.component.engine().watchdog().watch();
+        let running = watchdog.watch();
         let returned = function.call(&mut self.store, parameters);
         drop(running);
 
@@ -136,5 +138,8 @@ impl<'c> PluginInstance<'c> {
 
 /// At each tick of the watchdog while a call runs: whether it may go on.
 fn at_tick(mut store: StoreContextMut<'_, HostState>) -> wasmtime::Result<UpdateDeadline> {
+    if let Some(profile) = store.data().profile() {
+        profile.add(&WasmBacktrace::force_capture(&store));
+    }
     Ok(if store.data_mut().tick() { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt })
 }

@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::cache::Cache;
 use crate::call_deadline::CallDeadline;
+use crate::compiler::config;
+use crate::digest::Digest;
 use crate::fault::EngineError;
 use crate::imports::{self, HostState};
 use crate::limits::{self, Limits};
-use crate::watchdog::Watchdog;
+use crate::precompiled::Precompiler;
+use crate::profile::{self, Profile};
+use crate::watchdog::{self, Watchdog};
 
 /// Instances that the pool has room for. Each batch in flight uses one at a time; the room is address space, not
 /// memory.
@@ -36,6 +40,10 @@ struct Sandbox {
     limits: Limits,
     cache: Option<Cache>,
     call_deadline: CallDeadline,
+    /// Whether it runs code that was compiled on another machine: such code is optimised, and for instances of a pool.
+    takes_precompiled: bool,
+    precompiled_name: OnceLock<Option<String>>,
+    profile: Option<Profile>,
 }
 
 impl fmt::Debug for Engine {
@@ -48,36 +56,60 @@ impl Engine {
     /// Sets up the sandbox. Where the machine lacks the address space for a pool of instances, each instance gets its
     /// memory from the system: slower, otherwise the same.
     pub fn new(limits: Limits) -> Result<Self, EngineError> {
-        Self::start(limits, None, OptLevel::Speed)
+        Self::start(limits, None, OptLevel::Speed, None)
     }
 
     /// Sets up the sandbox with a compiler that does not optimise: plugins are slower, and everything else is the same.
     /// What a plugin returns under both engines does not depend on how it was compiled. `cache` is a folder for compiled
     /// components, as for [`with_cache`](Self::with_cache); optimised ones may be in it, too.
     pub fn unoptimised(limits: Limits, cache: Option<&Path>) -> Result<Self, EngineError> {
-        Self::start(limits, cache.and_then(open_cache), OptLevel::None)
+        Self::start(limits, cache.and_then(open_cache), OptLevel::None, None)
+    }
+
+    /// Sets up the sandbox, and takes a [`profile`](Self::profile) of all calls. `cache` is that of
+    /// [`with_cache`](Self::with_cache).
+    pub fn profiling(limits: Limits, cache: Option<&Path>) -> Result<Self, EngineError> {
+        Self::start(limits, cache.and_then(open_cache), OptLevel::Speed, Some(Profile::default()))
     }
 
     /// Sets up the sandbox with a folder for compiled components, which must not be writable by other users. Where the
     /// folder can't be used, components are compiled at each start.
     pub fn with_cache(limits: Limits, folder: &Path) -> Result<Self, EngineError> {
-        Self::start(limits, open_cache(folder), OptLevel::Speed)
+        Self::start(limits, open_cache(folder), OptLevel::Speed, None)
     }
 
-    fn start(limits: Limits, cache: Option<Cache>, level: OptLevel) -> Result<Self, EngineError> {
+    fn start(
+        limits: Limits,
+        cache: Option<Cache>,
+        level: OptLevel,
+        profile: Option<Profile>,
+    ) -> Result<Self, EngineError> {
         let failed = |error: wasmtime::Error| EngineError::Start(error.into());
-        let wasmtime = match wasmtime::Engine::new(pooled(&limits).cranelift_opt_level(level)) {
-            Ok(engine) => engine,
+        let (wasmtime, is_pooled) = match wasmtime::Engine::new(pooled(&limits).cranelift_opt_level(level)) {
+            Ok(engine) => (engine, true),
             Err(error) => {
                 tracing::warn!("no pool of instances on this machine, so each batch takes longer: {error:#}");
-                wasmtime::Engine::new(without_pool(&limits).cranelift_opt_level(level)).map_err(failed)?
+                (wasmtime::Engine::new(without_pool(&limits).cranelift_opt_level(level)).map_err(failed)?, false)
             }
         };
         let mut linker = Linker::new(&wasmtime);
         imports::link(&mut linker).map_err(failed)?;
-        let watchdog = Watchdog::start(&wasmtime).map_err(|error| EngineError::Start(error.into()))?;
+        let tick = if profile.is_some() { profile::EVERY } else { watchdog::TICK };
+        let watchdog = Watchdog::start(&wasmtime, tick).map_err(|error| EngineError::Start(error.into()))?;
         let call_deadline = CallDeadline::default();
-        Ok(Self(Arc::new(Sandbox { wasmtime, linker, watchdog, limits, cache, call_deadline })))
+        let takes_precompiled = is_pooled && level == OptLevel::Speed;
+        let precompiled_name = OnceLock::new();
+        Ok(Self(Arc::new(Sandbox {
+            wasmtime,
+            linker,
+            watchdog,
+            limits,
+            cache,
+            call_deadline,
+            takes_precompiled,
+            precompiled_name,
+            profile,
+        })))
     }
 
     /// The limits of plugins, where neither their language nor a rulebook gives them others.
@@ -88,6 +120,23 @@ impl Engine {
     /// When all calls for batches have to end. They fail with [`EngineError::Deadline`] then.
     pub fn call_deadline(&self) -> &CallDeadline {
         &self.0.call_deadline
+    }
+
+    /// The name of the compiled code that it can run beside what it compiles itself, if there is such code: a
+    /// [`Precompiler`] of this name makes it.
+    pub fn precompiled_name(&self) -> Option<&str> {
+        let name = || Some(Precompiler::of_host().filter(|_| self.0.takes_precompiled)?.name().to_owned());
+        self.0.precompiled_name.get_or_init(name).as_deref()
+    }
+
+    /// What samples of the calls have shown, where they are taken.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.0.profile.as_ref()
+    }
+
+    /// Whether the cache has the compiled code of a plugin.
+    pub fn has_cached(&self, digest: Digest) -> bool {
+        self.cache().is_some_and(|cache| cache.has(self.wasmtime(), digest))
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -110,20 +159,6 @@ impl Engine {
 fn open_cache(folder: &Path) -> Option<Cache> {
     let warn = |error: &_| tracing::warn!("compiled plugins are not cached in {}: {error}", folder.display());
     Cache::open(folder).inspect_err(warn).ok()
-}
-
-fn config() -> Config {
-    let mut config = Config::new();
-    config
-        // Calls are synchronous; nothing here needs tasks that suspend.
-        .concurrency_support(false)
-        .consume_fuel(true)
-        .epoch_interruption(true)
-        // The same bits on every machine: NaN payloads and relaxed SIMD would depend on the processor.
-        .cranelift_nan_canonicalization(true)
-        .relaxed_simd_deterministic(true)
-        .max_wasm_stack(limits::STACK_BYTES);
-    config
 }
 
 /// The same configuration, where the address space may be too small for a pool: memories reserve what they may grow to,

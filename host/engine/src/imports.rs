@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::inspect::Language;
 use crate::limits::{LOG_FUEL, Limits, SETTING_FUEL, TABLE_ELEMENTS};
 use crate::load_error::LoadError;
+use crate::profile::Profile;
 
 /// The interfaces of the contract that a plugin may import. `columns` has types and no functions.
 const ALLOWED: [&str; 3] = ["columns", "settings", "log"];
@@ -91,6 +92,8 @@ pub(crate) struct HostState {
     within_limits: bool,
     /// Why memory could not grow that the plugin may have: the machine has none.
     trouble: Option<wasmtime::Error>,
+    /// Where samples of the running functions go, if they are taken.
+    profile: Option<Profile>,
 }
 
 impl HostState {
@@ -110,6 +113,7 @@ impl HostState {
             denied_bytes: None,
             within_limits: false,
             trouble: None,
+            profile: None,
         }
     }
 
@@ -117,6 +121,15 @@ impl HostState {
     pub(crate) fn begin_call(&mut self, log_lines: u32) {
         (self.logged_lines, self.log_lines, self.cut_lines) = (0, log_lines, 0);
         (self.denied_bytes, self.last_line) = (None, None);
+    }
+
+    /// Notes the running functions at each tick.
+    pub(crate) fn sample_into(&mut self, profile: Option<Profile>) {
+        self.profile = profile;
+    }
+
+    pub(crate) fn profile(&self) -> Option<&Profile> {
+        self.profile.as_ref()
     }
 
     /// Gives the current call so many ticks of the watchdog.

@@ -27,11 +27,14 @@
 //! - `engine`: the configured wasmtime engine and what all components share.
 //! - `imports`: what a plugin may import, and the host's side of it.
 //! - `inspect`: what a file is, without compiling it.
-//! - `cache`: compiled components on disk.
+//! - `cache`: compiled components on disk. `precompiled`: those that an operator has signed.
+//! - `compiler`: the settings that compiled code depends on.
+//! - `profile`: where calls spend their time.
 //! - `watchdog`: the limit on time. `call_deadline`: when all calls end.
 //! - `load_error`: why a component is refused.
 //! - `fault`: how a call fails.
 //! - [`limits`]: what a plugin may use; each limit is a named constant with its reason.
+//! - `shown_row`: a row as people read it.
 //! - `columns`, `packed`, `schema`: what crosses into the sandbox and back, the Rust side of `wit/plugin.wit`.
 //! - `contract`: the names in `wit/plugin.wit`.
 //! - `digest`: SHA-256, the identity of a plugin.
@@ -43,6 +46,7 @@ mod cache;
 mod call;
 mod call_deadline;
 mod columns;
+mod compiler;
 mod contract;
 mod digest;
 mod engine;
@@ -54,9 +58,12 @@ mod load;
 mod load_error;
 mod packed;
 mod plugin;
+mod precompiled;
+mod profile;
 mod schema;
 mod scorer;
 mod session;
+mod shown_row;
 mod states;
 mod touched;
 mod validator;
@@ -75,6 +82,8 @@ pub use load::Component;
 pub use load_error::LoadError;
 pub use packed::{Packed, PackedBuf};
 pub use plugin::{Plugin, Settings};
+pub use precompiled::{CodeSignature, PrecompileError, Precompiler, SignedCode, Target, UnknownTarget};
+pub use profile::{Profile, ProfiledFunction};
 pub use schema::{Field, Kind, Output, Value};
 pub use scorer::{Scored, Scorer, ScorerSession};
 pub use session::{Called, Session, Usage};

@@ -13,6 +13,7 @@ use crate::imports::{self, HostState};
 use crate::inspect::{self, Language};
 use crate::limits::{Limits, PluginLimits};
 use crate::load_error::LoadError;
+use crate::precompiled::SignedCode;
 
 /// A plugin's code, compiled, with imports and exports that keep to the contract.
 #[derive(Clone)]
@@ -128,6 +129,11 @@ impl Component {
 impl Engine {
     /// Compiles a component and checks that it keeps to the contract.
     pub fn load(&self, wasm: &[u8]) -> Result<Component, LoadError> {
+        self.load_signed(wasm, None)
+    }
+
+    /// Like [`load`](Self::load), but does not compile where signed code can be used. Code that can't is reported.
+    pub fn load_signed(&self, wasm: &[u8], signed: Option<&SignedCode>) -> Result<Component, LoadError> {
         if !wasm.starts_with(b"\0asm") {
             return Err(LoadError::NotWebAssembly(inspect::other_format(wasm)));
         }
@@ -136,7 +142,10 @@ impl Engine {
             return Err(LoadError::CoreModule);
         }
         let (digest, language) = (Digest::of(wasm), Language::of(wasm));
-        let compiled = self.compile(wasm, digest)?;
+        let compiled = match signed.and_then(|signed| self.open_signed(signed, digest)) {
+            Some(compiled) => compiled,
+            None => self.compile(wasm, digest)?,
+        };
         let (imports, exports) = names(self.wasmtime(), &compiled);
         for import in &imports {
             imports::check(&import.name, import.only_types, language)?;
@@ -157,6 +166,15 @@ impl Engine {
             language,
             limits: Arc::new(self.limits().of_language(language)),
         })
+    }
+
+    fn open_signed(&self, signed: &SignedCode, digest: Digest) -> Option<component::Component> {
+        let unused = |why: String| {
+            tracing::warn!("the registry's compiled code of plugin {digest} is not used; compiling the plugin: {why}");
+        };
+        let opened = signed.open(self.wasmtime(), digest, self.precompiled_name()?).map_err(unused).ok()?;
+        tracing::debug!("plugin {digest}: compiled code of the registry is used");
+        Some(opened)
     }
 
     /// The machine code: from the cache where it has it.

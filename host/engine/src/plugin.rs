@@ -9,6 +9,7 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentTyp
 use crate::budget::Grant;
 use crate::call::{PluginInstance, Returned};
 use crate::call_deadline::CallDeadline;
+use crate::columns::Column;
 use crate::contract::{self, Function, Role};
 use crate::digest::Digest;
 use crate::fault::{CallError, Fault};
@@ -16,6 +17,7 @@ use crate::limits::{self, Limits, Work};
 use crate::load::{Component, Exports};
 use crate::load_error::LoadError;
 use crate::schema::{Field, Kind, Value};
+use crate::shown_row::{row_line, shown_row};
 
 /// What a rulebook sets for a plugin, by name.
 pub type Settings = BTreeMap<String, String>;
@@ -29,6 +31,8 @@ pub struct Plugin {
     fields: Vec<Field>,
     /// Whether it was reported that calls for many rows need more than they get.
     reported_halves: Arc<AtomicBool>,
+    /// Whether a row was reported on which it trapped.
+    reported_trap: Arc<AtomicBool>,
 }
 
 impl Plugin {
@@ -38,6 +42,22 @@ impl Plugin {
             let digest = self.digest();
             tracing::warn!(target: "plugin", %digest, "{fault}; calls for fewer records succeed, but cost more: raise it");
         }
+    }
+
+    /// Reports, once, a row on which it trapped.
+    pub(crate) fn report_trap(&self, failed: &[(u32, Fault)], columns: &[Column<'_>]) {
+        let mut traps = failed.iter().filter(|(_, fault)| matches!(fault, Fault::Trap(_)));
+        if let Some((row, fault)) = traps.next()
+            && !self.reported_trap.swap(true, Ordering::Relaxed)
+        {
+            let (digest, row) = (self.digest(), row_line(&self.fields, columns, *row as usize));
+            tracing::warn!(target: "plugin", %digest, "{fault}; the record has {row}; its later traps are not logged");
+        }
+    }
+
+    /// The fields that it reads of a row, by path, and their values as text. Long ones are cut.
+    pub fn shown_row(&self, columns: &[Column<'_>], row: usize) -> Vec<(String, String)> {
+        shown_row(&self.fields, columns, row)
     }
 
     /// The digest of its bytes.
@@ -125,8 +145,14 @@ impl<'c> Candidate<'c> {
     pub(crate) fn into_plugin(self, fields: Vec<Field>) -> Result<Plugin, LoadError> {
         check_fields(&fields)?;
         let Self { component, settings, exports, .. } = self;
-        let reported_halves = Arc::default();
-        Ok(Plugin { component: component.clone(), settings, exports: exports.clone(), fields, reported_halves })
+        Ok(Plugin {
+            component: component.clone(),
+            settings,
+            exports: exports.clone(),
+            fields,
+            reported_halves: Arc::default(),
+            reported_trap: Arc::default(),
+        })
     }
 }
 

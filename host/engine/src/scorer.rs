@@ -56,6 +56,7 @@ impl ScorerSession<'_> {
             let work = Work::rows(range.len());
             Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Score, work, (batch,), check))
         })?;
+        self.plugin().report_trap(&failed, columns);
         let mut scores = Vec::new();
         for (range, some) in results {
             if some.len() == rows {

@@ -59,6 +59,7 @@ impl ValidatorSession<'_> {
             let work = Work::rows(range.len());
             Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Validate, work, (batch,), check))
         })?;
+        self.plugin().report_trap(&failed, columns);
         let mut rejected = Vec::new();
         for (range, rejections) in results {
             rejected.extend(rejections.into_iter().map(|Rejection { row, reason }| (range.start as u32 + row, reason)));

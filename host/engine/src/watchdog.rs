@@ -11,7 +11,7 @@ use wasmtime::{Engine, EngineWeak};
 
 /// How often the epoch is incremented. A call is stopped at most one tick late; each tick costs a wake-up, and only
 /// while a call runs.
-const TICK: Duration = Duration::from_millis(10);
+pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// The calls that are running, shared between them and the thread.
 #[derive(Default)]
@@ -34,36 +34,39 @@ impl RunningCalls {
     }
 }
 
-pub(crate) struct Watchdog(Arc<RunningCalls>);
+pub(crate) struct Watchdog {
+    calls: Arc<RunningCalls>,
+    tick: Duration,
+}
 
 impl Watchdog {
-    /// Starts the thread. It ends when the watchdog is dropped.
-    pub(crate) fn start(engine: &Engine) -> std::io::Result<Self> {
+    /// Starts the thread, which increments the epoch this often. It ends when the watchdog is dropped.
+    pub(crate) fn start(engine: &Engine, tick: Duration) -> std::io::Result<Self> {
         let calls = Arc::new(RunningCalls::default());
         let (engine, watched) = (engine.weak(), Arc::clone(&calls));
-        std::thread::Builder::new().name("paceline-watchdog".to_owned()).spawn(move || run(&engine, &watched))?;
-        Ok(Self(calls))
+        std::thread::Builder::new().name("paceline-watchdog".to_owned()).spawn(move || run(&engine, &watched, tick))?;
+        Ok(Self { calls, tick })
     }
 
     /// The epochs that this time takes, rounded up, and one more: the first tick may follow at once.
-    pub(crate) fn ticks(time: Duration) -> u64 {
-        u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX - 1).saturating_add(1)
+    pub(crate) fn ticks(&self, time: Duration) -> u64 {
+        u64::try_from(time.as_nanos().div_ceil(self.tick.as_nanos())).unwrap_or(u64::MAX - 1).saturating_add(1)
     }
 
     /// Watches a call until the guard is dropped.
     pub(crate) fn watch(&self) -> RunningCall<'_> {
         // Either this sees that the thread idles, or the thread, which looks at the count after it has said so, sees the call.
-        if self.0.count.fetch_add(1, Ordering::SeqCst) == 0 && self.0.idles.load(Ordering::SeqCst) {
-            self.0.wake();
+        if self.calls.count.fetch_add(1, Ordering::SeqCst) == 0 && self.calls.idles.load(Ordering::SeqCst) {
+            self.calls.wake();
         }
-        RunningCall(&self.0)
+        RunningCall(&self.calls)
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.0.stopped.store(true, Ordering::SeqCst);
-        self.0.wake();
+        self.calls.stopped.store(true, Ordering::SeqCst);
+        self.calls.wake();
     }
 }
 
@@ -76,7 +79,7 @@ impl Drop for RunningCall<'_> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "it is a clock: there is no event to wait for but the next tick")]
-fn run(engine: &EngineWeak, calls: &RunningCalls) {
+fn run(engine: &EngineWeak, calls: &RunningCalls, tick: Duration) {
     loop {
         let mut idle = calls.idle.lock().unwrap_or_else(PoisonError::into_inner);
         calls.idles.store(true, Ordering::SeqCst);
@@ -85,7 +88,7 @@ fn run(engine: &EngineWeak, calls: &RunningCalls) {
         }
         calls.idles.store(false, Ordering::SeqCst);
         drop(idle);
-        std::thread::sleep(TICK);
+        std::thread::sleep(tick);
         let Some(engine) = engine.upgrade() else { return };
         if calls.stopped.load(Ordering::SeqCst) {
             return;

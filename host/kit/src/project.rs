@@ -110,6 +110,16 @@ impl Project {
     }
 }
 
+impl From<Role> for Kind {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Validator => Self::Validator,
+            Role::Scorer => Self::Scorer,
+            Role::Aggregator => Self::Aggregator,
+        }
+    }
+}
+
 impl From<Kind> for Role {
     fn from(kind: Kind) -> Self {
         match kind {

@@ -2,7 +2,9 @@
 
 mod bench;
 mod build;
+mod failed_row;
 mod new;
+mod profile;
 mod record;
 mod sample;
 mod subject;

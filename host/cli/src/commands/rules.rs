@@ -30,7 +30,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use clap::{Subcommand, ValueEnum};
 use paceline_config::{Config, OpenError};
-use paceline_engine::Engine;
+use paceline_engine::{Engine, Target};
 use paceline_pipeline::rules::operator::{Author, Operator, Request};
 use paceline_pipeline::rules::{Registry, Share, TrialLimits, TrialMode};
 use tokio::runtime::Runtime;
@@ -67,6 +67,15 @@ struct ChangeArguments {
     by: Option<String>,
 }
 
+/// Compiled code beside plugins.
+#[derive(clap::Args)]
+struct PrecompileArguments {
+    /// Add compiled code of the plugins for hosts of these architectures, x86_64 or aarch64, signed. Hosts with
+    /// `rules.trusted-keys` use it instead of compiling.
+    #[arg(long = "precompile", value_name = "ARCH,…", value_delimiter = ',')]
+    targets: Vec<Target>,
+}
+
 #[derive(Subcommand)]
 enum Action {
     /// Check a rulebook and its plugins in the sandbox, and add them to the registry. No race type runs it yet.
@@ -80,6 +89,8 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         samples: Option<PathBuf>,
         #[command(flatten)]
+        precompile: PrecompileArguments,
+        #[command(flatten)]
         change: ChangeArguments,
     },
     /// Make the rules those of a folder, whose rules.toml maps race types to rulebooks: publish and activate what differs.
@@ -89,6 +100,8 @@ enum Action {
         /// Apply the folder again whenever it changes, until the process is stopped.
         #[arg(long, conflicts_with = "dry_run")]
         watch: bool,
+        #[command(flatten)]
+        precompile: PrecompileArguments,
         #[command(flatten)]
         change: ChangeArguments,
     },
@@ -102,6 +115,8 @@ enum Action {
         /// The registry that it continues: that of the package before, so that races in progress find their rulebooks.
         #[arg(long, value_name = "REGISTRY")]
         onto: Option<String>,
+        #[command(flatten)]
+        precompile: PrecompileArguments,
         #[command(flatten)]
         change: ChangeArguments,
     },
@@ -263,6 +278,8 @@ struct Session {
     runtime: Runtime,
     registry: Registry,
     json: bool,
+    /// The architectures for which plugins are compiled ahead.
+    targets: Vec<Target>,
 }
 
 impl Session {
@@ -309,14 +326,23 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
             opened => opened?,
         },
     };
-    let session = Session { config, runtime, registry, json: arguments.json };
+    let session = Session { config, runtime, registry, json: arguments.json, targets: Vec::new() };
     match arguments.action {
-        Action::Publish { rulebook, plugins, samples, change } => {
+        Action::Publish { rulebook, plugins, samples, precompile, change } => {
+            let session = Session { targets: precompile.targets, ..session };
             change::publish(&session, &rulebook, plugins, samples.as_deref(), &change)
         }
-        Action::Apply { folder, watch: false, change } => apply::apply(&session, &folder, &change),
-        Action::Apply { folder, watch: true, change } => apply::watch(&session, &folder, &change),
-        Action::Bundle { folder, change, .. } => apply::apply(&session, &folder, &change),
+        Action::Apply { folder, watch, precompile, change } => {
+            let session = Session { targets: precompile.targets, ..session };
+            match watch {
+                true => apply::watch(&session, &folder, &change),
+                false => apply::apply(&session, &folder, &change),
+            }
+        }
+        Action::Bundle { folder, precompile, change, .. } => {
+            let session = Session { targets: precompile.targets, ..session };
+            apply::apply(&session, &folder, &change)
+        }
         Action::Activate { rulebook, race_type, when, wait, change } => {
             if !change.dry_run {
                 ready::check(&session, &rulebook, &wait)?;

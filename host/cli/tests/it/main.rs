@@ -7,7 +7,7 @@
 //!   `credentials`, `stopping`, `address_space`, `healthcheck`: `paceline run` and related commands.
 //! - `doctor`: `paceline doctor`.
 //! - `permissions`: the policies of IAM, and what the commands do.
-//! - `rules`, `replay`, `samples`, `trials`, `hosts`: `paceline rules`.
+//! - `rules`, `replay`, `precompiled`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
 //! - `torture`: `paceline torture`.
@@ -38,6 +38,7 @@ mod permissions;
 mod plugin;
 mod plugin_test;
 mod plugin_verify;
+mod precompiled;
 mod producer;
 mod race;
 mod replay;

@@ -131,6 +131,38 @@ fn a_plugin_beyond_a_bound_is_measured_and_reported() {
 }
 
 #[test]
+fn an_event_on_which_a_plugin_fails_is_shown_with_what_the_plugin_reads_of_it() {
+    require!(Plugins);
+    let events = "{\"cadence\": 81, \"resistance\": 79}\n{\"cadence\": 66, \"resistance\": 2.5, \"name\": \"ann\"}\n";
+    let folder = Folder::new("evil-scorer", events);
+    let deed = ["--setting", "deed=trap-on-row"];
+    succeed(folder.test(&deed).arg("--update"));
+    let shown = succeed(&mut folder.test(&deed));
+    let fields = "\nline 2 fails. The plugin reads of it:\n  /cadence     66\n  /resistance  2.5\n";
+    assert!(shown.contains(fields) && !shown.contains("ann"), "{shown}");
+    let shown: Value = serde_json::from_str(&succeed(folder.test(&deed).arg("--json"))).unwrap();
+    let failed = json!([{ "line": 2, "fields": { "/cadence": "66", "/resistance": "2.5" } }]);
+    assert_eq!(shown["failed"], failed);
+}
+
+#[test]
+fn a_profile_names_the_functions_that_take_the_time() {
+    require!(Plugins);
+    let folder = Folder::new("output", EFFORTS);
+    succeed(&mut folder.test(&["--update"]));
+    let shown: Value = serde_json::from_str(&succeed(&mut folder.test(&["--profile", "--json"]))).unwrap();
+    let profile = &shown["profile"];
+    assert!(profile["samples"].as_u64().unwrap() > 0, "{profile}");
+    let functions = profile["functions"].as_array().unwrap();
+    let name = functions[0]["function"].as_str().unwrap();
+    // Not a number: the component has names.
+    assert!(!name.starts_with("function ") && functions[0]["own"].as_f64().unwrap() > 0.0, "{profile}");
+    let shown = succeed(&mut folder.test(&["--profile"]));
+    assert!(shown.contains("own") && shown.contains("with calls") && shown.contains(name), "{shown}");
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+}
+
+#[test]
 fn events_that_are_none_and_expectations_in_another_form_are_refused() {
     require!(Plugins);
     let folder = Folder::new("output", "\n\n");

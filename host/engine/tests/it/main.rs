@@ -9,3 +9,4 @@ mod cache;
 mod contract;
 mod evil;
 mod plugins;
+mod precompiled;

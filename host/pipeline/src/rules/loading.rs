@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use paceline_engine::{Component, Digest, Engine};
+use paceline_engine::{Component, Digest, Engine, SignedCode};
 
 use super::document::Rulebook;
 use super::error::{RegistryError, RulebookError};
@@ -77,6 +77,28 @@ impl Sources {
             (found, _) => found,
         }
     }
+
+    /// A plugin's bytes, and compiled code of it that spares this host compiling.
+    async fn code(&self, engine: &Engine, digest: Digest) -> Result<PluginCode, RegistryError> {
+        let wasm = self.plugin(digest).await?;
+        let signed = match engine.precompiled_name().filter(|_| !engine.has_cached(digest)) {
+            Some(name) => self.compiled(digest, name).await,
+            None => None,
+        };
+        Ok(PluginCode { digest, wasm, signed })
+    }
+
+    /// Compiled code is worth time and nothing else: a registry that does not provide it is no error.
+    async fn compiled(&self, digest: Digest, name: &str) -> Option<SignedCode> {
+        for registry in std::iter::once(&self.registry).chain(&self.seed) {
+            match registry.compiled(digest, name).await {
+                Ok(Some(found)) => return Some(found),
+                Ok(None) => {}
+                Err(error) => tracing::warn!("plugin {digest} is compiled: {}", ErrorChain(&error)),
+            }
+        }
+        None
+    }
 }
 
 impl Loaded {
@@ -100,14 +122,14 @@ impl Loaded {
             return Ok(());
         }
         let document = sources.rulebook(digest).await?;
-        let mut missing: Vec<(Digest, Vec<u8>)> = Vec::new();
+        let mut missing: Vec<PluginCode> = Vec::new();
         for plugin in document.digests()? {
-            if self.components.contains_key(&plugin) || missing.iter().any(|(other, _)| *other == plugin) {
+            if self.components.contains_key(&plugin) || missing.iter().any(|other| other.digest == plugin) {
                 continue;
             }
             match sources.shared(plugin) {
                 Some(component) => drop(self.components.insert(plugin, component)),
-                None => missing.push((plugin, sources.plugin(plugin).await?)),
+                None => missing.push(sources.code(engine, plugin).await?),
             }
         }
         let compiled = compile(engine, missing).await?;
@@ -165,16 +187,24 @@ fn last_used(rulebook: &Arc<LoadedRulebook>) -> u64 {
     rulebook.last_used.load(Ordering::Relaxed)
 }
 
+/// What a plugin is loaded from.
+#[derive(Debug)]
+pub(super) struct PluginCode {
+    pub(super) digest: Digest,
+    pub(super) wasm: Vec<u8>,
+    pub(super) signed: Option<SignedCode>,
+}
+
 /// Compiles plugins beside the stream. Compiling is most of the work, and the plugins are independent.
 pub(super) async fn compile(
     engine: &Engine,
-    plugins: Vec<(Digest, Vec<u8>)>,
+    plugins: Vec<PluginCode>,
 ) -> Result<Vec<(Digest, Component)>, RulebookError> {
-    let compile = |(digest, bytes): (Digest, Vec<u8>)| {
+    let compile = |PluginCode { digest, wasm, signed }| {
         let engine = engine.clone();
         tokio::task::spawn_blocking(move || {
             let refused = |source| RulebookError::Plugin { plugin: format!("plugin {digest}"), source };
-            Ok::<_, RulebookError>((digest, engine.load(&bytes).map_err(refused)?))
+            Ok::<_, RulebookError>((digest, engine.load_signed(&wasm, signed.as_ref()).map_err(refused)?))
         })
     };
     let tasks: Vec<_> = plugins.into_iter().map(compile).collect();

@@ -6,12 +6,14 @@
 //! - `change`: what an operator asks for, and what it makes of the rules.
 //! - `trial`: changes that begin and end a trial.
 //! - `prepare`: from a rulebook's file to what is published.
+//! - `precompile`: compiled code beside plugins.
 //! - `samples`, `sample_run`: what a rulebook's author expects of it, and what it gives.
 //! - `folder`: a folder of rulebooks as the wanted rules.
 //! - `replay_rules`: rules in memory, to replay records by a rulebook that does not run.
 
 mod change;
 mod folder;
+mod precompile;
 mod prepare;
 mod replay_rules;
 mod sample_run;
@@ -22,6 +24,7 @@ use std::collections::BTreeMap;
 
 pub use change::{ChangeError, Request};
 pub use folder::{FolderError, RulesFolder};
+pub use precompile::{CompiledError, precompile};
 pub use prepare::{PluginFiles, Prepared, prepare, prepare_with_samples};
 pub use replay_rules::{ReplayRules, ReplayedRulebook, replay_rules};
 

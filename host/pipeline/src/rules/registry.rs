@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! plugins/<sha256>.wasm
+//! compiled/<sha256 of the plugin>/<name of the code>
 //! rulebooks/<sha256>.toml
 //! log/00000000000000000017.json
 //! head
 //! ```
 //!
-//! Objects never change, except `head`, which is a hint. Plugins and rulebooks are verified against their digests
-//! whenever they are read.
+//! Objects never change, except `head`, which is a hint, and compiled code, which is signed. Plugins and rulebooks are
+//! verified against their digests whenever they are read.
 
 use std::fs;
 use std::io;
@@ -19,7 +20,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use paceline_engine::Digest;
+use paceline_engine::{Digest, SignedCode};
 use serde::Deserialize;
 
 use super::document::Rulebook;
@@ -107,6 +108,23 @@ impl Registry {
         Ok(digest)
     }
 
+    /// The compiled code of a plugin that has this name, if there is some and a key is trusted that may have signed it.
+    pub(super) async fn compiled(&self, plugin: Digest, name: &str) -> Result<Option<SignedCode>, RegistryError> {
+        if self.trusted.is_empty() {
+            return Ok(None);
+        }
+        let bytes = self.get(&compiled_path(plugin).join(name)).await?;
+        let trusted = || self.trusted.iter().map(|key| key.to_bytes()).collect();
+        Ok(bytes.map(|bytes| SignedCode { bytes, trusted: trusted() }))
+    }
+
+    /// Adds the compiled code of a plugin, in the place of what was there.
+    pub(super) async fn put_compiled(&self, plugin: Digest, name: &str, bytes: Vec<u8>) -> Result<(), RegistryError> {
+        let path = compiled_path(plugin).join(name);
+        let put = self.objects.put(&path, PutPayload::from(bytes)).await;
+        put.map(drop).map_err(|source| self.error(&path).unavailable("write", source))
+    }
+
     /// A rulebook, verified against its digest.
     pub async fn rulebook(&self, digest: Digest) -> Result<Rulebook, RegistryError> {
         let path = rulebook_path(digest);
@@ -169,7 +187,7 @@ impl Registry {
         Ok(listed.objects.iter().filter_map(|object| revision(object.location.filename()?)).max().unwrap_or(0))
     }
 
-    /// Copies the log, and every rulebook and plugin that it names, to another registry.
+    /// Copies the log, and every rulebook and plugin that it names with its compiled code, to another registry.
     pub async fn copy_to(&self, other: &Self) -> Result<(), RegistryError> {
         for revision in 1.. {
             let Some(bytes) = self.entry(revision).await? else { break };
@@ -179,6 +197,7 @@ impl Registry {
                 other.copy(self, &rulebook_path(*rulebook)).await?;
                 for plugin in &published.plugins {
                     other.copy(self, &plugin_path(*plugin)).await?;
+                    other.copy_compiled(self, *plugin).await?;
                 }
             }
             if other.create_entry(revision, &bytes).await? == Created::Taken {
@@ -187,6 +206,16 @@ impl Registry {
                     .invalid(format!("it is not that of {}: the two registries are different ones", self.location)));
             }
             other.put_head(revision).await?;
+        }
+        Ok(())
+    }
+
+    /// Copies all compiled code of a plugin.
+    async fn copy_compiled(&self, from: &Self, plugin: Digest) -> Result<(), RegistryError> {
+        let path = compiled_path(plugin);
+        let listed = from.objects.list_with_delimiter(Some(&path)).await;
+        for object in listed.map_err(|source| from.error(&path).unavailable("list", source))?.objects {
+            self.copy(from, &object.location).await?;
         }
         Ok(())
     }
@@ -278,6 +307,10 @@ impl ObjectError<'_> {
 
 fn plugin_path(digest: Digest) -> ObjectPath {
     ObjectPath::from(format!("plugins/{}.wasm", digest.hex()))
+}
+
+fn compiled_path(plugin: Digest) -> ObjectPath {
+    ObjectPath::from(format!("compiled/{}", plugin.hex()))
 }
 
 fn rulebook_path(digest: Digest) -> ObjectPath {

@@ -1,8 +1,9 @@
-//! Signatures of log entries: Ed25519, so that who can write the bucket can't change the rules.
+//! Signatures of log entries and of compiled code: Ed25519, so that who can write the bucket can't change the rules.
 
 use std::fmt;
 use std::str::FromStr;
 
+use paceline_engine::CodeSignature;
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -43,6 +44,11 @@ pub(super) struct Signature {
 }
 
 impl PublicKey {
+    /// Its 32 bytes.
+    pub(super) fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// Whether a signature is of these bytes and by this key.
     pub(super) fn verifies(self, signature: &Signature, bytes: &[u8]) -> bool {
         let Some(found) = from_hex::<64>(&signature.signature) else { return false };
@@ -65,6 +71,13 @@ impl SigningKey {
     /// The key that verifies its signatures.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes"))
+    }
+
+    /// Signs compiled code.
+    pub(super) fn sign_code(&self, statement: &[u8]) -> CodeSignature {
+        let signature = self.0.sign(statement);
+        let signature = signature.as_ref().try_into().expect("an Ed25519 signature has 64 bytes");
+        CodeSignature { key: self.public().0, signature }
     }
 
     pub(super) fn sign(&self, bytes: &[u8]) -> Signature {

@@ -1,18 +1,21 @@
 //! `paceline plugin bench`: how long a plugin's calls take, against another plugin of its kind.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use paceline_engine::Engine;
+use paceline_engine::{Engine, Role};
 use paceline_kit::bench::{self, Contender, Measured};
 use paceline_kit::events::Input;
+use paceline_kit::shipped;
 use paceline_kit::subject::Subject;
+use paceline_pipeline::ErrorChain;
 use serde_json::{Value, json};
 
 use super::sample::SampleArguments;
 use super::subject::SubjectArguments;
 use crate::report;
+use crate::setup::cache;
 
 /// Arguments of `paceline plugin bench`.
 #[derive(clap::Args)]
@@ -21,7 +24,8 @@ pub(super) struct Arguments {
     subject: SubjectArguments,
     #[command(flatten)]
     sample: SampleArguments,
-    /// Another component of the same kind, to compare with: it is called with the same events, without settings.
+    /// Another component of the same kind, to compare with: it is called with the same events, without settings
+    /// [default: this version's own plugin of the kind, which cargo builds once]
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Print JSON.
@@ -45,16 +49,29 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let compile = compile_time(&wanted.wasm, &wanted.limits)?;
     let subject = wanted.subject(limits.clone())?;
     let own = input(&subject)?;
+    let load = |path: &Path| -> anyhow::Result<(Subject, Input)> {
+        let wasm = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let refused = || path.display().to_string();
+        let other = Subject::load(&wanted.engine(limits.clone())?, &wasm, &Default::default(), Some(subject.role()))
+            .with_context(refused)?;
+        let rows = input(&other).with_context(refused)?;
+        Ok((other, rows))
+    };
     let other = match &arguments.against {
-        None => None,
-        Some(path) => {
-            let wasm = std::fs::read(path).with_context(|| path.display().to_string())?;
-            let refused = || path.display().to_string();
-            let other = Subject::load(&wanted.engine(limits)?, &wasm, &Default::default(), Some(subject.role()))
-                .with_context(refused)?;
-            let rows = input(&other).with_context(refused)?;
-            Some((other, rows))
-        }
+        Some(path) => Some(load(path)?),
+        // Whoever did not ask for it gets a comparison only where there is one.
+        None => match own_plugin(subject.role()).and_then(|path| load(&path)) {
+            Ok(other) => Some(other),
+            Err(error) => {
+                tracing::warn!("there is no comparison: {}", ErrorChain(error.as_ref()));
+                None
+            }
+        },
+    };
+    let against = match (&arguments.against, &other) {
+        (Some(path), _) => Some(path.display().to_string()),
+        (None, Some(_)) => Some(shipped::name(subject.role().into()).to_owned()),
+        (None, None) => None,
     };
     let measured = bench::bench(
         Contender { subject: &subject, input: &own },
@@ -64,6 +81,7 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
         return report::print_json(&json!({
             "bytes": wanted.wasm.len(),
             "compileSeconds": compile.as_secs_f64(),
+            "against": against,
             "calls": measured.iter().map(measured_json).collect::<Vec<_>>(),
         }));
     }
@@ -72,9 +90,16 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
         report::thousands(wanted.wasm.len() as u64),
         compile.as_secs_f64() * 1e3
     )];
+    lines.extend(against.map(|against| format!("the other is {against}")));
     lines.push(String::new());
     lines.extend(report::aligned(&rows(&measured)));
     report::print_lines(&lines)
+}
+
+/// The component of this version's own plugin in a role.
+fn own_plugin(role: Role) -> anyhow::Result<PathBuf> {
+    let folder = cache().context("there is no cache to build a plugin in")?.join("plugins");
+    Ok(shipped::component(role.into(), &folder)?)
 }
 
 /// How long compiling takes, without a cache.

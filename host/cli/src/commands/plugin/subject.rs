@@ -107,7 +107,8 @@ impl Wanted {
         Subject::load(&engine, &wasm, &self.settings, self.role).with_context(|| file.display().to_string())
     }
 
-    fn subject_in(&self, engine: &Engine) -> anyhow::Result<Subject> {
+    /// The same in this sandbox.
+    pub(super) fn subject_in(&self, engine: &Engine) -> anyhow::Result<Subject> {
         Subject::load(engine, &self.wasm, &self.settings, self.role).with_context(|| self.file.display().to_string())
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use paceline_engine::Limits;
+use paceline_engine::{Limits, Profile};
 use paceline_kit::bill::{Cost, bill, fuel_setting, raised};
 use paceline_kit::events::{Events, Grouping};
 use paceline_kit::expected::{Difference, Expected};
@@ -13,6 +13,8 @@ use paceline_kit::results::{Id, Row, results};
 use paceline_kit::subject::Subject;
 use serde_json::{Value, json};
 
+use super::failed_row::{FailedRow, failed_rows};
+use super::profile;
 use super::sample::SampleArguments;
 use super::subject::{SubjectArguments, Wanted};
 use super::watch::watch;
@@ -20,6 +22,9 @@ use crate::report;
 
 /// How many differences are shown.
 const SHOWN: usize = 20;
+
+/// How many events are shown that failed.
+const FAILED_SHOWN: usize = 3;
 
 /// The part of a bound from which on a plugin is too near to it.
 const NEAR: f64 = 0.5;
@@ -40,6 +45,9 @@ pub(super) struct Arguments {
     /// Run again whenever a file of the project changes, or the component, the events or the expected results.
     #[arg(long, conflicts_with = "update")]
     watch: bool,
+    /// Show in which functions the calls spend their time.
+    #[arg(long)]
+    profile: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -53,6 +61,8 @@ struct Tested {
     results: Vec<Row>,
     differences: Vec<Difference>,
     bill: Vec<Cost>,
+    failed: Vec<FailedRow>,
+    profile: Option<Profile>,
 }
 
 /// Runs the events. Fails, with the differences printed, if a result is not as expected.
@@ -90,7 +100,8 @@ fn test_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         format!("{}: `paceline plugin test --update` writes the results there", expect_file.display())
     })?;
     let expected = Expected::parse(&expected).with_context(|| expect_file.display().to_string())?;
-    let tested = Tested { differences: expected.compare(&tested.results), ..tested };
+    let profile = arguments.profile.then(|| profile::take(&wanted, &events, &grouping)).transpose()?;
+    let tested = Tested { differences: expected.compare(&tested.results), profile, ..tested };
     match arguments.json {
         true => report::print_json(&tested.to_json())?,
         false => report::print_lines(&tested.to_text(&subject, &expect_file))?,
@@ -110,9 +121,11 @@ fn run(wanted: &Wanted, events: &Events, grouping: &Grouping) -> anyhow::Result<
         role: subject.role().to_string(),
         events: events.len(),
         unreadable: input.unreadable.len(),
-        results,
         differences: Vec::new(),
+        failed: failed_rows(&subject, &input, &results),
+        results,
         bill,
+        profile: None,
     };
     Ok((subject, tested))
 }
@@ -126,6 +139,8 @@ impl Tested {
             "results": self.results.iter().map(Row::to_json).collect::<Vec<_>>(),
             "differences": self.differences.iter().map(difference_json).collect::<Vec<_>>(),
             "bill": self.bill.iter().map(cost_json).collect::<Vec<_>>(),
+            "failed": self.failed.iter().map(FailedRow::to_json).collect::<Vec<_>>(),
+            "profile": self.profile.as_ref().map(profile::to_json),
         })
     }
 
@@ -150,9 +165,14 @@ impl Tested {
                 }
             }
         }
+        lines.extend(self.failed.iter().take(FAILED_SHOWN).flat_map(FailedRow::lines));
+        if self.failed.len() > FAILED_SHOWN {
+            lines.push(format!("and {} more failed", self.failed.len() - FAILED_SHOWN));
+        }
         lines.push(String::new());
         lines.extend(bill_lines(&self.bill));
         lines.extend(warnings(&self.bill, subject));
+        lines.extend(self.profile.iter().flat_map(profile::lines));
         lines
     }
 }

@@ -10,7 +10,7 @@ use paceline_pipeline::ErrorChain;
 use paceline_pipeline::rules::Registry;
 use paceline_pipeline::rules::operator::RulesFolder;
 
-use super::change::{make, rules};
+use super::change::{make, precompile, rules};
 use super::{ChangeArguments, Session};
 use crate::stop::stop_signal;
 
@@ -26,6 +26,7 @@ pub(super) fn apply(session: &Session, folder: &Path, change: &ChangeArguments) 
     let engine = session.engine()?;
     let folder = RulesFolder::read(folder)?;
     let prepared = session.runtime.block_on(folder.prepare(&engine, &session.registry))?;
+    precompile(session, change, &prepared.values().collect::<Vec<_>>())?;
     let requests = RulesFolder::requests(&prepared, &rules(session)?);
     make(session, change, &requests)
 }

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use paceline_pipeline::rules::operator::{Changed, PluginFiles, Request, prepare, prepare_with_samples};
+use paceline_pipeline::rules::operator::{
+    self, Changed, PluginFiles, Prepared, Request, prepare, prepare_with_samples,
+};
 use paceline_pipeline::rules::{Change, Rules, Tail};
 use paceline_pipeline::store::{PinKey, PinStore};
 use serde_json::json;
@@ -39,6 +41,7 @@ pub(super) fn publish(
         }
     });
     let prepared = prepared.with_context(|| rulebook.display().to_string())?;
+    precompile(session, change, &[&prepared])?;
     make(session, change, &[Request::Publish(&prepared)])
 }
 
@@ -82,6 +85,22 @@ pub(super) fn repin(
 /// The rules as they are.
 pub(super) fn rules(session: &Session) -> anyhow::Result<Rules> {
     Ok(session.runtime.block_on(Tail::open(&session.registry))?.0.rules)
+}
+
+/// Adds compiled code of the plugins of these rulebooks for the architectures that the command names. It comes before the
+/// change that lets hosts load them.
+pub(super) fn precompile(session: &Session, change: &ChangeArguments, rulebooks: &[&Prepared]) -> anyhow::Result<()> {
+    if change.dry_run || session.targets.is_empty() {
+        return Ok(());
+    }
+    let key = change.author()?.key;
+    let added = operator::precompile(&session.registry, key.as_ref(), rulebooks, &session.targets);
+    let plugins = session.runtime.block_on(added)?;
+    if session.json {
+        return Ok(());
+    }
+    let targets: Vec<_> = session.targets.iter().map(|target| target.as_str()).collect();
+    report::print_line(&format!("compiled {} for {}", report::counted(plugins, "plugin"), targets.join(" and ")))
 }
 
 /// Makes changes, or shows them.

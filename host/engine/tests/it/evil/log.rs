@@ -132,3 +132,15 @@ fn usage_counts_log_lines_and_those_that_were_cut() {
         assert!(usage.memory_bytes >= 64 << 10 && usage.memory_bytes < limits::MEMORY_BYTES, "{}", usage.memory_bytes);
     }
 }
+
+#[test]
+fn the_first_row_on_which_a_plugin_traps_is_logged_with_its_fields() {
+    require_plugins!();
+    let mut efforts = Efforts::with_victim(100, 7);
+    efforts.cadence[50] = 66.0;
+    let (scored, lines) = score(&ENGINE, "trap-on-row", &efforts);
+    assert_eq!(scored.failed.len(), 2);
+    let about: Vec<_> = lines.iter().filter(|line| line.contains("the record has")).collect();
+    let [line] = about.as_slice() else { panic!("{lines:#?}") };
+    assert_contains(line, &["WARN plugin: the plugin trapped: ", "; the record has /cadence 66, /resistance 31.75; "]);
+}

@@ -12,7 +12,7 @@ use super::samples::Samples;
 use crate::rules::document::{Rulebook, digest_of};
 use crate::rules::error::{InvalidRulebook, RegistryError, RulebookError};
 use crate::rules::loaded::LoadedRulebook;
-use crate::rules::loading::compile;
+use crate::rules::loading::{PluginCode, compile};
 use crate::rules::registry::Registry;
 use crate::rules::routing::Published;
 
@@ -35,7 +35,7 @@ pub struct Prepared {
     /// What the log says of it.
     pub published: Published,
     /// The bytes of its plugins. Those that a digest names are in the registry already.
-    plugins: Vec<(Digest, Vec<u8>)>,
+    pub(super) plugins: Vec<(Digest, Vec<u8>)>,
 }
 
 /// Reads a rulebook's file, resolves its plugins and checks them in the sandbox, with the sample events beside the file.
@@ -88,7 +88,8 @@ async fn prepare_and_check(
         }
     }
     let plugins: Vec<(Digest, Vec<u8>)> = plugins.into_iter().collect();
-    let components: BTreeMap<Digest, _> = compile(engine, plugins.clone()).await?.into_iter().collect();
+    let code = plugins.iter().map(|(digest, wasm)| PluginCode { digest: *digest, wasm: wasm.clone(), signed: None });
+    let components: BTreeMap<Digest, _> = compile(engine, code.collect()).await?.into_iter().collect();
     let loaded = Arc::new(LoadedRulebook::new(document, |digest| components.get(&digest).cloned())?);
     samples.check(&loaded).await?;
     let published = Published {

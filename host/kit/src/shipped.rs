@@ -1,0 +1,73 @@
+//! The plugins of this version of the program, to compare others with. They are built when they are first needed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use paceline_engine::Digest;
+
+use crate::build::{BuildError, build};
+use crate::project::{CreateError, Kind, Language, NewProject};
+
+/// A plugin of this version.
+struct Shipped {
+    name: &'static str,
+    source: &'static str,
+}
+
+fn shipped(kind: Kind) -> Shipped {
+    match kind {
+        Kind::Scorer => Shipped { name: "output", source: include_str!("../../../plugins/output/src/lib.rs") },
+        Kind::Validator => Shipped { name: "telemetry", source: include_str!("../../../plugins/telemetry/src/lib.rs") },
+        Kind::Aggregator => {
+            Shipped { name: "best-output", source: include_str!("../../../plugins/best-output/src/lib.rs") }
+        }
+    }
+}
+
+/// A plugin of this version can't be built here.
+#[derive(Debug, thiserror::Error)]
+pub enum ShippedError {
+    /// Its project can't be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// It can't be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// A file can't be read or written.
+    #[error("{0}: it can't be read or written")]
+    File(PathBuf, #[source] io::Error),
+}
+
+/// The name of the plugin of this kind.
+pub fn name(kind: Kind) -> &'static str {
+    shipped(kind).name
+}
+
+/// The plugin of this kind, built once into a folder.
+pub fn component(kind: Kind, folder: &Path) -> Result<PathBuf, ShippedError> {
+    let Shipped { name, source } = shipped(kind);
+    let digest = Digest::of(format!("{}\n{source}", env!("CARGO_PKG_VERSION")).as_bytes()).hex();
+    let file = folder.join(format!("{name}-{}.wasm", &digest[..16]));
+    if file.is_file() {
+        return Ok(file);
+    }
+    // Another process may build it at the same time.
+    let parent = folder.join(format!("{name}-{}", std::process::id()));
+    let built = in_folder(&parent, kind).and_then(|built| {
+        std::fs::rename(&built, &file).map_err(|error| ShippedError::File(file.clone(), error))?;
+        Ok(file)
+    });
+    // What is left behind costs room and nothing else.
+    let _ = std::fs::remove_dir_all(&parent);
+    built
+}
+
+/// Builds the plugin in a folder of its own.
+fn in_folder(parent: &Path, kind: Kind) -> Result<PathBuf, ShippedError> {
+    let Shipped { name, source } = shipped(kind);
+    std::fs::create_dir_all(parent).map_err(|error| ShippedError::File(parent.to_owned(), error))?;
+    let project = NewProject { name, kind, language: Language::Rust, parent }.write()?;
+    let file = project.join("src/lib.rs");
+    std::fs::write(&file, source).map_err(|error| ShippedError::File(file, error))?;
+    Ok(build(&project, None)?.file)
+}
