@@ -253,13 +253,55 @@ impl Scene {
             self.ok_configured(&["dead-letters", "reprocess", "--queue", &url]);
         }
         queue.send(&given_up(self.stream(), &placed));
-        self.ok_configured(&[
-            "dead-letters",
-            "reprocess",
-            "--dry-run",
-            "--queue",
-            &queue.url_at(&self.moto().endpoint()),
-        ]);
+        let url = queue.url_at(&self.moto().endpoint());
+        self.ok_configured(&["dead-letters", "reprocess", "--dry-run", "--queue", &url]);
+    }
+
+    /// Puts a part of a race into the stream, and has it processed by a program whose requests are not recorded.
+    fn processed(&self) -> Vec<Placed> {
+        let placed = self.put_race("a race", 0);
+        let s3 = s3::endpoint();
+        let variables = [("AWS_ENDPOINT_URL_S3", s3.as_str())];
+        let running = self.deployment.start_with(&kinesis::endpoint(), &dynamodb::endpoint(), &variables);
+        self.deployment.wait_until_done();
+        running.stop();
+        placed
+    }
+
+    /// A command that observes the deployment, with a function and a queue in moto.
+    fn observing(&self, command: &str) -> Command {
+        let others = Others::create();
+        self.name_queue(others.name());
+        let mut command = self.configured(&[command, "--function", others.name(), "--region", "us-east-1"]);
+        command.env("AWS_ENDPOINT_URL", self.moto().endpoint());
+        command
+    }
+
+    /// Examines the deployment. What is found decides the exit code.
+    pub(super) fn examine(&self) {
+        self.processed();
+        let output = self.observing("doctor").arg("--json").output().unwrap();
+        let report = serde_json::from_slice::<Value>(&output.stdout);
+        assert!(report.is_ok(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Shows the deployment on the dashboard, with a race and a dead letter.
+    pub(super) fn show(&self) {
+        self.processed();
+        let mut command = self.observing("dashboard");
+        command.args(["--listen", "127.0.0.1:0"]).env("NO_COLOR", "1");
+        let process = Process::start(command);
+        let line = process.wait_for("serving the dashboard");
+        let address = line.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        let get = |path: &str| {
+            let (status, body) = http::get(&address, path).unwrap();
+            assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        };
+        get("/");
+        get("/status.json?class=3&race=6");
+        let letters = block_on(self.deployment.store().list_dead_letters()).unwrap();
+        get(&format!("/dead-letters/{}", letters[0].id.replace('/', "%2F")));
+        process.kill();
     }
 }
 
