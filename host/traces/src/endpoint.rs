@@ -85,9 +85,15 @@ mod tests {
             let expected = Endpoint { authority: authority.to_owned(), path: path.to_owned() };
             assert_eq!(text.parse::<Endpoint>().unwrap(), expected, "{text}");
         }
-        for text in
-            ["", "127.0.0.1:4318", "https://collector:4318", "http://", "http://a b", "http://u:p@h", "http://h/\r\nx: y"]
-        {
+        for text in [
+            "",
+            "127.0.0.1:4318",
+            "https://collector:4318",
+            "http://",
+            "http://a b",
+            "http://u:p@h",
+            "http://h/\r\nx: y",
+        ] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
     }
