@@ -17,7 +17,7 @@
 //! - `names`: shortens names to the limits of keys. `requests`: concurrent requests.
 //! - `table`: creates and checks the tables. `difference`: how a table differs from what is needed.
 //! - `error`: errors by what the caller does. `usage`: counts requests and capacity. `throttle`:
-//! which limit throttled a request.
+//!   which limit throttled a request.
 
 mod cache;
 mod checkpoints;

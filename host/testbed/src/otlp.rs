@@ -2,10 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+/// Requests that wait for the test. A sender waits for its turn.
+const REQUESTS: usize = 1_024;
 
 /// A collector. Its thread ends with the process.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ impl Collector {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a listener has an address").to_string();
-        let (sender, requests) = channel();
+        let (sender, requests) = sync_channel(REQUESTS);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if let Ok(request) = take(stream)

@@ -204,7 +204,7 @@ fn dead_letters(history: &History) -> Option<Part<DeadLetters>> {
             time: letter.at,
         })
         .collect();
-    newest.sort_by(|a, b| b.time.cmp(&a.time));
+    newest.sort_by_key(|letter| std::cmp::Reverse(letter.time));
     newest.truncate(NEWEST);
     Some(DeadLetters { by_reason: letters.by_reason.clone(), more: letters.more, newest }.into())
 }

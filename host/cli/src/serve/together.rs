@@ -89,6 +89,7 @@ async fn take_turns(address: SocketAddr, all: Arc<All>) {
 }
 
 /// The folder of the sockets of one address, which only this user can enter.
+#[expect(clippy::disallowed_methods, reason = "all processes of a daemon find the folder, and check whose it is")]
 fn folder(address: SocketAddr) -> anyhow::Result<PathBuf> {
     let own = fs::metadata("/proc/self").context("the own user is not known")?.uid();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty());

@@ -1,7 +1,7 @@
 //! Batches that an event source mapping gave up are processed after all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use paceline_aws::base64;
@@ -276,21 +276,18 @@ fn killed_between_storing_and_deleting_it_goes_on() {
     let scene = Scene::new(DedupMode::Ordinal, Failure { batch: 1, commits: 20 }, 1);
     scene.send();
     let proxy = Arc::new(FaultProxy::start(&sqs::endpoint(), Faults::default(), 1));
-    let victim = Arc::new(AtomicU32::new(0));
-    let (at_proxy, pid) = (Arc::downgrade(&proxy), Arc::clone(&victim));
+    let (victim, pid) = sync_channel(1);
+    let at_proxy = Arc::downgrade(&proxy);
     proxy.on_request(move |_, operation| {
         if operation == "DeleteMessage" {
             at_proxy.upgrade().unwrap().set_faults(Faults { reset_before: 1.0, ..Faults::default() });
-            while pid.load(Ordering::SeqCst) == 0 {
-                std::thread::yield_now();
-            }
-            let pid = pid.load(Ordering::SeqCst).to_string();
-            let _ = std::process::Command::new("kill").args(["-s", "KILL", &pid]).status();
+            let Ok(pid) = pid.recv() else { return };
+            let _ = std::process::Command::new("kill").args(["-s", "KILL", &u32::to_string(&pid)]).status();
         }
     });
     let command = scene.command(&["reprocess", "--queue", &scene.queue.url_at(&proxy.endpoint())]);
     let mut process = Process::start(command);
-    victim.store(process.child.id(), Ordering::SeqCst);
+    victim.send(process.child.id()).unwrap();
     let status = process.child.wait().unwrap();
     assert_eq!(status.code(), None, "it was not killed: {status}");
     assert_eq!(scene.queue.messages(), (0, 1), "the message is hidden");
