@@ -1,5 +1,7 @@
 //! The events on which a plugin fails, with what it reads of them.
 
+use std::collections::BTreeSet;
+
 use paceline_kit::events::Input;
 use paceline_kit::results::{Id, Row};
 use paceline_kit::subject::Subject;
@@ -13,14 +15,24 @@ pub(super) struct FailedRow {
     fields: Vec<(String, String)>,
 }
 
+/// The lines on which it fails.
+fn failed_lines(results: &[Row]) -> impl Iterator<Item = u32> {
+    let failed = results.iter().filter(|row| row.cells.contains_key("failed"));
+    failed.filter_map(|row| match &row.id {
+        Id::Line(line) => Some(*line),
+        Id::Group(_) => None,
+    })
+}
+
+/// The rows on which it does not fail.
+pub(super) fn sound_rows(input: &Input, results: &[Row]) -> Vec<u32> {
+    let failed: BTreeSet<u32> = failed_lines(results).collect();
+    (0..input.rows() as u32).filter(|&row| !failed.contains(&input.lines[row as usize])).collect()
+}
+
 /// Those among the results.
 pub(super) fn failed_rows(subject: &Subject, input: &Input, results: &[Row]) -> Vec<FailedRow> {
     let columns = input.columns();
-    let failed = results.iter().filter(|row| row.cells.contains_key("failed"));
-    let lines = failed.filter_map(|row| match &row.id {
-        Id::Line(line) => Some(*line),
-        Id::Group(_) => None,
-    });
     let row = |line: u32| {
         let row = input.lines.iter().position(|other| *other == line)?;
         let mut fields = subject.plugin().shown_row(&columns, row);
@@ -29,7 +41,7 @@ pub(super) fn failed_rows(subject: &Subject, input: &Input, results: &[Row]) -> 
         }
         Some(FailedRow { line, fields })
     };
-    lines.filter_map(row).collect()
+    failed_lines(results).filter_map(row).collect()
 }
 
 impl FailedRow {

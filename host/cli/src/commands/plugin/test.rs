@@ -13,7 +13,7 @@ use paceline_kit::results::{Id, Row, results};
 use paceline_kit::subject::Subject;
 use serde_json::{Value, json};
 
-use super::failed_row::{FailedRow, failed_rows};
+use super::failed_row::{FailedRow, failed_rows, sound_rows};
 use super::profile;
 use super::sample::SampleArguments;
 use super::subject::{SubjectArguments, Wanted};
@@ -116,7 +116,9 @@ fn run(wanted: &Wanted, events: &Events, grouping: &Grouping) -> anyhow::Result<
     let limits: &Limits = subject.plugin().limits();
     let input = events.input(subject.fields(), grouping)?;
     let results = results(&subject, &input)?;
-    let bill = bill(&wanted.subject(raised(limits))?, &input, limits)?;
+    // Calls that fail are bisected, which would be most of what is measured.
+    let sound = input.take(&sound_rows(&input, &results));
+    let bill = bill(&wanted.subject(raised(limits))?, &sound, limits)?;
     let tested = Tested {
         role: subject.role().to_string(),
         events: events.len(),
