@@ -78,9 +78,19 @@ fn verdict(report: &Report) -> Verdict {
             Some(Found::Warning) => Severity::Warning,
             Some(Found::Critical) => Severity::Critical,
         },
-        line: report.verdict.clone(),
+        line: line(report),
         findings,
         sound: report.healthy.iter().map(|check| format!("{}: {}", check.check, check.line)).collect(),
+    }
+}
+
+/// The first cause in a sentence. The severity stands before it.
+fn line(report: &Report) -> String {
+    match (report.findings.first(), report.healthy.len()) {
+        (Some(first), _) => first.finding.reason.trim_end_matches('.').to_owned(),
+        (None, 0) => "Nothing could be checked".to_owned(),
+        (None, 1) => "One check found nothing".to_owned(),
+        (None, checks) => format!("{checks} checks found nothing"),
     }
 }
 

@@ -177,9 +177,9 @@ fn wave(x: f64, periods: f64) -> f64 {
 
 fn sound() -> Vec<String> {
     [
-        "table-throttled: no request was throttled in 15 minutes",
+        "write-throttles: no request was throttled in 15 minutes",
         "lag: every shard keeps up",
-        "stream-records: 41% of the records that the stream accepts",
+        "shard-full: 41% of the records that the stream accepts",
         "stream-bytes: 7% of the bytes that the stream accepts",
         "function-duration: at most 0.9 s of 15 s",
         "hosts: 3 of 3 hosts are on revision 17",
@@ -204,7 +204,7 @@ fn findings() -> Vec<Finding> {
                 "aws dynamodb update-table --table-name alleycat-races \\\n    --provisioned-throughput ReadCapacityUnits=20,WriteCapacityUnits=120".to_owned(),
             ],
             ..finding(
-                "table-throttled",
+                "write-throttles",
                 Severity::Critical,
                 "table alleycat-races",
                 "It has 20 write units a second and needs 105: 1,000 racers, and 15 units for each results item. The burst credit was used up at 18:44.",
@@ -213,7 +213,7 @@ fn findings() -> Vec<Finding> {
         Finding {
             remedies: vec!["It is a consequence of the table: nothing to do here.".to_owned()],
             ..finding(
-                "lag-slow",
+                "iterator-age",
                 Severity::Critical,
                 "shard shardId-000000000000",
                 "Its age grows by 0.3 s a second. At this pace the oldest record expires in 8 h 12 min.",
@@ -223,7 +223,7 @@ fn findings() -> Vec<Finding> {
             remedies: vec!["Pack records: 290 of them fit into one, which makes 4 records a second.".to_owned()],
             commands: vec!["paceline simulate --stream alleycat --racers 1000 --seconds 300 --class 3 --race 5403307 --aggregate".to_owned()],
             ..finding(
-                "stream-records",
+                "shard-full",
                 Severity::Warning,
                 "stream alleycat",
                 "1,000 records a second on 1 shard of 1,000: full by count, 17% by bytes.",
