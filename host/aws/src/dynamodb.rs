@@ -81,7 +81,7 @@ pub async fn client(config: &DynamoDbConfig) -> Result<Client, StoreError> {
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(Duration::from_millis(config.request_ms.max(1)))
         .build();
-    let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "table").await;
+    let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "`region` beside `table`").await;
     let shared = loaded.map_err(|error| StoreError::fatal(error.to_string()))?;
     // These limits hold for requests to DynamoDB only: requests for credentials go elsewhere and may take longer.
     let settings = aws_sdk_dynamodb::config::Builder::from(&shared)

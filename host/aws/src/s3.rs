@@ -80,7 +80,9 @@ pub async fn open(
     region: Option<&str>,
     endpoint: Option<&str>,
 ) -> Result<Arc<dyn ObjectStore>, S3OpenError> {
-    let sdk = sdk::load(region, endpoint, "registry").await.map_err(|error| S3OpenError::new(error.to_string()))?;
+    let sdk = sdk::load(region, endpoint, "`region` beside `registry`")
+        .await
+        .map_err(|error| S3OpenError::new(error.to_string()))?;
     let region = sdk.region().map(ToString::to_string).unwrap_or_default();
     let endpoint = sdk::endpoint(&sdk, "S3");
     let bucket = BucketRef::new(location.bucket(), &region, endpoint.as_deref());

@@ -24,21 +24,21 @@ pub(crate) type Source = Arc<dyn Error + Send + Sync>;
 
 /// No region is configured.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no AWS region is set: set `region` beside `{beside}`, or AWS_REGION, or a region in the profile")]
+#[error("no AWS region is set: set {setting}, or AWS_REGION, or a region in the profile")]
 pub struct NoRegion {
-    /// The setting that `region` is beside.
-    beside: &'static str,
+    /// The setting, with its name in backticks.
+    setting: &'static str,
 }
 
 /// Region, endpoint and credentials: from the configuration, else from where the AWS tools take them. Sends no request,
 /// except for credentials.
 ///
-/// `beside` names the setting that `region` is beside in the configuration.
+/// `setting` names the setting of the region in words.
 ///
 /// # Errors
 ///
 /// No region is set anywhere.
-pub async fn load(region: Option<&str>, endpoint: Option<&str>, beside: &'static str) -> Result<SdkConfig, NoRegion> {
+pub async fn load(region: Option<&str>, endpoint: Option<&str>, setting: &'static str) -> Result<SdkConfig, NoRegion> {
     let http = aws_smithy_http_client::Builder::new().tls_provider(TLS).build_https();
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
     if let Some(region) = region {
@@ -49,7 +49,7 @@ pub async fn load(region: Option<&str>, endpoint: Option<&str>, beside: &'static
     }
     let config = loader.load().await;
     if config.region().is_none() {
-        return Err(NoRegion { beside });
+        return Err(NoRegion { setting });
     }
     Ok(config)
 }

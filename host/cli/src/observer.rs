@@ -6,7 +6,7 @@
 mod letters;
 mod rules;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +17,7 @@ use paceline_doctor::{History, Timestamp};
 use paceline_observe::{Target, observe};
 use paceline_pipeline::rules::Registry;
 use paceline_pipeline::{ErrorChain, Pipeline};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 pub(crate) use rules::SeenRules;
 
@@ -30,6 +30,9 @@ const KEPT: usize = 360;
 
 /// What is read of AWS, the registry and the store costs money, and CloudWatch has new values once a minute.
 const SLOW: Duration = Duration::from_secs(60);
+
+/// The time for all of it.
+const SLOW_WITHIN: Duration = Duration::from_secs(45);
 
 /// A store: this command's own, or that of the pipeline which processes the stream.
 #[derive(Clone)]
@@ -83,7 +86,9 @@ impl Observer {
                 Err(error) => closed.push(unavailable("dead letters, hosts and pinned races", &error.into())),
             }
         }
-        Self { closed, ..Self::with_store(target, config, store).await }.of_file(file)
+        let mut observer = Self::with_store(target, config, store).await.of_file(file);
+        observer.closed.extend(closed);
+        observer
     }
 
     /// With the store of a running pipeline.
@@ -124,7 +129,7 @@ impl Observer {
         let mut observed = match fresh {
             Some((_, observed)) => observed.clone(),
             None => {
-                let observed = self.observe_slowly().await?;
+                let observed = self.observe_within_limit().await?;
                 self.slow = Some((Instant::now(), observed.clone()));
                 observed
             }
@@ -138,6 +143,24 @@ impl Observer {
         Ok(observed)
     }
 
+    /// Everything but hosts, or what was observed before if that takes too long: whoever waits for the page sees hosts.
+    async fn observe_within_limit(&self) -> anyhow::Result<Observed> {
+        if let Ok(observed) = timeout(SLOW_WITHIN, self.observe_slowly()).await {
+            return observed;
+        }
+        let mut observed = match &self.slow {
+            Some((_, observed)) => observed.clone(),
+            None => {
+                let history = observe(&Target::nothing(self.target.span)).await?;
+                Observed { history, rules: None }
+            }
+        };
+        let reason = format!("they did not answer within {} s; older figures are shown, if any", SLOW_WITHIN.as_secs());
+        let what = "AWS, the rules and the store".to_owned();
+        observed.history.unavailable.push(Unavailable { what, permission: None, reason });
+        Ok(observed)
+    }
+
     /// Everything but hosts.
     async fn observe_slowly(&self) -> anyhow::Result<Observed> {
         let mut history = observe(&Target { hosts: Vec::new(), ..self.target.clone() }).await?;
@@ -146,7 +169,7 @@ impl Observer {
         let store = self.store.as_ref().map(SharedStore::get);
         let mut rules = None;
         if let (Some(config), Some(registry)) = (&self.config, &self.registry) {
-            match rules::read(config, registry, store).await {
+            match rules::read(config, registry, store, &mut history.unavailable).await {
                 Ok(seen) => {
                     history.rules = Some(seen.rules.clone());
                     rules = Some(seen);
@@ -188,9 +211,18 @@ impl Observer {
                 }
             }
         }
-        // A series that ended is forgotten once all of the others are younger than its last point.
+        // A host that answered has shown all that it has: what it does not show any more has ended, such as the age of a
+        // shard that another host reads. Counters stay for the charts.
+        let host = |series: &Series| series.dimensions.get("host").cloned().unwrap_or_default();
+        let answered: HashSet<String> = history.series.iter().map(host).collect();
+        self.seen.retain(|series| {
+            series.metric.name.ends_with("_total")
+                || series.points.last().is_some_and(|point| point.0 >= history.until)
+                || !answered.contains(&host(series))
+        });
+        // A counter that ended is forgotten once all of the others are younger than its last point.
         let begin =
-            self.seen.iter().filter(|series| series.points.len() == KEPT).map(|series| series.points[0].0).min();
+            self.seen.iter().filter(|series| series.points.len() == KEPT).map(|series| series.points[0].0).max();
         if let Some(begin) = begin {
             self.seen.retain(|series| series.points.last().is_some_and(|point| point.0 >= begin));
         }

@@ -1,6 +1,7 @@
 //! Results on standard output, for people and as JSON.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,11 +10,23 @@ use paceline_pipeline::model::Attribute;
 use paceline_pipeline::summary::{Stage, Summary};
 use serde_json::{Value, json};
 
+/// Whether the reader of standard output has closed it.
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether nobody reads standard output any more, for commands that go on printing.
+#[cfg(feature = "aws")]
+pub(crate) fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
+
 /// Writes to standard output. A reader that closes it early has read what it needs: that is no error.
 fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            CLOSED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
         done => done.context("standard output can't be written"),
     }
 }

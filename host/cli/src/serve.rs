@@ -22,12 +22,13 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::rt::{Read, Write};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use paceline_config::AnyStore;
 use paceline_dashboard::{Body, Dashboard};
 use paceline_pipeline::store::CheckpointStore;
 use paceline_pipeline::{ErrorChain, Pipeline};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -38,6 +39,10 @@ pub(crate) use together::Together;
 
 /// The store is unreachable if it does not answer within this time.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// More connections wait until others end: each takes a file descriptor, which Kinesis and DynamoDB need as well.
+const MAX_CONNECTIONS: usize = 256;
+/// A client that sends no request in this time is dropped, also between two requests.
+const REQUEST_WITHIN: Duration = Duration::from_secs(30);
 /// The wait after a failed accept, for example for lack of file descriptors.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
@@ -90,11 +95,19 @@ impl Listening {
     }
 }
 
-/// Serves every connection. It never ends.
+/// Serves every connection, so many at a time. It never ends.
 async fn accept(listener: TcpListener, view: Arc<impl View>, dashboard: Option<Arc<Dashboard>>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(serve(TokioIo::new(stream), Arc::clone(&view), dashboard.clone()))),
+            Ok((stream, _)) => {
+                let served = serve(TokioIo::new(stream), Arc::clone(&view), dashboard.clone());
+                drop(tokio::spawn(async move {
+                    served.await;
+                    drop(permit);
+                }));
+            }
             Err(_) => sleep(ACCEPT_AGAIN_AFTER).await,
         }
     }
@@ -117,7 +130,9 @@ async fn serve(
         }
     });
     // A client may close its connection early.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(stream, service).await;
+    let mut server = hyper::server::conn::http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(REQUEST_WITHIN);
+    let _ = server.serve_connection(stream, service).await;
 }
 
 async fn answer(view: &impl View, method: &Method, path: &str) -> Response<Body> {

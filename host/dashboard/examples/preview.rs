@@ -23,7 +23,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let port = arguments.next().map_or(Ok(8080), |port| port.parse())?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let hosts = Hosts::of(listener.local_addr()?);
-    let options = Options { refresh: Duration::from_secs(2), max_listeners: 8, hosts };
+    let refresh = Duration::from_secs(2);
+    let options = Options { refresh, leaderboard: refresh, max_listeners: 8, hosts };
     let dashboard = Dashboard::new(Arc::new(scripted::Scripted::new(status)), options);
     serve(listener, Arc::new(dashboard), std::future::pending()).await;
     Ok(())

@@ -27,6 +27,8 @@ const JSON: &str = "application/json";
 pub struct Options {
     /// The source is asked at most once in this time, and an open page is updated as often.
     pub refresh: Duration,
+    /// How long a leaderboard is shown before it is read again, at least `refresh`: it reads all items of its race.
+    pub leaderboard: Duration,
     /// The most pages that are updated at once. Others show the figures of when they were loaded.
     pub max_listeners: usize,
     /// Under which names it answers.
@@ -61,7 +63,7 @@ impl Dashboard {
     /// A dashboard of what the source observes.
     #[must_use]
     pub fn new(source: Arc<dyn Source>, options: Options) -> Self {
-        let snapshots = Arc::new(Snapshots::new(Arc::clone(&source), options.refresh));
+        let snapshots = Arc::new(Snapshots::new(Arc::clone(&source), options.refresh, options.leaderboard));
         Self { source, snapshots, listeners: Arc::new(Semaphore::new(options.max_listeners)), options }
     }
 

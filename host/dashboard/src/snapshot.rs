@@ -19,8 +19,9 @@ const MAX_BOARDS: usize = 32;
 pub(crate) struct Snapshots {
     source: Arc<dyn Source>,
     refresh: Duration,
+    board_for: Duration,
     newest: Mutex<Option<Arc<Snapshot>>>,
-    boards: Mutex<HashMap<RaceKey, Arc<Board>>>,
+    boards: Mutex<HashMap<RaceKey, Arc<Mutex<Option<Arc<Board>>>>>>,
 }
 
 /// A status with its sections.
@@ -60,8 +61,8 @@ pub(crate) enum RenderError {
 }
 
 impl Snapshots {
-    pub(crate) fn new(source: Arc<dyn Source>, refresh: Duration) -> Self {
-        Self { source, refresh, newest: Mutex::default(), boards: Mutex::default() }
+    pub(crate) fn new(source: Arc<dyn Source>, refresh: Duration, board_for: Duration) -> Self {
+        Self { source, refresh, board_for, newest: Mutex::default(), boards: Mutex::default() }
     }
 
     /// What a reader sees who has chosen this race; without a choice, the newest race.
@@ -90,18 +91,25 @@ impl Snapshots {
     }
 
     async fn board(&self, race: &RaceKey) -> Arc<Board> {
-        let mut boards = self.boards.lock().await;
-        if let Some(board) = boards.get(race).filter(|board| board.taken.elapsed() < self.refresh) {
+        let place = self.place(race).await;
+        // Held while the source is asked, for this race alone.
+        let mut kept = place.lock().await;
+        let for_now = self.board_for.max(self.refresh);
+        if let Some(board) = kept.as_ref().filter(|board| board.taken.elapsed() < for_now) {
             return Arc::clone(board);
         }
         let board = Arc::new(Board { part: self.source.leaderboard(race).await, taken: Instant::now() });
-        if boards.len() >= MAX_BOARDS {
-            boards.retain(|_, board| board.taken.elapsed() < self.refresh);
-        }
-        if boards.len() < MAX_BOARDS {
-            boards.insert(race.clone(), Arc::clone(&board));
-        }
+        *kept = Some(Arc::clone(&board));
         board
+    }
+
+    /// Where the board of a race is kept. If there are too many, all are forgotten: those that are looked at come again.
+    async fn place(&self, race: &RaceKey) -> Arc<Mutex<Option<Arc<Board>>>> {
+        let mut boards = self.boards.lock().await;
+        if boards.len() >= MAX_BOARDS && !boards.contains_key(race) {
+            boards.clear();
+        }
+        Arc::clone(boards.entry(race.clone()).or_default())
     }
 }
 

@@ -49,7 +49,9 @@ pub(crate) async fn read(address: &str, now: Timestamp) -> Result<Vec<Series>, U
     if samples.is_empty() {
         return Err(failed(format!("{url} has no metrics of paceline: another program listens there")));
     }
-    Ok(samples.into_iter().map(|sample| series(sample, address, now)).collect())
+    // Nothing is examined by the buckets of histograms, which are half of all samples.
+    let samples = samples.into_iter().filter(|sample| !sample.name.ends_with("_bucket"));
+    Ok(samples.map(|sample| series(sample, address, now)).collect())
 }
 
 fn series(sample: Exposition, address: &str, now: Timestamp) -> Series {

@@ -14,7 +14,7 @@ pub(crate) struct Wanted {
     pub(crate) statistic: Statistic,
 }
 
-/// Metrics by shard are read for at most this many shards.
+/// Metrics by shard are read for at most this many shards, open ones first.
 const SHARDS: usize = 100;
 
 const STREAM: &[(&str, &[Statistic])] = &[
@@ -100,7 +100,9 @@ pub(crate) fn wanted(history: &History) -> Vec<Wanted> {
         add(Namespace::Kinesis, STREAM, &[name]);
         let has = |metric: &str| stream.shard_metrics.iter().any(|on| on == metric || on == "ALL");
         let by_shard: Vec<_> = SHARD.iter().copied().filter(|(metric, _)| has(metric)).collect();
-        for shard in stream.shards.iter().take(SHARDS) {
+        let mut shards: Vec<_> = stream.shards.iter().collect();
+        shards.sort_by_key(|shard| !shard.open);
+        for shard in shards.into_iter().take(SHARDS) {
             add(Namespace::Kinesis, &by_shard, &[name, ("ShardId", &shard.id)]);
         }
         for consumer in &stream.consumers {

@@ -17,6 +17,7 @@ const OWN_METRICS: usize = 200;
 const POINTS: u64 = 720;
 /// The shortest period of these metrics, in seconds.
 const MINUTE: u64 = 60;
+const DAY: u64 = 24 * 3600;
 
 /// Of which time the metrics are, and where those of the function are.
 pub(crate) struct Span<'a> {
@@ -26,10 +27,21 @@ pub(crate) struct Span<'a> {
 }
 
 impl Span<'_> {
-    /// Seconds between two points, a multiple of a minute.
+    /// Seconds between two points: a multiple of a minute, and of what CloudWatch keeps of old values.
     fn period(&self) -> u64 {
         let seconds = self.until.since(self.since).as_secs();
-        seconds.div_ceil(POINTS).div_ceil(MINUTE).max(1) * MINUTE
+        let kept = match seconds / DAY {
+            0..15 => MINUTE,
+            15..63 => 5 * MINUTE,
+            _ => 60 * MINUTE,
+        };
+        seconds.div_ceil(POINTS).div_ceil(kept).max(1) * kept
+    }
+
+    /// The end of the last period that is over: of a running one there are only some values.
+    fn end_ms(&self) -> u64 {
+        let period = self.period() * 1_000;
+        self.until.0 / period * period
     }
 
     fn name(&self, namespace: Namespace) -> &str {
@@ -44,18 +56,23 @@ impl Span<'_> {
 }
 
 /// The function's own metrics, with all of their dimensions.
-pub(crate) async fn own(client: &Client, function: &str, namespace: &str) -> Result<Vec<Wanted>, Failure> {
+///
+/// Those of single plugins are left out. Returns whether there are more than are read.
+pub(crate) async fn own(client: &Client, function: &str, namespace: &str) -> Result<(Vec<Wanted>, bool), Failure> {
     let failed = |error| Failure::new("listing the function's metrics", "cloudwatch:ListMetrics", error);
     let filter = aws_sdk_cloudwatch::types::DimensionFilter::builder().name("function").value(function).build();
     let mut pages = client.list_metrics().namespace(namespace).dimensions(filter).into_paginator().send();
     let mut wanted = Vec::new();
     while let Some(page) = pages.next().await
-        && wanted.len() < OWN_METRICS
+        && wanted.len() <= OWN_METRICS
     {
         for metric in page.map_err(failed)?.metrics() {
             let Some(name) = metric.metric_name() else { continue };
+            if metric.dimensions().iter().any(|dimension| dimension.name() == Some("plugin")) {
+                continue;
+            }
             let dimensions = metric.dimensions().iter().filter_map(|dimension| {
-                let known = ["function", "reason", "stage", "plugin", "rulebook", "table", "index", "cause"];
+                let known = ["function", "reason", "stage", "rulebook", "table", "index", "resource", "cause"];
                 let known = known.into_iter().find(|known| Some(*known) == dimension.name())?;
                 Some((known, dimension.value().unwrap_or_default().to_owned()))
             });
@@ -68,8 +85,9 @@ pub(crate) async fn own(client: &Client, function: &str, namespace: &str) -> Res
             wanted.push(Wanted { namespace: Namespace::Function, name: name.to_owned(), dimensions, statistic });
         }
     }
+    let more = wanted.len() > OWN_METRICS;
     wanted.truncate(OWN_METRICS);
-    Ok(wanted)
+    Ok((wanted, more))
 }
 
 /// Reads metrics: a request for 500 of them. A metric without values has an empty series.
@@ -83,7 +101,7 @@ pub(crate) async fn read(client: &Client, wanted: &[Wanted], span: &Span<'_>) ->
         let request = client
             .get_metric_data()
             .start_time(DateTime::from_millis(i64::try_from(span.since.0).unwrap_or_default()))
-            .end_time(DateTime::from_millis(i64::try_from(span.until.0).unwrap_or_default()))
+            .end_time(DateTime::from_millis(i64::try_from(span.end_ms()).unwrap_or_default()))
             .scan_by(aws_sdk_cloudwatch::types::ScanBy::TimestampAscending)
             .set_metric_data_queries(Some(queries.collect()));
         let mut pages = request.into_paginator().send();

@@ -8,6 +8,8 @@ use paceline_aws::sdk::{NoRegion, load};
 use paceline_doctor::history::{DeadLetters, Unavailable};
 use paceline_doctor::{History, Timestamp};
 
+use tokio::task::JoinSet;
+
 use crate::failure::Failure;
 use crate::metrics::Span;
 use crate::queue::Place;
@@ -40,8 +42,15 @@ pub async fn observe(target: &Target) -> Result<History, NoRegion> {
         read_queue(&others, target, &mut history).await;
         read_metrics(&others, &names, &mut history).await;
     }
-    for address in &target.hosts {
-        match host::read(address, until).await {
+    // One that does not answer must not hold the others up.
+    let mut reads = JoinSet::new();
+    for (at, address) in target.hosts.iter().cloned().enumerate() {
+        reads.spawn(async move { (at, host::read(&address, until).await) });
+    }
+    let mut reads = reads.join_all().await;
+    reads.sort_unstable_by_key(|(at, _)| *at);
+    for (_, read) in reads {
+        match read {
             Ok(series) => history.series.extend(series),
             Err(unavailable) => history.unavailable.push(unavailable),
         }
@@ -71,7 +80,7 @@ impl Names {
 }
 
 async fn sdk(endpoint: &Endpoint) -> Result<SdkConfig, NoRegion> {
-    let config = load(endpoint.region.as_deref(), endpoint.url.as_deref(), "--region").await?;
+    let config = load(endpoint.region.as_deref(), endpoint.url.as_deref(), "`--region`").await?;
     // A service that is out of reach must not hide the others for long.
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(TIMEOUT).build();
     Ok(config.into_builder().timeout_config(timeouts).build())
@@ -140,8 +149,15 @@ async fn read_metrics(config: &SdkConfig, names: &Names, history: &mut History) 
     let mut wanted = metric_list::wanted(history);
     if let Some(function) = &history.function {
         let own = metrics::own(&client, &function.name, &names.namespace).await;
-        wanted
-            .extend(noted(own, "the function's own metrics".to_owned(), &mut history.unavailable).unwrap_or_default());
+        let what = "the function's own metrics".to_owned();
+        if let Some((own, more)) = noted(own, what.clone(), &mut history.unavailable) {
+            wanted.extend(own);
+            if more {
+                let reason =
+                    "there are more than are read: metrics of versions that ran within two weeks count".to_owned();
+                history.unavailable.push(Unavailable { what: format!("some of {what}"), permission: None, reason });
+            }
+        }
     }
     let span = Span { since: history.since, until: history.until, namespace: Some(&names.namespace) };
     let read = metrics::read(&client, &wanted, &span).await;

@@ -115,9 +115,15 @@ impl Exporter {
 }
 
 fn post(Endpoint { authority, path }: &Endpoint, body: &str) -> io::Result<()> {
-    let mut addresses = authority.to_socket_addrs()?;
-    let address = addresses.next().ok_or_else(|| io::Error::other("the name has no address"))?;
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    let mut stream = Err(io::Error::other("the name has no address"));
+    // `localhost` is often ::1 first, and collectors listen on 127.0.0.1.
+    for address in authority.to_socket_addrs()? {
+        stream = TcpStream::connect_timeout(&address, TIMEOUT);
+        if stream.is_ok() {
+            break;
+        }
+    }
+    let mut stream = stream?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let length = body.len();

@@ -49,7 +49,7 @@ impl Queue {
     /// There is no region in the URL or elsewhere.
     pub async fn connect(url: &str) -> Result<Self, QueueError> {
         let place = Place::of(url);
-        let loaded = sdk::load(place.region, place.endpoint, "queue").await;
+        let loaded = sdk::load(place.region, place.endpoint, "the region in the queue's URL").await;
         let loaded = loaded.map_err(|error| QueueError { url: url.to_owned(), message: error.to_string() })?;
         let settings = aws_sdk_sqs::config::Builder::from(&loaded).retry_config(RetryConfig::standard());
         Ok(Self { client: Client::from_conf(settings.build()), url: url.to_owned() })

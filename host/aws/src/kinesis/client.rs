@@ -69,7 +69,7 @@ impl Stream {
             let message = "no stream is configured: set `stream` in [source.kinesis]";
             return Err(StreamError::new(StreamErrorKind::Fatal, message));
         }
-        let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "stream").await;
+        let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "`region` beside `stream`").await;
         let loaded = loaded.map_err(|error| StreamError::new(StreamErrorKind::Fatal, error.to_string()))?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)

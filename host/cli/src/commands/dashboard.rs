@@ -16,6 +16,8 @@ use crate::stop::stop_signal;
 
 /// Pages that are updated at once.
 pub(crate) const LISTENERS: usize = 32;
+/// How long a leaderboard is shown before it is read again.
+pub(crate) const LEADERBOARD: Duration = Duration::from_secs(15);
 
 /// Arguments of `paceline dashboard`.
 #[derive(clap::Args)]
@@ -47,6 +49,7 @@ pub(crate) fn dashboard(arguments: &Arguments) -> anyhow::Result<()> {
         let source = Live::new(observer, config, "CloudWatch, the store and the rules".to_owned());
         let options = Options {
             refresh: arguments.refresh.max(Duration::from_millis(100)),
+            leaderboard: LEADERBOARD,
             max_listeners: LISTENERS,
             hosts: Hosts::of(address),
         };

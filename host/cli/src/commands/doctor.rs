@@ -15,6 +15,9 @@ use crate::observer::Observer;
 use crate::report;
 use crate::setup::parallel_runtime;
 
+/// Metrics are billed.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
 /// Arguments of `paceline doctor`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -145,29 +148,37 @@ pub(crate) fn doctor(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         let observed = runtime.block_on(observer.observe_course())?;
         return show(arguments, &observed.history);
     };
-    runtime.block_on(async {
-        let mut code = ExitCode::SUCCESS;
-        loop {
-            let history = observer.observe().await?.history;
-            if std::io::stdout().is_terminal() && !arguments.json {
-                // Clear the screen and begin at its top.
-                report::print_line("\x1b[2J\x1b[H")?;
-            }
-            code = show(arguments, &history).or_else(|error| if is_closed(&error) { Ok(code) } else { Err(error) })?;
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted.context("interrupts can't be received")?;
-                    return Ok(code);
-                }
-            }
-        }
-    })
+    runtime.block_on(watch(arguments, &mut observer, pause.max(LEAST_PAUSE)))
 }
 
-/// Whether nobody reads the output any more.
-fn is_closed(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+/// Examines again and again, until it is interrupted or nobody reads the output any more.
+async fn watch(arguments: &Arguments, observer: &mut Observer, pause: Duration) -> anyhow::Result<ExitCode> {
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut code = ExitCode::SUCCESS;
+    loop {
+        let observed = tokio::select! {
+            observed = observer.observe() => observed?,
+            interrupt = &mut interrupted => {
+                interrupt.context("interrupts can't be received")?;
+                return Ok(code);
+            }
+        };
+        if std::io::stdout().is_terminal() && !arguments.json {
+            // Clear the screen and begin at its top.
+            report::print_line("\x1b[2J\x1b[H")?;
+        }
+        code = show(arguments, &observed.history)?;
+        if report::is_closed() {
+            return Ok(code);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            interrupt = &mut interrupted => {
+                interrupt.context("interrupts can't be received")?;
+                return Ok(code);
+            }
+        }
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<History> {

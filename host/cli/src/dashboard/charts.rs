@@ -75,7 +75,15 @@ impl Axis {
         let series = history.series.iter().filter(|series| is_wanted(series.metric.namespace));
         let times: BTreeSet<Timestamp> = series.flat_map(|series| series.points.iter().map(|point| point.0)).collect();
         let mut times: Vec<Timestamp> = times.into_iter().collect();
-        times.drain(..times.len().saturating_sub(POINTS));
+        match of_hosts {
+            true => drop(times.drain(..times.len().saturating_sub(POINTS))),
+            // Every so many minutes, so that the whole span is shown. The newest one stays.
+            false => {
+                let (step, last) = (times.len().div_ceil(POINTS).max(1), times.len().saturating_sub(1));
+                let mut at = 0..;
+                times.retain(|_| at.next().is_some_and(|at: usize| (last - at) % step == 0));
+            }
+        }
         Self { times, of_hosts }
     }
 
@@ -237,7 +245,9 @@ fn throttles(history: &History, hosts: bool) -> Vec<Line> {
         }
         return lines;
     }
-    let sum = |namespace, name| history.select(namespace, name).statistic(Statistic::Sum).sum().per_second();
+    let sum = |namespace, name| {
+        history.select(namespace, name).statistic(Statistic::Sum).without("ShardId").sum().per_second()
+    };
     let causes = [
         (Namespace::Kinesis, "WriteProvisionedThroughputExceeded", "stream, writes"),
         (Namespace::Kinesis, "ReadProvisionedThroughputExceeded", "stream, reads"),

@@ -116,7 +116,9 @@ fn all(diagnosis: &Diagnosis) -> Vec<Finding> {
 fn stream(history: &History, report: &Report) -> Option<Part<Stream>> {
     let stream = history.stream.as_ref();
     let host_ages = history.select(Namespace::Host, "paceline_iterator_age_seconds");
-    let mut ids: Vec<String> = stream.map_or_else(Vec::new, |it| it.shards.iter().map(|it| it.id.clone()).collect());
+    let mut ids: Vec<String> = stream.map_or_else(Vec::new, |it| {
+        it.shards.iter().filter(|shard| shard.open).map(|shard| shard.id.clone()).collect()
+    });
     ids.extend(host_ages.by("shard").keys().map(|id| (*id).to_owned()));
     ids.sort();
     ids.dedup();
@@ -162,7 +164,8 @@ fn shard(history: &History, report: &Report, id: String, states: &BTreeMap<Strin
     let of_reader = report.lag.iter().filter(|lag| lag.shard.as_deref() == Some(id.as_str()));
     let worst = of_reader.max_by(|a, b| a.lag.age_seconds.total_cmp(&b.lag.age_seconds));
     // Where no metric is by shard, that of the stream is its only shard's.
-    let only = history.stream.as_ref().is_some_and(|stream| stream.shards.len() == 1);
+    let open = |stream: &paceline_doctor::history::Stream| stream.shards.iter().filter(|shard| shard.open).count();
+    let only = history.stream.as_ref().is_some_and(|stream| open(stream) == 1);
     let worst = worst
         .or_else(|| report.lag.iter().filter(|_| only).max_by(|a, b| a.lag.age_seconds.total_cmp(&b.lag.age_seconds)));
     let host_age = history.select(Namespace::Host, "paceline_iterator_age_seconds").with("shard", &id).highest().last();

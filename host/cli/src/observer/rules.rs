@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use paceline_config::{AnyStore, Config};
 use paceline_dashboard::status::{self as shown_status, Candidate, CandidateMode, Figures, Pinned, RaceKey, RaceType};
 use paceline_doctor::Timestamp;
-use paceline_doctor::history::{HostState, PluginLimits, RaceTypeRules, Rules, Trial};
+use paceline_doctor::history::{HostState, PluginLimits, RaceTypeRules, Rules, Trial, Unavailable};
 use paceline_pipeline::rules::{
     Acknowledgement, Arm, Registry, Routing, Tail, TrialMode, Verdict, acknowledgements, entry_at, verdict,
 };
 use paceline_pipeline::store::PinStore;
-use paceline_pipeline::{TrialReport, read_trial};
+use paceline_pipeline::{ErrorChain, TrialReport, read_trial};
 
 use crate::commands::rules::name::shown;
 
@@ -31,18 +31,25 @@ pub(crate) struct SeenRules {
 }
 
 /// Reads the log, and from the store what hosts note there.
-pub(super) async fn read(config: &Config, registry: &Registry, store: Option<&AnyStore>) -> anyhow::Result<SeenRules> {
+///
+/// Without one of them, the rest is read nevertheless, and what is missing is noted.
+pub(super) async fn read(
+    config: &Config,
+    registry: &Registry,
+    store: Option<&AnyStore>,
+    unavailable: &mut Vec<Unavailable>,
+) -> anyhow::Result<SeenRules> {
     let (tail, _) = Tail::open(registry).await?;
     let (mut examined, mut status, mut races) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for (race_type, routing) in &tail.rules.routing {
-        let seen = read_race_type(registry, store, &tail, (race_type, routing)).await?;
+        let seen = read_race_type((registry, store), &tail, (race_type, routing), unavailable).await;
         races.extend(seen.races);
         examined.insert(race_type.clone(), seen.examined);
         status.insert(race_type.clone(), seen.status);
     }
     races.extend(examined.keys().map(|class| RaceKey { class: class.clone(), race: None }));
     let hosts = match store {
-        Some(store) => acknowledgements(store).await?,
+        Some(store) => noted(acknowledgements(store).await, "hosts", unavailable).unwrap_or_default(),
         None => Vec::new(),
     };
     let limits = &config.limits;
@@ -74,12 +81,25 @@ struct SeenRaceType {
     races: Vec<RaceKey>,
 }
 
+/// A part that could not be read is noted.
+fn noted<T, E: std::error::Error + 'static>(
+    read: Result<T, E>,
+    what: &str,
+    unavailable: &mut Vec<Unavailable>,
+) -> Option<T> {
+    let note = |error: E| {
+        let reason = ErrorChain(&error).to_string();
+        unavailable.push(Unavailable { what: what.to_owned(), permission: None, reason });
+    };
+    read.map_err(note).ok()
+}
+
 async fn read_race_type(
-    registry: &Registry,
-    store: Option<&AnyStore>,
+    (registry, store): (&Registry, Option<&AnyStore>),
     tail: &Tail,
     (race_type, routing): (&str, &Routing),
-) -> anyhow::Result<SeenRaceType> {
+    unavailable: &mut Vec<Unavailable>,
+) -> SeenRaceType {
     let name = |digest| shown(&tail.rules, digest);
     let mut examined = RaceTypeRules { active: routing.current.map(name), ..RaceTypeRules::default() };
     let mut status = RaceType {
@@ -89,12 +109,14 @@ async fn read_race_type(
         ..RaceType::default()
     };
     if let Some(digest) = routing.current {
-        let rulebook = registry.rulebook(digest).await?;
-        let dedups: BTreeSet<String> = rulebook.aggregate.iter().map(|use_| use_.dedup.to_string()).collect();
+        let rulebook = noted(registry.rulebook(digest).await, &format!("rulebook {}", name(digest)), unavailable);
+        let aggregates = rulebook.into_iter().flat_map(|rulebook| rulebook.aggregate);
+        let dedups: BTreeSet<String> = aggregates.map(|aggregate| aggregate.dedup.to_string()).collect();
         examined.dedups = dedups.into_iter().collect();
     }
-    let Some(store) = store else { return Ok(SeenRaceType { examined, status, races: Vec::new() }) };
-    let mut pins = store.list_pins(race_type, MAX_PINS + 1).await?;
+    let Some(store) = store else { return SeenRaceType { examined, status, races: Vec::new() } };
+    let pins = store.list_pins(race_type, MAX_PINS + 1).await;
+    let mut pins = noted(pins, &format!("pinned races of race type {race_type}"), unavailable).unwrap_or_default();
     status.more = pins.len() > MAX_PINS;
     pins.truncate(MAX_PINS);
     let (mut missing, mut races) = (BTreeSet::new(), Vec::new());
@@ -111,28 +133,33 @@ async fn read_race_type(
     status.pinned = pinned.map(|(rulebook, races)| Pinned { rulebook: rulebook.clone(), races: *races }).collect();
     if let Some(trial) = &routing.candidate {
         let registry = tail.registry.as_deref().unwrap_or_default();
-        let report = read_trial(store, registry, race_type, trial).await?;
-        let failed = matches!(verdict(&report.tally, &trial.limits), Verdict::Failed(_));
-        let rows = report.tally.candidate.rows;
-        let kind = match trial.mode {
-            TrialMode::Canary { share } => format!("canary with {share} of the new races"),
-            TrialMode::Shadow => "shadow".to_owned(),
-        };
-        examined.trial = Some(Trial {
-            version: name(trial.rulebook),
-            kind,
-            records: rows.evaluated,
-            failed: rows.failed + rows.bad_scores,
-            rejected: rows.rejected,
-            rolled_back: report.veto.is_some() || failed,
-        });
-        status.candidate = Some(candidate(name(trial.rulebook), trial, report));
+        let report = read_trial(store, registry, race_type, trial).await;
+        if let Some(report) = noted(report, &format!("the trial of race type {race_type}"), unavailable) {
+            examined.trial = Some(examined_trial(name(trial.rulebook), trial, &report));
+            status.candidate = Some(candidate(name(trial.rulebook), trial, report));
+        }
     }
     // Races are numbered by time.
     races.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| b.cmp(a)));
     races.truncate(RACES);
     let races = races.into_iter().map(|race| RaceKey { class: race_type.to_owned(), race: Some(race) }).collect();
-    Ok(SeenRaceType { examined, status, races })
+    SeenRaceType { examined, status, races }
+}
+
+fn examined_trial(version: String, trial: &paceline_pipeline::rules::Trial, report: &TrialReport) -> Trial {
+    let failed = matches!(verdict(&report.tally, &trial.limits), Verdict::Failed(_));
+    let rows = report.tally.candidate.rows;
+    Trial {
+        version,
+        kind: match trial.mode {
+            TrialMode::Canary { share } => format!("canary with {share} of the new races"),
+            TrialMode::Shadow => "shadow".to_owned(),
+        },
+        records: rows.evaluated,
+        failed: rows.failed + rows.bad_scores,
+        rejected: rows.rejected,
+        rolled_back: report.veto.is_some() || failed,
+    }
 }
 
 fn candidate(rulebook: String, trial: &paceline_pipeline::rules::Trial, report: TrialReport) -> Candidate {

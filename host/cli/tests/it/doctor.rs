@@ -2,6 +2,8 @@
 
 pub(crate) mod deployment;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::{Command, Output};
 
 use paceline_testbed::require;
@@ -189,4 +191,55 @@ fn a_history_that_is_none_is_an_error() {
         assert!(text.contains(expected), "{text}");
         assert_eq!(output.status.code(), Some(1));
     }
+}
+
+/// A registry that is not there is said, and so is why.
+#[test]
+fn what_a_configuration_names_wrongly_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("paceline.toml");
+    let text = "[source]\nfile = \"m.ndjson\"\n[route]\nrace-type = \"/classId\"\n\
+                [rules]\nregistry = \"nowhere\"\n[store]\nmemory = true\n";
+    std::fs::write(&file, text).unwrap();
+    let mut command = paceline(&["doctor", "--json", "--config"]);
+    command.arg(&file);
+    let report = document(&output(command));
+    let unavailable = report["unavailable"].as_array().unwrap();
+    let rules = unavailable.iter().find(|entry| entry["what"] == "rules").unwrap_or_else(|| panic!("{report:#}"));
+    assert!(rules["reason"].as_str().unwrap().contains("nowhere"), "{report:#}");
+}
+
+/// A shard that a host does not show any more is read by another one, or has ended. Its last age is no age of now.
+#[test]
+fn the_age_of_a_shard_that_has_moved_is_forgotten() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let host = std::thread::spawn(move || {
+        for reading in 0..3 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request).unwrap();
+            let shards: &[&str] = if reading == 0 { &["a", "b"] } else { &["a"] };
+            let samples = shards.iter().map(|shard| {
+                format!("paceline_iterator_age_seconds{{shard=\"{shard}\"}} 1\npaceline_records_total{{shard=\"{shard}\"}} 5\n")
+            });
+            let body: String = samples.collect();
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("history.json");
+    let mut command = paceline(&["doctor", "--json", "--host", &address, "--record"]);
+    command.arg(&file);
+    output(command);
+    host.join().unwrap();
+    let history: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let series = history["series"].as_array().unwrap();
+    let shards = |name: &str| {
+        let of_name = series.iter().filter(|series| series["metric"]["name"] == name);
+        of_name.map(|series| series["dimensions"]["shard"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(shards("paceline_iterator_age_seconds"), ["a"], "{history:#}");
+    assert_eq!(shards("paceline_records_total"), ["a", "b"], "{history:#}");
 }

@@ -1,5 +1,5 @@
 use super::format;
-use crate::status::{Graph, History, Part, Series, Shard, Status, Stream};
+use crate::status::{Graph, History, Part, Series, Shard, ShardState, Status, Stream};
 
 /// A figure at the top of the page.
 pub(super) struct Tile {
@@ -98,7 +98,9 @@ fn rate(
         return unknown(label);
     }
     let limit_of_one = if label.starts_with("records") { stream.records_limit } else { stream.bytes_limit };
-    let (sum, limit) = (rates.iter().sum::<f64>(), limit_of_one * stream.shards.len() as f64);
+    // An ended shard is read, and accepts nothing.
+    let open = stream.shards.iter().filter(|shard| shard.state != Some(ShardState::Done)).count();
+    let (sum, limit) = (rates.iter().sum::<f64>(), limit_of_one * open as f64);
     against(label, shown(sum), shown(limit), sum / limit)
 }
 

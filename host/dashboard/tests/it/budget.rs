@@ -36,7 +36,7 @@ fn a_page_with_all_its_files_is_below_200_kb() {
 #[test]
 fn a_refresh_takes_below_50_ms_of_the_server_s_processor() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let options = Options { refresh: Duration::ZERO, max_listeners: 1, hosts: Hosts::Any };
+    let options = Options { refresh: Duration::ZERO, leaderboard: Duration::ZERO, max_listeners: 1, hosts: Hosts::Any };
     let dashboard = Dashboard::new(Arc::new(Scripted::new(many(SHARDS))), options);
     let request = |path: &str| Request::get(path).header(HOST, "localhost").body(()).unwrap();
     for path in ["/", "/status.json"] {

@@ -32,7 +32,8 @@ impl Served {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let source = Arc::new(Scripted::new(status));
-        let options = Options { refresh, max_listeners: MAX_LISTENERS, hosts: Hosts::of(address) };
+        let options =
+            Options { refresh, leaderboard: refresh, max_listeners: MAX_LISTENERS, hosts: Hosts::of(address) };
         let dashboard = Arc::new(Dashboard::new(Arc::<Scripted>::clone(&source), options));
         runtime.spawn(serve(listener, dashboard, std::future::pending()));
         Self { address, source, _runtime: runtime }

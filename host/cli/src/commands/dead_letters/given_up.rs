@@ -7,6 +7,7 @@ use anyhow::Context;
 use paceline_aws::given_up::{GivenUpBatch, Message, Queue};
 use paceline_aws::kinesis::{KinesisConfig, Range, RangeReader};
 use paceline_config::Config;
+use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::{Batch, SequenceNumber};
 
 /// Where they come from.
@@ -68,13 +69,13 @@ impl Source {
     }
 
     /// Shows those that were left to others.
-    pub(super) async fn release(self) -> anyhow::Result<()> {
-        if let Self::Queue { queue, left, .. } = self {
-            for message in &left {
-                queue.release(message).await?;
+    pub(super) async fn release(self) {
+        let Self::Queue { queue, left, .. } = self else { return };
+        for message in &left {
+            if let Err(error) = queue.release(message).await {
+                tracing::warn!("a message is shown again by itself later: {}", ErrorChain(&error));
             }
         }
-        Ok(())
     }
 }
 

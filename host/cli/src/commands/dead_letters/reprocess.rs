@@ -66,7 +66,7 @@ pub(super) async fn reprocess(
     let mut report = Report { is_dry: arguments.dry_run, is_kept: arguments.keep, ..Report::default() };
     let stored = store_all(&mut source, pipeline, config, &mut report).await;
     // What is left is shown to others at once, also after an error.
-    source.release().await?;
+    source.release().await;
     stored?;
     if !arguments.dry_run && !arguments.keep {
         report.redriven =
@@ -94,13 +94,15 @@ async fn store_all(
                 continue;
             }
         };
-        let given_up = match store(pipeline, &found.batch, &batch, report.is_dry).await {
+        let mut given_up = match store(pipeline, &found.batch, &batch, report.is_dry).await {
             Ok(given_up) => given_up,
             Err(error) => {
                 source.leave(item);
                 return Err(error);
             }
         };
+        // They are stored; of many batches, their payloads would not fit into memory.
+        given_up.letters.iter_mut().for_each(|letter| letter.payload = Vec::new());
         let left = found.left.map(|left| expired(&batch, &found, left));
         match left.is_some() || report.is_dry {
             true => source.leave(item),

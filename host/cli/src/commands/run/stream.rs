@@ -14,7 +14,7 @@ use paceline_pipeline::Pipeline;
 use paceline_pipeline::rules::RulesEvent;
 use paceline_pipeline::summary::Summary;
 
-use crate::commands::dashboard::LISTENERS;
+use crate::commands::dashboard::{LEADERBOARD, LISTENERS};
 use crate::commands::doctor::add_config;
 use crate::commands::healthcheck::reachable;
 use crate::dashboard::Live;
@@ -107,5 +107,6 @@ async fn dashboard(config: &Arc<Config>, pipeline: Arc<Pipeline<AnyStore>>, addr
     let observer = Observer::with_store(target, Some(Arc::clone(config)), store).await;
     let source = Live::new(observer, Some(Arc::clone(config)), "paceline run".to_owned());
     let hosts = Hosts::of(address);
-    Arc::new(Dashboard::new(Arc::new(source), Options { refresh: REFRESH, max_listeners: LISTENERS, hosts }))
+    let options = Options { refresh: REFRESH, leaderboard: LEADERBOARD, max_listeners: LISTENERS, hosts };
+    Arc::new(Dashboard::new(Arc::new(source), options))
 }
