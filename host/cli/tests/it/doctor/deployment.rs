@@ -25,7 +25,11 @@ pub(crate) struct Deployment {
 
 impl Deployment {
     pub(crate) fn create() -> Self {
-        let name = paceline_testbed::dynamodb::unique("doctor");
+        Self::named(paceline_testbed::dynamodb::unique("doctor"))
+    }
+
+    /// Stream, function, table and queue have this name.
+    pub(crate) fn named(name: String) -> Self {
         let endpoint = std::env::var(environment::MOTO_ENDPOINT).unwrap();
         block_on(async {
             let config = load(Some("us-east-1"), Some(&endpoint), "the test").await.unwrap();

@@ -268,9 +268,9 @@ impl Scene {
         placed
     }
 
-    /// A command that observes the deployment, with a function and a queue in moto.
+    /// A command that observes the deployment, with a function and a queue in moto. Its mapping is of the stream.
     fn observing(&self, command: &str) -> Command {
-        let others = Others::create();
+        let others = Others::named(self.stream().to_owned());
         self.name_queue(others.name());
         let mut command = self.configured(&[command, "--function", others.name(), "--region", "us-east-1"]);
         command.env("AWS_ENDPOINT_URL", self.moto().endpoint());

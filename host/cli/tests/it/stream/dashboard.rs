@@ -10,7 +10,7 @@ use crate::stream::race::messages;
 
 const LEADERBOARD: &str = r#"
 [leaderboard.race]
-partition = "race-{class}-{race}"
+partition = "race-{race}"
 order-by = "output"
 tie = "racerId"
 show = ["racerId", "output"]
