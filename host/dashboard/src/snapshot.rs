@@ -21,7 +21,7 @@ pub(crate) struct Snapshots {
     refresh: Duration,
     board_for: Duration,
     newest: Mutex<Option<Arc<Snapshot>>>,
-    boards: Mutex<HashMap<RaceKey, Arc<Mutex<Option<Arc<Board>>>>>>,
+    boards: Mutex<HashMap<RaceKey, Place>>,
 }
 
 /// A status with its sections.
@@ -39,6 +39,9 @@ pub(crate) struct Board {
     pub(crate) part: Part<Leaderboard>,
     taken: Instant,
 }
+
+/// Where a leaderboard is kept, once it was read.
+type Place = Arc<Mutex<Option<Arc<Board>>>>;
 
 /// What one reader sees: the status, and the leaderboard of the race that it has chosen.
 #[derive(Clone)]
@@ -104,7 +107,7 @@ impl Snapshots {
     }
 
     /// Where the board of a race is kept. If there are too many, all are forgotten: those that are looked at come again.
-    async fn place(&self, race: &RaceKey) -> Arc<Mutex<Option<Arc<Board>>>> {
+    async fn place(&self, race: &RaceKey) -> Place {
         let mut boards = self.boards.lock().await;
         if boards.len() >= MAX_BOARDS && !boards.contains_key(race) {
             boards.clear();
