@@ -81,7 +81,7 @@ impl Axis {
             false => {
                 let (step, last) = (times.len().div_ceil(POINTS).max(1), times.len().saturating_sub(1));
                 let mut at = 0..;
-                times.retain(|_| at.next().is_some_and(|at: usize| (last - at) % step == 0));
+                times.retain(|_| at.next().is_some_and(|at: usize| (last - at).is_multiple_of(step)));
             }
         }
         Self { times, of_hosts }
