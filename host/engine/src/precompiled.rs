@@ -195,8 +195,9 @@ impl SignedCode {
         // SAFETY: the bytes are what wasmtime's compiler made from this plugin, for the holder of a key that this host's
         // configuration trusts has signed them as such, and the signature shows that no byte was changed since. The
         // holder decides which plugins this host runs, and so is trusted with what the host does. The name that was
-        // signed shows that the same compiler with the same settings made them, which wasmtime checks again, as it checks
-        // that this machine's processor has what the code assumes.
+        // signed has wasmtime's full version and settings. wasmtime itself compares the settings and the major version
+        // only: the name is what refuses code of a compiler that was mended since. wasmtime also checks that this
+        // machine's processor has what the code assumes.
         #[expect(unsafe_code, reason = "machine code that a trusted operator has signed, see the safety argument")]
         let component = unsafe { Component::deserialize(engine, code) };
         component.map_err(|error| format!("{error:#}"))
