@@ -60,7 +60,7 @@ pub(crate) struct DeploymentArguments {
     #[arg(long, value_name = "URL")]
     queue: Option<String>,
     /// The address of a running host's /metrics, such as 10.0.0.7:9464; may be given more than once. Without it, the one
-    /// under [serve] in the configuration, if its port is fixed.
+    /// under `[serve]` in the configuration, if its port is fixed.
     #[arg(long, value_name = "ADDRESS")]
     host: Vec<String>,
     /// The AWS region.
