@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
+use crate::assumptions::Assumptions;
 use crate::cost::Cost;
 use crate::deployment::{Consumer, Deployment, Function, TableMode};
 use crate::exclusions::exclusions;
 use crate::flow::Flow;
 use crate::limits::{LimitKind, limits};
 use crate::load::{Load, Packing};
-use crate::plan::Assumptions;
 use crate::shape::Shape;
 use crate::simulation::{Options, Outcome, simulate};
 use crate::warnings::{HEADROOM, STEADY_GROWTH};

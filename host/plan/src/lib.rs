@@ -7,15 +7,17 @@
 //! # Layout
 //!
 //! - `load`, `deployment`: what comes in, and what it comes into; `exclusions`: settings that exclude each other.
-//! - `work`, `prices`: what a record costs in time and in money, each replaceable by a TOML file.
+//! - `work`, `prices`: what a record costs in time and in money, each replaceable by a TOML file; `assumptions`: both.
 //! - `shape`: queues, batches and the largest share of one; `writes`: groups and units of a batch.
-//! - `interval`: the batches between two polls, and their time; `flow`: the steady state by formulas; `limits`: its use of each quota; `cost`: its price.
+//! - `interval`: the batches between two polls, and their time; `flow`: the steady state by formulas; `limits`: its use of
+//!   each quota; `cost`: its price.
 //! - `simulation`: the discrete-event simulation.
 //! - `cheapest`: the search.
 //! - `warnings`: what an operator should know about a setting.
 //! - `plan`: all of it together; `text`, `figures`: the report.
 #![forbid(unsafe_code)]
 
+mod assumptions;
 mod cheapest;
 mod cost;
 mod deployment;
@@ -34,6 +36,7 @@ mod warnings;
 mod work;
 mod writes;
 
+pub use assumptions::Assumptions;
 pub use cheapest::{Cheapest, cheapest};
 pub use cost::{Cost, CostItem};
 pub use deployment::{Aggregate, Consumer, Dedup, Deployment, Function, Indexed, Process, Records, Retry, TableMode};
@@ -41,7 +44,7 @@ pub use exclusions::{Exclusion, exclusions};
 pub use flow::{Capacity, Flow};
 pub use limits::{Limit, LimitKind};
 pub use load::{Finals, Keys, Load, Packing};
-pub use plan::{Assumptions, Outage, Plan, PlanError, Targets, Wanted};
+pub use plan::{Outage, Plan, PlanError, Targets, Wanted};
 pub use prices::{Prices, PricesError};
 pub use simulation::{Ages, Options, Outcome, simulate};
 pub use warnings::{Warning, WarningKind};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::assumptions::Assumptions;
 use crate::cheapest::{Cheapest, cheapest, holds};
 use crate::cost::Cost;
 use crate::deployment::Deployment;
@@ -9,20 +10,9 @@ use crate::exclusions::{Exclusion, exclusions};
 use crate::flow::Flow;
 use crate::limits::{Limit, first_full, limits};
 use crate::load::Load;
-use crate::prices::Prices;
 use crate::shape::Shape;
 use crate::simulation::{Options, Outcome, catch_up, simulate};
 use crate::warnings::{Warning, warnings};
-use crate::work::Work;
-
-/// What is assumed of the world.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Assumptions {
-    /// What the work costs in time.
-    pub work: Work,
-    /// What services cost.
-    pub prices: Prices,
-}
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]

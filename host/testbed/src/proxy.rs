@@ -10,7 +10,7 @@
 //! - `serve`: connections, and how a request is handled.
 //! - `tls`: the certificate of a proxy that speaks TLS.
 //! - `kinesis`, `dynamodb`: the faults of each service, in its own error messages.
-//! - `call`: one request, and how it is forwarded; `upstream`: the connections for that.
+//! - `target`: what a request is for. `call`: one request, and how it is forwarded; `upstream`: the connections for that.
 //! - `state`: what all connections share; `counts`: what went through; `access`: the permissions that it needs.
 //! - `plan`: the faults drawn for a request; `faults`: the settings.
 //! - `body`: complete and streamed bodies of responses.
@@ -25,6 +25,7 @@ mod kinesis;
 mod plan;
 mod serve;
 mod state;
+mod target;
 mod tls;
 mod upstream;
 

@@ -4,7 +4,7 @@ use hyper::Method;
 use hyper::http::request;
 use serde_json::Value;
 
-use super::call::target;
+use super::target::target;
 
 /// An action, and what it acts on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

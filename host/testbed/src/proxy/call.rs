@@ -14,10 +14,8 @@ use serde_json::Value;
 use super::body::FullResponse;
 use super::plan::FaultPlan;
 use super::state::ProxyState;
+use super::target::{TARGET, target};
 use super::upstream::{UpstreamError, UpstreamPool, connect_and_send};
-
-/// The header that names the service and the operation: `DynamoDB_20120810.PutItem`.
-const TARGET: &str = "x-amz-target";
 
 /// A request whose body was read completely.
 pub(super) struct Call {
@@ -28,12 +26,6 @@ pub(super) struct Call {
     pub(super) head: request::Parts,
     pub(super) body: Bytes,
     pub(super) plan: FaultPlan,
-}
-
-/// The service and the operation that a request is for: the two parts of `DynamoDB_20120810.PutItem`.
-pub(super) fn target(headers: &HeaderMap) -> (&str, &str) {
-    let target = headers.get(TARGET).and_then(|target| target.to_str().ok()).unwrap_or_default();
-    target.rsplit_once('.').unwrap_or_default()
 }
 
 impl Call {

@@ -22,9 +22,10 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use super::body::{ConnectionReset, FullResponse, ResponseBody};
-use super::call::{Call, target};
+use super::call::Call;
 use super::plan::InjectedFault;
 use super::state::ProxyState;
+use super::target::target;
 use super::upstream::UpstreamPool;
 use super::{access, dynamodb, kinesis};
 

@@ -1,0 +1,11 @@
+use crate::prices::Prices;
+use crate::work::Work;
+
+/// What is assumed of the world.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Assumptions {
+    /// What the work costs in time.
+    pub work: Work,
+    /// What services cost.
+    pub prices: Prices,
+}
