@@ -25,8 +25,8 @@ pub(crate) use rules::SeenRules;
 const READINGS: usize = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Readings of a host that are kept.
-const KEPT: usize = 360;
+/// Readings of a host that are kept: as many as a chart has points.
+const KEPT: usize = 180;
 
 /// What is read of AWS, the registry and the store costs money, and CloudWatch has new values once a minute.
 const SLOW: Duration = Duration::from_secs(60);

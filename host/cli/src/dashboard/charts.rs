@@ -73,7 +73,15 @@ impl Axis {
         let of_hosts = history.observes(Namespace::Host);
         let is_wanted = |namespace| (namespace == Namespace::Host) == of_hosts;
         let series = history.series.iter().filter(|series| is_wanted(series.metric.namespace));
-        let times: BTreeSet<Timestamp> = series.flat_map(|series| series.points.iter().map(|point| point.0)).collect();
+        let (mut times, mut before): (BTreeSet<Timestamp>, &[Point]) = (BTreeSet::new(), &[]);
+        for series in series {
+            // Nearly all series of a source have the same times.
+            let is_new = !series.points.iter().map(|point| point.0).eq(before.iter().map(|point| point.0));
+            if is_new {
+                times.extend(series.points.iter().map(|point| point.0));
+            }
+            before = &series.points;
+        }
         let mut times: Vec<Timestamp> = times.into_iter().collect();
         match of_hosts {
             true => drop(times.drain(..times.len().saturating_sub(POINTS))),

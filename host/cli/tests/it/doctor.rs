@@ -161,7 +161,7 @@ fn throttled_requests_are_tried_again() {
 }
 
 #[test]
-fn names_that_do_not_exist_are_said() {
+fn names_that_do_not_exist_are_reported() {
     require!(Moto);
     let deployment = Deployment::create();
     let (output, history) = recorded(&deployment, "test", &["--function", "nobody", "--table", "nothing"]);
@@ -193,9 +193,9 @@ fn a_history_that_is_none_is_an_error() {
     }
 }
 
-/// A registry that is not there is said, and so is why.
+/// With the reason.
 #[test]
-fn what_a_configuration_names_wrongly_is_said() {
+fn a_registry_that_does_not_exist_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("paceline.toml");
     let text = "[source]\nfile = \"m.ndjson\"\n[route]\nrace-type = \"/classId\"\n\

@@ -108,8 +108,8 @@ impl<'a> Selection<'a> {
             let (Point(_, before), Point(at, after)) = (pair[0], pair[1]);
             Point(at, if after < before { after } else { after - before })
         };
-        let points = self.series.iter().flat_map(|series| series.points.windows(2).map(growth));
-        self.course(combine(points, |sum, value| sum + value))
+        let series = self.series.iter().map(|series| series.points.windows(2).map(growth).collect());
+        self.course(combine(series, |sum, value| sum + value))
     }
 
     /// Of counters: the average growth a second from the first point to the last, over all dimensions.
@@ -122,8 +122,7 @@ impl<'a> Selection<'a> {
     }
 
     fn combine(&self, with: impl Fn(f64, f64) -> f64) -> Course {
-        let points = self.series.iter().flat_map(|series| series.points.iter().copied());
-        self.course(combine(points, with))
+        self.course(combine(self.series.iter().map(|series| series.points.clone()), with))
     }
 
     /// Points with the period of the series, or with their average distance if the series have none.
@@ -138,13 +137,26 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// One point for each time.
-fn combine(points: impl Iterator<Item = Point>, with: impl Fn(f64, f64) -> f64) -> Vec<Point> {
-    let mut by_time: BTreeMap<Timestamp, f64> = BTreeMap::new();
-    for Point(at, value) in points {
-        by_time.entry(at).and_modify(|it| *it = with(*it, value)).or_insert(value);
+/// One point for each time. Series of one source have the same times, so each is merged into what there is so far.
+fn combine(series: impl Iterator<Item = Vec<Point>>, with: impl Fn(f64, f64) -> f64) -> Vec<Point> {
+    let mut combined: Vec<Point> = Vec::new();
+    for mut points in series {
+        // They are in the order of time, but for those of a document that somebody has edited.
+        points.sort_by_key(|point| point.0);
+        let mut merged = Vec::with_capacity(combined.len().max(points.len()));
+        let mut others = combined.iter().copied().peekable();
+        for Point(at, value) in points {
+            while let Some(other) = others.next_if(|other| other.0 < at) {
+                merged.push(other);
+            }
+            let before = others.next_if(|other| other.0 == at);
+            let before = before.or_else(|| merged.pop_if(|last| last.0 == at));
+            merged.push(before.map_or(Point(at, value), |Point(_, before)| Point(at, with(before, value))));
+        }
+        merged.extend(others);
+        combined = merged;
     }
-    by_time.into_iter().map(|(at, value)| Point(at, value)).collect()
+    combined
 }
 
 impl Course {
@@ -202,5 +214,30 @@ impl Course {
     pub fn from(&self, time: Timestamp) -> Self {
         let points = self.points.iter().copied().filter(|point| point.0 >= time).collect();
         Self { points, period_seconds: self.period_seconds }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn series_with_any_times_are_added_at_each_time(
+            series in proptest::collection::vec(proptest::collection::vec((0_u64..8, 0_u32..100), 0..6), 0..5)
+        ) {
+            let mut expected: BTreeMap<Timestamp, f64> = BTreeMap::new();
+            for (at, value) in series.iter().flatten() {
+                *expected.entry(Timestamp(*at)).or_default() += f64::from(*value);
+            }
+            let points = series.iter().map(|points| {
+                points.iter().map(|(at, value)| Point(Timestamp(*at), f64::from(*value))).collect()
+            });
+            let combined = combine(points, |sum, value| sum + value);
+            let expected: Vec<Point> = expected.into_iter().map(|(at, value)| Point(at, value)).collect();
+            prop_assert_eq!(combined, expected);
+        }
     }
 }
