@@ -21,7 +21,7 @@ pub struct Deployment {
     pub aggregates: Vec<Aggregate>,
     /// How the table is retried: `[retry]` of the configuration.
     pub retry: Retry,
-    /// CloudWatch alarms.
+    /// Metrics that alarms of CloudWatch watch.
     pub alarms: u32,
 }
 
@@ -192,7 +192,7 @@ impl Default for Deployment {
             table: TableMode::OnDemand { units: dynamodb::ON_DEMAND_WRITE_UNITS },
             aggregates: Aggregate::alleycat(),
             retry: Retry::default(),
-            alarms: 10,
+            alarms: 29,
         }
     }
 }
@@ -200,8 +200,8 @@ impl Default for Deployment {
 impl Default for Function {
     fn default() -> Self {
         Self {
-            batch_size: 1_000,
-            window_seconds: 1,
+            batch_size: 5_000,
+            window_seconds: 5,
             tumbling_seconds: 0,
             factor: 1,
             memory_mb: 1_024,

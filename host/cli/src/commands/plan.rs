@@ -44,7 +44,10 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Prints the plan. The exit code is 1 if the wanted age is not held.
+/// The exit code if the wanted age is not held. 1 and 2 are the program's own: it failed, or its arguments are invalid.
+const NOT_HELD: u8 = 3;
+
+/// Prints the plan.
 pub(crate) fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let targets = Targets {
         wanted_age: arguments.wanted_age,
@@ -59,7 +62,7 @@ pub(crate) fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         false => report::print_line(plan.to_string().trim_end())?,
     }
     let is_held = plan.wanted.as_ref().is_none_or(|wanted| wanted.is_held);
-    Ok(if is_held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_held { ExitCode::SUCCESS } else { ExitCode::from(NOT_HELD) })
 }
 
 fn assumptions(arguments: &Arguments) -> anyhow::Result<Assumptions> {

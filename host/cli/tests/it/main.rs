@@ -5,7 +5,7 @@
 //! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
 //! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `reprocess`, `unsure`, `table`,
 //!   `credentials`, `stopping`, `address_space`, `healthcheck`: `paceline run` and related commands.
-//! - `doctor`: `paceline doctor`.
+//! - `doctor`, `plan`: `paceline doctor`, `paceline plan`.
 //! - `permissions`: the policies of IAM, and what the commands do.
 //! - `rules`, `replay`, `precompiled`, `samples`, `trials`, `hosts`: `paceline rules`.
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
@@ -35,6 +35,7 @@ mod kcl_properties;
 mod kcl_served;
 mod looking;
 mod permissions;
+mod plan;
 mod plugin;
 mod plugin_test;
 mod plugin_verify;

@@ -91,6 +91,15 @@ pub fn size(event: &Event) -> (usize, usize) {
     (lines.iter().map(|line| line.matches("\"Name\":").count()).sum(), bytes)
 }
 
+/// How many metrics the alarms watch.
+pub fn watched() -> usize {
+    let of = |alarm: &alarms::Alarm| match alarm.signal {
+        Signal::Of(_) => 1,
+        Signal::Expression(_, sources) => sources.len(),
+    };
+    alarms::ALL.iter().map(of).sum()
+}
+
 /// The arithmetic for a deployment of the Alleycat races, as a paragraph and a list.
 pub fn arithmetic() -> String {
     let (rulebooks, plugins) = (ALLEYCAT.rulebooks, ALLEYCAT.plugins);
@@ -103,13 +112,7 @@ pub fn arithmetic() -> String {
     let (alone, by_rulebook, by_plugin) = (own(&[]), own(&["rulebook"]), own(&["rulebook", "plugin"]));
     let events = MONTH / ALLEYCAT.every;
     let gigabytes = events * bytes as f64 / 1e9;
-    let watched: usize = alarms::ALL
-        .iter()
-        .map(|alarm| match alarm.signal {
-            Signal::Of(_) => 1,
-            Signal::Expression(_, sources) => sources.len(),
-        })
-        .sum();
+    let watched = watched();
     let (stages, every) = (STAGES.len(), ALLEYCAT.every);
     let (for_metrics, for_log) = (metrics as f64 * METRIC, gigabytes * LOG_GB);
     let for_alarms = watched as f64 * ALARM;

@@ -2,7 +2,7 @@
 
 use paceline_plan::{Consumer, Deployment, Function, Keys, Load, Packing, Plan, WarningKind};
 
-use crate::settings::{article, function, plan, ten_races};
+use crate::settings::{article, every_second, function, plan, ten_races};
 
 fn part(plan: &Plan, name: &str) -> f64 {
     plan.limits.iter().find(|limit| limit.name == name).unwrap_or_else(|| panic!("{name}")).part()
@@ -53,7 +53,7 @@ fn the_article() {
 
 #[test]
 fn the_template() {
-    let plan = plan(&Load::default(), &Deployment::default());
+    let plan = plan(&Load::default(), &function(every_second()));
     // 1,024 of 1,769 MB: 0.579 processors. (1,000 × 1.4 µs + 1,000 × 24 µs) ÷ 0.579 = 43.9 ms, 1 ms and a read of 8 ms;
     // 40 requests of 25 items, 16 at a time: 3 × 8 ms.
     about(plan.flow.duration_seconds, 0.0769);
@@ -74,7 +74,7 @@ fn the_template() {
 #[test]
 fn packed_messages_and_larger_batches() {
     let load = Load { packing: Packing::Bytes(51_200), ..Load::default() };
-    let plan = plan(&load, &function(Function { window_seconds: 5, ..Function::default() }));
+    let plan = plan(&load, &function(Function { window_seconds: 5, ..every_second() }));
     // 160 + 5 + 8 + 3 bytes a message: (51,200 - 21) ÷ 176 = 290 in a record of 51,061 bytes; 3.45 records a second.
     about(plan.flow.records_per_second, 3.448);
     about(part(&plan, "records/s into the fullest shard"), 0.00345);
@@ -97,7 +97,7 @@ fn packed_messages_and_larger_batches() {
 #[test]
 fn random_keys_and_a_factor() {
     let load = Load { keys: Keys::Random, ..Load::default() };
-    let deployment = function(Function { factor: 2, ..Function::default() });
+    let deployment = function(Function { factor: 2, ..every_second() });
     let plan = plan(&load, &Deployment { shards: 2, ..deployment });
     // Four concurrent batches: three of four writes find that another was first. 1,003.3 × 1.75.
     assert_eq!(plan.flow.queues, 4);
@@ -109,7 +109,7 @@ fn random_keys_and_a_factor() {
 
 #[test]
 fn a_tumbling_window() {
-    let plan = plan(&Load::default(), &function(Function { tumbling_seconds: 15, ..Function::default() }));
+    let plan = plan(&Load::default(), &function(Function { tumbling_seconds: 15, ..every_second() }));
     // Each standing once in 15 s, and finals: 66.7 + 3.3 units of the table, 6.7 of the index.
     about(plan.flow.table_units_per_second, 70.0);
     about(plan.flow.units_per_thousand, 76.7);

@@ -3,7 +3,7 @@
 use paceline_capacity::lambda;
 use paceline_plan::{Deployment, Function, Keys, Load, Options, Packing, TableMode, Work, simulate};
 
-use crate::settings::{article, function, plan};
+use crate::settings::{article, every_second, function, plan};
 
 /// `docs/operations/dynamodb.md`: write units for 1,000 messages, by the capacity that DynamoDB Local reports.
 #[test]
@@ -20,7 +20,7 @@ fn write_units_are_those_that_were_measured() {
 #[test]
 fn conflicts_cost_what_was_measured() {
     let load = Load { keys: Keys::Random, ..Load::default() };
-    let units = plan(&load, &Deployment { shards: 4, ..Deployment::default() }).flow.table_units_per_second;
+    let units = plan(&load, &Deployment { shards: 4, ..function(every_second()) }).flow.table_units_per_second;
     assert!((units - 1_687.0).abs() < 0.05 * 1_687.0, "{units}");
 }
 

@@ -10,9 +10,14 @@ pub(crate) fn function(function: Function) -> Deployment {
     Deployment { consumer: Consumer::Function(function), ..Deployment::default() }
 }
 
+/// Batches of a second, as the sample application has them.
+pub(crate) fn every_second() -> Function {
+    Function { batch_size: 1_000, window_seconds: 1, ..Function::default() }
+}
+
 /// The article: random keys, a function of 15 s and 256 MB, a table of 20 units whose index has 10.
 pub(crate) fn article() -> (Load, Deployment) {
-    let deployment = function(Function { timeout_seconds: 15, memory_mb: 256, ..Function::default() });
+    let deployment = function(Function { timeout_seconds: 15, memory_mb: 256, ..every_second() });
     let table = TableMode::Provisioned { units: 20.0, index_units: 10.0 };
     (Load { keys: Keys::Random, ..Load::default() }, Deployment { table, ..deployment })
 }

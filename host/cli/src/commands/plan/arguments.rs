@@ -60,12 +60,12 @@ pub(crate) struct Deployment {
     /// The parallelization factor of a function's mapping.
     #[arg(long, value_name = "N", default_value_t = 1)]
     factor: u32,
-    /// The maximum records of a batch. Default: 1,000 of a function, 10,000 of a process.
+    /// The maximum records of a batch. Default: 5,000 of a function, 10,000 of a process.
     #[arg(long, value_name = "N")]
     batch_size: Option<u32>,
-    /// The batching window, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 1)]
-    window: u32,
+    /// The batching window, in seconds. Default: 5 of a function, 1 of a process.
+    #[arg(long, value_name = "SECONDS")]
+    window: Option<u32>,
     /// The tumbling window of a function's mapping, in seconds; 0 for none.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     tumbling: u32,
@@ -191,7 +191,7 @@ impl Deployment {
             processors: self.processors,
             fan_out: self.fan_out,
             batch_records: self.batch_size.unwrap_or(process.batch_records),
-            wait_ms: self.window.saturating_mul(1_000),
+            wait_ms: self.window.map_or(process.wait_ms, |seconds| seconds.saturating_mul(1_000)),
             ..process
         };
         match self.consumer {
@@ -201,7 +201,7 @@ impl Deployment {
                 let function = Function::default();
                 Consumer::Function(Function {
                     batch_size: self.batch_size.unwrap_or(function.batch_size),
-                    window_seconds: self.window,
+                    window_seconds: self.window.unwrap_or(function.window_seconds),
                     tumbling_seconds: self.tumbling,
                     factor: self.factor,
                     memory_mb: self.memory,
@@ -211,5 +211,49 @@ impl Deployment {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use paceline_metrics::documents::cost;
+    use paceline_plan::{Deployment, Work};
+
+    /// A parameter's default in the template.
+    fn default_of(template: &str, parameter: &str) -> u32 {
+        let (_, after) = template.split_once(&format!("\n  {parameter}:\n")).unwrap();
+        let line = after.lines().find_map(|line| line.trim().strip_prefix("Default: ")).unwrap();
+        line.parse().unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_template() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/alleycat/template.yaml");
+        let template = std::fs::read_to_string(path).unwrap();
+        let deployment = Deployment::default();
+        let function = deployment.function().unwrap();
+        for (parameter, planned) in [
+            ("ShardCount", deployment.shards),
+            ("RetentionHours", deployment.retention_hours),
+            ("BatchSize", function.batch_size),
+            ("MaximumBatchingWindowInSeconds", function.window_seconds),
+            ("TumblingWindowInSeconds", function.tumbling_seconds),
+            ("ParallelizationFactor", function.factor),
+            ("MemorySize", function.memory_mb),
+            ("FunctionTimeout", function.timeout_seconds),
+        ] {
+            assert_eq!(default_of(&template, parameter), planned, "{parameter}");
+        }
+    }
+
+    #[test]
+    fn the_bill_of_cloudwatch_is_that_of_the_metrics() {
+        let (metrics, bytes) = cost::size(&cost::event(&cost::ALLEYCAT));
+        assert_eq!(Work::default().metrics as usize, metrics);
+        let log = Work::default().log_bytes;
+        assert!((log - bytes as f64).abs() < 100.0, "{log} planned, {bytes} logged");
+        assert_eq!(Deployment::default().alarms as usize, cost::watched());
     }
 }
