@@ -179,7 +179,8 @@ impl Page<'_> {
 
     /// Waits for an event that comes from now on or has come since the page was opened.
     pub(crate) fn wait_for(&mut self, method: &str) {
-        let is_it = |event: &Value| event["method"] == method;
+        let session = self.session.clone();
+        let is_it = |event: &Value| event["method"] == method && event["sessionId"] == *session;
         if let Some(at) = self.browser.events.iter().position(is_it) {
             self.browser.events.remove(at);
             return;
@@ -260,7 +261,8 @@ impl Page<'_> {
         let violations = self.evaluate("window.violations || []");
         assert_eq!(violations, json!([]), "violations of the policy");
         self.call("Page.close", json!({}));
-        for event in &self.browser.events {
+        // A page that was closed before can still log that its server ended.
+        for event in self.browser.events.iter().filter(|event| event["sessionId"] == *self.session) {
             let params = &event["params"];
             let is_bad = match event["method"].as_str().unwrap_or_default() {
                 "Runtime.exceptionThrown" => true,
