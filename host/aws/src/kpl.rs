@@ -9,7 +9,9 @@
 //! - `pack`: from user records to stream records.
 //! - `wire`: the protobuf message, read in place.
 //! - `frame`: magic bytes and MD5; hash keys.
+//! - `digests`: MD5 of several messages at once.
 
+mod digests;
 mod frame;
 mod pack;
 mod unpack;

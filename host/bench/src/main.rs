@@ -8,6 +8,7 @@
 //!
 //! - `timing`: measures alternatives in turns.
 //! - `score`: the `output` plugin in the sandbox against the same loop in native code.
+//! - `projection`: JSON payloads to their declared fields.
 //! - `pipeline`: payloads to folded groups, against a plain loop over serde_json.
 //! - `event`: a Lambda event's bytes to decoded records, against `aws_lambda_events`.
 //! - `function`: the processor time of the Lambda function, and its cold start.
@@ -24,6 +25,7 @@ mod event;
 mod function;
 mod kpl;
 mod pipeline;
+mod projection;
 mod race;
 mod score;
 mod simulation;
@@ -86,6 +88,9 @@ fn main() {
     let mut results = Results::default();
     if is_selected("score") {
         score::run(&mut results);
+    }
+    if is_selected("projection") {
+        projection::run(&mut results);
     }
     if is_selected("pipeline") {
         pipeline::run(&mut results);

@@ -1,4 +1,5 @@
-//! The projection of JSON payloads: fields are what serde_json's tree has at their pointers.
+//! The projection of JSON payloads: fields are what serde_json's tree has at their pointers, whatever payloads were read
+//! before.
 
 use paceline_pipeline::fields::{Field, read_fields};
 use paceline_pipeline::model::{Batch, Cause, Pointer, Reason};
@@ -14,14 +15,15 @@ const MAX_PAYLOAD_BYTES: usize = 1_024;
 /// Integers of an f64 up to here are exact.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// Checks a batch: the first line has pointers, separated by spaces; each further line is a payload.
+/// Checks a batch: the first line has pointers, separated by spaces; each further line is a payload. Each payload comes
+/// twice, so that the second one is read by the template of the first, if it has one.
 pub fn check(data: &[u8]) {
     let mut lines = data.split(|byte| *byte == b'\n');
     let pointers = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
     let pointers: Vec<Pointer> =
         pointers.split(' ').filter_map(|text| Pointer::parse(text).ok()).take(POINTERS).collect();
     let mut batch = Batch::new("file".into());
-    for (sequence, payload) in (0_u64..).zip(lines) {
+    for (sequence, payload) in (0_u64..).zip(lines.flat_map(|line| [line, line])) {
         batch.push(payload, sequence.into());
     }
     let found = read_fields(&batch, &pointers, MAX_PAYLOAD_BYTES);

@@ -1,9 +1,10 @@
 //! The fields of payloads, for those who look at them outside of the pipeline: each field as a value of its own.
 
 use paceline_engine::ColumnBuf;
+use paceline_json::Projection;
 
 use crate::model::{Batch, FieldValue, NotAPointer, Pointer, Reason};
-use crate::rules::{InputColumn, Projection};
+use crate::rules::InputColumn;
 use crate::stages::columns::ColumnBuilder;
 use crate::stages::project::read;
 

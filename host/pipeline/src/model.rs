@@ -4,7 +4,7 @@
 //!
 //! - `position`: where a record is in its shard.
 //! - `record`, `batch`, `checkpoint`: records as they arrive, and how far a shard is read.
-//! - `pointer`, `fields`: fields of a payload, and their values in columns' order.
+//! - `fields`: the values of payloads' fields. Pointers and values are those of `paceline-json`.
 //! - `key`, `item`: a group's key, and what the store holds of it.
 //! - `rulebook_id`: which rulebook.
 //! - `dead_letter`: records that could not be processed, with the reason.
@@ -16,7 +16,6 @@ mod encoding;
 mod fields;
 mod item;
 mod key;
-mod pointer;
 mod position;
 mod record;
 mod rulebook_id;
@@ -25,13 +24,13 @@ pub use batch::{Batch, BatchLimits};
 pub use checkpoint::Checkpoint;
 pub use dead_letter::{Cause, DeadLetter, REDRIVE_SHARD, Reason, UnknownCause};
 pub(crate) use encoding::Encoding;
-pub(crate) use fields::{FieldIndex, FieldValue, ProjectedRows};
+pub(crate) use fields::ProjectedRows;
 #[cfg(test)]
 pub(crate) use item::test_provenance;
 pub use item::{Attribute, Item, Provenance};
 pub use key::{Key, KeyError, PARTITION_BYTES, RESERVED_PREFIX, SORT_BYTES};
-pub(crate) use pointer::escape;
-pub use pointer::{NotAPointer, Pointer};
+pub(crate) use paceline_json::{FieldIndex, FieldValue};
+pub use paceline_json::{NotAPointer, Pointer, Span};
 pub use position::{NotASequenceNumber, RecordPosition, SequenceNumber};
-pub use record::{Record, Span};
+pub use record::Record;
 pub use rulebook_id::{RulebookId, RulesRevision};

@@ -11,7 +11,6 @@
 //! - `signature`: signatures of log entries.
 //! - `successor`: what may follow what.
 //! - `loaded`, `loading`: a rulebook with its plugins loaded, and how it is.
-//! - `projection`: the fields that all loaded rulebooks read, as a tree.
 //! - `bound`: a loaded rulebook bound to the fields of a projection.
 //! - `catalog`: everything that a batch is evaluated by, immutable.
 //! - `rulebooks`, `event`: how this host follows the log, and what that brings.
@@ -35,7 +34,6 @@ mod log;
 pub mod operator;
 mod pins;
 mod position;
-mod projection;
 mod registry;
 mod routing;
 mod rulebooks;
@@ -64,7 +62,6 @@ pub use loading::SharedComponents;
 pub use log::{Change, Entry, InvalidEntry, LOG_FORMAT, Read, Tail, entry_at};
 pub(crate) use pins::{MAX_PIN_BYTES, PinCache};
 pub use position::{Head, Position};
-pub(crate) use projection::{Member, Projection};
 pub use registry::Registry;
 pub use routing::{Published, Reruling, Routing, Rules, StateFormats};
 pub use rulebooks::Rulebooks;

@@ -13,10 +13,14 @@ pub fn hash_key(partition_key: &str) -> u128 {
     u128::from_be_bytes(Md5::digest(partition_key).into())
 }
 
-/// The protobuf message of a payload with an aggregate's frame; `None` for other payloads.
-pub(super) fn message(payload: &[u8]) -> Option<&[u8]> {
-    let (message, digest) = payload.strip_prefix(&MAGIC)?.split_last_chunk::<DIGEST_BYTES>()?;
-    (!message.is_empty() && Md5::digest(message)[..] == digest[..]).then_some(message)
+/// The protobuf message and the MD5 of a payload that has the form of an aggregate. It is one if the MD5 is the message's.
+pub(super) fn parts(payload: &[u8]) -> Option<(&[u8], &[u8; DIGEST_BYTES])> {
+    payload.strip_prefix(&MAGIC)?.split_last_chunk().filter(|(message, _)| !message.is_empty())
+}
+
+/// Whether a payload has an aggregate's frame.
+pub(super) fn is_framed(payload: &[u8]) -> bool {
+    parts(payload).is_some_and(|(message, digest)| Md5::digest(message)[..] == digest[..])
 }
 
 /// The payload of an aggregate with this message.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::frame::{DIGEST_BYTES, MAGIC, framed, hash_key, message};
+use super::frame::{DIGEST_BYTES, MAGIC, framed, hash_key, is_framed};
 
 /// The default size of an aggregate in bytes: the KPL's default of `AggregationMaxSize`.
 pub const AGGREGATE_BYTES: usize = 51_200;
@@ -121,7 +121,7 @@ impl Aggregator {
         let FirstRecord { partition_key, explicit_hash_key, data_bytes } = first?;
         // Data that looks like an aggregate has to be packed, or consumers would unpack it.
         let data = &records[records.len() - data_bytes..];
-        if count == 1 && message(data).is_none() {
+        if count == 1 && !is_framed(data) {
             let data = records.split_off(records.len() - data_bytes);
             return Some(Packed { partition_key, explicit_hash_key, data });
         }

@@ -2,7 +2,8 @@
 
 use paceline_pipeline::model::{Batch, Record, RecordPosition, Span};
 
-use super::frame::{MAGIC, hash_key, message};
+use super::digests::md5_of_each;
+use super::frame::{MAGIC, parts};
 use super::wire::{self, Aggregate, UserRecord};
 
 /// A user record has no readable partition key, or no readable explicit hash key where that decides its shard.
@@ -65,6 +66,7 @@ pub fn unpack_from(
     if !batch.records[from..].iter().any(|record| batch.slice(record.payload).starts_with(&MAGIC)) {
         return 0;
     }
+    let mut messages = messages(batch, from).into_iter().peekable();
     let Batch { bytes, records, undecodable, misrouted: marked, .. } = batch;
     let before = undecodable.partition_point(|(record, _)| (*record as usize) < from);
     let mut known = undecodable.split_off(before).into_iter().peekable();
@@ -75,16 +77,18 @@ pub fn unpack_from(
             records.push(record);
             continue;
         }
-        let Some(aggregate) = aggregate(bytes, &record) else {
+        let message = messages.next_if(|(aggregate, _)| *aggregate == at);
+        let Some(aggregate) = message.and_then(|(_, message)| wire::read(bytes, message).ok()) else {
             records.push(record);
             continue;
         };
         records.reserve(aggregate.records.len());
+        let hash_keys = if range.is_some() { partition_hash_keys(bytes, &aggregate) } else { Vec::new() };
         for (sub_sequence, user_record) in (0..).zip(&aggregate.records) {
             let partition_key = partition_key(bytes, &aggregate, user_record);
             let mut bad_key = partition_key.as_ref().err().cloned();
             if let Some((first, last)) = range {
-                match user_hash_key(bytes, &aggregate, user_record, &partition_key) {
+                match user_hash_key(bytes, (&aggregate, &hash_keys), user_record, &partition_key) {
                     Ok(hash) if !(first..=last).contains(&hash) => {
                         misrouted += 1;
                         match of_other_shards {
@@ -108,15 +112,26 @@ pub fn unpack_from(
     misrouted
 }
 
-/// The content of a record that is an aggregate.
-fn aggregate(bytes: &[u8], record: &Record) -> Option<Aggregate> {
-    // A dead letter is redriven as the record that it was stored as.
-    if record.redriven.is_some() {
-        return None;
+/// The messages of the records from this index on that have an aggregate's frame, each with its record's index.
+fn messages(batch: &Batch, from: usize) -> Vec<(usize, Span)> {
+    let is_undecodable =
+        |at: usize| batch.undecodable.binary_search_by_key(&(at as u32), |(record, _)| *record).is_ok();
+    let (mut spans, mut messages, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, record) in batch.records.iter().enumerate().skip(from) {
+        // A dead letter is redriven as the record that it was stored as.
+        if record.redriven.is_none()
+            && let Some((message, digest)) = parts(batch.slice(record.payload))
+            && !is_undecodable(at)
+        {
+            let start = record.payload.start + MAGIC.len() as u32;
+            spans.push((at, Span { start, end: start + message.len() as u32 }));
+            messages.push(message);
+            expected.push(digest);
+        }
     }
-    let message = message(&bytes[record.payload.start as usize..record.payload.end as usize])?;
-    let start = record.payload.start + MAGIC.len() as u32;
-    wire::read(bytes, Span { start, end: start + message.len() as u32 }).ok()
+    let mut is_whole = expected.into_iter().zip(md5_of_each(&messages)).map(|(expected, found)| *expected == found);
+    spans.retain(|_| is_whole.next().expect("one for each message"));
+    spans
 }
 
 fn partition_key(bytes: &[u8], aggregate: &Aggregate, record: &UserRecord) -> Result<Span, BadKey> {
@@ -125,16 +140,25 @@ fn partition_key(bytes: &[u8], aggregate: &Aggregate, record: &UserRecord) -> Re
     text(bytes, span).map(|_| span).ok_or(BadKey::NotUtf8 { index })
 }
 
+/// The hash keys of an aggregate's partition keys, if they decide a user record's shard.
+fn partition_hash_keys(bytes: &[u8], aggregate: &Aggregate) -> Vec<u128> {
+    if aggregate.records.iter().all(|record| record.hash_key.is_some()) {
+        return Vec::new();
+    }
+    let keys = aggregate.partition_keys.iter().map(|key| &bytes[key.start as usize..key.end as usize]);
+    md5_of_each(&keys.collect::<Vec<_>>()).into_iter().map(u128::from_be_bytes).collect()
+}
+
 /// The hash key that decides a user record's shard.
 fn user_hash_key(
     bytes: &[u8],
-    aggregate: &Aggregate,
+    (aggregate, partition_hash_keys): (&Aggregate, &[u128]),
     record: &UserRecord,
     partition_key: &Result<Span, BadKey>,
 ) -> Result<u128, BadKey> {
     let Some(index) = record.hash_key else {
-        let key = partition_key.as_ref().map_err(Clone::clone)?;
-        return Ok(hash_key(text(bytes, *key).expect("`partition_key` checks it")));
+        partition_key.as_ref().map_err(Clone::clone)?;
+        return Ok(partition_hash_keys[record.partition_key as usize]);
     };
     let span = find(&aggregate.hash_keys, index, "explicit hash key")?;
     text(bytes, span).and_then(|text| text.parse().ok()).ok_or(BadKey::NotAHashKey { index })

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use paceline_json::Span;
 use serde::Deserialize;
 
 use super::checkpoint::Checkpoint;
 use super::dead_letter::{DeadLetter, Reason};
 use super::position::{RecordPosition, SequenceNumber};
-use super::record::{Record, Span};
+use super::record::Record;
 
 /// Records of one shard, in order.
 #[derive(Clone, Debug)]

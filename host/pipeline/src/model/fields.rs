@@ -2,45 +2,9 @@
 
 use std::fmt::Write as _;
 
+use paceline_json::{FieldIndex, FieldValue, Row};
+
 use super::batch::Batch;
-use super::record::Span;
-
-/// What a payload holds at a pointer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum FieldValue {
-    /// No such member.
-    Missing,
-    /// `null`.
-    Null,
-    Boolean(bool),
-    /// An integer, however it is written: see [`FieldValue::of_f64`].
-    Integer(i64),
-    /// Any other number: with a fraction, or too large to be an exact integer.
-    Number(f64),
-    /// A text without escapes, in the batch's bytes.
-    Text(Span),
-    /// A text whose escapes were resolved, in the bytes of the [`ProjectedRows`].
-    Unescaped(Span),
-    Array,
-    Object,
-}
-
-impl FieldValue {
-    /// Integers of an f64 up to here are exact. Of larger ones, several have the same f64.
-    pub(crate) const EXACT: f64 = 9_007_199_254_740_992.0;
-
-    /// The value of a number that is written with a fraction or an exponent, or as `-0`. A number without a fraction is
-    /// an integer however it is written, in fields, keys and ordinals alike: `2.0`, `1.6e12` and `-0` are 2,
-    /// 1600000000000 and 0.
-    pub(crate) fn of_f64(value: f64) -> Self {
-        let integer = value as i64;
-        if integer as f64 == value && value.abs() < Self::EXACT { Self::Integer(integer) } else { Self::Number(value) }
-    }
-}
-
-/// A pointer's index in each row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FieldIndex(pub(crate) u16);
 
 /// A row for each record, with a value for each projected pointer.
 #[derive(Debug)]
@@ -60,9 +24,10 @@ impl ProjectedRows {
         self.values[record as usize * self.width + field.0 as usize]
     }
 
-    /// A record's row, and the bytes that take unescaped texts.
-    pub(crate) fn row_mut(&mut self, record: usize) -> (&mut [FieldValue], &mut Vec<u8>) {
-        (&mut self.values[record * self.width..(record + 1) * self.width], &mut self.unescaped)
+    /// A record's row.
+    pub(crate) fn row_mut(&mut self, record: usize) -> Row<'_> {
+        let values = &mut self.values[record * self.width..(record + 1) * self.width];
+        Row { values, unescaped: &mut self.unescaped }
     }
 
     /// The bytes of a text.

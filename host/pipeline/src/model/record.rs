@@ -2,17 +2,10 @@
 
 use std::sync::Arc;
 
+use paceline_json::Span;
+
 use super::dead_letter::DeadLetter;
 use super::position::RecordPosition;
-
-/// A range of [`Batch::bytes`](super::Batch::bytes).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    /// The first byte.
-    pub start: u32,
-    /// One past the last byte.
-    pub end: u32,
-}
 
 /// A record as it arrives. Its bytes are in its batch.
 #[derive(Clone, Debug)]

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use paceline_json::Projection;
+
 use super::document::{DedupRule, KeyTemplate, Literal, OnFailure};
 use super::loaded::{InputColumn, InputSource, LoadedRulebook};
-use super::projection::Projection;
 use super::template::{Part, Template};
 use crate::model::{Batch, FieldIndex, FieldValue, Item, Pointer, ProjectedRows, Provenance, RulesRevision};
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use paceline_engine::Digest;
+use paceline_json::Projection;
 
 use super::bound::BoundRulebook;
 use super::document::{AggregateUse, DedupRule};
 use super::loaded::LoadedRulebook;
-use super::projection::Projection;
 use super::routing::{Routing, Rules};
 use super::trial::Trial;
 use crate::model::{FieldIndex, Pointer, RulebookId, RulesRevision};

@@ -1,19 +1,13 @@
 //! Project: reads the declared fields of each JSON payload, once.
-//!
-//! One pass of serde_json over each payload, without an allocation for each record: a declared member's value goes
-//! straight into its row, everything else is parsed and dropped. It is parsed, not skipped, so that a message is valid or
-//! not whatever fields the current plugins read.
-
-mod explain;
-mod reader;
 
 use std::sync::Arc;
 
 use paceline_engine::Kind;
+use paceline_json::{PayloadReader, Projection, Unreadable, locate};
 
 use super::context::Context;
-use crate::model::{Batch, BatchLimits, Cause, FieldValue, Pointer, ProjectedRows, Reason};
-use crate::rules::{Catalog, Projection};
+use crate::model::{Batch, BatchLimits, Cause, Encoding, FieldValue, Pointer, ProjectedRows, Reason};
+use crate::rules::Catalog;
 
 /// A batch whose fields are read.
 #[derive(Debug)]
@@ -44,30 +38,41 @@ pub(crate) fn read(
 ) -> (ProjectedRows, Vec<(u32, Reason)>) {
     let mut rows = ProjectedRows::new(batch.records.len(), projection.width());
     let mut unreadable = Vec::new();
-    // If all bytes are UTF-8, so is every payload that begins and ends between two characters.
-    let whole = std::str::from_utf8(&batch.bytes).ok();
+    let mut reader = PayloadReader::new(projection, &batch.bytes);
     let mut undecodable = batch.undecodable.iter().peekable();
     for (record, found) in batch.records.iter().enumerate() {
         if let Some((_, why)) = undecodable.next_if(|(other, _)| *other as usize == record) {
             unreadable.push((record as u32, Reason::new(Cause::Undecodable, why.clone())));
             continue;
         }
-        let payload = batch.slice(found.payload);
-        let text = whole.and_then(|whole| whole.get(found.payload.start as usize..found.payload.end as usize));
-        let bytes = found.cut_from.unwrap_or(payload.len() as u64);
+        let bytes = found.cut_from.unwrap_or(u64::from(found.payload.end - found.payload.start));
         let read = if bytes > max_payload_bytes as u64 {
             Err(Reason::new(
                 Cause::TooLarge,
                 format!("the payload has {bytes} bytes, {max_payload_bytes} are allowed (`max-payload-bytes`)"),
             ))
         } else {
-            reader::read(projection, payload, text, found.payload.start, rows.row_mut(record))
+            reader.read(found.payload, rows.row_mut(record)).map_err(|error| reason(error, batch.slice(found.payload)))
         };
         if let Err(reason) = read {
             unreadable.push((record as u32, reason));
         }
     }
     (rows, unreadable)
+}
+
+/// The reason for a payload that can't be read.
+fn reason(error: Unreadable, payload: &[u8]) -> Reason {
+    let text = error.to_string();
+    match error {
+        Unreadable::Empty => Reason::new(Cause::Empty, text),
+        Unreadable::NotUtf8 { .. } => match Encoding::of(payload) {
+            Some(encoding) => Reason::new(Cause::NotUtf8, format!("{text}: it is {encoding}")),
+            None => Reason::new(Cause::NotUtf8, text),
+        },
+        Unreadable::NotJson { field: Some(field), .. } => Reason::new(Cause::NotJson, text).at(field),
+        Unreadable::NotJson { field: None, .. } => Reason::new(Cause::NotJson, text),
+    }
 }
 
 /// The reason for a field that has another type than is wanted, with the byte where it begins.
@@ -90,8 +95,7 @@ pub(crate) fn mismatch(batch: &Batch, record: u32, pointer: &Pointer, value: Fie
     };
     // `null` means that there is no value, as a missing member does.
     let cause = if value == FieldValue::Null { Cause::MissingField } else { Cause::WrongType };
-    let byte =
-        explain::locate(batch.payload(record as usize), pointer).map_or(String::new(), |at| format!(" at byte {at}"));
+    let byte = locate(batch.payload(record as usize), pointer).map_or(String::new(), |at| format!(" at byte {at}"));
     Reason::new(cause, format!("the field `{pointer}` is {found}{byte}, not {wanted}")).at(pointer)
 }
 

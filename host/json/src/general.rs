@@ -1,55 +1,58 @@
-//! Reads one payload with serde_json, straight into its row.
+//! Reads any payload with serde_json, straight into its row.
+//!
+//! One pass, without an allocation for each record: a declared member's value goes into its field, everything else is
+//! parsed and dropped. It is parsed, not skipped, so that a message is valid or not whatever fields are declared.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::explain;
-use crate::model::{Cause, Encoding, FieldValue, Reason, Span};
-use crate::rules::{Member, Projection};
+use crate::projection::{Member, Projection};
+use crate::value::{FieldValue, Row, Span};
 
-/// Reads a payload. `text` is the payload as text, if it is known to be UTF-8; `offset` is where the payload begins in
-/// the batch's bytes.
-pub(super) fn read(
-    projection: &Projection,
-    payload: &[u8],
-    text: Option<&str>,
-    offset: u32,
-    (row, unescaped): (&mut [FieldValue], &mut Vec<u8>),
-) -> Result<(), Reason> {
-    if payload.is_empty() {
-        return Err(Reason::new(Cause::Empty, "the payload is empty"));
-    }
-    let text = text.map_or_else(|| std::str::from_utf8(payload), Ok).map_err(|error| {
-        let is = Encoding::of(payload).map_or(String::new(), |encoding| format!(": it is {encoding}"));
-        Reason::new(Cause::NotUtf8, format!("the payload is not UTF-8 from byte {} on{is}", error.valid_up_to()))
-    })?;
-    // Files begin with a byte order mark on some systems. It says nothing about UTF-8.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { projection, row, payload: payload.as_ptr() as usize, offset, unescaped };
-    let mut json = serde_json::Deserializer::from_str(text);
-    let read = Object { reader: &mut reader, node: 0 }.deserialize(&mut json).and_then(|()| json.end());
-    read.map_err(|error| explain::reason(text, &error))
+/// Reads a JSON object. `offset` is where it begins in the bytes that hold the payloads.
+pub(crate) fn read(projection: &Projection, json: &str, offset: u32, row: &mut Row<'_>) -> serde_json::Result<()> {
+    let mut reader = Reader { projection, row, json: json.as_ptr() as usize, offset };
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    Object { reader: &mut reader, node: 0 }.deserialize(&mut deserializer)?;
+    deserializer.end()
 }
 
-/// Reads one payload into one row.
-struct Reader<'a> {
-    projection: &'a Projection,
-    row: &'a mut [FieldValue],
-    /// The address of the payload's first byte, to find a borrowed text's offset.
-    payload: usize,
-    /// Where the payload begins in the batch's bytes.
+/// Reads one value and nothing else, as [`read`] reads it within an object: that of a declared member, or of another one.
+pub(crate) fn read_value(
+    (projection, member): (&Projection, Option<&Member>),
+    json: &str,
     offset: u32,
-    unescaped: &'a mut Vec<u8>,
+    row: &mut Row<'_>,
+) -> serde_json::Result<()> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    match member {
+        Some(member) => {
+            let mut reader = Reader { projection, row, json: json.as_ptr() as usize, offset };
+            Value { reader: &mut reader, member }.deserialize(&mut deserializer)?;
+        }
+        None => Drop.deserialize(&mut deserializer)?,
+    }
+    deserializer.end()
+}
+
+/// Reads JSON into one row.
+struct Reader<'a, 'r> {
+    projection: &'a Projection,
+    row: &'a mut Row<'r>,
+    /// The address of the first byte, to find a borrowed text's offset.
+    json: usize,
+    /// Where the first byte is in the bytes that hold the payloads.
+    offset: u32,
 }
 
 /// Reads an object whose members are a node of the tree.
-struct Object<'r, 'a> {
-    reader: &'r mut Reader<'a>,
+struct Object<'o, 'a, 'r> {
+    reader: &'o mut Reader<'a, 'r>,
     node: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Object<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Object<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -57,7 +60,7 @@ impl<'de> DeserializeSeed<'de> for Object<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Object<'_, '_> {
+impl<'de> Visitor<'de> for Object<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,13 +69,15 @@ impl<'de> Visitor<'de> for Object<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let projection = self.reader.projection;
-        let members = projection.members(self.node);
         let mut guess = 0;
-        while let Some(found) = map.next_key_seed(Name { members, guess })? {
+        while let Some(found) = map.next_key_seed(Name { projection, node: self.node, guess })? {
             match found {
                 Some(index) => {
                     guess = index + 1;
-                    map.next_value_seed(Value { reader: &mut *self.reader, member: &members[index] })?;
+                    map.next_value_seed(Value {
+                        reader: &mut *self.reader,
+                        member: &projection.members(self.node)[index],
+                    })?;
                 }
                 None => map.next_value_seed(Drop)?,
             }
@@ -83,7 +88,8 @@ impl<'de> Visitor<'de> for Object<'_, '_> {
 
 /// Finds a member by its name.
 struct Name<'a> {
-    members: &'a [Member],
+    projection: &'a Projection,
+    node: usize,
     /// The member that is likely next: messages have their members in the same order.
     guess: usize,
 }
@@ -104,32 +110,29 @@ impl Visitor<'_> for Name<'_> {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Option<usize>, E> {
-        if self.members.get(self.guess).is_some_and(|member| *member.name == *name) {
-            return Ok(Some(self.guess));
-        }
-        Ok(self.members.iter().position(|member| *member.name == *name))
+        Ok(self.projection.find(self.node, name.as_bytes(), self.guess))
     }
 }
 
 /// Reads the value of a projected member.
-struct Value<'r, 'a> {
-    reader: &'r mut Reader<'a>,
-    member: &'r Member,
+struct Value<'v, 'a, 'r> {
+    reader: &'v mut Reader<'a, 'r>,
+    member: &'v Member,
 }
 
-impl Value<'_, '_> {
+impl Value<'_, '_, '_> {
     fn set(self, value: FieldValue) {
         // Duplicate members: the last one wins, and what was below the first is missing.
         for below in &self.member.below {
-            self.reader.row[below.0 as usize] = FieldValue::Missing;
+            self.reader.row.values[below.0 as usize] = FieldValue::Missing;
         }
         if let Some(field) = self.member.field {
-            self.reader.row[field.0 as usize] = value;
+            self.reader.row.values[field.0 as usize] = value;
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Value<'_, '_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -137,7 +140,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_, '_> {
+impl<'de> Visitor<'de> for Value<'_, '_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,14 +173,14 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<(), E> {
-        let start = (value.as_ptr() as usize - self.reader.payload) as u32 + self.reader.offset;
+        let start = (value.as_ptr() as usize - self.reader.json) as u32 + self.reader.offset;
         self.set(FieldValue::Text(Span { start, end: start + value.len() as u32 }));
         Ok(())
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        let start = self.reader.unescaped.len() as u32;
-        self.reader.unescaped.extend_from_slice(value.as_bytes());
+        let start = self.reader.row.unescaped.len() as u32;
+        self.reader.row.unescaped.extend_from_slice(value.as_bytes());
         self.set(FieldValue::Unescaped(Span { start, end: start + value.len() as u32 }));
         Ok(())
     }

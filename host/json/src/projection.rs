@@ -1,10 +1,11 @@
-//! The fields that all loaded rulebooks read, as a tree of object members.
+//! The declared fields, as a tree of object members.
 
-use crate::model::{FieldIndex, Pointer};
+use crate::pointer::Pointer;
+use crate::value::FieldIndex;
 
 /// The projected pointers as a tree of object members. Each pointer has an index in the projected rows.
-#[derive(Debug, Default)]
-pub(crate) struct Projection {
+#[derive(Debug)]
+pub struct Projection {
     nodes: Vec<Vec<Member>>,
     pointers: Vec<Pointer>,
 }
@@ -23,7 +24,7 @@ pub(crate) struct Member {
 
 impl Projection {
     /// The tree of these pointers.
-    pub(crate) fn new<'p>(pointers: impl IntoIterator<Item = &'p Pointer>) -> Self {
+    pub fn new<'p>(pointers: impl IntoIterator<Item = &'p Pointer>) -> Self {
         let mut projection = Self { nodes: vec![Vec::new()], pointers: Vec::new() };
         for pointer in pointers {
             if !projection.pointers.contains(pointer) {
@@ -62,19 +63,30 @@ impl Projection {
         &self.nodes[node]
     }
 
+    /// The index of the member with this name. `guess` is tried first: messages have their members in the same order.
+    #[inline]
+    pub(crate) fn find(&self, node: usize, name: &[u8], guess: usize) -> Option<usize> {
+        let members = &self.nodes[node];
+        let is_named = |member: &Member| member.name.as_bytes() == name;
+        if members.get(guess).is_some_and(is_named) {
+            return Some(guess);
+        }
+        members.iter().position(is_named)
+    }
+
     /// How many pointers are projected.
-    pub(crate) fn width(&self) -> usize {
+    pub fn width(&self) -> usize {
         self.pointers.len()
     }
 
     /// A pointer's field. Panics if the pointer is not projected.
-    pub(crate) fn field(&self, pointer: &Pointer) -> FieldIndex {
+    pub fn field(&self, pointer: &Pointer) -> FieldIndex {
         let at = self.pointers.iter().position(|other| other == pointer);
         FieldIndex(at.unwrap_or_else(|| panic!("{pointer} is not projected")) as u16)
     }
 
     /// The pointer of a field.
-    pub(crate) fn pointer(&self, field: FieldIndex) -> &Pointer {
+    pub fn pointer(&self, field: FieldIndex) -> &Pointer {
         &self.pointers[field.0 as usize]
     }
 }

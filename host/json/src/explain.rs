@@ -9,10 +9,32 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use crate::model::{Cause, Pointer, Reason, escape};
+use crate::pointer::{Pointer, escape};
 
-/// The reason for an error of the reader.
-pub(super) fn reason(payload: &str, error: &serde_json::Error) -> Reason {
+/// Why a payload can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It has no bytes.
+    #[error("the payload is empty")]
+    Empty,
+    /// It is not UTF-8.
+    #[error("the payload is not UTF-8 from byte {valid_bytes} on")]
+    NotUtf8 {
+        /// The first bytes that are.
+        valid_bytes: usize,
+    },
+    /// It is not a JSON object.
+    #[error("{why}")]
+    NotJson {
+        /// The reason in words, with field, line and column.
+        why: String,
+        /// The pointer of the value in which reading stops.
+        field: Option<String>,
+    },
+}
+
+/// The reason for an error of serde_json.
+pub(crate) fn not_json(payload: &str, error: &serde_json::Error) -> Unreadable {
     if error.classify() == Category::Data {
         // The reader requires nothing of the data but an object at the top.
         let found = match payload.trim_start().as_bytes().first() {
@@ -22,13 +44,13 @@ pub(super) fn reason(payload: &str, error: &serde_json::Error) -> Reason {
             Some(b'n') => "null",
             _ => "a number",
         };
-        return Reason::new(Cause::NotJson, format!("a JSON object is wanted, not {found}"));
+        return Unreadable::NotJson { why: format!("a JSON object is wanted, not {found}"), field: None };
     }
     match path_of_error(payload) {
-        path if path.is_empty() => Reason::new(Cause::NotJson, format!("not JSON: {error}")),
+        path if path.is_empty() => Unreadable::NotJson { why: format!("not JSON: {error}"), field: None },
         path => {
             let path: String = path.chars().take(200).collect();
-            Reason::new(Cause::NotJson, format!("not JSON, in the field `{path}`: {error}")).at(path)
+            Unreadable::NotJson { why: format!("not JSON, in the field `{path}`: {error}"), field: Some(path) }
         }
     }
 }
@@ -46,7 +68,7 @@ fn path_of_error(payload: &str) -> String {
 }
 
 /// The byte where a pointer's value begins in the payload, from 0.
-pub(super) fn locate(payload: &[u8], pointer: &Pointer) -> Option<usize> {
+pub fn locate(payload: &[u8], pointer: &Pointer) -> Option<usize> {
     let payload = std::str::from_utf8(payload).ok()?;
     let mut found = payload;
     for member in pointer.members() {
