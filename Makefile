@@ -71,7 +71,8 @@ lint: setup ## Check format, lints, dependencies, spelling, templates and workfl
 test: setup nextest lint ## Set up and run every test and check
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
-	PACELINE_TEST_CHROMIUM=$$(scripts/chromium) PACELINE_TEST_STRICT=1 scripts/local-aws cargo nextest run --workspace
+	PACELINE_TEST_CHROMIUM=$$(scripts/chromium) PACELINE_TEST_OCI=$$(scripts/oci-registry) PACELINE_TEST_STRICT=1 \
+	    scripts/local-aws cargo nextest run --workspace
 	cargo test --doc --workspace
 	@$(MAKE) --no-print-directory package
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
