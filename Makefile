@@ -145,7 +145,7 @@ soak: setup nextest ## Many seeds of faults, kills and repeats with longer races
 bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.json
 	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
-	scripts/local-aws target/release/paceline-bench
+	PACELINE_TEST_AUTHORS=$$(scripts/author-tools --without-cargo-component) scripts/local-aws target/release/paceline-bench
 
 .PHONY: clean
 clean: ## Remove everything that was built
