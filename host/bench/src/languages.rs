@@ -81,11 +81,10 @@ pub(crate) fn run(results: &mut Results) {
         let columns = input.columns();
         let scores = |scorer: &Scorer| scorer.session().score(ROWS, &columns).expect("the rows are scored").scores;
         assert_eq!(scores(&rust), scores(&other), "both return the same bits");
-        let [ours, control, theirs] = in_turns([
-            &mut || drop(black_box(scores(&rust))),
-            &mut || drop(black_box(scores(&rust))),
-            &mut || drop(black_box(scores(&other))),
-        ]);
+        let [ours, control, theirs] =
+            in_turns([&mut || drop(black_box(scores(&rust))), &mut || drop(black_box(scores(&rust))), &mut || {
+                drop(black_box(scores(&other)))
+            }]);
         let Twin { name, .. } = twin;
         results.add(&format!("plugin_{name}_over_rust_10k"), theirs / ours, &format!("{name}/rust"), "");
         results.add(&format!("plugin_{name}_ns_per_row_10k"), theirs / ROWS as f64, "ns", "");

@@ -35,8 +35,8 @@ pub async fn push(reference: &Reference, wasm: Vec<u8>, access: Access) -> Resul
         return Err(OciError::Reference { reference: reference.to_string(), why });
     }
     let digest = Digest::of(&wasm);
-    let config = config(&wasm, digest)
-        .map_err(|why| OciError::NotAPlugin { reference: "what is pushed".to_owned(), why })?;
+    let config =
+        config(&wasm, digest).map_err(|why| OciError::NotAPlugin { reference: "what is pushed".to_owned(), why })?;
     let session = Session::open(reference, access, RegistryOperation::Push).await?;
     let layers = [ImageLayer::new(wasm, LAYER_TYPE.to_owned(), None)];
     let config = Config::new(config.to_string().into_bytes(), CONFIG_TYPE.to_owned(), None);

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use http_auth::parse_challenges;
+use oci_client::RegistryOperation;
 use oci_client::client::{Client, ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
-use oci_client::RegistryOperation;
 use paceline_engine::Digest;
 use reqwest::header::{ACCEPT, WWW_AUTHENTICATE};
 use reqwest::{StatusCode, Url};
 use tokio_rustls::rustls::crypto::ring;
 
+use crate::Access;
 use crate::credentials::credentials;
 use crate::error::OciError;
 use crate::reference::Reference;
-use crate::Access;
 
 /// The time to connect, and that between two pieces of a response.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -138,8 +138,7 @@ impl<'a> Session<'a> {
             (None, RegistryAuth::Basic(user, password)) => request.basic_auth(user, Some(password)),
             (None, _) => request,
         };
-        let mut response =
-            request.header(ACCEPT, MANIFEST_TYPES).send().await.map_err(|error| self.unusable(error))?;
+        let mut response = request.header(ACCEPT, MANIFEST_TYPES).send().await.map_err(|error| self.unusable(error))?;
         match response.status() {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(self.denied()),

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use paceline_engine::{Engine, Limits};
 use paceline_pipeline::model::Pointer;
-use paceline_pipeline::rules::operator::{Author, ChangeError, Changed, FolderError, Operator, RemotePlugins, RulesFolder};
+use paceline_pipeline::rules::operator::{
+    Author, ChangeError, Changed, FolderError, Operator, RemotePlugins, RulesFolder,
+};
 use paceline_pipeline::rules::{Registry, RulesEvent, Tail};
 use paceline_pipeline::{ErrorChain, Rulebooks};
 

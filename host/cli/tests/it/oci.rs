@@ -11,7 +11,7 @@ use paceline_testbed::{http, plugins, require, rules};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use self::registry::{PASSWORD, Registry, USER, server};
+use self::registry::{PASSWORD, Registry, USER, proxy_to, server};
 use crate::support::{DedupMode, Workspace, fail, joined, paceline, simulate, succeed};
 
 /// A command without Docker's configuration of whoever runs the tests, and without a proxy.
@@ -137,6 +137,29 @@ fn another_machine_is_reached_by_tls_unless_told_otherwise() {
     };
     assert_contains(&pull(&[]), &["https://127.0.0.1.registry.invalid can't be used as a registry: "]);
     assert_contains(&pull(&["--plain-http"]), &["http://127.0.0.1.registry.invalid can't be used as a registry: "]);
+}
+
+#[test]
+fn a_registry_is_reached_by_tls_with_the_machine_s_authorities_or_those_of_a_file() {
+    require!(Plugins, OciRegistry, UtilLinux);
+    let registry = Registry::with_tls("registry.test");
+    let (proxy, asked) = proxy_to(registry.address.clone());
+    let folder = TempDir::new().unwrap();
+    let through_proxy = |arguments: &[&str]| {
+        let mut command = plugin(arguments);
+        command.env_remove("NO_PROXY").env_remove("no_proxy").env("HTTPS_PROXY", format!("http://{proxy}"));
+        command
+    };
+    let mut push = through_proxy(&["push", "oci://registry.test/output:1"]);
+    push.arg(plugins::file("output"));
+    let error = fail(push.env_remove("SSL_CERT_FILE"));
+    assert_contains(&error, &["https://registry.test can't be used as a registry", "certificate"]);
+    let (by_plugin, _) = pushed(push.env("SSL_CERT_FILE", registry.file("certificate")));
+    let file = folder.path().join("pulled.wasm");
+    let mut pull = through_proxy(&["pull", &by_plugin, "--out"]);
+    succeed(pull.arg(&file).env("SSL_CERT_FILE", registry.file("certificate")));
+    assert_eq!(std::fs::read(&file).unwrap(), std::fs::read(plugins::file("output")).unwrap());
+    assert!(asked.try_iter().all(|line| line.starts_with("CONNECT registry.test:443 ")));
 }
 
 /// Docker's configuration with a password for a registry.

@@ -72,7 +72,10 @@ fn a_plugin_is_measured_against_that_of_this_version_or_alone() {
     let mut alone = bench(folder.path(), "climb");
     alone.env("PACELINE_CACHE", folder.path().join("cache")).env("PATH", folder.path()).arg("--json");
     let output = alone.output().unwrap();
-    assert_contains(&String::from_utf8(output.stderr).unwrap(), &["WARN", "there is no comparison", "is Rust installed"]);
+    assert_contains(
+        &String::from_utf8(output.stderr).unwrap(),
+        &["WARN", "there is no comparison", "is Rust installed"],
+    );
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&printed["against"], &printed["calls"][3]["otherSeconds"]), (&Value::Null, &Value::Null));
     assert_eq!(printed["calls"].as_array().unwrap().len(), 4);
