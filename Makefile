@@ -71,7 +71,8 @@ lint: setup ## Check format, lints, dependencies, spelling, templates and workfl
 test: setup nextest lint ## Set up and run every test and check
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
-	PACELINE_TEST_CHROMIUM=$$(scripts/chromium) PACELINE_TEST_STRICT=1 scripts/local-aws cargo nextest run --workspace
+	PACELINE_TEST_CHROMIUM=$$(scripts/chromium) PACELINE_TEST_OCI=$$(scripts/oci-registry) PACELINE_TEST_STRICT=1 \
+	    scripts/local-aws cargo nextest run --workspace
 	cargo test --doc --workspace
 	@$(MAKE) --no-print-directory package
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
@@ -144,7 +145,7 @@ soak: setup nextest ## Many seeds of faults, kills and repeats with longer races
 bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.json
 	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
-	scripts/local-aws target/release/paceline-bench
+	PACELINE_TEST_AUTHORS=$$(scripts/author-tools --without-cargo-component) scripts/local-aws target/release/paceline-bench
 
 .PHONY: clean
 clean: ## Remove everything that was built

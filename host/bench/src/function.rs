@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::event::lambda_event;
 use crate::timing::median;
-use crate::{Results, print_line, root, simulated};
+use crate::{Results, print_line, program, root, simulated};
 
 /// Records in an event.
 const RECORDS: usize = 10_000;
@@ -40,7 +40,7 @@ fn package() -> TempDir {
 
 /// The function, with its package's registry or another one.
 fn function(package: &Path, cache: &Path, registry: Option<&str>) -> Function {
-    let mut configuration = Configuration::new(root().join("target/release/bootstrap"));
+    let mut configuration = Configuration::new(program("bootstrap"));
     configuration.task_root = package.to_owned();
     let mut configuration =
         configuration.env("PACELINE_CACHE", cache.to_str().expect("the path is UTF-8")).env("RUST_LOG", "warn");

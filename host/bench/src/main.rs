@@ -17,6 +17,8 @@
 //! - `consumer`: a race from a stream into the memory store.
 //! - `race`: a race from a file into the durable store, by `paceline run`.
 //! - `swap`: rulebooks that are replaced while races flow.
+//! - `plugins`: a hundred plugins at once.
+//! - `languages`: rules in JavaScript and Python against the same rules in Rust.
 //! - `simulation`: seeds of the simulation.
 #![forbid(unsafe_code)]
 
@@ -24,8 +26,10 @@ mod consumer;
 mod event;
 mod function;
 mod kpl;
+mod languages;
 mod pipeline;
 mod projection;
+mod plugins;
 mod race;
 mod score;
 mod simulation;
@@ -61,6 +65,12 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the checkout exists")
 }
 
+/// A program that was built together with this one: `target/release/paceline`.
+fn program(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a program knows its file");
+    own.with_file_name(name)
+}
+
 fn plugin(name: &str) -> Vec<u8> {
     let file = root().join(format!("target/plugins/{name}.wasm"));
     std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; `make plugins` builds it", file.display()))
@@ -68,11 +78,11 @@ fn plugin(name: &str) -> Vec<u8> {
 
 /// The messages of a race, as the simulator writes them.
 fn simulated(racers: usize, seconds: usize) -> Vec<Vec<u8>> {
-    let output = Command::new(root().join("target/release/paceline"))
+    let output = Command::new(program("paceline"))
         .args(["simulate", "--class", "3", "--race", "5403307", "--seed", "1"])
         .args(["--racers", &racers.to_string(), "--seconds", &seconds.to_string()])
         .output()
-        .expect("target/release/paceline is built");
+        .expect("paceline is built beside this program");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = output.stdout.strip_suffix(b"\n").unwrap_or_default();
     lines.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
@@ -115,6 +125,12 @@ fn main() {
     }
     if is_selected("swap") {
         swap::run(&mut results);
+    }
+    if is_selected("plugins") {
+        plugins::run(&mut results);
+    }
+    if is_selected("languages") {
+        languages::run(&mut results);
     }
     if is_selected("simulation") {
         simulation::run(&mut results);

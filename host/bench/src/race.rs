@@ -4,13 +4,13 @@
 use paceline_pipeline::rules::Registry;
 use paceline_testbed::rules;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use serde_json::Value;
 
 use crate::timing::median;
-use crate::{Results, print_line, root};
+use crate::{Results, print_line, program, root};
 
 /// Runs of the race.
 const RUNS: usize = 5;
@@ -23,6 +23,22 @@ struct Run {
     peak_mb: f64,
 }
 
+/// Waits for the end of a child, and returns its peak resident memory, too.
+pub(crate) fn peak_rss_mb(child: &mut Child) -> (ExitStatus, f64) {
+    let mut peak_mb = 0.0_f64;
+    let status_file = format!("/proc/{}/status", child.id());
+    loop {
+        // VmHWM is the peak resident memory of the process so far, so the last value before the exit is the result.
+        let text = std::fs::read_to_string(&status_file).unwrap_or_default();
+        let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak_mb = peak_mb.max(kib.unwrap_or(0.0) / 1024.0 * 1.048_576);
+        if let Some(status) = child.try_wait().expect("the child can be waited for") {
+            return (status, peak_mb);
+        }
+        paceline_testbed::poll::pause(std::time::Duration::from_millis(2));
+    }
+}
+
 /// Runs a race with an empty store.
 fn race(folder: &Path, config: &Path, records: u64) -> Run {
     for old in ["store.redb", "registry"] {
@@ -30,26 +46,15 @@ fn race(folder: &Path, config: &Path, records: u64) -> Run {
         let _ = std::fs::remove_dir_all(&old).or_else(|_| std::fs::remove_file(&old));
     }
     let started = Instant::now();
-    let mut child = Command::new(root().join("target/release/paceline"))
+    let mut child = Command::new(program("paceline"))
         .args(["run", "--json", "--config"])
         .arg(config)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .expect("target/release/paceline is built");
-    let mut peak_mb = 0.0_f64;
-    let status_file = format!("/proc/{}/status", child.id());
-    let status = loop {
-        // VmHWM is the peak resident memory of the process so far, so the last value before the exit is the result.
-        let text = std::fs::read_to_string(&status_file).unwrap_or_default();
-        let kib = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
-        peak_mb = peak_mb.max(kib.unwrap_or(0.0) / 1024.0 * 1.048_576);
-        if let Some(status) = child.try_wait().expect("the child can be waited for") {
-            break status;
-        }
-        paceline_testbed::poll::pause(std::time::Duration::from_millis(2));
-    };
+        .expect("paceline is built beside this program");
+    let (status, peak_mb) = peak_rss_mb(&mut child);
     let seconds = started.elapsed().as_secs_f64();
     assert!(status.success(), "{status}");
     let output = child.wait_with_output().expect("the output can be read");
@@ -61,13 +66,13 @@ fn race(folder: &Path, config: &Path, records: u64) -> Run {
 
 /// Writes a race and a configuration that reads it.
 fn prepare(folder: &Path, seconds: u32) -> std::path::PathBuf {
-    let simulated = Command::new(root().join("target/release/paceline"))
+    let simulated = Command::new(program("paceline"))
         .args(["simulate", "--racers", "1000", "--class", "3", "--race", "5403307", "--seed", "1", "--seconds"])
         .arg(seconds.to_string())
         .arg("--out")
         .arg(folder.join("messages.ndjson"))
         .status();
-    assert!(simulated.expect("target/release/paceline is built").success());
+    assert!(simulated.expect("paceline is built beside this program").success());
     let alleycat = root().join("examples/alleycat");
     let book = std::fs::read_to_string(alleycat.join("rulebooks/flat.toml")).expect("the example has this file");
     // The plugin rejects seconds after 600 by default.

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::timing::median;
-use crate::{Results, print_line, root};
+use crate::{Results, print_line, program, root};
 
 /// Seeds whose time is measured, and how often.
 const SEEDS: u32 = 2_000;
@@ -16,13 +16,13 @@ const PLANTED_WITHIN: u32 = 200;
 
 /// The report of `paceline torture`.
 fn torture(arguments: &[&str]) -> Value {
-    let output = Command::new(root().join("target/release/paceline"))
+    let output = Command::new(program("paceline"))
         .args(["torture", "--json", "--plugins"])
         .arg(root().join("target/plugins"))
         .args(arguments)
         .stderr(Stdio::inherit())
         .output()
-        .expect("target/release/paceline is built");
+        .expect("paceline is built beside this program");
     serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("the report of `paceline torture {}` is not JSON: {error}", arguments.join(" ")))
 }

@@ -14,6 +14,8 @@ pub const MOTO_ENDPOINT: &str = "PACELINE_TEST_MOTO";
 pub const KCL_JARS: &str = "PACELINE_TEST_KCL";
 /// The folder in which downloads of npm and pip are kept; `make test-authors` sets it.
 pub const AUTHORS: &str = "PACELINE_TEST_AUTHORS";
+/// The program of a registry of container images; `make test` sets it.
+pub const OCI_REGISTRY: &str = "PACELINE_TEST_OCI";
 /// The folder of the built plugins; without it, `target/plugins` of the checkout.
 pub const PLUGINS: &str = "PACELINE_PLUGINS";
 /// If it is set, to anything but `0`, a missing prerequisite fails a test; `make test` sets it.

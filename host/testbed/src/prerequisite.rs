@@ -58,6 +58,8 @@ pub enum Prerequisite {
     KclJars,
     /// npm and pip, with a folder for what they download, in [`environment::AUTHORS`].
     AuthorTools,
+    /// The registry of container images, in [`environment::OCI_REGISTRY`].
+    OciRegistry,
     /// `java`.
     Java,
     /// `node`, which is Node.js.
@@ -108,6 +110,9 @@ impl Prerequisite {
             Self::AuthorTools => {
                 not(is_set(environment::AUTHORS), "the folder for downloads of npm and pip is not known")?
             }
+            Self::OciRegistry => {
+                not(is_set(environment::OCI_REGISTRY), "the program of a registry of container images is not known")?
+            }
             Self::Java => not(on_path("java", variable), "there is no `java`")?,
             Self::Node => not(on_path("node", variable), "there is no `node`")?,
             Self::Python => not(on_path("python3", variable), "there is no `python3`")?,
@@ -130,6 +135,7 @@ impl Prerequisite {
             Self::AuthorTools => {
                 "`make test-authors` names it, or `PACELINE_TEST_AUTHORS=$(scripts/author-tools) cargo test`"
             }
+            Self::OciRegistry => "`make test` names it, or `PACELINE_TEST_OCI=$(scripts/oci-registry) cargo test`",
             Self::Java => "install Java 17 or later",
             Self::Node => "install Node.js 18 or later",
             Self::Python => "install Python 3",

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use paceline_engine::{Engine, Limits};
 use paceline_pipeline::model::Pointer;
-use paceline_pipeline::rules::operator::{Author, ChangeError, Changed, FolderError, Operator, RulesFolder};
+use paceline_pipeline::rules::operator::{
+    Author, ChangeError, Changed, FolderError, Operator, RemotePlugins, RulesFolder,
+};
 use paceline_pipeline::rules::{Registry, RulesEvent, Tail};
 use paceline_pipeline::{ErrorChain, Rulebooks};
 
@@ -68,7 +70,7 @@ pub fn apply(folder: &Path, registry: &Registry) -> Result<Changed, ApplyError> 
     let operator = Operator { registry, route: &route };
     block_on(async {
         let folder = RulesFolder::read(folder)?;
-        let prepared = folder.prepare(&engine(), registry).await?;
+        let prepared = folder.prepare(&engine(), registry, RemotePlugins::new()).await?;
         let (tail, _) = Tail::open(registry).await.map_err(ChangeError::from)?;
         let requests = RulesFolder::requests(&prepared, &tail.rules);
         let plan = operator.plan(&requests).await?;

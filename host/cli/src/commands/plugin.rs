@@ -4,6 +4,8 @@ mod bench;
 mod build;
 mod failed_row;
 mod new;
+#[cfg(feature = "oci")]
+mod oci;
 mod profile;
 mod record;
 mod sample;
@@ -42,6 +44,12 @@ enum Action {
     Record(record::Arguments),
     /// Measure how long a plugin's calls take, against another plugin of its kind.
     Bench(bench::Arguments),
+    /// Add a plugin to an OCI registry, one of container images.
+    #[cfg(feature = "oci")]
+    Push(oci::PushArguments),
+    /// Fetch a plugin from an OCI registry into a file.
+    #[cfg(feature = "oci")]
+    Pull(oci::PullArguments),
     /// Check that a plugin keeps the laws of its role, on cases that are drawn from sample events.
     Verify(verify::Arguments),
 }
@@ -60,6 +68,10 @@ pub(crate) fn plugin(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Action::Record(arguments) => record::record(&arguments)?,
         Action::Bench(arguments) => bench::bench(&arguments)?,
+        #[cfg(feature = "oci")]
+        Action::Push(arguments) => oci::push(&arguments)?,
+        #[cfg(feature = "oci")]
+        Action::Pull(arguments) => oci::pull(&arguments)?,
         Action::Test(arguments) => return test::test(&arguments),
         Action::Verify(arguments) => return verify::verify(&arguments),
     }

@@ -8,6 +8,7 @@
 //! - `trial`: a rulebook that is tried beside the current one.
 //! - `view`: commands that only read. `status`: what race types run and what hosts follow.
 //! - `replay`: recorded records by a rulebook that does not run.
+//! - `remote`: plugins of OCI registries that rulebooks name.
 //! - `ready`: whether the hosts are ready for a rulebook.
 //! - `head`: the store's head item.
 //! - `key`: keys to sign with.
@@ -19,6 +20,7 @@ mod head;
 mod key;
 pub(crate) mod name;
 mod ready;
+mod remote;
 mod replay;
 mod status;
 mod trial;

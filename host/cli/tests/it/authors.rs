@@ -1,5 +1,6 @@
 //! An author makes a project with `paceline plugin new`, tests, builds and checks it, outside the checkout.
 
+mod bench;
 mod samples;
 mod tools;
 

@@ -11,6 +11,7 @@
 //! - `producer`: `paceline simulate` into a stream; `stream`: `paceline run` on one.
 //! - `kcl`, `kcl_properties`, `kcl_daemon`: `paceline kcl`.
 //! - `torture`: `paceline torture`.
+//! - `oci`: plugins in registries of container images.
 //! - `authors`, `plugin`, `example`, `image`, `docs`: plugins, examples, container images and documents.
 
 mod address_space;
@@ -34,6 +35,7 @@ mod kcl_daemon;
 mod kcl_properties;
 mod kcl_served;
 mod looking;
+mod oci;
 mod permissions;
 mod plan;
 mod plugin;

@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 pub use change::{ChangeError, Request};
 pub use folder::{FolderError, RulesFolder};
 pub use precompile::{CompiledError, precompile};
-pub use prepare::{PluginFiles, Prepared, prepare, prepare_with_samples};
+pub use prepare::{PluginFiles, Prepared, RemotePlugins, prepare, prepare_with_samples, remote_plugins};
 pub use replay_rules::{ReplayRules, ReplayedRulebook, replay_rules};
 
 pub use super::log::Author;

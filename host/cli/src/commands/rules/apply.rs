@@ -11,7 +11,7 @@ use paceline_pipeline::rules::Registry;
 use paceline_pipeline::rules::operator::RulesFolder;
 
 use super::change::{make, precompile, rules};
-use super::{ChangeArguments, Session};
+use super::{ChangeArguments, Session, remote};
 use crate::stop::stop_signal;
 
 /// How often a watched folder is read. A change is applied once it was the same at two readings: a file that is being
@@ -25,7 +25,8 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 pub(super) fn apply(session: &Session, folder: &Path, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
     let engine = session.engine()?;
     let folder = RulesFolder::read(folder)?;
-    let prepared = session.runtime.block_on(folder.prepare(&engine, &session.registry))?;
+    let remote = remote::fetch(session, folder.remote_plugins())?;
+    let prepared = session.runtime.block_on(folder.prepare(&engine, &session.registry, remote))?;
     precompile(session, change, &prepared.values().collect::<Vec<_>>())?;
     let requests = RulesFolder::requests(&prepared, &rules(session)?);
     make(session, change, &requests)

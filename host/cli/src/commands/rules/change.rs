@@ -12,7 +12,7 @@ use paceline_pipeline::store::{PinKey, PinStore};
 use serde_json::json;
 
 use super::name::{RulebookName, shown};
-use super::{ChangeArguments, Session};
+use super::{ChangeArguments, Session, remote};
 use crate::report;
 use crate::setup::open_store;
 
@@ -32,7 +32,8 @@ pub(super) fn publish(
     samples: Option<&Path>,
     change: &ChangeArguments,
 ) -> anyhow::Result<ExitCode> {
-    let files = PluginFiles { folder: plugins, ..PluginFiles::default() };
+    let remote = remote::fetch(session, operator::remote_plugins(rulebook))?;
+    let files = PluginFiles { folder: plugins, remote, ..PluginFiles::default() };
     let (engine, registry) = (session.engine()?, &session.registry);
     let prepared = session.runtime.block_on(async {
         match samples {

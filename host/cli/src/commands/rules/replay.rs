@@ -12,7 +12,7 @@ mod shown;
 mod text;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
@@ -21,14 +21,16 @@ use paceline_config::AnyStore;
 use paceline_engine::{Digest, Engine};
 use paceline_pipeline::model::Cause;
 use paceline_pipeline::replay::{Baseline, CommittedLetters, Replay, ReplayOptions};
-use paceline_pipeline::rules::operator::{PluginFiles, Prepared, ReplayRules, ReplayedRulebook, prepare, replay_rules};
+use paceline_pipeline::rules::operator::{
+    PluginFiles, Prepared, ReplayRules, ReplayedRulebook, prepare, remote_plugins, replay_rules,
+};
 use paceline_pipeline::rules::{Rules, Tail};
 use paceline_pipeline::store::{DeadLetterStore, MemoryStore};
 
 use self::places::Places;
 use self::shown::Shown;
-use super::Session;
 use super::name::{NotAName, RulebookName};
+use super::{Session, remote};
 use crate::commands::recorded::{Since, Source};
 use crate::report;
 use crate::setup::open_store;
@@ -142,10 +144,9 @@ pub(super) fn replay(session: &Session, arguments: &Arguments) -> anyhow::Result
 impl Replaying<'_> {
     fn run(&self, arguments: &Arguments) -> anyhow::Result<Shown> {
         let runtime = &self.session.runtime;
-        let plugins = PluginFiles { folder: arguments.plugins.clone(), ..PluginFiles::default() };
-        let rulebook = self.find(&arguments.rules, &plugins)?;
+        let rulebook = self.find(&arguments.rules, arguments.plugins.as_deref())?;
         let other = match &arguments.against {
-            AgainstArgument::Rulebook(other) => Some(self.find(other, &plugins)?),
+            AgainstArgument::Rulebook(other) => Some(self.find(other, arguments.plugins.as_deref())?),
             AgainstArgument::Committed => None,
         };
         let race_types = self.race_types(&arguments.race_type, &rulebook, other.as_ref())?;
@@ -185,11 +186,13 @@ impl Replaying<'_> {
         })
     }
 
-    fn find(&self, rulebook: &RulebookArgument, plugins: &PluginFiles) -> anyhow::Result<Found> {
+    fn find(&self, rulebook: &RulebookArgument, folder: Option<&Path>) -> anyhow::Result<Found> {
         match rulebook {
             RulebookArgument::Published(name) => Ok(Found::Published(name.resolve(&self.rules)?)),
             RulebookArgument::File(file) => {
-                let prepared = prepare(&self.engine, &self.session.registry, file, plugins);
+                let remote = remote::fetch(self.session, remote_plugins(file))?;
+                let files = PluginFiles { folder: folder.map(Path::to_owned), remote, ..PluginFiles::default() };
+                let prepared = prepare(&self.engine, &self.session.registry, file, &files);
                 let prepared = self.session.runtime.block_on(prepared).with_context(|| file.display().to_string())?;
                 Ok(Found::Prepared(Box::new(prepared)))
             }

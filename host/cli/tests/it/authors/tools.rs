@@ -1,4 +1,4 @@
-//! Projects in JavaScript and Python, with their real tools, installed as the author's guide describes. This takes
+//! Projects in JavaScript and Python, and by cargo component, with their real tools, installed as the author's guide describes. This takes
 //! minutes: `make test-authors` runs it, `make test` does not.
 
 use std::path::{Path, PathBuf};
@@ -91,6 +91,47 @@ fn a_new_validator_in_python_passes() {
 fn a_new_aggregator_in_python_passes() {
     require!(Plugins, AuthorTools);
     a_new_project_passes("aggregator", "python");
+}
+
+/// The guide's command for cargo component, in a project as `plugin new` makes it. Never by way of rustup: what would be
+/// missing is not installed.
+fn cargo_component(folder: &Path, target: &Path) -> Command {
+    let tools = PathBuf::from(std::env::var_os(environment::AUTHORS).expect("`make test-authors` sets it"));
+    let path = std::env::var_os("PATH").unwrap();
+    let first = [tools.join("rust/bin"), tools.join("cargo-component/bin")];
+    let mut command = author(folder, "cargo component build --release");
+    command.env("PATH", std::env::join_paths(first.into_iter().chain(std::env::split_paths(&path))).unwrap());
+    // Those of the cargo that runs the tests.
+    let variables = ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER"];
+    variables.iter().for_each(|name| drop(command.env_remove(name)));
+    command.env("CARGO_TARGET_DIR", target);
+    command
+}
+
+#[test]
+fn new_projects_in_rust_are_built_by_cargo_component() {
+    require!(Plugins, WasmTarget, AuthorTools);
+    // From one run to the next, the dependencies stay.
+    let target = environment::checkout().join("target/cargo-component");
+    for kind in ["scorer", "validator", "aggregator"] {
+        let parent = TempDir::with_prefix("my plugins").unwrap();
+        let (folder, _) = new(parent.path(), "my-rule", kind, "rust");
+        succeed(&mut cargo_component(&folder, &target));
+        let component = folder.join("my-rule.wasm");
+        std::fs::copy(target.join("wasm32-unknown-unknown/release/my_rule.wasm"), &component).unwrap();
+        let checked = succeed(paceline(&["plugin", "check"]).arg(&component));
+        assert!(checked.contains(&format!("role     {kind}")) && !checked.contains("wasi:"), "{checked}");
+        let mut test = in_project(&folder, env!("CARGO_BIN_EXE_paceline"), &["plugin", "test", "my-rule.wasm"]);
+        if kind == "aggregator" {
+            test.args(["--group", "/racerId", "--score", "/score"]);
+        }
+        let tested = succeed(&mut test);
+        assert!(tested.contains("results, all as in "), "{tested}");
+        samples::pass(&folder, kind);
+        // What it writes into the project is not committed by the author.
+        let ignored = std::fs::read_to_string(folder.join(".gitignore")).unwrap();
+        assert!(folder.join("src/bindings.rs").is_file() && ignored.contains("/src/bindings.rs"), "{ignored}");
+    }
 }
 
 /// A rule of `examples/rules` in another language gives the bits of its twin in Rust: on the twin's sample events, and on

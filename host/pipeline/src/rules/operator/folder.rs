@@ -1,6 +1,6 @@
 //! A folder of rulebooks as the wanted rules: its `rules.toml` maps race types to rulebooks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use paceline_engine::Engine;
 use serde::Deserialize;
 
 use super::change::Request;
-use super::prepare::{PluginFiles, Prepared, prepare};
+use super::prepare::{PluginFiles, Prepared, RemotePlugins, prepare, remote_plugins};
 use super::samples;
 use crate::rules::error::RulebookError;
 use crate::rules::registry::Registry;
@@ -108,16 +108,24 @@ impl RulesFolder {
         files
     }
 
-    /// The rulebooks of the race types, prepared. Race types of one file share a rulebook.
+    /// The references into OCI registries with which its rulebooks name plugins.
+    pub fn remote_plugins(&self) -> BTreeSet<String> {
+        self.document.race_types.values().flat_map(|file| remote_plugins(&self.folder.join(file))).collect()
+    }
+
+    /// The rulebooks of the race types, prepared. Race types of one file share a rulebook. `remote` has what
+    /// [`Self::remote_plugins`] names.
     pub async fn prepare(
         &self,
         engine: &Engine,
         registry: &Registry,
+        remote: RemotePlugins,
     ) -> Result<BTreeMap<String, Prepared>, FolderError> {
         let Plugins { folder, named } = &self.document.plugins;
         let files = PluginFiles {
             named: named.iter().map(|(name, file)| (name.clone(), self.folder.join(file))).collect(),
             folder: folder.as_ref().map(|folder| self.folder.join(folder)),
+            remote,
         };
         let mut by_file: BTreeMap<&Path, Prepared> = BTreeMap::new();
         let mut prepared = BTreeMap::new();

@@ -1,7 +1,7 @@
 //! From a rulebook's file to what is published: plugins resolved to digests, and every plugin checked in the sandbox.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,22 @@ pub struct PluginFiles {
     pub named: BTreeMap<String, PathBuf>,
     /// A folder with a file `NAME.wasm` for each other name.
     pub folder: Option<PathBuf>,
+    /// The bytes of plugins of other registries, by the references that [`remote_plugins`] finds.
+    pub remote: RemotePlugins,
+}
+
+/// Plugins of OCI registries: their bytes, by the references with which rulebooks name them.
+pub type RemotePlugins = BTreeMap<String, Vec<u8>>;
+
+/// How a plugin's name begins that is a reference into an OCI registry.
+const REMOTE: &str = "oci://";
+
+/// The references into OCI registries with which a rulebook's file names plugins. Whoever prepares the rulebook fetches
+/// them before. A file that can't be read has none: [`prepare`] says why.
+pub fn remote_plugins(file: &Path) -> BTreeSet<String> {
+    let rulebook = fs::read_to_string(file).ok().and_then(|text| Rulebook::parse(&text).ok());
+    let names = rulebook.iter().flat_map(Rulebook::plugins);
+    names.filter(|name| name.starts_with(REMOTE)).cloned().collect()
 }
 
 /// A rulebook that can be published.
@@ -75,6 +91,12 @@ async fn prepare_and_check(
         if name.starts_with("sha256:") {
             return digest_of(name);
         }
+        if name.starts_with(REMOTE) {
+            let bytes = files.remote.get(name).ok_or_else(|| not_fetched(name))?;
+            let digest = Digest::of(bytes);
+            plugins.insert(digest, bytes.clone());
+            return Ok(digest);
+        }
         let path = files.find(name, file)?;
         let refused = |source| RulebookError::PluginFile { name: name.to_owned(), path: path.clone(), source };
         let bytes = fs::read(&path).map_err(refused)?;
@@ -99,6 +121,12 @@ async fn prepare_and_check(
         formats: loaded.formats(),
     };
     Ok(Prepared { digest: loaded.id.digest, document: loaded.document.clone(), published, plugins })
+}
+
+fn not_fetched(name: &str) -> RulebookError {
+    RulebookError::MissingPlugin(format!(
+        "plugin `{name}` was not fetched, because this program has no access to OCI registries: name a file of the plugin"
+    ))
 }
 
 impl Prepared {
