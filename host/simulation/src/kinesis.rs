@@ -118,8 +118,7 @@ impl SimulatedStream {
         PolledShard {
             id: shard.id.clone(),
             parents: parents.into_iter().collect(),
-            // No message is in an aggregate of another shard.
-            hash_range: (0, u128::MAX),
+            hash_range: shard.hash_range,
             closed,
         }
     }

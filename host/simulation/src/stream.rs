@@ -64,6 +64,8 @@ pub(crate) struct Shard {
     pub(crate) name: Arc<str>,
     pub(crate) id: String,
     pub(crate) parent: Option<usize>,
+    /// The first and the last hash key.
+    pub(crate) hash_range: (u128, u128),
     pub(crate) records: Vec<usize>,
     /// Its stream records, by sequence number.
     pub(crate) raw: BTreeMap<SequenceNumber, RawRecord>,
@@ -197,13 +199,15 @@ impl Stream {
             let joins = rng.u32(0..100) < plan.aggregates;
             stream.push(StreamRecord { message, shard, position: RecordPosition::default(), arrival_ms }, joins);
         }
-        stream.pack();
+        stream.pack(plan);
         stream
     }
 
-    /// Makes the stream records of each shard.
-    fn pack(&mut self) {
+    /// Makes the stream records of each shard. Some messages are in an aggregate of another shard than their hash keys'.
+    fn pack(&mut self, plan: &Plan) {
+        let mut rng = Rng::with_seed(plan.seed ^ 0x666f_7265_6967_6e00);
         let Self { records, shards, .. } = self;
+        let first_keys: Vec<u128> = shards.iter().map(|shard| shard.hash_range.0).collect();
         for shard in shards {
             let all = &shard.records;
             for of_one in
@@ -211,10 +215,14 @@ impl Stream {
             {
                 let first = &records[of_one[0]];
                 let messages = of_one.iter().map(|&record| &*records[record].message);
-                let messages: Vec<(String, &[u8])> =
-                    messages.map(|message| (message.racer.to_string(), &message.payload[..])).collect();
+                let mut hash_key = || match of_one.len() > 1 && rng.u32(0..100) < plan.foreign {
+                    true => first_keys[rng.usize(0..first_keys.len())],
+                    false => shard.hash_range.0,
+                };
+                let messages: Vec<(String, u128, &[u8])> =
+                    messages.map(|message| (message.racer.to_string(), hash_key(), &message.payload[..])).collect();
                 // One that is in an aggregate is a payload without a text.
-                let is_undecodable = matches!(messages[..], [(_, [])]);
+                let is_undecodable = matches!(messages[..], [(.., [])]);
                 shard.raw.insert(first.position.sequence, pack(&messages, first.arrival_ms, is_undecodable));
             }
         }
@@ -309,5 +317,11 @@ fn stream_name(plan: &Plan) -> &'static str {
 fn shard(plan: &Plan, at: usize, parent: Option<usize>) -> Shard {
     let id = format!("shardId-{at:012}");
     let name = format!("{}/{id}", stream_name(plan)).into();
-    Shard { name, id, parent, records: Vec::new(), raw: BTreeMap::new() }
+    // The shard that the first one splits into has all of its hash keys.
+    let (nth, width) = (parent.unwrap_or(at) as u128, u128::MAX / u128::from(plan.shards));
+    let hash_range = match nth + 1 == u128::from(plan.shards) {
+        true => (nth * width, u128::MAX),
+        false => (nth * width, (nth + 1) * width - 1),
+    };
+    Shard { name, id, parent, hash_range, records: Vec::new(), raw: BTreeMap::new() }
 }
