@@ -129,7 +129,8 @@ impl Host {
         let store = SimulatedStore::new(Arc::clone(world), backend, self.id, Arc::clone(&killed));
         let limits = BatchLimits { max_records: 1_000, ..BatchLimits::default() };
         let pipeline = Pipeline::new(store, Arc::new(rulebooks), limits, RetryPolicy::default());
-        let pipeline = pipeline.with_trial_interval(TRIAL_INTERVAL).with_clock(clock);
+        let name = format!("{}-{}", self.id, world.now_ms());
+        let pipeline = pipeline.with_trial_interval(TRIAL_INTERVAL).with_trial_host(name).with_clock(clock);
         let pipeline = Arc::new(match world.plan.hold {
             0 => pipeline,
             seconds => pipeline.with_hold(Duration::from_secs(seconds.into())),

@@ -13,7 +13,8 @@ use super::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, Notice, NoticeStore, Pin, PinKey, PinStore,
     StoreError, Write, WriteOutcome, notice_time,
 };
-use crate::dedup::today;
+use crate::clock::Clock;
+use crate::dedup::day_of;
 use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 const ITEMS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("items");
@@ -410,6 +411,11 @@ impl NoticeStore for EmbeddedStore {
 
 fn decode_pin(bytes: &[u8]) -> Result<Pin, redb::Error> {
     EmbeddedStore::decode(bytes).map(|(pin, _): (Pin, u32)| pin)
+}
+
+/// The present day, counted from 1970.
+fn today() -> u32 {
+    day_of(Clock::Machine.since_epoch())
 }
 
 /// The first field of an [`Item`].
