@@ -3,12 +3,17 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use paceline_aws::dynamodb::DynamoDbStore;
+use aws_types::SdkConfig;
+use paceline_aws::dynamodb::{DynamoDbConfig, DynamoDbStore, client_from};
+use paceline_pipeline::Clock;
 use paceline_pipeline::model::{Checkpoint, DeadLetter, Item, Key};
 use paceline_pipeline::store::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, MemoryStore, Notice, NoticeStore, Pin, PinKey,
     PinStore, StoreError, UnstorableItem, Write, WriteOutcome,
 };
+
+use crate::dynamodb::{Database, ITEMS};
+use crate::http;
 
 /// A store without faults of its own.
 #[derive(Clone, Debug)]
@@ -28,6 +33,17 @@ macro_rules! on {
 }
 
 impl Backend {
+    /// DynamoDB as a store.
+    pub(crate) fn dynamodb(sdk: &SdkConfig, clock: Clock, config: &DynamoDbConfig) -> Self {
+        Self::DynamoDb(Arc::new(DynamoDbStore::new(client_from(sdk, config), config).with_clock(clock)))
+    }
+
+    /// DynamoDB for those who look at the tables from outside: without faults and without a cache.
+    pub(crate) fn outside(database: &Arc<Database>, clock: Clock) -> Self {
+        let config = DynamoDbConfig { table: ITEMS.to_owned(), cached_bytes: 0, ..DynamoDbConfig::default() };
+        Self::dynamodb(&http::sdk(Arc::clone(database), clock), clock, &config)
+    }
+
     /// Holds from now on what another one holds now. Tables of DynamoDB lose nothing with a host.
     pub(crate) fn copy_from(&self, other: &Self) {
         if let (Self::Memory(store), Self::Memory(other)) = (self, other) {

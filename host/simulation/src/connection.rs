@@ -9,12 +9,13 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::dynamodb::{Answer, Chance, Database, ITEMS, LETTERS};
+use crate::fate::{Ending, Table};
 use crate::http::{Service, response};
 use crate::latch::Latch;
 use crate::plant::Plant;
 use crate::request::Request;
 use crate::trace;
-use crate::world::{Ending, Table, World, sleep_ms};
+use crate::world::{World, sleep_ms};
 
 /// The most items of a page.
 const PAGE: u64 = 8;

@@ -23,7 +23,7 @@ use crate::latch::Latch;
 use crate::objects::SimulatedObjects;
 use crate::setup::{Setup, route};
 use crate::store::SimulatedStore;
-use crate::world::{DISK_FULL, World, dynamodb, sleep_ms};
+use crate::world::{DISK_FULL, World, sleep_ms};
 
 /// The longest time that a host takes to start, in milliseconds.
 const LONGEST_START_MS: u64 = 3_000;
@@ -186,5 +186,5 @@ fn backend(world: &Arc<World>, clock: Clock, host: u32, killed: &Arc<Latch>) -> 
         concurrency: world.plan.concurrency as usize,
         ..DynamoDbConfig::default()
     };
-    dynamodb(&http::sdk(Arc::new(connected), clock), clock, &config)
+    Backend::dynamodb(&http::sdk(Arc::new(connected), clock), clock, &config)
 }

@@ -18,8 +18,8 @@
 //! - `world`: what all tasks of a run share. `setup`: what all runs share.
 //! - `backend`: the store behind hosts' stores, in memory or in DynamoDB. `http`: the AWS SDK without a network. `dynamodb`:
 //!   DynamoDB in memory.
-//! - `stream`, `raw`: the messages, and what Kinesis makes of them.
-//! - `plan`, `plant`, `planted`, `finding`, `request`, `shapes`, `trace`, `shown`, `latch`, `time`: values.
+//! - `stream`, `message`, `raw`: the messages, and what Kinesis makes of them.
+//! - `plan`, `plant`, `planted`, `fate`, `finding`, `request`, `shapes`, `trace`, `shown`, `latch`, `time`: values.
 #![forbid(unsafe_code)]
 
 mod acknowledged;
@@ -29,11 +29,13 @@ mod connection;
 mod deliver;
 mod dynamodb;
 mod endpoint;
+mod fate;
 mod finding;
 mod host;
 mod http;
 mod kinesis;
 mod latch;
+mod message;
 mod model;
 mod objects;
 mod operator;

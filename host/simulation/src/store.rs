@@ -11,11 +11,12 @@ use paceline_pipeline::store::{
 
 use crate::acknowledged;
 use crate::backend::Backend;
+use crate::fate::{Ending, Table};
 use crate::latch::Latch;
 use crate::plant::Plant;
 use crate::planted::{Planted, without_dedup};
 use crate::shown::{Opaque, Revisions};
-use crate::world::{DISK_FULL, Ending, Table, World, sleep_ms};
+use crate::world::{DISK_FULL, World, sleep_ms};
 
 /// The store of one life of a host.
 #[derive(Clone, Debug)]

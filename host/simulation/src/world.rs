@@ -5,9 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_types::SdkConfig;
 use fastrand::Rng;
-use paceline_aws::dynamodb::{DynamoDbConfig, DynamoDbStore, client_from};
 use paceline_pipeline::Clock;
 use paceline_pipeline::model::SequenceNumber;
 use paceline_pipeline::store::MemoryStore;
@@ -15,9 +13,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backend::Backend;
-use crate::dynamodb::{Database, ITEMS};
+use crate::dynamodb::Database;
+use crate::fate::{Ending, Fate, Table};
 use crate::finding::Finding;
-use crate::http;
 use crate::plan::Plan;
 use crate::plant::Plant;
 use crate::stream::Stream;
@@ -34,42 +32,6 @@ const LONGEST_FULL_MS: u64 = 20_000;
 const SUBSCRIPTION_MS: u64 = 5_000;
 /// What a write on a full disk fails with.
 pub(crate) const DISK_FULL: &str = "the store races.redb failed: No space left on device";
-
-/// The tables, as far as one may be out of reach while others are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Table {
-    Groups,
-    Letters,
-    /// The objects of the rules' registry.
-    Registry,
-    /// No table: the stream.
-    Stream,
-    /// Pins, checkpoints and notices.
-    Host,
-}
-
-/// What becomes of a call to the store.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Fate {
-    /// Milliseconds before and after its effect.
-    pub(crate) before: u64,
-    pub(crate) after: u64,
-    pub(crate) ending: Ending,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Ending {
-    #[default]
-    Answered,
-    /// It fails, without an effect.
-    Refused,
-    /// It takes effect, and fails.
-    AnswerLost,
-    /// The host dies before its effect.
-    KilledBefore,
-    /// The host dies after it.
-    KilledAfter,
-}
 
 /// A table that answers nothing for some time, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +99,7 @@ impl World {
         let clock = Clock::set_to(beginning());
         let database = plan.has_sdk().then(Arc::<Database>::default);
         let store = match &database {
-            Some(database) => dynamodb(&http::sdk(Arc::clone(database), clock), clock, &outside()),
+            Some(database) => Backend::outside(database, clock),
             None => Backend::Memory(Arc::new(MemoryStore::with_clock(clock))),
         };
         Self {
@@ -335,16 +297,6 @@ impl World {
         let trace = &mut self.state().trace;
         (trace.hash(), trace.events(), trace.lines())
     }
-}
-
-/// The settings of who looks at the tables of DynamoDB from outside: without a cache.
-fn outside() -> DynamoDbConfig {
-    DynamoDbConfig { table: ITEMS.to_owned(), cached_bytes: 0, ..DynamoDbConfig::default() }
-}
-
-/// DynamoDB as a store.
-pub(crate) fn dynamodb(sdk: &SdkConfig, clock: Clock, config: &DynamoDbConfig) -> Backend {
-    Backend::DynamoDb(Arc::new(DynamoDbStore::new(client_from(sdk, config), config).with_clock(clock)))
 }
 
 /// Sleeps for milliseconds of the run's clock.
