@@ -127,6 +127,7 @@ simulate: setup ## Run SEEDS seeds of the simulation, which compares hosts under
 	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
 	target/release/paceline torture --seeds $(SEEDS)
+	target/release/paceline torture --seeds $$(($(SEEDS) / 10)) --tier sdk
 
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz

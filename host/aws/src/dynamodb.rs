@@ -44,10 +44,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use paceline_pipeline::Clock;
 use paceline_pipeline::store::StoreError;
 
 pub use config::{DynamoDbConfig, IndexConfig, WriteWith};
@@ -77,18 +79,22 @@ pub async fn client(config: &DynamoDbConfig) -> Result<Client, StoreError> {
             config.table
         )));
     }
+    let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "`region` beside `table`").await;
+    Ok(client_from(&loaded.map_err(|error| StoreError::fatal(error.to_string()))?, config))
+}
+
+/// A client as that of [`client`], by what is loaded already: region, endpoint, credentials, HTTP and clock.
+pub fn client_from(shared: &SdkConfig, config: &DynamoDbConfig) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(Duration::from_millis(config.request_ms.max(1)))
         .build();
-    let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "`region` beside `table`").await;
-    let shared = loaded.map_err(|error| StoreError::fatal(error.to_string()))?;
     // These limits hold for requests to DynamoDB only: requests for credentials go elsewhere and may take longer.
-    let settings = aws_sdk_dynamodb::config::Builder::from(&shared)
+    let settings = aws_sdk_dynamodb::config::Builder::from(shared)
         .retry_config(RetryConfig::disabled())
         .timeout_config(timeouts)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    Ok(Client::from_conf(settings.build()))
+    Client::from_conf(settings.build())
 }
 
 /// DynamoDB as the store.
@@ -104,6 +110,8 @@ pub struct DynamoDbStore {
     index_attribute: String,
     cache: Cache,
     usage: Arc<UsageCounter>,
+    /// By which items expire.
+    clock: Clock,
 }
 
 impl fmt::Debug for DynamoDbStore {
@@ -135,7 +143,19 @@ impl DynamoDbStore {
             index_attribute: config.index.attribute.clone(),
             cache: Cache::new(config.cached_bytes),
             usage: Arc::default(),
+            clock: Clock::default(),
         }
+    }
+
+    /// With another clock, by which items expire.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The time of day in seconds since 1970.
+    fn now(&self) -> u64 {
+        self.clock.since_epoch().as_secs()
     }
 
     /// Requests and consumed capacity since the store was opened.

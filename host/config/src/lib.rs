@@ -53,6 +53,9 @@ pub const ENVIRONMENT: [(&str, &str); 5] = [
     ("PACELINE_RULES", "rules.registry"),
 ];
 
+/// Days for which the embedded store keeps pins: as long as DynamoDB by default, and longer than any stream keeps records.
+pub const PIN_DAYS: u32 = 400;
+
 /// The configuration. Paths in it are relative to its own folder.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -185,6 +188,9 @@ fn hold_seconds() -> u64 {
 pub struct StoreConfig {
     /// The file of the embedded store.
     pub path: Option<PathBuf>,
+    /// Days after which the embedded store deletes the pin of a race, when it is opened; 0 keeps them for ever. Without this,
+    /// [`PIN_DAYS`].
+    pub pin_days: Option<u32>,
     /// A table in DynamoDB.
     pub dynamodb: Option<DynamoDbConfig>,
     /// The process's memory, for measurements.
@@ -262,6 +268,11 @@ impl Config {
             1 => {}
             0 => return Err("[store] names none of `path`, `dynamodb` and `memory = true`".to_owned()),
             _ => return Err("[store] names more than one of `path`, `dynamodb` and `memory`".to_owned()),
+        }
+        if self.store.pin_days.is_some() && self.store.path.is_none() {
+            return Err(
+                "[store] `pin-days` is for the embedded store; that of DynamoDB is in [store.dynamodb]".to_owned()
+            );
         }
         let positive = [
             ("[batch] max-records", self.batch.max_records),

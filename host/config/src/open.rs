@@ -11,7 +11,7 @@ use paceline_pipeline::rules::{HostIdentity, Registry, RegistryError, RulesEvent
 use paceline_pipeline::store::{EmbeddedStore, MemoryStore, RemoteStore, StoreServer};
 use paceline_pipeline::{Pipeline, Rulebooks};
 
-use crate::{AnyStore, Config, OpenError};
+use crate::{AnyStore, Config, OpenError, PIN_DAYS};
 
 /// How long a file may be in use by a process that neither serves it nor keeps it: a host that starts serves it at once, and
 /// a command ends.
@@ -26,6 +26,7 @@ pub async fn open_store(config: &Config) -> Result<AnyStore, OpenError> {
             return Ok(AnyStore::Remote(remote));
         }
         if let Some(store) = open_if_free(path, give_up).await? {
+            delete_old_pins(config, &store)?;
             return Ok(AnyStore::Embedded(Arc::new(store), None));
         }
     }
@@ -43,6 +44,14 @@ async fn open_if_free(path: &Path, give_up: Instant) -> Result<Option<EmbeddedSt
     Ok(opened)
 }
 
+/// Deletes the pins of an embedded store that no race needs any more.
+fn delete_old_pins(config: &Config, store: &EmbeddedStore) -> Result<(), OpenError> {
+    match config.store.pin_days.unwrap_or(PIN_DAYS) {
+        0 => Ok(()),
+        days => Ok(store.delete_pins_after(days)?),
+    }
+}
+
 /// Opens the store that the configuration names, and serves a file to commands if that is wanted.
 async fn open_own_store(config: &Config, serve: bool) -> Result<AnyStore, OpenError> {
     #[cfg(feature = "aws")]
@@ -57,6 +66,7 @@ async fn open_own_store(config: &Config, serve: bool) -> Result<AnyStore, OpenEr
                     break Arc::new(store);
                 }
             };
+            delete_old_pins(config, &store)?;
             let server = serve.then(|| StoreServer::start(Arc::clone(&store), path)).flatten();
             AnyStore::Embedded(store, server)
         }

@@ -41,4 +41,43 @@ mod tests {
     fn a_window_begins_with_format_and_shard() {
         assert!(Window::new(SHARD.into()).to_bytes().starts_with(&BEGINNING.concat()));
     }
+
+    /// A change of the format leaves no file of the corpus behind: each still shows what its name says.
+    #[test]
+    fn the_corpus_is_in_the_format_of_windows() {
+        let corpus = paceline_testbed::environment::checkout().join("fuzz/corpus/window_state");
+        let shard: Arc<str> = SHARD.into();
+        let mut known = Vec::new();
+        for (name, is_whole, error) in [
+            ("cut", false, "end of buffer"),
+            ("empty", false, ""),
+            ("empty-group", false, ""),
+            ("groups-apart", false, ""),
+            ("key-not-utf-8", false, "utf-8"),
+            ("long-state-announced", false, "end of buffer"),
+            ("many-groups-announced", false, "end of buffer"),
+            ("more-than-a-window", false, ""),
+            ("no-such-rulebook", false, "a rulebook that it does not list"),
+            ("not-a-number", false, ""),
+            ("ordinals", false, ""),
+            ("ordinals-of-two-rulebooks", false, ""),
+            ("other-format", true, "has format 2"),
+            ("other-shard", true, "is of shard stream/shardId-000000000001"),
+            ("position-out-of-range", false, "out of range"),
+            ("position-twice", false, "not in the order of the shard"),
+            ("positions", false, ""),
+            ("positions-out-of-order", false, "not in the order of the shard"),
+        ] {
+            let data = std::fs::read(corpus.join(name)).unwrap();
+            let beginning = if is_whole { Vec::new() } else { BEGINNING.concat() };
+            let found = Window::from_bytes(&[beginning, data].concat(), &shard);
+            let text = found.map_or_else(|error| error.to_string(), |_| String::new());
+            assert!(text.to_lowercase().contains(error) && text.is_empty() == error.is_empty(), "{name}: {text}");
+            known.push(name.to_owned());
+        }
+        let files = std::fs::read_dir(corpus).unwrap();
+        let mut files: Vec<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort_unstable();
+        assert_eq!(files, known);
+    }
 }

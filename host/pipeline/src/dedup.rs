@@ -4,7 +4,7 @@
 //! its dedup state beside the aggregator's state. Both are one write, so they can't disagree.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -102,10 +102,9 @@ struct LastOfShard {
 /// Days after which no stream has a record any more: Kinesis's longest retention. Until then a record may come again.
 pub const LONGEST_RETENTION_DAYS: u32 = 366;
 
-/// The present day, counted from 1970.
-pub(crate) fn today() -> u32 {
-    let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
-    u32::try_from(days).unwrap_or(u32::MAX)
+/// The day of a time since 1970, counted from 1970.
+pub(crate) fn day_of(since_epoch: Duration) -> u32 {
+    u32::try_from(since_epoch.as_secs() / 86_400).unwrap_or(u32::MAX)
 }
 
 /// Positions as they are stored. Shards in another order would not be found.

@@ -82,6 +82,12 @@ impl<S: Store> Pipeline<S> {
         Self { trials: Trials::new(interval).with_clock(self.clock), ..self }
     }
 
+    /// The name under which this host shares what it has seen of rulebooks on trial; by default one that no other process
+    /// has. No two hosts of a store may have the same.
+    pub fn with_trial_host(self, host: String) -> Self {
+        Self { trials: self.trials.with_host(host), ..self }
+    }
+
     /// How long records wait for a rulebook that can't be had, before they become dead letters.
     pub fn with_hold(self, hold: Duration) -> Self {
         Self { holds: Holds::new(hold).with_clock(self.clock), ..self }

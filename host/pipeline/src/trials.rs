@@ -82,6 +82,10 @@ impl Trials {
         Self { clock, ..self }
     }
 
+    pub(crate) fn with_host(self, host: String) -> Self {
+        Self { host, ..self }
+    }
+
     /// Adds what a batch has shown.
     pub(crate) fn add(&self, race_type: &str, trial: &Trial, tally: &Tally) {
         let key = TrialKey { race_type: race_type.to_owned(), since: trial.since };

@@ -7,9 +7,9 @@ use paceline_pipeline::store::{DeadLetterStore, GroupStore, PinKey, PinStore, St
 
 use crate::acknowledged::{counted, listed};
 use crate::finding::Finding;
+use crate::message::Message;
 use crate::model::{self, Expected, Members, Versions};
 use crate::operator::{History, Office};
-use crate::stream::Message;
 use crate::world::World;
 
 /// Compares the store with the model.

@@ -4,13 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::memory::InMemory;
+use paceline_aws::dynamodb::{DynamoDbConfig, WriteWith};
+use paceline_aws::kinesis::{KinesisConfig, Stream};
 use paceline_lambda::{FunctionStore, Handler, Metrics};
 use paceline_pipeline::model::BatchLimits;
 use paceline_pipeline::rules::{Registry, Rulebooks};
-use paceline_pipeline::{ErrorChain, Pipeline, RetryPolicy};
+use paceline_pipeline::{Clock, ErrorChain, Pipeline, RetryPolicy};
 use tokio::sync::Mutex;
 
+use crate::backend::Backend;
+use crate::connection::Connected;
+use crate::dynamodb::ITEMS;
+use crate::endpoint::Endpoint;
 use crate::finding::Finding;
+use crate::http;
 use crate::kinesis::SimulatedStream;
 use crate::latch::Latch;
 use crate::objects::SimulatedObjects;
@@ -58,8 +65,17 @@ pub(crate) struct Life {
 
 impl Life {
     /// The stream as this life polls it.
-    pub(crate) fn stream(&self, world: &Arc<World>) -> Arc<SimulatedStream> {
-        Arc::new(SimulatedStream::new(Arc::clone(world), self.host, Arc::clone(&self.killed)))
+    pub(crate) fn stream(&self, world: &Arc<World>, config: &KinesisConfig) -> Stream {
+        let (stream, clock) = (
+            Arc::new(SimulatedStream::new(Arc::clone(world), self.host, Arc::clone(&self.killed))),
+            self.pipeline.clock(),
+        );
+        match world.plan.has_sdk() {
+            true => {
+                Stream::connect_by(&http::sdk(Arc::new(Endpoint::new(Arc::clone(world), stream)), clock), config, clock)
+            }
+            false => Stream::polled(stream, &config.stream, clock),
+        }
     }
 
     /// Ends this life.
@@ -108,10 +124,13 @@ impl Host {
         let registry = Registry::new(Arc::new(objects), "memory");
         let rulebooks =
             Rulebooks::new(setup.engine.clone(), registry, route()).with_shared_components(setup.components.clone());
-        let store = SimulatedStore::new(Arc::clone(world), self.id, Arc::clone(&killed));
+        let clock = world.draw_clock();
+        let backend = backend(world, clock, self.id, &killed);
+        let store = SimulatedStore::new(Arc::clone(world), backend, self.id, Arc::clone(&killed));
         let limits = BatchLimits { max_records: 1_000, ..BatchLimits::default() };
         let pipeline = Pipeline::new(store, Arc::new(rulebooks), limits, RetryPolicy::default());
-        let pipeline = pipeline.with_trial_interval(TRIAL_INTERVAL).with_clock(world.draw_clock());
+        let name = format!("{}-{}", self.id, world.now_ms());
+        let pipeline = pipeline.with_trial_interval(TRIAL_INTERVAL).with_trial_host(name).with_clock(clock);
         let pipeline = Arc::new(match world.plan.hold {
             0 => pipeline,
             seconds => pipeline.with_hold(Duration::from_secs(seconds.into())),
@@ -154,4 +173,18 @@ impl Host {
         });
         Some(life)
     }
+}
+
+/// What a host's store is in: the one that all hosts share, or DynamoDB over connections of its own.
+fn backend(world: &Arc<World>, clock: Clock, host: u32, killed: &Arc<Latch>) -> Backend {
+    let Some(database) = &world.database else { return world.store.clone() };
+    let connected = Connected::new(Arc::clone(database), Arc::clone(world), host, Arc::clone(killed));
+    let config = DynamoDbConfig {
+        table: ITEMS.to_owned(),
+        write: if world.plan.items == 1 { WriteWith::Items } else { WriteWith::Statements },
+        cached_bytes: world.plan.cached as usize,
+        concurrency: world.plan.concurrency as usize,
+        ..DynamoDbConfig::default()
+    };
+    Backend::dynamodb(&http::sdk(Arc::new(connected), clock), clock, &config)
 }

@@ -10,12 +10,13 @@ use paceline_pipeline::model::{Checkpoint, SequenceNumber};
 use paceline_pipeline::store::CheckpointStore;
 
 use crate::acknowledged;
+use crate::fate::{Ending, Table};
 use crate::latch::Latch;
 use crate::plant::Plant;
 use crate::raw::RawRecord;
 use crate::stream::Shard;
 use crate::time::time_ms;
-use crate::world::{Ending, Table, World, sleep_ms};
+use crate::world::{World, sleep_ms};
 
 /// The age from which Kinesis refuses an iterator, in milliseconds.
 const ITERATOR_MS: u64 = 300_000;
@@ -118,8 +119,7 @@ impl SimulatedStream {
         PolledShard {
             id: shard.id.clone(),
             parents: parents.into_iter().collect(),
-            // No message is in an aggregate of another shard.
-            hash_range: (0, u128::MAX),
+            hash_range: shard.hash_range,
             closed,
         }
     }

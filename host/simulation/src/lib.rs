@@ -12,20 +12,30 @@
 //! - `compare`, `model`: what has to be there in the end.
 //! - `deliver`: how records get to hosts. `operator`: how rules change meanwhile.
 //! - `host`: a host from its start to its death. `store`, `objects`, `kinesis`: its store, its registry and its stream, with
-//!   faults.
+//!   faults. `connection`, `endpoint`: DynamoDB and Kinesis as the AWS SDK reaches them, with faults;
+//!   `subscription`: fan-out.
 //! - `acknowledged`: what has to hold during the run.
 //! - `world`: what all tasks of a run share. `setup`: what all runs share.
-//! - `stream`, `raw`: the messages, and what Kinesis makes of them.
-//! - `plan`, `plant`, `planted`, `finding`, `trace`, `shown`, `latch`, `time`: values.
+//! - `backend`: the store behind hosts' stores, in memory or in DynamoDB. `http`: the AWS SDK without a network. `dynamodb`:
+//!   DynamoDB in memory.
+//! - `stream`, `message`, `raw`: the messages, and what Kinesis makes of them.
+//! - `plan`, `plant`, `planted`, `fate`, `finding`, `request`, `shapes`, `trace`, `shown`, `latch`, `time`: values.
 #![forbid(unsafe_code)]
 
 mod acknowledged;
+mod backend;
 mod compare;
+mod connection;
 mod deliver;
+mod dynamodb;
+mod endpoint;
+mod fate;
 mod finding;
 mod host;
+mod http;
 mod kinesis;
 mod latch;
+mod message;
 mod model;
 mod objects;
 mod operator;
@@ -33,12 +43,15 @@ mod plan;
 mod plant;
 mod planted;
 mod raw;
+mod request;
 mod run;
 mod setup;
+mod shapes;
 mod shown;
 mod shrink;
 mod store;
 mod stream;
+mod subscription;
 mod time;
 mod torture;
 mod trace;

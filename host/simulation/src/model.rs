@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::stream::{CADENCE, Kind, Message, Stream};
+use crate::message::{CADENCE, Kind, Message};
+use crate::stream::Stream;
 
 /// The versions by which a message may have been evaluated: more than one if its race type changed its rulebook while the
 /// message was on its way, and no pin says by which.

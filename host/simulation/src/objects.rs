@@ -13,8 +13,9 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use crate::fate::{Ending, Table};
 use crate::latch::Latch;
-use crate::world::{Ending, Table, World, sleep_ms};
+use crate::world::{World, sleep_ms};
 
 type Objects<T> = Pin<Box<dyn Stream<Item = Result<T>> + Send>>;
 

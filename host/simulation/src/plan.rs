@@ -58,6 +58,7 @@ macro_rules! knobs {
 }
 
 knobs! {
+    tier 0 "Where the hosts' stores are: 0 in memory, 1 in DynamoDB, in memory as well, through the AWS SDK."
     mode 0 "How batches are delivered: 0 readers of shards with checkpoints in the store, 1 an event source mapping, 2 one with tumbling windows, 3 a consumer that polls all shards."
     hosts 1 "Hosts that share the store."
     shards 1 "Shards of the stream."
@@ -82,6 +83,7 @@ knobs! {
     repeats 0 "Batches that the mapping delivers again after they succeeded, in percent."
     zombies 0 "Second readers of a shard."
     aggregates 0 "Messages that share a stream record with the one before, in percent."
+    foreign 0 "Messages in aggregates whose hash keys may be those of another shard, in percent."
     duplicates 0 "Messages that a producer sends twice, in percent: with ordinals only."
     broken 0 "Messages that no rulebook can process, in percent."
     strict 0 "Messages that only the second version of a rulebook rejects, in percent."
@@ -103,6 +105,10 @@ knobs! {
     migrations 0 "Whether a rulebook whose aggregator migrates states is among the changes."
     redrives 0 "Redrives while the stream flows."
     redrivers 1 "Redrives that are made at the same time."
+    fanout 0 "Whether the consumer of mode 3 subscribes to its shards, with the SDK."
+    items 0 "Whether items are written by PutItem, one by one, with the SDK."
+    cached 0 "Bytes of items that a host caches, with the SDK."
+    concurrency 1 "Requests that a call of the store sends at once, with the SDK."
 }
 
 /// Faults happen within this time after the last message has arrived, in seconds.
@@ -115,6 +121,11 @@ impl Plan {
         let mut plan = Self::least(seed);
         plan.draw_world(&mut rng);
         plan.draw_faults(&mut rng);
+        plan.items = u32::from(rng.u32(0..4) == 0);
+        plan.cached = [0, 4_000, 1 << 20, 1 << 26][rng.usize(0..4)];
+        plan.concurrency = rng.u32(1..=16);
+        plan.foreign = sometimes(&mut rng, 50);
+        plan.fanout = rng.u32(0..2);
         plan
     }
 
@@ -206,7 +217,17 @@ impl Plan {
 
     /// Whether a death loses what was not flushed. Two hosts can't have a store in their process.
     pub(crate) fn is_volatile(&self) -> bool {
-        self.volatile == 1 && self.hosts == 1
+        self.volatile == 1 && self.hosts == 1 && !self.has_sdk()
+    }
+
+    /// Whether the hosts' stores are in DynamoDB.
+    pub(crate) fn has_sdk(&self) -> bool {
+        self.tier == 1
+    }
+
+    /// Whether shards are subscribed to. What is polled in memory knows no subscriptions.
+    pub(crate) fn has_fan_out(&self) -> bool {
+        self.fanout == 1 && self.has_sdk()
     }
 
     /// When faults end, in milliseconds.

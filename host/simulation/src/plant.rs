@@ -39,6 +39,10 @@ plants! {
     LostAnswerIsSuccess "lost-answer-is-success" "A write that the store did not answer counts as done."
     PartialFailureIsSuccess "partial-failure-is-success" "A batch that is committed in part counts as committed."
     DedupNotStored "dedup-not-stored" "An item's state is written with the dedup state before."
+    MisroutedIsDropped "misrouted-is-dropped" "A consumer drops messages in aggregates whose hash keys are those of another shard."
+    UnprocessedIsDone "unprocessed-is-done" "With the SDK: what DynamoDB leaves unprocessed of a batch counts as done."
+    StatementErrorIsSuccess "statement-error-is-success" "With the SDK: a batch of statements that has an answer counts as done, whatever the answer says of each."
+    FirstPageIsAll "first-page-is-all" "With the SDK: the first page of a query or a scan is taken for all."
 }
 
 impl Plant {
@@ -95,6 +99,8 @@ impl Plant {
                 ("outages", 0),
                 ("kills", 0),
             ],
+            Self::MisroutedIsDropped => &[("mode", 3), ("shards", 3), ("aggregates", 60), ("foreign", 50)],
+            Self::UnprocessedIsDone | Self::StatementErrorIsSuccess | Self::FirstPageIsAll => &[("tier", 1)],
             _ => &[],
         }
     }

@@ -16,11 +16,11 @@ pub(crate) struct RawRecord {
     pub(crate) is_undecodable: bool,
 }
 
-/// The stream record with these messages, each a partition key and a payload.
-pub(crate) fn pack(messages: &[(String, &[u8])], arrival_ms: u64, is_undecodable: bool) -> RawRecord {
+/// The stream record with these messages, each a partition key, an explicit hash key and a payload.
+pub(crate) fn pack(messages: &[(String, u128, &[u8])], arrival_ms: u64, is_undecodable: bool) -> RawRecord {
     let mut aggregator = Aggregator::default();
-    for (key, payload) in messages {
-        let full = aggregator.add(key, None, payload);
+    for (key, hash_key, payload) in messages {
+        let full = aggregator.add(key, Some(*hash_key), payload);
         assert!(full.is_none(), "a run has too few messages to fill an aggregate");
     }
     let Packed { partition_key, data, .. } = aggregator.finish().expect("a stream record has a message");

@@ -4,49 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use paceline_pipeline::model::{Batch, DeadLetter, Key, Record, RecordPosition, SequenceNumber};
+use paceline_pipeline::model::{Batch, DeadLetter, Record, RecordPosition, SequenceNumber};
 
+use crate::message::{Draw, Message};
 use crate::plan::Plan;
 use crate::raw::{RawRecord, pack};
 use crate::time::time_ms;
-
-/// The cadence on which the aggregators of the simulation's rulebooks fail.
-const VICTIM: u32 = 66;
-/// The resistance that the second version of each rulebook rejects.
-const STRICT: u32 = 80;
-/// The cadence of a team's nth message in a class is this and n: the aggregators list the n.
-pub(crate) const CADENCE: u32 = 100;
-/// The most messages of a team in a class: their numbers are bytes.
-const MOST: u32 = 150;
-
-/// What is wrong with a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Sound,
-    /// No rulebook can process it.
-    Broken,
-    /// The second version of a rulebook rejects it.
-    Strict,
-    /// An aggregator fails on it.
-    Trap,
-}
-
-/// A message.
-#[derive(Clone, Debug)]
-pub(crate) struct Message {
-    pub(crate) kind: Kind,
-    pub(crate) class: u32,
-    pub(crate) race: u32,
-    pub(crate) racer: u32,
-    /// Its racer's team: one for each part of the mapping. Teams have racers in all shards.
-    pub(crate) team: u32,
-    pub(crate) second: u32,
-    /// Its number among the messages of its team in its class.
-    pub(crate) nth: u32,
-    pub(crate) resistance: u32,
-    pub(crate) is_final: bool,
-    pub(crate) payload: Vec<u8>,
-}
 
 /// A message in a shard.
 #[derive(Clone, Debug)]
@@ -64,6 +27,8 @@ pub(crate) struct Shard {
     pub(crate) name: Arc<str>,
     pub(crate) id: String,
     pub(crate) parent: Option<usize>,
+    /// The first and the last hash key.
+    pub(crate) hash_range: (u128, u128),
     pub(crate) records: Vec<usize>,
     /// Its stream records, by sequence number.
     pub(crate) raw: BTreeMap<SequenceNumber, RawRecord>,
@@ -79,83 +44,11 @@ pub(crate) struct Stream {
     by_letter: BTreeMap<String, usize>,
 }
 
-impl Message {
-    /// The group that lists the messages of a racer in a race.
-    pub(crate) fn race_key(&self) -> Key {
-        Key { partition: format!("race-{}-{}", self.class, self.race), sort: format!("racer-{}", self.racer) }
-    }
-
-    /// The group that lists the messages of a team in a class.
-    pub(crate) fn class_key(&self) -> Key {
-        Key { partition: format!("class-{}", self.class), sort: format!("team-{}", self.team) }
-    }
-
-    /// The number by which the groups list it.
-    pub(crate) fn mark(&self) -> u8 {
-        self.nth as u8
-    }
-}
-
-/// Draws messages.
-struct Draw<'p> {
-    plan: &'p Plan,
-    rng: Rng,
-    /// Messages so far, of each team in a class, and of each racer in a race.
-    in_class: BTreeMap<(u32, u32), u32>,
-    in_race: BTreeMap<(u32, u32, u32), u32>,
-}
-
-impl Draw<'_> {
-    fn chance(&mut self, percent: u32) -> bool {
-        self.rng.u32(0..100) < percent
-    }
-
-    /// The message after so many.
-    fn message(&mut self, drawn: u32) -> Message {
-        let plan = self.plan;
-        let class = 3 + self.rng.u32(0..plan.classes);
-        let race = 131 + (drawn * plan.races / plan.records + u32::from(self.rng.u32(0..4) == 0)).min(plan.races - 1);
-        let racer = 1 + self.rng.u32(0..plan.racers);
-        let team = racer % plan.factor;
-        let nth = self.in_class.entry((class, team)).or_default();
-        *nth += 1;
-        let nth = *nth;
-        let second = self.in_race.entry((class, race, racer)).or_default();
-        *second += 1;
-        let second = *second;
-        let kind = match () {
-            () if nth > MOST || self.chance(plan.broken) => Kind::Broken,
-            () if self.chance(plan.traps) => Kind::Trap,
-            () if self.chance(plan.strict) => Kind::Strict,
-            () => Kind::Sound,
-        };
-        let cadence = if kind == Kind::Trap { VICTIM } else { CADENCE + nth };
-        let resistance = if kind == Kind::Strict { STRICT } else { self.rng.u32(40..STRICT - 1) };
-        let is_final = self.rng.u32(0..6) == 0;
-        let event = if is_final { "final" } else { "update" };
-        let sent = race * 1_000 + nth;
-        let text = format!(
-            r#"{{"event":"{event}","deviceTimestamp":{sent},"second":{second},"raceId":{race},"racerId":{racer},"team":{team},"classId":{class},"cadence":{cadence},"resistance":{resistance}}}"#
-        );
-        let payload = match (kind, self.rng.u32(0..5)) {
-            (Kind::Broken, 0) => text.as_bytes()[..text.len() - 1].to_vec(),
-            (Kind::Broken, 1) => text.replace("\"cadence\"", "\"cadance\"").into_bytes(),
-            (Kind::Broken, 2) => {
-                text.replace(&format!("\"resistance\":{resistance}"), "\"resistance\":1000").into_bytes()
-            }
-            (Kind::Broken, 3) => Vec::new(),
-            (Kind::Broken, _) => text.replace(&format!("\"classId\":{class}"), "\"classId\":99").into_bytes(),
-            _ => text.into_bytes(),
-        };
-        Message { kind, class, race, racer, team, second, nth, resistance, is_final, payload }
-    }
-}
-
 impl Stream {
     /// The stream of a plan.
     pub(crate) fn draw(plan: &Plan) -> Self {
         let rng = Rng::with_seed(plan.seed ^ 0x73_7472_6561_6d00);
-        let mut draw = Draw { plan, rng, in_class: BTreeMap::new(), in_race: BTreeMap::new() };
+        let mut draw = Draw::new(plan, rng);
         let mut messages: Vec<Arc<Message>> = Vec::new();
         while messages.len() < plan.records as usize {
             let again = !messages.is_empty() && plan.is_ordinal() && draw.chance(plan.duplicates);
@@ -197,13 +90,15 @@ impl Stream {
             let joins = rng.u32(0..100) < plan.aggregates;
             stream.push(StreamRecord { message, shard, position: RecordPosition::default(), arrival_ms }, joins);
         }
-        stream.pack();
+        stream.pack(plan);
         stream
     }
 
-    /// Makes the stream records of each shard.
-    fn pack(&mut self) {
+    /// Makes the stream records of each shard. Some messages are in an aggregate of another shard than their hash keys'.
+    fn pack(&mut self, plan: &Plan) {
+        let mut rng = Rng::with_seed(plan.seed ^ 0x666f_7265_6967_6e00);
         let Self { records, shards, .. } = self;
+        let first_keys: Vec<u128> = shards.iter().map(|shard| shard.hash_range.0).collect();
         for shard in shards {
             let all = &shard.records;
             for of_one in
@@ -211,10 +106,14 @@ impl Stream {
             {
                 let first = &records[of_one[0]];
                 let messages = of_one.iter().map(|&record| &*records[record].message);
-                let messages: Vec<(String, &[u8])> =
-                    messages.map(|message| (message.racer.to_string(), &message.payload[..])).collect();
+                let mut hash_key = || match of_one.len() > 1 && rng.u32(0..100) < plan.foreign {
+                    true => first_keys[rng.usize(0..first_keys.len())],
+                    false => shard.hash_range.0,
+                };
+                let messages: Vec<(String, u128, &[u8])> =
+                    messages.map(|message| (message.racer.to_string(), hash_key(), &message.payload[..])).collect();
                 // One that is in an aggregate is a payload without a text.
-                let is_undecodable = matches!(messages[..], [(_, [])]);
+                let is_undecodable = matches!(messages[..], [(.., [])]);
                 shard.raw.insert(first.position.sequence, pack(&messages, first.arrival_ms, is_undecodable));
             }
         }
@@ -309,5 +208,11 @@ fn stream_name(plan: &Plan) -> &'static str {
 fn shard(plan: &Plan, at: usize, parent: Option<usize>) -> Shard {
     let id = format!("shardId-{at:012}");
     let name = format!("{}/{id}", stream_name(plan)).into();
-    Shard { name, id, parent, records: Vec::new(), raw: BTreeMap::new() }
+    // The shard that the first one splits into has all of its hash keys.
+    let (nth, width) = (parent.unwrap_or(at) as u128, u128::MAX / u128::from(plan.shards));
+    let hash_range = match nth + 1 == u128::from(plan.shards) {
+        true => (nth * width, u128::MAX),
+        false => (nth * width, (nth + 1) * width - 1),
+    };
+    Shard { name, id, parent, hash_range, records: Vec::new(), raw: BTreeMap::new() }
 }

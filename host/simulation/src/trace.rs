@@ -2,6 +2,9 @@
 
 use std::fmt::{self, Write};
 
+/// The hash of nothing.
+const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
 /// What happened so far.
 #[derive(Debug)]
 pub(crate) struct Trace {
@@ -23,9 +26,17 @@ impl Write for Hasher<'_> {
     }
 }
 
+/// The hash of a text.
+pub(crate) fn hash(text: &impl fmt::Display) -> u64 {
+    let mut hash = BASIS;
+    // A hasher takes everything.
+    let _ = write!(Hasher(&mut hash), "{text}");
+    hash
+}
+
 impl Trace {
     pub(crate) fn new(is_kept: bool) -> Self {
-        Self { hash: 0xcbf2_9ce4_8422_2325, events: 0, lines: is_kept.then(String::new) }
+        Self { hash: BASIS, events: 0, lines: is_kept.then(String::new) }
     }
 
     pub(crate) fn add(&mut self, event: fmt::Arguments<'_>) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -12,6 +12,9 @@ use paceline_pipeline::store::MemoryStore;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::backend::Backend;
+use crate::dynamodb::Database;
+use crate::fate::{Ending, Fate, Table};
 use crate::finding::Finding;
 use crate::plan::Plan;
 use crate::plant::Plant;
@@ -25,44 +28,10 @@ const SLOWEST_MS: u64 = 45_000;
 const LONGEST_OUTAGE_MS: u64 = 60_000;
 /// The longest time for which a disk is full, in milliseconds.
 const LONGEST_FULL_MS: u64 = 20_000;
+/// How long after a subscription to a shard the next one is refused, in milliseconds.
+const SUBSCRIPTION_MS: u64 = 5_000;
 /// What a write on a full disk fails with.
 pub(crate) const DISK_FULL: &str = "the store races.redb failed: No space left on device";
-
-/// The tables, as far as one may be out of reach while others are not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Table {
-    Groups,
-    Letters,
-    /// The objects of the rules' registry.
-    Registry,
-    /// No table: the stream.
-    Stream,
-    /// Pins, checkpoints and notices.
-    Host,
-}
-
-/// What becomes of a call to the store.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Fate {
-    /// Milliseconds before and after its effect.
-    pub(crate) before: u64,
-    pub(crate) after: u64,
-    pub(crate) ending: Ending,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Ending {
-    #[default]
-    Answered,
-    /// It fails, without an effect.
-    Refused,
-    /// It takes effect, and fails.
-    AnswerLost,
-    /// The host dies before its effect.
-    KilledBefore,
-    /// The host dies after it.
-    KilledAfter,
-}
 
 /// A table that answers nothing for some time, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -79,9 +48,11 @@ pub(crate) struct World {
     pub(crate) plant: Option<Plant>,
     pub(crate) stream: Stream,
     /// The store as it is, without faults.
-    pub(crate) store: MemoryStore,
+    pub(crate) store: Backend,
     /// What of it outlives a death, if it is volatile.
-    durable: MemoryStore,
+    durable: Backend,
+    /// The tables of DynamoDB, if the hosts' stores are there.
+    pub(crate) database: Option<Arc<Database>>,
     began: Instant,
     outages: Vec<Outage>,
     /// When the disk is full: from and to, in milliseconds.
@@ -99,6 +70,8 @@ struct State {
     kills_left: u32,
     /// Up to where the records of each shard have been checked after their checkpoint.
     checked: BTreeMap<String, SequenceNumber>,
+    /// By shard: the last subscription to it, and when it began.
+    subscriptions: BTreeMap<String, (u64, u64)>,
     finding: Option<Finding>,
 }
 
@@ -120,14 +93,22 @@ impl World {
         let full = (0..plan.disks).map(|_| full(&mut rng)).collect();
         let stream = Stream::draw(&plan);
         let (trace, kills_left) = (Trace::new(keep_trace), plan.kills);
-        let checked = BTreeMap::new();
-        let state = State { rng, trace, is_calm: false, is_delivered: false, kills_left, checked, finding: None };
+        let (checked, subscriptions) = (BTreeMap::new(), BTreeMap::new());
+        let (is_calm, is_delivered, finding) = (false, false, None);
+        let state = State { rng, trace, is_calm, is_delivered, kills_left, checked, subscriptions, finding };
+        let clock = Clock::set_to(beginning());
+        let database = plan.has_sdk().then(Arc::<Database>::default);
+        let store = match &database {
+            Some(database) => Backend::outside(database, clock),
+            None => Backend::Memory(Arc::new(MemoryStore::with_clock(clock))),
+        };
         Self {
             plan,
             plant,
             stream,
-            store: MemoryStore::with_clock(Clock::set_to(beginning())),
-            durable: MemoryStore::default(),
+            store,
+            durable: Backend::Memory(Arc::default()),
+            database,
             began: Instant::now(),
             outages,
             full,
@@ -212,6 +193,23 @@ impl World {
         let mut committed = self.stream.up_to(shard, sequence);
         committed.retain(|&record| before.is_none_or(|before| self.stream.records[record].position.sequence > before));
         committed
+    }
+
+    /// A new subscription to a shard. `None` if the last one is new, too.
+    pub(crate) fn subscribe(&self, shard: &str) -> Option<u64> {
+        let now = self.now_ms();
+        let subscriptions = &mut self.state().subscriptions;
+        let (id, began) = subscriptions.get(shard).copied().unwrap_or_default();
+        if id > 0 && now - began < SUBSCRIPTION_MS {
+            return None;
+        }
+        subscriptions.insert(shard.to_owned(), (id + 1, now));
+        Some(id + 1)
+    }
+
+    /// Whether this is still the last subscription to a shard.
+    pub(crate) fn is_subscribed(&self, shard: &str, id: u64) -> bool {
+        self.state().subscriptions.get(shard).is_some_and(|(last, _)| *last == id)
     }
 
     /// Ends all faults.

@@ -7,7 +7,6 @@ use paceline_pipeline::model::{Checkpoint, Key, SORT_BYTES};
 use paceline_pipeline::store::{CheckpointStore, StoreError};
 
 use super::DynamoDbStore;
-use super::dead_letters::now;
 use super::error::TableErrorKind;
 use super::item::{self, Map};
 use super::names::shorten;
@@ -28,7 +27,7 @@ impl CheckpointStore for DynamoDbStore {
             .client
             .put_item()
             .table_name(&self.table.table)
-            .set_item(Some(encode(shard, checkpoint)))
+            .set_item(Some(encode(shard, checkpoint, self.now())))
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
@@ -62,7 +61,7 @@ fn checkpoint_key(shard: &str) -> Key {
     Key { partition: CHECKPOINTS.to_owned(), sort: shorten(shard, SORT_BYTES) }
 }
 
-fn encode(shard: &str, checkpoint: &Checkpoint) -> Map {
+fn encode(shard: &str, checkpoint: &Checkpoint, now: u64) -> Map {
     let mut map = item::key_map(&checkpoint_key(shard));
     map.insert(SEQUENCE.to_owned(), AttributeValue::S(checkpoint.sequence.to_string()));
     if let Some(fingerprint) = checkpoint.fingerprint {
@@ -74,7 +73,7 @@ fn encode(shard: &str, checkpoint: &Checkpoint) -> Map {
     if checkpoint.ended {
         map.insert(ENDED.to_owned(), AttributeValue::Bool(true));
         // By then the stream does not list the shard any more.
-        let expires = now() + u64::from(LONGEST_RETENTION_DAYS) * 86_400;
+        let expires = now + u64::from(LONGEST_RETENTION_DAYS) * 86_400;
         map.insert(EXPIRES.to_owned(), AttributeValue::N(expires.to_string()));
     }
     map

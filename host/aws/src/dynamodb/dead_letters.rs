@@ -3,9 +3,8 @@
 //! The redrive sequence of a record is an item of its own. It stays when the letter is deleted, or stored once more because
 //! its batch comes again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
@@ -40,7 +39,7 @@ type SizedRequest = (usize, WriteRequest);
 
 impl DeadLetterStore for DynamoDbStore {
     async fn put_dead_letters(&self, letters: &[DeadLetter]) -> Result<(), StoreError> {
-        let expires = (self.dead_letter_days > 0).then(|| now() + u64::from(self.dead_letter_days) * 86_400);
+        let expires = (self.dead_letter_days > 0).then(|| self.now() + u64::from(self.dead_letter_days) * 86_400);
         // A request can't contain a letter twice: the last one wins.
         let mut seen = HashSet::new();
         let requests = letters.iter().rev().filter(|letter| seen.insert(&letter.id)).map(|letter| {
@@ -191,7 +190,7 @@ impl DynamoDbStore {
 
     /// The redrive sequences of those of these letters that have one, or had one before they were deleted.
     async fn redrive_sequences(&self, ids: &[String]) -> Result<HashMap<String, u64>, StoreError> {
-        let keys: HashMap<String, &String> =
+        let keys: BTreeMap<String, &String> =
             ids.iter().filter(|id| !id.is_empty()).map(|id| (dead_letter_item::redrive_key(id), id)).collect();
         let maps = keys.keys().map(|key| Map::from([(ID.to_owned(), AttributeValue::S(key.clone()))]));
         let mut sequences = HashMap::new();
@@ -234,7 +233,7 @@ impl DynamoDbStore {
         sequence: u64,
     ) -> impl Future<Output = Result<u64, TableError>> + Send + use<> {
         let (table, usage) = (Arc::clone(&self.dead_letters), Arc::clone(&self.usage));
-        let expires = now() + u64::from(LONGEST_RETENTION_DAYS) * 86_400;
+        let expires = self.now() + u64::from(LONGEST_RETENTION_DAYS) * 86_400;
         let request = self
             .client
             .put_item()
@@ -277,11 +276,6 @@ impl DynamoDbStore {
 
 fn redrive_sequence(map: &Map) -> Option<u64> {
     map.get(REDRIVE)?.as_n().ok()?.parse().ok()
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Splits writes into batches within the limits of a request.

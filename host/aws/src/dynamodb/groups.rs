@@ -46,7 +46,9 @@ impl GroupStore for DynamoDbStore {
         }
         let missed: usize = misses.values().map(Vec::len).sum();
         self.usage.add_lookups((keys.len() - missed) as u64, missed as u64);
-        let unique: Vec<&Key> = misses.keys().copied().collect();
+        // In their order, so that the same keys make the same requests.
+        let mut unique: Vec<&Key> = misses.keys().copied().collect();
+        unique.sort_unstable();
         for (key, cached) in self.read_groups(&unique).await? {
             for &at in &misses[&key] {
                 loaded[at] = cached.item.clone();

@@ -10,7 +10,6 @@ use paceline_pipeline::model::{Key, RecordPosition, RulesRevision, SORT_BYTES};
 use paceline_pipeline::store::{Horizon, StoreError};
 
 use super::DynamoDbStore;
-use super::dead_letters::now;
 use super::error::TableErrorKind;
 use super::item::{self, Map};
 use super::names::shorten;
@@ -46,7 +45,7 @@ impl DynamoDbStore {
         self.usage.add_request();
         let mut map = encode(horizon);
         map.extend(item::key_map(&key(shard)));
-        let expires = now() + u64::from(LONGEST_RETENTION_DAYS) * 86_400;
+        let expires = self.now() + u64::from(LONGEST_RETENTION_DAYS) * 86_400;
         map.insert(EXPIRES.to_owned(), AttributeValue::N(expires.to_string()));
         let put = self.client.put_item().table_name(&self.table.table).set_item(Some(map));
         let put = put.expression_attribute_names("#version", VERSION);

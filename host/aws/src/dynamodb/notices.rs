@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use paceline_pipeline::model::Key;
-use paceline_pipeline::store::{Expected, Notice, NoticeStore, StoreError, notice_time};
+use paceline_pipeline::store::{Expected, Notice, NoticeStore, StoreError};
 
 use super::DynamoDbStore;
 use super::error::TableErrorKind;
@@ -19,7 +19,7 @@ pub(super) const EXPIRES: &str = "@expires";
 
 impl NoticeStore for DynamoDbStore {
     async fn list_notices(&self, topic: &str) -> Result<Vec<Notice>, StoreError> {
-        let (partition, now) = (partition(topic), notice_time());
+        let (partition, now) = (partition(topic), self.now());
         let mut notices = Vec::new();
         let mut start_key = None;
         loop {
@@ -47,7 +47,7 @@ impl NoticeStore for DynamoDbStore {
             .table_name(&self.table.table)
             .set_item(Some(encode(topic, notice)))
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let now = AttributeValue::N(notice_time().to_string());
+        let now = AttributeValue::N(self.now().to_string());
         let request = match expected {
             Expected::Anything => request,
             Expected::Nothing => request

@@ -9,7 +9,6 @@ use paceline_pipeline::model::{Key, SORT_BYTES};
 use paceline_pipeline::store::{Pin, PinKey, PinStore, StoreError};
 
 use super::DynamoDbStore;
-use super::dead_letters::now;
 use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{self, Map, PARTITION};
 use super::names::shorten;
@@ -30,7 +29,9 @@ impl PinStore for DynamoDbStore {
         let requested: HashMap<Key, &PinKey> = keys.iter().map(|key| (pin_key(key), key)).collect();
         let mut pins: HashMap<&PinKey, Pin> = HashMap::new();
         let mut decode_error = None;
-        let maps = requested.keys().map(item::key_map);
+        let mut seen = HashSet::new();
+        let asked = keys.iter().map(pin_key).filter(|key| seen.insert(key.clone()));
+        let maps = asked.map(|key| item::key_map(&key));
         let read = self
             .batch_get(&self.table, maps, |batch| {
                 for map in batch.items {
@@ -103,7 +104,7 @@ impl DynamoDbStore {
         let (table, usage) = (Arc::clone(&self.table), Arc::clone(&self.usage));
         let mut map = pin_map(&key, &pin);
         if self.pin_days > 0 {
-            let expires = now() + u64::from(self.pin_days) * 86_400;
+            let expires = self.now() + u64::from(self.pin_days) * 86_400;
             map.insert(EXPIRES.to_owned(), AttributeValue::N(expires.to_string()));
         }
         let request = self

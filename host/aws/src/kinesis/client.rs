@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_config::SdkConfig;
 use aws_sdk_kinesis::Client;
 use aws_sdk_kinesis::config::StalledStreamProtectionConfig;
 use aws_sdk_kinesis::config::retry::RetryConfig;
@@ -71,13 +72,19 @@ impl Stream {
         }
         let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "`region` beside `stream`").await;
         let loaded = loaded.map_err(|error| StreamError::new(StreamErrorKind::Fatal, error.to_string()))?;
+        Ok(Self::connect_by(&loaded, config, Clock::Machine))
+    }
+
+    /// As [`Stream::connect`], by what is loaded already: region, endpoint, credentials, HTTP and clock. `clock` is this
+    /// machine's.
+    pub fn connect_by(shared: &SdkConfig, config: &KinesisConfig, clock: Clock) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(Duration::from_millis(config.request_ms.max(1)))
             .build();
-        let clock = ServiceClock::new(Clock::Machine);
+        let clock = ServiceClock::new(clock);
         // Only calls of Kinesis get these limits: requests for credentials go elsewhere and may take longer.
-        let settings = aws_sdk_kinesis::config::Builder::from(&loaded)
+        let settings = aws_sdk_kinesis::config::Builder::from(shared)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -85,10 +92,7 @@ impl Stream {
         let client = Client::from_conf(settings.build());
         let region = client.config().region().map(ToString::to_string);
         let location = sdk::location(region.as_deref(), config.endpoint.as_deref());
-        Ok(Self {
-            service: Service::Kinesis(client),
-            stream_ref: StreamRef { stream: config.stream.clone(), location },
-            clock,
-        })
+        let stream_ref = StreamRef { stream: config.stream.clone(), location };
+        Self { service: Service::Kinesis(client), stream_ref, clock }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use paceline_simulation::{Failure, Options, Plan, Plant, Report, Setup, Torture, run, shrink};
 use serde_json::{Value, json};
 
@@ -14,6 +14,15 @@ use crate::setup::cache;
 
 /// The name that stands for each planted bug in turn.
 const EVERY: &str = "all";
+
+/// What hosts' stores are in.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Tier {
+    /// In memory, behind the pipeline's own traits.
+    Memory,
+    /// In DynamoDB, which is in memory behind the AWS SDK.
+    Sdk,
+}
 
 /// Arguments of `paceline torture`.
 #[derive(Args)]
@@ -24,6 +33,9 @@ pub(crate) struct Arguments {
     /// How many seeds, one after another. Each runs twice.
     #[arg(long, value_name = "M", default_value_t = 1)]
     seeds: u64,
+    /// What the hosts' stores are in: memory, or DynamoDB through the AWS SDK, which takes longer.
+    #[arg(long, value_enum, default_value_t = Tier::Memory)]
+    tier: Tier,
     /// Plant a bug that the seeds have to find: its name, or `all` for each in turn.
     #[arg(long = "break", value_name = "NAME")]
     plant: Option<String>,
@@ -49,7 +61,9 @@ fn setting(text: &str) -> Result<(String, u32), String> {
 
 impl Arguments {
     fn torture(&self, plant: Option<Plant>) -> Torture {
-        let (settings, options) = (self.settings.clone(), Options { plant, keep_trace: false });
+        let tier = (self.tier == Tier::Sdk).then(|| ("tier".to_owned(), 1));
+        let settings = tier.into_iter().chain(self.settings.iter().cloned()).collect();
+        let options = Options { plant, keep_trace: false };
         Torture { seed: self.seed, seeds: self.seeds, settings, options }
     }
 

@@ -45,6 +45,18 @@ fn an_invalid_configuration_fails_the_start() {
 }
 
 #[test]
+fn days_of_pins_without_the_embedded_store_are_refused() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure("[source]\nfile = \"messages.ndjson\"\n", "");
+    let file = workspace.path("paceline.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("path = \"store.redb\"", "memory = true\npin-days = 30")).unwrap();
+    let error = workspace.fails(&["run"]);
+    assert!(error.contains("[store] `pin-days` is for the embedded store"), "{error}");
+}
+
+#[test]
 fn an_invalid_rulebook_is_refused_and_changes_nothing() {
     require!(Plugins);
     let book = rulebook(3, 1, DedupMode::Ordinal);

@@ -99,3 +99,35 @@ fn the_fuzzers_are_built_with_the_versions_of_the_workspace() {
         fuzzers.iter().filter(|package| known.contains(&package.0) && !workspace.contains(*package)).collect();
     assert!(others.is_empty(), "copy Cargo.lock to fuzz/Cargo.lock, and build the fuzzers: {others:#?}");
 }
+
+/// The packages of the checkout in the fuzzers' lock file, with the names of what each depends on.
+fn locked_members() -> Vec<(String, BTreeSet<String>)> {
+    let text = fs::read_to_string(checkout().join("fuzz/Cargo.lock")).unwrap();
+    let members = text.split("[[package]]").skip(1).filter(|package| !package.contains("\nsource = "));
+    let quoted = |line: &str| line.split('"').nth(1).map(|name| name.split(' ').next().unwrap_or_default().to_owned());
+    let member = |package: &str| {
+        let mut names = package.lines().filter(|line| !line.starts_with("version")).filter_map(quoted);
+        (names.next().unwrap(), names.collect())
+    };
+    members.map(member).collect()
+}
+
+/// Without them, the fuzzers would be built with a lock file that is not the committed one.
+#[test]
+fn the_fuzzers_lock_file_has_all_dependencies_of_the_workspace() {
+    let members = locked_members();
+    assert!(members.iter().any(|(name, _)| name == "paceline-pipeline"), "{members:#?}");
+    for (name, locked) in members.iter().filter(|(name, _)| name != "paceline-fuzzers") {
+        let file = format!("host/{}/Cargo.toml", name.strip_prefix("paceline-").unwrap());
+        let manifest = fs::read_to_string(checkout().join(&file)).unwrap();
+        let (_, dependencies) = manifest.split_once("\n[dependencies]\n").unwrap();
+        let lines = dependencies.lines().take_while(|line| !line.starts_with('['));
+        let needed = lines.filter(|line| !line.starts_with('#') && !line.contains("optional = true"));
+        for dependency in needed.filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty()) {
+            assert!(
+                locked.contains(dependency),
+                "{file} needs {dependency}: build the fuzzers, which updates fuzz/Cargo.lock"
+            );
+        }
+    }
+}

@@ -13,7 +13,8 @@ use super::{
     CheckpointStore, DeadLetterStore, Expected, GroupStore, Horizon, Notice, NoticeStore, Pin, PinKey, PinStore,
     StoreError, Write, WriteOutcome, notice_time,
 };
-use crate::dedup::today;
+use crate::clock::Clock;
+use crate::dedup::day_of;
 use crate::model::{Checkpoint, DeadLetter, Item, Key};
 
 const ITEMS: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("items");
@@ -27,9 +28,6 @@ const REDRIVE_SEQUENCES: TableDefinition<'_, &str, u64> = TableDefinition::new("
 const CHECKPOINTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("checkpoints");
 const NOTICES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("notices");
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-
-/// Days for which pins are kept, as long as in DynamoDB by default.
-const PIN_DAYS: u32 = 400;
 
 /// The format of the tables.
 const FORMAT: u64 = 3;
@@ -68,7 +66,7 @@ impl EmbeddedStore {
         let found = store.transact(Durability::Immediate, |transaction| {
             // Creating every table now spares readers the case of a missing one.
             transaction.open_table(ITEMS)?;
-            drop_old_pins(&mut transaction.open_table(PINS)?, today())?;
+            transaction.open_table(PINS)?;
             transaction.open_table(LETTERS)?;
             transaction.open_table(HORIZONS)?;
             transaction.open_table(REDRIVE_SEQUENCES)?;
@@ -85,6 +83,23 @@ impl EmbeddedStore {
             return Err(fatal(&format!("has format {found}; this program reads format {FORMAT}")));
         }
         Ok(Some(store))
+    }
+
+    /// Deletes the pins that were stored more than so many days ago.
+    pub fn delete_pins_after(&self, days: u32) -> Result<(), StoreError> {
+        self.delete_pins_before(today().saturating_sub(days))
+    }
+
+    /// Deletes the pins that were stored before this day, counted from 1970.
+    fn delete_pins_before(&self, first: u32) -> Result<(), StoreError> {
+        let is_kept = |bytes: &[u8]| match Self::decode::<(Pin, u32)>(bytes) {
+            Ok((_, day)) => day >= first,
+            // Whoever reads it reports it.
+            Err(_) => true,
+        };
+        self.transact(Durability::None, |transaction| {
+            Ok(transaction.open_table(PINS)?.retain(|_, bytes| is_kept(bytes))?)
+        })
     }
 
     fn failed(&self, error: redb::Error) -> StoreError {
@@ -398,14 +413,9 @@ fn decode_pin(bytes: &[u8]) -> Result<Pin, redb::Error> {
     EmbeddedStore::decode(bytes).map(|(pin, _): (Pin, u32)| pin)
 }
 
-/// Drops the pins that no race needs any more.
-fn drop_old_pins(pins: &mut redb::Table<'_, (&str, &str), &[u8]>, today: u32) -> Result<(), redb::Error> {
-    let is_kept = |bytes: &[u8]| match EmbeddedStore::decode::<(Pin, u32)>(bytes) {
-        Ok((_, day)) => day.saturating_add(PIN_DAYS) >= today,
-        // Whoever reads it reports it.
-        Err(_) => true,
-    };
-    Ok(pins.retain(|_, bytes| is_kept(bytes))?)
+/// The present day, counted from 1970.
+fn today() -> u32 {
+    day_of(Clock::Machine.since_epoch())
 }
 
 /// The first field of an [`Item`].
@@ -417,23 +427,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pins_are_dropped_once_no_race_needs_them() {
+    fn pins_are_deleted_after_their_days() {
         let folder = tempfile::tempdir().unwrap();
         let store = EmbeddedStore::open(&folder.path().join("store")).unwrap();
         let pin = Pin { rulebook: [7; 32].into(), revision: 3 };
-        let kept = |today: u32| {
-            let transact = |transaction: &WriteTransaction| {
-                let mut pins = transaction.open_table(PINS)?;
-                for (race, day) in [("131", 10_u32), ("132", 11)] {
-                    pins.insert(("3", race), encode(&(pin, day)).as_slice())?;
-                }
-                drop_old_pins(&mut pins, today)?;
+        let put = |transaction: &WriteTransaction| {
+            let mut pins = transaction.open_table(PINS)?;
+            for (race, day) in [("131", 10_u32), ("132", 11)] {
+                pins.insert(("3", race), encode(&(pin, day)).as_slice())?;
+            }
+            Ok(())
+        };
+        store.transact(Durability::None, put).unwrap();
+        let kept_from = |first: u32| {
+            store.delete_pins_before(first).unwrap();
+            let races = |transaction: &redb::ReadTransaction| {
+                let pins = transaction.open_table(PINS)?;
                 pins.iter()?.map(|found| Ok(found?.0.value().1.to_owned())).collect::<Result<Vec<_>, redb::Error>>()
             };
-            store.transact(Durability::None, transact).unwrap()
+            store.read(races).unwrap()
         };
-        assert_eq!(kept(10 + PIN_DAYS), ["131", "132"]);
-        assert_eq!(kept(11 + PIN_DAYS), ["132"]);
-        assert_eq!(kept(12 + PIN_DAYS), [""; 0]);
+        assert_eq!(kept_from(10), ["131", "132"]);
+        assert_eq!(kept_from(11), ["132"]);
+        assert_eq!(kept_from(12), [""; 0]);
     }
 }

@@ -9,7 +9,7 @@ use paceline_engine::{Digest, Fault, PackedBuf, Role};
 use super::letter::letter;
 use super::merge::{GroupMerge, Owner, Segment, merge_segment, select};
 use super::state::{Deltas, GroupDelta, Window};
-use crate::dedup::today;
+use crate::dedup::day_of;
 use crate::error::PipelineError;
 use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Provenance, RulesRevision};
 use crate::pipeline::Pipeline;
@@ -263,7 +263,8 @@ impl<'a> WindowFlush<'a> {
                     continue;
                 }
                 let attributes = outputs(aggregate, &finished.columns, at);
-                let item = self.item(merge, attributes, loaded[merge.group as usize].as_ref());
+                let before = loaded[merge.group as usize].as_ref();
+                let item = self.item(merge, attributes, before, day_of(context.now()));
                 let key = self.keys[merge.group as usize].clone();
                 match context.store.check_item(&key, &item) {
                     Ok(()) => writes.push((merge.group, Write { key, expected: merge.expected, item })),
@@ -283,10 +284,11 @@ impl<'a> WindowFlush<'a> {
         merge: &mut GroupMerge<'_>,
         mut attributes: Vec<(Arc<str>, Attribute)>,
         before: Option<&Item>,
+        today: u32,
     ) -> Item {
         let (delta, owner) = (merge.last().delta, merge.last().owner);
         let (rule, folded) = (owner.rule(), self.owner(delta).rule());
-        merge.dedup.note_write(&self.window.shard, today());
+        merge.dedup.note_write(&self.window.shard, today);
         let named = folded.attributes.iter().zip(&delta.attributes);
         attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
         Item {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use paceline_aws::kinesis::{Consumer, ConsumerError, KinesisConfig, Stream};
+use paceline_aws::kinesis::{Consumer, ConsumerError, ConsumerKind, KinesisConfig, Misrouted};
 use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::BatchLimits;
 use paceline_pipeline::store::CheckpointStore;
 
 use super::Fleet;
 use crate::finding::Finding;
+use crate::plant::Plant;
 use crate::world::{DISK_FULL, sleep_ms};
 
 /// The time between two looks at whether the stream is read, and before a process is started again, in milliseconds.
@@ -23,9 +24,8 @@ pub(crate) async fn read(fleet: Fleet, delay_ms: u64) {
     sleep_ms(delay_ms).await;
     while !is_read(&fleet).await {
         let life = fleet.any_host().life().await;
-        let config =
-            KinesisConfig { stream: "alleycat".to_owned(), discover_every_ms: DISCOVER_MS, ..Default::default() };
-        let stream = Stream::polled(life.stream(&fleet.world), &config.stream, life.pipeline.clock());
+        let config = config(&fleet);
+        let stream = life.stream(&fleet.world, &config);
         let most = fleet.world.plan.batch as usize;
         let limits = BatchLimits { max_records: most, max_wait_ms: WAIT_MS, ..BatchLimits::default() };
         let stop = async {
@@ -41,6 +41,16 @@ pub(crate) async fn read(fleet: Fleet, delay_ms: u64) {
             life.kill(&fleet.world);
         }
         sleep_ms(1 + fleet.world.below(LOOK_MS)).await;
+    }
+}
+
+fn config(fleet: &Fleet) -> KinesisConfig {
+    let stream = "alleycat".to_owned();
+    let consumer = if fleet.world.plan.has_fan_out() { ConsumerKind::FanOut } else { ConsumerKind::Poll };
+    let config = KinesisConfig { stream, consumer, discover_every_ms: DISCOVER_MS, ..KinesisConfig::default() };
+    match fleet.world.is_planted(Plant::MisroutedIsDropped) {
+        true => KinesisConfig { misrouted: Misrouted::Drop, ..config },
+        false => config,
     }
 }
 

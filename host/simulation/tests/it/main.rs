@@ -7,6 +7,8 @@ use paceline_testbed::{environment, plugins, require};
 
 /// Seeds that every test run tries, each twice.
 const SEEDS: u64 = 200;
+/// Seeds of the second tier: each call of the store is a request through the AWS SDK.
+const SDK_SEEDS: u64 = 40;
 /// The seeds within which each planted bug is found. `docs/simulation.md` states it.
 const PLANTED_WITHIN: u64 = 200;
 
@@ -16,8 +18,13 @@ static SETUP: LazyLock<Arc<Setup>> = LazyLock::new(|| {
 });
 
 fn torture(seeds: u64, plant: Option<Plant>) -> Report {
+    torture_with(seeds, &[], plant)
+}
+
+fn torture_with(seeds: u64, settings: &[(&str, u32)], plant: Option<Plant>) -> Report {
+    let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
     let options = Options { plant, keep_trace: false };
-    Torture { seed: 1, seeds, settings: Vec::new(), options }.run(&SETUP).unwrap()
+    Torture { seed: 1, seeds, settings, options }.run(&SETUP).unwrap()
 }
 
 #[test]
@@ -27,6 +34,15 @@ fn no_seed_fails_and_each_runs_twice_in_the_same_way() {
     let failure = report.failure.map(|failure| format!("seed {}: {}", failure.plan.seed, failure.finding));
     assert_eq!(failure, None, "`paceline torture --seed N` shrinks it");
     assert_eq!(report.ran, SEEDS);
+}
+
+#[test]
+fn no_seed_fails_in_dynamodb_behind_the_sdk_and_each_runs_twice_in_the_same_way() {
+    require!(Plugins);
+    let report = torture_with(SDK_SEEDS, &[("tier", 1)], None);
+    let failure = report.failure.map(|failure| format!("seed {}: {}", failure.plan.seed, failure.finding));
+    assert_eq!(failure, None, "`paceline torture --seed N --tier sdk` shrinks it");
+    assert_eq!(report.ran, SDK_SEEDS);
 }
 
 #[test]
@@ -79,7 +95,40 @@ fn a_seed_is_a_run_with_faults() {
 }
 
 #[test]
+fn a_seed_behind_the_sdk_is_a_run_with_faults_of_http() {
+    require!(Plugins);
+    let options = Options { keep_trace: true, ..Options::default() };
+    let plan = |seed| {
+        let mut plan = Plan::draw(seed);
+        plan.set("tier", 1).unwrap();
+        plan
+    };
+    let traces: String = (1..=SDK_SEEDS).filter_map(|seed| run(&SETUP, &plan(seed), options).trace).collect();
+    for event in [
+        "PutItem",
+        "UpdateItem",
+        "BatchGetItem",
+        "BatchWriteItem",
+        "BatchExecuteStatement",
+        "Query",
+        "Scan",
+        "is answered 400",
+        "is throttled: all",
+        "fails: ProvisionedThroughputExceededException",
+        "finds no connection",
+        "meets a proxy",
+        "loses the answer: 3",
+        "timed out (`request-ms`)",
+        "can't be read",
+        " dies in BatchExecuteStatement",
+        "Conflict",
+    ] {
+        assert!(traces.contains(event), "no seed of {SDK_SEEDS} has `{event}`");
+    }
+}
+
+#[test]
 fn an_unknown_knob_is_refused_with_those_that_there_are() {
     let error = Plan::draw(1).set("host", 1).unwrap_err().to_string();
-    assert!(error.starts_with("there is no knob `host`; the knobs are: mode, hosts, shards"), "{error}");
+    assert!(error.starts_with("there is no knob `host`; the knobs are: tier, mode, hosts"), "{error}");
 }

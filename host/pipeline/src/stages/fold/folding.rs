@@ -9,7 +9,7 @@ use super::blocked::Blocked;
 use super::foreign::Foreign;
 use super::rows::Rows;
 use super::select::Selection;
-use crate::dedup::{DedupState, OrdinalSet, today};
+use crate::dedup::{DedupState, OrdinalSet, day_of};
 use crate::error::PipelineError;
 use crate::model::{Cause, Item, Reason};
 use crate::stages::context::Context;
@@ -181,7 +181,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
             let reason = self.work.reason(call, Cause::PluginFailed, fault.to_string());
             self.reject_group(ours[index as usize], &reason);
         }
-        let (shard, today) = (&self.work.projected.batch.shard, today());
+        let (shard, today) = (&self.work.projected.batch.shard, day_of(context.now()));
         for (index, at) in ours.into_iter().enumerate() {
             let group = self.selection.groups[at as usize].as_mut().expect("it was selected");
             let mut attributes = outputs(aggregate, &finished.columns, index);

@@ -83,6 +83,7 @@ impl FanOut {
         let subscription = self.subscription.as_mut().expect("the reader has subscribed");
         let requested_ms = self.context.stream.clock.now_ms();
         let event = tokio::select! {
+            biased;
             event = timeout(SILENCE, subscription.events.recv()) => event,
             () = sleep_until(subscription.until) => return Ok(None),
         };
