@@ -1,20 +1,50 @@
-//! Prices for orientation: list prices of us-east-1, rounded. A bill depends on region, discounts and free tiers.
+//! Prices for orientation: list prices of us-east-1. A bill depends on region, discounts and free tiers.
+
+use std::sync::LazyLock;
+
+use paceline_capacity::Prices;
+
+static PRICES: LazyLock<Prices> = LazyLock::new(Prices::default);
 
 /// Hours of a month.
-pub(crate) const HOURS: f64 = 730.0;
+const HOURS: f64 = 730.0;
+
 /// A provisioned shard, a month.
-pub(crate) const SHARD: f64 = 0.015 * HOURS;
+pub(crate) fn shard_month() -> f64 {
+    PRICES.kinesis.shard_hour * HOURS
+}
+
 /// A fan-out consumer of a shard, a month, beside what it reads.
-pub(crate) const CONSUMER_OF_A_SHARD: f64 = 0.015 * HOURS;
+pub(crate) fn consumer_of_a_shard() -> f64 {
+    PRICES.kinesis.fan_out_shard_hour * HOURS
+}
+
 /// A GB that a fan-out consumer reads.
-pub(crate) const CONSUMER_GB: f64 = 0.013;
+pub(crate) fn consumer_gb() -> f64 {
+    PRICES.kinesis.fan_out_gigabyte
+}
+
 /// A shard that keeps records for longer than 24 hours, a month.
-pub(crate) const EXTENDED_RETENTION_OF_A_SHARD: f64 = 0.02 * HOURS;
+pub(crate) fn extended_retention_of_a_shard() -> f64 {
+    PRICES.kinesis.retention_shard_hour * HOURS
+}
+
 /// A metric by shard, a month.
-pub(crate) const SHARD_METRIC: f64 = 0.30;
+pub(crate) fn shard_metric() -> f64 {
+    PRICES.cloudwatch.metric_month
+}
+
 /// A provisioned write unit a second, a month.
-pub(crate) const WRITE_UNIT: f64 = 0.000_65 * HOURS;
+pub(crate) fn write_unit() -> f64 {
+    PRICES.dynamodb.write_unit_hour * HOURS
+}
+
 /// A provisioned read unit a second, a month.
-pub(crate) const READ_UNIT: f64 = 0.000_13 * HOURS;
+pub(crate) fn read_unit() -> f64 {
+    PRICES.dynamodb.read_unit_hour * HOURS
+}
+
 /// A million write units on demand.
-pub(crate) const MILLION_WRITE_UNITS_ON_DEMAND: f64 = 0.625;
+pub(crate) fn million_write_units_on_demand() -> f64 {
+    PRICES.dynamodb.write_units_million
+}

@@ -1,4 +1,4 @@
-use crate::prices::Prices;
+use paceline_capacity::Prices;
 use crate::work::Work;
 
 /// What is assumed of the world.

@@ -1,11 +1,10 @@
 //! What a deployment costs a month.
 
-use paceline_capacity::kinesis;
+use paceline_capacity::{Prices, kinesis};
 use serde::Serialize;
 
 use crate::deployment::{Consumer, TableMode};
 use crate::flow::Flow;
-use crate::prices::Prices;
 use crate::shape::Shape;
 
 /// Hours of a month.

@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! - `load`, `deployment`: what comes in, and what it comes into; `exclusions`: settings that exclude each other.
-//! - `work`, `prices`: what a record costs in time and in money, each replaceable by a TOML file; `assumptions`: both.
+//! - `work`: what a record costs in time, replaceable by a TOML file as the prices are; `assumptions`: both.
 //! - `shape`: queues, batches and the largest share of one; `writes`: groups and units of a batch.
 //! - `interval`: the batches between two polls, and their time; `flow`: the steady state by formulas; `limits`: its use of
 //!   each quota; `cost`: its price.
@@ -28,7 +28,6 @@ mod interval;
 mod limits;
 mod load;
 mod plan;
-mod prices;
 mod shape;
 mod simulation;
 mod text;
@@ -44,8 +43,8 @@ pub use exclusions::{Exclusion, exclusions};
 pub use flow::{Capacity, Flow};
 pub use limits::{Limit, LimitKind};
 pub use load::{Finals, Keys, Load, Packing};
+pub use paceline_capacity::{Prices, PricesError};
 pub use plan::{Outage, Plan, PlanError, Targets, Wanted};
-pub use prices::{Prices, PricesError};
 pub use simulation::{Ages, Options, Outcome, simulate};
 pub use warnings::{Warning, WarningKind};
 pub use work::{Work, WorkError};

@@ -24,6 +24,7 @@
 //! - [`lambda`]: the Lambda service around a function: the runtime API, instances, timeouts.
 //! - [`stream`]: a Kinesis stream in memory: shards, records, splits and merges.
 //! - [`mapping`]: an event source mapping, which invokes a function with the records of a stream.
+//! - [`clock`]: a clock that runs faster than the machine's.
 //!
 //! All features are on by default. Without them the crate has no dependency, so that the tests of the engine and the
 //! pipeline compile without Amazon's SDKs and HTTP servers.
@@ -63,6 +64,8 @@ pub mod sqs;
 #[cfg(feature = "services")]
 mod unique;
 
+#[cfg(feature = "lambda")]
+pub mod clock;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 #[cfg(feature = "lambda")]

@@ -7,10 +7,14 @@
 //! - `queue`: one ordered sequence of batches, with their retries; `batch`: one of them.
 //! - `event`: the JSON that a function is invoked with.
 //! - `response`: what a function's response reports about its batch.
+//! - `arrivals`: which records have come, of a stream that is read live.
 //! - `settings`, `report`: what goes into a run and what comes out.
 //!
 //! Where the documentation is silent, one reading was chosen:
-//! - All shards end with their records. There is no waiting for more, so the last window of an open shard closes.
+//! - All shards end with their records, so the last window of an open shard closes. There is no waiting for more, unless
+//!   the stream is read live.
+//! - A batching window begins when the batch before it is complete, and in a stream that was idle with the first record.
+//! - A tumbling window that is read live closes with the first poll after its end.
 //! - A batch holds consecutive records of one window. When the next record belongs to another window, the open one
 //!   closes, even if the other is earlier: that one opens again, with a new state.
 //! - A batch that terminated its window early, by a state over 1 MB, is done. The window continues: its next invocation
@@ -21,6 +25,7 @@
 //! - A partial failure that is not split uses up a retry of the rest.
 //! - A response that is neither null nor an object is a complete failure if batch item failures are reported.
 
+mod arrivals;
 mod batch;
 mod event;
 mod queue;
@@ -32,7 +37,7 @@ mod settings;
 use crate::stream::Stream;
 
 pub use self::report::{FailureRecord, Report};
-pub use self::settings::{Chaos, Invoke, Mapping};
+pub use self::settings::{Chaos, Invoke, Live, Mapping};
 
 impl<F: Invoke> Mapping<F> {
     /// Invokes the function until all records of all shards are processed, children after their parents.

@@ -1,7 +1,7 @@
 //! A proxy in front of DynamoDB or Kinesis that injects the faults of the real services, and in front of any service that
 //! records what permissions its requests need.
 //!
-//! DynamoDB Local and kinesis-local never throttle, never leave a batch unprocessed, never lose a connection.
+//! DynamoDB Local and kinesis-local have no limits and never throttle, never leave a batch unprocessed, never lose a connection.
 //! [`FaultProxy`] does, as often as [`Faults`] sets, before or after the request takes effect. The seed and the order
 //! of the requests determine every random choice. The header `x-amz-target` of a request names its service.
 //!
@@ -39,8 +39,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use access::Access;
-pub use counts::{Counts, Injected};
-pub use faults::{Faults, KinesisFaults, KinesisLimits};
+pub use counts::{Counts, Injected, WriteCounts};
+pub use faults::{DynamoDbLimits, Faults, IndexLimit, KinesisFaults, KinesisLimits, UnitLimit};
 
 use state::ProxyState;
 use tls::Certificate;

@@ -62,6 +62,17 @@ impl Stream {
         format!("arn:aws:kinesis:{}:{}:stream/{}", crate::lambda::REGION, crate::lambda::ACCOUNT, self.name)
     }
 
+    /// The number of the open shard that a key's records go to.
+    ///
+    /// # Panics
+    ///
+    /// Never: the open shards have all hash keys.
+    pub fn shard_of(&self, partition_key: &str) -> usize {
+        let hash = hash_key(partition_key);
+        let takes = |shard: &Shard| !shard.closed && (shard.hash_range.0..=shard.hash_range.1).contains(&hash);
+        self.shards.iter().position(takes).expect("an open shard for every hash key")
+    }
+
     /// Puts a record into the open shard of its key's hash. Kinesis uses MD5; this uses another hash, because tests
     /// need only its distribution.
     pub fn put(
@@ -71,9 +82,7 @@ impl Stream {
         arrival_ms: i64,
     ) -> &StreamRecord {
         let (partition_key, data) = (partition_key.into(), data.into());
-        let hash = hash_key(&partition_key);
-        let takes = |shard: &Shard| !shard.closed && (shard.hash_range.0..=shard.hash_range.1).contains(&hash);
-        let number = self.shards.iter().position(takes).expect("an open shard for every hash key");
+        let number = self.shard_of(&partition_key);
         self.puts += 1;
         // As in Kinesis, the numbers have gaps and end with the shard's number.
         let noise = mix(self.puts) % 1_000_000_000_000;

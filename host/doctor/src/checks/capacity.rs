@@ -8,7 +8,7 @@ use super::mapping::update_mapping;
 use crate::command::Command;
 use crate::finding::{Finding, Outcome, Remedy};
 use crate::history::{Capacity, Course, History, Index, Namespace, Statistic, Table};
-use crate::prices::{MILLION_WRITE_UNITS_ON_DEMAND, WRITE_UNIT};
+use crate::prices::{million_write_units_on_demand, write_unit};
 use crate::words::{bytes, dollars, number};
 
 /// The share of provisioned capacity, or of a partition's, from which on it is nearly used.
@@ -151,7 +151,7 @@ pub(super) fn more_units(history: &History, target: &Target<'_>, demand: f64) ->
         Remedy::new(
             provision(history, table, read, wanted),
             format!("{} write units a second, for the table and all its indexes.", number(f64::from(wanted))),
-            format!("{} more ({} units)", dollars(WRITE_UNIT * f64::from(added)), number(f64::from(added))),
+            format!("{} more ({} units)", dollars(write_unit() * f64::from(added)), number(f64::from(added))),
         )
         .breaks(
             "Autoscaling would set it again; it reacts after 2 minutes and does not help in a burst. Capacity can be \
@@ -162,7 +162,7 @@ pub(super) fn more_units(history: &History, target: &Target<'_>, demand: f64) ->
             "No units to provision: up to twice the highest load so far at once.",
             format!(
                 "{} for each million write units; cheaper than provisioned below some 20 % use",
-                dollars(MILLION_WRITE_UNITS_ON_DEMAND)
+                dollars(million_write_units_on_demand())
             ),
         )
         .breaks("One partition key still has 1,000 units a second. The mode can be changed a few times a day."),

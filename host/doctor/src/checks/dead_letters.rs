@@ -1,6 +1,6 @@
 //! Records that could not be processed, and batches that were given up.
 
-use super::facts::{events, not_known};
+use super::facts::{COUNTS, events, not_known};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{DeadLetter, DeadLetters, History, Namespace, Point, Statistic, Timestamp};
@@ -61,7 +61,7 @@ fn of_metrics(history: &History) -> Outcome {
     if !history.observes(Namespace::Function) && hosts.points.is_empty() {
         return Outcome::NotChecked(not_known(
             history,
-            &["dead letters", "table"],
+            &["dead letters", "table", COUNTS[0]],
             "the table of dead letters was not read",
         ));
     }

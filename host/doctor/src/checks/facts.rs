@@ -150,6 +150,8 @@ pub(super) const FUNCTION: &[&str] = &["function", "metrics of CloudWatch"];
 pub(super) const TABLE: &[&str] = &["table", "metrics of CloudWatch"];
 /// `/metrics` of hosts.
 pub(super) const HOST: &[&str] = &["metrics of host"];
+/// What the function or a host counts.
+pub(super) const COUNTS: &[&str] = &["the function's own metrics", "metrics of CloudWatch", "metrics of host"];
 
 /// A metric of the function.
 pub(super) fn of_function(history: &History, name: &str, statistic: Statistic) -> Course {
@@ -177,9 +179,19 @@ pub(super) fn growth_of_hosts(history: &History, name: &str) -> Result<Course, O
     if !growth.points.is_empty() {
         return Ok(growth);
     }
-    let missing =
-        if counter.is_empty() { NO_HOST } else { "one reading of a host shows no growth: observe for longer" };
+    let missing = if counter.is_empty() { NO_HOST } else { ONE_READING };
     Err(Outcome::NotChecked(not_known(history, HOST, missing)))
+}
+
+/// Why a counter that was read once shows nothing.
+pub(super) const ONE_READING: &str = "one reading of a host shows no growth: observe for longer";
+
+/// Whether the function has metrics of its own that could not be read.
+pub(super) fn lacks_counts(history: &History) -> bool {
+    let is_own = |what: &str| COUNTS[..2].iter().any(|source| what.starts_with(source));
+    history.function.is_some()
+        && !history.observes(Namespace::Function)
+        && history.unavailable.iter().any(|it| is_own(&it.what))
 }
 
 /// Why nothing is known of hosts.

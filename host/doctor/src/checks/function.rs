@@ -3,8 +3,8 @@
 use paceline_capacity::lambda::{MEGABYTES_OF_A_PROCESSOR, TIMEOUT_SECONDS};
 
 use super::facts::{
-    FUNCTION, arrivals, events, growth_of_hosts, mapping_concurrency, mappings, not_known, of_function, recent_part,
-    unknown_function,
+    COUNTS, FUNCTION, NO_HOST, arrivals, events, growth_of_hosts, lacks_counts, mapping_concurrency, mappings, not_known,
+    of_function, recent_part, unknown_function,
 };
 use super::mapping::update_mapping;
 use crate::command::Command;
@@ -160,6 +160,7 @@ pub(super) fn uncommitted_batches(history: &History) -> Outcome {
     let waits = match growth_of_hosts(history, "paceline_store_waits_total") {
         Ok(waits) => waits,
         Err(_) if history.observes(Namespace::Function) => Course::default(),
+        Err(_) if lacks_counts(history) => return Outcome::NotChecked(not_known(history, COUNTS, NO_HOST)),
         Err(outcome) => return outcome,
     };
     let of_function = events(history, &batches).map(|seen| ("UncommittedBatches", "batches a period", seen));
@@ -231,6 +232,9 @@ pub(super) fn tumbling_window(history: &History) -> Outcome {
                     .breaks("Fewer batches at once: the function has to keep up with one for each shard."),
                 ),
         );
+    }
+    if findings.is_empty() && lacks_counts(history) {
+        return Outcome::NotChecked(not_known(history, COUNTS, "no data of WindowsCommittedEarly"));
     }
     Outcome::of(findings, format!("windows of {} s hold their state", mapping.tumbling_window_seconds))
 }

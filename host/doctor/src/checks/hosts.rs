@@ -1,6 +1,6 @@
 //! Running hosts, by their own metrics.
 
-use super::facts::{HOST, events, growth_of_hosts, not_known, recent_part};
+use super::facts::{COUNTS, HOST, events, growth_of_hosts, not_known, recent_part};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Statistic};
@@ -74,7 +74,7 @@ pub(super) fn write_conflicts(history: &History) -> Outcome {
     let conflicts = hosts("paceline_conflicts_total") + function("Conflicts");
     let groups = hosts("paceline_groups_total") + function("Groups");
     if groups <= 0.0 {
-        return Outcome::NotChecked(not_known(history, HOST, "nothing is known of the groups that were written"));
+        return Outcome::NotChecked(not_known(history, COUNTS, "nothing is known of the groups that were written"));
     }
     let share = conflicts / (groups + conflicts);
     if share < CONTENTION {

@@ -8,7 +8,7 @@ use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Point, Statistic};
 use crate::lag::LagState;
-use crate::prices::EXTENDED_RETENTION_OF_A_SHARD;
+use crate::prices::extended_retention_of_a_shard;
 use crate::words::{counted, dollars, duration, percent};
 
 /// The share of the retention at which an age is a risk.
@@ -220,7 +220,7 @@ fn longer_retention(history: &History) -> Option<Remedy> {
         .min(8_760);
     let command =
         Command::aws(history, "kinesis increase-stream-retention-period").option("--stream-name", &stream.name);
-    let price = EXTENDED_RETENTION_OF_A_SHARD * stream.shards.len().max(1) as f64;
+    let price = extended_retention_of_a_shard() * stream.shards.len().max(1) as f64;
     Some(
         Remedy::new(
             command.option("--retention-period-hours", hours.to_string()).build(),

@@ -12,7 +12,7 @@ use crate::command::{Command, update_shard_count};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Function, History, Namespace, Statistic};
 use crate::lag::LagState;
-use crate::prices::SHARD;
+use crate::prices::shard_month;
 use crate::words::{counted, dollars, number};
 
 /// Whether Lambda has no capacity for the function.
@@ -130,7 +130,7 @@ pub(super) fn parallelize(history: &History) -> Vec<Remedy> {
         Remedy::new(
             update_shard_count(history, stream, shards * 2),
             format!("{} are read at once instead of {shards}.", counted(shards * 2, "shard")),
-            format!("{} more", dollars(SHARD * shards as f64)),
+            format!("{} more", dollars(shard_month() * shards as f64)),
         )
         .breaks("A backlog stays in the old shards, which are read first. Windows end with their shard."),
     );

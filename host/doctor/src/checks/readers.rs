@@ -8,7 +8,7 @@ use super::facts::{
 use crate::command::{Command, stream_arn};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Point, Statistic, Stream};
-use crate::prices::{CONSUMER_GB, CONSUMER_OF_A_SHARD};
+use crate::prices::{consumer_gb, consumer_of_a_shard};
 use crate::words::{counted, dollars, number};
 
 /// Seconds by which each polling reader delays the others, about: they share five reads a second.
@@ -71,9 +71,9 @@ fn fan_out_remedy(history: &History, stream: &Stream) -> Remedy {
          mapping of the consumer's ARN, or set consumer = \"fan-out\" in [source.kinesis].",
         format!(
             "{} for {}, and {} for each GB read",
-            dollars(CONSUMER_OF_A_SHARD * shards),
+            dollars(consumer_of_a_shard() * shards),
             counted(open_shards(stream), "shard"),
-            dollars(CONSUMER_GB)
+            dollars(consumer_gb())
         ),
     )
     .breaks(

@@ -1,6 +1,6 @@
 //! The rules: versions that fail, hosts that do not follow, races without a rulebook.
 
-use super::facts::{not_known, recent_part};
+use super::facts::{COUNTS, ONE_READING, lacks_counts, not_known, recent_part};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, HostState, Namespace, RaceTypeRules, Rules, Statistic, Trial};
@@ -42,6 +42,15 @@ pub(super) fn failing_version(history: &History) -> Outcome {
         let all = recent_part(history, &all.clone().with("rulebook", book).sum()).total();
         let (race_type, version) = book.split_once(' ').unwrap_or(("", book));
         findings.extend(failing(history, race_type, version, (failed, all.max(failed))));
+    }
+    if findings.is_empty() && !history.observes(Namespace::Function) {
+        // Trials alone show nothing of the versions that are active.
+        if !records.is_empty() && records.increases().points.is_empty() {
+            return Outcome::NotChecked(not_known(history, COUNTS, ONE_READING));
+        }
+        if records.is_empty() && lacks_counts(history) {
+            return Outcome::NotChecked(not_known(history, COUNTS, "no data of RulebookRecords"));
+        }
     }
     Outcome::of(findings, "no version fails on its records")
 }

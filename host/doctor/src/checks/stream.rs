@@ -6,7 +6,7 @@ use super::facts::{METRICS, STREAM, arrivals, events, not_known, of_stream, open
 use crate::command::{Command, aggregating_producer, update_shard_count};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Course, History, Namespace, Point, Statistic, Stream, StreamMode};
-use crate::prices::{SHARD, SHARD_METRIC};
+use crate::prices::{shard_month, shard_metric};
 use crate::words::{bytes, counted, dollars, number, percent};
 
 /// The share of a shard's limits from which on it is nearly full.
@@ -63,7 +63,7 @@ fn more_room(history: &History, stream: &Stream) -> Vec<Remedy> {
     let reshard = Remedy::new(
         update_shard_count(history, stream, shards * 2),
         format!("Twice the records and bytes a second: {} instead of {shards}.", counted(shards * 2, "shard")),
-        format!("{} more ({} a shard)", dollars(SHARD * shards as f64), dollars(SHARD)),
+        format!("{} more ({} a shard)", dollars(shard_month() * shards as f64), dollars(shard_month())),
     )
     .breaks(
         "Spreads load only if partition keys spread. At most 10 changes in 24 hours; readers follow by themselves.",
@@ -218,7 +218,7 @@ pub(super) fn hot_shard(history: &History) -> Outcome {
                     Remedy::new(
                         command,
                         "Halves the shard's range. It helps if several keys share the shard.",
-                        format!("{} more", dollars(SHARD * open_shards(stream) as f64)),
+                        format!("{} more", dollars(shard_month() * open_shards(stream) as f64)),
                     )
                     .breaks(
                         "Nothing, but one key alone stays in one shard: give its records different keys, and its \
@@ -247,7 +247,7 @@ pub(super) fn monitoring(history: &History, stream: &Stream) -> Remedy {
     Remedy::new(
         command.word(metrics).build(),
         "Metrics by shard show which one is full.",
-        format!("about {} for five metrics of a shard", dollars(5.0 * SHARD_METRIC)),
+        format!("about {} for five metrics of a shard", dollars(5.0 * shard_metric())),
     )
 }
 

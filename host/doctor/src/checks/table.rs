@@ -10,7 +10,7 @@ use super::facts::{TABLE, events, not_known, recent_part};
 use super::throttles::write_events;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Capacity, Course, History, Point};
-use crate::prices::{READ_UNIT, WRITE_UNIT};
+use crate::prices::{read_unit, write_unit};
 use crate::words::{dollars, duration, number, percent};
 
 /// Whether a table lives on its burst credit.
@@ -90,7 +90,7 @@ pub(super) fn index_capacity(history: &History) -> Outcome {
             .remedy(Remedy::new(
                 provision(history, target.table, read, write),
                 "The index has the table's write units.",
-                format!("{} more ({} units)", dollars(WRITE_UNIT * f64::from(added)), number(f64::from(added))),
+                format!("{} more ({} units)", dollars(write_unit() * f64::from(added)), number(f64::from(added))),
             ));
         findings.push(finding);
     }
@@ -123,7 +123,7 @@ pub(super) fn read_throttles(history: &History) -> Outcome {
             finding = finding.remedy(Remedy::new(
                 provision(history, target.table, wanted, write),
                 format!("{wanted} read units a second."),
-                format!("{} more", dollars(READ_UNIT * f64::from(wanted.saturating_sub(read)))),
+                format!("{} more", dollars(read_unit() * f64::from(wanted.saturating_sub(read)))),
             ));
         }
         findings.push(

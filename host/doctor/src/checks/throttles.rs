@@ -7,7 +7,7 @@ use super::facts::{Events, events};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Capacity, Course, History};
-use crate::prices::MILLION_WRITE_UNITS_ON_DEMAND;
+use crate::prices::million_write_units_on_demand;
 use crate::words::{dollars, duration, number};
 
 /// Why a write is throttled: the metric, and the sentence.
@@ -174,7 +174,7 @@ fn remedies(history: &History, target: &Target<'_>, metric: &str, demand: f64) -
                 .word("--on-demand-throughput MaxWriteRequestUnits=-1")
                 .build(),
             "No maximum but the account's.",
-            format!("{} for each million more write units", dollars(MILLION_WRITE_UNITS_ON_DEMAND)),
+            format!("{} for each million more write units", dollars(million_write_units_on_demand())),
         )),
         "WriteAccountLimitThrottleEvents" => remedies.push(Remedy::new(
             Command::aws(history, "service-quotas list-service-quotas").word("--service-code dynamodb").build(),

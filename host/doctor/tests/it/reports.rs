@@ -162,6 +162,15 @@ fn what_is_missing_is_named_with_its_permission() {
 }
 
 #[test]
+fn without_the_functions_own_metrics_each_check_that_needs_them_says_so() {
+    let report = examine(&scenario("missing-own-metrics").history);
+    for check in ["uncommitted-batches", "tumbling-window", "failing-version", "write-conflicts", "dead-letters"] {
+        let line = &report.not_checked.iter().find(|it| it.check == check).unwrap_or_else(|| panic!("{check}")).line;
+        assert_eq!(line, "the function's own metrics: no permission for cloudwatch:ListMetrics", "{check}");
+    }
+}
+
+#[test]
 fn the_articles_cause_is_the_table() {
     let report = examine(&scenario("article").history);
     let first = &report.findings[0];
@@ -177,7 +186,7 @@ fn the_articles_cause_is_the_table() {
 #[test]
 fn one_reading_of_a_counter_is_no_health() {
     let report = examine(&scenario("host-read-once").history);
-    for check in ["subscription-conflicts", "misrouted", "uncommitted-batches", "plugin-budgets"] {
+    for check in ["subscription-conflicts", "misrouted", "uncommitted-batches", "plugin-budgets", "failing-version"] {
         let line = &report.not_checked.iter().find(|it| it.check == check).unwrap().line;
         assert_eq!(line, "one reading of a host shows no growth: observe for longer", "{check}");
     }

@@ -1,4 +1,5 @@
-//! The tests of the function: `event` of its library, the others of the compiled program as Lambda runs it.
+//! The tests of the function: `event` of its library, the others of the compiled program as Lambda runs it;
+//! `troubleshooting`: the article on troubleshooting, with the doctor's report.
 
 mod aggregates;
 mod bad_input;
@@ -12,4 +13,5 @@ mod race;
 mod rules;
 mod support;
 mod template;
+mod troubleshooting;
 mod watch;

@@ -19,7 +19,7 @@ fn an_unknown_key_of_a_calibration_is_refused() {
 
 #[test]
 fn a_table_of_prices_has_all_of_them() {
-    let all = include_str!("../../prices/us-east-1.toml");
+    let all = include_str!("../../../capacity/prices/us-east-1.toml");
     assert_eq!(Prices::from_toml(all).unwrap(), Prices::default());
     let cheaper = Prices::from_toml(&all.replace("shard-hour = 0.015", "shard-hour = 0.018")).unwrap();
     assert_eq!(cheaper.kinesis.shard_hour, 0.018);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use super::arrivals::Arrivals;
 use super::batch::{OpenWindow, PendingBatch};
 use super::event::{self, ShardRef};
 use super::report::{FailureRecord, Report};
@@ -36,6 +37,7 @@ pub(super) struct ShardQueue<'a> {
     /// Batches, and parts of batches, to deliver; the last one first.
     pending: Vec<PendingBatch>,
     window: Option<OpenWindow>,
+    arrivals: Arrivals,
     rng: Rng,
     failures_in_a_row: u32,
 }
@@ -70,6 +72,7 @@ impl<'a> ShardQueue<'a> {
             next: 0,
             pending: Vec::new(),
             window: None,
+            arrivals: Arrivals::default(),
             rng,
             failures_in_a_row: 0,
         }
@@ -87,7 +90,9 @@ impl<'a> ShardQueue<'a> {
     /// If too many deliveries in a row have failed.
     pub(super) fn deliver<F: Invoke>(&mut self, target: &Target<'_, F>) -> Progress {
         let mapping = target.mapping;
-        let Some(mut batch) = self.pending.pop().or_else(|| self.next_batch(mapping)) else { return Progress::Done };
+        let is_over = mapping.live.is_some_and(|live| live.clock.now_ms() >= live.until_ms);
+        let batch = if is_over { None } else { self.pending.pop().or_else(|| self.next_batch(mapping)) };
+        let Some(mut batch) = batch else { return Progress::Done };
         let is_new = !batch.is_final() && batch.records.start == self.next;
         let records = &self.records[batch.records.clone()];
         let shard = ShardRef { id: self.shard_id, arn: target.arn };
@@ -141,8 +146,19 @@ impl<'a> ShardQueue<'a> {
             let arrival = record.arrival_ms.div_euclid(1_000);
             arrival - arrival.rem_euclid(mapping.window_seconds())
         };
-        let mut rest = self.records[self.next..].iter().take(mapping.batch_size);
         let first = self.records.get(self.next);
+        if let (Some(window), Some(live)) = (&self.window, &mapping.live)
+            && first.is_none_or(|first| window_of(first) != window.start)
+        {
+            // All of its records are processed.
+            let end_ms = (window.start + mapping.window_seconds()) * 1_000;
+            return self.arrivals.wait_for_poll(end_ms, live).then(|| PendingBatch::new(self.next..self.next));
+        }
+        let come = match &mapping.live {
+            Some(live) => self.arrivals.wait(&self.records, self.next, mapping.batch_size, live)?,
+            None => self.records.len(),
+        };
+        let mut rest = self.records[self.next..come].iter().take(mapping.batch_size);
         if mapping.tumbling_window.is_none() {
             return first.map(|_| PendingBatch::new(self.next..self.next + rest.len()));
         }
@@ -158,7 +174,7 @@ impl<'a> ShardQueue<'a> {
         }
         let start = self.window.as_ref().map(|window| window.start);
         let other = rest.position(|record| Some(window_of(record)) != start);
-        let end = other.map_or((self.next + mapping.batch_size).min(self.records.len()), |other| self.next + other);
+        let end = other.map_or((self.next + mapping.batch_size).min(come), |other| self.next + other);
         Some(PendingBatch::new(self.next..end))
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::clock::Clock;
 use crate::lambda::{Function, Invocation};
 
 /// What a mapping invokes: a [`Function`], or a closure in its place.
@@ -38,6 +39,20 @@ impl Invoke for Function {
 /// What a test does to a function during an invocation.
 pub type Chaos<F> = Arc<dyn Fn(&F, &mut Rng) + Send + Sync>;
 
+/// How a mapping reads a stream whose records come while it runs: those whose arrival is still to come by the clock are
+/// not there yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Live {
+    /// The clock of the records' arrivals.
+    pub clock: Clock,
+    /// Milliseconds between two polls of a shard.
+    pub poll_ms: i64,
+    /// The batching window in milliseconds; 0 for none.
+    pub batching_window_ms: i64,
+    /// When the run ends: no batch begins after it.
+    pub until_ms: i64,
+}
+
 /// The settings of a mapping.
 pub struct Mapping<F> {
     /// The maximum number of records in a batch, up to Lambda's 10,000.
@@ -55,8 +70,11 @@ pub struct Mapping<F> {
     pub max_retries: Option<u32>,
     /// Whether `batchItemFailures` of a response count.
     pub report_batch_item_failures: bool,
-    /// The function's timeout.
+    /// The function's timeout, by the machine's clock.
     pub timeout: Duration,
+    /// Reads records as they come. Without it, all records of the stream are there, and the run ends with them. A queue
+    /// that waits for records holds a thread, so `max_concurrency` must be at least the number of queues.
+    pub live: Option<Live>,
     /// Concurrent invocations over all shards.
     pub max_concurrency: usize,
     /// Determines every random choice.
@@ -81,6 +99,7 @@ impl<F> Default for Mapping<F> {
             max_retries: None,
             report_batch_item_failures: false,
             timeout: Duration::from_secs(60),
+            live: None,
             max_concurrency: 10,
             seed: 0,
             deliver_twice: 0.0,
@@ -100,6 +119,9 @@ impl<F> Mapping<F> {
         assert!((1..=10).contains(&factor), "parallelization_factor is {factor}, not within 1 and 10");
         let window = self.tumbling_window.unwrap_or(1);
         assert!((1..=900).contains(&window), "tumbling_window is {window} seconds, not within 1 and 900");
+        if let Some(Live { poll_ms, .. }) = self.live {
+            assert!(poll_ms > 0, "poll_ms is {poll_ms}, not above 0");
+        }
         assert!(self.max_concurrency > 0, "max_concurrency is 0, so no invocation ever runs");
     }
 

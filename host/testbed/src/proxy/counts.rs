@@ -27,6 +27,19 @@ pub struct Counts {
     pub write_units: f64,
     /// Read capacity units, counted the same way.
     pub read_units: f64,
+    /// Writes of a table with [`DynamoDbLimits`](super::DynamoDbLimits), by `TABLE` and `TABLE/INDEX`.
+    pub writes: BTreeMap<String, WriteCounts>,
+}
+
+/// Writes of a table or an index.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct WriteCounts {
+    /// Write units, those of failed conditions included.
+    pub units: f64,
+    /// Writes that were throttled because the table or the index had no units left.
+    pub throttled: u64,
+    /// Writes that were throttled because their partition key had none.
+    pub throttled_by_key: u64,
 }
 
 /// The number of requests that met each fault.

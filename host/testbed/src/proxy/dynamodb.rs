@@ -1,13 +1,16 @@
 //! The faults of DynamoDB, in its own error messages.
 //!
 //! - `partial`: returns a part of a batch as unprocessed.
+//! - `response`: a response in DynamoDB's format.
+//! - `limited`: throttles the writes that a table has no units for; `capacity`: what it has left.
 
+pub(super) mod capacity;
+mod limited;
 mod partial;
+mod response;
 
 use bytes::Bytes;
-use fastrand::Rng;
 use http_body_util::Full;
-use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -15,9 +18,16 @@ use super::body::{FullResponse, into_parts};
 use super::call::Call;
 use super::counts::is_write;
 use partial::PartialBatch;
+use response::json_response;
 
 /// Responds to a request; processes a batch in part if that was drawn.
 pub(super) async fn respond(call: &mut Call) -> FullResponse {
+    let faults = call.plan.faults.clone();
+    if let Some(limits) = &faults.dynamodb
+        && let Some(response) = limited::respond(call, limits).await
+    {
+        return response;
+    }
     let batch =
         if call.plan.partial { PartialBatch::split(&call.operation, &call.body, &mut call.plan.rng) } else { None };
     let Some(batch) = batch else { return forward(call, call.body.clone()).await };
@@ -79,17 +89,6 @@ pub(super) fn server_error(call: &mut Call) -> FullResponse {
         "message": "The request processing has failed because of an unknown error, exception or failure.",
     });
     json_response(StatusCode::INTERNAL_SERVER_ERROR, body.to_string().into(), &mut call.plan.rng)
-}
-
-/// A response in DynamoDB's format, without `x-amz-crc32`, which clients check only if it is present.
-fn json_response(status: StatusCode, body: Bytes, rng: &mut Rng) -> FullResponse {
-    let id: String = std::iter::repeat_with(|| rng.digit(36).to_ascii_uppercase()).take(52).collect();
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
-    headers.insert("x-amzn-requestid", HeaderValue::from_str(&id).expect("an id of digits and letters"));
-    response
 }
 
 /// One of the tables that a request names, for an error message.

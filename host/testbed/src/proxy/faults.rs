@@ -34,6 +34,8 @@ pub struct Faults {
     pub only: Option<Vec<String>>,
     /// Faults that only Kinesis has.
     pub kinesis: KinesisFaults,
+    /// The write capacity of a table of DynamoDB.
+    pub dynamodb: Option<DynamoDbLimits>,
 }
 
 impl Faults {
@@ -49,6 +51,9 @@ impl Faults {
         assert!(exclusive.iter().sum::<f64>() < 1.0 + 1e-9, "the sum of exclusive faults exceeds 1: {self:?}");
         assert!(self.delay_ms.0 <= self.delay_ms.1, "the minimum delay exceeds the maximum: {self:?}");
         if let Some(limits) = &self.kinesis.limits {
+            limits.check();
+        }
+        if let Some(limits) = &self.dynamodb {
             limits.check();
         }
     }
@@ -116,6 +121,56 @@ impl KinesisLimits {
     fn check(&self) {
         let all = [self.put_records, self.put_bytes, self.reads, self.read_bytes, self.iterators];
         assert!(all.iter().all(|limit| *limit > 0.0), "a limit is not above 0, so no request ever succeeds: {self:?}");
+    }
+}
+
+/// The write capacity of one table of DynamoDB, of its index, and of each partition key. DynamoDB Local has none.
+///
+/// A statement of a batch that exceeds one of them is returned as `ProvisionedThroughputExceeded`; any other write fails
+/// as a whole. Reads, transactions, and other tables are not limited. The settings count from the first write on; later
+/// changes of the rates hold from the next write on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DynamoDbLimits {
+    /// The table's name.
+    pub table: String,
+    /// Its partition key's attribute.
+    pub partition: String,
+    /// What the table takes.
+    pub units: UnitLimit,
+    /// What its index takes.
+    pub index: Option<IndexLimit>,
+    /// What items of one partition key take.
+    pub partition_units: UnitLimit,
+}
+
+/// An index, and what it takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexLimit {
+    /// Its name.
+    pub name: String,
+    /// The attribute that an item must have to be in it.
+    pub attribute: String,
+    /// What it takes.
+    pub units: UnitLimit,
+}
+
+/// Write units that something takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UnitLimit {
+    /// Units that are added in a second of the machine.
+    pub per_second: f64,
+    /// Unused units that are kept at most.
+    pub kept: f64,
+    /// Units that are there at the beginning.
+    pub at_first: f64,
+}
+
+impl DynamoDbLimits {
+    fn check(&self) {
+        let limits = [Some(self.units), self.index.as_ref().map(|index| index.units), Some(self.partition_units)];
+        for UnitLimit { per_second, kept, .. } in limits.into_iter().flatten() {
+            assert!(per_second > 0.0 && kept >= 1.0, "a limit takes no write ever: {self:?}");
+        }
     }
 }
 

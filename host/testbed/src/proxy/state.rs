@@ -1,4 +1,5 @@
-//! What all connections of a proxy share: the settings, the counts, the hook, what is known of Kinesis's streams.
+//! What all connections of a proxy share: the settings, the counts, the hook, what is known of Kinesis's streams,
+//! what a table of DynamoDB has left.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,6 +7,7 @@ use fastrand::Rng;
 use hyper::Version;
 
 use super::counts::Counts;
+use super::dynamodb::capacity::TableCapacity;
 use super::faults::Faults;
 use super::kinesis::state::KinesisState;
 use super::plan::FaultPlan;
@@ -19,6 +21,8 @@ pub(super) struct ProxyState {
     /// Apart from the session, which a hook may read and change.
     hook: Mutex<Option<Hook>>,
     kinesis: Mutex<KinesisState>,
+    /// Of the table with limits.
+    capacity: Mutex<TableCapacity>,
 }
 
 struct Session {
@@ -30,7 +34,13 @@ struct Session {
 impl ProxyState {
     pub(super) fn new(upstream: String, faults: Faults, seed: u64) -> Self {
         let session = Session { rng: Rng::with_seed(seed), faults: Arc::new(faults), counts: Counts::default() };
-        Self { upstream, session: Mutex::new(session), hook: Mutex::new(None), kinesis: Mutex::default() }
+        Self {
+            upstream,
+            session: Mutex::new(session),
+            hook: Mutex::new(None),
+            kinesis: Mutex::default(),
+            capacity: Mutex::default(),
+        }
     }
 
     pub(super) fn upstream(&self) -> &str {
@@ -59,6 +69,10 @@ impl ProxyState {
 
     pub(super) fn kinesis(&self) -> MutexGuard<'_, KinesisState> {
         lock(&self.kinesis)
+    }
+
+    pub(super) fn capacity(&self) -> MutexGuard<'_, TableCapacity> {
+        lock(&self.capacity)
     }
 
     /// Counts a request, calls the hook and draws the request's faults.

@@ -80,6 +80,7 @@ fn with_function_of<A, B>(mapping: Mapping<A>, _: &B) -> Mapping<B> {
         bisect: mapping.bisect,
         max_retries: mapping.max_retries,
         report_batch_item_failures: mapping.report_batch_item_failures,
+        live: None,
         timeout: mapping.timeout,
         max_concurrency: mapping.max_concurrency,
         seed: mapping.seed,

@@ -14,6 +14,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     of("article", ARTICLE, article),
     of("several-causes", &["write-throttles", "hot-shard", "failing-version", "data-loss"], several_causes),
     of("missing-permissions", &[], missing_permissions),
+    of("missing-own-metrics", &[], missing_own_metrics),
 ];
 
 const ARTICLE: &[&str] = &[
@@ -75,13 +76,16 @@ fn several_causes() -> Builder {
     })
 }
 
-fn missing_permissions() -> Builder {
-    let mut it = Builder::empty();
-    let denied = |what: &str, permission: &str| Unavailable {
+fn denied(what: &str, permission: &str) -> Unavailable {
+    Unavailable {
         what: what.to_owned(),
         permission: Some(permission.to_owned()),
         reason: "AccessDeniedException: the role paceline-reader may not do this".to_owned(),
-    };
+    }
+}
+
+fn missing_permissions() -> Builder {
+    let mut it = Builder::empty();
     it.history.unavailable = vec![
         denied("metrics of CloudWatch", "cloudwatch:GetMetricData"),
         denied("stream alleycat", "kinesis:DescribeStreamSummary"),
@@ -95,6 +99,16 @@ fn missing_permissions() -> Builder {
     ];
     it.history.rules = Builder::healthy().history.rules;
     it
+}
+
+/// A function with windows whose own metrics can't be listed, and whose dead letters can't be read.
+fn missing_own_metrics() -> Builder {
+    but(|it| {
+        it.mapping().tumbling_window_seconds = 15;
+        it.history.dead_letters = None;
+        it.history.series.retain(|series| series.metric.namespace != OfFunction);
+        it.history.unavailable = vec![denied("the function's own metrics", "cloudwatch:ListMetrics")];
+    })
 }
 
 /// As one call of the program sees a host: a single reading.

@@ -81,8 +81,8 @@ impl PartialBatch {
     }
 
     fn split_statements(request: &[u8], rng: &mut Rng) -> Option<Self> {
-        let mut request: Value = serde_json::from_slice(request).ok()?;
-        let statements = request.get_mut("Statements")?.as_array_mut()?;
+        let request: Value = serde_json::from_slice(request).ok()?;
+        let statements = request.get("Statements")?.as_array()?;
         if statements.is_empty() {
             return None;
         }
@@ -94,6 +94,20 @@ impl PartialBatch {
                 Some((code, message)) => StatementResult::Rejected(code, message),
             })
             .collect();
+        Self::with_results(request, results)
+    }
+
+    /// Rejects some statements of a request, each with a code and a message; nothing if the request has none.
+    pub(super) fn reject(request: Value, errors: Vec<Option<(&'static str, &'static str)>>) -> Option<Self> {
+        let result = |error: Option<(&'static str, &'static str)>| match error {
+            Some((code, message)) => StatementResult::Rejected(code, message),
+            None => StatementResult::Original,
+        };
+        Self::with_results(request, errors.into_iter().map(result).collect())
+    }
+
+    fn with_results(mut request: Value, results: Vec<StatementResult>) -> Option<Self> {
+        let statements = request.get_mut("Statements")?.as_array_mut()?;
         let mut each = results.iter();
         statements.retain(|_| !matches!(each.next(), Some(StatementResult::Rejected(..))));
         let forwarded = (!statements.is_empty()).then(|| request.to_string().into());

@@ -1,4 +1,4 @@
-//! What services cost.
+//! What services cost: one table, which `paceline plan` and `paceline doctor` read, and which can be replaced.
 
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +74,7 @@ pub struct ContainerPrices {
 
 /// A table of prices is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("the prices can't be used: a file of prices has every key of host/plan/prices/us-east-1.toml")]
+#[error("the prices can't be used: a file of prices has every key of host/capacity/prices/us-east-1.toml")]
 pub struct PricesError(#[from] toml::de::Error);
 
 /// The prices that are used if there are no others.

@@ -1,0 +1,51 @@
+//! The article on troubleshooting, shortened: the doctor names what the article names, and finds nothing wrong with what
+//! helps.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use paceline_doctor::{Diagnosis, Report, examine};
+use paceline_testbed::dynamodb::endpoint;
+use paceline_testbed::require;
+use paceline_troubleshooting::{Measures, Parts, Setting, article, history, run, sound};
+
+fn measured(setting: &Setting) -> (Measures, Report) {
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
+    let parts = Parts { bootstrap: env!("CARGO_BIN_EXE_bootstrap").into(), cache, dynamodb: endpoint() };
+    let measures = run(&parts, setting, &mut |_| ());
+    let report = examine(&history(setting, &measures));
+    (measures, report)
+}
+
+fn checks(findings: &[Diagnosis]) -> BTreeSet<&'static str> {
+    findings.iter().flat_map(|it| checks(&it.consequences).into_iter().chain([it.check])).collect()
+}
+
+/// The function stops trying 200 ms before its time-out, so a clock that is much faster would leave it no time.
+#[test]
+fn the_doctor_names_the_articles_table() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let setting = Setting { seconds: 120, period_seconds: 15, speed: 12.0, ..article() };
+    let (measures, report) = measured(&setting);
+    let first = &report.findings[0];
+    assert_eq!(first.check, "write-throttles", "{}", report.text(false));
+    assert!(first.finding.subject.contains("alleycat-races"), "{}", first.finding.subject);
+    let below = checks(&first.consequences);
+    for check in ["uncommitted-batches", "iterator-age", "no-parallelism"] {
+        assert!(below.contains(check), "{check} is not below the table: {}", report.text(false));
+    }
+    assert!(checks(&report.findings).contains("shard-full"), "{}", report.text(false));
+    // The credit is used up after six seconds. From then on a second of the race takes nearly a minute.
+    assert!(measures.age_seconds() > 60.0 && measures.growth() > 0.8, "{measures:?}");
+}
+
+#[test]
+fn the_doctor_finds_nothing_wrong_with_packed_messages_in_tumbling_windows() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let setting = Setting { seconds: 60, period_seconds: 15, speed: 4.0, ..sound() };
+    let (measures, report) = measured(&setting);
+    assert_eq!(report.exit_code(), 0, "{}\n{measures:?}", report.text(false));
+    for check in ["write-throttles", "function-slow", "iterator-age", "shard-full", "uncommitted-batches"] {
+        assert!(report.healthy.iter().any(|it| it.check == check), "{check}: {}", report.text(false));
+    }
+}

@@ -1,0 +1,189 @@
+//! Writes of a table with limits: what it has no units for is throttled, and the rest is executed and charged.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::super::body::{FullResponse, into_parts};
+use super::super::call::Call;
+use super::super::counts::{Counts, is_write};
+use super::super::faults::DynamoDbLimits;
+use super::capacity::{Exceeded, WantedWrite};
+use super::partial::PartialBatch;
+use super::response::json_response;
+
+const MESSAGE: &str = "The level of configured provisioned throughput for the table was exceeded. Consider increasing \
+                       your provisioning level with the UpdateTable API.";
+/// Of a partition key that has no units left, in the words of DynamoDB's reasons.
+const KEY_MESSAGE: &str = "Throughput exceeds the current capacity of your table or index. \
+                           TableWriteKeyRangeThroughputExceeded";
+
+/// Responds to a write of the table with limits; nothing if the request is none.
+pub(super) async fn respond(call: &mut Call, limits: &DynamoDbLimits) -> Option<FullResponse> {
+    if !is_write(&call.operation, &call.body) {
+        return None;
+    }
+    let request: Value = serde_json::from_slice(&call.body).ok()?;
+    match call.operation.as_str() {
+        "BatchExecuteStatement" => statements(call, limits, request).await,
+        "PutItem" | "UpdateItem" | "DeleteItem" if request["TableName"] == *limits.table => {
+            Some(item(call, limits, request).await)
+        }
+        _ => None,
+    }
+}
+
+async fn statements(call: &mut Call, limits: &DynamoDbLimits, mut request: Value) -> Option<FullResponse> {
+    let of_table = format!("\"{}\"", limits.table);
+    let wanted: Vec<Option<WantedWrite>> = request["Statements"]
+        .as_array()?
+        .iter()
+        .map(|statement| {
+            let text = statement["Statement"].as_str().filter(|text| text.contains(&of_table))?;
+            Some(of_statement(limits, text, &statement["Parameters"]))
+        })
+        .collect();
+    let taken = take(call, limits, &wanted);
+    let errors = taken.iter().map(|taken| taken.err().map(error)).collect();
+    request["ReturnConsumedCapacity"] = json!("INDEXES");
+    let batch = PartialBatch::reject(request, errors)?;
+    let Some(forwarded) = batch.forwarded() else {
+        return Some(json_response(StatusCode::OK, batch.complete(None), &mut call.plan.rng));
+    };
+    let (mut head, body) = into_parts(call.forward(forwarded).await).await;
+    let response: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let mut results = response["Responses"].as_array().into_iter().flatten();
+    let executed = wanted.iter().zip(&taken).filter(|(_, taken)| taken.is_ok());
+    // Statements of other tables are executed, too.
+    let executed = executed.map(|(wanted, _)| (wanted.as_ref(), results.next().is_some_and(|it| it["Error"].is_null())));
+    let executed: Vec<_> = executed.collect();
+    settle(call, limits, &executed, &response["ConsumedCapacity"]);
+    if head.status != StatusCode::OK {
+        return Some(Response::from_parts(head, Full::new(body)));
+    }
+    // It is the checksum of the old body.
+    head.headers.remove("x-amz-crc32");
+    Some(Response::from_parts(head, Full::new(batch.complete(Some(&body)))))
+}
+
+async fn item(call: &mut Call, limits: &DynamoDbLimits, mut request: Value) -> FullResponse {
+    let key = ["Item", "Key"].into_iter().find_map(|part| request[part][&limits.partition]["S"].as_str());
+    let indexed = limits.index.as_ref().is_some_and(|index| !request["Item"][&index.attribute].is_null());
+    let wanted = [Some(WantedWrite { partition: key.unwrap_or_default().to_owned(), indexed })];
+    if let Some(Err(exceeded)) = take(call, limits, &wanted).first() {
+        let (reason, message) = match exceeded {
+            Exceeded::Partition => ("TableWriteKeyRangeThroughputExceeded", KEY_MESSAGE),
+            Exceeded::Table => ("TableWriteProvisionedThroughputExceeded", MESSAGE),
+            Exceeded::Index => ("IndexWriteProvisionedThroughputExceeded", MESSAGE),
+        };
+        let arn = format!("arn:aws:dynamodb:us-east-1:000000000000:table/{}", limits.table);
+        let body = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+            "message": message,
+            "ThrottlingReasons": [{ "reason": reason, "resource": arn }],
+        });
+        return json_response(StatusCode::BAD_REQUEST, body.to_string().into(), &mut call.plan.rng);
+    }
+    request["ReturnConsumedCapacity"] = json!("INDEXES");
+    let (head, body) = into_parts(call.forward(Bytes::from(request.to_string())).await).await;
+    let response: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let done = head.status == StatusCode::OK;
+    settle(call, limits, &[(wanted[0].as_ref(), done)], &response["ConsumedCapacity"]);
+    Response::from_parts(head, Full::new(body))
+}
+
+/// The write of a statement such as `INSERT INTO "t" VALUE {'PK':?,…}` or `UPDATE "t" SET "a"=? … WHERE "PK"=? AND …`.
+fn of_statement(limits: &DynamoDbLimits, text: &str, parameters: &Value) -> WantedWrite {
+    let has = |name: &str| [format!("'{name}':?"), format!("\"{name}\"=?")].iter().find_map(|it| text.find(it));
+    let parameter = has(&limits.partition).map(|at| text[..at].matches('?').count());
+    let partition = parameter.and_then(|number| parameters[number]["S"].as_str()).unwrap_or_default().to_owned();
+    let indexed = limits.index.as_ref().is_some_and(|index| has(&index.attribute).is_some());
+    WantedWrite { partition, indexed }
+}
+
+/// Takes the capacity for each write. What is not of the table needs none.
+fn take(call: &Call, limits: &DynamoDbLimits, wanted: &[Option<WantedWrite>]) -> Vec<Result<(), Exceeded>> {
+    // The same time for all, however long the loop takes.
+    let now = Instant::now();
+    let mut capacity = call.state.capacity();
+    let take = |write: &Option<WantedWrite>| match write {
+        Some(write) => capacity.take(limits, write, now),
+        None => Ok(()),
+    };
+    let taken: Vec<_> = wanted.iter().map(take).collect();
+    drop(capacity);
+    call.state.count(|counts| taken.iter().filter_map(|taken| taken.err()).for_each(|it| count(counts, limits, it)));
+    taken
+}
+
+fn count(counts: &mut Counts, limits: &DynamoDbLimits, exceeded: Exceeded) {
+    let index = limits.index.as_ref().map(|index| format!("{}/{}", limits.table, index.name));
+    match exceeded {
+        Exceeded::Table => counts.writes.entry(limits.table.clone()).or_default().throttled += 1,
+        Exceeded::Partition => counts.writes.entry(limits.table.clone()).or_default().throttled_by_key += 1,
+        Exceeded::Index => counts.writes.entry(index.unwrap_or_default()).or_default().throttled += 1,
+    }
+}
+
+/// Charges executed writes: what DynamoDB reports, and for failed conditions, which it does not report, a unit of the
+/// table each. A unit of each write was taken before.
+fn settle(call: &Call, limits: &DynamoDbLimits, executed: &[(Option<&WantedWrite>, bool)], consumed: &Value) {
+    let tables = match consumed {
+        Value::Array(tables) => tables.as_slice(),
+        Value::Object(_) => std::slice::from_ref(consumed),
+        _ => &[],
+    };
+    let reported = tables.iter().find(|table| table["TableName"] == *limits.table).unwrap_or(&Value::Null);
+    let name = limits.index.as_ref().map_or("", |index| index.name.as_str());
+    let index = reported["GlobalSecondaryIndexes"][name]["CapacityUnits"].as_f64().unwrap_or(0.0);
+    let table = reported["CapacityUnits"].as_f64().unwrap_or(0.0) - index;
+    let writes = executed.iter().filter_map(|(wanted, done)| Some((wanted.as_ref()?, *done)));
+    let (mut failed, mut taken, mut taken_of_index) = (0.0, 0.0, 0.0);
+    for (write, done) in writes {
+        failed += f64::from(u8::from(!done));
+        taken += 1.0;
+        taken_of_index += f64::from(u8::from(write.indexed));
+    }
+    call.state.capacity().settle(table + failed - taken, index - taken_of_index);
+    call.state.count(|counts| {
+        counts.write_units += table + index;
+        counts.writes.entry(limits.table.clone()).or_default().units += table + failed;
+        if !name.is_empty() {
+            counts.writes.entry(format!("{}/{name}", limits.table)).or_default().units += index;
+        }
+    });
+}
+
+fn error(exceeded: Exceeded) -> (&'static str, &'static str) {
+    match exceeded {
+        Exceeded::Partition => ("ThrottlingError", KEY_MESSAGE),
+        Exceeded::Table | Exceeded::Index => ("ProvisionedThroughputExceeded", MESSAGE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::faults::{IndexLimit, UnitLimit};
+    use super::*;
+
+    #[test]
+    fn a_statement_names_its_partition_key_and_its_index() {
+        let any = UnitLimit { per_second: 1.0, kept: 1.0, at_first: 1.0 };
+        let index = IndexLimit { name: "GSI_Index".to_owned(), attribute: "GSI".to_owned(), units: any };
+        let (table, partition) = ("races".to_owned(), "PK".to_owned());
+        let limits = DynamoDbLimits { table, partition, units: any, index: Some(index), partition_units: any };
+        let of = |text: &str, parameters: &Value| {
+            let WantedWrite { partition, indexed } = of_statement(&limits, text, parameters);
+            (partition, indexed)
+        };
+        let insert = r#"INSERT INTO "races" VALUE {'PK':?,'SK':?,'@state':?,'GSI':?}"#;
+        let parameters = json!([{ "S": "race-3-7" }, { "S": "racer-1" }, { "B": "" }, { "N": "1" }]);
+        assert_eq!(of(insert, &parameters), ("race-3-7".to_owned(), true));
+        let update = r#"UPDATE "races" SET "@state"=? SET "x"=? WHERE "PK"=? AND "SK"=? AND "@revision"=?"#;
+        let parameters = json!([{ "B": "" }, { "N": "1" }, { "S": "race-3-8" }, { "S": "racer-1" }, { "N": "4" }]);
+        assert_eq!(of(update, &parameters), ("race-3-8".to_owned(), false));
+    }
+}

@@ -1,0 +1,179 @@
+//! What `paceline plan` predicts, and what is measured with the parts of this machine.
+//!
+//! The times of the work are measured first, with the same function and the same table, so that what is compared is the
+//! model and not the machine. Nothing is throttled: the table has units for all.
+
+use paceline_plan::{Assumptions, Consumer, Deployment, Function, Keys, Load, Packing, Plan, TableMode, Targets, Work};
+
+use crate::deployment::Parts;
+use crate::measures::Measures;
+use crate::phase;
+use crate::setting::{Setting, article};
+
+/// A figure that was predicted and measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pair {
+    /// By the plan.
+    pub predicted: f64,
+    /// Here.
+    pub measured: f64,
+}
+
+impl Pair {
+    /// How far the prediction is from what was measured, as a part of that.
+    pub fn deviation(&self) -> f64 {
+        self.predicted / self.measured - 1.0
+    }
+}
+
+/// A setting with its figures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compared {
+    /// The setting, in words.
+    pub name: &'static str,
+    /// Write units of table and index for 1,000 messages.
+    pub units: Pair,
+    /// Seconds of a batch on average.
+    pub duration: Pair,
+    /// Seconds from a record's arrival to its commit, on average.
+    pub age: Pair,
+}
+
+/// The settings that are compared.
+pub fn settings() -> Vec<Setting> {
+    let base = Setting {
+        racers: 200,
+        seconds: 60,
+        period_seconds: 10,
+        speed: 2.0,
+        keys_by_racer: true,
+        guarded: true,
+        timeout_seconds: 60,
+        table_units: 40_000,
+        index_units: 40_000,
+        ..article()
+    };
+    vec![
+        Setting { name: "every second", change: "1 shard, every second", ..base },
+        Setting { name: "windows", change: "1 shard, batching window 5 s", batching_window_seconds: 5, batch_size: 10_000, ..base },
+        Setting { name: "tumbling", change: "1 shard, tumbling window 15 s", tumbling_seconds: 15, ..base },
+        Setting { name: "two shards", change: "2 shards, keys by racer", shards: 2, ..base },
+        Setting {
+            name: "packed",
+            change: "1 shard, packed, window 5 s",
+            packed: true,
+            batching_window_seconds: 5,
+            ..base
+        },
+        Setting { name: "random keys", change: "4 shards, random keys", shards: 4, keys_by_racer: false, ..base },
+    ]
+}
+
+/// Predicts and measures each setting; `each` gets the setting before it runs.
+///
+/// # Panics
+///
+/// If a part is missing, or a setting cannot be planned.
+pub fn compare(parts: &Parts, settings: &[Setting], each: &mut dyn FnMut(&Setting)) -> Vec<Compared> {
+    let work = calibrated(parts, settings);
+    settings
+        .iter()
+        .map(|setting| {
+            each(setting);
+            let measures = phase::run(parts, setting, &mut |_| ());
+            compared(setting, &measures, &plan(setting, &work))
+        })
+        .collect()
+}
+
+/// The times of the work here.
+///
+/// Four short runs differ in one part each: a batch of one racer, of many racers, of many messages of few racers, and of a
+/// tumbling window. None of them is among the settings.
+fn calibrated(parts: &Parts, settings: &[Setting]) -> Work {
+    let Some(first) = settings.first() else { return Work::default() };
+    let of = |setting: Setting| mean_duration(&phase::run(parts, &setting, &mut |_| ()));
+    let base = Setting {
+        seconds: 20,
+        tumbling_seconds: 0,
+        batching_window_seconds: 0,
+        shards: 1,
+        packed: false,
+        keys_by_racer: true,
+        ..*first
+    };
+    let (racers, few, window) = (first.racers, first.racers / 4, 10);
+    let one = of(Setting { racers: 1, ..base });
+    let many = of(base) - one;
+    let messages =
+        of(Setting { racers: few, batching_window_seconds: window, batch_size: 10_000, ..base }) - one;
+    // Each has so many messages and groups beside those of one racer.
+    let (in_many, in_few) = (f64::from(racers) - 1.0, f64::from(few) - 1.0);
+    let in_window = f64::from(few * window) - 1.0;
+    let message = ((messages - many * in_few / in_many) / (in_window - in_few)).max(0.0);
+    let group = (many / in_many - message).max(0.0);
+    // One racer's batch is the invocation, a read and a write, which are taken to last equally long.
+    let request = one / 3.0;
+    let tumbling = of(Setting { racers: few, tumbling_seconds: window, ..base });
+    let waiting = f64::from(few * window) / 2.0;
+    let in_state = ((tumbling - 2.0 * request - message * f64::from(few)) / waiting).max(0.0);
+    Work {
+        message_ns: message * 1e9,
+        group_us: group * 1e6,
+        window_message_ns: in_state * 1e9,
+        batch_ms: request * 1e3,
+        request_ms: request * 1e3,
+        ..Work::default()
+    }
+}
+
+fn mean_duration(measures: &Measures) -> f64 {
+    measures.total_with_drain(|it| it.invocations.seconds) / measures.total_with_drain(|it| it.invocations.ended as f64)
+}
+
+fn plan(setting: &Setting, work: &Work) -> Plan {
+    let load = Load {
+        racers: setting.racers,
+        race_seconds: setting.seconds,
+        keys: if setting.keys_by_racer { Keys::Racer } else { Keys::Random },
+        packing: if setting.packed { Packing::Bytes(51_200) } else { Packing::None },
+        message_bytes: 162,
+        ..Load::default()
+    };
+    let function = Function {
+        batch_size: setting.batch_size as u32,
+        window_seconds: setting.batching_window_seconds,
+        tumbling_seconds: setting.tumbling_seconds,
+        factor: setting.factor as u32,
+        // A whole processor, as a process has here.
+        memory_mb: 1_769,
+        timeout_seconds: setting.timeout_seconds,
+        ..Function::default()
+    };
+    let table = TableMode::Provisioned {
+        units: f64::from(setting.table_units),
+        index_units: f64::from(setting.index_units),
+    };
+    let deployment = Deployment {
+        shards: setting.shards as u32,
+        consumer: Consumer::Function(function),
+        table,
+        ..Deployment::default()
+    };
+    let assumptions = Assumptions { work: work.clone(), ..Assumptions::default() };
+    Plan::new(&load, &deployment, &assumptions, &Targets::default()).expect("a setting that can be deployed")
+}
+
+fn compared(setting: &Setting, measures: &Measures, plan: &Plan) -> Compared {
+    let messages = f64::from(setting.racers * setting.seconds);
+    let units = measures.total_with_drain(|it| it.table.units + it.index.units);
+    let committed = measures.total_with_drain(|it| it.invocations.committed as f64);
+    let age = measures.total_with_drain(|it| it.invocations.age_seconds);
+    let flow = &plan.flow;
+    Compared {
+        name: setting.change,
+        units: Pair { predicted: flow.units_per_thousand, measured: units / messages * 1e3 },
+        duration: Pair { predicted: flow.duration_seconds, measured: mean_duration(measures) },
+        age: Pair { predicted: flow.mean_age_seconds, measured: age / committed },
+    }
+}
