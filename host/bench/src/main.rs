@@ -23,6 +23,7 @@ mod consumer;
 mod event;
 mod function;
 mod kpl;
+mod packed;
 mod pipeline;
 mod race;
 mod score;

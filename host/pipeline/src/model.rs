@@ -5,7 +5,7 @@
 //! - `position`: where a record is in its shard.
 //! - `record`, `batch`, `checkpoint`: records as they arrive, and how far a shard is read.
 //! - `pointer`, `fields`: fields of a payload, and their values in columns' order.
-//! - `key`, `item`: a group's key, and what the store holds of it.
+//! - `key`, `item`: a group's key, and what the store holds of it. `pack`: groups that share an item.
 //! - `rulebook_id`: which rulebook.
 //! - `dead_letter`: records that could not be processed, with the reason.
 
@@ -16,6 +16,7 @@ mod encoding;
 mod fields;
 mod item;
 mod key;
+mod pack;
 mod pointer;
 mod position;
 mod record;
@@ -29,7 +30,9 @@ pub(crate) use fields::{FieldIndex, FieldValue, ProjectedRows};
 #[cfg(test)]
 pub(crate) use item::test_provenance;
 pub use item::{Attribute, Item, Provenance};
-pub use key::{Key, KeyError, PARTITION_BYTES, RESERVED_PREFIX, SORT_BYTES};
+pub use key::{Key, KeyError, PACK_PREFIX, PARTITION_BYTES, RESERVED_PREFIX, SORT_BYTES};
+pub(crate) use pack::MAX_PACKS;
+pub use pack::{Pack, Packing};
 pub(crate) use pointer::escape;
 pub use pointer::{NotAPointer, Pointer};
 pub use position::{NotASequenceNumber, RecordPosition, SequenceNumber};

@@ -59,7 +59,7 @@ impl CheckpointStore for DynamoDbStore {
 }
 
 fn checkpoint_key(shard: &str) -> Key {
-    Key { partition: CHECKPOINTS.to_owned(), sort: shorten(shard, SORT_BYTES) }
+    Key::new(CHECKPOINTS, shorten(shard, SORT_BYTES))
 }
 
 fn encode(shard: &str, checkpoint: &Checkpoint) -> Map {
