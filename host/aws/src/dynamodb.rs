@@ -1,6 +1,6 @@
 //! DynamoDB as the store.
 //!
-//! Each group is one item with its revision, state, dedup state and attributes. A write is conditional on the revision
+//! Each group is one item with its revision, state, dedup state and attributes, unless its rulebook packs groups. A write is conditional on the revision
 //! that was read. Pins, checkpoints and notices are in the same table, in partitions whose keys begin with `@`. Dead letters
 //! are in a separate table, so that DynamoDB can expire them.
 //!
@@ -11,7 +11,7 @@
 //!
 //! - `config`: the settings.
 //! - `groups`, `write`: reads and conditional writes of items. `statement`: a write in PartiQL. `cache`: cached items.
-//! - `item`, `number`: the format of items.
+//! - `item`, `number`: the format of items. `packs`: groups that share an item.
 //! - `pins`, `checkpoints`, `dead_letters` and their `horizons`, `notices`: the other stores. `dead_letter_item`: the format
 //!   of dead letters.
 //! - `names`: shortens names to the limits of keys. `requests`: concurrent requests.
@@ -32,6 +32,7 @@ mod item;
 mod names;
 mod notices;
 mod number;
+mod packs;
 mod pins;
 mod requests;
 mod statement;
@@ -60,6 +61,7 @@ use crate::sdk;
 
 use cache::Cache;
 use error::TableRef;
+use packs::Packs;
 use usage::UsageCounter;
 
 /// The connect timeout. Within a region, connecting takes a millisecond; a lost packet is sent again after a second.
@@ -109,6 +111,7 @@ pub struct DynamoDbStore {
     /// The hash key of the global index. Its values must be numbers.
     index_attribute: String,
     cache: Cache,
+    packs: Arc<Packs>,
     usage: Arc<UsageCounter>,
     /// By which items expire.
     clock: Clock,
@@ -141,7 +144,8 @@ impl DynamoDbStore {
             write: config.write,
             concurrency: config.concurrency.max(1),
             index_attribute: config.index.attribute.clone(),
-            cache: Cache::new(config.cached_bytes),
+            cache: Cache::new(config.cached_bytes / 2),
+            packs: Arc::new(Packs::new(config.cached_bytes / 2)),
             usage: Arc::default(),
             clock: Clock::default(),
         }

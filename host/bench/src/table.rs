@@ -4,6 +4,7 @@
 //! 100 racers represent 1,000: the items of different racers are independent, and requests of 25 items are full with
 //! both numbers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use aws_sdk_dynamodb::Client;
@@ -13,12 +14,12 @@ use paceline_aws::dynamodb::{DynamoDbConfig, Usage, WriteWith, client};
 use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
-use paceline_pipeline::{Pipeline, RetryPolicy};
+use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use paceline_testbed::dynamodb::unique;
 use paceline_testbed::rules;
 
 use crate::timing::median;
-use crate::{Results, print_line, simulated};
+use crate::{Results, packed, print_line, simulated};
 
 const RACERS: usize = 100;
 const SECONDS: usize = 300;
@@ -31,12 +32,12 @@ const TURNS: usize = 7;
 /// the final and the best item of each racer: 2 units each in the table with its local index, and 1 in the global index.
 const ORIGINAL_WRITE_UNITS: f64 = 300.0 * 45.0 + 1_000.0 * 6.0;
 
-struct Host {
+pub(crate) struct Host {
     pipeline: Pipeline<DynamoDbStore>,
     runtime: tokio::runtime::Runtime,
 }
 
-fn config(endpoint: &str, write: WriteWith) -> DynamoDbConfig {
+pub(crate) fn config(endpoint: &str, write: WriteWith) -> DynamoDbConfig {
     let mut config: DynamoDbConfig = serde_json::from_value(serde_json::json!({
         "table": unique("bench"), "endpoint": endpoint, "region": "us-east-1",
     }))
@@ -45,16 +46,24 @@ fn config(endpoint: &str, write: WriteWith) -> DynamoDbConfig {
     config
 }
 
+/// The rules of the Alleycat example, with an item for each group.
+fn unpacked() -> Arc<Rulebooks> {
+    let lines = |text: String| text.lines().filter(|line| !line.starts_with("pack = ")).collect::<Vec<_>>().join("\n");
+    rules::alleycat_with(lines)
+}
+
 impl Host {
+    /// A store on the tables of a configuration, which are created if they do not exist.
+    pub(crate) async fn store(config: &DynamoDbConfig) -> DynamoDbStore {
+        let client: Client = client(config).await.expect("the settings are complete");
+        create(&client, config, Billing::OnDemand).await.expect("the tables can be created");
+        DynamoDbStore::new(client, config)
+    }
+
     fn new(endpoint: &str, write: WriteWith) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts");
-        let config = config(endpoint, write);
-        let store = runtime.block_on(async {
-            let client: Client = client(&config).await.expect("the settings are complete");
-            create(&client, &config, Billing::OnDemand).await.expect("the tables can be created");
-            DynamoDbStore::new(client, &config)
-        });
-        let pipeline = Pipeline::new(store, rules::alleycat(), BatchLimits::default(), RetryPolicy::default());
+        let store = runtime.block_on(Self::store(&config(endpoint, write)));
+        let pipeline = Pipeline::new(store, unpacked(), BatchLimits::default(), RetryPolicy::default());
         Self { pipeline, runtime }
     }
 
@@ -130,6 +139,8 @@ pub(crate) fn run(results: &mut Results) {
         "write units",
         "computed; without the records that it loses",
     );
+
+    packed::run(results, &endpoint);
 
     print_line(&format!("\n{RACERS} groups a batch, written by statements of 25 and by single puts"));
     let hosts = [Host::new(&endpoint, WriteWith::Statements), Host::new(&endpoint, WriteWith::Items)];

@@ -5,7 +5,7 @@
 //! - `position`: where a record is in its shard.
 //! - `record`, `batch`, `checkpoint`: records as they arrive, and how far a shard is read.
 //! - `fields`: the values of payloads' fields. Pointers and values are those of `paceline-json`.
-//! - `key`, `item`: a group's key, and what the store holds of it.
+//! - `key`, `item`: a group's key, and what the store holds of it. `pack`: groups that share an item.
 //! - `rulebook_id`: which rulebook.
 //! - `dead_letter`: records that could not be processed, with the reason.
 
@@ -16,6 +16,7 @@ mod encoding;
 mod fields;
 mod item;
 mod key;
+mod pack;
 mod position;
 mod record;
 mod rulebook_id;
@@ -28,9 +29,11 @@ pub(crate) use fields::ProjectedRows;
 #[cfg(test)]
 pub(crate) use item::test_provenance;
 pub use item::{Attribute, Item, Provenance};
-pub use key::{Key, KeyError, PARTITION_BYTES, RESERVED_PREFIX, SORT_BYTES};
+pub use key::{Key, KeyError, PACK_PREFIX, PARTITION_BYTES, RESERVED_PREFIX, SORT_BYTES};
 pub(crate) use paceline_json::{FieldIndex, FieldValue};
 pub use paceline_json::{NotAPointer, Pointer, Span};
+pub(crate) use pack::MAX_PACKS;
+pub use pack::{Pack, Packing};
 pub use position::{NotASequenceNumber, RecordPosition, SequenceNumber};
 pub use record::Record;
 pub use rulebook_id::{RulebookId, RulesRevision};

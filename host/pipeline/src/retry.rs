@@ -309,7 +309,7 @@ mod tests {
     }
 
     fn key(number: usize) -> Key {
-        Key { partition: "race-1".to_owned(), sort: format!("racer-{number}") }
+        Key::new("race-1", format!("racer-{number}"))
     }
 
     fn write(number: usize, expected: Option<u64>) -> Write {

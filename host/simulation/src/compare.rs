@@ -73,8 +73,8 @@ fn table_differs(
     versions: Versions<'_>,
     items: &BTreeMap<Key, Item>,
 ) -> Option<Finding> {
-    let key = |partition: String, racer: u32| Key { partition, sort: format!("racer-{racer}") };
-    let team_key = |class: u32, team: u32| Key { partition: format!("class-{class}"), sort: format!("team-{team}") };
+    let key = |partition: String, racer: u32| Key::new(partition, format!("racer-{racer}"));
+    let team_key = |class: u32, team: u32| Key::new(format!("class-{class}"), format!("team-{team}"));
     let mut known = BTreeSet::new();
     let mut check = |key: Key, differs: &dyn Fn(Option<&Item>) -> Option<String>| {
         let differs = differs(items.get(&key));

@@ -48,12 +48,12 @@ pub(crate) struct Message {
 impl Message {
     /// The group that lists the messages of a racer in a race.
     pub(crate) fn race_key(&self) -> Key {
-        Key { partition: format!("race-{}-{}", self.class, self.race), sort: format!("racer-{}", self.racer) }
+        Key::new(format!("race-{}-{}", self.class, self.race), format!("racer-{}", self.racer))
     }
 
     /// The group that lists the messages of a team in a class.
     pub(crate) fn class_key(&self) -> Key {
-        Key { partition: format!("class-{}", self.class), sort: format!("team-{}", self.team) }
+        Key::new(format!("class-{}", self.class), format!("team-{}", self.team))
     }
 
     /// The number by which the groups list it.

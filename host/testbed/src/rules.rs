@@ -100,9 +100,29 @@ pub fn open(folder: &Path, registry: &Path) -> (Arc<Rulebooks>, Vec<RulesEvent>)
 ///
 /// If they are refused.
 pub fn alleycat() -> Arc<Rulebooks> {
+    in_memory(&environment::checkout().join("examples/alleycat/rulebooks"))
+}
+
+/// The rules of the Alleycat example, in memory, with their texts changed.
+///
+/// # Panics
+///
+/// If they are refused.
+pub fn alleycat_with(change: impl Fn(String) -> String) -> Arc<Rulebooks> {
+    let (folder, changed) = (environment::checkout().join("examples/alleycat/rulebooks"), tempfile::tempdir().unwrap());
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let plugins = plugins::folder().display().to_string();
+        let text = change(text.replace("../../../target/plugins", &plugins));
+        std::fs::write(changed.path().join(path.file_name().unwrap()), text).unwrap();
+    }
+    in_memory(changed.path())
+}
+
+fn in_memory(folder: &Path) -> Arc<Rulebooks> {
     let registry = Registry::memory();
-    let folder = environment::checkout().join("examples/alleycat/rulebooks");
-    apply(&folder, &registry).unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
+    apply(folder, &registry).unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
     let rulebooks = Arc::new(Rulebooks::new(engine(), registry, route()));
     let events = block_on(rulebooks.poll()).unwrap();
     assert!(events.iter().all(|event| matches!(event, RulesEvent::Activated { .. })), "{events:?}");

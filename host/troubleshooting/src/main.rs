@@ -10,8 +10,8 @@ use paceline_doctor::examine;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::environment::checkout;
 use paceline_troubleshooting::{
-    Line, Measures, Parts, Setting, article, compare, comparison_table, effects, history, line, print_line, remedies, run,
-    settings, sound,
+    Line, Measures, Parts, Setting, article, compare, comparison_table, effects, history, line, print_line, remedies,
+    run, settings, sound,
 };
 
 /// The article on troubleshooting, on this machine.

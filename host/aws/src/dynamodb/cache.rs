@@ -3,13 +3,14 @@
 //! A cached item may be stale. That is safe, because every write is conditional on the item's revision: a stale item
 //! leads to a conflict, after which it is read again.
 
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
 use paceline_pipeline::model::{Attribute, Item, Key};
 
 /// Bytes that an entry takes beside its texts, states and runs, about: the structures themselves, and what the allocator adds.
-const ENTRY_BYTES: usize = 400;
+pub(super) const ENTRY_BYTES: usize = 400;
 /// Bytes that an attribute takes beside its text, about.
 const ATTRIBUTE_BYTES: usize = 64;
 
@@ -38,64 +39,77 @@ impl CachedItem {
 
 /// The most recently used items. `None`: caching is off.
 #[derive(Debug)]
-pub(super) struct Cache(Option<Mutex<Entries>>);
+pub(super) struct Cache(Option<Mutex<BoundedLru<Key, CachedItem>>>);
 
+/// The most recently used entries, as many as fit into a number of bytes.
 #[derive(Debug)]
-struct Entries {
-    items: LruCache<Key, CachedItem>,
-    /// About what they take in memory, and how much that may be.
+pub(super) struct BoundedLru<K: Hash + Eq, V> {
+    entries: LruCache<K, V>,
+    /// About what an entry takes in memory.
+    size: fn(&K, &V) -> usize,
+    /// About what all of them take, and how much that may be.
     bytes: usize,
     most: usize,
 }
 
-impl Entries {
-    fn pop(&mut self, key: &Key) -> Option<CachedItem> {
-        let cached = self.items.pop(key)?;
-        self.bytes -= size(key, &cached);
-        Some(cached)
+impl<K: Hash + Eq, V> BoundedLru<K, V> {
+    pub(super) fn new(most: usize, size: fn(&K, &V) -> usize) -> Self {
+        Self { entries: LruCache::unbounded(), size, bytes: 0, most }
     }
 
-    fn put(&mut self, key: &Key, cached: CachedItem) {
-        self.pop(key);
-        self.bytes += size(key, &cached);
-        self.items.put(key.clone(), cached);
+    pub(super) fn get(&mut self, key: &K) -> Option<&V> {
+        self.entries.get(key)
+    }
+
+    pub(super) fn pop(&mut self, key: &K) -> Option<V> {
+        let (key, value) = self.entries.pop_entry(key)?;
+        self.bytes -= (self.size)(&key, &value);
+        Some(value)
+    }
+
+    pub(super) fn put(&mut self, key: K, value: V) {
+        self.pop(&key);
+        self.bytes += (self.size)(&key, &value);
+        self.entries.put(key, value);
         while self.bytes > self.most
-            && let Some((key, cached)) = self.items.pop_lru()
+            && let Some((key, value)) = self.entries.pop_lru()
         {
-            self.bytes -= size(&key, &cached);
+            self.bytes -= (self.size)(&key, &value);
         }
     }
 }
 
 /// About what an entry takes in memory.
 fn size(key: &Key, CachedItem { item, unknown }: &CachedItem) -> usize {
+    let unknown: usize = unknown.iter().map(|name| ATTRIBUTE_BYTES + name.len()).sum();
+    ENTRY_BYTES + key.partition.len() + key.sort.len() + item.as_ref().map_or(0, item_size) + unknown
+}
+
+/// About what an item takes in memory beside its structure.
+pub(super) fn item_size(item: &Item) -> usize {
     let attribute = |value: &Attribute| match value {
         Attribute::Text(text) => text.len(),
         Attribute::Blob(bytes) => bytes.len(),
         Attribute::Boolean(_) | Attribute::Integer(_) | Attribute::Number(_) => 0,
     };
-    let of_item = |item: &Item| {
-        let attributes: usize = item.attributes.iter().map(|(_, value)| ATTRIBUTE_BYTES + attribute(value)).sum();
-        item.state.len() + item.dedup.memory_bytes() + attributes
-    };
-    let unknown: usize = unknown.iter().map(|name| ATTRIBUTE_BYTES + name.len()).sum();
-    ENTRY_BYTES + key.partition.len() + key.sort.len() + item.as_ref().map_or(0, of_item) + unknown
+    let attributes: usize = item.attributes.iter().map(|(_, value)| ATTRIBUTE_BYTES + attribute(value)).sum();
+    item.state.len() + item.dedup.memory_bytes() + attributes
 }
 
 impl Cache {
     /// A cache of about so many bytes.
     pub(super) fn new(most: usize) -> Self {
-        Self((most > 0).then(|| Mutex::new(Entries { items: LruCache::unbounded(), bytes: 0, most })))
+        Self((most > 0).then(|| Mutex::new(BoundedLru::new(most, size))))
     }
 
-    fn entries(&self) -> Option<MutexGuard<'_, Entries>> {
+    fn entries(&self) -> Option<MutexGuard<'_, BoundedLru<Key, CachedItem>>> {
         self.0.as_ref().map(|entries| entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks up many keys under one lock. The outer `None` is a miss, the inner one a key without an item.
     pub(super) fn get<'k>(&self, keys: impl Iterator<Item = &'k Key>) -> Vec<Option<Option<Item>>> {
         match self.entries() {
-            Some(mut entries) => keys.map(|key| entries.items.get(key).map(|cached| cached.item.clone())).collect(),
+            Some(mut entries) => keys.map(|key| entries.get(key).map(|cached| cached.item.clone())).collect(),
             None => keys.map(|_| None).collect(),
         }
     }
@@ -112,9 +126,9 @@ impl Cache {
     /// same item, and their responses may arrive out of order.
     pub(super) fn insert_if_newer(&self, key: &Key, cached: CachedItem) {
         if let Some(mut entries) = self.entries()
-            && entries.items.peek(key).is_none_or(|known| known.revision() <= cached.revision())
+            && entries.entries.peek(key).is_none_or(|known| known.revision() <= cached.revision())
         {
-            entries.put(key, cached);
+            entries.put(key.clone(), cached);
         }
     }
 
@@ -122,7 +136,7 @@ impl Cache {
     /// stale.
     pub(super) fn replace(&self, key: &Key, cached: CachedItem) {
         if let Some(mut entries) = self.entries() {
-            entries.put(key, cached);
+            entries.put(key.clone(), cached);
         }
     }
 }
@@ -135,7 +149,7 @@ mod tests {
     use super::*;
 
     fn key(sort: &str) -> Key {
-        Key { partition: "p".into(), sort: sort.into() }
+        Key::new("p", sort)
     }
 
     fn at(revision: u64) -> CachedItem {

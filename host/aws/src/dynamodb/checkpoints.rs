@@ -58,7 +58,7 @@ impl CheckpointStore for DynamoDbStore {
 }
 
 fn checkpoint_key(shard: &str) -> Key {
-    Key { partition: CHECKPOINTS.to_owned(), sort: shorten(shard, SORT_BYTES) }
+    Key::new(CHECKPOINTS, shorten(shard, SORT_BYTES))
 }
 
 fn encode(shard: &str, checkpoint: &Checkpoint, now: u64) -> Map {

@@ -23,7 +23,7 @@ pub struct DynamoDbConfig {
     /// The maximum number of requests in flight for one call of the store.
     pub concurrency: usize,
     /// About the bytes of cached items, which need not be read before each write; 0 turns the cache off. A cached item takes
-    /// some 400 bytes more than in the table.
+    /// some 400 bytes more than in the table. Half of it is for packed groups.
     pub cached_bytes: usize,
     /// The timeout of one attempt of a request, in milliseconds.
     pub request_ms: u64,

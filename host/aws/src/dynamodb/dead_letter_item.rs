@@ -210,7 +210,7 @@ mod tests {
             folded in prop::collection::vec((".{0,9}", ".{0,9}"), 0..3),
             unsure in any::<bool>(),
         ) -> DeadLetter {
-            let folded = folded.into_iter().map(|(partition, sort)| Key { partition, sort }).collect();
+            let folded = folded.into_iter().map(|(partition, sort)| Key::new(partition, sort)).collect();
             let position = RecordPosition { sequence: sequence.into(), sub_sequence };
             let reason = Reason { cause, text, field, plugin, rulebook };
             let place = DeadLetter { id, shard, position, partition_key, arrival_ms, ..empty_letter() };

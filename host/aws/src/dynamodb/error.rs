@@ -51,6 +51,13 @@ pub(super) struct TableError {
     pub(super) throttled: BTreeSet<Throttled>,
 }
 
+impl TableError {
+    /// The same error with a cause.
+    pub(super) fn caused_by(self, source: impl Error + Send + Sync + 'static) -> Self {
+        Self { source: Some(Arc::new(source)), ..self }
+    }
+}
+
 impl fmt::Display for TableError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -1,4 +1,4 @@
-//! Items of groups: reads, and the lists of a partition and of the table.
+//! Groups, packed or not: reads, writes, and the lists of a partition and of the table.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -13,6 +13,7 @@ use super::DynamoDbStore;
 use super::cache::CachedItem;
 use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{self, Map, PARTITION};
+use super::packs;
 use super::requests::ConcurrentRequests;
 use super::usage::UsageCounter;
 
@@ -35,9 +36,68 @@ impl GroupStore for DynamoDbStore {
     }
 
     async fn load_groups(&self, keys: &[Key]) -> Result<Vec<Option<Item>>, StoreError> {
+        let (packed, mut own): (Vec<usize>, Vec<usize>) = (0..keys.len()).partition(|&at| keys[at].pack.is_some());
+        if packed.is_empty() {
+            return self.load_own(&keys.iter().collect::<Vec<_>>()).await;
+        }
+        let keys_of = |indexes: &[usize]| -> Vec<&Key> { indexes.iter().map(|&at| &keys[at]).collect() };
+        let (packed_keys, own_keys) = (keys_of(&packed), keys_of(&own));
+        let (in_packs, mut in_own) = tokio::try_join!(self.load_packed(&packed_keys), self.load_own(&own_keys))?;
+        let (in_packs, elsewhere) = in_packs;
+        let mut loaded = vec![None; keys.len()];
+        packed.iter().zip(in_packs).for_each(|(&at, item)| loaded[at] = item);
+        let elsewhere: Vec<usize> = elsewhere.into_iter().map(|nth| packed[nth]).collect();
+        in_own.extend(self.load_own(&keys_of(&elsewhere)).await?);
+        own.extend(elsewhere);
+        own.into_iter().zip(in_own).for_each(|(at, item)| loaded[at] = item);
+        Ok(loaded)
+    }
+
+    async fn write_groups(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
+        let mut outcomes: Vec<Option<WriteOutcome>> = vec![None; writes.len()];
+        let alone = self.write_packed(writes, &mut outcomes).await?;
+        let own = (0..writes.len()).filter(|&at| writes[at].key.pack.is_none());
+        self.write_in_rounds(writes, own.chain(alone).collect(), &mut outcomes).await?;
+        Ok(outcomes.into_iter().map(|outcome| outcome.expect("each write was in a round")).collect())
+    }
+
+    async fn list_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
+        // No group has such a key, and DynamoDB does not accept an empty or an overlong one in a query.
+        if partition.is_empty() || partition.len() > PARTITION_BYTES || partition.starts_with(RESERVED_PREFIX) {
+            return Ok(Vec::new());
+        }
+        let mut groups = Vec::new();
+        let mut start_key = None;
+        loop {
+            let (maps, next) = self.query_page(partition, start_key).await?;
+            self.decode_groups(maps, &mut groups)?;
+            start_key = next;
+            if start_key.is_none() {
+                return Ok(by_key(groups));
+            }
+        }
+    }
+
+    async fn list_groups(&self) -> Result<Vec<(Key, Item)>, StoreError> {
+        let mut groups = Vec::new();
+        let mut start_key = None;
+        loop {
+            let (maps, next) = self.scan_page(&self.table, start_key).await?;
+            self.decode_groups(maps, &mut groups)?;
+            start_key = next;
+            if start_key.is_none() {
+                return Ok(by_key(groups));
+            }
+        }
+    }
+}
+
+impl DynamoDbStore {
+    /// The items of groups that have items of their own.
+    async fn load_own(&self, keys: &[&Key]) -> Result<Vec<Option<Item>>, StoreError> {
         let mut loaded: Vec<Option<Item>> = Vec::with_capacity(keys.len());
         let mut misses: HashMap<&Key, Vec<usize>> = HashMap::new();
-        for (at, (key, cached)) in keys.iter().zip(self.cache.get(keys.iter())).enumerate() {
+        for (at, (&key, cached)) in keys.iter().zip(self.cache.get(keys.iter().copied())).enumerate() {
             // There is no item at a key that DynamoDB can't hold, and such a key would fail the whole request.
             if cached.is_none() && Key::check(&key.partition, &key.sort).is_ok() {
                 misses.entry(key).or_default().push(at);
@@ -57,43 +117,6 @@ impl GroupStore for DynamoDbStore {
         Ok(loaded)
     }
 
-    async fn write_groups(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
-        self.write_in_rounds(writes).await
-    }
-
-    async fn list_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
-        // No group has such a key, and DynamoDB does not accept an empty or an overlong one in a query.
-        if partition.is_empty() || partition.len() > PARTITION_BYTES || partition.starts_with(RESERVED_PREFIX) {
-            return Ok(Vec::new());
-        }
-        let mut groups = Vec::new();
-        let mut start_key = None;
-        loop {
-            let (maps, next) = self.query_page(partition, start_key).await?;
-            self.decode_groups(maps, &mut groups)?;
-            start_key = next;
-            if start_key.is_none() {
-                return Ok(groups);
-            }
-        }
-    }
-
-    async fn list_groups(&self) -> Result<Vec<(Key, Item)>, StoreError> {
-        let mut groups = Vec::new();
-        let mut start_key = None;
-        loop {
-            let (maps, next) = self.scan_page(&self.table, start_key).await?;
-            self.decode_groups(maps, &mut groups)?;
-            start_key = next;
-            if start_key.is_none() {
-                groups.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-                return Ok(groups);
-            }
-        }
-    }
-}
-
-impl DynamoDbStore {
     /// Reads groups from the table, not from the cache, and caches them. `keys` must not contain duplicates.
     pub(super) async fn read_groups(&self, keys: &[&Key]) -> Result<Vec<(Key, CachedItem)>, StoreError> {
         let mut groups = Vec::with_capacity(keys.len());
@@ -221,7 +244,13 @@ impl DynamoDbStore {
 
     /// Decodes the items of groups; leaves out pins, checkpoints, notices and the items of other programs.
     fn decode_groups(&self, maps: Vec<Map>, groups: &mut Vec<(Key, Item)>) -> Result<(), StoreError> {
-        for map in maps.into_iter().filter(item::is_group) {
+        for map in maps {
+            if packs::is_pack(&map) {
+                groups.extend(self.unpack(&map)?);
+            }
+            if !item::is_group(&map) {
+                continue;
+            }
             let (key, cached) = self.decode_group(map)?;
             if let Some(item) = cached.item
                 && !key.partition.starts_with(RESERVED_PREFIX)
@@ -233,9 +262,17 @@ impl DynamoDbStore {
     }
 }
 
+/// Groups by key, each once: a list is no snapshot, so a group that moves out of a shared item meanwhile may be seen there
+/// and at its own place.
+fn by_key(mut groups: Vec<(Key, Item)>) -> Vec<(Key, Item)> {
+    groups.sort_by(|(a, one), (b, other)| a.cmp(b).then(other.revision.cmp(&one.revision)));
+    groups.dedup_by(|(later, _), (first, _)| later == first);
+    groups
+}
+
 /// Gets up to 100 items. DynamoDB leaves keys unprocessed when the response would exceed 16 MB or when it throttles;
 /// these are requested again as long as each response processes some.
-async fn get_batch(
+pub(super) async fn get_batch(
     client: Client,
     table: Arc<TableRef>,
     usage: Arc<UsageCounter>,

@@ -69,7 +69,7 @@ impl DynamoDbStore {
 }
 
 fn key(shard: &str) -> Key {
-    Key { partition: HORIZONS.to_owned(), sort: shorten(shard, SORT_BYTES) }
+    Key::new(HORIZONS, shorten(shard, SORT_BYTES))
 }
 
 fn encode(Horizon { version, letters, rules, since_ms }: &Horizon) -> Map {

@@ -72,7 +72,7 @@ pub(super) fn key_map(key: &Key) -> Map {
 /// The key of an item; `None` if it has none of texts.
 pub(super) fn key_of(map: &Map) -> Option<Key> {
     let text = |name: &str| map.get(name).and_then(|value| value.as_s().ok()).cloned();
-    Some(Key { partition: text(PARTITION)?, sort: text(SORT)? })
+    Some(Key::new(text(PARTITION)?, text(SORT)?))
 }
 
 /// Whether DynamoDB can hold an item. `index_attribute` is the hash key of the global index.
@@ -128,19 +128,7 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
     let rules = registry.len() + "/+".len() + 2 * U64_DIGITS;
     let formats = item.provenance.state_format.len() + item.provenance.dedup_rule.len();
     let plugins = 32 * item.provenance.plugins.len();
-    let attributes: usize = item
-        .attributes
-        .iter()
-        .map(|(name, value)| {
-            name.len()
-                + match value {
-                    Attribute::Boolean(_) => 1,
-                    Attribute::Integer(_) | Attribute::Number(_) => NUMBER_BYTES,
-                    Attribute::Text(text) => text.len(),
-                    Attribute::Blob(bytes) => bytes.len(),
-                }
-        })
-        .sum();
+    let attributes: usize = item.attributes.iter().map(|(name, value)| name.len() + value_size(value)).sum();
     reserved_names
         + mark
         + keys
@@ -152,6 +140,16 @@ pub(super) fn size(key: &Key, item: &Item) -> usize {
         + formats
         + plugins
         + attributes
+}
+
+/// An upper bound of the size of a value.
+pub(super) fn value_size(value: &Attribute) -> usize {
+    match value {
+        Attribute::Boolean(_) => 1,
+        Attribute::Integer(_) | Attribute::Number(_) => NUMBER_BYTES,
+        Attribute::Text(text) => text.len(),
+        Attribute::Blob(bytes) => bytes.len(),
+    }
 }
 
 /// All attributes of an item except its key: paceline's own, then the rulebook's.
@@ -173,17 +171,19 @@ pub(super) fn attributes(item: &Item) -> Vec<(&str, AttributeValue)> {
     if item.reruled {
         all.push((RERULED, AttributeValue::Bool(true)));
     }
-    all.extend(item.attributes.iter().map(|(name, value)| {
-        let value = match value {
-            Attribute::Boolean(value) => AttributeValue::Bool(*value),
-            Attribute::Integer(value) => AttributeValue::N(value.to_string()),
-            Attribute::Number(value) => AttributeValue::N(number_text(*value)),
-            Attribute::Text(value) => AttributeValue::S(value.clone()),
-            Attribute::Blob(value) => blob(value),
-        };
-        (&**name, value)
-    }));
+    all.extend(item.attributes.iter().map(|(name, value)| (&**name, attribute_value(value))));
     all
+}
+
+/// The value of an attribute, as DynamoDB has it.
+pub(super) fn attribute_value(value: &Attribute) -> AttributeValue {
+    match value {
+        Attribute::Boolean(value) => AttributeValue::Bool(*value),
+        Attribute::Integer(value) => AttributeValue::N(value.to_string()),
+        Attribute::Number(value) => AttributeValue::N(number_text(*value)),
+        Attribute::Text(value) => AttributeValue::S(value.clone()),
+        Attribute::Blob(value) => AttributeValue::B(Blob::new(value.as_slice())),
+    }
 }
 
 /// The names of the attributes of an item that a later item may lack.
@@ -308,7 +308,7 @@ mod tests {
     use super::*;
 
     fn key() -> Key {
-        Key { partition: "race-1".into(), sort: "racer-1".into() }
+        Key::new("race-1", "racer-1")
     }
 
     fn item(attributes: Vec<(Arc<str>, Attribute)>) -> Item {
@@ -425,9 +425,7 @@ mod tests {
             let error = with(name, value).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
-        let at = |partition: &str, sort: &str| {
-            check(&Key { partition: partition.into(), sort: sort.into() }, &item(vec![]), "")
-        };
+        let at = |partition: &str, sort: &str| check(&Key::new(partition, sort), &item(vec![]), "");
         assert_eq!(at(&"p".repeat(2048), &"s".repeat(1024)), Ok(()));
         for (partition, sort) in
             [("", "s"), ("p", ""), (&*"p".repeat(2049), "s"), ("p", &*"s".repeat(1025)), ("@pin/3", "s")]

@@ -88,7 +88,7 @@ fn partition(topic: &str) -> String {
 }
 
 fn encode(topic: &str, notice: &Notice) -> Map {
-    let mut map = item::key_map(&Key { partition: partition(topic), sort: notice.name.clone() });
+    let mut map = item::key_map(&Key::new(partition(topic), notice.name.clone()));
     map.insert(BODY.to_owned(), AttributeValue::S(notice.body.clone()));
     map.insert(VERSION.to_owned(), AttributeValue::N(notice.version.to_string()));
     if let Some(expires) = notice.expires {
@@ -117,7 +117,7 @@ mod tests {
         for expires in [None, Some(1_780_000_000)] {
             let notice = Notice { name: "flat@2".into(), body: "{}".into(), version: u64::MAX, expires };
             let map = encode("veto", &notice);
-            assert_eq!(item::key_of(&map), Some(Key { partition: "@rules/veto".into(), sort: "flat@2".into() }));
+            assert_eq!(item::key_of(&map), Some(Key::new("@rules/veto", "flat@2")));
             assert_eq!(decode(&map), Some(notice));
         }
         assert_eq!(decode(&Map::new()), None);

@@ -143,7 +143,7 @@ impl DynamoDbStore {
 }
 
 fn pin_key(PinKey { race_type, value }: &PinKey) -> Key {
-    Key { partition: format!("{PINS}{race_type}"), sort: format!("={}", shorten(value, SORT_BYTES - 1)) }
+    Key::new(format!("{PINS}{race_type}"), format!("={}", shorten(value, SORT_BYTES - 1)))
 }
 
 fn pin_map(key: &PinKey, pin: &Pin) -> Map {
@@ -181,7 +181,7 @@ mod tests {
         let key = PinKey { race_type: "3".into(), value: String::new() };
         let pin = Pin { rulebook: [9; 32].into(), revision: u64::MAX };
         let map = pin_map(&key, &pin);
-        assert_eq!(item::key_of(&map), Some(Key { partition: "@pin/3".into(), sort: "=".into() }));
+        assert_eq!(item::key_of(&map), Some(Key::new("@pin/3", "=")));
         assert_eq!(pin_of(&map), Some(pin));
     }
 }

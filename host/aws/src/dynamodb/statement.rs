@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn text(expected: Option<u64>, names: &[&str], before: Option<CachedItem>) -> Option<String> {
-        let key = Key { partition: "p".into(), sort: "s".into() };
+        let key = Key::new("p", "s");
         let write = Write { key, expected, item: item(expected.unwrap_or(0) + 1, names) };
         encode_statement("races", &write, before.as_ref()).map(|statement| statement.statement)
     }

@@ -1,4 +1,4 @@
-//! Conditional writes of items.
+//! Conditional writes of items of their own.
 
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
@@ -53,16 +53,19 @@ struct Sender {
 
 impl DynamoDbStore {
     /// Writes in rounds, because one request can't contain a key twice. There is nearly always one round.
-    pub(super) async fn write_in_rounds(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
-        let mut outcomes: Vec<Option<WriteOutcome>> = vec![None; writes.len()];
-        let mut pending: Vec<usize> = (0..writes.len()).collect();
+    pub(super) async fn write_in_rounds(
+        &self,
+        writes: &[Write],
+        mut pending: Vec<usize>,
+        outcomes: &mut [Option<WriteOutcome>],
+    ) -> Result<(), StoreError> {
         while !pending.is_empty() {
             let mut seen = HashSet::new();
             let round: Vec<usize>;
             (round, pending) = pending.into_iter().partition(|&at| seen.insert(&writes[at].key));
-            self.write_round(writes, &round, &mut outcomes).await?;
+            self.write_round(writes, &round, outcomes).await?;
         }
-        Ok(outcomes.into_iter().map(|outcome| outcome.expect("each write was in a round")).collect())
+        Ok(())
     }
 
     async fn write_round(

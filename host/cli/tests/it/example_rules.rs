@@ -57,7 +57,7 @@ fn a_stream_with_races_of_all_rules_goes_by_theirs() {
     succeed(paceline(&["run", "--config"]).arg(&config));
     let items = workspace.items();
     let attribute = |partition: &str, sort: &str, name: &str| {
-        let item = &items[&Key { partition: partition.to_owned(), sort: sort.to_owned() }];
+        let item = &items[&Key::new(partition, sort)];
         item.attribute(name).cloned()
     };
     let number = |value| Some(Attribute::Number(value));

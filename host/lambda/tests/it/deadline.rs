@@ -39,7 +39,7 @@ fn revisions(deployment: &Deployment) -> BTreeMap<Key, u64> {
 
 /// Whether the racer's item is in the table.
 fn is_written(written: &BTreeMap<Key, u64>, racer: usize) -> bool {
-    written.contains_key(&Key { partition: "race-131".into(), sort: format!("racer-{racer}") })
+    written.contains_key(&Key::new("race-131", format!("racer-{racer}")))
 }
 
 /// A deployment with one write in flight at a time, so that a commit can be interrupted between writes.

@@ -28,7 +28,7 @@ fn letters(deployment: &Deployment) -> Vec<DeadLetter> {
 
 /// The item of a racer in race 131.
 fn racer_item(deployment: &Deployment, racer: u32) -> Item {
-    let key = Key { partition: "race-131".into(), sort: format!("racer-{racer}") };
+    let key = Key::new("race-131", format!("racer-{racer}"));
     block_on(deployment.store().load_groups(&[key])).unwrap().pop().unwrap().expect("the racer has an item")
 }
 

@@ -1,8 +1,12 @@
 //! The key of a group's item.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
+
+use super::pack::Pack;
 
 /// Bytes of a partition key that DynamoDB takes. Every store keeps to it, so that a rulebook works with all of them.
 pub const PARTITION_BYTES: usize = 2048;
@@ -12,13 +16,46 @@ pub const SORT_BYTES: usize = 1024;
 /// Attributes, and partitions of pins and checkpoints, whose names begin with this character belong to the host.
 pub const RESERVED_PREFIX: char = '@';
 
+/// Sort keys that begin with it belong to items that hold many groups.
+pub const PACK_PREFIX: &str = "@pack-";
+
 /// The key of a group's item.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Key {
     /// The partition key, `PK`.
     pub partition: String,
     /// The sort key, `SK`.
     pub sort: String,
+    /// Which item of the partition the group shares with others, where its rulebook packs groups. It follows from the
+    /// rulebook and the sort key, so it is no part of the identity, and it is not stored with keys.
+    #[serde(skip)]
+    pub pack: Option<Pack>,
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.sort == other.sort && self.partition == other.partition
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.partition, &self.sort).hash(state);
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&self.partition, &self.sort).cmp(&(&other.partition, &other.sort))
+    }
 }
 
 /// No group can have this key: the record that renders it is rejected.
@@ -37,9 +74,17 @@ pub enum KeyError {
     /// The partition begins with [`RESERVED_PREFIX`].
     #[error("the group's PK would be `{0}`: names that begin with `{RESERVED_PREFIX}` are reserved for the host")]
     Reserved(String),
+    /// The sort key begins with [`PACK_PREFIX`].
+    #[error("the group's SK would be `{0}`: names that begin with `{PACK_PREFIX}` are reserved for packed groups")]
+    Packed(String),
 }
 
 impl Key {
+    /// The key of an item of its own.
+    pub fn new(partition: impl Into<String>, sort: impl Into<String>) -> Self {
+        Self { partition: partition.into(), sort: sort.into(), pack: None }
+    }
+
     /// Whether a group may have this key.
     pub fn check(partition: &str, sort: &str) -> Result<(), KeyError> {
         for (name, key, allowed) in [("PK", partition, PARTITION_BYTES), ("SK", sort, SORT_BYTES)] {
@@ -47,10 +92,13 @@ impl Key {
                 return Err(KeyError::Length { name, bytes: key.len(), allowed });
             }
         }
-        match partition.starts_with(RESERVED_PREFIX) {
-            true => Err(KeyError::Reserved(partition.to_owned())),
-            false => Ok(()),
+        if partition.starts_with(RESERVED_PREFIX) {
+            return Err(KeyError::Reserved(partition.to_owned()));
         }
+        if sort.starts_with(PACK_PREFIX) {
+            return Err(KeyError::Packed(sort.to_owned()));
+        }
+        Ok(())
     }
 }
 

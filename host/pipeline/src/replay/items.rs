@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn key(sort: u8) -> Key {
-        Key { partition: "race-1".to_owned(), sort: format!("racer-{sort}") }
+        Key::new("race-1", format!("racer-{sort}"))
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use paceline_engine::{Digest, PluginLimits, Settings};
 use serde::de::Error as _;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::error::{InvalidRulebook, RulebookError};
 use super::template::Template;
 use super::toml_error;
-use crate::model::Pointer;
+use crate::model::{Key, MAX_PACKS, Packing, Pointer};
 
 /// What the race types that are mapped to it run.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -95,6 +96,32 @@ pub struct AggregateUse {
     /// Only records whose fields have these values are folded.
     #[serde(default, rename = "where", skip_serializing_if = "BTreeMap::is_empty")]
     pub only: BTreeMap<Pointer, Literal>,
+    /// Whether groups of a partition share items, which costs fewer write units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<Arc<Packing>>,
+}
+
+impl AggregateUse {
+    /// The key of one of its groups.
+    pub(crate) fn group_key(&self, partition: String, sort: String) -> Key {
+        let pack = self.pack.as_ref().map(|packing| packing.pack(self.key.sort.only_field_in(&sort).unwrap_or(&sort)));
+        Key { partition, sort, pack }
+    }
+
+    fn check_packing(&self) -> Result<(), String> {
+        let Some(packing) = &self.pack else { return Ok(()) };
+        let of = |what: String| Err(format!("pack of [[aggregate]] `{}`: {what}", self.plugin));
+        if !(1..=MAX_PACKS).contains(&packing.into) {
+            return of(format!("into = {}: 1 to {MAX_PACKS} items can share the groups of a partition", packing.into));
+        }
+        if self.key.sort.fields().count() != 1 {
+            return of(format!(
+                "the SK {:?} must contain one field: it decides which item a group is in",
+                self.key.sort
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// The key of a group's item.
@@ -180,6 +207,7 @@ impl Rulebook {
                     aggregate.plugin
                 ));
             }
+            aggregate.check_packing()?;
             if self.aggregate[..at].iter().any(|other| other.key == *key) {
                 return Err(format!(
                     "two [[aggregate]] have the key PK = {:?}, SK = {:?}: each needs its own items",
@@ -268,6 +296,7 @@ plugin = "last-output"
 key = { PK = "race-{/raceId}", SK = "racer-{/racerId}" }
 attributes = { classId = "{/classId}" }
 dedup = "sequence"
+pack = { into = 8, show = ["output"], alone = "GSI" }
 
 [[aggregate]]
 plugin = "best-output"
@@ -282,6 +311,8 @@ where = { "/event" = "final" }
         assert_eq!((document.name.as_str(), document.version), ("flat", 7));
         assert_eq!(document.validate[0].settings["min-second"], "1");
         assert_eq!(document.aggregate[0].dedup, DedupRule::Sequence);
+        let packing = Packing { into: 8, show: vec!["output".to_owned()], alone: Some("GSI".to_owned()) };
+        assert_eq!(document.aggregate[0].pack.as_deref(), Some(&packing));
         assert_eq!(document.aggregate[1].dedup, DedupRule::Ordinal(Pointer::parse("/raceId").unwrap()));
         assert_eq!(Rulebook::parse(&document.to_toml()).unwrap(), document);
     }
@@ -296,6 +327,8 @@ where = { "/event" = "final" }
             ("{/racerId}\" }\nattributes", "{/racerId\" }\nattributes", "a `{` that is never closed"),
             ("dedup = \"sequence\"", "dedup = \"seqence\"", "Did you mean `sequence`?"),
             ("PK = \"class-{/classId}\"", "PK = \"race-{/raceId}\"", "two [[aggregate]] have the key"),
+            ("into = 8", "into = 0", "1 to 1000 items can share"),
+            ("{/racerId}\" }\nattributes", "{/a}{/b}\" }\nattributes", "must contain one field"),
             ("SK = \"racer-{/racerId}\" }\ndedup", "SKU = \"x\" }\ndedup", "unknown field `SKU`"),
         ];
         for (from, to, message) in cases {

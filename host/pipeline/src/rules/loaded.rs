@@ -202,8 +202,19 @@ fn outputs(rule: &AggregateUse, aggregator: &Aggregator) -> Result<Vec<Arc<str>>
     if names.len() != outputs.len() {
         return Err(format!("{role} {plugin}: `outputs` gives two outputs one name"));
     }
-    match rule.attributes.keys().find(|name| names.contains(name.as_str())) {
-        Some(twice) => Err(format!("the attribute `{twice}` is also an output of {role} {plugin}")),
+    if let Some(twice) = rule.attributes.keys().find(|name| names.contains(name.as_str())) {
+        return Err(format!("the attribute `{twice}` is also an output of {role} {plugin}"));
+    }
+    let packing = rule.pack.iter().flat_map(|packing| packing.show.iter().chain(&packing.alone));
+    let is_written = |name: &str| names.contains(name) || rule.attributes.contains_key(name);
+    match packing.into_iter().find(|name| !is_written(name)) {
+        Some(unknown) => {
+            let written: Vec<&str> = rule.attributes.keys().map(String::as_str).chain(names.iter().copied()).collect();
+            let written = written.join(", ");
+            Err(format!(
+                "`pack` names the attribute `{unknown}`, which the items of {role} {plugin} do not have: {written}"
+            ))
+        }
         None => Ok(outputs),
     }
 }

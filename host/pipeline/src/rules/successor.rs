@@ -83,6 +83,16 @@ fn one_way(before: Candidate<'_>, after: Candidate<'_>) -> Result<(), RulebookEr
                 ),
             ));
         }
+        let into = |rule: &AggregateUse| rule.pack.as_ref().map(|packing| packing.into);
+        if into(next) != into(rule) {
+            return Err(incompatible(
+                before.document,
+                format!(
+                    "has another `pack.into` for the groups {groups}: they would be looked for in other items. Give the \
+                     groups another key"
+                ),
+            ));
+        }
         let (writes, takes) = (&before.formats[at].writes, &after.formats[other]);
         // Both rulebooks fold into such groups for as long as races of both are in progress.
         let fields = rule.key.partition.fields().chain(rule.key.sort.fields());

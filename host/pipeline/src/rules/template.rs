@@ -78,6 +78,18 @@ impl Template {
         (self.fields().count() == 1).then(|| self.parts.iter().map(part).collect())
     }
 
+    /// The value of its field in a text that it gave; `None` if it has no field or more than one.
+    pub(crate) fn only_field_in<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let (before, after) = match self.parts.as_slice() {
+            [Part::Field(_)] => ("", ""),
+            [Part::Literal(before), Part::Field(_)] => (before.as_str(), ""),
+            [Part::Field(_), Part::Literal(after)] => ("", after.as_str()),
+            [Part::Literal(before), Part::Field(_), Part::Literal(after)] => (before.as_str(), after.as_str()),
+            _ => return None,
+        };
+        text.strip_prefix(before)?.strip_suffix(after)
+    }
+
     /// The field, if the template is a single field: its value keeps its type.
     pub fn sole_field(&self) -> Option<&Pointer> {
         match self.parts.as_slice() {
@@ -126,5 +138,18 @@ mod tests {
         );
         assert_eq!(parts("a{/b").unwrap_err(), "`a{/b` is not a template: a `{` that is never closed");
         assert!(parts("{raceId}").unwrap_err().contains("not a JSON Pointer"));
+    }
+
+    #[test]
+    fn the_value_of_an_only_field_is_found_again() {
+        for text in ["{/a}", "racer-{/a}", "{/a}.", "<{/a}>"] {
+            let template = Template::parse(text).unwrap();
+            for value in ["", "7", "<>", "racer-"] {
+                let rendered = template.with_only_field(value).unwrap();
+                assert_eq!(template.only_field_in(&rendered), Some(value), "{text}");
+            }
+        }
+        assert_eq!(Template::parse("{/a}{/b}").unwrap().only_field_in("12"), None);
+        assert_eq!(Template::parse("a").unwrap().only_field_in("a"), None);
     }
 }

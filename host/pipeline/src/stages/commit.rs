@@ -185,7 +185,7 @@ mod tests {
     static RULES: RulesRevision = RulesRevision { registry: String::new(), revision: 1, vetoes: 0 };
 
     fn key(group: u32) -> Key {
-        Key { partition: "race-1".to_owned(), sort: format!("racer-{group}") }
+        Key::new("race-1", format!("racer-{group}"))
     }
 
     /// Ordinals to be counted in their groups. The state of an item is the number of ordinals that were folded.

@@ -8,7 +8,7 @@ use super::context::Context;
 use super::project::ProjectedBatch;
 use super::record_batch::RecordBatch;
 use crate::model::{Cause, FieldIndex, FieldValue, Key, ProjectedRows, Reason};
-use crate::rules::{BoundPart, FieldConstraint, KeyTemplate, Literal};
+use crate::rules::{AggregateUse, BoundPart, FieldConstraint, Literal};
 
 /// The groups of a batch's rows.
 pub(crate) struct Groups<'c> {
@@ -19,8 +19,8 @@ pub(crate) struct Groups<'c> {
     /// Rejected records, with the groups that they would be folded into: a group may hold one, folded under other rules. Only
     /// where dedup by sequence would not recognize such a record once it is redriven.
     pub(crate) rejected: Vec<RejectedRow>,
-    /// The key template of each group: two aggregates must not share an item.
-    templates: Vec<&'c KeyTemplate>,
+    /// The aggregate of each group: two aggregates of different keys must not share an item.
+    rules: Vec<&'c AggregateUse>,
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
 }
@@ -68,7 +68,7 @@ pub(crate) fn find<'c, S>(
         keys: Vec::new(),
         calls: Vec::new(),
         rejected: Vec::new(),
-        templates: Vec::new(),
+        rules: Vec::new(),
         index: HashTable::new(),
         hasher: DefaultHashBuilder::default(),
     };
@@ -121,8 +121,8 @@ impl<'c> Groups<'c> {
                 context.rejected.push(record, record_batch.reason(reason));
                 continue;
             }
-            let group = self.intern(&partition, &sort, &aggregate.rule.key);
-            if *self.templates[group as usize] != aggregate.rule.key {
+            let group = self.intern(&partition, &sort, &aggregate.rule);
+            if self.rules[group as usize].key != aggregate.rule.key {
                 let text = format!("the item {partition} / {sort} belongs to another aggregator");
                 let reason = Reason::new(Cause::BadGroup, text).by(aggregate.aggregator.plugin().digest());
                 context.rejected.push(record, record_batch.reason(reason));
@@ -145,7 +145,7 @@ impl<'c> Groups<'c> {
         aggregate: usize,
     ) {
         let rulebook = record_batch.rulebook;
-        let (key, bound) = (&rulebook.rulebook.aggregates[aggregate].rule.key, &rulebook.aggregates[aggregate]);
+        let (rule, bound) = (&rulebook.rulebook.aggregates[aggregate].rule, &rulebook.aggregates[aggregate]);
         let is_word = |record, part: &BoundPart| match part {
             BoundPart::Literal(_) => true,
             BoundPart::Field(field) => FieldConstraint::Word.allows(fields.get(record, *field)),
@@ -169,7 +169,7 @@ impl<'c> Groups<'c> {
                 None => None,
                 Some(_) => continue,
             };
-            let group = self.intern(&partition, &sort, key);
+            let group = self.intern(&partition, &sort, rule);
             self.rejected.push(RejectedRow { record, group, ordinal });
         }
     }
@@ -193,7 +193,7 @@ impl<'c> Groups<'c> {
         self.calls.iter().filter_map(|call| call.rows.first()).map(|row| row.record).min()
     }
 
-    fn intern(&mut self, partition: &str, sort: &str, template: &'c KeyTemplate) -> u32 {
+    fn intern(&mut self, partition: &str, sort: &str, rule: &'c AggregateUse) -> u32 {
         let hash = self.hasher.hash_one((partition, sort));
         let keys = &self.keys;
         let same = |&group: &u32| {
@@ -204,8 +204,8 @@ impl<'c> Groups<'c> {
             return group;
         }
         let group = self.keys.len() as u32;
-        self.keys.push(Key { partition: partition.to_owned(), sort: sort.to_owned() });
-        self.templates.push(template);
+        self.keys.push(rule.group_key(partition.to_owned(), sort.to_owned()));
+        self.rules.push(rule);
         let (hasher, keys) = (&self.hasher, &self.keys);
         self.index.insert_unique(hash, group, |&group| {
             let key = &keys[group as usize];
@@ -231,16 +231,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::rules::Template;
+    use crate::rules::{DedupRule, KeyTemplate, Template};
 
     fn groups<'c>() -> Groups<'c> {
         Groups {
             keys: Vec::new(),
             calls: Vec::new(),
             rejected: Vec::new(),
-            templates: Vec::new(),
+            rules: Vec::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
+        }
+    }
+
+    fn rule() -> AggregateUse {
+        let template = |text| Template::parse(text).unwrap();
+        AggregateUse {
+            plugin: String::new(),
+            dedup: DedupRule::Sequence,
+            settings: Default::default(),
+            limits: Default::default(),
+            key: KeyTemplate { partition: template("p"), sort: template("s") },
+            outputs: Default::default(),
+            attributes: Default::default(),
+            only: Default::default(),
+            pack: None,
         }
     }
 
@@ -251,8 +266,8 @@ mod tests {
     #[test]
     fn a_record_is_found_in_all_of_its_groups() {
         let mut groups = groups();
-        let template = KeyTemplate { partition: Template::parse("p").unwrap(), sort: Template::parse("s").unwrap() };
-        let interned = ["race", "class"].map(|partition| groups.intern(partition, "racer-1", &template));
+        let rule = rule();
+        let interned = ["race", "class"].map(|partition| groups.intern(partition, "racer-1", &rule));
         assert_eq!(interned, [0, 1]);
         groups.calls = vec![
             Call { record_batch: 0, aggregate: 0, rows: vec![row(2, 0), row(5, 0)] },
@@ -271,9 +286,9 @@ mod tests {
         /// A group for each pair of texts, the same at each time, whatever the texts are.
         #[test]
         fn equal_keys_are_one_group(keys in prop::collection::vec(("[ab]{0,2}", "[ab]{0,2}"), 0..60)) {
-            let template = KeyTemplate { partition: Template::parse("p").unwrap(), sort: Template::parse("s").unwrap() };
+            let rule = rule();
             let mut groups = groups();
-            let found: Vec<u32> = keys.iter().map(|(partition, sort)| groups.intern(partition, sort, &template)).collect();
+            let found: Vec<u32> = keys.iter().map(|(partition, sort)| groups.intern(partition, sort, &rule)).collect();
             for (at, (partition, sort)) in keys.iter().enumerate() {
                 let key = &groups.keys[found[at] as usize];
                 prop_assert_eq!((&key.partition, &key.sort), (partition, sort));

@@ -85,11 +85,12 @@ fn keys_of_race(
     record_batch: &RecordBatch<'_>,
     record: u32,
 ) -> impl Iterator<Item = Key> {
-    let of_race = record_batch.rulebook.aggregates.iter().filter(|aggregate| aggregate.is_of_one_race);
-    of_race.map(move |aggregate| {
+    let rulebook = record_batch.rulebook;
+    let aggregates = rulebook.aggregates.iter().zip(&rulebook.rulebook.aggregates);
+    aggregates.filter(|(aggregate, _)| aggregate.is_of_one_race).map(move |(aggregate, loaded)| {
         let (mut partition, mut sort) = (String::new(), String::new());
         BoundPart::render(&mut partition, &aggregate.partition, batch, rows, record);
         BoundPart::render(&mut sort, &aggregate.sort, batch, rows, record);
-        Key { partition, sort }
+        loaded.rule.group_key(partition, sort)
     })
 }

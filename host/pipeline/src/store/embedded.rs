@@ -188,7 +188,7 @@ impl GroupStore for EmbeddedStore {
                 if at != partition {
                     break;
                 }
-                let key = Key { partition: at.to_owned(), sort: sort.to_owned() };
+                let key = Key::new(at, sort);
                 found.push((key, Self::decode(item.value())?));
             }
             Ok(found)
@@ -198,7 +198,7 @@ impl GroupStore for EmbeddedStore {
     async fn list_groups(&self) -> Result<Vec<(Key, Item)>, StoreError> {
         self.read(|transaction| {
             let entry = |(partition, sort): (&str, &str), item: &[u8]| {
-                let key = Key { partition: partition.to_owned(), sort: sort.to_owned() };
+                let key = Key::new(partition, sort);
                 Ok((key, Self::decode(item)?))
             };
             let items = transaction.open_table(ITEMS)?;

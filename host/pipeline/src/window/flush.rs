@@ -80,7 +80,7 @@ async fn flush<S: Store>(
     catalog: &Catalog,
 ) -> Result<(), PipelineError> {
     let groups = groups(window);
-    let keys = groups.iter().map(|group| group.segments[0].key.clone()).collect();
+    let keys = groups.iter().map(|group| key(window, catalog, group.segments[0])).collect();
     let mut flush = WindowFlush { catalog, window, groups, keys, letters: Vec::new(), stored: 0 };
     let uncommitted = commit(context, &mut flush).await?;
     if let Some(uncommitted) = uncommitted.into_iter().next() {
@@ -104,6 +104,16 @@ fn groups(window: &Window) -> Vec<WindowGroup<'_>> {
         groups[at].segments.push(delta);
     }
     groups
+}
+
+/// The key of a group, as the rulebook that folded it places it: the window's state has only its texts.
+fn key(window: &Window, catalog: &Catalog, delta: &GroupDelta) -> Key {
+    let bound = window.rulebooks.get(delta.rulebook as usize).and_then(|digest| catalog.rulebook(*digest));
+    let aggregate = bound.and_then(|bound| bound.rulebook.aggregates.get(delta.aggregate as usize));
+    match aggregate {
+        Some(aggregate) => aggregate.rule.group_key(delta.key.partition.clone(), delta.key.sort.clone()),
+        None => delta.key.clone(),
+    }
 }
 
 /// A group of a window. Segments that several rulebooks folded are merged one after another, and written together: dedup

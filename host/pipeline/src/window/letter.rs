@@ -11,7 +11,7 @@ use crate::model::{Cause, DeadLetter, Key, Reason, RecordPosition};
 /// ordinals and the states, and the stream has the payloads.
 pub(super) fn letter(shard: &str, delta: &GroupDelta, owner: Owner<'_>, (cause, why): (Cause, &str)) -> DeadLetter {
     let (position, rows) = rows(&delta.deltas);
-    let Key { partition, sort } = &delta.key;
+    let Key { partition, sort, .. } = &delta.key;
     let text = format!(
         "{} records of a window could not be merged into the item {}: {why}; their states are this letter's payload, \
          their payloads are in the stream",

@@ -67,6 +67,14 @@ fn dynamodb(operation: &str, body: &Value) -> Vec<Access> {
             let statements = ["Statements", "TransactStatements"].iter().find_map(|name| body[name].as_array());
             statements.into_iter().flatten().map(|statement| partiql(&statement["Statement"])).collect()
         }
+        "TransactWriteItems" => {
+            let members = body["TransactItems"].as_array().into_iter().flatten().filter_map(Value::as_object);
+            let of_member = |(kind, of): (&String, &Value)| {
+                let table = of_table(of["TableName"].as_str().unwrap_or_default());
+                Access::new(format!("dynamodb:{}Item", kind.trim_end_matches("Item")), table)
+            };
+            members.flatten().map(of_member).collect()
+        }
         "ExecuteStatement" => vec![partiql(&body["Statement"])],
         "BatchGetItem" | "BatchWriteItem" => {
             let tables = body["RequestItems"].as_object().into_iter().flat_map(|tables| tables.keys());
@@ -178,6 +186,12 @@ mod tests {
         assert_eq!(accesses("PutItem", json!({ "TableName": "t" })), ["dynamodb:PutItem table/t"]);
         let both = json!({ "RequestItems": { "a": {}, "arn:aws:dynamodb:r:1:table/b": {} } });
         assert_eq!(accesses("BatchGetItem", both), ["dynamodb:BatchGetItem table/a", "dynamodb:BatchGetItem table/b"]);
+        let table = json!({ "TableName": "t" });
+        let members = json!({ "TransactItems": [{ "Put": table }, { "ConditionCheck": table }] });
+        assert_eq!(
+            accesses("TransactWriteItems", members),
+            ["dynamodb:PutItem table/t", "dynamodb:ConditionCheckItem table/t"]
+        );
         let statements = [r#"INSERT INTO "t" VALUE {}"#, r#"UPDATE "t" SET a = 1"#, r#"select * from "t"."i""#];
         let statements: Value = statements.iter().map(|statement| json!({ "Statement": statement })).collect();
         assert_eq!(

@@ -84,7 +84,7 @@ fn groups(component: &Path, mut events: Vec<Value>, expected: &[Value]) {
     workspace.run();
     let items = workspace.items();
     for group in expected {
-        let key = Key { partition: "race".into(), sort: group["group"].as_str().unwrap().into() };
+        let key = Key::new("race", group["group"].as_str().unwrap());
         for (name, value) in group["outputs"].as_object().unwrap() {
             let found = items[&key].attributes.iter().find(|(written, _)| **written == **name);
             let found = found.map(|(_, attribute)| match attribute {

@@ -13,7 +13,7 @@ fn ordinal_rule() -> DedupRule {
 }
 
 fn key(group: u32) -> Key {
-    Key { partition: "race-1".to_owned(), sort: format!("racer-{group}") }
+    Key::new("race-1", format!("racer-{group}"))
 }
 
 fn item(dedup: DedupState) -> Item {

@@ -1,0 +1,167 @@
+//! Packed groups: many groups of a partition share an item, which is written once for all of them.
+//!
+//! DynamoDB bills a write by the kilobytes of the whole item, at least one: a thousand groups of 40 bytes cost 1,000 units as
+//! items of their own, and some 50 together. Every write is conditional on the revision of the shared item, and each
+//! group keeps its own revision, so a group that did not change is no conflict for those who change others.
+//!
+//! A group moves out, for good, once it has the attribute that its rulebook names, or when the shared item is full. That
+//! is one transaction with the shared item, so a group is never in both places or in none.
+//!
+//! - `content`: the format. `plan`: what one write does. `write`: requests, and what becomes of conflicts.
+
+mod content;
+mod plan;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use paceline_pipeline::model::{Item, Key};
+use paceline_pipeline::store::StoreError;
+
+pub(super) use content::{Content, PackKey, is_pack};
+
+use super::DynamoDbStore;
+use super::cache::{BoundedLru, ENTRY_BYTES, item_size};
+use super::error::{TableError, TableErrorKind, TableRef};
+use super::item::{self, Map};
+
+/// Writers of one item in this process wait for each other: otherwise all but one would pay for a conflict. Items share
+/// these locks by their hash.
+const LOCKS: usize = 64;
+
+/// What the process knows of items with packed groups.
+#[derive(Debug)]
+pub(super) struct Packs {
+    /// `None`: caching is off.
+    cache: Option<Mutex<BoundedLru<PackKey, Arc<Content>>>>,
+    locks: [tokio::sync::Mutex<()>; LOCKS],
+}
+
+impl Packs {
+    /// Caches about so many bytes.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            cache: (most > 0).then(|| Mutex::new(BoundedLru::new(most, size))),
+            locks: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+        }
+    }
+
+    fn entries(&self) -> Option<MutexGuard<'_, BoundedLru<PackKey, Arc<Content>>>> {
+        self.cache.as_ref().map(|cache| cache.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn get(&self, key: &PackKey) -> Option<Arc<Content>> {
+        self.entries()?.get(key).cloned()
+    }
+
+    /// Caches what was read or written, unless something later is cached.
+    fn insert(&self, key: &PackKey, content: &Arc<Content>) {
+        if let Some(mut entries) = self.entries()
+            && entries.get(key).is_none_or(|known| known.revision <= content.revision)
+        {
+            entries.put(key.clone(), Arc::clone(content));
+        }
+    }
+
+    /// Caches what is there in place of anything else: a failed condition has shown that the cached content was stale.
+    fn replace(&self, key: &PackKey, content: &Arc<Content>) {
+        if let Some(mut entries) = self.entries() {
+            entries.put(key.clone(), Arc::clone(content));
+        }
+    }
+}
+
+/// About what an entry takes in memory.
+fn size(key: &PackKey, content: &Arc<Content>) -> usize {
+    let groups = content.groups.iter().map(|(sort, item)| ENTRY_BYTES + sort.len() + item_size(item));
+    ENTRY_BYTES + key.partition.len() + groups.sum::<usize>()
+}
+
+impl DynamoDbStore {
+    /// The packed groups of these keys, in the same order, and the indexes of those that have items of their own.
+    pub(super) async fn load_packed(&self, keys: &[&Key]) -> Result<(Vec<Option<Item>>, Vec<usize>), StoreError> {
+        let pack_of = |key: &Key| key.pack.as_ref().map(|pack| PackKey::new(&key.partition, pack));
+        let of: Vec<Option<PackKey>> = keys.iter().map(|key| pack_of(key)).collect();
+        let unique: HashSet<&PackKey> = of.iter().flatten().collect();
+        let mut packs: BTreeMap<&PackKey, Arc<Content>> = BTreeMap::new();
+        let mut missed = Vec::new();
+        for key in unique {
+            match self.packs.get(key) {
+                Some(content) => drop(packs.insert(key, content)),
+                None => missed.push(key),
+            }
+        }
+        self.usage.add_lookups(packs.len() as u64, missed.len() as u64);
+        let read = self.read_packs(&missed).await?;
+        packs.extend(missed.into_iter().zip(read));
+
+        let (mut loaded, mut elsewhere) = (Vec::with_capacity(keys.len()), Vec::new());
+        for (at, (key, pack)) in keys.iter().zip(&of).enumerate() {
+            let content = pack.as_ref().and_then(|pack| packs.get(pack));
+            let found = content.and_then(|content| content.groups.get(key.sort.as_str()));
+            if found.is_none() && content.is_some_and(|content| content.moved.has(&key.sort)) {
+                elsewhere.push(at);
+            }
+            loaded.push(found.map(|item| Item::clone(item)));
+        }
+        Ok((loaded, elsewhere))
+    }
+
+    /// Reads items of packed groups from the table, not from the cache, and caches them. Returns them in the order of
+    /// their keys, which must not contain duplicates.
+    async fn read_packs(&self, keys: &[&PackKey]) -> Result<Vec<Arc<Content>>, StoreError> {
+        let mut found: BTreeMap<PackKey, Arc<Content>> = BTreeMap::new();
+        let mut invalid = None;
+        let maps = keys.iter().map(|key| item::key_map(&key.item_key()));
+        let read = self
+            .batch_get(&self.table, maps, |batch| {
+                for map in batch.items {
+                    match decode(&self.table, &map) {
+                        Ok((key, content)) => {
+                            let content = Arc::new(content);
+                            self.packs.insert(&key, &content);
+                            found.insert(key, content);
+                        }
+                        Err(error) => invalid = Some(error),
+                    }
+                }
+            })
+            .await;
+        // A retry does not resolve an error of decoding.
+        if let Some(error) = invalid {
+            return Err(error.into());
+        }
+        read?;
+        let content = |key: &&PackKey| {
+            found.remove(*key).unwrap_or_else(|| {
+                let absent = Arc::new(Content::default());
+                self.packs.insert(key, &absent);
+                absent
+            })
+        };
+        Ok(keys.iter().map(content).collect())
+    }
+
+    /// The groups of an item, for readers.
+    pub(super) fn unpack(&self, map: &Map) -> Result<impl Iterator<Item = (Key, Item)> + use<>, StoreError> {
+        let (key, content) = decode(&self.table, map)?;
+        let group = move |(sort, item): (Arc<str>, Arc<Item>)| {
+            (Key::new(key.partition.as_str(), &*sort), Arc::unwrap_or_clone(item))
+        };
+        Ok(content.groups.into_iter().map(group))
+    }
+}
+
+fn decode(table: &TableRef, map: &Map) -> Result<(PackKey, Content), TableError> {
+    Content::decode(map).map_err(|error| {
+        let key = item::key_of(map).map_or_else(|| "without a key".to_owned(), |key| key.to_string());
+        let what = format_args!(
+            "the item {key} of packed groups can't be decoded. Its shard waits until you restore the item or change the \
+             rulebook's key"
+        );
+        table.error(TableErrorKind::Fatal, what).caused_by(error)
+    })
+}

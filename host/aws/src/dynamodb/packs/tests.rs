@@ -1,0 +1,248 @@
+//! Laws of packed groups.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use paceline_pipeline::dedup::{DedupState, OrdinalSet};
+use paceline_pipeline::model::{Attribute, Item, Packing};
+use proptest::prelude::*;
+
+use super::content::{Content, InvalidPack, Moved, PackKey};
+use super::plan::{GroupWrite, Plan};
+use crate::dynamodb::item::{MAX_ITEM_BYTES, Map, test_provenance};
+
+fn pack_key() -> PackKey {
+    PackKey { partition: "race-3-1".to_owned(), number: 7 }
+}
+
+fn packing() -> Packing {
+    Packing { into: 8, show: vec!["output".to_owned()], alone: Some("GSI".to_owned()) }
+}
+
+/// An item with a state of so many bytes that do not compress.
+fn item(revision: u64, state: usize, attributes: Vec<(Arc<str>, Attribute)>) -> Arc<Item> {
+    let mut seed = revision.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ state as u64;
+    let byte = |_| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed as u8
+    };
+    let mut ordinals = OrdinalSet::default();
+    ordinals.insert(revision as i64);
+    let (state, dedup) = ((0..state).map(byte).collect(), DedupState::Ordinal(ordinals));
+    Arc::new(Item { revision, state, dedup, attributes, provenance: test_provenance(), reruled: revision % 7 == 3 })
+}
+
+fn attributes(output: f64, is_final: bool) -> Vec<(Arc<str>, Attribute)> {
+    let output = ("output".into(), Attribute::Number(output));
+    let result = ("GSI".into(), Attribute::Integer(3));
+    [Some(output), is_final.then_some(result)].into_iter().flatten().collect()
+}
+
+/// What DynamoDB's documentation says that an item takes.
+fn documented_size(map: &Map) -> usize {
+    fn bytes(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            AttributeValue::Bool(_) => 1,
+            AttributeValue::N(text) => {
+                let mantissa = text.split('e').next().unwrap_or_default();
+                mantissa.bytes().filter(u8::is_ascii_digit).count().min(38).div_ceil(2) + 1
+            }
+            AttributeValue::M(members) => {
+                3 + members.iter().map(|(name, of)| 1 + name.len() + bytes(of)).sum::<usize>()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    map.iter().map(|(name, of)| name.len() + bytes(of)).sum()
+}
+
+fn these(sorts: impl IntoIterator<Item = String>) -> Moved {
+    Moved::These(Arc::new(sorts.into_iter().map(Arc::from).collect()))
+}
+
+prop_compose! {
+    fn contents(largest_state: usize)(
+        revision in 0..1_000_u64,
+        groups in prop::collection::btree_map("[a-z]{1,6}", (1..20_u64, 0..largest_state, any::<i32>()), 0..40),
+        moved in prop::collection::btree_set("new-[0-9]", 0..4),
+    ) -> Content {
+        let group = |(sort, (revision, state, output)): (String, (u64, usize, i32))| {
+            (Arc::from(sort), item(revision, state, attributes(f64::from(output) / 8.0, false)))
+        };
+        Content { revision, groups: groups.into_iter().map(group).collect(), moved: these(moved) }
+    }
+}
+
+/// A write: which group, whether its revision is the one that was read, the bytes of its state, and whether it is final.
+type Draft = (prop::sample::Index, bool, usize, bool);
+
+/// Writes of groups that are there and of groups that are not, each once.
+fn writes(base: &Content, drafts: &[Draft]) -> Vec<GroupWrite> {
+    let absent = (0..30).map(|number| Arc::from(format!("new-{number}")));
+    let sorts: Vec<Arc<str>> = base.groups.keys().cloned().chain(absent).collect();
+    let mut seen = HashSet::new();
+    let mut writes = Vec::new();
+    for (at, (which, is_current, state, is_final)) in drafts.iter().enumerate() {
+        let sort = Arc::clone(which.get(&sorts));
+        if !seen.insert(Arc::clone(&sort)) {
+            continue;
+        }
+        let held = base.groups.get(&sort).map(|item| item.revision);
+        let expected = if *is_current { held } else { Some(held.unwrap_or(40) + 1) };
+        let item = item(expected.unwrap_or(0) + 1, *state, attributes(0.5, *is_final));
+        writes.push(GroupWrite { at, sort, expected, item });
+    }
+    writes
+}
+
+fn drafts(largest_state: usize) -> impl Strategy<Value = Vec<Draft>> {
+    let draft = (any::<prop::sample::Index>(), prop::bool::weighted(0.8), 0..largest_state, prop::bool::weighted(0.2));
+    prop::collection::vec(draft, 1..60)
+}
+
+/// The laws of one plan. Returns what the groups that moved out have become.
+fn check_plan(
+    base: &Content,
+    writes: &[GroupWrite],
+    plan: &Plan,
+) -> Result<BTreeMap<Arc<str>, Arc<Item>>, TestCaseError> {
+    let parts = [&plan.taken, &plan.left, &plan.conflicts, &plan.alone];
+    let mut indexes: Vec<usize> = parts.iter().flat_map(|part| part.iter().map(|write| write.at)).collect();
+    indexes.sort_unstable();
+    let mut all: Vec<usize> = writes.iter().map(|write| write.at).collect();
+    all.sort_unstable();
+    prop_assert_eq!(indexes, all, "each write is in one part");
+
+    prop_assert_eq!(plan.content.revision, base.revision + 1);
+    prop_assert!(plan.moves.len() <= 99);
+    prop_assert!(plan.alone.iter().all(|write| base.moved.has(&write.sort)));
+    let names = (0..30).map(|number| format!("new-{number}"));
+    prop_assert!(names.filter(|sort| base.moved.has(sort)).all(|sort| plan.content.moved.has(&sort)), "it stays out");
+    let mut expected = base.groups.clone();
+    let mut moved = BTreeMap::new();
+    for write in &plan.taken {
+        let held = base.groups.get(&write.sort).map(|item| item.revision);
+        prop_assert_eq!(held, write.expected, "a write is done only if its revision is the one that was read");
+        let goes = !plan.content.groups.contains_key(&write.sort);
+        prop_assert_eq!(goes, plan.content.moved.has(&write.sort), "a group is in one place");
+        prop_assert_eq!(goes, plan.moves.iter().any(|moved| moved.at == write.at));
+        prop_assert!(goes || write.item.attribute("GSI").is_none(), "a final is alone");
+        match goes {
+            true => {
+                expected.remove(&write.sort);
+                moved.insert(Arc::clone(&write.sort), Arc::clone(&write.item));
+            }
+            false => drop(expected.insert(Arc::clone(&write.sort), Arc::clone(&write.item))),
+        }
+    }
+    prop_assert_eq!(&plan.content.groups, &expected, "nothing else changes");
+    prop_assert!(plan.is_empty() || plan.content.size(&plan.map, &packing()) <= MAX_ITEM_BYTES);
+    Ok(moved)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_encoded_comes_back(content in contents(200)) {
+        let map = content.encode(&pack_key(), &packing());
+        let (key, read) = Content::decode(&map).unwrap();
+        prop_assert_eq!(key, pack_key());
+        prop_assert_eq!(&read, &content);
+        let (size, documented) = (content.size(&map, &packing()), documented_size(&map));
+        prop_assert!(size >= documented, "{} is less than {}", size, documented);
+        prop_assert!(size <= documented + documented / 2 + 64, "{} is much more than {}", size, documented);
+    }
+
+    #[test]
+    fn a_plan_does_what_the_conditions_allow(base in contents(200), drafts in drafts(200)) {
+        let writes = writes(&base, &drafts);
+        let plan = Plan::new(&base, &pack_key(), &packing(), writes.clone());
+        check_plan(&base, &writes, &plan)?;
+        prop_assert!(plan.left.is_empty(), "so few writes are one request");
+    }
+
+    /// Large states fill an item: groups move out, and in the end every write is done.
+    #[test]
+    fn every_write_is_done_however_large(base in contents(8_000), drafts in drafts(60_000)) {
+        let mut pending = writes(&base, &drafts);
+        let mut base = base;
+        let is_valid = |write: &&GroupWrite| {
+            let held = base.groups.get(&write.sort).map(|item| item.revision);
+            held == write.expected && !base.moved.has(&write.sort)
+        };
+        let valid: HashSet<usize> = pending.iter().filter(is_valid).map(|write| write.at).collect();
+        let mut done = HashSet::new();
+        while !pending.is_empty() {
+            let plan = Plan::new(&base, &pack_key(), &packing(), pending.clone());
+            check_plan(&base, &pending, &plan)?;
+            prop_assert!(plan.left.len() < pending.len(), "each request does something");
+            done.extend(plan.taken.iter().map(|write| write.at));
+            if !plan.is_empty() {
+                base = plan.content;
+            }
+            pending = plan.left;
+        }
+        prop_assert_eq!(done, valid);
+    }
+}
+
+#[test]
+fn a_hundred_finals_at_once_are_two_requests() {
+    let group = |number: usize| (Arc::from(format!("racer-{number:03}")), item(1, 24, attributes(0.5, false)));
+    let base = Content { revision: 4, groups: (0..150).map(group).collect(), moved: Moved::default() };
+    let write = |(at, (sort, _)): (usize, (&Arc<str>, &Arc<Item>))| GroupWrite {
+        at,
+        sort: Arc::clone(sort),
+        expected: Some(1),
+        item: item(2, 24, attributes(0.75, true)),
+    };
+    let writes: Vec<GroupWrite> = base.groups.iter().enumerate().map(write).collect();
+    let first = Plan::new(&base, &pack_key(), &packing(), writes);
+    assert_eq!((first.moves.len(), first.left.len(), first.content.groups.len()), (99, 51, 51));
+    let second = Plan::new(&first.content, &pack_key(), &packing(), first.left);
+    assert_eq!((second.moves.len(), second.left.len(), second.content.groups.len()), (51, 0, 0));
+}
+
+#[test]
+fn groups_that_moved_are_named_as_long_as_they_are_few() {
+    let mut moved = Moved::default();
+    (0..20_000).for_each(|number| moved.add(&format!("racer-{number}").into()));
+    assert!(moved.has("racer-19999") && !moved.has("racer-20000"));
+    moved.add(&"racer-20000".into());
+    assert_eq!(moved, Moved::AllOthers);
+    let base = Content { revision: 3, groups: [(Arc::from("a"), item(1, 9, vec![]))].into(), moved };
+    let write = |(at, sort, expected)| GroupWrite { at, sort: Arc::from(sort), expected, item: item(2, 9, vec![]) };
+    let plan = Plan::new(&base, &pack_key(), &packing(), [(0, "a", Some(1)), (1, "b", None)].map(write).into());
+    let parts = [&plan.taken, &plan.alone].map(|part| part.iter().map(|write| write.at).collect::<Vec<_>>());
+    assert_eq!(parts, [[0], [1]]);
+}
+
+#[test]
+fn what_paceline_did_not_write_is_refused_with_its_attribute() {
+    let content = Content { revision: 4, groups: [(Arc::from("a"), item(1, 9, vec![]))].into(), moved: these([]) };
+    let map = content.encode(&pack_key(), &packing());
+    let bytes = |bytes: &[u8]| AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new(bytes));
+    let changed = |name: &str, value: AttributeValue| {
+        let mut map = map.clone();
+        map.insert(name.to_owned(), value);
+        Content::decode(&map).unwrap_err()
+    };
+    let text = || AttributeValue::S("1".to_owned());
+    for name in ["@pack-revision", "@groups"] {
+        assert!(matches!(changed(name, text()), InvalidPack::Attribute(of) if of == name), "{name}");
+    }
+    assert!(matches!(changed("SK", text()), InvalidPack::Attribute("SK")));
+    assert!(matches!(changed("@groups", bytes(&[9, 1, 2])), InvalidPack::Format(9)));
+    assert!(matches!(changed("@groups", bytes(&[1, 1, 2])), InvalidPack::Compression(_)));
+    let AttributeValue::B(groups) = &map["@groups"] else { panic!("{map:?}") };
+    assert!(matches!(
+        changed("@groups", bytes(&groups.as_ref()[..groups.as_ref().len() / 2])),
+        InvalidPack::Compression(_)
+    ));
+}

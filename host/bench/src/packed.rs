@@ -1,0 +1,97 @@
+//! What packed groups cost in DynamoDB: write units and conflicts with one and with several hosts.
+
+use std::sync::Arc;
+
+use paceline_aws::DynamoDbStore;
+use paceline_aws::dynamodb::WriteWith;
+use paceline_aws::kpl::hash_key;
+use paceline_pipeline::model::{Batch, BatchLimits};
+use paceline_pipeline::summary::Summary;
+use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
+use paceline_testbed::rules;
+
+use crate::table::{Host, config};
+use crate::{Results, print_line, simulated};
+
+const RACERS: usize = 1_000;
+const SECONDS: usize = 60;
+
+/// Which shard a message comes from.
+#[derive(Clone, Copy)]
+enum Keys {
+    /// The partition key is the racer: the shard follows from its hash.
+    Racer,
+    /// Any shard.
+    Random,
+}
+
+/// Measures a race whose messages come from so many shards, each read by a host of its own.
+pub(crate) fn run(results: &mut Results, endpoint: &str) {
+    print_line(&format!("\npacked groups: {RACERS} racers, {SECONDS} seconds, batches of a second; hosts on a table"));
+    let lines = simulated(RACERS, SECONDS);
+    let scenarios = [(1, Keys::Racer, "1"), (4, Keys::Racer, "4_keyed"), (4, Keys::Random, "4_random")];
+    let more = [(10, Keys::Racer, "10_keyed"), (10, Keys::Random, "10_random")];
+    for (shards, keys, name) in scenarios.into_iter().chain(more) {
+        measure(results, endpoint, &batches(&lines, shards, keys), &format!("packed_{name}"));
+    }
+}
+
+fn measure(results: &mut Results, endpoint: &str, seconds: &[Vec<Batch>], name: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the runtime starts");
+    let config = config(endpoint, WriteWith::Items);
+    let rulebooks: Arc<Rulebooks> = rules::alleycat();
+    let hosts: Vec<Arc<Pipeline<DynamoDbStore>>> = (0..seconds[0].len())
+        .map(|_| {
+            let store = runtime.block_on(Host::store(&config));
+            let pipeline = Pipeline::new(store, Arc::clone(&rulebooks), BatchLimits::default(), RetryPolicy::default());
+            Arc::new(pipeline)
+        })
+        .collect();
+    let (mut conflicts, mut records) = (0, 0);
+    for batches in seconds {
+        let tasks = hosts.iter().zip(batches).map(|(host, batch)| {
+            let (host, batch) = (Arc::clone(host), batch.clone());
+            runtime.spawn(async move {
+                let mut summary = Summary::default();
+                let outcome = host.process(&batch, None, &mut summary).await.expect("the batch is processed");
+                assert!(outcome.first_uncommitted.is_none(), "{:?}", outcome.uncommitted);
+                (summary.conflicts, batch.records.len())
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            let (rivals, batch) = runtime.block_on(task).expect("the task ends");
+            conflicts += rivals;
+            records += batch;
+        }
+    }
+    let thousands = records as f64 / 1e3;
+    let units: f64 = hosts.iter().map(|host| host.store().usage().write_units).sum();
+    let requests: u64 = hosts.iter().map(|host| host.store().usage().requests).sum();
+    results.add(&format!("wcu_per_1000_records_{name}"), units / thousands, "write units", "");
+    results.add(&format!("requests_per_1000_records_{name}"), requests as f64 / thousands, "requests", "");
+    results.add(&format!("conflicts_per_1000_records_{name}"), conflicts as f64 / thousands, "groups", "");
+}
+
+/// The batches of each second, one for each shard.
+fn batches(lines: &[Vec<u8>], shards: usize, keys: Keys) -> Vec<Vec<Batch>> {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut sequence = 0_u64;
+    let second = |lines: &[Vec<u8>]| {
+        let shard = |number| Batch::new(format!("alleycat/shardId-{number:012}").into());
+        let mut batches: Vec<Batch> = (0..shards).map(shard).collect();
+        for line in lines {
+            let number = match keys {
+                Keys::Random => random.usize(..shards),
+                Keys::Racer => {
+                    let message: serde_json::Value = serde_json::from_slice(line).expect("the simulator writes JSON");
+                    let share = u128::MAX / shards as u128 + 1;
+                    (hash_key(&message["racerId"].to_string()) / share.max(1)) as usize % shards
+                }
+            };
+            sequence += 1;
+            batches[number].push(line, sequence.into());
+        }
+        batches
+    };
+    lines.chunks(RACERS).map(second).collect()
+}
