@@ -54,7 +54,7 @@ fn measure(results: &mut Results, endpoint: &str, seconds: &[Vec<Batch>], name: 
             runtime.spawn(async move {
                 let mut summary = Summary::default();
                 let outcome = host.process(&batch, None, &mut summary).await.expect("the batch is processed");
-                assert!(outcome.first_uncommitted.is_none(), "{:?}", outcome.uncommitted);
+                assert!(outcome.first_uncommitted.is_none(), "a batch is not committed");
                 (summary.conflicts, batch.records.len())
             })
         });

@@ -107,6 +107,9 @@ pub struct Aggregate {
     pub indexed: Indexed,
     /// What recognizes repeated records.
     pub dedup: Dedup,
+    /// How many items share the groups of a race; 0 if each group has an item of its own.
+    #[serde(default)]
+    pub packed_into: u32,
 }
 
 /// Which records are folded.
@@ -168,6 +171,7 @@ impl Aggregate {
             item_bytes: ITEM_OVERHEAD_BYTES + state_bytes,
             indexed: Indexed::Never,
             dedup: Dedup::Ordinal,
+            packed_into: 0,
         }
     }
 
@@ -175,7 +179,7 @@ impl Aggregate {
     #[must_use]
     pub fn alleycat() -> Vec<Self> {
         vec![
-            Self { indexed: Indexed::Finals, ..Self::new("last-output", 120) },
+            Self { indexed: Indexed::Finals, packed_into: 8, ..Self::new("last-output", 120) },
             Self { records: Records::Finals, indexed: Indexed::Always, ..Self::new("best-output", 120) },
         ]
     }

@@ -6,7 +6,13 @@ use crate::deployment::{Aggregate, Indexed, Records};
 use crate::load::Keys;
 use crate::shape::Shape;
 
-/// The writes of one aggregate in a batch.
+/// Bytes of a shared item beside its groups: keys, names, one rulebook.
+const PACK_BYTES: f64 = 300.0;
+/// Bytes of a group in a shared item that shows one number: the state, dedup state and outputs of Alleycat's standings,
+/// compressed, and the number with the sort key.
+const PACKED_GROUP_BYTES: f64 = 48.0;
+
+/// The writes of one kind of item in a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Writes {
     /// Items that are written.
@@ -48,10 +54,28 @@ pub(crate) fn groups(shape: &Shape<'_>, share: f64, messages: f64) -> f64 {
     groups.min(messages)
 }
 
-/// The writes of a batch, for each aggregate. `finals` of its messages are final ones.
+/// The writes of a batch, two kinds for each aggregate. `finals` of its messages are final ones.
 pub(crate) fn writes(shape: &Shape<'_>, share: f64, messages: f64, finals: f64) -> Vec<Writes> {
     let all = groups(shape, share, messages);
-    shape.deployment.aggregates.iter().map(|aggregate| of_aggregate(shape, aggregate, all, finals)).collect()
+    let of = |aggregate: &Aggregate| match aggregate.packed_into {
+        0 => [of_aggregate(shape, aggregate, all, finals), Writes::default()],
+        into => packed(shape, aggregate, into, (all, finals)),
+    };
+    shape.deployment.aggregates.iter().flat_map(of).collect()
+}
+
+/// The writes of the shared items of an aggregate, and of its results, which get items of their own.
+fn packed(shape: &Shape<'_>, aggregate: &Aggregate, into: u32, (all, finals): (f64, f64)) -> [Writes; 2] {
+    let items = f64::from(into) * f64::from(shape.load.races.max(1));
+    let groups = f64::from(shape.load.racers) / items;
+    let bytes = PACK_BYTES + groups * PACKED_GROUP_BYTES;
+    // The items that have any of these groups.
+    let touched = items * (1.0 - (1.0 - 1.0 / items).powf(all));
+    let item_units = dynamodb::write_units(bytes.ceil() as u64) as f64;
+    let shared = Writes { items: touched, conflicts: touched * shape.stale_share(), item_units, ..Writes::default() };
+    // A transaction costs twice.
+    let own = of_aggregate(shape, aggregate, finals.min(all), finals);
+    [shared, Writes { conflicts: 0.0, item_units: 2.0 * own.item_units, ..own }]
 }
 
 fn of_aggregate(shape: &Shape<'_>, aggregate: &Aggregate, all: f64, finals: f64) -> Writes {

@@ -1,13 +1,21 @@
 //! Settings that several tests plan.
 
-use paceline_plan::{Assumptions, Consumer, Deployment, Function, Keys, Load, Plan, Process, TableMode, Targets};
+use paceline_plan::{
+    Aggregate, Assumptions, Consumer, Deployment, Function, Keys, Load, Plan, Process, TableMode, Targets,
+};
 
 pub(crate) fn plan(load: &Load, deployment: &Deployment) -> Plan {
     Plan::new(load, deployment, &Assumptions::default(), &Targets::default()).unwrap()
 }
 
+/// The Alleycat rulebook with an item for each group.
+fn unpacked() -> Vec<Aggregate> {
+    Aggregate::alleycat().into_iter().map(|aggregate| Aggregate { packed_into: 0, ..aggregate }).collect()
+}
+
+/// A function whose rulebook packs no groups.
 pub(crate) fn function(function: Function) -> Deployment {
-    Deployment { consumer: Consumer::Function(function), ..Deployment::default() }
+    Deployment { consumer: Consumer::Function(function), aggregates: unpacked(), ..Deployment::default() }
 }
 
 /// Batches of a second, as the sample application has them.
@@ -27,5 +35,5 @@ pub(crate) fn ten_races() -> (Load, Deployment) {
     let load = Load { racers: 10_000, races: 10, ..Load::default() };
     let consumer = Consumer::Run(Process { processors: 2.0, ..Process::default() });
     let table = TableMode::Provisioned { units: 15_000.0, index_units: 15_000.0 };
-    (load, Deployment { shards: 16, consumer, table, ..Deployment::default() })
+    (load, Deployment { shards: 16, consumer, table, aggregates: unpacked(), ..Deployment::default() })
 }

@@ -33,7 +33,8 @@ fn aggregate(used: &AggregateUse, state_bytes: u64) -> Aggregate {
         DedupRule::Sequence => Dedup::Sequence,
         DedupRule::Ordinal(_) => Dedup::Ordinal,
     };
-    Aggregate { records, indexed, dedup, ..Aggregate::new(&used.plugin, state_bytes) }
+    let packed_into = used.pack.as_ref().map_or(0, |packing| packing.into.into());
+    Aggregate { records, indexed, dedup, packed_into, ..Aggregate::new(&used.plugin, state_bytes) }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ pub(super) async fn respond(call: &mut Call, limits: &DynamoDbLimits) -> Option<
         "PutItem" | "UpdateItem" | "DeleteItem" if request["TableName"] == *limits.table => {
             Some(item(call, limits, request).await)
         }
+        "TransactWriteItems" => transaction(call, limits, request).await,
         _ => None,
     }
 }
@@ -94,6 +95,47 @@ async fn item(call: &mut Call, limits: &DynamoDbLimits, mut request: Value) -> F
     let done = head.status == StatusCode::OK;
     settle(call, limits, &[(wanted[0].as_ref(), done)], &response["ConsumedCapacity"]);
     Response::from_parts(head, Full::new(body))
+}
+
+/// A transaction costs twice, and is executed as a whole or not at all.
+async fn transaction(call: &mut Call, limits: &DynamoDbLimits, mut request: Value) -> Option<FullResponse> {
+    let items = request["TransactItems"].as_array()?.iter();
+    let wanted: Vec<Option<WantedWrite>> = items
+        .map(|item| {
+            let item = item.as_object()?.values().find(|of| of["TableName"] == *limits.table)?;
+            let key = ["Item", "Key"].into_iter().find_map(|part| item[part][&limits.partition]["S"].as_str());
+            let indexed = limits.index.as_ref().is_some_and(|index| !item["Item"][&index.attribute].is_null());
+            Some(WantedWrite { partition: key.unwrap_or_default().to_owned(), indexed })
+        })
+        .collect();
+    let taken = take(call, limits, &wanted);
+    if taken.iter().any(Result::is_err) {
+        // What was taken is given back.
+        let back: Vec<_> = wanted.iter().zip(&taken).filter(|(_, taken)| taken.is_ok()).collect();
+        let indexed = back.iter().filter(|(write, _)| write.as_ref().is_some_and(|write| write.indexed)).count();
+        let table = back.iter().filter(|(write, _)| write.is_some()).count();
+        call.state.capacity().settle(-(table as f64), -(indexed as f64));
+        let reason = |taken: &Result<(), Exceeded>| match taken {
+            Ok(()) => json!({ "Code": "None" }),
+            Err(exceeded) => {
+                let (code, message) = error(*exceeded);
+                json!({ "Code": code, "Message": message })
+            }
+        };
+        let body = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+            "CancellationReasons": taken.iter().map(reason).collect::<Vec<_>>(),
+        });
+        return Some(json_response(StatusCode::BAD_REQUEST, body.to_string().into(), &mut call.plan.rng));
+    }
+    request["ReturnConsumedCapacity"] = json!("INDEXES");
+    let (head, body) = into_parts(call.forward(Bytes::from(request.to_string())).await).await;
+    let response: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let done = head.status == StatusCode::OK;
+    let executed: Vec<_> = wanted.iter().map(|write| (write.as_ref(), done)).collect();
+    settle(call, limits, &executed, &response["ConsumedCapacity"]);
+    Some(Response::from_parts(head, Full::new(body)))
 }
 
 /// The write of a statement such as `INSERT INTO "t" VALUE {'PK':?,…}` or `UPDATE "t" SET "a"=? … WHERE "PK"=? AND …`.
