@@ -110,7 +110,7 @@ impl Setup {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let folder = tempfile::tempdir()?;
-        let files = PluginFiles { folder: Some(plugins.to_owned()), named: BTreeMap::new() };
+        let files = PluginFiles { folder: Some(plugins.to_owned()), ..PluginFiles::default() };
         let components = SharedComponents::default();
         let mut families = BTreeMap::new();
         for (is_ordinal, has_windows) in [(false, false), (false, true), (true, false), (true, true)] {

@@ -33,7 +33,7 @@ impl Desk {
         let flat = std::fs::read_to_string(flat).expect("the example has this file");
         let (file, scorer) = (folder.path().join("flat.toml"), folder.path().join("output.wasm"));
         let named = BTreeMap::from([("output".to_owned(), scorer.clone())]);
-        let files = PluginFiles { named, folder: Some(plugins::folder()) };
+        let files = PluginFiles { named, folder: Some(plugins::folder()), ..PluginFiles::default() };
         let version = |at: usize| {
             let mut bytes = plugin("output");
             // A custom section: its id, its size, the size of its name, its name.

@@ -1,6 +1,5 @@
 //! The log of changes: who writes it, and what becomes of entries that are none.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -97,7 +96,7 @@ pub(crate) fn text(race_type: u32, version: u64) -> String {
 }
 
 fn prepare_file(registry: &Registry, file: &Path) -> Prepared {
-    let files = PluginFiles { folder: Some(plugins::folder()), named: BTreeMap::new() };
+    let files = PluginFiles { folder: Some(plugins::folder()), ..PluginFiles::default() };
     block_on(prepare(&rules::engine(), registry, file, &files)).unwrap()
 }
 
