@@ -4,7 +4,6 @@
 //! 100 racers represent 1,000: the items of different racers are independent, and requests of 25 items are full with
 //! both numbers.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use aws_sdk_dynamodb::Client;
@@ -14,7 +13,7 @@ use paceline_aws::dynamodb::{DynamoDbConfig, Usage, WriteWith, client};
 use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
-use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
+use paceline_pipeline::{Pipeline, RetryPolicy};
 use paceline_testbed::dynamodb::unique;
 use paceline_testbed::rules;
 
@@ -46,12 +45,6 @@ pub(crate) fn config(endpoint: &str, write: WriteWith) -> DynamoDbConfig {
     config
 }
 
-/// The rules of the Alleycat example, with an item for each group.
-fn unpacked() -> Arc<Rulebooks> {
-    let lines = |text: String| text.lines().filter(|line| !line.starts_with("pack = ")).collect::<Vec<_>>().join("\n");
-    rules::alleycat_with(lines)
-}
-
 impl Host {
     /// A store on the tables of a configuration, which are created if they do not exist.
     pub(crate) async fn store(config: &DynamoDbConfig) -> DynamoDbStore {
@@ -63,7 +56,7 @@ impl Host {
     fn new(endpoint: &str, write: WriteWith) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts");
         let store = runtime.block_on(Self::store(&config(endpoint, write)));
-        let pipeline = Pipeline::new(store, unpacked(), BatchLimits::default(), RetryPolicy::default());
+        let pipeline = Pipeline::new(store, rules::alleycat_unpacked(), BatchLimits::default(), RetryPolicy::default());
         Self { pipeline, runtime }
     }
 

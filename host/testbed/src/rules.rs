@@ -10,6 +10,7 @@ use paceline_pipeline::rules::operator::{
 };
 use paceline_pipeline::rules::{Registry, RulesEvent, Tail};
 use paceline_pipeline::{ErrorChain, Rulebooks};
+use tempfile::TempDir;
 
 use crate::block_on::block_on;
 use crate::{environment, plugins};
@@ -103,21 +104,31 @@ pub fn alleycat() -> Arc<Rulebooks> {
     in_memory(&environment::checkout().join("examples/alleycat/rulebooks"))
 }
 
-/// The rules of the Alleycat example, in memory, with their texts changed.
+/// The rules of the Alleycat example, in memory, with an item for each group.
 ///
 /// # Panics
 ///
 /// If they are refused.
-pub fn alleycat_with(change: impl Fn(String) -> String) -> Arc<Rulebooks> {
-    let (folder, changed) = (environment::checkout().join("examples/alleycat/rulebooks"), tempfile::tempdir().unwrap());
+pub fn alleycat_unpacked() -> Arc<Rulebooks> {
+    in_memory(alleycat_unpacked_folder().path())
+}
+
+/// A copy of the folder of the Alleycat example whose rulebooks have an item for each group.
+///
+/// # Panics
+///
+/// If it can't be written.
+pub fn alleycat_unpacked_folder() -> TempDir {
+    let (folder, copy) = (environment::checkout().join("examples/alleycat/rulebooks"), tempfile::tempdir().unwrap());
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
-        let plugins = plugins::folder().display().to_string();
-        let text = change(text.replace("../../../target/plugins", &plugins));
-        std::fs::write(changed.path().join(path.file_name().unwrap()), text).unwrap();
+        let text = text.replace("../../../target/plugins", &plugins::folder().display().to_string());
+        let lines = text.lines().filter(|line| !line.starts_with("pack = "));
+        let unpacked: String = lines.flat_map(|line| [line, "\n"]).collect();
+        std::fs::write(copy.path().join(path.file_name().unwrap()), unpacked).unwrap();
     }
-    in_memory(changed.path())
+    copy
 }
 
 fn in_memory(folder: &Path) -> Arc<Rulebooks> {
