@@ -1,5 +1,5 @@
-use paceline_capacity::Prices;
 use crate::work::Work;
+use paceline_capacity::Prices;
 
 /// What is assumed of the world.
 #[derive(Clone, Debug, Default, PartialEq)]

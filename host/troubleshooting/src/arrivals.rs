@@ -20,7 +20,8 @@ pub(crate) struct EventRecords {
 
 /// Reads them from an event as the test bed writes it. Payloads are Base64, so that no text in them is taken for more.
 pub(crate) fn of(event: &[u8]) -> EventRecords {
-    let arrivals_ms = memmem::find_iter(event, ARRIVAL).filter_map(|at| arrival(&event[at + ARRIVAL.len()..])).collect();
+    let arrivals_ms =
+        memmem::find_iter(event, ARRIVAL).filter_map(|at| arrival(&event[at + ARRIVAL.len()..])).collect();
     let tail = memmem::rfind(event, WINDOW).map(|at| &event[at..]);
     let window_of = tail.and_then(|tail| {
         let from = memmem::rfind(tail, SHARD)? + SHARD.len();

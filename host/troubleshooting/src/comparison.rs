@@ -55,7 +55,13 @@ pub fn settings() -> Vec<Setting> {
     };
     vec![
         Setting { name: "every second", change: "1 shard, every second", ..base },
-        Setting { name: "windows", change: "1 shard, batching window 5 s", batching_window_seconds: 5, batch_size: 10_000, ..base },
+        Setting {
+            name: "windows",
+            change: "1 shard, batching window 5 s",
+            batching_window_seconds: 5,
+            batch_size: 10_000,
+            ..base
+        },
         Setting { name: "tumbling", change: "1 shard, tumbling window 15 s", tumbling_seconds: 15, ..base },
         Setting { name: "two shards", change: "2 shards, keys by racer", shards: 2, ..base },
         Setting {
@@ -105,8 +111,7 @@ fn calibrated(parts: &Parts, settings: &[Setting]) -> Work {
     let (racers, few, window) = (first.racers, first.racers / 4, 10);
     let one = of(Setting { racers: 1, ..base });
     let many = of(base) - one;
-    let messages =
-        of(Setting { racers: few, batching_window_seconds: window, batch_size: 10_000, ..base }) - one;
+    let messages = of(Setting { racers: few, batching_window_seconds: window, batch_size: 10_000, ..base }) - one;
     // Each has so many messages and groups beside those of one racer.
     let (in_many, in_few) = (f64::from(racers) - 1.0, f64::from(few) - 1.0);
     let in_window = f64::from(few * window) - 1.0;
@@ -150,10 +155,8 @@ fn plan(setting: &Setting, work: &Work) -> Plan {
         timeout_seconds: setting.timeout_seconds,
         ..Function::default()
     };
-    let table = TableMode::Provisioned {
-        units: f64::from(setting.table_units),
-        index_units: f64::from(setting.index_units),
-    };
+    let table =
+        TableMode::Provisioned { units: f64::from(setting.table_units), index_units: f64::from(setting.index_units) };
     let deployment = Deployment {
         shards: setting.shards as u32,
         consumer: Consumer::Function(function),

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use paceline_doctor::History;
 use paceline_doctor::history::{
-    Capacity, Consumer, Function, Index, Mapping, Metric, Namespace, Point, Series, Shard, Statistic, Stream, StreamMode,
-    Table, Timestamp,
+    Capacity, Consumer, Function, Index, Mapping, Metric, Namespace, Point, Series, Shard, Statistic, Stream,
+    StreamMode, Table, Timestamp,
 };
 
 use crate::measures::{Measures, Period, Writes};
@@ -140,9 +140,7 @@ impl AllSeries<'_> {
     fn function(&mut self) {
         use Namespace::Lambda;
         let of = &[("FunctionName", FUNCTION)];
-        let with = |value: fn(&Period) -> f64| {
-            move |it: &Period| (it.invocations.ended > 0).then(|| value(it))
-        };
+        let with = |value: fn(&Period) -> f64| move |it: &Period| (it.invocations.ended > 0).then(|| value(it));
         self.add((Lambda, "Duration"), of, Statistic::Maximum, with(|it| it.invocations.longest_seconds * 1e3));
         let average = with(|it| it.invocations.seconds * 1e3 / it.invocations.ended as f64);
         self.add((Lambda, "Duration"), of, Statistic::Average, average);

@@ -67,14 +67,17 @@ pub(crate) fn send(setting: &Setting, start_ms: i64) -> Sent {
     let mut stream = Stream::new("alleycat", setting.shards);
     let periods = setting.seconds.div_ceil(setting.period_seconds) as usize;
     let mut puts = vec![Puts::default(); periods];
-    let mut levels = vec![ShardLevel { records: SHARD_RECORDS_PER_SECOND, bytes: SHARD_BYTES_PER_SECOND }; setting.shards];
+    let mut levels =
+        vec![ShardLevel { records: SHARD_RECORDS_PER_SECOND, bytes: SHARD_BYTES_PER_SECOND }; setting.shards];
     let mut waiting: VecDeque<Entry> = VecDeque::new();
     let mut aggregator = setting.packed.then(Aggregator::default);
     let mut messages = Messages::new(&race);
     for put in 0..setting.seconds * PUTS_PER_SECOND {
         for level in &mut levels {
-            level.records = (level.records + SHARD_RECORDS_PER_SECOND / f64::from(PUTS_PER_SECOND)).min(SHARD_RECORDS_PER_SECOND);
-            level.bytes = (level.bytes + SHARD_BYTES_PER_SECOND / f64::from(PUTS_PER_SECOND)).min(SHARD_BYTES_PER_SECOND);
+            level.records =
+                (level.records + SHARD_RECORDS_PER_SECOND / f64::from(PUTS_PER_SECOND)).min(SHARD_RECORDS_PER_SECOND);
+            level.bytes =
+                (level.bytes + SHARD_BYTES_PER_SECOND / f64::from(PUTS_PER_SECOND)).min(SHARD_BYTES_PER_SECOND);
         }
         // The messages of a second divide over its requests.
         let due = |part: u32| setting.racers * part / PUTS_PER_SECOND;
@@ -108,6 +111,13 @@ pub(crate) fn send(setting: &Setting, start_ms: i64) -> Sent {
         }
     }
     Sent { stream, puts }
+}
+
+/// A message of a race that is over.
+pub(crate) fn message_of_another_race() -> Vec<u8> {
+    let (seed, key) = (1, PartitionKey::Racer);
+    let race = Race { racers: 1, seconds: 2, class: CLASS, race: 1, seed, key, errors: 0.0, duplicates: 0.0 };
+    Messages::new(&race).next().expect("a race has messages").1
 }
 
 fn packed(packed: paceline_aws::kpl::Packed) -> Entry {

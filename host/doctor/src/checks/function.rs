@@ -3,8 +3,8 @@
 use paceline_capacity::lambda::{MEGABYTES_OF_A_PROCESSOR, TIMEOUT_SECONDS};
 
 use super::facts::{
-    COUNTS, FUNCTION, NO_HOST, arrivals, events, growth_of_hosts, lacks_counts, mapping_concurrency, mappings, not_known,
-    of_function, recent_part, unknown_function,
+    COUNTS, FUNCTION, NO_HOST, arrivals, events, growth_of_hosts, lacks_counts, mapping_concurrency, mappings,
+    not_known, of_function, recent_part, unknown_function,
 };
 use super::mapping::update_mapping;
 use crate::command::Command;

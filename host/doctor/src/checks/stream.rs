@@ -6,7 +6,7 @@ use super::facts::{METRICS, STREAM, arrivals, events, not_known, of_stream, open
 use crate::command::{Command, aggregating_producer, update_shard_count};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Course, History, Namespace, Point, Statistic, Stream, StreamMode};
-use crate::prices::{shard_month, shard_metric};
+use crate::prices::{shard_metric, shard_month};
 use crate::words::{bytes, counted, dollars, number, percent};
 
 /// The share of a shard's limits from which on it is nearly full.

@@ -69,9 +69,7 @@ struct Bucket {
 impl Bucket {
     fn level(&mut self, limit: UnitLimit, now: Instant) -> f64 {
         let left = match self.refilled {
-            Some(refilled) => {
-                self.left + limit.per_second * now.saturating_duration_since(refilled).as_secs_f64()
-            }
+            Some(refilled) => self.left + limit.per_second * now.saturating_duration_since(refilled).as_secs_f64(),
             None => limit.at_first,
         };
         self.left = left.min(limit.kept);

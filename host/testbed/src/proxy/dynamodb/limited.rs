@@ -58,7 +58,8 @@ async fn statements(call: &mut Call, limits: &DynamoDbLimits, mut request: Value
     let mut results = response["Responses"].as_array().into_iter().flatten();
     let executed = wanted.iter().zip(&taken).filter(|(_, taken)| taken.is_ok());
     // Statements of other tables are executed, too.
-    let executed = executed.map(|(wanted, _)| (wanted.as_ref(), results.next().is_some_and(|it| it["Error"].is_null())));
+    let executed =
+        executed.map(|(wanted, _)| (wanted.as_ref(), results.next().is_some_and(|it| it["Error"].is_null())));
     let executed: Vec<_> = executed.collect();
     settle(call, limits, &executed, &response["ConsumedCapacity"]);
     if head.status != StatusCode::OK {
