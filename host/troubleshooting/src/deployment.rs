@@ -84,7 +84,7 @@ impl Deployment {
             .env("AWS_ENDPOINT_URL_S3", s3::endpoint_or_none())
             .env("PACELINE_CACHE", parts.cache.to_string_lossy())
             // It reports each batch that is not committed.
-            .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or("off".to_owned()));
+            .env("RUST_LOG", "off");
         for (name, value) in AWS_VARIABLES {
             function = function.env(name, value);
         }

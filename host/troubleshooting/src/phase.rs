@@ -53,20 +53,6 @@ pub fn run(parts: &Parts, setting: &Setting, each: &mut dyn FnMut(&Period)) -> M
     });
     measures.drain = Period { puts: Default::default(), ..period(setting.seconds + setting.drain_seconds()) };
     let period_ms = i64::from(setting.period_seconds) * 1_000;
-    if std::env::var_os("RUST_LOG").is_some() {
-        deployment.function.logs().lines().filter(|l| !l.contains("_aws")).take(12).for_each(|l| eprintln!("{l}"));
-        eprintln!(
-            "{}",
-            deployment
-                .function
-                .logs()
-                .lines()
-                .filter(|l| l.contains("StageTime"))
-                .take(6)
-                .collect::<Vec<_>>()
-                .join("\n")
-        );
-    }
     measures.counts = log::counts(&deployment.function.logs(), log_clock, START_MS, period_ms);
     measures
 }
