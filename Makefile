@@ -132,13 +132,12 @@ simulate: setup ## Run SEEDS seeds of the simulation, which compares hosts under
 # Only DynamoDB Local runs beside these. Nobody answers at the addresses of the other servers.
 NOBODY := http://127.0.0.1:9
 ON_DYNAMODB := PACELINE_TEST_KINESIS=$(NOBODY) PACELINE_TEST_S3=$(NOBODY) PACELINE_TEST_MOTO=$(NOBODY) scripts/local-aws
-TROUBLESHOOTING := $(ON_DYNAMODB) target/quick/troubleshooting
+TROUBLESHOOTING := $(ON_DYNAMODB) target/debug/troubleshooting
 
 .PHONY: troubleshooting-parts
 troubleshooting-parts: setup
-	cargo build --profile quick -p paceline-lambda -p paceline-troubleshooting
-	cargo build --profile quick -p paceline --no-default-features
-	@$(MAKE) --no-print-directory plugins PACELINE=target/quick/paceline RULES= EVIL=
+	cargo build --workspace --bins
+	@$(MAKE) --no-print-directory plugins RULES= EVIL=
 
 .PHONY: troubleshooting
 troubleshooting: troubleshooting-parts ## Run the article on troubleshooting on this machine: its race, what the doctor says, what each remedy changes

@@ -1,7 +1,6 @@
 //! The function with its package, the table, and the proxy that gives the table its limits.
 
 use std::path::PathBuf;
-use std::thread;
 use std::time::Duration;
 
 use paceline_aws::dynamodb::table::{Billing, create};
@@ -11,13 +10,16 @@ use paceline_pipeline::ErrorChain;
 use paceline_pipeline::rules::Registry;
 use paceline_testbed::dynamodb::unique;
 use paceline_testbed::environment::{AWS_VARIABLES, checkout};
-use paceline_testbed::lambda::{Configuration, Function, Invocation};
+use paceline_testbed::lambda::{Configuration, Function};
+use paceline_testbed::mapping::Mapping;
 use paceline_testbed::outcome::block_on;
 use paceline_testbed::proxy::{DynamoDbLimits, FaultProxy, Faults, IndexLimit, UnitLimit};
+use paceline_testbed::stream::Stream;
 use paceline_testbed::{rules, s3};
 use tempfile::TempDir;
 
 use crate::measures::Writes;
+use crate::producers;
 use crate::setting::Setting;
 
 /// The index of the table.
@@ -92,16 +94,26 @@ impl Deployment {
         deployment
     }
 
-    /// Starts all instances, so that the race measures none of their starts.
+    /// Starts all instances with a message of another race, so that the race measures none of their starts: an instance
+    /// loads its rulebooks with the first message.
     fn warm_up(&self, instances: usize) {
-        thread::scope(|scope| {
-            for _ in 0..instances {
-                scope.spawn(|| {
-                    let outcome = self.function.invoke(br#"{"Records":[]}"#.to_vec(), WARM_UP);
-                    assert!(matches!(outcome, Invocation::Ok(_)), "the function does not start: {outcome:?}");
-                });
+        let mut stream = Stream::new("warm-up", instances);
+        let message = producers::message_of_another_race();
+        for key in 0.. {
+            if stream.shards.iter().all(|shard| !shard.records.is_empty()) {
+                break;
             }
-        });
+            stream.put(key.to_string(), message.clone(), 0);
+        }
+        let mapping =
+            Mapping { timeout: WARM_UP, max_concurrency: instances, batch_size: 10_000, ..Mapping::default() };
+        let report = mapping.run(&stream, &self.function);
+        assert_eq!(
+            (report.function_errors, report.timeouts),
+            (0, 0),
+            "the function does not start: {}",
+            self.function.logs()
+        );
     }
 
     /// Writes of the table and of its index so far.

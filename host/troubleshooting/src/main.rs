@@ -18,7 +18,7 @@ use paceline_troubleshooting::{
 #[derive(Parser)]
 struct Arguments {
     /// The compiled function.
-    #[arg(long, default_value = "target/quick/bootstrap")]
+    #[arg(long, default_value = "target/debug/bootstrap")]
     bootstrap: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -34,6 +34,12 @@ enum Command {
         /// Run only the phases with these names.
         #[arg(long)]
         only: Vec<String>,
+        /// Slow the clocks down, on a machine that is slower than they need: 0.5 is half their speed.
+        #[arg(long, default_value_t = 1.0)]
+        speed: f64,
+        /// Seconds of each race, instead of its own.
+        #[arg(long)]
+        seconds: Option<u32>,
     },
     /// Compare what `paceline plan` predicts with what is measured.
     Plan,
@@ -44,7 +50,15 @@ fn main() -> ExitCode {
     let cache = checkout().join("target/troubleshooting/compiled");
     let parts = Parts { bootstrap, cache, dynamodb: endpoint() };
     match command {
-        Command::Article { histories, only } => the_article(&parts, &histories, &only),
+        Command::Article { histories, only, speed, seconds } => {
+            let wanted = |setting: &Setting| only.is_empty() || only.iter().any(|name| name == setting.name);
+            let changed = |setting: Setting| {
+                let seconds = seconds.unwrap_or(setting.seconds);
+                Setting { speed: setting.speed * speed, seconds, ..setting }
+            };
+            let all = [article()].into_iter().chain(remedies()).chain([sound()]);
+            the_article(&parts, &histories, all.filter(wanted).map(changed));
+        }
         Command::Plan => {
             let compared = compare(&parts, &settings(), &mut |setting| print_line(setting.change));
             print_line("\npredicted / measured");
@@ -54,11 +68,10 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn the_article(parts: &Parts, histories: &Path, only: &[String]) {
+fn the_article(parts: &Parts, histories: &Path, settings: impl Iterator<Item = Setting>) {
     std::fs::create_dir_all(histories).expect("the folder of the histories can be made");
-    let all = [article()].into_iter().chain(remedies()).chain([sound()]);
     let mut phases: Vec<(Setting, Measures)> = Vec::new();
-    for setting in all.filter(|setting| only.is_empty() || only.iter().any(|name| name == setting.name)) {
+    for setting in settings {
         print_line(&line(&Line::Heading(&setting)));
         let measures = run(parts, &setting, &mut |period| print_line(&line(&Line::Period(&setting, period))));
         let file = histories.join(setting.name).with_extension("json");

@@ -8,7 +8,7 @@ use paceline_testbed::mapping::{Live, Mapping};
 
 use crate::deployment::{Deployment, Parts};
 use crate::log::{self, LogClock};
-use crate::measures::{Measures, Period, Writes};
+use crate::measures::{Measures, Period};
 use crate::producers;
 use crate::recorder::Recorder;
 use crate::setting::Setting;
@@ -30,7 +30,7 @@ pub fn run(parts: &Parts, setting: &Setting, each: &mut dyn FnMut(&Period)) -> M
     let end_ms = START_MS + i64::from(setting.seconds) * 1_000;
     let until_ms = end_ms + i64::from(setting.drain_seconds()) * 1_000;
     let mut measures = Measures { start_ms: START_MS, ..Measures::default() };
-    let mut before = (Writes::default(), Writes::default());
+    let mut before = deployment.writes();
     let mut period = |until_seconds: u32| {
         let now = deployment.writes();
         let (table, index) = (now.0.since(before.0), now.1.since(before.1));

@@ -113,6 +113,13 @@ pub(crate) fn send(setting: &Setting, start_ms: i64) -> Sent {
     Sent { stream, puts }
 }
 
+/// A message of a race that is over.
+pub(crate) fn message_of_another_race() -> Vec<u8> {
+    let (seed, key) = (1, PartitionKey::Racer);
+    let race = Race { racers: 1, seconds: 2, class: CLASS, race: 1, seed, key, errors: 0.0, duplicates: 0.0 };
+    Messages::new(&race).next().expect("a race has messages").1
+}
+
 fn packed(packed: paceline_aws::kpl::Packed) -> Entry {
     Entry { key: packed.partition_key, data: packed.data }
 }

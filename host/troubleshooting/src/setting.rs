@@ -49,9 +49,9 @@ pub fn article() -> Setting {
         name: "article",
         change: "as the article has it",
         racers: 1_000,
-        seconds: 360,
-        period_seconds: 20,
-        speed: 10.0,
+        seconds: 180,
+        period_seconds: 15,
+        speed: 4.0,
         keys_by_racer: false,
         packed: false,
         shards: 1,
@@ -70,7 +70,7 @@ pub fn article() -> Setting {
 
 /// Each remedy, applied to the article's setting, after its burst credit is used up.
 pub fn remedies() -> Vec<Setting> {
-    let after = Setting { seconds: 120, credit: 0.0, ..article() };
+    let after = Setting { seconds: 75, credit: 0.0, ..article() };
     vec![
         Setting { name: "packed", change: "producers pack messages into records of 50 KB", packed: true, ..after },
         Setting { name: "resharded-2", change: "2 shards", shards: 2, ..after },
@@ -80,9 +80,9 @@ pub fn remedies() -> Vec<Setting> {
         Setting {
             name: "capacity",
             change: "1,500 write units, for the index too",
-            seconds: 100,
+            seconds: 60,
             // A thousand items a second are more than DynamoDB Local takes at the clock of the others.
-            speed: 2.0,
+            speed: 1.5,
             table_units: 1_500,
             index_units: 1_500,
             ..after
@@ -90,7 +90,7 @@ pub fn remedies() -> Vec<Setting> {
         Setting {
             name: "larger-batches",
             change: "400 write units, batches of up to 10,000 messages in 5 s",
-            speed: 5.0,
+            speed: 3.0,
             batch_size: 10_000,
             batching_window_seconds: 5,
             table_units: 400,
@@ -105,8 +105,8 @@ pub fn sound() -> Setting {
     Setting {
         name: "sound",
         change: "packed, tumbling windows of 15 s, 150 write units, 60 s",
-        seconds: 180,
-        speed: 6.0,
+        seconds: 120,
+        speed: 5.0,
         packed: true,
         tumbling_seconds: 15,
         guarded: true,

@@ -21,11 +21,10 @@ fn checks(findings: &[Diagnosis]) -> BTreeSet<&'static str> {
     findings.iter().flat_map(|it| checks(&it.consequences).into_iter().chain([it.check])).collect()
 }
 
-/// The function stops trying 200 ms before its time-out, so a clock that is much faster would leave it no time.
 #[test]
 fn the_doctor_names_the_articles_table() {
     require!(Plugins, DynamoDbLocal, UtilLinux);
-    let setting = Setting { seconds: 120, period_seconds: 15, speed: 12.0, ..article() };
+    let setting = Setting { seconds: 75, ..article() };
     let (measures, report) = measured(&setting);
     let first = &report.findings[0];
     assert_eq!(first.check, "write-throttles", "{}", report.text(false));
@@ -36,13 +35,13 @@ fn the_doctor_names_the_articles_table() {
     }
     assert!(checks(&report.findings).contains("shard-full"), "{}", report.text(false));
     // The credit is used up after six seconds. From then on a second of the race takes nearly a minute.
-    assert!(measures.age_seconds() > 60.0 && measures.growth() > 0.8, "{measures:?}");
+    assert!(measures.age_seconds() > 40.0 && measures.growth() > 0.5, "{measures:?}");
 }
 
 #[test]
 fn the_doctor_finds_nothing_wrong_with_packed_messages_in_tumbling_windows() {
     require!(Plugins, DynamoDbLocal, UtilLinux);
-    let setting = Setting { seconds: 60, period_seconds: 15, speed: 4.0, ..sound() };
+    let setting = Setting { seconds: 60, speed: 3.0, ..sound() };
     let (measures, report) = measured(&setting);
     assert_eq!(report.exit_code(), 0, "{}\n{measures:?}", report.text(false));
     for check in ["write-throttles", "function-slow", "iterator-age", "shard-full", "uncommitted-batches"] {

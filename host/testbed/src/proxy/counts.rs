@@ -34,7 +34,7 @@ pub struct Counts {
 /// Writes of a table or an index.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct WriteCounts {
-    /// Write units, those of failed conditions included.
+    /// Write units, by the sizes of what was written. Those of failed conditions are included.
     pub units: f64,
     /// Writes that were throttled because the table or the index had no units left.
     pub throttled: u64,

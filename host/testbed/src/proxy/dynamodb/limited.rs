@@ -1,8 +1,10 @@
-//! Writes of a table with limits: what it has no units for is throttled, and the rest is executed and charged.
+//! Writes of a table with limits: what it has no units for is throttled, and the rest is executed.
+//!
+//! A write takes the units of what it writes, by its size: DynamoDB Local does not report the capacity of statements. Items
+//! whose indexed value changes take the index's units once, not twice.
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -37,7 +39,7 @@ pub(super) async fn respond(call: &mut Call, limits: &DynamoDbLimits) -> Option<
     }
 }
 
-async fn statements(call: &mut Call, limits: &DynamoDbLimits, mut request: Value) -> Option<FullResponse> {
+async fn statements(call: &mut Call, limits: &DynamoDbLimits, request: Value) -> Option<FullResponse> {
     let of_table = format!("\"{}\"", limits.table);
     let wanted: Vec<Option<WantedWrite>> = request["Statements"]
         .as_array()?
@@ -49,7 +51,6 @@ async fn statements(call: &mut Call, limits: &DynamoDbLimits, mut request: Value
         .collect();
     let taken = take(call, limits, &wanted);
     let errors = taken.iter().map(|taken| taken.err().map(error)).collect();
-    request["ReturnConsumedCapacity"] = json!("INDEXES");
     let batch = PartialBatch::reject(request, errors)?;
     let Some(forwarded) = batch.forwarded() else {
         return Some(json_response(StatusCode::OK, batch.complete(None), &mut call.plan.rng));
@@ -62,7 +63,7 @@ async fn statements(call: &mut Call, limits: &DynamoDbLimits, mut request: Value
     let executed =
         executed.map(|(wanted, _)| (wanted.as_ref(), results.next().is_some_and(|it| it["Error"].is_null())));
     let executed: Vec<_> = executed.collect();
-    settle(call, limits, &executed, &response["ConsumedCapacity"]);
+    charge(call, limits, &executed);
     if head.status != StatusCode::OK {
         return Some(Response::from_parts(head, Full::new(body)));
     }
@@ -71,10 +72,11 @@ async fn statements(call: &mut Call, limits: &DynamoDbLimits, mut request: Value
     Some(Response::from_parts(head, Full::new(batch.complete(Some(&body)))))
 }
 
-async fn item(call: &mut Call, limits: &DynamoDbLimits, mut request: Value) -> FullResponse {
+async fn item(call: &mut Call, limits: &DynamoDbLimits, request: Value) -> FullResponse {
     let key = ["Item", "Key"].into_iter().find_map(|part| request[part][&limits.partition]["S"].as_str());
     let indexed = limits.index.as_ref().is_some_and(|index| !request["Item"][&index.attribute].is_null());
-    let wanted = [Some(WantedWrite { partition: key.unwrap_or_default().to_owned(), indexed })];
+    let units = write_units(request["Item"].to_string().len());
+    let wanted = [Some(WantedWrite { partition: key.unwrap_or_default().to_owned(), indexed, units })];
     if let Some(Err(exceeded)) = take(call, limits, &wanted).first() {
         let (reason, message) = match exceeded {
             Exceeded::Partition => ("TableWriteKeyRangeThroughputExceeded", KEY_MESSAGE),
@@ -89,12 +91,9 @@ async fn item(call: &mut Call, limits: &DynamoDbLimits, mut request: Value) -> F
         });
         return json_response(StatusCode::BAD_REQUEST, body.to_string().into(), &mut call.plan.rng);
     }
-    request["ReturnConsumedCapacity"] = json!("INDEXES");
-    let (head, body) = into_parts(call.forward(Bytes::from(request.to_string())).await).await;
-    let response: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let done = head.status == StatusCode::OK;
-    settle(call, limits, &[(wanted[0].as_ref(), done)], &response["ConsumedCapacity"]);
-    Response::from_parts(head, Full::new(body))
+    let response = call.forward(call.body.clone()).await;
+    charge(call, limits, &[(wanted[0].as_ref(), response.status() == StatusCode::OK)]);
+    response
 }
 
 /// A transaction costs twice, and is executed as a whole or not at all.
@@ -144,7 +143,30 @@ fn of_statement(limits: &DynamoDbLimits, text: &str, parameters: &Value) -> Want
     let parameter = has(&limits.partition).map(|at| text[..at].matches('?').count());
     let partition = parameter.and_then(|number| parameters[number]["S"].as_str()).unwrap_or_default().to_owned();
     let indexed = limits.index.as_ref().is_some_and(|index| has(&index.attribute).is_some());
-    WantedWrite { partition, indexed }
+    // Names are in the text, quoted and with a mark for each value.
+    let names = text.len().saturating_sub(of_table_bytes(limits));
+    let values: usize = parameters.as_array().into_iter().flatten().map(value_bytes).sum();
+    WantedWrite { partition, indexed, units: write_units(names / 2 + values) }
+}
+
+/// Bytes of a statement's text that are not attributes.
+fn of_table_bytes(limits: &DynamoDbLimits) -> usize {
+    limits.table.len() + r#"UPDATE "" WHERE "PK"=? AND "SK"=? AND "@revision"=?"#.len()
+}
+
+/// About the bytes of a value such as `{"S":"text"}`; of binary ones as Base64.
+fn value_bytes(value: &Value) -> usize {
+    let bytes = |(kind, value): (&String, &Value)| match (kind.as_str(), value.as_str()) {
+        ("B", Some(text)) => text.len() / 4 * 3,
+        (_, Some(text)) => text.len(),
+        _ => value.to_string().len(),
+    };
+    value.as_object().and_then(|fields| fields.iter().next()).map_or(0, bytes)
+}
+
+/// A unit for each KB.
+fn write_units(bytes: usize) -> f64 {
+    bytes.div_ceil(1_024).max(1) as f64
 }
 
 /// Takes the capacity for each write. What is not of the table needs none.
@@ -171,31 +193,23 @@ fn count(counts: &mut Counts, limits: &DynamoDbLimits, exceeded: Exceeded) {
     }
 }
 
-/// Charges executed writes: what DynamoDB reports, and for failed conditions, which it does not report, a unit of the
-/// table each. A unit of each write was taken before.
-fn settle(call: &Call, limits: &DynamoDbLimits, executed: &[(Option<&WantedWrite>, bool)], consumed: &Value) {
-    let tables = match consumed {
-        Value::Array(tables) => tables.as_slice(),
-        Value::Object(_) => std::slice::from_ref(consumed),
-        _ => &[],
-    };
-    let reported = tables.iter().find(|table| table["TableName"] == *limits.table).unwrap_or(&Value::Null);
-    let name = limits.index.as_ref().map_or("", |index| index.name.as_str());
-    let index = reported["GlobalSecondaryIndexes"][name]["CapacityUnits"].as_f64().unwrap_or(0.0);
-    let table = reported["CapacityUnits"].as_f64().unwrap_or(0.0) - index;
-    let writes = executed.iter().filter_map(|(wanted, done)| Some((wanted.as_ref()?, *done)));
-    let (mut failed, mut taken, mut taken_of_index) = (0.0, 0.0, 0.0);
-    for (write, done) in writes {
-        failed += f64::from(u8::from(!done));
-        taken += 1.0;
-        taken_of_index += f64::from(u8::from(write.indexed));
+/// Counts what executed writes took. One whose condition failed is billed in the table, not in the index.
+fn charge(call: &Call, limits: &DynamoDbLimits, executed: &[(Option<&WantedWrite>, bool)]) {
+    let (mut table, mut index, mut returned) = (0.0, 0.0, 0.0);
+    for (write, done) in executed {
+        let Some(write) = write else { continue };
+        table += write.units;
+        match (write.indexed, done) {
+            (true, true) => index += write.units,
+            (true, false) => returned += write.units,
+            (false, _) => {}
+        }
     }
-    call.state.capacity().settle(table + failed - taken, index - taken_of_index);
+    call.state.capacity().return_to_index(returned);
     call.state.count(|counts| {
-        counts.write_units += table + index;
-        counts.writes.entry(limits.table.clone()).or_default().units += table + failed;
-        if !name.is_empty() {
-            counts.writes.entry(format!("{}/{name}", limits.table)).or_default().units += index;
+        counts.writes.entry(limits.table.clone()).or_default().units += table;
+        if let Some(of) = &limits.index {
+            counts.writes.entry(format!("{}/{}", limits.table, of.name)).or_default().units += index;
         }
     });
 }
@@ -213,20 +227,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_statement_names_its_partition_key_and_its_index() {
+    fn a_statement_has_a_partition_key_an_index_and_a_size() {
         let any = UnitLimit { per_second: 1.0, kept: 1.0, at_first: 1.0 };
         let index = IndexLimit { name: "GSI_Index".to_owned(), attribute: "GSI".to_owned(), units: any };
         let (table, partition) = ("races".to_owned(), "PK".to_owned());
         let limits = DynamoDbLimits { table, partition, units: any, index: Some(index), partition_units: any };
         let of = |text: &str, parameters: &Value| {
-            let WantedWrite { partition, indexed } = of_statement(&limits, text, parameters);
-            (partition, indexed)
+            let WantedWrite { partition, indexed, units } = of_statement(&limits, text, parameters);
+            (partition, indexed, units)
         };
         let insert = r#"INSERT INTO "races" VALUE {'PK':?,'SK':?,'@state':?,'GSI':?}"#;
         let parameters = json!([{ "S": "race-3-7" }, { "S": "racer-1" }, { "B": "" }, { "N": "1" }]);
-        assert_eq!(of(insert, &parameters), ("race-3-7".to_owned(), true));
+        assert_eq!(of(insert, &parameters), ("race-3-7".to_owned(), true, 1.0));
         let update = r#"UPDATE "races" SET "@state"=? SET "x"=? WHERE "PK"=? AND "SK"=? AND "@revision"=?"#;
         let parameters = json!([{ "B": "" }, { "N": "1" }, { "S": "race-3-8" }, { "S": "racer-1" }, { "N": "4" }]);
-        assert_eq!(of(update, &parameters), ("race-3-8".to_owned(), false));
+        assert_eq!(of(update, &parameters), ("race-3-8".to_owned(), false, 1.0));
     }
 }
