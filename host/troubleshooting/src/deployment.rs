@@ -69,8 +69,9 @@ impl Deployment {
             create(&client, &config, Billing::OnDemand).await.unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
         });
         let registry = Registry::create_folder(&package.path().join("registry")).expect("a folder for the registry");
-        rules::apply(&checkout().join("examples/alleycat/rulebooks"), &registry)
-            .unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
+        let (packed, unpacked) = (checkout().join("examples/alleycat/rulebooks"), rules::alleycat_unpacked_folder());
+        let rulebooks = if setting.packed_groups { packed.as_path() } else { unpacked.path() };
+        rules::apply(rulebooks, &registry).unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
         std::fs::write(package.path().join("paceline.toml"), configuration(&table, setting.speed))
             .expect("the temporary folder can be written");
         let faults = Faults { dynamodb: Some(limits(&table, setting)), ..Faults::default() };

@@ -19,6 +19,8 @@ pub struct Setting {
     pub keys_by_racer: bool,
     /// Whether producers pack messages into aggregates of the KPL.
     pub packed: bool,
+    /// Whether the rulebook packs groups, so that a batch writes a few shared items.
+    pub packed_groups: bool,
     /// Shards of the stream.
     pub shards: usize,
     /// Whether the mapping reads by a fan-out consumer.
@@ -54,6 +56,7 @@ pub fn article() -> Setting {
         speed: 4.0,
         keys_by_racer: false,
         packed: false,
+        packed_groups: false,
         shards: 1,
         fan_out: false,
         batch_size: 1_000,
@@ -95,6 +98,15 @@ pub fn remedies() -> Vec<Setting> {
             batching_window_seconds: 5,
             table_units: 400,
             index_units: 400,
+            ..after
+        },
+        Setting {
+            name: "packed-groups",
+            change: "groups packed into 8 items, 100 write units, 20 for the index",
+            speed: 3.0,
+            packed_groups: true,
+            table_units: 100,
+            index_units: 20,
             ..after
         },
     ]

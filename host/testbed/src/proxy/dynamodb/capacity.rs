@@ -54,6 +54,17 @@ impl TableCapacity {
         Ok(())
     }
 
+    /// Gives back what a write took that is not executed.
+    pub(super) fn give_back(&mut self, write: &WantedWrite) {
+        self.table.left += write.units;
+        if let Some(partition) = self.partitions.get_mut(&write.partition) {
+            partition.left += write.units;
+        }
+        if write.indexed {
+            self.index.left += write.units;
+        }
+    }
+
     /// Gives the index back what writes took whose condition failed: those are billed in the table only.
     pub(super) fn return_to_index(&mut self, units: f64) {
         self.index.left += units;

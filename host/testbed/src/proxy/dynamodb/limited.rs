@@ -73,10 +73,7 @@ async fn statements(call: &mut Call, limits: &DynamoDbLimits, request: Value) ->
 }
 
 async fn item(call: &mut Call, limits: &DynamoDbLimits, request: Value) -> FullResponse {
-    let key = ["Item", "Key"].into_iter().find_map(|part| request[part][&limits.partition]["S"].as_str());
-    let indexed = limits.index.as_ref().is_some_and(|index| !request["Item"][&index.attribute].is_null());
-    let units = write_units(request["Item"].to_string().len());
-    let wanted = [Some(WantedWrite { partition: key.unwrap_or_default().to_owned(), indexed, units })];
+    let wanted = [Some(of_item(limits, &request))];
     if let Some(Err(exceeded)) = take(call, limits, &wanted).first() {
         let (reason, message) = match exceeded {
             Exceeded::Partition => ("TableWriteKeyRangeThroughputExceeded", KEY_MESSAGE),
@@ -97,29 +94,20 @@ async fn item(call: &mut Call, limits: &DynamoDbLimits, request: Value) -> FullR
 }
 
 /// A transaction costs twice, and is executed as a whole or not at all.
-async fn transaction(call: &mut Call, limits: &DynamoDbLimits, mut request: Value) -> Option<FullResponse> {
-    let items = request["TransactItems"].as_array()?.iter();
-    let wanted: Vec<Option<WantedWrite>> = items
-        .map(|item| {
-            let item = item.as_object()?.values().find(|of| of["TableName"] == *limits.table)?;
-            let key = ["Item", "Key"].into_iter().find_map(|part| item[part][&limits.partition]["S"].as_str());
-            let indexed = limits.index.as_ref().is_some_and(|index| !item["Item"][&index.attribute].is_null());
-            Some(WantedWrite { partition: key.unwrap_or_default().to_owned(), indexed })
-        })
-        .collect();
+async fn transaction(call: &mut Call, limits: &DynamoDbLimits, request: Value) -> Option<FullResponse> {
+    let of_member = |member: &Value| {
+        let item = member.as_object()?.values().find(|of| of["TableName"] == *limits.table)?;
+        let write = of_item(limits, item);
+        Some(WantedWrite { units: 2.0 * write.units, ..write })
+    };
+    let wanted: Vec<Option<WantedWrite>> = request["TransactItems"].as_array()?.iter().map(of_member).collect();
     let taken = take(call, limits, &wanted);
     if taken.iter().any(Result::is_err) {
-        // What was taken is given back.
-        let back: Vec<_> = wanted.iter().zip(&taken).filter(|(_, taken)| taken.is_ok()).collect();
-        let indexed = back.iter().filter(|(write, _)| write.as_ref().is_some_and(|write| write.indexed)).count();
-        let table = back.iter().filter(|(write, _)| write.is_some()).count();
-        call.state.capacity().settle(-(table as f64), -(indexed as f64));
-        let reason = |taken: &Result<(), Exceeded>| match taken {
+        let back = wanted.iter().zip(&taken).filter(|(_, taken)| taken.is_ok());
+        back.filter_map(|(write, _)| write.as_ref()).for_each(|write| call.state.capacity().give_back(write));
+        let reason = |taken: &Result<(), Exceeded>| match taken.map_err(error) {
             Ok(()) => json!({ "Code": "None" }),
-            Err(exceeded) => {
-                let (code, message) = error(*exceeded);
-                json!({ "Code": code, "Message": message })
-            }
+            Err((code, message)) => json!({ "Code": code, "Message": message }),
         };
         let body = json!({
             "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
@@ -128,13 +116,25 @@ async fn transaction(call: &mut Call, limits: &DynamoDbLimits, mut request: Valu
         });
         return Some(json_response(StatusCode::BAD_REQUEST, body.to_string().into(), &mut call.plan.rng));
     }
-    request["ReturnConsumedCapacity"] = json!("INDEXES");
-    let (head, body) = into_parts(call.forward(Bytes::from(request.to_string())).await).await;
-    let response: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let done = head.status == StatusCode::OK;
+    let response = call.forward(call.body.clone()).await;
+    let done = response.status() == StatusCode::OK;
     let executed: Vec<_> = wanted.iter().map(|write| (write.as_ref(), done)).collect();
-    settle(call, limits, &executed, &response["ConsumedCapacity"]);
-    Some(Response::from_parts(head, Full::new(body)))
+    charge(call, limits, &executed);
+    Some(response)
+}
+
+/// The write of a whole item.
+fn of_item(limits: &DynamoDbLimits, request: &Value) -> WantedWrite {
+    let key = ["Item", "Key"].into_iter().find_map(|part| request[part][&limits.partition]["S"].as_str());
+    let indexed = limits.index.as_ref().is_some_and(|index| !request["Item"][&index.attribute].is_null());
+    let units = write_units(attribute_bytes(&request["Item"]));
+    WantedWrite { partition: key.unwrap_or_default().to_owned(), indexed, units }
+}
+
+/// About the bytes of an object of attributes, with their names.
+fn attribute_bytes(attributes: &Value) -> usize {
+    let attributes = attributes.as_object().into_iter().flatten();
+    attributes.map(|(name, value)| name.len() + value_bytes(value)).sum()
 }
 
 /// The write of a statement such as `INSERT INTO "t" VALUE {'PK':?,…}` or `UPDATE "t" SET "a"=? … WHERE "PK"=? AND …`.
@@ -158,6 +158,9 @@ fn of_table_bytes(limits: &DynamoDbLimits) -> usize {
 fn value_bytes(value: &Value) -> usize {
     let bytes = |(kind, value): (&String, &Value)| match (kind.as_str(), value.as_str()) {
         ("B", Some(text)) => text.len() / 4 * 3,
+        // A number has a byte for two digits.
+        ("N", Some(text)) => text.len().div_ceil(2) + 1,
+        ("M", None) => attribute_bytes(value),
         (_, Some(text)) => text.len(),
         _ => value.to_string().len(),
     };
