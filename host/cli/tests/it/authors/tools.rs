@@ -103,7 +103,9 @@ fn cargo_component(folder: &Path, target: &Path) -> Command {
     command.env("PATH", std::env::join_paths(first.into_iter().chain(std::env::split_paths(&path))).unwrap());
     // Those of the cargo that runs the tests.
     let variables = ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTC", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTC_WRAPPER"];
-    variables.iter().for_each(|name| drop(command.env_remove(name)));
+    variables.iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command.env("CARGO_TARGET_DIR", target);
     command
 }
