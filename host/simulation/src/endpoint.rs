@@ -110,7 +110,9 @@ impl Endpoint {
         let from = from.ok_or(Refusal { code: "InvalidArgumentException", status: 400 })?;
         let iterator = self.stream.get_iterator(shard, from).await?;
         let in_use = Refusal { code: "ResourceInUseException", status: 400 };
-        let id = self.world.subscribe(shard).ok_or(in_use)?;
+        let subscribed = self.world.subscribe(shard);
+        self.world.trace(format_args!("subscription to {shard}: {subscribed:?}"));
+        let id = subscribed.ok_or(in_use)?;
         let subscription = Subscription { world: Arc::clone(&self.world), shard: shard.to_owned(), id };
         Ok(HttpResponse::new(
             StatusCode::try_from(200).expect("it is one"),

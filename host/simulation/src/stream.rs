@@ -199,6 +199,8 @@ impl Stream {
 /// The stream's name, by what events have of its ARN.
 fn stream_name(plan: &Plan) -> &'static str {
     match plan.arn {
+        // Only events have an ARN.
+        _ if !plan.has_functions() => "alleycat",
         1 => "unknown-stream",
         2 => "EXAMPLE",
         _ => "alleycat",

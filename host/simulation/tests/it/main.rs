@@ -121,6 +121,7 @@ fn a_seed_behind_the_sdk_is_a_run_with_faults_of_http() {
         "timed out (`request-ms`)",
         "can't be read",
         " dies in BatchExecuteStatement",
+        "subscription to shardId-000000000000: Some",
         "Conflict",
     ] {
         assert!(traces.contains(event), "no seed of {SDK_SEEDS} has `{event}`");
