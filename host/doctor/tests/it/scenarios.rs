@@ -5,6 +5,7 @@ mod function;
 mod hosts;
 mod lag;
 mod mapping;
+mod recorded;
 mod rules;
 mod stream;
 mod table;
@@ -34,6 +35,7 @@ pub(crate) fn scenarios() -> impl Iterator<Item = &'static Scenario> {
         mapping::SCENARIOS,
         table::SCENARIOS,
         rules::SCENARIOS,
+        recorded::SCENARIOS,
     ];
     all.into_iter().flatten()
 }

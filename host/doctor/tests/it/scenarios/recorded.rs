@@ -14,16 +14,16 @@ macro_rules! recorded {
     };
 }
 
-/// What follows from a table without units, whatever reads the stream.
-const TABLE: &[&str] = &["write-throttles", "function-slow", "uncommitted-batches", "iterator-age"];
-
 pub(super) const SCENARIOS: &[Scenario] = &[
-    recorded!("recorded-article", &["write-throttles", "function-slow", "uncommitted-batches", "iterator-age", "shard-full"]),
-    recorded!("recorded-packed", TABLE),
-    recorded!("recorded-resharded-2", TABLE),
-    recorded!("recorded-factor", TABLE),
-    recorded!("recorded-fan-out", TABLE),
-    recorded!("recorded-capacity", &["hot-partition", "shard-full"]),
+    recorded!(
+        "recorded-article",
+        &["write-throttles", "uncommitted-batches", "function-slow", "no-parallelism", "iterator-age", "shard-full"]
+    ),
+    // Packed, a late batch has all messages that wait: a group is written once for many of them.
+    recorded!("recorded-packed", &["write-throttles", "uncommitted-batches", "iterator-age"]),
+    recorded!("recorded-resharded-2", &["write-throttles", "uncommitted-batches", "iterator-age"]),
+    recorded!("recorded-factor", &["write-conflicts", "write-throttles", "iterator-age", "shard-full"]),
+    recorded!("recorded-fan-out", &["write-throttles", "uncommitted-batches", "iterator-age"]),
     recorded!("recorded-larger-batches", &["shard-full"]),
     // Notes only: retries are unlimited, which is right for paceline's function.
     recorded!("recorded-sound", &["unlimited-retries"]),
