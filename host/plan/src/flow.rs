@@ -233,7 +233,8 @@ fn partition_units(shape: &Shape<'_>, average: &[Writes]) -> f64 {
 }
 
 fn busiest(writes: &[Writes]) -> f64 {
-    writes.iter().map(Writes::table_units).fold(0.0, f64::max)
+    let by_aggregate = writes.chunk_by(|a, b| a.aggregate == b.aggregate);
+    by_aggregate.map(|writes| units(writes).0).fold(0.0, f64::max)
 }
 
 fn longest_duration(shape: &Shape<'_>, hottest: &Interval) -> f64 {

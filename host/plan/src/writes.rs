@@ -15,6 +15,8 @@ const PACKED_GROUP_BYTES: f64 = 48.0;
 /// The writes of one kind of item in a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Writes {
+    /// The index of the aggregate: its items of a race have one partition key.
+    pub(crate) aggregate: usize,
     /// Items that are written.
     pub(crate) items: f64,
     /// Writes that fail because another batch was first, and are billed nevertheless.
@@ -54,14 +56,17 @@ pub(crate) fn groups(shape: &Shape<'_>, share: f64, messages: f64) -> f64 {
     groups.min(messages)
 }
 
-/// The writes of a batch, two kinds for each aggregate. `finals` of its messages are final ones.
+/// The writes of a batch, for each aggregate: one that is packed has shared items and results. `finals` of its messages are final ones.
 pub(crate) fn writes(shape: &Shape<'_>, share: f64, messages: f64, finals: f64) -> Vec<Writes> {
     let all = groups(shape, share, messages);
-    let of = |aggregate: &Aggregate| match aggregate.packed_into {
-        0 => [of_aggregate(shape, aggregate, all, finals), Writes::default()],
-        into => packed(shape, aggregate, into, (all, finals)),
+    let of = |(at, aggregate): (usize, &Aggregate)| {
+        let writes = match aggregate.packed_into {
+            0 => vec![of_aggregate(shape, aggregate, all, finals)],
+            into => packed(shape, aggregate, into, (all, finals)).into(),
+        };
+        writes.into_iter().map(move |writes| Writes { aggregate: at, ..writes })
     };
-    shape.deployment.aggregates.iter().flat_map(of).collect()
+    shape.deployment.aggregates.iter().enumerate().flat_map(of).collect()
 }
 
 /// The writes of the shared items of an aggregate, and of its results, which get items of their own.
@@ -91,7 +96,7 @@ fn of_aggregate(shape: &Shape<'_>, aggregate: &Aggregate, all: f64, finals: f64)
     };
     let item_units = dynamodb::write_units(aggregate.item_bytes) as f64;
     let conflicts = items * shape.stale_share();
-    Writes { items, conflicts, indexed, item_units, index_item_units: item_units * times }
+    Writes { items, conflicts, indexed, item_units, index_item_units: item_units * times, ..Writes::default() }
 }
 
 /// Units of the table and of the index.

@@ -304,7 +304,8 @@ fn a_rulebook_names_plugins_of_a_registry() {
     let folder = plugins::folder();
     workspace.write("plain.toml", &with_names);
     let dry = rules(&["publish", "plain.toml", "--dry-run", "--plugins"]).arg(&folder).output().unwrap();
-    assert!(String::from_utf8(dry.stdout).unwrap().contains("nothing to change"), "it is the same rulebook");
+    let said = String::from_utf8([dry.stdout, dry.stderr].concat()).unwrap();
+    assert!(said.contains("nothing to change"), "it is the same rulebook: {said}");
     workspace.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 3 --class 3 --race 131 --seed 1")));
     succeed(paceline(&["run", "--config"]).arg(workspace.path("paceline.toml")));
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]).as_array().unwrap().len(), 2);

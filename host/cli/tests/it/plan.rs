@@ -25,6 +25,8 @@ const ARTICLE: &[&str] = &[
     "20",
     "--index-units",
     "10",
+    "--group-items",
+    "0",
     "--wanted-age",
     "5s",
 ];
@@ -60,6 +62,17 @@ fn the_defaults_hold_the_load_of_the_article() {
     let output = plan(&["plan", "--racers", "1000", "--wanted-age", "10s"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
+}
+
+#[test]
+fn packed_groups_cost_a_twentieth_of_the_units() {
+    let units = |more: &[&str]| {
+        let output = plan(&[&["plan", "--racers", "1000", "--window", "1", "--json"], more].concat());
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        document["flow"]["units-per-thousand"].as_f64().unwrap()
+    };
+    let (packed, alone) = (units(&[]), units(&["--group-items", "0"]));
+    assert!(packed < 80.0 && alone > 1_000.0, "{packed} and {alone} for 1,000 messages");
 }
 
 #[test]

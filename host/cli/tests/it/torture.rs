@@ -43,7 +43,7 @@ fn unknown_bugs_and_knobs_and_missing_plugins_are_refused() {
     let error = fail(&mut torture(&["--break", "nothing"]));
     assert!(error.contains("no such bug; the bugs are: dedup-admits-all"), "{error}");
     let error = fail(&mut torture(&["--set", "host=1"]));
-    assert!(error.contains("there is no knob `host`; the knobs are: mode, hosts"), "{error}");
+    assert!(error.contains("there is no knob `host`; the knobs are: tier, mode, hosts"), "{error}");
     let error = fail(&mut paceline(&["torture", "--plugins", "/nowhere"]));
     assert!(error.contains("/nowhere has no telemetry.wasm: run `make plugins`"), "{error}");
 }

@@ -11,6 +11,8 @@ use crate::writes::{Writes, writes};
 /// Writes of one aggregate that are still to be done.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pending {
+    /// The index of the aggregate.
+    pub(super) aggregate: usize,
     /// Items that do not go to the index.
     pub(super) plain: f64,
     /// Items that do.
@@ -25,6 +27,7 @@ impl Pending {
     pub(super) fn new(writes: &Writes) -> Self {
         let (items, indexed) = (writes.items.round(), writes.indexed.round());
         Self {
+            aggregate: writes.aggregate,
             plain: (items - indexed).max(0.0),
             indexed,
             conflicts: writes.conflicts.round(),

@@ -39,7 +39,8 @@ impl Table {
 
     /// Writes what the limits let through. What remains pending was throttled.
     pub(super) fn write(&mut self, at: Micros, pending: &mut [Pending]) {
-        for (pending, partition) in pending.iter_mut().zip(&mut self.partitions) {
+        for pending in pending {
+            let partition = &mut self.partitions[pending.aggregate];
             let limit = self.table.level(at).min(partition.level(at));
             // Writes that meet a conflict are billed in the table only.
             let conflicts = pending.conflicts.min((limit / pending.item_units).floor().max(0.0));

@@ -9,7 +9,7 @@ pub(crate) fn plan(load: &Load, deployment: &Deployment) -> Plan {
 }
 
 /// The Alleycat rulebook with an item for each group.
-fn unpacked() -> Vec<Aggregate> {
+pub(crate) fn unpacked() -> Vec<Aggregate> {
     Aggregate::alleycat().into_iter().map(|aggregate| Aggregate { packed_into: 0, ..aggregate }).collect()
 }
 

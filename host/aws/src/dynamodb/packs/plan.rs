@@ -38,6 +38,9 @@ pub(super) struct Plan {
     /// Those of them whose groups get items of their own, together with the shared item or not at all. No such item can
     /// exist: the shared item would have another revision.
     pub(super) moves: Vec<GroupWrite>,
+    /// Writes of groups that are in the item as they would be written: an earlier attempt wrote them, and its response was
+    /// lost.
+    pub(super) done: Vec<GroupWrite>,
     /// Writes for the next plan.
     pub(super) left: Vec<GroupWrite>,
     /// Writes of groups that have another revision.
@@ -54,6 +57,7 @@ impl Plan {
             map: Map::new(),
             taken: Vec::new(),
             moves: Vec::new(),
+            done: Vec::new(),
             left: Vec::new(),
             conflicts: Vec::new(),
             alone: Vec::new(),
@@ -63,6 +67,8 @@ impl Plan {
             let held = base.groups.get(&write.sort).map(|item| item.revision);
             if held.is_none() && base.moved.has(&write.sort) {
                 plan.alone.push(write);
+            } else if base.groups.get(&write.sort) == Some(&write.item) {
+                plan.done.push(write);
             } else if held != write.expected {
                 plan.conflicts.push(write);
             } else if !is_alone(&write.item, packing) {

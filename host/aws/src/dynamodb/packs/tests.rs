@@ -111,7 +111,7 @@ fn check_plan(
     writes: &[GroupWrite],
     plan: &Plan,
 ) -> Result<BTreeMap<Arc<str>, Arc<Item>>, TestCaseError> {
-    let parts = [&plan.taken, &plan.left, &plan.conflicts, &plan.alone];
+    let parts = [&plan.taken, &plan.left, &plan.conflicts, &plan.alone, &plan.done];
     let mut indexes: Vec<usize> = parts.iter().flat_map(|part| part.iter().map(|write| write.at)).collect();
     indexes.sort_unstable();
     let mut all: Vec<usize> = writes.iter().map(|write| write.at).collect();
@@ -119,6 +119,7 @@ fn check_plan(
     prop_assert_eq!(indexes, all, "each write is in one part");
 
     prop_assert_eq!(plan.content.revision, base.revision + 1);
+    prop_assert!(plan.done.iter().all(|write| base.groups.get(&write.sort) == Some(&write.item)));
     prop_assert!(plan.moves.len() <= 99);
     prop_assert!(plan.alone.iter().all(|write| base.moved.has(&write.sort)));
     let names = (0..30).map(|number| format!("new-{number}"));

@@ -113,6 +113,7 @@ impl Sender {
         let mut attempt = 0;
         while !pending.is_empty() {
             let plan = Plan::new(&base, &key, &packing, pending);
+            written.all(&plan.done, &WriteOutcome::Done);
             written.all(&plan.conflicts, &WriteOutcome::Conflict);
             written.alone.extend(plan.alone.iter().map(|write| write.at));
             if plan.is_empty() {
@@ -139,14 +140,13 @@ impl Sender {
                         }
                     };
                     self.packs.replace(&key, &base);
-                    // An earlier attempt wrote what is there, and its response was lost.
-                    let is_there = |write: &GroupWrite| base.groups.get(&write.sort) == Some(&write.item);
-                    let (there, again) = plan.taken.into_iter().partition::<Vec<_>, _>(is_there);
-                    written.all(&there, &WriteOutcome::Done);
-                    pending = [again, plan.left].concat();
+                    pending = [plan.taken, plan.left].concat();
                     attempt += 1;
                     if attempt == ATTEMPTS {
-                        written.all(&pending, &WriteOutcome::Conflict);
+                        let plan = Plan::new(&base, &key, &packing, pending);
+                        written.all(&plan.done, &WriteOutcome::Done);
+                        let rest = [plan.taken, plan.left, plan.conflicts, plan.alone].concat();
+                        written.all(&rest, &WriteOutcome::Conflict);
                         return written;
                     }
                 }

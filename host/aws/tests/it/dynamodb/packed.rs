@@ -170,7 +170,7 @@ async fn groups_that_do_not_fit_into_an_item_get_their_own() {
     let store = tables.store(WriteWith::Statements);
     let keys: Vec<Key> = (0..30).map(|racer| key(racer, 0, &packing)).collect();
     let large = |racer: usize, revision: u64| {
-        let mut item = item(revision, &attributes(racer as f64));
+        let mut item = item(revision, &attributes(racer as f64 + 0.5));
         let mut random = fastrand::Rng::with_seed(racer as u64 + 100 * revision);
         item.state = std::iter::repeat_with(|| random.u8(..)).take(30_000).collect();
         item
@@ -203,7 +203,7 @@ async fn concurrent_writers_lose_nothing() {
         let (store, keys) = (tables.store(WriteWith::Statements), keys.clone());
         tokio::spawn(async move {
             let mut random = fastrand::Rng::with_seed(writer);
-            let mut written = 0;
+            let (mut written, mut attempts) = (0, 0);
             for _ in 0..ROUNDS {
                 let mut open: Vec<Key> = keys.iter().filter(|_| random.bool()).cloned().collect();
                 while !open.is_empty() {
@@ -212,7 +212,10 @@ async fn concurrent_writers_lose_nothing() {
                     let mut next = |item: Option<&Item>| {
                         let is_final = random.u8(..8) == 0 || item.is_some_and(|item| item.attribute("GSI").is_some());
                         let result = is_final.then_some(("GSI", Attribute::Integer(1)));
-                        attributes(1.0).into_iter().chain(result).collect::<Vec<_>>()
+                        // What two writers write is never equal.
+                        attempts += 1;
+                        let own = Some(("by", Attribute::Text(format!("{writer}/{attempts}"))));
+                        attributes(1.5).into_iter().chain(result).chain(own).collect::<Vec<_>>()
                     };
                     let groups = open.iter().zip(loaded.iter().map(Option::as_ref));
                     let writes: Vec<Write> = groups.map(|(key, item)| write(key, item, &next(item))).collect();

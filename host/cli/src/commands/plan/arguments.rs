@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use paceline_plan::{Aggregate, Consumer, Finals, Function, Keys, Packing, Process, TableMode};
+use paceline_plan::{Aggregate, Consumer, Finals, Function, Keys, Packing, Process, Records, TableMode};
 
 use super::aggregates;
 
@@ -99,6 +99,9 @@ pub(crate) struct Deployment {
     /// Bytes of a group's state, with dedup and outputs, where the rulebook is a file.
     #[arg(long, value_name = "BYTES", default_value_t = 120)]
     state_bytes: u64,
+    /// How many items share the groups of a race; 0 for an item each. Default: what the rulebook says.
+    #[arg(long, value_name = "N")]
+    group_items: Option<u32>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -165,10 +168,14 @@ impl Load {
 
 impl Deployment {
     pub(super) fn deployment(&self) -> anyhow::Result<paceline_plan::Deployment> {
-        let aggregates = match &self.rulebook {
+        let mut aggregates = match &self.rulebook {
             Some(path) => aggregates::read(path, self.state_bytes)?,
             None => Aggregate::alleycat(),
         };
+        if let Some(items) = self.group_items {
+            let standings = aggregates.iter_mut().filter(|aggregate| aggregate.records == Records::All);
+            standings.for_each(|aggregate| aggregate.packed_into = items);
+        }
         let default = paceline_plan::Deployment::default();
         let table = match self.table {
             Table::OnDemand => default.table,
