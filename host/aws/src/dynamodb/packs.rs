@@ -29,7 +29,7 @@ use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{self, Map};
 
 /// Writers of one item in this process wait for each other: otherwise all but one would pay for a conflict. Items share
-/// these locks by their hash.
+/// these locks.
 const LOCKS: usize = 64;
 
 /// What the process knows of items with packed groups.

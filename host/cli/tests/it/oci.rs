@@ -303,7 +303,7 @@ fn a_rulebook_names_plugins_of_a_registry() {
     }
     let folder = plugins::folder();
     workspace.write("plain.toml", &with_names);
-    let dry = rules(&["publish", "plain.toml", "--dry-run", "--plugins"]).arg(&folder).output().unwrap();
+    let dry = rules(&["publish", "plain.toml", "--dry-run", "--plugins", folder.to_str().unwrap()]).output().unwrap();
     let said = String::from_utf8([dry.stdout, dry.stderr].concat()).unwrap();
     assert!(said.contains("nothing to change"), "it is the same rulebook: {said}");
     workspace.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 3 --class 3 --race 131 --seed 1")));
@@ -319,7 +319,7 @@ fn a_rulebook_names_plugins_of_a_registry() {
     let address = registry.address.clone();
     drop(registry);
     std::fs::write(&file, named.replace(&aggregator, "best-output")).unwrap();
-    succeed(&mut rules(&["apply", "rulebooks", "--dry-run"]).env("RUST_LOG", "error"));
+    succeed(rules(&["apply", "rulebooks", "--dry-run"]).env("RUST_LOG", "error"));
     std::fs::write(&file, &named).unwrap();
     let error = fail(&mut rules(&["apply", "rulebooks"]));
     assert_contains(&error, &[&format!("http://{address} can't be used as a registry")]);
