@@ -84,8 +84,8 @@ fn batches(lines: &[Vec<u8>], shards: usize, keys: Keys) -> Vec<Vec<Batch>> {
                 Keys::Random => random.usize(..shards),
                 Keys::Racer => {
                     let message: serde_json::Value = serde_json::from_slice(line).expect("the simulator writes JSON");
-                    let share = u128::MAX / shards as u128 + 1;
-                    (hash_key(&message["racerId"].to_string()) / share.max(1)) as usize % shards
+                    let share = u128::MAX / shards as u128;
+                    ((hash_key(&message["racerId"].to_string()) / share) as usize).min(shards - 1)
                 }
             };
             sequence += 1;

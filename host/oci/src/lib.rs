@@ -7,7 +7,7 @@
 //!
 //! # Layout
 //!
-//! - [`reference`]: `oci://REGISTRY/REPOSITORY:TAG@sha256:…`, and whether its registry speaks plain HTTP.
+//! - [`mod@reference`]: `oci://REGISTRY/REPOSITORY:TAG@sha256:…`, and whether its registry speaks plain HTTP.
 //! - `credentials`: the password for a registry, from Docker's configuration.
 //! - `session`: authorization, and requests with a bound on what they return.
 //! - `push`, `pull`: from a file to an artifact, and back.

@@ -13,7 +13,7 @@ use crate::setup::{cache, runtime};
 /// Arguments of `paceline plugin push`.
 #[derive(clap::Args)]
 pub(super) struct PushArguments {
-    /// Where to, with a tag: oci://REGISTRY/REPOSITORY[:TAG].
+    /// Where to, with a tag: `oci://REGISTRY/REPOSITORY:TAG`.
     reference: Reference,
     /// The component.
     file: PathBuf,
