@@ -65,7 +65,7 @@ fn the_defaults_hold_the_load_of_the_article() {
 }
 
 #[test]
-fn packed_groups_cost_a_twentieth_of_the_units() {
+fn packed_groups_cost_a_fraction_of_the_units() {
     let units = |more: &[&str]| {
         let output = plan(&[&["plan", "--racers", "1000", "--window", "1", "--json"], more].concat());
         let document: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -275,7 +275,7 @@ async fn an_item_of_another_program_at_the_key_of_a_final_is_not_overwritten() {
     assert!(tables.raw(&first).await.unwrap().contains_key("theirs"));
 }
 
-/// Batches of a second of 1,000 racers: the write units of one writer, as DynamoDB counts them.
+/// The write units of one writer for a thousand small groups that resemble each other, as DynamoDB counts them.
 #[tokio::test]
 async fn a_thousand_groups_cost_some_fifty_units() {
     require!(DynamoDbLocal);
