@@ -102,11 +102,11 @@ pub fn remedies() -> Vec<Setting> {
         },
         Setting {
             name: "packed-groups",
-            change: "groups packed into 8 items, 100 write units, 20 for the index",
+            change: "groups packed into 8 items, 100 write units, for the index too",
             speed: 3.0,
             packed_groups: true,
             table_units: 100,
-            index_units: 20,
+            index_units: 100,
             ..after
         },
     ]
