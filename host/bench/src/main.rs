@@ -117,6 +117,7 @@ fn main() {
     }
     if is_selected("table") {
         table::run(&mut results);
+        packed::run(&mut results);
     }
     if is_selected("consumer") {
         consumer::run(&mut results);

@@ -18,7 +18,7 @@ use paceline_testbed::dynamodb::unique;
 use paceline_testbed::rules;
 
 use crate::timing::median;
-use crate::{Results, packed, print_line, simulated};
+use crate::{Results, print_line, simulated};
 
 const RACERS: usize = 100;
 const SECONDS: usize = 300;
@@ -132,8 +132,6 @@ pub(crate) fn run(results: &mut Results) {
         "write units",
         "computed; without the records that it loses",
     );
-
-    packed::run(results, &endpoint);
 
     print_line(&format!("\n{RACERS} groups a batch, written by statements of 25 and by single puts"));
     let hosts = [Host::new(&endpoint, WriteWith::Statements), Host::new(&endpoint, WriteWith::Items)];
