@@ -6,7 +6,6 @@ PLUGINS := telemetry output last-output best-output
 RULES := climb energy handicap history sprint
 EVIL := evil/scorer evil/validator evil/aggregator evil/migration evil/wasi evil/wrong-scorer evil/wrong-validator evil/wrong-aggregator
 ALLEYCAT := examples/alleycat/paceline.toml
-NEXTEST := 0.9.143
 # Backtraces slow wasmtime's errors down, and tests look at messages, not at traces.
 unexport RUST_BACKTRACE
 
@@ -50,10 +49,10 @@ plugins: setup ## Build the plugins as components into target/plugins
 	done
 
 .PHONY: check
-check: setup nextest ## Check format and lints, and run the unit tests that need no server
+check: setup ## Check format and lints, and run the unit tests that need no server
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	cargo nextest run --workspace --lib --bins
+	scripts/nextest run --workspace --lib --bins
 
 .PHONY: lint
 lint: setup ## Check format, lints, dependencies, spelling, templates and workflows
@@ -68,11 +67,11 @@ lint: setup ## Check format, lints, dependencies, spelling, templates and workfl
 	scripts/workflow-lint
 
 .PHONY: test
-test: setup nextest lint ## Set up and run every test and check
+test: setup lint ## Set up and run every test and check
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
 	PACELINE_TEST_CHROMIUM=$$(scripts/chromium) PACELINE_TEST_OCI=$$(scripts/oci-registry) PACELINE_TEST_STRICT=1 \
-	    scripts/local-aws cargo nextest run --workspace
+	    scripts/local-aws scripts/nextest run --workspace
 	cargo test --doc --workspace
 	@$(MAKE) --no-print-directory package
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
@@ -82,20 +81,16 @@ package: setup ## Check the SDK's packages, as they would be published
 	CARGO_TARGET_DIR=target/package-check cargo package -p paceline-plugin -p paceline-plugin-macros --allow-dirty
 
 .PHONY: test-kcl
-test-kcl: setup nextest ## Test with Amazon's MultiLangDaemon, real: minutes, most of which it takes to start
+test-kcl: setup ## Test with Amazon's MultiLangDaemon, real: minutes, most of which it takes to start
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
-	PACELINE_TEST_STRICT=1 PACELINE_TEST_KCL=$$(scripts/kcl) scripts/local-aws cargo nextest run --workspace --profile kcl
+	PACELINE_TEST_STRICT=1 PACELINE_TEST_KCL=$$(scripts/kcl) scripts/local-aws scripts/nextest run --workspace --profile kcl
 
 .PHONY: test-authors
-test-authors: setup nextest ## Test what plugin authors do in Rust, JavaScript and Python, with the real tools of npm and pip: minutes
+test-authors: setup ## Test what plugin authors do in Rust, JavaScript and Python, with the real tools of npm and pip: minutes
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
-	PACELINE_TEST_STRICT=1 PACELINE_TEST_AUTHORS=$$(scripts/author-tools) cargo nextest run --workspace --profile authors
-
-.PHONY: nextest
-nextest: setup
-	@cargo nextest --version 2>/dev/null | grep -q 'nextest' || cargo install cargo-nextest --locked --version $(NEXTEST)
+	PACELINE_TEST_STRICT=1 PACELINE_TEST_AUTHORS=$$(scripts/author-tools) scripts/nextest run --workspace --profile authors
 
 .PHONY: lambda
 lambda: setup ## Build the Lambda function's package for this machine's architecture: target/lambda/paceline.zip
@@ -153,11 +148,11 @@ fuzz: setup ## Run each fuzzer of the formats that come from outside for FUZZ_SE
 	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/fuzz
 
 .PHONY: soak
-soak: setup nextest ## Many seeds of faults, kills and repeats with longer races: hours; PACELINE_SOAK_SEEDS says how many
+soak: setup ## Many seeds of faults, kills and repeats with longer races: hours; PACELINE_SOAK_SEEDS says how many
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
 	PACELINE_SOAK_SEEDS=$${PACELINE_SOAK_SEEDS:-100} scripts/local-aws \
-	    cargo nextest run --workspace --profile soak \
+	    scripts/nextest run --workspace --profile soak \
 	    -E 'package(paceline-lambda) and test(/^faults::/) or package(paceline) and test(/^stream::faults::/)'
 
 .PHONY: bench

@@ -36,7 +36,7 @@ use paceline_testbed::require;
 const MODES: [WriteWith; 2] = [WriteWith::Statements, WriteWith::Items];
 
 fn endpoint() -> String {
-    std::env::var("PACELINE_TEST_DYNAMODB").expect("run `make test`, or `scripts/local-aws cargo nextest run …`")
+    std::env::var("PACELINE_TEST_DYNAMODB").expect("run `make test`, or `scripts/local-aws scripts/nextest run …`")
 }
 
 /// Settings with unique table names.
