@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use paceline_engine::EngineError;
 use paceline_pipeline::rules::{RegistryError, TomlError};
 use paceline_pipeline::store::StoreError;
-use paceline_traces::NotAnEndpoint;
+
+use crate::collector::NotACollector;
 
 /// The configuration can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub enum ConfigError {
     },
     /// There can be no traces.
     #[error("[traces] endpoint, or OTEL_EXPORTER_OTLP_ENDPOINT")]
-    Traces(#[from] NotAnEndpoint),
+    Traces(#[from] NotACollector),
     /// The program needs a source.
     #[error(
         "the configuration has no [source]: name `file`, `stdin = true`, `simulate` or `kinesis` there, or give --input \

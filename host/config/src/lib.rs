@@ -4,18 +4,21 @@
 //!
 //! - this file: the document. Its paths are relative to its folder; some values have environment variables
 //!   ([`ENVIRONMENT`]).
+//! - `collector`: where the collector of traces is.
 //! - [`error`](ConfigError): why a configuration can't be used, or nothing can be opened by it.
 //! - [`leaderboard`]: how leaderboards are read.
 //! - [`mod@open`]: engine, rulebooks and store, opened.
 //! - [`store`]: the store that the configuration names.
-//! - `traces`: what traces show of a batch.
+//! - `traces`: what traces show of a batch, and where they are sent.
 //! - `without_aws`: what stands for DynamoDB and Kinesis in a program without the feature `aws`.
 #![forbid(unsafe_code)]
 
+mod collector;
 mod error;
 pub mod leaderboard;
 pub mod open;
 pub mod store;
+#[cfg(feature = "aws")]
 mod traces;
 #[cfg(not(feature = "aws"))]
 mod without_aws;
@@ -33,13 +36,14 @@ use paceline_pipeline::model::{BatchLimits, Pointer};
 use paceline_pipeline::pipeline::DEFAULT_HOLD;
 use paceline_pipeline::rules::{PublicKey, parse_toml};
 use paceline_simulator::Race;
-use paceline_traces::Endpoint;
 use serde::Deserialize;
 
+pub use collector::NotACollector;
 pub use error::{ConfigError, OpenError};
 pub use leaderboard::LeaderboardConfig;
 pub use open::{create_registry, open, open_engine, open_registry, open_store, registry_at};
 pub use store::AnyStore;
+#[cfg(feature = "aws")]
 pub use traces::{batch_trace, open_traces};
 #[cfg(not(feature = "aws"))]
 use without_aws::{DynamoDbConfig, KinesisConfig};
@@ -133,9 +137,9 @@ pub struct TracesConfig {
     pub endpoint: Option<String>,
     /// The name under which traces are found.
     pub service: Option<String>,
-    /// The collector of `endpoint` and of OpenTelemetry's variables.
+    /// The address for traces, by `endpoint` and OpenTelemetry's variables.
     #[serde(skip)]
-    pub(crate) collector: Option<Endpoint>,
+    pub url: Option<String>,
 }
 
 /// Which field names a record's race type.
@@ -232,7 +236,7 @@ impl Config {
             let address = listen.parse();
             config.serve.listen = Some(address.map_err(|source| ConfigError::Listen { value: listen, source })?);
         }
-        config.traces.collector = Endpoint::from_env_or(config.traces.endpoint.as_deref(), |name| std::env::var(name))?;
+        config.traces.url = collector::traces_url(config.traces.endpoint.as_deref(), |name| std::env::var(name))?;
         if let Ok(service) = std::env::var("OTEL_SERVICE_NAME") {
             config.traces.service = Some(service);
         }

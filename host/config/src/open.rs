@@ -150,7 +150,7 @@ pub async fn open(
         None => open_store(config).await?,
     };
     let mut pipeline = Pipeline::new(store, rulebooks, config.batch.clone(), config.retry.clone())
-        .with_timeline(config.traces.collector.is_some())
+        .with_timeline(config.traces.url.is_some())
         .with_hold(Duration::from_secs(config.rules.hold_seconds))
         .with_trial_interval(Duration::from_millis(config.rules.trial_interval_ms));
     if let Some(identity) = identity {

@@ -1,7 +1,8 @@
-//! What traces show of a batch.
+//! What traces show of a batch, and where they are sent.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use paceline_aws::sdk;
 use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::{StageSpan, Summary};
 use paceline_traces::{Attribute, BatchTrace, ExporterError, StageTime, Traces};
@@ -10,11 +11,14 @@ use crate::Config;
 
 /// The name under which traces are found, if none is configured.
 const SERVICE: &str = "paceline";
+/// The connect timeout of a collector, including TLS.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Starts to send traces, if the configuration or OpenTelemetry's variables name a collector.
+/// Starts to send traces, if the configuration or OpenTelemetry's variables name a collector. To be called in a runtime.
 pub fn open_traces(config: &Config) -> Result<Option<Traces>, ExporterError> {
-    let Some(collector) = &config.traces.collector else { return Ok(None) };
-    Traces::start(collector.clone(), config.traces.service.as_deref().unwrap_or(SERVICE)).map(Some)
+    let Some(url) = &config.traces.url else { return Ok(None) };
+    let service = config.traces.service.clone().unwrap_or_else(|| SERVICE.to_owned());
+    Traces::start(url, service, sdk::connector(CONNECT_TIMEOUT)).map(Some)
 }
 
 /// A batch that began then and ends now. `first` is the position of its first record, `error` why it is not committed as a

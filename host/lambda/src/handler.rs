@@ -8,7 +8,7 @@ use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
 use paceline_pipeline::{Clock, ErrorChain, Pipeline, PipelineError, ProcessOutcome};
-use paceline_traces::{Attribute, BatchTrace, Traces};
+use paceline_traces::{Attribute, Traces};
 
 use crate::event::{self, Event, EventError, EventResponse, TumblingWindow};
 use crate::metrics::{Measured, Metrics, Used};
@@ -111,7 +111,9 @@ impl<S: FunctionStore> Handler<S> {
             };
             let mut trace = batch_trace(&event.batch, &summary, began, error);
             trace.attributes.push(("faas.invocation_id", Attribute::Text(invocation.request_id.to_owned())));
-            send(traces.clone(), trace).await;
+            traces.send(&trace);
+            // The collector is beside the function.
+            traces.flush(TRACE_WITHIN).await;
         }
         response
     }
@@ -209,13 +211,6 @@ fn deadline(deadline_ms: u64, clock: Clock) -> Option<Instant> {
     let left = Some(left).filter(|left| *left <= FURTHEST_DEADLINE)?;
     let reserve = (left / RESERVE_ONE_IN).clamp(RESERVE.0, RESERVE.1);
     Some((tokio::time::Instant::now() + left.saturating_sub(reserve)).into_std())
-}
-
-/// Sends a trace, and waits for the collector, which is beside the function.
-async fn send(traces: Traces, trace: BatchTrace) {
-    traces.send(trace);
-    // A thread that panics loses the trace, and nothing else.
-    let _ = tokio::task::spawn_blocking(move || traces.flush(TRACE_WITHIN)).await;
 }
 
 /// Logs what of an event is not as Lambda sends it, in one line.

@@ -1,14 +1,10 @@
-//! A batch and its stages as spans, and their JSON.
+//! A batch and its stages as spans.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime};
 
-use serde_json::{Value, json};
-
-/// The number of a span's kind.
-const INTERNAL: u32 = 1;
-const CONSUMER: u32 = 5;
-/// The number of the status of a span that failed.
-const ERROR: u32 = 2;
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceState};
+use opentelemetry::{InstrumentationScope, KeyValue, Value};
+use opentelemetry_sdk::trace::{IdGenerator, SpanData, SpanEvents, SpanLinks};
 
 /// What is known of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +13,16 @@ pub enum Attribute {
     Text(String),
     /// A number.
     Number(u64),
+}
+
+impl From<Attribute> for Value {
+    fn from(attribute: Attribute) -> Self {
+        match attribute {
+            Attribute::Text(text) => text.into(),
+            // OpenTelemetry's numbers have a sign.
+            Attribute::Number(number) => i64::try_from(number).unwrap_or(i64::MAX).into(),
+        }
+    }
 }
 
 /// The time of a stage.
@@ -46,68 +52,58 @@ pub struct BatchTrace {
 }
 
 impl BatchTrace {
-    /// The spans: that of the batch, and those of its stages below it. `now` is the same moment by both clocks.
-    pub(crate) fn spans(&self, now: (Instant, SystemTime), random: &mut fastrand::Rng) -> Vec<Value> {
-        let trace = format!("{:032x}", random.u128(1..));
-        let batch = format!("{:016x}", random.u64(1..));
-        let mut attributes: Vec<Value> = self.attributes.iter().map(attribute).collect();
-        attributes.push(attribute(&("messaging.system", Attribute::Text("aws_kinesis".to_owned()))));
-        let mut root = json!({
-            "traceId": trace, "spanId": batch, "name": "batch", "kind": CONSUMER,
-            "startTimeUnixNano": nanos(self.began, now), "endTimeUnixNano": nanos(self.ended, now),
-            "attributes": attributes
-        });
-        if let Some(error) = &self.error {
-            root["status"] = json!({ "code": ERROR, "message": error });
-        }
-        let stage = |StageTime { name, began, ended }: &StageTime| {
-            json!({
-                "traceId": trace, "spanId": format!("{:016x}", random.u64(1..)), "parentSpanId": batch, "name": name,
-                "kind": INTERNAL, "startTimeUnixNano": nanos(*began, now), "endTimeUnixNano": nanos(*ended, now)
-            })
+    /// The spans: that of the batch, and those of its stages below it.
+    pub(crate) fn spans(&self, ids: &impl IdGenerator) -> Vec<SpanData> {
+        let (now, time) = (Instant::now(), SystemTime::now());
+        let at = |instant: Instant| time.checked_sub(now.saturating_duration_since(instant)).unwrap_or(time);
+        let trace = ids.new_trace_id();
+        let span = |name: &'static str, kind, began, ended| SpanData {
+            span_context: SpanContext::new(trace, ids.new_span_id(), TraceFlags::SAMPLED, false, TraceState::NONE),
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: kind,
+            name: name.into(),
+            start_time: at(began),
+            end_time: at(ended),
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: scope(),
         };
-        let mut spans = vec![root];
-        spans.extend(self.stages.iter().map(stage));
-        spans
+
+        let mut batch = span("batch", SpanKind::Consumer, self.began, self.ended);
+        batch.attributes = self.attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect();
+        batch.attributes.push(KeyValue::new("messaging.system", "aws_kinesis"));
+        if let Some(error) = &self.error {
+            batch.status = Status::error(error.clone());
+        }
+        let parent_span_id = batch.span_context.span_id();
+        let stage = |stage: &StageTime| SpanData {
+            parent_span_id,
+            ..span(stage.name, SpanKind::Internal, stage.began, stage.ended)
+        };
+        let stages = self.stages.iter().map(stage);
+        std::iter::once(batch).chain(stages).collect()
     }
 }
 
-fn attribute((key, value): &(&'static str, Attribute)) -> Value {
-    let value = match value {
-        Attribute::Text(text) => json!({ "stringValue": text }),
-        // 64 bits are texts in Protocol Buffers' JSON.
-        Attribute::Number(number) => json!({ "intValue": number.to_string() }),
-    };
-    json!({ "key": key, "value": value })
-}
-
-/// Nanoseconds since 1970, as a text.
-fn nanos(at: Instant, (now, time): (Instant, SystemTime)) -> String {
-    let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let ago: Duration = now.saturating_duration_since(at);
-    time.saturating_sub(ago).as_nanos().to_string()
-}
-
-/// A request to the collector.
-pub(crate) fn request(service: &str, spans: Vec<Value>) -> Value {
-    let text = |key: &'static str, text: &str| attribute(&(key, Attribute::Text(text.to_owned())));
-    let version = env!("CARGO_PKG_VERSION");
-    let resource = [text("service.name", service), text("service.version", version)];
-    json!({
-        "resourceSpans": [{
-            "resource": { "attributes": resource },
-            "scopeSpans": [{ "scope": { "name": "paceline", "version": version }, "spans": spans }]
-        }]
-    })
+fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder("paceline").with_version(env!("CARGO_PKG_VERSION")).build()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use opentelemetry_sdk::trace::RandomIdGenerator;
+
     use super::*;
 
     #[test]
     fn a_batch_is_the_parent_of_its_stages() {
-        let (now, time) = (Instant::now(), UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+        let (now, time) = (Instant::now(), SystemTime::now());
         let before = |ms: u64| now.checked_sub(Duration::from_millis(ms)).unwrap();
         let trace = BatchTrace {
             began: before(500),
@@ -119,19 +115,21 @@ mod tests {
             error: Some("why".to_owned()),
             stages: vec![StageTime { name: "load", began: before(400), ended: before(100) }],
         };
-        let spans = trace.spans((now, time), &mut fastrand::Rng::with_seed(1));
+        let spans = trace.spans(&RandomIdGenerator::default());
         let [batch, load] = &spans[..] else { panic!("{spans:?}") };
-        assert_eq!((&batch["name"], &batch["kind"], batch.get("parentSpanId")), (&json!("batch"), &json!(5), None));
-        assert_eq!(batch["startTimeUnixNano"], "1699999999500000000");
-        assert_eq!(batch["endTimeUnixNano"], "1700000000000000000");
-        assert_eq!(batch["attributes"][0], json!({ "key": "paceline.records", "value": { "intValue": "7" } }));
-        assert_eq!(batch["status"], json!({ "code": 2, "message": "why" }));
         assert_eq!(
-            (&load["name"], &load["parentSpanId"], &load["traceId"]),
-            (&json!("load"), &batch["spanId"], &batch["traceId"])
+            (&*batch.name, batch.span_kind.clone(), batch.parent_span_id),
+            ("batch", SpanKind::Consumer, SpanId::INVALID)
         );
-        assert_eq!(load["startTimeUnixNano"], "1699999999600000000");
-        let id = |id: &Value| id.as_str().unwrap().len();
-        assert_eq!((id(&batch["traceId"]), id(&batch["spanId"])), (32, 16));
+        assert_eq!(batch.attributes[0], KeyValue::new("paceline.records", 7));
+        assert_eq!(batch.status, Status::error("why"));
+        let parent = batch.span_context.span_id();
+        assert_eq!((&*load.name, load.span_kind.clone(), load.parent_span_id), ("load", SpanKind::Internal, parent));
+        assert_eq!(load.span_context.trace_id(), batch.span_context.trace_id());
+        // The clocks were read one after the other, a moment apart.
+        let length = |span: &SpanData| span.end_time.duration_since(span.start_time).unwrap();
+        assert_eq!((length(batch), length(load)), (Duration::from_millis(500), Duration::from_millis(300)));
+        let ended = batch.end_time.duration_since(time).unwrap_or_else(|error| error.duration());
+        assert!(ended < Duration::from_secs(10), "{ended:?}");
     }
 }

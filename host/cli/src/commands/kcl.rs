@@ -115,7 +115,7 @@ fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyho
         let host = Host { pipeline: Arc::clone(&pipeline), limits, stream, work, traces: sent };
         let ended = Processor::new(host, checkpoints, daemon).run().await;
         if let Some(traces) = traces {
-            traces.flush(LAST_TRACES);
+            traces.flush(LAST_TRACES).await;
         }
         drop((server, follower));
         pipeline.sign_off().await;

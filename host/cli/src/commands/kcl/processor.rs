@@ -147,7 +147,7 @@ impl<W: Write> Processor<W> {
         }
         if let Some(traces) = &self.host.traces {
             let error = committed.as_ref().err().map(|error| ErrorChain(error).to_string());
-            traces.send(batch_trace(batch, &summary, began, error));
+            traces.send(&batch_trace(batch, &summary, began, error));
         }
         self.summary.add(&summary);
         committed.map_err(|source| {

@@ -78,7 +78,7 @@ pub(super) fn run(config: &Arc<Config>, kinesis: &KinesisConfig, json: bool) -> 
         let finished = move |finished: &Finished<'_>| {
             if let Some(traces) = &sent {
                 let began = Instant::now().checked_sub(finished.took).unwrap_or_else(Instant::now);
-                traces.send(batch_trace(finished.batch, finished.summary, began, None));
+                traces.send(&batch_trace(finished.batch, finished.summary, began, None));
             }
             metrics.finished(finished.shard, finished.summary, finished.took);
             sum.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
@@ -88,7 +88,7 @@ pub(super) fn run(config: &Arc<Config>, kinesis: &KinesisConfig, json: bool) -> 
         pipeline.sign_off().await;
         drop(server);
         if let Some(traces) = traces {
-            traces.flush(LAST_TRACES);
+            traces.flush(LAST_TRACES).await;
         }
         anyhow::Ok(ended?)
     });

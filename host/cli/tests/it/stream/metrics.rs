@@ -10,7 +10,7 @@ use paceline_testbed::proxy::{FaultProxy, Faults};
 use paceline_testbed::require;
 use paceline_testbed::{dynamodb, kinesis};
 
-use crate::stream::deployment::Deployment;
+use crate::stream::deployment::{Deployment, signal};
 use crate::stream::race::messages;
 
 #[test]
@@ -180,6 +180,48 @@ fn batches_are_traces_with_their_stages() {
             assert!(children.iter().any(|child| child["name"] == stage), "{stage} is not in {children:#?}");
         }
     }
+}
+
+#[test]
+fn traces_go_over_tls_with_the_headers_of_the_environment() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let mut collector = Collector::start_requiring("authorization", "Bearer of-a-secret");
+    let proxy = FaultProxy::start_tls(&collector.endpoint(), Faults::default(), 0);
+    let certificate = proxy.certificate_file().display().to_string();
+    let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*proxy.endpoint()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20of-a-secret"),
+        ("SSL_CERT_FILE", &certificate),
+    ];
+    let mut running = deployment.start_with(&endpoints.0, &endpoints.1, &variables);
+    running.wait_until_ready();
+    deployment.put(&messages(PartitionKey::Racer, 1));
+    deployment.wait_until_done();
+    running.stop();
+    let spans = collector.wait_for(|spans| !spans.is_empty());
+    assert!(spans.iter().any(|span| span["name"] == "batch"), "{spans:#?}");
+}
+
+#[test]
+fn an_outage_of_the_collector_is_logged_once_and_delays_no_batch() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    let collector = Collector::start_requiring("authorization", "Bearer of-a-secret");
+    let endpoints = (kinesis::endpoint(), dynamodb::endpoint());
+    let endpoint = collector.endpoint();
+    // Each span is an export of its own, so that there are many requests of one outage.
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")];
+    let mut running = deployment.start_with(&endpoints.0, &endpoints.1, &variables);
+    running.wait_until_ready();
+    deployment.put(&messages(PartitionKey::Racer, 5));
+    deployment.wait_until_done();
+    signal(&running.process.child, "TERM");
+    let log: Vec<String> = running.process.stderr_lines.iter().collect();
+    let lines: Vec<_> = log.iter().filter(|line| line.contains("traces are lost")).collect();
+    let [line] = &lines[..] else { panic!("{log:#?}") };
+    assert!(line.contains(&format!("POST {endpoint}/v1/traces: it answered 401 Unauthorized")), "{line}");
 }
 
 #[test]
