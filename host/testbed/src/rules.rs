@@ -1,12 +1,14 @@
 //! Rules for tests: a folder of rulebooks `class-N.toml`, each for race type N, in a registry.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use paceline_engine::{Engine, Limits};
+use paceline_engine::{Engine, Limits, Target};
 use paceline_pipeline::model::Pointer;
 use paceline_pipeline::rules::operator::{
-    Author, ChangeError, Changed, FolderError, Operator, RemotePlugins, RulesFolder,
+    Author, ChangeError, Changed, FolderError, Operator, RemotePlugins, RulesFolder, precompile_package,
 };
 use paceline_pipeline::rules::{Registry, RulesEvent, Tail};
 use paceline_pipeline::{ErrorChain, Rulebooks};
@@ -79,6 +81,32 @@ pub fn apply(folder: &Path, registry: &Registry) -> Result<Changed, ApplyError> 
         let author = Author { by: "test".to_owned(), why: None, at: Some(std::time::UNIX_EPOCH), key: None };
         Ok(operator.commit(&author, plan).await?)
     })
+}
+
+/// Adds compiled code for this machine's architecture to a package's registry, as `rules bundle --precompile` does. Returns
+/// the number of plugins.
+///
+/// # Panics
+///
+/// If that is not possible.
+pub fn precompile(registry: &Path) -> usize {
+    let target = Target::of_host().expect("code is compiled for this architecture");
+    let plugins = block_on(precompile_package(&Registry::folder(registry).unwrap(), &[target])).unwrap();
+    let_only_the_owner_write(registry);
+    plugins
+}
+
+/// Gives a package's files the modes that they have in a package, whatever this process's mask is.
+///
+/// # Panics
+///
+/// If a file can't be changed.
+pub fn let_only_the_owner_write(path: &Path) {
+    let mode = fs::metadata(path).unwrap().permissions().mode();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & !0o022)).unwrap();
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| let_only_the_owner_write(&entry.unwrap().path()));
+    }
 }
 
 /// Maps and applies a folder of rulebooks to the registry in another folder, and follows it.
