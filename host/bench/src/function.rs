@@ -34,4 +34,3 @@ pub(crate) fn run(results: &mut Results) {
 
     starts::run(results, lambda_event(&lines[..1_000]).as_bytes());
 }
-

@@ -171,7 +171,8 @@ impl Precompiler {
 
     /// Compiles a plugin for a package. The code is an ELF file.
     pub fn compile_unsigned(&self, wasm: &[u8]) -> Result<Vec<u8>, PrecompileError> {
-        let failed = |error: wasmtime::Error| PrecompileError::Compile { plugin: Digest::of(wasm), source: error.into() };
+        let failed =
+            |error: wasmtime::Error| PrecompileError::Compile { plugin: Digest::of(wasm), source: error.into() };
         self.wasmtime.precompile_component(wasm).map_err(failed)
     }
 }

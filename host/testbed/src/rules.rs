@@ -52,7 +52,7 @@ pub fn route() -> Pointer {
 ///
 /// If the folder can't be read or written.
 pub fn map(folder: &Path) {
-    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut names: Vec<String> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name != "rules.toml")
@@ -64,7 +64,7 @@ pub fn map(folder: &Path) {
     };
     let race_types: String = names.iter().filter_map(race_type).collect();
     let text = format!("[race-types]\n{race_types}\n[plugins]\nfolder = {:?}\n", plugins::folder());
-    std::fs::write(folder.join("rules.toml"), text).unwrap();
+    fs::write(folder.join("rules.toml"), text).unwrap();
 }
 
 /// Makes the rules those of a folder, which has a `rules.toml`.
@@ -148,13 +148,13 @@ pub fn alleycat_unpacked() -> Arc<Rulebooks> {
 /// If it can't be written.
 pub fn alleycat_unpacked_folder() -> TempDir {
     let (folder, copy) = (environment::checkout().join("examples/alleycat/rulebooks"), tempfile::tempdir().unwrap());
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         let text = text.replace("../../../target/plugins", &plugins::folder().display().to_string());
         let lines = text.lines().filter(|line| !line.starts_with("pack = "));
         let unpacked: String = lines.flat_map(|line| [line, "\n"]).collect();
-        std::fs::write(copy.path().join(path.file_name().unwrap()), unpacked).unwrap();
+        fs::write(copy.path().join(path.file_name().unwrap()), unpacked).unwrap();
     }
     copy
 }

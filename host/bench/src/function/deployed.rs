@@ -24,7 +24,8 @@ pub(crate) fn package_of(rulebooks: &Path) -> TempDir {
     let registry =
         Registry::create_folder(&folder.path().join("registry")).expect("the temporary folder can be written");
     rules::apply(rulebooks, &registry).expect("the rules are accepted");
-    let config = std::fs::read_to_string(root().join("examples/alleycat/lambda.toml")).expect("the example has this file");
+    let config =
+        std::fs::read_to_string(root().join("examples/alleycat/lambda.toml")).expect("the example has this file");
     let (before, after) = config.split_once("[store.dynamodb]").expect("the example names a table");
     let (_, after) = after.split_once("# [limits]").expect("the example shows the limits");
     let config = format!("{before}[store]\nmemory = true\n\n# [limits]{after}");

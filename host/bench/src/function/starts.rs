@@ -103,7 +103,9 @@ fn with_code(package: TempDir) -> TempDir {
 /// Packages of which the scorer is in JavaScript or Python.
 fn twins() -> Vec<(&'static Twin, TempDir)> {
     let Some(downloads) = std::env::var_os(AUTHORS).filter(|folder| !folder.is_empty()) else {
-        print_line(&format!("  plugins in JavaScript and Python: skipped, because {AUTHORS} is not set; `make bench` sets it"));
+        print_line(&format!(
+            "  plugins in JavaScript and Python: skipped, because {AUTHORS} is not set; `make bench` sets it"
+        ));
         return Vec::new();
     };
     let projects = tempfile::tempdir_in(root().join("target")).expect("target can be written");

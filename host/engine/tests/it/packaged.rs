@@ -84,6 +84,15 @@ fn a_host_runs_its_packages_code_and_compiles_nothing() {
 }
 
 #[test]
+fn a_plugin_compiled_again_gives_the_same_bytes() {
+    require_plugins!();
+    let code = |plugin: &str| compiler(host()).compile_unsigned(&wasm(plugin)).unwrap();
+    for plugin in ["output", "best-output"] {
+        assert!(code(plugin) == code(plugin), "{plugin}: packages would not be reproducible");
+    }
+}
+
+#[test]
 fn code_that_is_damaged_or_of_another_version_is_not_run() {
     require_plugins!();
     let package = Package::new();

@@ -101,7 +101,10 @@ pub(super) fn precompile(session: &Session, change: &ChangeArguments, rulebooks:
 
 /// Adds compiled code of the plugins of a package's registry.
 pub(super) fn precompile_package(session: &Session) -> anyhow::Result<()> {
-    print_compiled(session, session.runtime.block_on(operator::precompile_package(&session.registry, &session.targets))?)
+    print_compiled(
+        session,
+        session.runtime.block_on(operator::precompile_package(&session.registry, &session.targets))?,
+    )
 }
 
 fn print_compiled(session: &Session, plugins: usize) -> anyhow::Result<()> {
