@@ -15,16 +15,17 @@ use crate::{Results, plugin, print_line, program, root, simulated};
 const ROWS: usize = 10_000;
 
 /// A rule of `examples/rules` in another language than Rust.
-struct Twin {
-    name: &'static str,
-    rule: &'static str,
+pub(crate) struct Twin {
+    pub(crate) name: &'static str,
+    pub(crate) rule: &'static str,
     language: &'static str,
     file: &'static str,
     /// The command that installs the language's compiler, as `paceline plugin new` prints it.
     install: &'static str,
 }
 
-const TWINS: [Twin; 2] = [
+/// The rules that are written in another language, too.
+pub(crate) const TWINS: [Twin; 2] = [
     Twin { name: "js", rule: "climb", language: "javascript", file: "rule.js", install: "npm install" },
     Twin {
         name: "python",
@@ -40,19 +41,22 @@ fn done(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Builds the rule with the language's compiler. Downloads are kept in a folder from one run to the next.
-fn build(twin: &Twin, parent: &Path, downloads: &Path) -> Vec<u8> {
-    let Twin { rule, language, file, install, .. } = twin;
-    let kind = ["plugin", "new", rule, "--kind", "scorer", "--lang", language, "--in"];
-    done(Command::new(program("paceline")).args(kind).arg(parent));
-    let folder = parent.join(rule);
-    let source = root().join("examples/rules").join(rule).join(language).join(file);
-    std::fs::copy(source, folder.join(file)).expect("the project can be written");
-    let mut command = Command::new("sh");
-    command.args(["-c", install]).current_dir(&folder).env("npm_config_cache", downloads.join("npm"));
-    done(command.env("npm_config_prefer_offline", "true").env("PIP_CACHE_DIR", downloads.join("pip")));
-    done(Command::new(program("paceline")).args(["plugin", "build"]).arg(&folder));
-    std::fs::read(folder.join(format!("{rule}.wasm"))).expect("the component is built")
+impl Twin {
+    /// Builds the rule with the language's compiler into a project in `parent`, and returns the component's file. Downloads
+    /// are kept in a folder from one run to the next.
+    pub(crate) fn build(&self, parent: &Path, downloads: &Path) -> PathBuf {
+        let Self { rule, language, file, install, .. } = self;
+        let kind = ["plugin", "new", rule, "--kind", "scorer", "--lang", language, "--in"];
+        done(Command::new(program("paceline")).args(kind).arg(parent));
+        let folder = parent.join(rule);
+        let source = root().join("examples/rules").join(rule).join(language).join(file);
+        std::fs::copy(source, folder.join(file)).expect("the project can be written");
+        let mut command = Command::new("sh");
+        command.args(["-c", install]).current_dir(&folder).env("npm_config_cache", downloads.join("npm"));
+        done(command.env("npm_config_prefer_offline", "true").env("PIP_CACHE_DIR", downloads.join("pip")));
+        done(Command::new(program("paceline")).args(["plugin", "build"]).arg(&folder));
+        folder.join(format!("{rule}.wasm"))
+    }
 }
 
 fn scorer(engine: &Engine, wasm: &[u8]) -> Scorer {
@@ -74,7 +78,8 @@ pub(crate) fn run(results: &mut Results) {
     let engine = Engine::new(Limits::default()).expect("the sandbox starts");
     for twin in &TWINS {
         let rust = scorer(&engine, &plugin(twin.rule));
-        let other = scorer(&engine, &build(twin, folder.path(), &downloads));
+        let file = twin.build(folder.path(), &downloads);
+        let other = scorer(&engine, &std::fs::read(file).expect("the component is built"));
         assert_eq!(rust.plugin().fields(), other.plugin().fields(), "both read the same");
         let input = events.input(other.plugin().fields(), &Grouping::default()).expect("the fields are pointers");
         assert_eq!(input.rows(), ROWS);

@@ -159,6 +159,12 @@ pub struct RulesConfig {
     /// A folder with a registry that is used while the other one has no rules or is out of reach at the start: that of a
     /// package or an image.
     pub seed: Option<PathBuf>,
+    /// Whether the compiled code in `seed` came with the program, and is run without a signature.
+    #[serde(default)]
+    pub trust_seed: bool,
+    /// The package: the folder of the configuration.
+    #[serde(skip)]
+    pub(crate) package: PathBuf,
     /// The keys of operators. With any, hosts accept only changes that one of them has signed.
     #[serde(default)]
     pub trusted_keys: Vec<PublicKey>,
@@ -209,6 +215,7 @@ impl Config {
         let mut config: Self =
             parse_toml(&text).map_err(|source| ConfigError::Toml { path: path.to_owned(), source })?;
         let folder = path.parent().unwrap_or(Path::new(""));
+        config.rules.package = if folder.as_os_str().is_empty() { Path::new(".") } else { folder }.to_owned();
         let file = config.source.iter_mut().filter_map(|source| source.file.as_mut());
         for path in config.rules.seed.iter_mut().chain(&mut config.store.path).chain(file) {
             *path = folder.join(&*path);
@@ -266,6 +273,9 @@ impl Config {
             if let Some(race) = &source.simulate {
                 race.check().map_err(|error| format!("[source.simulate] {error}"))?;
             }
+        }
+        if self.rules.trust_seed && self.rules.seed.is_none() {
+            return Err("[rules] `trust-seed` is set, and there is no `seed`".to_owned());
         }
         let stores = [self.store.path.is_some(), self.store.dynamodb.is_some(), self.store.memory];
         match stores.into_iter().filter(|set| *set).count() {

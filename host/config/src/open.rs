@@ -114,18 +114,22 @@ impl<'a> Location<'a> {
     }
 }
 
-/// The sandbox. `cache` is a folder for compiled plugins.
+/// The sandbox of a command. `cache` is a folder for compiled plugins.
 pub fn open_engine(config: &Config, cache: Option<&Path>) -> Result<Engine, OpenError> {
-    let limits = config.limits.clone();
-    Ok(match cache {
-        Some(folder) => Engine::with_cache(limits, folder)?,
-        None => Engine::new(limits)?,
-    })
+    Ok(Engine::with_code(config.limits.clone(), cache, None)?)
+}
+
+/// The sandbox of a host, which may run the compiled code of its package.
+fn open_host_engine(config: &Config, cache: Option<&Path>) -> Result<Engine, OpenError> {
+    let rules = &config.rules;
+    let seed = rules.seed.as_ref().filter(|_| rules.trust_seed);
+    let packaged = seed.and_then(|seed| Registry::packaged_code(&rules.package, seed));
+    Ok(Engine::with_code(config.limits.clone(), cache, packaged)?)
 }
 
 /// Opens the registry. Its rules are not read yet.
 async fn open_rulebooks(config: &Config, cache: Option<&Path>) -> Result<Rulebooks, OpenError> {
-    let engine = open_engine(config, cache)?;
+    let engine = open_host_engine(config, cache)?;
     let rulebooks = Rulebooks::new(engine, open_registry(config).await?, config.route.race_type.clone());
     Ok(match &config.rules.seed {
         Some(seed) => rulebooks.with_seed(Registry::folder(seed)?.trusting(&config.rules.trusted_keys)),

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::compiler::compatibility;
 use crate::digest::Digest;
 
 /// A folder of compiled components.
@@ -42,7 +43,7 @@ impl Cache {
     )]
     fn path(&self, engine: &Engine, digest: Digest) -> PathBuf {
         let mut hasher = std::hash::DefaultHasher::new();
-        engine.precompile_compatibility_hash().hash(&mut hasher);
+        compatibility(engine).hash(&mut hasher);
         self.folder.join(format!("{}-{:016x}.compiled", digest.hex(), hasher.finish()))
     }
 

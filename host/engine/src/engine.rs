@@ -14,6 +14,7 @@ use crate::digest::Digest;
 use crate::fault::EngineError;
 use crate::imports::{self, HostState};
 use crate::limits::{self, Limits};
+use crate::packaged::PackagedCode;
 use crate::precompiled::Precompiler;
 use crate::profile::{self, Profile};
 use crate::watchdog::{self, Watchdog};
@@ -39,6 +40,7 @@ struct Sandbox {
     watchdog: Watchdog,
     limits: Limits,
     cache: Option<Cache>,
+    packaged: Option<PackagedCode>,
     call_deadline: CallDeadline,
     /// Whether it runs code that was compiled on another machine: such code is optimised, and for instances of a pool.
     takes_precompiled: bool,
@@ -56,31 +58,41 @@ impl Engine {
     /// Sets up the sandbox. Where the machine lacks the address space for a pool of instances, each instance gets its
     /// memory from the system: slower, otherwise the same.
     pub fn new(limits: Limits) -> Result<Self, EngineError> {
-        Self::start(limits, None, OptLevel::Speed, None)
+        Self::start(limits, Code::default(), OptLevel::Speed, None)
     }
 
     /// Sets up the sandbox with a compiler that does not optimise: plugins are slower, and everything else is the same.
     /// What a plugin returns under both engines does not depend on how it was compiled. `cache` is a folder for compiled
     /// components, as for [`with_cache`](Self::with_cache); optimised ones may be in it, too.
     pub fn unoptimised(limits: Limits, cache: Option<&Path>) -> Result<Self, EngineError> {
-        Self::start(limits, cache.and_then(open_cache), OptLevel::None, None)
+        Self::start(limits, Code::cached(cache), OptLevel::None, None)
     }
 
     /// Sets up the sandbox, and takes a [`profile`](Self::profile) of all calls. `cache` is that of
     /// [`with_cache`](Self::with_cache).
     pub fn profiling(limits: Limits, cache: Option<&Path>) -> Result<Self, EngineError> {
-        Self::start(limits, cache.and_then(open_cache), OptLevel::Speed, Some(Profile::default()))
+        Self::start(limits, Code::cached(cache), OptLevel::Speed, Some(Profile::default()))
     }
 
     /// Sets up the sandbox with a folder for compiled components, which must not be writable by other users. Where the
     /// folder can't be used, components are compiled at each start.
     pub fn with_cache(limits: Limits, folder: &Path) -> Result<Self, EngineError> {
-        Self::start(limits, open_cache(folder), OptLevel::Speed, None)
+        Self::start(limits, Code::cached(Some(folder)), OptLevel::Speed, None)
+    }
+
+    /// Sets up the sandbox of a host. `cache` is that of [`with_cache`](Self::with_cache). Plugins of which `packaged` has
+    /// code are neither compiled nor cached.
+    pub fn with_code(
+        limits: Limits,
+        cache: Option<&Path>,
+        packaged: Option<PackagedCode>,
+    ) -> Result<Self, EngineError> {
+        Self::start(limits, Code { packaged, ..Code::cached(cache) }, OptLevel::Speed, None)
     }
 
     fn start(
         limits: Limits,
-        cache: Option<Cache>,
+        Code { cache, packaged }: Code,
         level: OptLevel,
         profile: Option<Profile>,
     ) -> Result<Self, EngineError> {
@@ -105,6 +117,7 @@ impl Engine {
             watchdog,
             limits,
             cache,
+            packaged,
             call_deadline,
             takes_precompiled,
             precompiled_name,
@@ -134,9 +147,10 @@ impl Engine {
         self.0.profile.as_ref()
     }
 
-    /// Whether the cache has the compiled code of a plugin.
-    pub fn has_cached(&self, digest: Digest) -> bool {
-        self.cache().is_some_and(|cache| cache.has(self.wasmtime(), digest))
+    /// Whether the cache or the package has the compiled code of a plugin.
+    pub fn has_code(&self, digest: Digest) -> bool {
+        let packaged = || self.packaged()?.file(digest, self.precompiled_name()?).is_file().then_some(());
+        self.cache().is_some_and(|cache| cache.has(self.wasmtime(), digest)) || packaged().is_some()
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -153,6 +167,23 @@ impl Engine {
 
     pub(crate) fn cache(&self) -> Option<&Cache> {
         self.0.cache.as_ref()
+    }
+
+    pub(crate) fn packaged(&self) -> Option<&PackagedCode> {
+        self.0.packaged.as_ref()
+    }
+}
+
+/// Where an engine finds compiled code.
+#[derive(Default)]
+struct Code {
+    cache: Option<Cache>,
+    packaged: Option<PackagedCode>,
+}
+
+impl Code {
+    fn cached(folder: Option<&Path>) -> Self {
+        Self { cache: folder.and_then(open_cache), packaged: None }
     }
 }
 

@@ -27,7 +27,7 @@
 //! - `engine`: the configured wasmtime engine and what all components share.
 //! - `imports`: what a plugin may import, and the host's side of it.
 //! - `inspect`: what a file is, without compiling it.
-//! - `cache`: compiled components on disk. `precompiled`: those that an operator has signed.
+//! - `cache`: compiled components on disk. `precompiled`: those of elsewhere. `packaged`: those that came with the program.
 //! - `compiler`: the settings that compiled code depends on.
 //! - `profile`: where calls spend their time.
 //! - `watchdog`: the limit on time. `call_deadline`: when all calls end.
@@ -56,6 +56,7 @@ mod inspect;
 pub mod limits;
 mod load;
 mod load_error;
+mod packaged;
 mod packed;
 mod plugin;
 mod precompiled;
@@ -80,6 +81,7 @@ pub use inspect::Language;
 pub use limits::{AboveCeiling, Ceilings, Limits, PluginLimits};
 pub use load::Component;
 pub use load_error::LoadError;
+pub use packaged::PackagedCode;
 pub use packed::{Packed, PackedBuf};
 pub use plugin::{Plugin, Settings};
 pub use precompiled::{CodeSignature, PrecompileError, Precompiler, SignedCode, Target, UnknownTarget};

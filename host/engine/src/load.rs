@@ -132,7 +132,8 @@ impl Engine {
         self.load_signed(wasm, None)
     }
 
-    /// Like [`load`](Self::load), but does not compile where signed code can be used. Code that can't is reported.
+    /// Like [`load`](Self::load), but does not compile where signed code can be used. Code that can't is reported. What the
+    /// package has comes first.
     pub fn load_signed(&self, wasm: &[u8], signed: Option<&SignedCode>) -> Result<Component, LoadError> {
         if !wasm.starts_with(b"\0asm") {
             return Err(LoadError::NotWebAssembly(inspect::other_format(wasm)));
@@ -142,7 +143,8 @@ impl Engine {
             return Err(LoadError::CoreModule);
         }
         let (digest, language) = (Digest::of(wasm), Language::of(wasm));
-        let compiled = match signed.and_then(|signed| self.open_signed(signed, digest)) {
+        let ready = self.open_packaged(digest).or_else(|| self.open_signed(signed?, digest));
+        let compiled = match ready {
             Some(compiled) => compiled,
             None => self.compile(wasm, digest)?,
         };
@@ -168,6 +170,10 @@ impl Engine {
         })
     }
 
+    fn open_packaged(&self, digest: Digest) -> Option<component::Component> {
+        self.packaged()?.get(self.wasmtime(), digest, self.precompiled_name()?)
+    }
+
     fn open_signed(&self, signed: &SignedCode, digest: Digest) -> Option<component::Component> {
         let unused = |why: String| {
             tracing::warn!("the registry's compiled code of plugin {digest} is not used; compiling the plugin: {why}");
@@ -189,6 +195,7 @@ impl Engine {
                 false => LoadError::Invalid(error.into()),
             }
         })?;
+        tracing::debug!("plugin {digest}: compiled on this machine");
         if let Some(cache) = self.cache() {
             cache.put(self.wasmtime(), digest, &compiled);
         }

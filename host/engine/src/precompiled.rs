@@ -1,4 +1,5 @@
-//! Compiled code that an operator has signed, so that hosts that trust the operator's key need not compile.
+//! Compiled code from elsewhere, so that hosts need not compile. Code in a registry is signed by an operator, and hosts that
+//! trust the operator's key use it; code in a [package](crate::PackagedCode) is not signed.
 //!
 //! ```text
 //! public key, 32 bytes | signature, 64 bytes | code
@@ -7,6 +8,8 @@
 //! The signature is Ed25519, of [`STATEMENT`], the plugin's digest, the name of the compiled code and the code itself. The
 //! name has the processor architecture and a hash of the compiler's version and settings: code of another version or with
 //! other settings has another name.
+//!
+//! With the feature `cross-compile` a program compiles for both architectures, and for its own one without.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -17,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::OptLevel;
 use wasmtime::component::Component;
 
-use crate::compiler::config;
+use crate::compiler::{compatibility, config};
 use crate::digest::Digest;
 
 /// What every signed statement begins with: the same key signs other things.
@@ -85,7 +88,10 @@ impl FromStr for Target {
 #[derive(Debug, thiserror::Error)]
 pub enum PrecompileError {
     /// This program has no compiler for the architecture.
-    #[error("this program can't compile for {target}: run the command on a machine of that architecture")]
+    #[error(
+        "this program can't compile for {target}: run the command on a machine of that architecture, or with a program \
+         that is built with the feature `cross-compile`"
+    )]
     Target {
         /// The architecture.
         target: Target,
@@ -141,7 +147,7 @@ impl Precompiler {
         }
         let wasmtime = wasmtime::Engine::new(&config).map_err(failed)?;
         let mut hasher = StableHasher(Sha256::new());
-        wasmtime.precompile_compatibility_hash().hash(&mut hasher);
+        compatibility(&wasmtime).hash(&mut hasher);
         let hash: String = hasher.0.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { wasmtime, name: format!("{target}-{hash}") })
     }
@@ -158,11 +164,16 @@ impl Precompiler {
 
     /// Compiles a plugin, and has the code signed.
     pub fn compile(&self, wasm: &[u8], sign: impl FnOnce(&[u8]) -> CodeSignature) -> Result<Vec<u8>, PrecompileError> {
-        let plugin = Digest::of(wasm);
-        let failed = |error: wasmtime::Error| PrecompileError::Compile { plugin, source: error.into() };
-        let code = self.wasmtime.precompile_component(wasm).map_err(failed)?;
+        let (plugin, code) = (Digest::of(wasm), self.compile_unsigned(wasm)?);
         let CodeSignature { key, signature } = sign(&statement(plugin, &self.name, &code));
         Ok([&key[..], &signature, &code].concat())
+    }
+
+    /// Compiles a plugin for a package. The code is an ELF file.
+    pub fn compile_unsigned(&self, wasm: &[u8]) -> Result<Vec<u8>, PrecompileError> {
+        let failed =
+            |error: wasmtime::Error| PrecompileError::Compile { plugin: Digest::of(wasm), source: error.into() };
+        self.wasmtime.precompile_component(wasm).map_err(failed)
     }
 }
 

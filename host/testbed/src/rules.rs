@@ -1,12 +1,14 @@
 //! Rules for tests: a folder of rulebooks `class-N.toml`, each for race type N, in a registry.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use paceline_engine::{Engine, Limits};
+use paceline_engine::{Engine, Limits, Target};
 use paceline_pipeline::model::Pointer;
 use paceline_pipeline::rules::operator::{
-    Author, ChangeError, Changed, FolderError, Operator, RemotePlugins, RulesFolder,
+    Author, ChangeError, Changed, FolderError, Operator, RemotePlugins, RulesFolder, precompile_package,
 };
 use paceline_pipeline::rules::{Registry, RulesEvent, Tail};
 use paceline_pipeline::{ErrorChain, Rulebooks};
@@ -50,7 +52,7 @@ pub fn route() -> Pointer {
 ///
 /// If the folder can't be read or written.
 pub fn map(folder: &Path) {
-    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut names: Vec<String> = entries
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name != "rules.toml")
@@ -62,7 +64,7 @@ pub fn map(folder: &Path) {
     };
     let race_types: String = names.iter().filter_map(race_type).collect();
     let text = format!("[race-types]\n{race_types}\n[plugins]\nfolder = {:?}\n", plugins::folder());
-    std::fs::write(folder.join("rules.toml"), text).unwrap();
+    fs::write(folder.join("rules.toml"), text).unwrap();
 }
 
 /// Makes the rules those of a folder, which has a `rules.toml`.
@@ -79,6 +81,32 @@ pub fn apply(folder: &Path, registry: &Registry) -> Result<Changed, ApplyError> 
         let author = Author { by: "test".to_owned(), why: None, at: Some(std::time::UNIX_EPOCH), key: None };
         Ok(operator.commit(&author, plan).await?)
     })
+}
+
+/// Adds compiled code for this machine's architecture to a package's registry, as `rules bundle --precompile` does. Returns
+/// the number of plugins.
+///
+/// # Panics
+///
+/// If that is not possible.
+pub fn precompile(registry: &Path) -> usize {
+    let target = Target::of_host().expect("code is compiled for this architecture");
+    let plugins = block_on(precompile_package(&Registry::folder(registry).unwrap(), &[target])).unwrap();
+    let_only_the_owner_write(registry);
+    plugins
+}
+
+/// Gives a package's files the modes that they have in a package, whatever this process's mask is.
+///
+/// # Panics
+///
+/// If a file can't be changed.
+pub fn let_only_the_owner_write(path: &Path) {
+    let mode = fs::metadata(path).unwrap().permissions().mode();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode & !0o022)).unwrap();
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| let_only_the_owner_write(&entry.unwrap().path()));
+    }
 }
 
 /// Maps and applies a folder of rulebooks to the registry in another folder, and follows it.
@@ -120,13 +148,13 @@ pub fn alleycat_unpacked() -> Arc<Rulebooks> {
 /// If it can't be written.
 pub fn alleycat_unpacked_folder() -> TempDir {
     let (folder, copy) = (environment::checkout().join("examples/alleycat/rulebooks"), tempfile::tempdir().unwrap());
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         let text = text.replace("../../../target/plugins", &plugins::folder().display().to_string());
         let lines = text.lines().filter(|line| !line.starts_with("pack = "));
         let unpacked: String = lines.flat_map(|line| [line, "\n"]).collect();
-        std::fs::write(copy.path().join(path.file_name().unwrap()), unpacked).unwrap();
+        fs::write(copy.path().join(path.file_name().unwrap()), unpacked).unwrap();
     }
     copy
 }

@@ -117,8 +117,10 @@ enum Action {
         /// The registry that it continues: that of the package before, so that races in progress find their rulebooks.
         #[arg(long, value_name = "REGISTRY")]
         onto: Option<String>,
-        #[command(flatten)]
-        precompile: PrecompileArguments,
+        /// Add compiled code of all plugins in the registry for hosts of these architectures, x86_64 or aarch64. It is not
+        /// signed: hosts whose package it is in use it with `rules.trust-seed`.
+        #[arg(long = "precompile", value_name = "ARCH,…", value_delimiter = ',')]
+        targets: Vec<Target>,
         #[command(flatten)]
         change: ChangeArguments,
     },
@@ -341,9 +343,8 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 false => apply::apply(&session, &folder, &change),
             }
         }
-        Action::Bundle { folder, precompile, change, .. } => {
-            let session = Session { targets: precompile.targets, ..session };
-            apply::apply(&session, &folder, &change)
+        Action::Bundle { folder, targets, change, .. } => {
+            apply::apply_to_package(&Session { targets, ..session }, &folder, &change)
         }
         Action::Activate { rulebook, race_type, when, wait, change } => {
             if !change.dry_run {

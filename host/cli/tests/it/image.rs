@@ -117,8 +117,8 @@ fn every_copy_source_exists() {
     // The build stage has to write the files to the paths that `COPY --from=build` reads.
     let build = stages.iter().find(|stage| stage.name == "build").unwrap();
     let built = build.all("RUN").last().unwrap();
-    for path in ["/out/paceline", "--out /out/registry"] {
-        assert!(built.contains(path), "{built}");
+    for argument in ["/out/paceline", "--out /out/registry", "--precompile \"$(uname -m)\""] {
+        assert!(built.contains(argument), "{built}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Compiled code in the registry: who uses it, and when it is not used.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use paceline_testbed::{require, rules};
 
@@ -133,27 +133,86 @@ fn a_seed_carries_compiled_code() {
     let config = std::fs::read_to_string(signed.workspace.path("paceline.toml")).unwrap();
     signed.workspace.write("paceline.toml", config.replace("[rules]\n", "[rules]\nseed = \"seed\"\n"));
     assert_eq!(signed.run().0, 0);
-    // A bundle can be compiled for by itself.
-    signed.rules(&["bundle", "rulebooks", "--out", "other", "--precompile", std::env::consts::ARCH]);
-    assert_eq!(signed.compiled("other").len(), 4);
 }
 
 #[test]
-fn compiled_code_needs_a_key_and_a_compiler_for_the_architecture() {
+fn a_host_runs_its_packages_code_without_a_signature_if_it_trusts_its_seed() {
+    require!(Plugins);
+    let signed = Signed::new();
+    std::fs::remove_dir_all(signed.workspace.path("registry/compiled")).unwrap();
+    let bundled = signed.rules(&["bundle", "rulebooks", "--out", "seed", "--precompile", "x86_64,aarch64"]);
+    assert!(bundled.ends_with("compiled 4 plugins for x86_64 and aarch64\n"), "{bundled}");
+    rules::let_only_the_owner_write(&signed.workspace.path("seed"));
+    let files = signed.compiled("seed");
+    assert!(files.len() == 8 && files.iter().all(|file| file.extension().is_some_and(|elf| elf == "elf")), "{files:?}");
+    let config = std::fs::read_to_string(signed.workspace.path("paceline.toml")).unwrap();
+    let with = |keys: &str| signed.workspace.write("paceline.toml", config.replace("[rules]\n", keys));
+    let runs = |compiled: usize, logged: &str| {
+        let (found, log) = signed.run();
+        assert!(found == compiled && log.contains(logged), "{found}: {log}");
+        assert_eq!(log.contains("WARN"), logged.starts_with("the package"), "{log}");
+    };
+    with("[rules]\nseed = \"seed\"\n");
+    runs(4, "the registry has no code of it for this host");
+    with("[rules]\nseed = \"seed\"\ntrust-seed = true\n");
+    runs(0, "");
+    // A seed outside the configuration's folder is not of the package.
+    let outside = tempfile::tempdir().unwrap();
+    let elsewhere = outside.path().join("seed");
+    std::fs::rename(signed.workspace.path("seed"), &elsewhere).unwrap();
+    with(&format!("[rules]\nseed = {elsewhere:?}\ntrust-seed = true\n"));
+    runs(4, "the package's compiled code in ");
+    std::fs::rename(&elsewhere, signed.workspace.path("seed")).unwrap();
+    // Code of the other architecture under this one's name, and no code of this one.
+    with("[rules]\nseed = \"seed\"\ntrust-seed = true\n");
+    let (own, other): (Vec<_>, Vec<_>) = files.iter().partition(|file| {
+        file.file_name().is_some_and(|name| name.to_str().unwrap().starts_with(std::env::consts::ARCH))
+    });
+    let first_other = other.iter().find(|file| file.parent() == own[0].parent()).unwrap();
+    std::fs::rename(first_other, own[0]).unwrap();
+    std::fs::remove_file(own[1]).unwrap();
+    runs(2, "the package's compiled code of plugin ");
+    let (_, log) = signed.run();
+    assert!(log.contains("compiling the plugin: Module was compiled for architecture"), "{log}");
+    assert!(log.contains("it is for another architecture or of another version of paceline"), "{log}");
+}
+
+#[test]
+fn a_seed_that_is_trusted_and_not_named_is_refused() {
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure("[source]\nstdin = true\n", "");
+    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
+    workspace.write("paceline.toml", config.replace("[rules]\n", "[rules]\ntrust-seed = true\n"));
+    let error = fail(paceline(&["rules", "list", "--config"]).arg(workspace.path("paceline.toml")));
+    assert!(error.contains("[rules] `trust-seed` is set, and there is no `seed`"), "{error}");
+}
+
+#[test]
+fn code_is_published_for_both_architectures_and_a_package_does_not_inherit_what_is_not_signed() {
+    require!(Plugins);
+    let signed = Signed::new();
+    let applied = signed.rules(&["apply", "rulebooks", "--precompile", "x86_64,aarch64"]);
+    assert!(applied.starts_with("compiled 4 plugins for x86_64 and aarch64\n"), "{applied}");
+    assert_eq!(signed.compiled("registry").len(), 8);
+    let (compiled, log) = signed.run();
+    assert!(compiled == 0 && !log.contains("WARN"), "{compiled}: {log}");
+
+    let onto = |out: &str, onto: &str, more: &[&str]| {
+        let onto = signed.workspace.path(onto);
+        signed.rules(&[&["bundle", "rulebooks", "--out", out, "--onto", onto.to_str().unwrap()], more].concat());
+        signed.compiled(out).len()
+    };
+    assert_eq!(onto("first", "registry", &["--precompile", "x86_64"]), 8 + 4);
+    assert_eq!(onto("second", "first", &[]), 8);
+}
+
+#[test]
+fn signed_code_needs_a_key() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     rules::map(&workspace.path("rulebooks"));
-    let apply = |more: &[&str], folder: &Path| {
-        let mut command = paceline(&["rules", "apply"]);
-        fail(command.arg(folder).args(more).arg("--config").arg(workspace.path("paceline.toml")))
-    };
-    let folder = workspace.path("rulebooks");
-    let error = apply(&["--precompile", std::env::consts::ARCH], &folder);
+    let mut command = paceline(&["rules", "apply"]);
+    command.arg(workspace.path("rulebooks")).args(["--precompile", std::env::consts::ARCH]);
+    let error = fail(command.arg("--config").arg(workspace.path("paceline.toml")));
     assert!(error.contains("hosts use compiled code only if it is signed: give a key with --key FILE"), "{error}");
-    let key = workspace.path("operator.key");
-    succeed(paceline(&["rules", "keygen"]).arg(&key));
-    let other = if cfg!(target_arch = "x86_64") { "aarch64" } else { "x86_64" };
-    let error = apply(&["--precompile", other, "--key", key.to_str().unwrap()], &folder);
-    let advice = format!("can't compile for {other}: run the command on a machine of that architecture");
-    assert!(error.contains(&advice), "{error}");
 }

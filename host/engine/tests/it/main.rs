@@ -2,11 +2,13 @@
 //!
 //! - [`evil`]: what the host does about plugins that misbehave.
 //! - [`cache`]: compiled components on disk.
+//! - [`precompiled`], [`packaged`]: those that an operator has signed, or that came with the program.
 //! - [`contract`]: its version and its changelog.
 //! - [`plugins`]: the components, and what happens where they are not built.
 
 mod cache;
 mod contract;
 mod evil;
+mod packaged;
 mod plugins;
 mod precompiled;

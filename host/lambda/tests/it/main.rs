@@ -9,6 +9,7 @@ mod emulators;
 mod event;
 mod faults;
 mod metrics;
+mod packaged;
 mod race;
 mod rules;
 mod support;

@@ -344,6 +344,7 @@ fn the_package_has_every_file_that_its_configuration_names() {
     for step in [
         "cp examples/alleycat/lambda.toml \"$work/paceline.toml\"",
         "rules bundle examples/alleycat/rulebooks --config examples/alleycat/lambda.toml --out \"$work/registry\"",
+        "--precompile \"$architecture\"",
     ] {
         assert!(script.contains(step), "scripts/lambda-package has no step `{step}`");
     }
@@ -358,6 +359,7 @@ fn the_package_has_every_file_that_its_configuration_names() {
     let within = package.0.path();
     assert_eq!(Path::new(&config.rules.registry), within.join("registry"));
     assert_eq!(config.rules.seed, Some(within.join("registry")));
+    assert!(config.rules.trust_seed, "the package's compiled code is for this package");
     let registry = Registry::create_folder(Path::new(&config.rules.registry)).unwrap();
     let (tail, _) = block_on(Tail::open(&registry)).unwrap();
     let race_types: Vec<&str> = tail.rules.routing.keys().map(String::as_str).collect();

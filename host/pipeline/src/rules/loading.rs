@@ -82,7 +82,7 @@ impl Sources {
     async fn code(&self, engine: &Engine, digest: Digest) -> Result<PluginCode, RegistryError> {
         let wasm = self.plugin(digest).await?;
         // A seed has the keys of the registry.
-        let is_wanted = !self.registry.trusted().is_empty() && !engine.has_cached(digest);
+        let is_wanted = !self.registry.trusted().is_empty() && !engine.has_code(digest);
         let signed = match is_wanted.then(|| engine.precompiled_name()).flatten() {
             Some(name) => self.compiled(digest, name).await,
             None => None,
@@ -99,6 +99,7 @@ impl Sources {
                 Err(error) => tracing::warn!("plugin {digest} is compiled: {}", ErrorChain(&error)),
             }
         }
+        tracing::info!("plugin {digest} is compiled: the registry has no code of it for this host, {name}");
         None
     }
 }

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 
 pub use change::{ChangeError, Request};
 pub use folder::{FolderError, RulesFolder};
-pub use precompile::{CompiledError, precompile};
+pub use precompile::{CompiledError, precompile, precompile_package};
 pub use prepare::{PluginFiles, Prepared, RemotePlugins, prepare, prepare_with_samples, remote_plugins};
 pub use replay_rules::{ReplayRules, ReplayedRulebook, replay_rules};
 

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! plugins/<sha256>.wasm
-//! compiled/<sha256 of the plugin>/<name of the code>
+//! compiled/<sha256 of the plugin>/<name of the code>, signed, or <name of the code>.elf in a package
 //! rulebooks/<sha256>.toml
 //! log/00000000000000000017.json
 //! head
 //! ```
 //!
-//! Objects never change, except `head`, which is a hint, and compiled code, which is signed. Plugins and rulebooks are
+//! Objects never change, except `head`, which is a hint, and compiled code, which is signed, or trusted with its package. Plugins and rulebooks are
 //! verified against their digests whenever they are read.
 
 use std::fs;
@@ -20,7 +20,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use paceline_engine::{Digest, SignedCode};
+use paceline_engine::{Digest, PackagedCode, SignedCode};
 use serde::Deserialize;
 
 use super::document::Rulebook;
@@ -33,6 +33,9 @@ const REVISION_DIGITS: usize = 20;
 
 /// The hint at the newest revision.
 const HEAD: &str = "head";
+
+/// The folder of compiled code.
+const COMPILED: &str = "compiled";
 
 /// The registry, in a folder or a bucket.
 #[derive(Clone, Debug)]
@@ -84,6 +87,11 @@ impl Registry {
             // A rulebook that a race is pinned to must outlive a crash of the machine.
             .with_fsync(true);
         Ok(Self::new(Arc::new(objects), &path.display().to_string()))
+    }
+
+    /// The compiled code in a folder's registry that came with the program, in the folder `package`.
+    pub fn packaged_code(package: &Path, folder: &Path) -> Option<PackagedCode> {
+        PackagedCode::find(package, &folder.join(COMPILED))
     }
 
     /// A registry in the process's memory.
@@ -187,7 +195,7 @@ impl Registry {
         Ok(listed.objects.iter().filter_map(|object| revision(object.location.filename()?)).max().unwrap_or(0))
     }
 
-    /// Copies the log, and every rulebook and plugin that it names with its compiled code, to another registry.
+    /// Copies the log, and every rulebook and plugin that it names with its signed code, to another registry.
     pub async fn copy_to(&self, other: &Self) -> Result<(), RegistryError> {
         for revision in 1.. {
             let Some(bytes) = self.entry(revision).await? else { break };
@@ -210,12 +218,14 @@ impl Registry {
         Ok(())
     }
 
-    /// Copies all compiled code of a plugin.
+    /// Copies all signed code of a plugin. What is not signed is for the package that it is in.
     async fn copy_compiled(&self, from: &Self, plugin: Digest) -> Result<(), RegistryError> {
         let path = compiled_path(plugin);
         let listed = from.objects.list_with_delimiter(Some(&path)).await;
         for object in listed.map_err(|source| from.error(&path).unavailable("list", source))?.objects {
-            self.copy(from, &object.location).await?;
+            if !object.location.filename().is_some_and(PackagedCode::is_file_name) {
+                self.copy(from, &object.location).await?;
+            }
         }
         Ok(())
     }
@@ -310,7 +320,7 @@ fn plugin_path(digest: Digest) -> ObjectPath {
 }
 
 fn compiled_path(plugin: Digest) -> ObjectPath {
-    ObjectPath::from(format!("compiled/{}", plugin.hex()))
+    ObjectPath::from(format!("{COMPILED}/{}", plugin.hex()))
 }
 
 fn rulebook_path(digest: Digest) -> ObjectPath {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use paceline_engine::Digest;
 use paceline_pipeline::ErrorChain;
 use paceline_pipeline::rules::Registry;
-use paceline_pipeline::rules::operator::RulesFolder;
+use paceline_pipeline::rules::operator::{Prepared, RulesFolder};
 
-use super::change::{make, precompile, rules};
+use super::change::{make, precompile, precompile_package, rules};
 use super::{ChangeArguments, Session, remote};
 use crate::stop::stop_signal;
 
@@ -23,13 +23,26 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Applies a folder.
 pub(super) fn apply(session: &Session, folder: &Path, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
+    let prepared = prepare(session, folder)?;
+    precompile(session, change, &prepared.values().collect::<Vec<_>>())?;
+    make(session, change, &RulesFolder::requests(&prepared, &rules(session)?))
+}
+
+/// Applies a folder to a package's registry.
+pub(super) fn apply_to_package(session: &Session, folder: &Path, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
+    let prepared = prepare(session, folder)?;
+    let code = make(session, change, &RulesFolder::requests(&prepared, &rules(session)?))?;
+    if !change.dry_run && !session.targets.is_empty() {
+        precompile_package(session)?;
+    }
+    Ok(code)
+}
+
+fn prepare(session: &Session, folder: &Path) -> anyhow::Result<BTreeMap<String, Prepared>> {
     let engine = session.engine()?;
     let folder = RulesFolder::read(folder)?;
     let remote = remote::fetch(session, folder.remote_plugins())?;
-    let prepared = session.runtime.block_on(folder.prepare(&engine, &session.registry, remote))?;
-    precompile(session, change, &prepared.values().collect::<Vec<_>>())?;
-    let requests = RulesFolder::requests(&prepared, &rules(session)?);
-    make(session, change, &requests)
+    Ok(session.runtime.block_on(folder.prepare(&engine, &session.registry, remote))?)
 }
 
 /// Applies a folder whenever it changes. What is refused is reported, and changes nothing.

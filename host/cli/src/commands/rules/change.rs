@@ -96,7 +96,18 @@ pub(super) fn precompile(session: &Session, change: &ChangeArguments, rulebooks:
     }
     let key = change.author()?.key;
     let added = operator::precompile(&session.registry, key.as_ref(), rulebooks, &session.targets);
-    let plugins = session.runtime.block_on(added)?;
+    print_compiled(session, session.runtime.block_on(added)?)
+}
+
+/// Adds compiled code of the plugins of a package's registry.
+pub(super) fn precompile_package(session: &Session) -> anyhow::Result<()> {
+    print_compiled(
+        session,
+        session.runtime.block_on(operator::precompile_package(&session.registry, &session.targets))?,
+    )
+}
+
+fn print_compiled(session: &Session, plugins: usize) -> anyhow::Result<()> {
     if session.json {
         return Ok(());
     }

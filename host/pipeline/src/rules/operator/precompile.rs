@@ -1,11 +1,12 @@
-//! Compiled code beside plugins, signed, so that hosts need not compile.
+//! Compiled code beside plugins, so that hosts need not compile: signed in a registry, and unsigned in a package.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use paceline_engine::{Digest, PrecompileError, Precompiler, Target};
+use paceline_engine::{Digest, PackagedCode, PrecompileError, Precompiler, Target};
 
 use super::prepare::Prepared;
 use crate::rules::error::RegistryError;
+use crate::rules::log::Tail;
 use crate::rules::registry::Registry;
 use crate::rules::signature::SigningKey;
 
@@ -39,6 +40,23 @@ pub async fn precompile(
         for (digest, wasm) in &plugins {
             let code = compiler.compile(wasm, |statement| key.sign_code(statement))?;
             registry.put_compiled(*digest, compiler.name(), code).await?;
+        }
+    }
+    Ok(plugins.len())
+}
+
+/// Compiles all plugins that the log of a package's registry names for these architectures, and adds the code, which is
+/// trusted as the package is. Returns the number of plugins.
+pub async fn precompile_package(registry: &Registry, targets: &[Target]) -> Result<usize, CompiledError> {
+    let (tail, _) = Tail::open(registry).await?;
+    let plugins: BTreeSet<Digest> =
+        tail.rules.rulebooks.values().flat_map(|published| &published.plugins).copied().collect();
+    for &target in targets {
+        let compiler = Precompiler::new(target)?;
+        let name = PackagedCode::file_name(compiler.name());
+        for &digest in &plugins {
+            let code = compiler.compile_unsigned(&registry.plugin(digest).await?)?;
+            registry.put_compiled(digest, &name, code).await?;
         }
     }
     Ok(plugins.len())

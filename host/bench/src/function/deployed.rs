@@ -1,0 +1,55 @@
+//! A package as `make lambda` makes it, and the function that Lambda would start from it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use paceline_pipeline::rules::Registry;
+use paceline_testbed::environment::AWS_VARIABLES;
+use paceline_testbed::lambda::{Configuration, Function, Invocation};
+use paceline_testbed::{rules, s3};
+use tempfile::TempDir;
+
+use crate::{program, root};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A package with the rulebooks of the example and the memory store, which needs no network.
+pub(crate) fn package() -> TempDir {
+    package_of(&root().join("examples/alleycat/rulebooks"))
+}
+
+/// The same with the rulebooks of another folder.
+pub(crate) fn package_of(rulebooks: &Path) -> TempDir {
+    let folder = tempfile::tempdir().expect("the temporary folder can be written");
+    let registry =
+        Registry::create_folder(&folder.path().join("registry")).expect("the temporary folder can be written");
+    rules::apply(rulebooks, &registry).expect("the rules are accepted");
+    let config =
+        std::fs::read_to_string(root().join("examples/alleycat/lambda.toml")).expect("the example has this file");
+    let (before, after) = config.split_once("[store.dynamodb]").expect("the example names a table");
+    let (_, after) = after.split_once("# [limits]").expect("the example shows the limits");
+    let config = format!("{before}[store]\nmemory = true\n\n# [limits]{after}");
+    std::fs::write(folder.path().join("paceline.toml"), config).expect("the temporary folder can be written");
+    folder
+}
+
+/// The function, with its package's registry or another one.
+pub(crate) fn function(package: &Path, cache: &Path, registry: Option<&str>) -> Function {
+    let mut configuration = Configuration::new(program("bootstrap"));
+    configuration.task_root = package.to_owned();
+    let mut configuration =
+        configuration.env("PACELINE_CACHE", cache.to_str().expect("the path is UTF-8")).env("RUST_LOG", "warn");
+    if let Some(registry) = registry {
+        configuration =
+            configuration.env("PACELINE_RULES", registry).env("AWS_ENDPOINT_URL_S3", s3::endpoint_or_none());
+        configuration = AWS_VARIABLES.into_iter().fold(configuration, |all, (name, value)| all.env(name, value));
+    }
+    Function::new(configuration).expect("the function is built")
+}
+
+pub(crate) fn invoke(function: &Function, event: &[u8]) {
+    match function.invoke(event.to_vec(), TIMEOUT) {
+        Invocation::Ok(response) => assert_eq!(response["batchItemFailures"], serde_json::json!([])),
+        other => panic!("{other:?}\n{}", function.logs()),
+    }
+}
