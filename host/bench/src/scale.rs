@@ -22,6 +22,7 @@ mod reader;
 
 use std::process::Command;
 
+use paceline_testbed::environment::AWS_VARIABLES;
 use serde_json::{Value, json};
 
 use self::axis::{AXES, Axis, Job, Kind};
@@ -100,7 +101,10 @@ fn measure(axis: &'static Axis) -> Growth {
 fn in_a_process(job: &Job) -> Cost {
     let own = std::env::current_exe().expect("a program knows its file");
     let job = serde_json::to_string(job).expect("the job can be written");
-    let output = Command::new(own).args(["scale-size", &job]).output().expect("this program can be started");
+    let mut command = Command::new(own);
+    // The reader's client signs its requests.
+    command.args(["scale-size", &job]).envs(AWS_VARIABLES);
+    let output = command.output().expect("this program can be started");
     assert!(output.status.success(), "{job}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("the process prints its cost")
 }

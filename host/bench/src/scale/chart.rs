@@ -109,3 +109,29 @@ fn line(svg: &mut String, points: &str, stroke: &str, dash: &str) {
         "<polyline points=\"{points}\" fill=\"none\" stroke=\"{stroke}\" stroke-width=\"2\" stroke-dasharray=\"{dash}\"/>"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::axis::AXES;
+    use super::*;
+
+    #[test]
+    fn the_chart_has_a_line_of_each_axis_in_both_panels_and_in_the_legend() {
+        let growth = |axis| {
+            let point = |at: usize| Point {
+                size: 10_usize.pow(at as u32),
+                records: 10,
+                cpu_ns_per_record: 900.0,
+                memory_mb: 2.0 * at as f64 + 1.0,
+            };
+            Growth { axis, points: (0..3).map(point).collect(), control: 1.0 }
+        };
+        let svg = draw(&AXES.iter().map(growth).collect::<Vec<_>>());
+        assert_eq!(svg.matches("<polyline").count(), 3 * AXES.len(), "{svg}");
+        assert_eq!(svg.matches("<circle").count(), 2 * 3 * AXES.len(), "{svg}");
+        assert!(AXES.iter().all(|axis| svg.contains(&format!(">{}</text>", axis.name))), "{svg}");
+        // From 100 to 1,000, whose logarithms are 2 and 3: 900 is near the top of the first panel.
+        assert!(svg.contains("cx=\"50.0\" cy=\"50.1\""), "{svg}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+}

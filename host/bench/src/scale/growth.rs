@@ -96,7 +96,7 @@ impl Growth {
             ));
         }
         let (control, kilobytes, one) = (self.control, self.memory_kb_of_one(), self.axis.singular);
-        table.push_str(&format!("\n  A/A control {control:.2}; memory of a {one}: {kilobytes:.1} KB"));
+        table.push_str(&format!("\n  A/A control {control:.2}; memory of one {one}: {kilobytes:.1} KB"));
         table
     }
 
@@ -142,7 +142,7 @@ mod tests {
     fn what_is_proportional_to_its_work_is_not_flagged() {
         let growth = growth([500.0, 500.0, 500.0], [1.0, 10.0, 100.0]);
         assert!(growth.flagged().is_empty(), "{:?}", growth.flagged());
-        assert!(growth.table().contains("memory of a plugin: 1000.0 KB"), "{}", growth.table());
+        assert!(growth.table().contains("memory of one plugin: 1000.0 KB"), "{}", growth.table());
     }
 
     #[test]
