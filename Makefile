@@ -70,7 +70,8 @@ lint: setup ## Check format, lints, dependencies, spelling, templates and workfl
 test: setup lint ## Set up and run every test and check
 	cargo build --workspace --all-targets
 	@$(MAKE) --no-print-directory plugins
-	PACELINE_TEST_CHROMIUM=$$(scripts/chromium) PACELINE_TEST_OCI=$$(scripts/oci-registry) PACELINE_TEST_STRICT=1 \
+	PACELINE_TEST_CHROMIUM=$$(scripts/chromium) PACELINE_TEST_OCI=$$(scripts/oci-registry) \
+	    PACELINE_TEST_VALGRIND=$$(scripts/valgrind) PACELINE_TEST_STRICT=1 \
 	    scripts/local-aws scripts/nextest run --workspace
 	cargo test --doc --workspace
 	@$(MAKE) --no-print-directory package
@@ -160,6 +161,19 @@ bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.
 	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline
 	PACELINE_TEST_AUTHORS=$$(scripts/author-tools --without-cargo-component) scripts/local-aws target/release/paceline-bench
+
+.PHONY: bench-scale
+bench-scale: setup ## Measure how cost grows with shards, racers, race types, plugins and aggregates: docs/scale.svg
+	cargo build --release --workspace --bins
+	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline RULES= EVIL=
+	target/release/paceline-bench scale
+
+.PHONY: bench-instructions
+bench-instructions: setup ## Count instructions a record by Valgrind, and write them into host/bench/instructions.toml
+	# As make test builds: with the features that the whole workspace needs.
+	cargo build --workspace --bins
+	@$(MAKE) --no-print-directory plugins RULES= EVIL=
+	PACELINE_TEST_VALGRIND=$$(scripts/valgrind) target/debug/paceline-bench instructions --accept
 
 .PHONY: clean
 clean: ## Remove everything that was built

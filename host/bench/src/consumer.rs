@@ -20,7 +20,7 @@ use paceline_pipeline::store::MemoryStore;
 use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
 use tokio::sync::Notify;
 
-use self::service::Service;
+pub(crate) use self::service::Service;
 use crate::timing::median;
 use crate::{Results, print_line, simulated};
 
@@ -67,7 +67,7 @@ pub(crate) fn run(results: &mut Results) {
 }
 
 /// Reads all records of the stream.
-async fn race(endpoint: &str, consumer: ConsumerKind, rulebooks: &Arc<Rulebooks>, records: u64) {
+pub(crate) async fn race(endpoint: &str, consumer: ConsumerKind, rulebooks: &Arc<Rulebooks>, records: u64) {
     let config = KinesisConfig {
         stream: "alleycat".to_owned(),
         region: Some("us-east-1".to_owned()),

@@ -47,7 +47,7 @@ fn compare(mut aggregated: Batch, plain: &Batch) {
 }
 
 /// The messages in aggregates of about 50 KB, under random partition keys as Alleycat's bikes choose them.
-fn aggregates(lines: &[Vec<u8>]) -> Batch {
+pub(crate) fn aggregates(lines: &[Vec<u8>]) -> Batch {
     let mut aggregator = Aggregator::default();
     let mut packed = Vec::new();
     for (at, line) in lines.iter().enumerate() {

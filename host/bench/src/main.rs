@@ -20,11 +20,14 @@
 //! - `plugins`: a hundred plugins at once.
 //! - `languages`: rules in JavaScript and Python against the same rules in Rust.
 //! - `simulation`: seeds of the simulation.
+//! - `instructions`: instructions a record, which a test compares.
+//! - `scale`: how cost grows.
 #![forbid(unsafe_code)]
 
 mod consumer;
 mod event;
 mod function;
+mod instructions;
 mod kpl;
 mod languages;
 mod packed;
@@ -32,6 +35,7 @@ mod pipeline;
 mod plugins;
 mod projection;
 mod race;
+mod scale;
 mod score;
 mod simulation;
 mod swap;
@@ -41,7 +45,9 @@ mod timing;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::ExitCode;
+
+use paceline_simulator::{Messages, PartitionKey, Race};
 
 /// The results of the benchmarks, by name.
 #[derive(Default)]
@@ -77,25 +83,43 @@ fn plugin(name: &str) -> Vec<u8> {
     std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; `make plugins` builds it", file.display()))
 }
 
-/// The messages of a race, as the simulator writes them.
+/// The messages of a race, as the simulator sends them.
 fn simulated(racers: usize, seconds: usize) -> Vec<Vec<u8>> {
-    let output = Command::new(program("paceline"))
-        .args(["simulate", "--class", "3", "--race", "5403307", "--seed", "1"])
-        .args(["--racers", &racers.to_string(), "--seconds", &seconds.to_string()])
-        .output()
-        .expect("paceline is built beside this program");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = output.stdout.strip_suffix(b"\n").unwrap_or_default();
-    lines.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+    let number = |number: usize| u32::try_from(number).expect("a race is small");
+    let race = Race {
+        racers: number(racers),
+        seconds: number(seconds),
+        class: 3,
+        race: 5_403_307,
+        seed: 1,
+        key: PartitionKey::Racer,
+        errors: 0.0,
+        duplicates: 0.0,
+    };
+    Messages::new(&race).map(|(_, message)| message).collect()
 }
 
-fn main() {
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        // What Valgrind runs.
+        ["count", part, size] => instructions::work(part, size.parse().expect("the size is a number")),
+        ["scale"] => scale::run(None),
+        ["scale", axis] => scale::run(Some(axis)),
+        // What `scale` runs.
+        ["scale-size", job] => scale::run_size(job),
+        ["instructions", ..] => return instructions::run(&arguments[1..]),
+        _ => measure(arguments.first().map(String::as_str)),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs one part or all. The summary then contains only the results of that part.
+fn measure(only: Option<&str>) {
     if std::env::var_os("RUST_BACKTRACE").is_some() {
         eprintln!("RUST_BACKTRACE is set, which slows down errors of the sandbox: unset it for valid results");
     }
-    // `paceline-bench score` runs only that part; the summary then contains only its results.
-    let only = std::env::args().nth(1);
-    let is_selected = |part: &str| only.as_deref().is_none_or(|only| only == part);
+    let is_selected = |part: &str| only.is_none_or(|only| only == part);
     let mut results = Results::default();
     if is_selected("score") {
         score::run(&mut results);

@@ -23,7 +23,7 @@ const SCORERS: [&str; 2] = ["output", "climb"];
 const AGGREGATORS: [&str; 4] = ["best-output", "energy", "sprint", "history"];
 
 /// A plugin with other bytes: a section that no program reads names the rulebook.
-fn variant(name: &str, rulebook: usize) -> Vec<u8> {
+pub(crate) fn variant(name: &str, rulebook: usize) -> Vec<u8> {
     let (section, number) = (b"rulebook", rulebook.to_string());
     let mut wasm = plugin(name);
     // A custom section: its number, its size, the length of its name, its name, its content.

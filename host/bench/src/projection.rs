@@ -9,7 +9,7 @@ use crate::timing::in_turns;
 use crate::{Results, print_line, simulated};
 
 /// The fields that the plugins and the rulebook of the races read.
-const POINTERS: [&str; 8] =
+pub(crate) const POINTERS: [&str; 8] =
     ["/event", "/deviceTimestamp", "/second", "/raceId", "/racerId", "/classId", "/cadence", "/resistance"];
 
 /// Messages of which one is broken: 3 %.
@@ -17,13 +17,13 @@ const ONE_BROKEN_OF: usize = 33;
 
 /// Payloads behind each other.
 #[derive(Default)]
-struct Payloads {
-    bytes: Vec<u8>,
-    spans: Vec<Span>,
+pub(crate) struct Payloads {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) spans: Vec<Span>,
 }
 
 impl Payloads {
-    fn push(&mut self, payload: &[u8]) {
+    pub(crate) fn push(&mut self, payload: &[u8]) {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(payload);
         self.spans.push(Span { start, end: self.bytes.len() as u32 });
@@ -36,7 +36,7 @@ fn scattered(at: usize, below: usize) -> usize {
 }
 
 /// A message of Alleycat's bikes, with 150 to 160 bytes.
-fn message(at: usize) -> String {
+pub(crate) fn message(at: usize) -> String {
     let names = ["Ada", "Bela", "Chidi", "Farah", "Hubert", "Zoë"];
     let event = if scattered(at, 300) == 0 { "final" } else { "update" };
     let tenths =
@@ -65,7 +65,12 @@ fn broken(at: usize) -> Vec<u8> {
     message
 }
 
-fn read(mut reader: PayloadReader<'_>, width: usize, payloads: &Payloads) -> (Vec<FieldValue>, usize, usize) {
+/// The values of all fields, and the numbers of messages that are not readable and that templates read.
+pub(crate) fn read(
+    mut reader: PayloadReader<'_>,
+    width: usize,
+    payloads: &Payloads,
+) -> (Vec<FieldValue>, usize, usize) {
     let mut values = vec![FieldValue::Missing; width * payloads.spans.len()];
     let mut unescaped = Vec::new();
     let mut unreadable = 0;
@@ -74,6 +79,16 @@ fn read(mut reader: PayloadReader<'_>, width: usize, payloads: &Payloads) -> (Ve
         unreadable += usize::from(black_box(reader.read(*span, row)).is_err());
     }
     (values, unreadable, reader.by_template())
+}
+
+/// One of 33 messages is broken.
+pub(crate) fn sometimes_broken(at: usize) -> Vec<u8> {
+    if at % ONE_BROKEN_OF == ONE_BROKEN_OF - 1 { broken(at) } else { message(at).into_bytes() }
+}
+
+/// A message with a name that no other one has, at its end.
+pub(crate) fn of_other_form(at: usize) -> Vec<u8> {
+    message(at).replace("resistance", &format!("r{at}")).into_bytes()
 }
 
 /// Payloads, and what is expected of them.
@@ -118,8 +133,7 @@ pub(crate) fn run(results: &mut Results) {
         let mut with_broken = Payloads::default();
         for at in 0..rows {
             clean.push(message(at).as_bytes());
-            let is_broken = at % ONE_BROKEN_OF == ONE_BROKEN_OF - 1;
-            with_broken.push(&if is_broken { broken(at) } else { message(at).into_bytes() });
+            with_broken.push(&sometimes_broken(at));
         }
         let targets = if rows == 1_000 { ("at most 80", "") } else { ("", "") };
         compare(results, Case { name, payloads: &clean, by_template: true, targets });
@@ -130,8 +144,8 @@ pub(crate) fn run(results: &mut Results) {
     let mut long = Payloads::default();
     simulated(1_000, 10).iter().take(1_000).for_each(|message| long.push(message));
     compare(results, Case { name: "simulated_1k", payloads: &long, by_template: true, targets: ("", "") });
-    // Each has another name at its end, so that templates are tried and learned in vain.
+    // Templates are tried and learned in vain.
     let mut other_forms = Payloads::default();
-    (0..1_000).for_each(|at| other_forms.push(message(at).replace("resistance", &format!("r{at}")).as_bytes()));
+    (0..1_000).for_each(|at| other_forms.push(&of_other_form(at)));
     compare(results, Case { name: "other_forms_1k", payloads: &other_forms, by_template: false, targets: ("", "") });
 }

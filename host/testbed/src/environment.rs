@@ -16,6 +16,8 @@ pub const KCL_JARS: &str = "PACELINE_TEST_KCL";
 pub const AUTHORS: &str = "PACELINE_TEST_AUTHORS";
 /// The program of a registry of container images; `make test` sets it.
 pub const OCI_REGISTRY: &str = "PACELINE_TEST_OCI";
+/// The program that counts instructions; `make test` sets it.
+pub const VALGRIND: &str = "PACELINE_TEST_VALGRIND";
 /// The folder of the built plugins; without it, `target/plugins` of the checkout.
 pub const PLUGINS: &str = "PACELINE_PLUGINS";
 /// If it is set, to anything but `0`, a missing prerequisite fails a test; `make test` sets it.

@@ -60,6 +60,9 @@ pub enum Prerequisite {
     AuthorTools,
     /// The registry of container images, in [`environment::OCI_REGISTRY`].
     OciRegistry,
+    /// Valgrind, in [`environment::VALGRIND`]. What it counts is compared with builds of the whole workspace, so it is not
+    /// enough that it is on the path.
+    Valgrind,
     /// `java`.
     Java,
     /// `node`, which is Node.js.
@@ -113,6 +116,7 @@ impl Prerequisite {
             Self::OciRegistry => {
                 not(is_set(environment::OCI_REGISTRY), "the program of a registry of container images is not known")?
             }
+            Self::Valgrind => not(is_set(environment::VALGRIND), "the program of Valgrind is not known")?,
             Self::Java => not(on_path("java", variable), "there is no `java`")?,
             Self::Node => not(on_path("node", variable), "there is no `node`")?,
             Self::Python => not(on_path("python3", variable), "there is no `python3`")?,
@@ -136,6 +140,7 @@ impl Prerequisite {
                 "`make test-authors` names it, or `PACELINE_TEST_AUTHORS=$(scripts/author-tools) cargo test`"
             }
             Self::OciRegistry => "`make test` names it, or `PACELINE_TEST_OCI=$(scripts/oci-registry) cargo test`",
+            Self::Valgrind => "`make test` names it, which builds the whole workspace, whose instructions it counts",
             Self::Java => "install Java 17 or later",
             Self::Node => "install Node.js 18 or later",
             Self::Python => "install Python 3",
@@ -216,6 +221,8 @@ mod tests {
         assert_eq!(Prerequisite::Moto.missing_in(&with("PACELINE_TEST_MOTO", "http://127.0.0.1:1")), None);
         assert_eq!(Prerequisite::KclJars.missing_in(&with("PACELINE_TEST_KCL", "/jars")), None);
         assert!(Prerequisite::AuthorTools.missing_in(&none).is_some());
+        assert!(Prerequisite::Valgrind.missing_in(&with("PATH", "/usr/bin")).is_some());
+        assert_eq!(Prerequisite::Valgrind.missing_in(&with("PACELINE_TEST_VALGRIND", "/usr/bin/valgrind")), None);
         assert_eq!(Prerequisite::AuthorTools.missing_in(&with("PACELINE_TEST_AUTHORS", "/cache")), None);
     }
 

@@ -9,8 +9,8 @@ use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use serde_json::{Value, json};
 
 /// A stream. It runs until the process exits.
-pub(super) struct Service {
-    pub(super) endpoint: String,
+pub(crate) struct Service {
+    pub(crate) endpoint: String,
 }
 
 /// The responses with records, by shard.
@@ -22,7 +22,7 @@ struct Responses {
 }
 
 impl Service {
-    pub(super) fn start(shards: &[Vec<&[u8]>], records_per_call: usize) -> Self {
+    pub(crate) fn start(shards: &[Vec<&[u8]>], records_per_call: usize) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("127.0.0.1 has a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
         let responses = Arc::new(Responses::new(shards, records_per_call));
