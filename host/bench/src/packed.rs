@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use paceline_aws::DynamoDbStore;
-use paceline_aws::dynamodb::WriteWith;
+use paceline_aws::dynamodb::{Usage, WriteWith};
 use paceline_aws::kpl::hash_key;
 use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::summary::Summary;
@@ -67,10 +67,13 @@ fn measure(results: &mut Results, endpoint: &str, seconds: &[Vec<Batch>], name: 
         }
     }
     let thousands = records as f64 / 1e3;
-    let units: f64 = hosts.iter().map(|host| host.store().usage().write_units).sum();
-    let requests: u64 = hosts.iter().map(|host| host.store().usage().requests).sum();
-    results.add(&format!("wcu_per_1000_records_{name}"), units / thousands, "write units", "");
-    results.add(&format!("requests_per_1000_records_{name}"), requests as f64 / thousands, "requests", "");
+    let sum = |of: fn(Usage) -> f64| hosts.iter().map(|host| of(host.store().usage())).sum::<f64>() / thousands;
+    let (written, refused) = (sum(|usage| usage.write_units), sum(|usage| usage.refused_units));
+    let reads = sum(|usage| usage.read_units);
+    results.add(&format!("wcu_per_1000_records_{name}"), written, "write units", "");
+    results.add(&format!("refused_wcu_per_1000_records_{name}"), refused, "write units", "by the size of the items");
+    results.add(&format!("rcu_per_1000_records_{name}"), reads, "read units", "");
+    results.add(&format!("requests_per_1000_records_{name}"), sum(|usage| usage.requests as f64), "requests", "");
     results.add(&format!("conflicts_per_1000_records_{name}"), conflicts as f64 / thousands, "groups", "");
 }
 

@@ -8,88 +8,40 @@
 //! is one transaction with the shared item, so a group is never in both places or in none.
 //!
 //! - `content`: the format. `plan`: what one write does. `write`: requests, and what becomes of conflicts.
+//! - `known`: cached copies, and when an item is read nevertheless.
 
 mod content;
+mod known;
 mod plan;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use paceline_pipeline::model::{Item, Key};
 use paceline_pipeline::store::StoreError;
 
-pub(super) use content::{Content, PackKey, is_pack};
+use content::{Content, PackKey};
+pub(super) use content::is_pack;
+pub(super) use known::Packs;
 
 use super::DynamoDbStore;
-use super::cache::{BoundedLru, ENTRY_BYTES, item_size};
 use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{self, Map};
-
-/// Writers of one item in this process wait for each other: otherwise all but one would pay for a conflict. Items share
-/// these locks.
-const LOCKS: usize = 64;
-
-/// What the process knows of items with packed groups.
-#[derive(Debug)]
-pub(super) struct Packs {
-    /// `None`: caching is off.
-    cache: Option<Mutex<BoundedLru<PackKey, Arc<Content>>>>,
-    locks: [tokio::sync::Mutex<()>; LOCKS],
-}
-
-impl Packs {
-    /// Caches about so many bytes.
-    pub(super) fn new(most: usize) -> Self {
-        Self {
-            cache: (most > 0).then(|| Mutex::new(BoundedLru::new(most, size))),
-            locks: std::array::from_fn(|_| tokio::sync::Mutex::default()),
-        }
-    }
-
-    fn entries(&self) -> Option<MutexGuard<'_, BoundedLru<PackKey, Arc<Content>>>> {
-        self.cache.as_ref().map(|cache| cache.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn get(&self, key: &PackKey) -> Option<Arc<Content>> {
-        self.entries()?.get(key).cloned()
-    }
-
-    /// Caches what was read or written, unless something later is cached.
-    fn insert(&self, key: &PackKey, content: &Arc<Content>) {
-        if let Some(mut entries) = self.entries()
-            && entries.get(key).is_none_or(|known| known.revision <= content.revision)
-        {
-            entries.put(key.clone(), Arc::clone(content));
-        }
-    }
-
-    /// Caches what is there in place of anything else: a failed condition has shown that the cached content was stale.
-    fn replace(&self, key: &PackKey, content: &Arc<Content>) {
-        if let Some(mut entries) = self.entries() {
-            entries.put(key.clone(), Arc::clone(content));
-        }
-    }
-}
-
-/// About what an entry takes in memory.
-fn size(key: &PackKey, content: &Arc<Content>) -> usize {
-    let groups = content.groups.iter().map(|(sort, item)| ENTRY_BYTES + sort.len() + item_size(item));
-    ENTRY_BYTES + key.partition.len() + groups.sum::<usize>()
-}
 
 impl DynamoDbStore {
     /// The packed groups of these keys, in the same order, and the indexes of those that have items of their own.
     pub(super) async fn load_packed(&self, keys: &[&Key]) -> Result<(Vec<Option<Item>>, Vec<usize>), StoreError> {
         let pack_of = |key: &Key| key.pack.as_ref().map(|pack| PackKey::new(&key.partition, pack));
         let of: Vec<Option<PackKey>> = keys.iter().map(|key| pack_of(key)).collect();
-        let unique: HashSet<&PackKey> = of.iter().flatten().collect();
+        // In their order, so that the same keys make the same requests.
+        let unique: BTreeSet<&PackKey> = of.iter().flatten().collect();
         let mut packs: BTreeMap<&PackKey, Arc<Content>> = BTreeMap::new();
         let mut missed = Vec::new();
         for key in unique {
-            match self.packs.get(key) {
+            match self.packs.reliable(key) {
                 Some(content) => drop(packs.insert(key, content)),
                 None => missed.push(key),
             }
@@ -122,7 +74,7 @@ impl DynamoDbStore {
                     match decode(&self.table, &map) {
                         Ok((key, content)) => {
                             let content = Arc::new(content);
-                            self.packs.insert(&key, &content);
+                            self.packs.found(&key, &content);
                             found.insert(key, content);
                         }
                         Err(error) => invalid = Some(error),
@@ -138,7 +90,7 @@ impl DynamoDbStore {
         let content = |key: &&PackKey| {
             found.remove(*key).unwrap_or_else(|| {
                 let absent = Arc::new(Content::default());
-                self.packs.insert(key, &absent);
+                self.packs.found(key, &absent);
                 absent
             })
         };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -16,7 +17,8 @@ use paceline_pipeline::store::{StoreError, Write, WriteOutcome};
 
 use super::content::{Content, PackKey, REVISION};
 use super::plan::{GroupWrite, Plan};
-use super::{LOCKS, Packs, decode};
+use super::known::Packs;
+use super::decode;
 use crate::dynamodb::DynamoDbStore;
 use crate::dynamodb::error::{TableError, TableErrorKind, TableRef};
 use crate::dynamodb::groups::get_batch;
@@ -26,7 +28,11 @@ use crate::dynamodb::usage::UsageCounter;
 
 /// How often an item that other hosts write is written again before its groups count as conflicts. The pipeline then
 /// waits before it tries again.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: u32 = 5;
+
+/// The bound of the wait before the second attempt, in milliseconds: several times what a write takes. Each further bound is
+/// twice as long. Without it, hosts that met once would meet again, and all but one of them would pay for nothing.
+const FIRST_WAIT_MS: u64 = 16;
 
 /// How the writes of one item ended.
 #[derive(Default)]
@@ -95,12 +101,10 @@ impl DynamoDbStore {
 impl Sender {
     /// Writes the groups of one item.
     async fn write(self, key: PackKey, packing: Arc<Packing>, writes: Vec<GroupWrite>) -> Written {
-        // The items of a race have different locks.
-        let nth = usize::from(key.number) + key.partition.bytes().map(usize::from).sum::<usize>();
-        let _turn = self.packs.locks[nth % LOCKS].lock().await;
+        let _turn = self.packs.turn(&key).await;
         let mut written = Written::default();
         let mut pending = writes;
-        let mut base = match self.packs.get(&key) {
+        let mut base = match self.packs.latest(&key) {
             Some(content) => content,
             None => match self.read(&key).await {
                 Ok(content) => content,
@@ -123,13 +127,13 @@ impl Sender {
             match self.put(&key, &base, &plan).await {
                 PutResult::Written => {
                     base = Arc::new(plan.content);
-                    self.packs.insert(&key, &base);
+                    self.packs.written(&key, &base);
                     written.all(&plan.taken, &WriteOutcome::Done);
                     pending = plan.left;
                 }
                 PutResult::Changed(map) => {
-                    let found = match map {
-                        Some(map) => decode(&self.table, &map).map(|(_, content)| Arc::new(content)),
+                    let found = match &map {
+                        Some(map) => decode(&self.table, map).map(|(_, content)| Arc::new(content)),
                         None => self.read(&key).await,
                     };
                     base = match found {
@@ -139,10 +143,13 @@ impl Sender {
                             return written;
                         }
                     };
-                    self.packs.replace(&key, &base);
+                    self.usage.add_refused(map.map_or(0, |map| base.size(&map, &packing)));
+                    self.packs.overtaken(&key, &base);
                     pending = [plan.taken, plan.left].concat();
                     attempt += 1;
-                    if attempt == ATTEMPTS {
+                    if attempt < ATTEMPTS {
+                        base = self.read_later(&key, attempt, base).await;
+                    } else {
                         let plan = Plan::new(&base, &key, &packing, pending);
                         written.all(&plan.done, &WriteOutcome::Done);
                         let rest = [plan.taken, plan.left, plan.conflicts, plan.alone].concat();
@@ -168,6 +175,16 @@ impl Sender {
             (None, Some(error)) => Err(error),
             (None, None) => Ok(Arc::default()),
         }
+    }
+
+    /// What the item holds after a random wait, in which other hosts write. `found` is what it held before.
+    async fn read_later(&self, key: &PackKey, attempt: u32, found: Arc<Content>) -> Arc<Content> {
+        let bound = FIRST_WAIT_MS << (attempt - 1);
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(1..=bound))).await;
+        // Without an answer, the write shows whether the item has changed since.
+        let Ok(content) = self.read(key).await else { return found };
+        self.packs.found(key, &content);
+        content
     }
 
     async fn put(&self, key: &PackKey, base: &Content, plan: &Plan) -> PutResult {
