@@ -4,15 +4,18 @@
 //! items of their own, and some 50 together. Every write is conditional on the revision of the shared item, and each
 //! group keeps its own revision, so a group that did not change is no conflict for those who change others.
 //!
-//! A group moves out, for good, once it has the attribute that its rulebook names, or when the shared item is full. That
-//! is one transaction with the shared item, so a group is never in both places or in none.
+//! A group moves out, for good, once it has the attribute that its rulebook names, or when the shared item is full. The latter
+//! is one transaction with the shared item; the former takes a few plain writes.
 //!
-//! - `content`: the format. `plan`: what one write does. `write`: requests, and what becomes of conflicts.
-//! - `known`: cached copies, and when an item is read nevertheless.
+//! - `write`: writes of groups, and what becomes of conflicts. `results`: groups that get items of their own.
+//! - `plan`: what one write does. `request`: how it is sent.
+//! - `known`: cached copies, and when an item is read nevertheless. `content`: the format.
 
 mod content;
 mod known;
 mod plan;
+mod request;
+mod results;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -23,9 +26,12 @@ use std::sync::Arc;
 use paceline_pipeline::model::{Item, Key};
 use paceline_pipeline::store::StoreError;
 
-use content::{Content, PackKey};
 pub(super) use content::is_pack;
 pub(super) use known::Packs;
+
+use content::{Content, PackKey};
+use plan::is_result;
+use results::SharedResult;
 
 use super::DynamoDbStore;
 use super::error::{TableError, TableErrorKind, TableRef};
@@ -51,13 +57,23 @@ impl DynamoDbStore {
         packs.extend(missed.into_iter().zip(read));
 
         let (mut loaded, mut elsewhere) = (Vec::with_capacity(keys.len()), Vec::new());
-        for (at, (key, pack)) in keys.iter().zip(&of).enumerate() {
+        let mut results = Vec::new();
+        for (at, (&key, pack)) in keys.iter().zip(&of).enumerate() {
             let content = pack.as_ref().and_then(|pack| packs.get(pack));
             let found = content.and_then(|content| content.groups.get(key.sort.as_str()));
-            if found.is_none() && content.is_some_and(|content| content.moved.has(&key.sort)) {
-                elsewhere.push(at);
+            let is_result = |item: &Arc<Item>| key.pack.as_ref().is_some_and(|pack| is_result(item, &pack.packing));
+            match found {
+                Some(item) if is_result(item) => {
+                    results.push(SharedResult { key, item: Arc::clone(item) });
+                    elsewhere.push(at);
+                }
+                None if content.is_some_and(|content| content.moved.has(&key.sort)) => elsewhere.push(at),
+                _ => {}
             }
             loaded.push(found.map(|item| Item::clone(item)));
+        }
+        if !results.is_empty() {
+            self.move_out(&results).await?;
         }
         Ok((loaded, elsewhere))
     }

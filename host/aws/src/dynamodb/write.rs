@@ -156,7 +156,7 @@ impl DynamoDbStore {
 }
 
 /// The outcome of a write that failed transiently. A fatal error fails all writes.
-fn transient_outcome(error: StoreError) -> Result<WriteOutcome, StoreError> {
+pub(super) fn transient_outcome(error: StoreError) -> Result<WriteOutcome, StoreError> {
     match error.is_transient() {
         true => Ok(WriteOutcome::Transient(ErrorChain(&error).to_string())),
         false => Err(error),

@@ -98,3 +98,80 @@ fn size(key: &PackKey, Copy { content, .. }: &Copy) -> usize {
     let groups = content.groups.iter().map(|(sort, item)| ENTRY_BYTES + sort.len() + item_size(item));
     ENTRY_BYTES + key.partition.len() + groups.sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> PackKey {
+        PackKey { partition: "race-3-1".to_owned(), number: 7 }
+    }
+
+    fn content(revision: u64) -> Arc<Content> {
+        Arc::new(Content { revision, ..Content::default() })
+    }
+
+    /// What happens to an item.
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        /// Another host writes it.
+        Rival,
+        /// A batch of this process: it reads the item if it has to, and writes it. What it reads may be `late`: this process
+        /// has written the item since.
+        Batch { late: bool },
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        prop_oneof![1 => Just(Event::Rival), 6 => any::<bool>().prop_map(|late| Event::Batch { late })]
+    }
+
+    proptest! {
+        /// A copy is not relied on in the batches after a conflict, nor after a read that found another host's write. It never
+        /// goes back.
+        #[test]
+        fn an_item_that_others_write_is_read(events in prop::collection::vec(event(), 1..200)) {
+            let (packs, key) = (Packs::new(1 << 20), key());
+            let (mut revision, mut quiet) = (1, u32::from(READS_AFTER_A_RIVAL));
+            packs.found(&key, &content(revision));
+            for event in events {
+                let Event::Batch { late } = event else {
+                    revision += 1;
+                    continue;
+                };
+                let before = packs.latest(&key).unwrap().revision;
+                let reliable = packs.reliable(&key).map(|content| content.revision);
+                prop_assert_eq!(reliable, (quiet >= u32::from(READS_AFTER_A_RIVAL)).then_some(before));
+                let is_read = reliable.is_none();
+                if is_read {
+                    packs.found(&key, &content(revision));
+                }
+                let is_new = before != revision;
+                quiet = match (is_new, is_read) {
+                    (true, _) => 0,
+                    (false, true) => quiet + 1,
+                    (false, false) => quiet,
+                };
+                if is_new && !is_read {
+                    // The condition fails.
+                    packs.overtaken(&key, &content(revision));
+                }
+                revision += 1;
+                packs.written(&key, &content(revision));
+                if late {
+                    packs.found(&key, &content(revision - 1));
+                }
+                prop_assert_eq!(packs.latest(&key).unwrap().revision, revision);
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_cache_everything_is_read() {
+        let packs = Packs::new(0);
+        packs.found(&key(), &content(1));
+        packs.written(&key(), &content(2));
+        assert_eq!((packs.latest(&key()), packs.reliable(&key())), (None, None));
+    }
+}
