@@ -1,9 +1,10 @@
 //! What packed groups cost in DynamoDB: write units and conflicts with one and with several hosts.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use paceline_aws::DynamoDbStore;
-use paceline_aws::dynamodb::WriteWith;
+use paceline_aws::dynamodb::{Usage, WriteWith};
 use paceline_aws::kpl::hash_key;
 use paceline_pipeline::model::{Batch, BatchLimits};
 use paceline_pipeline::summary::Summary;
@@ -49,28 +50,43 @@ fn measure(results: &mut Results, endpoint: &str, seconds: &[Vec<Batch>], name: 
             Arc::new(pipeline)
         })
         .collect();
-    let (mut conflicts, mut records) = (0, 0);
-    for batches in seconds {
-        let tasks = hosts.iter().zip(batches).map(|(host, batch)| {
-            let (host, batch) = (Arc::clone(host), batch.clone());
-            runtime.spawn(async move {
+    let seed = hosts.len() as u64;
+    let began = Instant::now();
+    let tasks = hosts.iter().enumerate().map(|(nth, host)| {
+        let host = Arc::clone(host);
+        let batches: Vec<Batch> = seconds.iter().map(|batches| batches[nth].clone()).collect();
+        let mut random = fastrand::Rng::with_seed(seed + nth as u64);
+        runtime.spawn(async move {
+            let (mut conflicts, mut records) = (0, 0);
+            for (second, batch) in batches.iter().enumerate() {
+                if seed > 1 {
+                    // In each second, a host takes its batch at a moment of its own.
+                    let moment = Duration::from_secs(second as u64) + Duration::from_secs(1).mul_f64(random.f64());
+                    tokio::time::sleep_until((began + moment).into()).await;
+                }
                 let mut summary = Summary::default();
-                let outcome = host.process(&batch, None, &mut summary).await.expect("the batch is processed");
+                let outcome = host.process(batch, None, &mut summary).await.expect("the batch is processed");
                 assert!(outcome.first_uncommitted.is_none(), "a batch is not committed");
-                (summary.conflicts, batch.records.len())
-            })
-        });
-        for task in tasks.collect::<Vec<_>>() {
-            let (rivals, batch) = runtime.block_on(task).expect("the task ends");
-            conflicts += rivals;
-            records += batch;
-        }
+                conflicts += summary.conflicts;
+                records += batch.records.len();
+            }
+            (conflicts, records)
+        })
+    });
+    let (mut conflicts, mut records) = (0, 0);
+    for task in tasks.collect::<Vec<_>>() {
+        let (rivals, of_host) = runtime.block_on(task).expect("the task ends");
+        conflicts += rivals;
+        records += of_host;
     }
     let thousands = records as f64 / 1e3;
-    let units: f64 = hosts.iter().map(|host| host.store().usage().write_units).sum();
-    let requests: u64 = hosts.iter().map(|host| host.store().usage().requests).sum();
-    results.add(&format!("wcu_per_1000_records_{name}"), units / thousands, "write units", "");
-    results.add(&format!("requests_per_1000_records_{name}"), requests as f64 / thousands, "requests", "");
+    let sum = |of: fn(Usage) -> f64| hosts.iter().map(|host| of(host.store().usage())).sum::<f64>() / thousands;
+    let (written, refused) = (sum(|usage| usage.write_units), sum(|usage| usage.refused_units));
+    let reads = sum(|usage| usage.read_units);
+    results.add(&format!("wcu_per_1000_records_{name}"), written, "write units", "");
+    results.add(&format!("refused_wcu_per_1000_records_{name}"), refused, "write units", "by the size of the items");
+    results.add(&format!("rcu_per_1000_records_{name}"), reads, "read units", "");
+    results.add(&format!("requests_per_1000_records_{name}"), sum(|usage| usage.requests as f64), "requests", "");
     results.add(&format!("conflicts_per_1000_records_{name}"), conflicts as f64 / thousands, "groups", "");
 }
 

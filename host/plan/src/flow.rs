@@ -7,7 +7,7 @@ use crate::deployment::TableMode;
 use crate::interval::{Interval, Part, batch_seconds, flush_seconds, interval, write_seconds};
 use crate::load::Finals;
 use crate::shape::Shape;
-use crate::writes::{Writes, sent, units, writes};
+use crate::writes::{Writes, read_units, sent, units, writes};
 
 /// The steady state. Rates are of all shards together unless named otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -59,7 +59,9 @@ pub struct Flow {
     pub peak_partition_units: f64,
     /// Write units of table and index for 1,000 messages.
     pub units_per_thousand: f64,
-    /// Read units a second: the horizon of each batch.
+    /// Write units a second of the table that are for writes which find that another host was first.
+    pub refused_units_per_second: f64,
+    /// Read units a second: the horizon of each batch, and shared items that several hosts write.
     pub read_units_per_second: f64,
     /// Bytes of a tumbling window's state, for a shard.
     pub window_state_bytes: f64,
@@ -121,7 +123,8 @@ impl Flow {
             peak_index_units,
             peak_partition_units: busiest(&peak),
             units_per_thousand: if rate > 0.0 { (table + index) / rate * 1e3 } else { 0.0 },
-            read_units_per_second: batches_per_second,
+            refused_units_per_second: average.iter().map(|writes| writes.conflicts * writes.item_units).sum(),
+            read_units_per_second: batches_per_second + shared_reads(shape, &queues),
             window_state_bytes: window_messages * shape.work.window_message_bytes,
             mean_age_seconds,
             highest_age_seconds,
@@ -185,6 +188,16 @@ fn average_writes(shape: &Shape<'_>, queues: &[Queues]) -> Vec<Writes> {
         }
     }
     added(each)
+}
+
+/// Read units a second of shared items, of all queues.
+fn shared_reads(shape: &Shape<'_>, queues: &[Queues]) -> f64 {
+    let of_queue = |queue: &Queues| {
+        let seconds = if shape.window > 0.0 { shape.window } else { queue.interval.seconds };
+        let of_part = |part: &Part| part.batches * read_units(shape, queue.share, part.messages);
+        queue.count / seconds * queue.written(shape).iter().map(of_part).sum::<f64>()
+    };
+    queues.iter().map(of_queue).sum()
 }
 
 /// The writes that come due at once: those of an interval or window in which all races end.

@@ -8,7 +8,8 @@
 //!
 //! - `load`, `deployment`: what comes in, and what it comes into; `exclusions`: settings that exclude each other.
 //! - `work`: what a record costs in time, replaceable by a TOML file as the prices are; `assumptions`: both.
-//! - `shape`: queues, batches and the largest share of one; `writes`: groups and units of a batch.
+//! - `shape`: queues, batches and the largest share of one; `writes`: groups and units of a batch; `shared_items`: those of
+//!   packed groups.
 //! - `interval`: the batches between two polls, and their time; `flow`: the steady state by formulas; `limits`: its use of
 //!   each quota; `cost`: its price.
 //! - `simulation`: the discrete-event simulation.
@@ -29,6 +30,7 @@ mod limits;
 mod load;
 mod plan;
 mod shape;
+mod shared_items;
 mod simulation;
 mod text;
 mod warnings;

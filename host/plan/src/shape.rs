@@ -125,6 +125,15 @@ impl<'a> Shape<'a> {
         1.0 - 1.0 / f64::from(writers.max(1))
     }
 
+    /// Whether batches of different queues may be in processes or instances of their own.
+    pub(crate) fn has_rivals(&self) -> bool {
+        match &self.deployment.consumer {
+            Consumer::Function(_) => self.queues.min(self.concurrency) > 1,
+            Consumer::Kcl(_) => self.queues > 1,
+            Consumer::Run(_) => false,
+        }
+    }
+
     /// Messages a second that can be read of a shard: all that poll it share its limit, each fan-out consumer has its own.
     pub(crate) fn shard_reads(&self) -> f64 {
         let shared = match &self.deployment.consumer {

@@ -68,7 +68,7 @@ pub(crate) fn warnings(flow: &Flow, shape: &Shape<'_>, limits: &[Limit], outcome
     add(WarningKind::PartitionKey, partition_key(flow));
     add(WarningKind::Concurrency, concurrency(flow, shape));
     add(WarningKind::BatchSize, batch_size(shape));
-    add(WarningKind::Conflicts, conflicts(flow, shape));
+    add(WarningKind::Conflicts, conflicts(flow));
     add(WarningKind::IndexUnits, index_units(shape));
     add(WarningKind::Burst, burst(limits, outcome));
     add(WarningKind::TimeOut, time_out(shape));
@@ -155,16 +155,16 @@ fn batch_size(shape: &Shape<'_>) -> Option<String> {
     })
 }
 
-fn conflicts(flow: &Flow, shape: &Shape<'_>) -> Option<String> {
-    let part = shape.stale_share();
-    (part > 0.0).then(|| {
-        let units = flow.table_units_per_second * part / (1.0 + part);
+fn conflicts(flow: &Flow) -> Option<String> {
+    let units = flow.refused_units_per_second;
+    (units > 0.0).then(|| {
         format!(
-            "With {} concurrent batches, {:.0} % of the writes may find that another host was first: they are billed and \
-             repeated, up to {} write units a second. Fewer queues, or longer windows, meet fewer conflicts.",
+            "With {} concurrent batches, {} of the table's write units a second ({:.0} %) may be for writes that find \
+             that another host was first: they are billed and repeated. Fewer queues, longer windows, or the racer as the \
+             partition key, meet fewer conflicts.",
             flow.queues,
-            part * 100.0,
-            number(units)
+            number(units),
+            100.0 * units / flow.table_units_per_second
         )
     })
 }

@@ -5,12 +5,7 @@ use paceline_capacity::dynamodb;
 use crate::deployment::{Aggregate, Indexed, Records};
 use crate::load::Keys;
 use crate::shape::Shape;
-
-/// Bytes of a shared item beside its groups: keys, names, one rulebook.
-const PACK_BYTES: f64 = 300.0;
-/// Bytes of a group in a shared item that shows one number: the state, dedup state and outputs of Alleycat's standings,
-/// compressed, and the number with the sort key.
-const PACKED_GROUP_BYTES: f64 = 48.0;
+use crate::shared_items::SharedItems;
 
 /// The writes of one kind of item in a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,13 +51,24 @@ pub(crate) fn groups(shape: &Shape<'_>, share: f64, messages: f64) -> f64 {
     groups.min(messages)
 }
 
-/// The writes of a batch, for each aggregate: one that is packed has shared items and results. `finals` of its messages are final ones.
+/// What a batch of a queue has.
+struct Batch {
+    /// The share of all messages that the queue has.
+    share: f64,
+    messages: f64,
+    groups: f64,
+    /// Messages that are final ones.
+    finals: f64,
+}
+
+/// The writes of a batch, for each aggregate: one that is packed has shared items and results. `finals` of its messages
+/// are final ones.
 pub(crate) fn writes(shape: &Shape<'_>, share: f64, messages: f64, finals: f64) -> Vec<Writes> {
     let all = groups(shape, share, messages);
     let of = |(at, aggregate): (usize, &Aggregate)| {
         let writes = match aggregate.packed_into {
             0 => vec![of_aggregate(shape, aggregate, all, finals)],
-            into => packed(shape, aggregate, into, (all, finals)).into(),
+            into => packed(shape, aggregate, into, &Batch { share, messages, groups: all, finals }).into(),
         };
         writes.into_iter().map(move |writes| Writes { aggregate: at, ..writes })
     };
@@ -70,17 +76,17 @@ pub(crate) fn writes(shape: &Shape<'_>, share: f64, messages: f64, finals: f64) 
 }
 
 /// The writes of the shared items of an aggregate, and of its results, which get items of their own.
-fn packed(shape: &Shape<'_>, aggregate: &Aggregate, into: u32, (all, finals): (f64, f64)) -> [Writes; 2] {
-    let items = f64::from(into) * f64::from(shape.load.races.max(1));
-    let groups = f64::from(shape.load.racers) / items;
-    let bytes = PACK_BYTES + groups * PACKED_GROUP_BYTES;
-    // The items that have any of these groups.
-    let touched = items * (1.0 - (1.0 - 1.0 / items).powf(all));
-    let item_units = dynamodb::write_units(bytes.ceil() as u64) as f64;
-    let shared = Writes { items: touched, conflicts: touched * shape.stale_share(), item_units, ..Writes::default() };
-    // A transaction costs twice.
-    let own = of_aggregate(shape, aggregate, finals.min(all), finals);
-    [shared, Writes { conflicts: 0.0, item_units: 2.0 * own.item_units, ..own }]
+fn packed(shape: &Shape<'_>, aggregate: &Aggregate, into: u32, batch: &Batch) -> [Writes; 2] {
+    let items = SharedItems::new(shape, into);
+    let touched = items.touched(shape, batch.share, batch.groups);
+    let refused = touched * items.refused_share(shape, batch.messages);
+    let finals = batch.finals.min(batch.groups);
+    // Groups that have a result by now leave their shared items in a write of its own.
+    let left = items.touched(shape, batch.share, finals);
+    let item_units = items.write_units();
+    let shared = Writes { items: touched + left, conflicts: refused, item_units, ..Writes::default() };
+    let own = of_aggregate(shape, aggregate, finals, batch.finals);
+    [shared, Writes { conflicts: 0.0, ..own }]
 }
 
 fn of_aggregate(shape: &Shape<'_>, aggregate: &Aggregate, all: f64, finals: f64) -> Writes {
@@ -97,6 +103,14 @@ fn of_aggregate(shape: &Shape<'_>, aggregate: &Aggregate, all: f64, finals: f64)
     let item_units = dynamodb::write_units(aggregate.item_bytes) as f64;
     let conflicts = items * shape.stale_share();
     Writes { items, conflicts, indexed, item_units, index_item_units: item_units * times, ..Writes::default() }
+}
+
+/// Read units of a batch: shared items that other hosts write, too, are read before each write.
+pub(crate) fn read_units(shape: &Shape<'_>, share: f64, messages: f64) -> f64 {
+    let all = groups(shape, share, messages);
+    let packed = shape.deployment.aggregates.iter().filter(|aggregate| aggregate.packed_into > 0);
+    let items = packed.map(|aggregate| SharedItems::new(shape, aggregate.packed_into));
+    items.filter(|items| items.rivals > 0.0).map(|items| items.touched(shape, share, all) * items.read_units()).sum()
 }
 
 /// Units of the table and of the index.

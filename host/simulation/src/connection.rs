@@ -33,6 +33,13 @@ pub(crate) struct Connected {
     killed: Arc<Latch>,
 }
 
+/// What a planted bug overlooks of a request.
+enum Overlooked {
+    Nothing,
+    Condition(Request),
+    Request,
+}
+
 /// What the world's faults do to an answer.
 impl Chance for World {
     fn leaves_out(&self) -> bool {
@@ -62,7 +69,11 @@ impl Connected {
     /// The request arrives and takes effect, whether or not somebody waits for the answer.
     fn execute(&self, request: &Request) -> Answer {
         let Self { database, world, host, .. } = self;
-        let mut answer = database.execute(request, &**world);
+        let mut answer = match self.overlook(request) {
+            Overlooked::Nothing => database.execute(request, &**world),
+            Overlooked::Condition(request) => database.execute(&request, &**world),
+            Overlooked::Request => Answer { status: 200, body: json!({}) },
+        };
         world.trace(format_args!(
             "host {host} {} {:016x} is answered {} {:016x}",
             request.operation,
@@ -72,6 +83,24 @@ impl Connected {
         ));
         self.spoil(&mut answer.body);
         answer
+    }
+
+    /// Planted bugs: what a store that leaves out a part of its work would have sent.
+    fn overlook(&self, request: &Request) -> Overlooked {
+        let text = |name: &str| request.body.get("Item")?.get(name)?.get("S")?.as_str();
+        let (Some(partition), Some(sort)) = (text("PK"), text("SK")) else { return Overlooked::Nothing };
+        if self.world.is_planted(Plant::SharedItemNotConditional) && sort.starts_with("@pack-") {
+            let mut request = request.clone();
+            if let Some(body) = request.body.as_object_mut() {
+                body.retain(|name, _| !name.starts_with("Condition") && !name.starts_with("ExpressionAttribute"));
+            }
+            return Overlooked::Condition(request);
+        }
+        let is_result = partition.starts_with("last-") && sort.starts_with("racer-");
+        match self.world.is_planted(Plant::ResultNotPublished) && is_result {
+            true => Overlooked::Request,
+            false => Overlooked::Nothing,
+        }
     }
 
     /// Planted bugs: what a store that overlooks a part of an answer would have seen.

@@ -77,6 +77,12 @@ impl Default for Database {
 }
 
 impl Database {
+    /// Whether the table of items has one with this key.
+    pub(crate) fn has_item(&self, partition: &str, sort: &str) -> bool {
+        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tables[ITEMS].items.contains_key(&(partition.to_owned(), sort.to_owned()))
+    }
+
     /// Executes a request at once.
     pub(crate) fn execute(&self, request: &Request, chance: &dyn Chance) -> Answer {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -43,6 +43,8 @@ plants! {
     UnprocessedIsDone "unprocessed-is-done" "With the SDK: what DynamoDB leaves unprocessed of a batch counts as done."
     StatementErrorIsSuccess "statement-error-is-success" "With the SDK: a batch of statements that has an answer counts as done, whatever the answer says of each."
     FirstPageIsAll "first-page-is-all" "With the SDK: the first page of a query or a scan is taken for all."
+    SharedItemNotConditional "shared-item-not-conditional" "With the SDK: an item of packed groups is written whatever is in the table."
+    ResultNotPublished "result-not-published" "With the SDK: a result leaves its shared item, but its own item is not written."
 }
 
 impl Plant {
@@ -100,7 +102,11 @@ impl Plant {
                 ("kills", 0),
             ],
             Self::MisroutedIsDropped => &[("mode", 3), ("shards", 3), ("aggregates", 60), ("foreign", 50)],
-            Self::UnprocessedIsDone | Self::StatementErrorIsSuccess | Self::FirstPageIsAll => &[("tier", 1)],
+            Self::UnprocessedIsDone
+            | Self::StatementErrorIsSuccess
+            | Self::FirstPageIsAll
+            | Self::SharedItemNotConditional => &[("tier", 1)],
+            Self::ResultNotPublished => &[("tier", 1), ("items", 1)],
             _ => &[],
         }
     }

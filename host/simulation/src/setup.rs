@@ -161,7 +161,7 @@ async fn load(engine: &Engine, components: &SharedComponents, published: &Rulebo
 }
 
 /// A rulebook. Two of its aggregators list messages, those of a racer in a race and those of a team in a class; with windows
-/// they count them, because a list can't be merged.
+/// they count them, because a list can't be merged. The groups of a race are packed, which the store in memory ignores.
 fn text(family: Family, is_pinned: bool, version: u64) -> String {
     let dedup = |field: &str| match family.is_ordinal {
         true => format!(r#"{{ ordinal = "{field}" }}"#),
@@ -187,6 +187,7 @@ settings = {{ resistance-weight = "{weight}" }}
 plugin = "evil-aggregator"
 settings = {{ deed = "{deed}" }}
 key = {{ PK = "race-{{/classId}}-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+pack = {{ into = 2 }}
 dedup = {in_race}
 [[aggregate]]
 plugin = "evil-aggregator"
@@ -196,6 +197,7 @@ dedup = {in_class}
 [[aggregate]]
 plugin = "last-output"
 key = {{ PK = "last-{{/classId}}-{{/raceId}}", SK = "racer-{{/racerId}}" }}
+pack = {{ into = 2, show = ["output"], alone = "final" }}
 dedup = {in_race}
 [[aggregate]]
 plugin = "{best}"

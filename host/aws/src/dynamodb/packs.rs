@@ -4,92 +4,50 @@
 //! items of their own, and some 50 together. Every write is conditional on the revision of the shared item, and each
 //! group keeps its own revision, so a group that did not change is no conflict for those who change others.
 //!
-//! A group moves out, for good, once it has the attribute that its rulebook names, or when the shared item is full. That
-//! is one transaction with the shared item, so a group is never in both places or in none.
+//! A group moves out, for good, once it has the attribute that its rulebook names, or when the shared item is full. The latter
+//! is one transaction with the shared item; the former takes a few plain writes.
 //!
-//! - `content`: the format. `plan`: what one write does. `write`: requests, and what becomes of conflicts.
+//! - `write`: writes of groups, and what becomes of conflicts. `results`: groups that get items of their own.
+//! - `plan`: what one write does. `request`: how it is sent.
+//! - `known`: cached copies, and when an item is read nevertheless. `content`: the format.
 
 mod content;
+mod known;
 mod plan;
+mod request;
+mod results;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use paceline_pipeline::model::{Item, Key};
 use paceline_pipeline::store::StoreError;
 
-pub(super) use content::{Content, PackKey, is_pack};
+pub(super) use content::is_pack;
+pub(super) use known::Packs;
+
+use content::{Content, PackKey};
+use plan::is_result;
+use results::SharedResult;
 
 use super::DynamoDbStore;
-use super::cache::{BoundedLru, ENTRY_BYTES, item_size};
 use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{self, Map};
-
-/// Writers of one item in this process wait for each other: otherwise all but one would pay for a conflict. Items share
-/// these locks.
-const LOCKS: usize = 64;
-
-/// What the process knows of items with packed groups.
-#[derive(Debug)]
-pub(super) struct Packs {
-    /// `None`: caching is off.
-    cache: Option<Mutex<BoundedLru<PackKey, Arc<Content>>>>,
-    locks: [tokio::sync::Mutex<()>; LOCKS],
-}
-
-impl Packs {
-    /// Caches about so many bytes.
-    pub(super) fn new(most: usize) -> Self {
-        Self {
-            cache: (most > 0).then(|| Mutex::new(BoundedLru::new(most, size))),
-            locks: std::array::from_fn(|_| tokio::sync::Mutex::default()),
-        }
-    }
-
-    fn entries(&self) -> Option<MutexGuard<'_, BoundedLru<PackKey, Arc<Content>>>> {
-        self.cache.as_ref().map(|cache| cache.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn get(&self, key: &PackKey) -> Option<Arc<Content>> {
-        self.entries()?.get(key).cloned()
-    }
-
-    /// Caches what was read or written, unless something later is cached.
-    fn insert(&self, key: &PackKey, content: &Arc<Content>) {
-        if let Some(mut entries) = self.entries()
-            && entries.get(key).is_none_or(|known| known.revision <= content.revision)
-        {
-            entries.put(key.clone(), Arc::clone(content));
-        }
-    }
-
-    /// Caches what is there in place of anything else: a failed condition has shown that the cached content was stale.
-    fn replace(&self, key: &PackKey, content: &Arc<Content>) {
-        if let Some(mut entries) = self.entries() {
-            entries.put(key.clone(), Arc::clone(content));
-        }
-    }
-}
-
-/// About what an entry takes in memory.
-fn size(key: &PackKey, content: &Arc<Content>) -> usize {
-    let groups = content.groups.iter().map(|(sort, item)| ENTRY_BYTES + sort.len() + item_size(item));
-    ENTRY_BYTES + key.partition.len() + groups.sum::<usize>()
-}
 
 impl DynamoDbStore {
     /// The packed groups of these keys, in the same order, and the indexes of those that have items of their own.
     pub(super) async fn load_packed(&self, keys: &[&Key]) -> Result<(Vec<Option<Item>>, Vec<usize>), StoreError> {
         let pack_of = |key: &Key| key.pack.as_ref().map(|pack| PackKey::new(&key.partition, pack));
         let of: Vec<Option<PackKey>> = keys.iter().map(|key| pack_of(key)).collect();
-        let unique: HashSet<&PackKey> = of.iter().flatten().collect();
+        // In their order, so that the same keys make the same requests.
+        let unique: BTreeSet<&PackKey> = of.iter().flatten().collect();
         let mut packs: BTreeMap<&PackKey, Arc<Content>> = BTreeMap::new();
         let mut missed = Vec::new();
         for key in unique {
-            match self.packs.get(key) {
+            match self.packs.reliable(key) {
                 Some(content) => drop(packs.insert(key, content)),
                 None => missed.push(key),
             }
@@ -99,13 +57,23 @@ impl DynamoDbStore {
         packs.extend(missed.into_iter().zip(read));
 
         let (mut loaded, mut elsewhere) = (Vec::with_capacity(keys.len()), Vec::new());
-        for (at, (key, pack)) in keys.iter().zip(&of).enumerate() {
+        let mut results = Vec::new();
+        for (at, (&key, pack)) in keys.iter().zip(&of).enumerate() {
             let content = pack.as_ref().and_then(|pack| packs.get(pack));
             let found = content.and_then(|content| content.groups.get(key.sort.as_str()));
-            if found.is_none() && content.is_some_and(|content| content.moved.has(&key.sort)) {
-                elsewhere.push(at);
+            let is_result = |item: &Arc<Item>| key.pack.as_ref().is_some_and(|pack| is_result(item, &pack.packing));
+            match found {
+                Some(item) if is_result(item) => {
+                    results.push(SharedResult { key, item: Arc::clone(item) });
+                    elsewhere.push(at);
+                }
+                None if content.is_some_and(|content| content.moved.has(&key.sort)) => elsewhere.push(at),
+                _ => {}
             }
             loaded.push(found.map(|item| Item::clone(item)));
+        }
+        if !results.is_empty() {
+            self.move_out(&results).await?;
         }
         Ok((loaded, elsewhere))
     }
@@ -122,7 +90,7 @@ impl DynamoDbStore {
                     match decode(&self.table, &map) {
                         Ok((key, content)) => {
                             let content = Arc::new(content);
-                            self.packs.insert(&key, &content);
+                            self.packs.found(&key, &content);
                             found.insert(key, content);
                         }
                         Err(error) => invalid = Some(error),
@@ -138,7 +106,7 @@ impl DynamoDbStore {
         let content = |key: &&PackKey| {
             found.remove(*key).unwrap_or_else(|| {
                 let absent = Arc::new(Content::default());
-                self.packs.insert(key, &absent);
+                self.packs.found(key, &absent);
                 absent
             })
         };

@@ -18,6 +18,8 @@ pub struct Usage {
     /// Write capacity units, including those of the indexes. Not included are writes whose condition failed, because
     /// DynamoDB does not report their units, and statements in DynamoDB Local, which reports none for them.
     pub write_units: f64,
+    /// Write capacity units of writes whose condition failed, which DynamoDB bills: about, by the size of the item.
+    pub refused_units: f64,
     /// Read capacity units.
     pub read_units: f64,
     /// Throttled requests, and throttled writes within a request.
@@ -34,6 +36,7 @@ impl Usage {
         Self {
             requests: self.requests - earlier.requests,
             write_units: self.write_units - earlier.write_units,
+            refused_units: self.refused_units - earlier.refused_units,
             read_units: self.read_units - earlier.read_units,
             throttles: self.throttles - earlier.throttles,
             cache_hits: self.cache_hits - earlier.cache_hits,
@@ -102,6 +105,11 @@ impl UsageCounter {
 
     pub(super) fn add_reads<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {
         self.lock().0.read_units += units(consumed);
+    }
+
+    /// Counts a write of an item of so many bytes whose condition failed.
+    pub(super) fn add_refused(&self, bytes: usize) {
+        self.lock().0.refused_units += bytes.div_ceil(1024).max(1) as f64;
     }
 
     pub(super) fn add_writes<'a>(&self, consumed: impl IntoIterator<Item = &'a ConsumedCapacity>) {

@@ -96,9 +96,13 @@ impl DynamoDbStore {
                         outcomes[at] = Some(WriteOutcome::Done);
                     }
                     WriteResult::ConflictWith(map) => {
+                        self.usage.add_refused(item::size(&write.key, &write.item));
                         outcomes[at] = Some(self.resolve_conflict(write, self.decode_group(map)?.1));
                     }
-                    WriteResult::Conflict => conflicts.push(at),
+                    WriteResult::Conflict => {
+                        self.usage.add_refused(item::size(&write.key, &write.item));
+                        conflicts.push(at);
+                    }
                     WriteResult::Unsupported => requests.push(sender.put(at, write)),
                     WriteResult::Failed(error) => {
                         // A throttled request had no effect, so the cached item is still valid.
@@ -152,7 +156,7 @@ impl DynamoDbStore {
 }
 
 /// The outcome of a write that failed transiently. A fatal error fails all writes.
-fn transient_outcome(error: StoreError) -> Result<WriteOutcome, StoreError> {
+pub(super) fn transient_outcome(error: StoreError) -> Result<WriteOutcome, StoreError> {
     match error.is_transient() {
         true => Ok(WriteOutcome::Transient(ErrorChain(&error).to_string())),
         false => Err(error),

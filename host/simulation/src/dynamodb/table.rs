@@ -89,6 +89,9 @@ fn size(name: &str, value: &Value) -> Result<usize, Failure> {
         ("N", Value::String(text)) if text.parse::<f64>().is_ok_and(f64::is_finite) => Ok(text.len() / 2 + 2),
         ("B", Value::String(text)) => base64::decode(text.as_bytes()).map(|bytes| bytes.len()).map_err(|_| invalid()),
         ("BOOL", Value::Bool(_)) => Ok(1),
+        ("M", Value::Object(members)) => {
+            members.iter().try_fold(3, |bytes, (name, value)| Ok(bytes + 1 + name.len() + size(name, value)?))
+        }
         _ => Err(invalid()),
     }
 }

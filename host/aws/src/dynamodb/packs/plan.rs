@@ -33,7 +33,7 @@ pub(super) struct Plan {
     /// What the item holds afterwards, and its encoding.
     pub(super) content: Content,
     pub(super) map: Map,
-    /// The writes that it does, of groups that stay or go.
+    /// The writes that it does, of groups that stay or go. Results stay for now.
     pub(super) taken: Vec<GroupWrite>,
     /// Those of them whose groups get items of their own, together with the shared item or not at all. No such item can
     /// exist: the shared item would have another revision.
@@ -71,22 +71,26 @@ impl Plan {
                 plan.done.push(write);
             } else if held != write.expected {
                 plan.conflicts.push(write);
-            } else if !is_alone(&write.item, packing) {
+            } else {
                 plan.content.groups.insert(Arc::clone(&write.sort), Arc::clone(&write.item));
                 plan.taken.push(write);
-            } else if room.take(size(key, &write)) {
-                plan.move_out(write);
-            } else {
-                plan.left.push(write);
             }
         }
         plan.fit(base, key, packing, &mut room);
         plan
     }
 
-    /// Whether nothing is to be written.
-    pub(super) fn is_empty(&self) -> bool {
-        self.taken.is_empty()
+    /// What an item holds once these groups have left it that have not changed since: they have items of their own by now.
+    /// `None` if there are none.
+    pub(super) fn without(base: &Content, groups: &[(Arc<str>, u64)]) -> Option<Content> {
+        let mut content = Content { revision: base.revision + 1, ..base.clone() };
+        for (sort, revision) in groups {
+            if base.groups.get(sort).is_some_and(|item| item.revision == *revision) {
+                content.groups.remove(sort);
+                content.moved.add(sort);
+            }
+        }
+        (content.groups.len() < base.groups.len()).then_some(content)
     }
 
     fn move_out(&mut self, write: GroupWrite) {
@@ -152,7 +156,8 @@ impl Room {
     }
 }
 
-fn is_alone(item: &Item, packing: &Packing) -> bool {
+/// Whether a group gets an item of its own.
+pub(super) fn is_result(item: &Item, packing: &Packing) -> bool {
     packing.alone.as_ref().is_some_and(|name| item.attribute(name).is_some())
 }
 

@@ -1,59 +1,31 @@
 //! Writes of items of packed groups.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem,
-};
 use paceline_pipeline::ErrorChain;
-use paceline_pipeline::model::{Key, Packing};
+use paceline_pipeline::model::Packing;
 use paceline_pipeline::store::{StoreError, Write, WriteOutcome};
 
-use super::content::{Content, PackKey, REVISION};
-use super::plan::{GroupWrite, Plan};
-use super::{LOCKS, Packs, decode};
+use super::content::PackKey;
+use super::plan::{GroupWrite, Plan, is_result};
+use super::request::{Attempt, PutResult, Sender};
+use super::results::SharedResult;
 use crate::dynamodb::DynamoDbStore;
-use crate::dynamodb::error::{TableError, TableErrorKind, TableRef};
-use crate::dynamodb::groups::get_batch;
-use crate::dynamodb::item::{self, Map, PARTITION};
+use crate::dynamodb::error::{TableError, TableErrorKind};
 use crate::dynamodb::requests::ConcurrentRequests;
-use crate::dynamodb::usage::UsageCounter;
-
-/// How often an item that other hosts write is written again before its groups count as conflicts. The pipeline then
-/// waits before it tries again.
-const ATTEMPTS: usize = 4;
 
 /// How the writes of one item ended.
 #[derive(Default)]
 struct Written {
     /// By the writes' indexes.
     outcomes: Vec<(usize, WriteOutcome)>,
+    /// Results that are in the shared item, and have no item of their own for all that is known.
+    results: Vec<GroupWrite>,
     /// The indexes of writes whose groups have items of their own.
     alone: Vec<usize>,
     /// An error that fails all writes of the call.
     fatal: Option<StoreError>,
-}
-
-/// The result of one request.
-enum PutResult {
-    Written,
-    /// The condition of the shared item failed. This is the item, if there is one.
-    Changed(Option<Map>),
-    Failed(TableError),
-}
-
-/// What requests need, so that they can run in tasks of their own.
-#[derive(Clone)]
-struct Sender {
-    client: Client,
-    table: Arc<TableRef>,
-    usage: Arc<UsageCounter>,
-    packs: Arc<Packs>,
 }
 
 impl DynamoDbStore {
@@ -71,23 +43,48 @@ impl DynamoDbStore {
             let of = packs.entry(key).or_insert_with(|| (Arc::clone(&pack.packing), Vec::new()));
             of.1.push(GroupWrite { at, sort, expected: write.expected, item });
         }
-        let sender = Sender {
-            client: self.client.clone(),
-            table: Arc::clone(&self.table),
-            usage: Arc::clone(&self.usage),
-            packs: Arc::clone(&self.packs),
-        };
+        let sender = Sender::of(self);
         let requests = packs.into_iter().map(|(key, (packing, writes))| sender.clone().write(key, packing, writes));
         let mut requests = ConcurrentRequests::new(self.concurrency, requests);
-        let (mut alone, mut fatal) = (Vec::new(), None);
+        let (mut alone, mut results, mut fatal) = (Vec::new(), Vec::new(), None);
         while let Some(written) = requests.next().await {
             written.outcomes.into_iter().for_each(|(at, outcome)| outcomes[at] = Some(outcome));
             alone.extend(written.alone);
+            results.extend(written.results);
             fatal = fatal.or(written.fatal);
         }
-        match fatal {
-            Some(error) => Err(error),
-            None => Ok(alone),
+        if let Some(error) = fatal {
+            return Err(error);
+        }
+        self.end_with_results(writes, results, outcomes).await?;
+        Ok(alone)
+    }
+
+    /// Gives results that are in shared items now their own items. That one has not left its shared item is no failure: it
+    /// leaves when it is loaded.
+    async fn end_with_results(
+        &self,
+        writes: &[Write],
+        mut results: Vec<GroupWrite>,
+        outcomes: &mut [Option<WriteOutcome>],
+    ) -> Result<(), StoreError> {
+        if results.is_empty() {
+            return Ok(());
+        }
+        // In their order, so that the same writes make the same requests.
+        results.sort_unstable_by_key(|write| write.at);
+        let shared = |write: &GroupWrite| SharedResult { key: &writes[write.at].key, item: Arc::clone(&write.item) };
+        let shared: Vec<SharedResult<'_>> = results.iter().map(shared).collect();
+        let published = self.publish(&shared).await?;
+        let ended = shared.into_iter().zip(&published);
+        let done: Vec<SharedResult<'_>> =
+            ended.filter(|(_, outcome)| **outcome == WriteOutcome::Done).map(|(result, _)| result).collect();
+        for (write, outcome) in results.iter().zip(published) {
+            outcomes[write.at] = Some(outcome);
+        }
+        match self.leave_packs(&done).await {
+            Err(error) if !error.is_transient() => Err(error),
+            _ => Ok(()),
         }
     }
 }
@@ -95,60 +92,50 @@ impl DynamoDbStore {
 impl Sender {
     /// Writes the groups of one item.
     async fn write(self, key: PackKey, packing: Arc<Packing>, writes: Vec<GroupWrite>) -> Written {
-        // The items of a race have different locks.
-        let nth = usize::from(key.number) + key.partition.bytes().map(usize::from).sum::<usize>();
-        let _turn = self.packs.locks[nth % LOCKS].lock().await;
+        let _turn = self.packs.turn(&key).await;
         let mut written = Written::default();
         let mut pending = writes;
-        let mut base = match self.packs.get(&key) {
-            Some(content) => content,
-            None => match self.read(&key).await {
-                Ok(content) => content,
-                Err(error) => {
-                    written.fail(pending, error);
-                    return written;
-                }
-            },
+        let mut base = match self.latest(&key).await {
+            Ok(content) => content,
+            Err(error) => {
+                written.fail(pending, error);
+                return written;
+            }
         };
-        let mut attempt = 0;
+        let mut attempt = Attempt::first();
         while !pending.is_empty() {
             let plan = Plan::new(&base, &key, &packing, pending);
-            written.all(&plan.done, &WriteOutcome::Done);
+            written.done(plan.done, &packing);
             written.all(&plan.conflicts, &WriteOutcome::Conflict);
             written.alone.extend(plan.alone.iter().map(|write| write.at));
-            if plan.is_empty() {
+            if plan.taken.is_empty() || attempt.is_beyond() {
+                written.all(&plan.taken, &WriteOutcome::Conflict);
                 written.all(&plan.left, &WriteOutcome::Conflict);
                 return written;
             }
-            match self.put(&key, &base, &plan).await {
+            let put = match plan.moves.is_empty() {
+                true => self.put(&base, &plan.map).await,
+                false => self.transact(&key, &base, &plan.map, &plan.moves).await,
+            };
+            match put {
                 PutResult::Written => {
                     base = Arc::new(plan.content);
-                    self.packs.insert(&key, &base);
-                    written.all(&plan.taken, &WriteOutcome::Done);
+                    self.packs.written(&key, &base);
+                    let (moved, stayed): (Vec<_>, Vec<_>) =
+                        plan.taken.into_iter().partition(|write| !base.groups.contains_key(&write.sort));
+                    written.all(&moved, &WriteOutcome::Done);
+                    written.done(stayed, &packing);
                     pending = plan.left;
                 }
                 PutResult::Changed(map) => {
-                    let found = match map {
-                        Some(map) => decode(&self.table, &map).map(|(_, content)| Arc::new(content)),
-                        None => self.read(&key).await,
-                    };
-                    base = match found {
-                        Ok(found) => found,
+                    pending = [plan.taken, plan.left].concat();
+                    (base, attempt) = match self.changed(&key, &packing, map, attempt).await {
+                        Ok(next) => next,
                         Err(error) => {
-                            written.fail([plan.taken, plan.left].concat(), error);
+                            written.fail(pending, error);
                             return written;
                         }
                     };
-                    self.packs.replace(&key, &base);
-                    pending = [plan.taken, plan.left].concat();
-                    attempt += 1;
-                    if attempt == ATTEMPTS {
-                        let plan = Plan::new(&base, &key, &packing, pending);
-                        written.all(&plan.done, &WriteOutcome::Done);
-                        let rest = [plan.taken, plan.left, plan.conflicts, plan.alone].concat();
-                        written.all(&rest, &WriteOutcome::Conflict);
-                        return written;
-                    }
                 }
                 PutResult::Failed(error) => {
                     written.fail([plan.taken, plan.left].concat(), error);
@@ -158,142 +145,18 @@ impl Sender {
         }
         written
     }
-
-    async fn read(&self, key: &PackKey) -> Result<Arc<Content>, TableError> {
-        let (client, table, usage) = (self.client.clone(), Arc::clone(&self.table), Arc::clone(&self.usage));
-        // The policies allow reads in batches only.
-        let result = get_batch(client, table, usage, vec![item::key_map(&key.item_key())]).await;
-        match (result.items.first(), result.error) {
-            (Some(map), _) => decode(&self.table, map).map(|(_, content)| Arc::new(content)),
-            (None, Some(error)) => Err(error),
-            (None, None) => Ok(Arc::default()),
-        }
-    }
-
-    async fn put(&self, key: &PackKey, base: &Content, plan: &Plan) -> PutResult {
-        match plan.moves.is_empty() {
-            true => self.put_alone(base, plan).await,
-            false => self.transact(key, base, plan).await,
-        }
-    }
-
-    async fn put_alone(&self, base: &Content, plan: &Plan) -> PutResult {
-        let condition = Condition::of(base);
-        self.usage.add_request();
-        let request = self
-            .client
-            .put_item()
-            .table_name(&self.table.table)
-            .set_item(Some(plan.map.clone()))
-            .condition_expression(condition.expression)
-            .expression_attribute_names("#c", condition.name)
-            .set_expression_attribute_values(condition.values)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match request.send().await {
-            Ok(response) => {
-                self.usage.add_writes(response.consumed_capacity());
-                PutResult::Written
-            }
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                    PutResult::Changed(failed.item().cloned())
-                }
-                _ => PutResult::Failed(self.usage.classify(&self.table, "a write of packed groups", error)),
-            },
-        }
-    }
-
-    async fn transact(&self, key: &PackKey, base: &Content, plan: &Plan) -> PutResult {
-        let condition = Condition::of(base);
-        let shared = Put::builder()
-            .table_name(&self.table.table)
-            .set_item(Some(plan.map.clone()))
-            .condition_expression(condition.expression)
-            .expression_attribute_names("#c", condition.name)
-            .set_expression_attribute_values(condition.values)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let shared = shared.build().expect("table and item are set");
-        let moves = plan.moves.iter().map(|write| self.own_item(key, write));
-        self.usage.add_request();
-        let request = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(shared).build())
-            .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let response = moves.fold(request, |request, item| request.transact_items(item)).send().await;
-        match response {
-            Ok(response) => {
-                self.usage.add_writes(response.consumed_capacity());
-                PutResult::Written
-            }
-            Err(error) => match error.as_service_error() {
-                Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                    self.cancelled(key, &plan.moves, cancelled.cancellation_reasons())
-                }
-                _ => PutResult::Failed(self.usage.classify(&self.table, "a transaction of packed groups", error)),
-            },
-        }
-    }
-
-    fn own_item(&self, key: &PackKey, write: &GroupWrite) -> TransactWriteItem {
-        let own = Key::new(key.partition.as_str(), &*write.sort);
-        let put = Put::builder()
-            .table_name(&self.table.table)
-            .set_item(Some(item::encode(&own, &write.item)))
-            // Only another program can have written one.
-            .condition_expression("attribute_not_exists(#p)")
-            .expression_attribute_names("#p", PARTITION);
-        TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
-    }
-
-    /// The result of a transaction that was cancelled. The first reason is that of the shared item, the others are those
-    /// of the groups that move out.
-    fn cancelled(&self, key: &PackKey, moves: &[GroupWrite], reasons: &[CancellationReason]) -> PutResult {
-        let has_failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
-        if let Some(shared) = reasons.first().filter(|reason| has_failed(reason)) {
-            return PutResult::Changed(shared.item().cloned());
-        }
-        if let Some((group, _)) = moves.iter().zip(reasons.iter().skip(1)).find(|(_, reason)| has_failed(reason)) {
-            let own = Key::new(key.partition.as_str(), &*group.sort);
-            let what = format_args!(
-                "the item {own} has the key of a group that is packed into {}, so another program wrote it. Its shard \
-                 waits until you move the item or change the rulebook's key",
-                key.item_key()
-            );
-            return PutResult::Failed(self.table.error(TableErrorKind::Fatal, what));
-        }
-        let reason = reasons.iter().find(|reason| reason.code().is_some_and(|code| code != "None"));
-        let (code, message) = reason.map_or((None, None), |reason| (reason.code(), reason.message()));
-        let error = self.table.classify_statement_error("a transaction of packed groups", code, message);
-        self.usage.count_if_throttled(&error);
-        PutResult::Failed(error)
-    }
-}
-
-/// That the shared item is as it was read.
-struct Condition {
-    expression: &'static str,
-    name: &'static str,
-    values: Option<HashMap<String, AttributeValue>>,
-}
-
-impl Condition {
-    fn of(base: &Content) -> Self {
-        match base.revision {
-            0 => Self { expression: "attribute_not_exists(#c)", name: PARTITION, values: None },
-            revision => Self {
-                expression: "#c = :c",
-                name: REVISION,
-                values: Some([(":c".to_owned(), AttributeValue::N(revision.to_string()))].into()),
-            },
-        }
-    }
 }
 
 impl Written {
     fn all(&mut self, writes: &[GroupWrite], outcome: &WriteOutcome) {
         self.outcomes.extend(writes.iter().map(|write| (write.at, outcome.clone())));
+    }
+
+    /// Writes of groups that are in the shared item now.
+    fn done(&mut self, writes: Vec<GroupWrite>, packing: &Packing) {
+        let (results, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| is_result(&write.item, packing));
+        self.all(&others, &WriteOutcome::Done);
+        self.results.extend(results);
     }
 
     /// A transient error is the outcome of its writes. Any other fails all writes of the call.
