@@ -12,8 +12,9 @@ pub(crate) fn config() -> Config {
         .concurrency_support(false)
         .consume_fuel(true)
         .epoch_interruption(true)
-        // The same bits on every machine: NaN payloads and relaxed SIMD would depend on the processor.
-        .cranelift_nan_canonicalization(true)
+        // The same bits on every machine: relaxed SIMD would depend on the processor. So would NaNs, which `canonical`
+        // makes the same before the code is compiled.
+        .cranelift_nan_canonicalization(false)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(limits::STACK_BYTES);
     config

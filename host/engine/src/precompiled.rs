@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::OptLevel;
 use wasmtime::component::Component;
 
+use crate::canonical;
 use crate::compiler::config;
 use crate::digest::Digest;
 
@@ -142,6 +143,7 @@ impl Precompiler {
         let wasmtime = wasmtime::Engine::new(&config).map_err(failed)?;
         let mut hasher = StableHasher(Sha256::new());
         wasmtime.precompile_compatibility_hash().hash(&mut hasher);
+        canonical::VERSION.hash(&mut hasher);
         let hash: String = hasher.0.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         Ok(Self { wasmtime, name: format!("{target}-{hash}") })
     }
@@ -160,7 +162,9 @@ impl Precompiler {
     pub fn compile(&self, wasm: &[u8], sign: impl FnOnce(&[u8]) -> CodeSignature) -> Result<Vec<u8>, PrecompileError> {
         let plugin = Digest::of(wasm);
         let failed = |error: wasmtime::Error| PrecompileError::Compile { plugin, source: error.into() };
-        let code = self.wasmtime.precompile_component(wasm).map_err(failed)?;
+        let rewritten = canonical::rewrite(wasm);
+        let code = self.wasmtime.precompile_component(rewritten.as_deref().unwrap_or(wasm)).map_err(failed)?;
+        rewritten.map_err(|source| PrecompileError::Compile { plugin, source: source.into() })?;
         let CodeSignature { key, signature } = sign(&statement(plugin, &self.name, &code));
         Ok([&key[..], &signature, &code].concat())
     }
