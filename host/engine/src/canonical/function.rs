@@ -27,11 +27,7 @@ pub(super) struct Findings {
 }
 
 /// Finds the values that have to be canonicalized.
-pub(super) fn read(
-    signatures: &Signatures,
-    ty: &FuncType,
-    body: &FunctionBody<'_>,
-) -> Result<Findings, RewriteError> {
+pub(super) fn read(signatures: &Signatures, ty: &FuncType, body: &FunctionBody<'_>) -> Result<Findings, RewriteError> {
     let bytes = u32::try_from(body.as_bytes().len()).map_err(|_| RewriteError::Invalid("the length of a function"))?;
     let most = bytes.saturating_mul(MEETINGS_PER_BYTE).saturating_add(MEETINGS).min(MOST_MEETINGS);
     match read_within(signatures, ty, body, Budget::Left(most))? {

@@ -37,7 +37,8 @@ impl Locals {
     }
 
     fn declare(&mut self, count: u32, ty: ValType, value: Value) -> Result<(), RewriteError> {
-        self.count = self.count.checked_add(count).filter(|&all| all <= LOCALS).ok_or(RewriteError::Invalid("locals"))?;
+        self.count =
+            self.count.checked_add(count).filter(|&all| all <= LOCALS).ok_or(RewriteError::Invalid("locals"))?;
         let slot = is_float(ty).then_some(self.current.len() as u32);
         if slot.is_some() {
             self.current.resize(self.current.len() + count as usize, value);

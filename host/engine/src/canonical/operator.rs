@@ -16,7 +16,10 @@ pub(super) enum Effect {
     /// It returns a constant, of whose bits this is known.
     Constant(State),
     /// It computes, with no regard to the bits of a NaN, and may return a NaN whose bits depend on the processor.
-    Arithmetic { read: Shape, result: Shape },
+    Arithmetic {
+        read: Shape,
+        result: Shape,
+    },
     /// It compares or makes integers, with no regard to the bits of a NaN.
     Observe(Shape),
     /// It makes a number from integers.
@@ -64,10 +67,26 @@ pub(super) fn effect(operator: &Operator<'_>) -> Effect {
         | I32TruncSatF32S | I32TruncSatF32U | I64TruncSatF32S | I64TruncSatF32U => Effect::Observe(F32),
         F64Eq | F64Ne | F64Lt | F64Gt | F64Le | F64Ge | I32TruncF64S | I32TruncF64U | I64TruncF64S | I64TruncF64U
         | I32TruncSatF64S | I32TruncSatF64U | I64TruncSatF64S | I64TruncSatF64U => Effect::Observe(F64),
-        F32x4Eq | F32x4Ne | F32x4Lt | F32x4Gt | F32x4Le | F32x4Ge | I32x4TruncSatF32x4S | I32x4TruncSatF32x4U
-        | I32x4RelaxedTruncF32x4S | I32x4RelaxedTruncF32x4U => Effect::Observe(F32x4),
-        F64x2Eq | F64x2Ne | F64x2Lt | F64x2Gt | F64x2Le | F64x2Ge | I32x4TruncSatF64x2SZero
-        | I32x4TruncSatF64x2UZero | I32x4RelaxedTruncF64x2SZero | I32x4RelaxedTruncF64x2UZero => Effect::Observe(F64x2),
+        F32x4Eq
+        | F32x4Ne
+        | F32x4Lt
+        | F32x4Gt
+        | F32x4Le
+        | F32x4Ge
+        | I32x4TruncSatF32x4S
+        | I32x4TruncSatF32x4U
+        | I32x4RelaxedTruncF32x4S
+        | I32x4RelaxedTruncF32x4U => Effect::Observe(F32x4),
+        F64x2Eq
+        | F64x2Ne
+        | F64x2Lt
+        | F64x2Gt
+        | F64x2Le
+        | F64x2Ge
+        | I32x4TruncSatF64x2SZero
+        | I32x4TruncSatF64x2UZero
+        | I32x4RelaxedTruncF64x2SZero
+        | I32x4RelaxedTruncF64x2UZero => Effect::Observe(F64x2),
 
         F32ConvertI32S | F32ConvertI32U | F32ConvertI64S | F32ConvertI64U => Effect::Convert(F32),
         F64ConvertI32S | F64ConvertI32U | F64ConvertI64S | F64ConvertI64U => Effect::Convert(F64),
@@ -147,7 +166,13 @@ pub(super) fn arity(operator: &Operator<'_>) -> Result<Option<(u8, u8)>, Rewrite
     }
     let (proposal, arity) = for_each_operator!(arities);
     match proposal {
-        "mvp" | "sign_extension" | "saturating_float_to_int" | "bulk_memory" | "reference_types" | "tail_call" | "simd"
+        "mvp"
+        | "sign_extension"
+        | "saturating_float_to_int"
+        | "bulk_memory"
+        | "reference_types"
+        | "tail_call"
+        | "simd"
         | "relaxed_simd" => Ok(arity),
         _ => Err(RewriteError::Proposal(proposal)),
     }

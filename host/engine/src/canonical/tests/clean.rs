@@ -38,7 +38,7 @@ fn clean_bits_move_through_locals_blocks_calls_and_memory() {
     assert_kept("local.get 0  call $same");
     assert_kept("i32.const 8  local.get 0  f64.store  i32.const 8  f64.load");
     assert_kept("local.get 0  f64.neg  f64.neg  f64.const 1  f64.copysign  local.get 0  f64.copysign");
-    assert_kept("local.get 0  f64x2.splat  i32x4.splat (i32.const 0)  v128.or  f64x2.extract_lane 1");
+    assert_kept("local.get 0  f64x2.splat  i32.const 0  i32x4.splat  v128.or  f64x2.extract_lane 1");
 }
 
 #[test]
@@ -46,9 +46,7 @@ fn clean_bits_stay_where_they_meet_those_of_arithmetic() {
     assert_kept("local.get 0  local.get 0  f64.sqrt  local.get 1  select");
     assert_kept("local.get 0  f64.sqrt  local.set 2  local.get 1  if  local.get 0  local.set 2  end  local.get 2");
     assert_kept("local.get 1  if (result f64)  local.get 0  else  local.get 0  f64.sqrt  end");
-    assert_kept(
-        "local.get 0  f64.sqrt  f64x2.splat  local.get 0  f64x2.replace_lane 1  f64x2.extract_lane 1",
-    );
+    assert_kept("local.get 0  f64.sqrt  f64x2.splat  local.get 0  f64x2.replace_lane 1  f64x2.extract_lane 1");
     assert_kept(
         "local.get 0  loop (param f64) (result f64)  local.get 1  i32.eqz  if (param f64) (result f64)  f64.sqrt  br 1  end  end",
     );

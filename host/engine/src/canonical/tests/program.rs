@@ -43,8 +43,20 @@ const COUNTERS: u32 = 11;
 const NESTED_LOOPS: u32 = 3;
 
 const F64_CONSTANTS: [&str; 14] = [
-    "0", "-0", "1", "-1.5", "inf", "-inf", "nan", "-nan", "nan:0x4000000000001", "-nan:0xfffffffffffff", "1e308", "0x1p-1074",
-    "3.75", "-2147483649",
+    "0",
+    "-0",
+    "1",
+    "-1.5",
+    "inf",
+    "-inf",
+    "nan",
+    "-nan",
+    "nan:0x4000000000001",
+    "-nan:0xfffffffffffff",
+    "1e308",
+    "0x1p-1074",
+    "3.75",
+    "-2147483649",
 ];
 const F32_CONSTANTS: [&str; 12] =
     ["0", "-0", "1", "-1.5", "inf", "-inf", "nan", "-nan", "nan:0x200001", "-nan:0x7fffff", "3e38", "0x1p-149"];
@@ -58,10 +70,12 @@ const V128_CONSTANTS: [&str; 7] = [
     "i64x2 0x7ff8000000000001 0x3ff000007fc00001",
 ];
 const SCALAR: [&str; 15] = [
-    "add", "sub", "mul", "div", "min", "max", "copysign", "abs", "neg", "sqrt", "ceil", "floor", "trunc", "nearest", "neg",
+    "add", "sub", "mul", "div", "min", "max", "copysign", "abs", "neg", "sqrt", "ceil", "floor", "trunc", "nearest",
+    "neg",
 ];
 const VECTOR: [&str; 16] = [
-    "add", "sub", "mul", "div", "min", "max", "pmin", "pmax", "abs", "neg", "sqrt", "ceil", "floor", "trunc", "nearest", "neg",
+    "add", "sub", "mul", "div", "min", "max", "pmin", "pmax", "abs", "neg", "sqrt", "ceil", "floor", "trunc",
+    "nearest", "neg",
 ];
 
 struct Writer<'a> {
@@ -75,7 +89,8 @@ struct Writer<'a> {
 /// The text of the program that these choices stand for.
 pub(super) fn text(choices: &[u8]) -> String {
     let mut writer = Writer { choices: choices.iter(), text: String::new(), labels: Vec::new(), loops: 0 };
-    let data: String = (0..64).map(|_| format!("\\{:02x}\\{:02x}\\f8\\7f", writer.choice(256), writer.choice(256))).collect();
+    let data: String =
+        (0..64).map(|_| format!("\\{:02x}\\{:02x}\\f8\\7f", writer.choice(256), writer.choice(256))).collect();
     let mut module = format!(
         "(module (memory (export \"memory\") 1) (data (i32.const 0) \"{data}\")
             (global $f32 (export \"f32\") (mut f32) (f32.const 0))
@@ -210,7 +225,7 @@ impl Writer<'_> {
             _ => {
                 self.expression(I32, depth.saturating_sub(1));
                 self.write(format!("br_if {label}"));
-                results.iter().rev().for_each(|ty| self.write(format!("local.set {}", ty.locals()[1])));
+                results.iter().rev().for_each(|ty| self.write(format!("local.set {}", ty.locals()[0])));
             }
         }
     }
@@ -303,8 +318,11 @@ impl Writer<'_> {
                 self.apply(operands, operator, depth);
             }
             I64 => {
-                let (operands, operator): (&[Ty], _) =
-                    self.pick(&[(&[F64][..], "i64.reinterpret_f64"), (&[F64], "i64.trunc_sat_f64_u"), (&[V128], "i64x2.extract_lane 1")]);
+                let (operands, operator): (&[Ty], _) = self.pick(&[
+                    (&[F64][..], "i64.reinterpret_f64"),
+                    (&[F64], "i64.trunc_sat_f64_u"),
+                    (&[V128], "i64x2.extract_lane 1"),
+                ]);
                 self.apply(operands, operator, depth);
             }
         }
@@ -316,7 +334,8 @@ impl Writer<'_> {
     }
 
     fn float_operation(&mut self, ty: Ty, depth: u32) {
-        let (name, other, vector, bits) = if ty == F32 { ("f32", F64, "f32x4", I32) } else { ("f64", F32, "f64x2", I64) };
+        let (name, other, vector, bits) =
+            if ty == F32 { ("f32", F64, "f32x4", I32) } else { ("f64", F32, "f64x2", I64) };
         match self.choice(8) {
             0 => self.apply(&[other], if ty == F32 { "f32.demote_f64" } else { "f64.promote_f32" }, depth),
             1 => self.apply(&[V128], &format!("{vector}.extract_lane 1"), depth),
@@ -339,15 +358,29 @@ impl Writer<'_> {
             2 => self.apply(&[V128, V128, V128], three, depth),
             3 => {
                 let operator = self.pick(&[
-                    "f32x4.demote_f64x2_zero", "f64x2.promote_low_f32x4", "f64x2.convert_low_i32x4_s", "f32x4.convert_i32x4_u",
-                    "i32x4.trunc_sat_f32x4_s", "i32x4.trunc_sat_f64x2_u_zero", "v128.not", "i32x4.abs",
+                    "f32x4.demote_f64x2_zero",
+                    "f64x2.promote_low_f32x4",
+                    "f64x2.convert_low_i32x4_s",
+                    "f32x4.convert_i32x4_u",
+                    "i32x4.trunc_sat_f32x4_s",
+                    "i32x4.trunc_sat_f64x2_u_zero",
+                    "v128.not",
+                    "i32x4.abs",
                 ]);
                 self.apply(&[V128], operator, depth);
             }
             4 => {
                 let operator = self.pick(&[
-                    "v128.and", "v128.or", "v128.xor", "i64x2.add", "i8x16.swizzle", "f32x4.lt", "f64x2.ge", "f32x4.relaxed_min",
-                    "f64x2.relaxed_max", "i8x16.shuffle 0 17 2 19 4 21 6 23 8 25 10 27 12 29 14 31",
+                    "v128.and",
+                    "v128.or",
+                    "v128.xor",
+                    "i64x2.add",
+                    "i8x16.swizzle",
+                    "f32x4.lt",
+                    "f64x2.ge",
+                    "f32x4.relaxed_min",
+                    "f64x2.relaxed_max",
+                    "i8x16.shuffle 0 17 2 19 4 21 6 23 8 25 10 27 12 29 14 31",
                 ]);
                 self.apply(&[V128, V128], operator, depth);
             }

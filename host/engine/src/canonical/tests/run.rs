@@ -58,7 +58,8 @@ pub(super) fn run(processor: Processor, wasm: &[u8]) -> Outcome {
     let function = instance.get_func(&mut store, "run").unwrap();
     let mut results = vec![Val::I32(0); function.ty(&store).results().len()];
     let returned = function.call(&mut store, &[], &mut results);
-    let results = returned.map(|()| results.iter().map(bits).collect()).map_err(|error| format!("{:#}", error.root_cause()));
+    let results =
+        returned.map(|()| results.iter().map(bits).collect()).map_err(|error| format!("{:#}", error.root_cause()));
     let exports: Vec<_> = instance.exports(&mut store).map(|export| export.into_extern()).collect();
     let (mut globals, mut memory) = (Vec::new(), Vec::new());
     for export in exports {
