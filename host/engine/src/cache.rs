@@ -1,8 +1,8 @@
 //! Compiled components on disk, so that a process that restarts need not compile again.
 //!
 //! A compiled component is machine code, and the host runs what it reads back. So a cache is a folder that only this
-//! user can write. A file's name holds the plugin's digest and a hash of the compiler and its settings. Its first bytes
-//! are a digest of the rest, which detects truncation and damage.
+//! user can write. A file's name holds the plugin's digest and a hash of the compiler, its settings, and the version of
+//! what rewrites plugins for it. Its first bytes are a digest of the rest, which detects truncation and damage.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};

@@ -4,15 +4,12 @@ use std::hash::Hash;
 
 use wasmtime::Config;
 
+use crate::canonical;
 use crate::limits;
-
-/// What paceline's own part in compiled code has come to. A change of that code for the same plugin needs another number:
-/// hosts then pass over what was compiled before.
-const REVISION: u32 = 1;
 
 /// What two programs must have in common for one to run what the other has compiled: the same hash.
 pub(crate) fn compatibility(engine: &wasmtime::Engine) -> impl Hash + '_ {
-    (REVISION, engine.precompile_compatibility_hash())
+    (canonical::VERSION, engine.precompile_compatibility_hash())
 }
 
 /// The configuration that all engines share.
@@ -23,8 +20,9 @@ pub(crate) fn config() -> Config {
         .concurrency_support(false)
         .consume_fuel(true)
         .epoch_interruption(true)
-        // The same bits on every machine: NaN payloads and relaxed SIMD would depend on the processor.
-        .cranelift_nan_canonicalization(true)
+        // The same bits on every machine: relaxed SIMD would depend on the processor. So would NaNs, which `canonical`
+        // makes the same before the code is compiled.
+        .cranelift_nan_canonicalization(false)
         .relaxed_simd_deterministic(true)
         .max_wasm_stack(limits::STACK_BYTES);
     config

@@ -28,7 +28,7 @@
 //! - `imports`: what a plugin may import, and the host's side of it.
 //! - `inspect`: what a file is, without compiling it.
 //! - `cache`: compiled components on disk. `precompiled`: those of elsewhere. `packaged`: those that came with the program.
-//! - `compiler`: the settings that compiled code depends on.
+//! - `compiler`: the settings that compiled code depends on. `canonical`: makes NaNs the same on every processor.
 //! - `profile`: where calls spend their time.
 //! - `watchdog`: the limit on time. `call_deadline`: when all calls end.
 //! - `load_error`: why a component is refused.
@@ -45,6 +45,7 @@ mod budget;
 mod cache;
 mod call;
 mod call_deadline;
+mod canonical;
 mod columns;
 mod compiler;
 mod contract;

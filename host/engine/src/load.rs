@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, ComponentExportIndex, InstancePre};
 
+use crate::canonical;
 use crate::contract::{self, Function, MIGRATION, Role};
 use crate::digest::Digest;
 use crate::engine::Engine;
@@ -188,13 +189,17 @@ impl Engine {
         if let Some(cached) = self.cache().and_then(|cache| cache.get(self.wasmtime(), digest)) {
             return Ok(cached);
         }
-        let compiled = component::Component::from_binary(self.wasmtime(), wasm).map_err(|error| {
+        let rewritten = canonical::rewrite(wasm);
+        // What can't be rewritten is not valid either, and wasmtime says best why.
+        let valid = rewritten.as_deref().unwrap_or(wasm);
+        let compiled = component::Component::from_binary(self.wasmtime(), valid).map_err(|error| {
             match format!("{error:#}").contains("component model async feature") {
                 // wasmtime has no type for it. A test fails if the text changes.
                 true => LoadError::Async(error.into()),
                 false => LoadError::Invalid(error.into()),
             }
         })?;
+        rewritten.map_err(|error| LoadError::Invalid(error.into()))?;
         tracing::debug!("plugin {digest}: compiled on this machine");
         if let Some(cache) = self.cache() {
             cache.put(self.wasmtime(), digest, &compiled);

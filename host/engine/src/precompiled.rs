@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::OptLevel;
 use wasmtime::component::Component;
 
+use crate::canonical;
 use crate::compiler::{compatibility, config};
 use crate::digest::Digest;
 
@@ -173,7 +174,10 @@ impl Precompiler {
     pub fn compile_unsigned(&self, wasm: &[u8]) -> Result<Vec<u8>, PrecompileError> {
         let failed =
             |error: wasmtime::Error| PrecompileError::Compile { plugin: Digest::of(wasm), source: error.into() };
-        self.wasmtime.precompile_component(wasm).map_err(failed)
+        let rewritten = canonical::rewrite(wasm);
+        let code = self.wasmtime.precompile_component(rewritten.as_deref().unwrap_or(wasm)).map_err(failed)?;
+        rewritten.map_err(|source| PrecompileError::Compile { plugin: Digest::of(wasm), source: source.into() })?;
+        Ok(code)
     }
 }
 

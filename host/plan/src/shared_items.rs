@@ -65,7 +65,8 @@ impl SharedItems {
     /// billed and repeated.
     pub(crate) fn refused_share(&self, shape: &Shape<'_>, messages: f64) -> f64 {
         let work = shape.work;
-        let between = (work.batch_ms + 2.0 * work.request_ms) / 1e3 + messages * work.message_ns / 1e9 / shape.speed.max(1e-6);
+        let between =
+            (work.batch_ms + 2.0 * work.request_ms) / 1e3 + messages * work.message_ns / 1e9 / shape.speed.max(1e-6);
         let every = shape.interval.max(shape.window).max(1e-3);
         1.0 - (1.0 - (between / every).min(1.0)).powf(self.rivals)
     }
