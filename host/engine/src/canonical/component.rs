@@ -3,8 +3,10 @@
 use wasm_encoder::Encode;
 use wasmparser::{FuncType, FunctionBody, Parser, Payload};
 
+use super::emit;
+use super::error::RewriteError;
+use super::function::Findings;
 use super::module::Signatures;
-use super::{RewriteError, emit, function::Findings};
 
 /// How deep components and modules may be nested: far more than tools make. Each level is copied once more.
 const DEPTH: usize = 64;

@@ -1,17 +1,20 @@
-//! The operand stack, the blocks and the locals of a function while its code is read, as WebAssembly's validation has them.
+//! The operand stack, the blocks and the locals of a function while its code is read, as WebAssembly's validation has
+//! them.
 //!
-//! Where control flow meets, in a local or in a result of a block, a value comes from several. In a function with very many
-//! such places that would take time out of proportion to its size. Such a function is read again, coarsely: a local has one
-//! value then that comes from all that is stored in it, and what a branch hands over is canonicalized.
+//! Where control flow meets, in a local or in a result of a block, a value comes from several. In a function with very
+//! many such places that would take time out of proportion to its size. Such a function is read again, coarsely: a
+//! local has one value then that comes from all that is stored in it, and what a branch hands over is canonicalized.
 
 use wasmparser::{BlockType, FuncType, ValType};
 
+use super::error::RewriteError;
+use super::frame::{Frame, Kind, meet, meet_locals};
 use super::locals::{Locals, is_float};
-use super::module::Signatures;
+use super::module::{Signatures, single_result};
+use super::state::Via;
 use super::values::{CLEAN, NUMBER, Value, Values};
-use super::{RewriteError, state::Via};
 
-/// Operands on the stack at once: far more than any function has, and few enough for the memory of this machine.
+/// Operands on the stack at once: far more than any function has, in 4 MiB.
 const OPERANDS: usize = 1 << 20;
 
 /// The state of a function while its code is read.
@@ -33,28 +36,6 @@ pub(super) enum Budget {
     Exceeded,
     /// The function is read coarsely.
     Coarse,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Block,
-    Loop,
-    If,
-}
-
-struct Frame {
-    kind: Kind,
-    /// Operands below the block's own.
-    height: usize,
-    is_unreachable: bool,
-    /// The values that a branch hands over: a loop's parameters, or the results.
-    label: Vec<Value>,
-    results: usize,
-    /// The locals at the label, once it is reached, and whether each is a merged value of this label's own.
-    locals: Option<Vec<(Value, bool)>>,
-    /// What the other arm of an `if` begins with.
-    params: Vec<Value>,
-    locals_of_else: Vec<Value>,
 }
 
 impl<'a> Machine<'a> {
@@ -130,21 +111,12 @@ impl<'a> Machine<'a> {
     }
 
     fn push_frame(&mut self, kind: Kind, label: Vec<Value>, results: usize) {
-        self.frames.push(Frame {
-            kind,
-            height: self.stack.len(),
-            is_unreachable: false,
-            label,
-            results,
-            locals: None,
-            params: Vec::new(),
-            locals_of_else: Vec::new(),
-        });
+        self.frames.push(Frame::new(kind, self.stack.len(), label, results));
     }
 
     pub(super) fn enter_block(&mut self, ty: BlockType) -> Result<(), RewriteError> {
         let single = single_result(ty);
-        let (params, results) = signature(self.signatures, ty, &single)?;
+        let (params, results) = self.signatures.block(ty, &single)?;
         let params = self.pop_all(params.len())?;
         let label = self.merged(results);
         self.push_frame(Kind::Block, label, results.len());
@@ -166,7 +138,7 @@ impl<'a> Machine<'a> {
 
     pub(super) fn enter_loop(&mut self, ty: BlockType) -> Result<(), RewriteError> {
         let single = single_result(ty);
-        let (params, results) = signature(self.signatures, ty, &single)?;
+        let (params, results) = self.signatures.block(ty, &single)?;
         let entering = self.pop_all(params.len())?;
         let label = self.merged(params);
         for (&from, &to) in entering.iter().zip(&label) {
@@ -282,55 +254,5 @@ impl<'a> Machine<'a> {
 
     fn push_all(&mut self, values: &[Value]) -> Result<(), RewriteError> {
         values.iter().try_for_each(|&value| self.push(value))
-    }
-}
-
-fn single_result(ty: BlockType) -> [ValType; 1] {
-    match ty {
-        BlockType::Type(ty) => [ty],
-        BlockType::Empty | BlockType::FuncType(_) => [ValType::I32],
-    }
-}
-
-/// The types of a block's parameters and results.
-fn signature<'a>(
-    signatures: &'a Signatures,
-    ty: BlockType,
-    single: &'a [ValType],
-) -> Result<(&'a [ValType], &'a [ValType]), RewriteError> {
-    Ok(match ty {
-        BlockType::Empty => (&[], &[]),
-        BlockType::Type(_) => (&[], single),
-        BlockType::FuncType(ty) => {
-            let ty = signatures.ty(ty)?;
-            (ty.params(), ty.results())
-        }
-    })
-}
-
-/// A value is handed over to a label.
-fn meet(values: &mut Values, from: Value, to: Value) {
-    match to {
-        CLEAN => values.see(from),
-        _ => values.flow(from, to, Via::Same),
-    }
-}
-
-/// The locals of a label are these, too.
-fn meet_locals(values: &mut Values, current: &[Value], label: &mut Option<Vec<(Value, bool)>>) {
-    let Some(label) = label else {
-        *label = Some(current.iter().map(|&value| (value, false)).collect());
-        return;
-    };
-    for (&value, (merged, is_own)) in current.iter().zip(label) {
-        if value == *merged {
-            continue;
-        }
-        if !*is_own {
-            let before = std::mem::replace(merged, values.merged());
-            *is_own = true;
-            values.flow(before, *merged, Via::Same);
-        }
-        values.flow(value, *merged, Via::Same);
     }
 }

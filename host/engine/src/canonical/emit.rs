@@ -1,14 +1,15 @@
 //! Writes the code of a function with its values canonicalized.
 //!
 //! A value is canonicalized on top of the stack: where it compares as equal with itself it stays, and otherwise the
-//! canonical NaN takes its place. That takes a local, one for all values of a type, which are added behind the function's own.
+//! canonical NaN takes its place. That takes a local, one for all values of a type, which are added behind the
+//! function's own.
 
 use std::ops::Range;
 
 use wasm_encoder::{Encode, Ieee32, Ieee64, Instruction, ValType};
 use wasmparser::FunctionBody;
 
-use super::RewriteError;
+use super::error::RewriteError;
 use super::function::Findings;
 use super::state::Shape;
 use super::values::Mark;

@@ -2,8 +2,8 @@
 
 use wasmparser::{FuncType, FunctionBody, Operator};
 
-use super::RewriteError;
 use super::control::{Budget, Machine};
+use super::error::RewriteError;
 use super::locals::Locals;
 use super::module::Signatures;
 use super::operator::{Effect, arity, effect};
@@ -37,7 +37,7 @@ pub(super) fn read(signatures: &Signatures, ty: &FuncType, body: &FunctionBody<'
 }
 
 /// `None` if the budget does not suffice.
-fn read_within(
+pub(super) fn read_within(
     signatures: &Signatures,
     ty: &FuncType,
     body: &FunctionBody<'_>,

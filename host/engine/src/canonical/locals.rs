@@ -2,7 +2,7 @@
 
 use wasmparser::{FuncType, FunctionBody, ValType};
 
-use super::RewriteError;
+use super::error::RewriteError;
 use super::values::{CLEAN, NUMBER, Value};
 
 /// Locals that a function may have: WebAssembly allows no more.

@@ -1,8 +1,8 @@
 //! The signatures of a core module's functions.
 
-use wasmparser::{CompositeInnerType, FuncType, Payload, TypeRef};
+use wasmparser::{BlockType, CompositeInnerType, FuncType, Payload, TypeRef, ValType};
 
-use super::RewriteError;
+use super::error::RewriteError;
 
 /// The types of a module, and which of them its functions have.
 #[derive(Default)]
@@ -63,5 +63,29 @@ impl Signatures {
     pub(super) fn function(&self, function: u32) -> Result<&FuncType, RewriteError> {
         let ty = self.functions.get(function as usize).ok_or(RewriteError::Invalid("a function"))?;
         self.ty(*ty)
+    }
+
+    /// The types of a block's parameters and results. `single` is what [`single_result`] returns for it.
+    pub(super) fn block<'a>(
+        &'a self,
+        ty: BlockType,
+        single: &'a [ValType],
+    ) -> Result<(&'a [ValType], &'a [ValType]), RewriteError> {
+        Ok(match ty {
+            BlockType::Empty => (&[], &[]),
+            BlockType::Type(_) => (&[], single),
+            BlockType::FuncType(ty) => {
+                let ty = self.ty(ty)?;
+                (ty.params(), ty.results())
+            }
+        })
+    }
+}
+
+/// The result of a block that has one and names its type itself.
+pub(super) fn single_result(ty: BlockType) -> [ValType; 1] {
+    match ty {
+        BlockType::Type(ty) => [ty],
+        BlockType::Empty | BlockType::FuncType(_) => [ValType::I32],
     }
 }

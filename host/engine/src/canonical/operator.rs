@@ -1,12 +1,12 @@
 //! What each instruction does to the bits of NaNs. Control flow, calls, locals and `select` are not here.
 //!
 //! An instruction that is not named here sees all bits of its operands, and its results have the same bits on every
-//! processor. That is true of all that do not compute with floats. The test `operators` of this crate compares this list
-//! with all instructions that wasmparser knows.
+//! processor. That is true of all that do not compute with floats. The test `operators` of this crate compares this
+//! list with all instructions that wasmparser knows.
 
 use wasmparser::{Operator, for_each_operator};
 
-use super::RewriteError;
+use super::error::RewriteError;
 use super::state::Shape::{self, F32, F32x4, F64, F64x2};
 use super::state::{Nan, State};
 

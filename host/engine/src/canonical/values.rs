@@ -1,8 +1,8 @@
 //! The values of a function, which come from one another, and the answer to which of them are canonicalized.
 //!
 //! A value has a position in the code, just behind the instruction that leaves it on top of the stack: there it can be
-//! canonicalized. A value without a position is one where control flow meets, in a local or below the top of the stack: it
-//! can only be made clean by canonicalizing all that it comes from.
+//! canonicalized. A value without a position is one where control flow meets, in a local or below the top of the stack:
+//! it can only be made clean by canonicalizing all that it comes from.
 
 use super::state::{Nan, Shape, State, Via};
 
@@ -154,7 +154,8 @@ impl Values {
         marks
     }
 
-    /// Raises the states until every value has that of all it may come from. They only ever rise, and four times at most.
+    /// Raises the states until every value has that of all it may come from. They only ever rise, and four times at
+    /// most.
     fn settle(&mut self) {
         let (outgoing, incoming) = (self.by(|edge| edge.from), self.by(|edge| edge.to));
         let mut raised: Vec<Value> = (0..self.nodes.len() as Value).collect();
@@ -162,7 +163,8 @@ impl Values {
             for &edge in outgoing.of(value) {
                 self.pass(edge, &mut raised);
             }
-            // Where the result has to be clean, so has all that it comes from. What flows into `CLEAN` is seen to above.
+            // Where the result has to be clean, so has all that it comes from. What flows into `CLEAN` is seen to
+            // above.
             if value != CLEAN && self.nodes[value as usize].state == State::Clean {
                 for &edge in incoming.of(value) {
                     self.pass(edge, &mut raised);

@@ -14,8 +14,8 @@ fn module(function: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Asserts that the functions are the same once the first is rewritten. `@64`, `@-64`, `@32`, `@f32x4` and `@f64x2` stand for the
-/// instructions that canonicalize, with the local that follows.
+/// Asserts that the functions are the same once the first is rewritten. `@64`, `@-64`, `@32`, `@f32x4` and `@f64x2`
+/// stand for the instructions that canonicalize, with the local that follows.
 #[track_caller]
 fn assert_becomes(before: &str, after: &str) {
     let mut expanded = after.to_owned();
@@ -242,5 +242,19 @@ fn a_canonical_nan_is_as_good_as_a_number() {
         "(func (param v128 i32) (result v128)  v128.const f64x2 nan 0  local.get 0  f64x2.sqrt  local.get 1  select (result v128))",
         "(func (param v128 i32) (result v128) (local v128)
             v128.const f64x2 nan 0  local.get 0  f64x2.sqrt  local.get 1  select (result v128)  (@f64x2 2))",
+    );
+}
+
+#[test]
+fn a_function_where_too_many_values_meet_is_read_coarsely() {
+    // In time that is in proportion to its size, a sum is only told from other values of its local by all that is
+    // stored there.
+    let (locals, loops) = ("f64 ".repeat(20_000), "loop  end  ".repeat(2_000));
+    let sum = "local.get 0  f64.sqrt  local.tee 0  drop";
+    assert_becomes(
+        &format!("(func (param f64) (local {locals}) {loops} {sum}  local.get 1  f64.sqrt  local.set 1)"),
+        &format!(
+            "(func (param f64) (local {locals} f64) {loops} local.get 0  f64.sqrt  (@64 20001)  local.tee 0  drop  local.get 1  f64.sqrt  local.set 1)"
+        ),
     );
 }

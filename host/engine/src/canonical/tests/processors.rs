@@ -1,10 +1,11 @@
-//! Programs on processors whose NaNs have other bits: rewritten, they return and store the same everywhere, and the same as
-//! Cranelift's own canonicalization makes of them.
+//! Programs on processors whose NaNs have other bits: rewritten, they return and store the same everywhere, and the
+//! same as Cranelift's own canonicalization makes of them.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
-use super::super::rewrite;
+use super::super::control::Budget;
+use super::super::{component, function, rewrite};
 use super::program;
 use super::run::{Outcome, Processor, run};
 
@@ -39,11 +40,11 @@ fn most_random_programs_run_to_the_end_and_depend_on_the_processor() {
         ended += usize::from(one.results.is_ok());
         differ += usize::from(one != other);
     }
-    assert!(ended > 20 && differ > 20, "{ended} of 40 end, {differ} differ");
+    assert!(ended > 20 && differ > 15, "{ended} of 40 end, {differ} differ");
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_programs_give_the_same_everywhere(choices in prop::collection::vec(any::<u8>(), 50..500)) {
@@ -51,6 +52,11 @@ proptest! {
         let wasm = parse(&text);
         let expected: Outcome = run(Processor::Canonical, &wasm);
         let rewritten = rewrite(&wasm).unwrap();
+        let coarsely = component::rewrite(&wasm, |signatures, ty, body| {
+            function::read_within(signatures, ty, body, Budget::Coarse).map(Option::unwrap)
+        });
+        let coarse = run(Processor::Other(2), &coarsely.unwrap());
+        prop_assert!(coarse == expected, "coarsely\n{text}");
         for processor in PROCESSORS {
             prop_assert!(run(processor, &rewritten) == expected, "{processor:?}\n{text}\n{}", wasmprinter::print_bytes(&rewritten).unwrap());
         }
