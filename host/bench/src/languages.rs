@@ -25,7 +25,7 @@ pub(crate) struct Twin {
 }
 
 /// The rules that are written in another language, too.
-pub(crate) const TWINS: [Twin; 2] = [
+pub(crate) static TWINS: [Twin; 2] = [
     Twin { name: "js", rule: "climb", language: "javascript", file: "rule.js", install: "npm install" },
     Twin {
         name: "python",

@@ -32,6 +32,7 @@ struct Start<'p> {
 pub(crate) fn run(results: &mut Results, event: &[u8]) {
     let plain = package();
     let packaged = with_code(package());
+    let twins = twins();
     let seed = Registry::folder(&plain.path().join("registry")).expect("the package has a registry");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts");
     let shared = tempfile::tempdir().expect("the temporary folder can be written");
@@ -66,7 +67,6 @@ pub(crate) fn run(results: &mut Results, event: &[u8]) {
             "  a registry in a bucket: skipped, because {S3_ENDPOINT} is not set; `make bench` starts one"
         ));
     }
-    let twins = twins();
     for (twin, package) in &twins {
         let name = format!("cold_start_ms_packaged_{}", twin.name);
         starts.push(start(&name, package.path(), None, false, "target: below 150"));
