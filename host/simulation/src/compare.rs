@@ -40,18 +40,17 @@ async fn differs(office: &Office<'_>) -> Result<Option<Finding>, StoreError> {
     let unsure = letters.iter().filter(|letter| letter.unsure);
     let unsure = unsure.filter_map(|letter| world.stream.by_letter(&letter.id)).collect();
     let expected = model::expect(&world.stream, &versions, &unsure);
-    let differs = letters_differ(world, &expected, &letters).or_else(|| table_differs(world, &expected, &versions, &items));
+    let differs =
+        letters_differ(world, &expected, &letters).or_else(|| table_differs(world, &expected, &versions, &items));
     Ok(differs.or_else(|| unpublished(world, &items)))
 }
 
 /// In DynamoDB, a packed group that has a result has an item of its own.
 fn unpublished(world: &World, items: &BTreeMap<Key, Item>) -> Option<Finding> {
     let database = world.database.as_ref()?;
-    let has_result = |(key, item): &(&Key, &Item)| {
-        key.partition.starts_with("last-") && item.attribute("final").is_some()
-    };
-    let (key, _) =
-        items.iter().filter(has_result).find(|(key, _)| !database.has_item(&key.partition, &key.sort))?;
+    let has_result =
+        |(key, item): &(&Key, &Item)| key.partition.starts_with("last-") && item.attribute("final").is_some();
+    let (key, _) = items.iter().filter(has_result).find(|(key, _)| !database.has_item(&key.partition, &key.sort))?;
     Some(Finding::Table { key: key.to_string(), what: "its result has no item of its own".to_owned() })
 }
 
