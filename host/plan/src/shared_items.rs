@@ -1,7 +1,5 @@
 //! Items that share the packed groups of a race: how many a batch writes, and how often another host was first.
 
-use paceline_capacity::dynamodb;
-
 use crate::load::Keys;
 use crate::shape::Shape;
 
@@ -9,7 +7,9 @@ use crate::shape::Shape;
 const PACK_BYTES: f64 = 300.0;
 /// Bytes of a group in a shared item that shows one number: the state, dedup state and outputs of Alleycat's standings,
 /// compressed, and the number with the sort key.
-const PACKED_GROUP_BYTES: f64 = 48.0;
+const PACKED_GROUP_BYTES: f64 = 36.0;
+/// Bytes of a write unit. Items have different numbers of groups, so that half a unit is begun in vain on average.
+const WRITE_UNIT_BYTES: f64 = 1024.0;
 /// Bytes of a read unit.
 const READ_UNIT_BYTES: f64 = 4096.0;
 
@@ -72,7 +72,7 @@ impl SharedItems {
     }
 
     pub(crate) fn write_units(&self) -> f64 {
-        dynamodb::write_units(self.bytes.ceil() as u64) as f64
+        (self.bytes / WRITE_UNIT_BYTES + 0.5).max(1.0)
     }
 
     pub(crate) fn read_units(&self) -> f64 {

@@ -3,7 +3,7 @@
 use paceline_capacity::dynamodb;
 
 use crate::deployment::{Aggregate, Indexed, Records};
-use crate::load::Keys;
+use crate::load::{Finals, Keys};
 use crate::shape::Shape;
 use crate::shared_items::SharedItems;
 
@@ -82,7 +82,10 @@ fn packed(shape: &Shape<'_>, aggregate: &Aggregate, into: u32, batch: &Batch) ->
     let refused = touched * items.refused_share(shape, batch.messages);
     let finals = batch.finals.min(batch.groups);
     // Groups that have a result by now leave their shared items in a write of its own.
-    let left = items.touched(shape, batch.share, finals);
+    let left = match shape.load.finals {
+        Finals::Together => touched * finals / batch.groups.max(1e-9),
+        Finals::Spread => items.touched(shape, batch.share, finals),
+    };
     let item_units = items.write_units();
     let shared = Writes { items: touched + left, conflicts: refused, item_units, ..Writes::default() };
     let own = of_aggregate(shape, aggregate, finals, batch.finals);

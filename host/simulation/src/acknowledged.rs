@@ -38,6 +38,9 @@ async fn find(world: &World, records: &[usize]) -> Result<Option<Finding>, Store
             continue;
         }
         let message = &world.stream.records[record].message;
+        if message.is_final && !is_published(world, &message.last_key()).await? {
+            return Ok(Some(lost(world, &id, "published: its result has no item of its own")));
+        }
         let keys = [message.race_key(), message.class_key()];
         if world.plan.has_windows() {
             for key in keys {
@@ -45,14 +48,14 @@ async fn find(world: &World, records: &[usize]) -> Result<Option<Finding>, Store
             }
             continue;
         }
-        let items = world.store.load_groups(&keys).await?;
-        if let Some((key, _)) = keys.iter().zip(&items).find(|(_, item)| listed(item.as_ref(), message.mark()) == 0) {
-            return Ok(Some(lost(world, &id, &format!("in its group {key}, nor a dead letter"))));
+        for key in &keys {
+            if listed(group(world, key).await?.as_ref(), message.mark()) == 0 {
+                return Ok(Some(lost(world, &id, &format!("in its group {key}, nor a dead letter"))));
+            }
         }
     }
     for (key, marks) in counts {
-        let items = world.store.load_groups(std::slice::from_ref(&key)).await?;
-        let counted = counted(items[0].as_ref());
+        let counted = counted(group(world, &key).await?.as_ref());
         if counted < marks.len() as i64 {
             let id = marks.last_key_value().map_or("", |(_, id)| id);
             let what = format!("in its group {key}, which has {counted} of {} records, nor a dead letter", marks.len());
@@ -60,6 +63,19 @@ async fn find(world: &World, records: &[usize]) -> Result<Option<Finding>, Store
         }
     }
     Ok(None)
+}
+
+/// A group, be it packed or not.
+async fn group(world: &World, key: &Key) -> Result<Option<Item>, StoreError> {
+    let partition = world.store.list_partition(&key.partition).await?;
+    Ok(partition.into_iter().find(|(other, _)| other == key).map(|(_, item)| item))
+}
+
+/// In DynamoDB, a packed group that has a result has an item of its own.
+async fn is_published(world: &World, key: &Key) -> Result<bool, StoreError> {
+    let Some(database) = &world.database else { return Ok(true) };
+    let has_result = group(world, key).await?.is_some_and(|item| item.attribute("final").is_some());
+    Ok(!has_result || database.has_item(&key.partition, &key.sort))
 }
 
 fn lost(world: &World, record: &str, what: &str) -> Finding {

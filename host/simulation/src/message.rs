@@ -51,6 +51,11 @@ impl Message {
         Key::new(format!("race-{}-{}", self.class, self.race), format!("racer-{}", self.racer))
     }
 
+    /// The group that has the last output of a racer in a race, and the result.
+    pub(crate) fn last_key(&self) -> Key {
+        Key::new(format!("last-{}-{}", self.class, self.race), format!("racer-{}", self.racer))
+    }
+
     /// The group that lists the messages of a team in a class.
     pub(crate) fn class_key(&self) -> Key {
         Key::new(format!("class-{}", self.class), format!("team-{}", self.team))

@@ -1,7 +1,10 @@
 //! What was measured elsewhere, and the arithmetic of the Alleycat races.
 
 use paceline_capacity::lambda;
-use paceline_plan::{Deployment, Function, Keys, Load, Options, Packing, TableMode, Work, simulate};
+use paceline_plan::{
+    Assumptions, Consumer, Deployment, Function, Keys, Load, Options, Packing, Plan, Process, TableMode, Targets, Work,
+    simulate,
+};
 
 use crate::settings::{article, every_second, function, plan};
 
@@ -13,6 +16,23 @@ fn write_units_are_those_that_were_measured() {
         let setting = Function { window_seconds, tumbling_seconds, batch_size, ..Function::default() };
         let units = plan(&Load::default(), &function(setting)).flow.units_per_thousand;
         assert!((units - measured).abs() < 0.01 * measured, "{units}, measured {measured}");
+    }
+}
+
+/// `docs/operations/dynamodb.md`: packed groups, without the writes that find that another host was first.
+#[test]
+fn packed_groups_cost_what_was_measured() {
+    let work = Work { request_ms: 0.0, batch_ms: 0.0, message_ns: 0.0, ..Work::default() };
+    let assumptions = Assumptions { work, ..Assumptions::default() };
+    let keyed = [(1, Keys::Racer, 108.5), (4, Keys::Racer, 108.5), (10, Keys::Racer, 152.6)];
+    let random = [(4, Keys::Random, 243.0), (10, Keys::Random, 490.0)];
+    for (shards, keys, measured) in keyed.into_iter().chain(random) {
+        let load = Load { keys, race_seconds: 60, ..Load::default() };
+        let deployment = Deployment { shards, consumer: Consumer::Kcl(Process::default()), ..Deployment::default() };
+        let flow = Plan::new(&load, &deployment, &assumptions, &Targets::default()).unwrap().flow;
+        let units = flow.units_per_thousand;
+        assert!((units - measured).abs() < 0.05 * measured, "{shards} {keys:?}: {units}, measured {measured}");
+        assert_eq!(flow.refused_units_per_second, 0.0);
     }
 }
 
