@@ -37,10 +37,12 @@ pub(super) fn shown(text: &str) -> String {
 #[derive(Clone, Copy)]
 struct LastRecord {
     race_type: FieldValue,
-    /// The pinned field with its value, where the rulebook pins races.
-    race: Option<(FieldIndex, FieldValue)>,
+    race: Option<PinnedField>,
     group: usize,
 }
+
+/// The field that identifies a race, where its rulebook pins races, and a record's value of it.
+type PinnedField = (FieldIndex, FieldValue);
 
 /// The records of each race, ascending.
 pub(super) fn by_race<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_>) -> Vec<Group> {
@@ -95,7 +97,7 @@ fn race_of(
     projected: &ProjectedBatch<'_>,
     record: u32,
     race_type: FieldValue,
-) -> Result<(RaceName, Route, Option<(FieldIndex, FieldValue)>), Reason> {
+) -> Result<(RaceName, Route, Option<PinnedField>), Reason> {
     let ProjectedBatch { batch, catalog, rows } = projected;
     let word = |value: FieldValue, field: FieldIndex| {
         let mut text = String::new();
