@@ -90,7 +90,7 @@ impl<'f, 'a, 'c: 'f> Folding<'f, 'a, 'c> {
             let done = self.call(&mut session, call, rows, &mut indexes);
             let done = done.and_then(|folded| match groups {
                 // What fails in one group may be what keeps another one from being written: all are folded again.
-                Some(groups) if self.failed.is_empty() && self.blocked.is_empty() => {
+                Some(groups) if !groups.is_empty() && self.failed.is_empty() && self.blocked.is_empty() => {
                     let folded = self.keep(folded, Some(groups));
                     self.finish(context, &mut session, (call, folded), &mut finished)
                 }
