@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::model::{REDRIVE_SHARD, RecordPosition};
 
@@ -181,7 +182,8 @@ fn redrive_sequence(shard: &str, position: RecordPosition) -> Option<i64> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "UncheckedRuns")]
 pub struct OrdinalSet {
-    runs: Vec<(i64, i64)>,
+    /// One run is nearly always all, and takes no allocation.
+    runs: SmallVec<[(i64, i64); 1]>,
     /// Of ordinals up to it, it is not known which are in the set.
     horizon: Option<i64>,
 }
@@ -189,7 +191,7 @@ pub struct OrdinalSet {
 /// A set as it is stored. Of runs in another order, some would not be found.
 #[derive(Deserialize)]
 struct UncheckedRuns {
-    runs: Vec<(i64, i64)>,
+    runs: SmallVec<[(i64, i64); 1]>,
     horizon: Option<i64>,
 }
 
@@ -406,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_state_in_another_form_than_it_is_written_in_is_refused() {
-        let ordinals = |runs: &[(i64, i64)], horizon| DedupState::Ordinal(OrdinalSet { runs: runs.to_vec(), horizon });
+        let ordinals = |runs: &[(i64, i64)], horizon| DedupState::Ordinal(OrdinalSet { runs: runs.into(), horizon });
         let positions = |shards: &[&str]| {
             let last = |shard: &&str| LastOfShard {
                 shard: Arc::from(*shard),

@@ -37,3 +37,4 @@ pub use pack::{Pack, Packing};
 pub use position::{NotASequenceNumber, RecordPosition, SequenceNumber};
 pub use record::Record;
 pub use rulebook_id::{RulebookId, RulesRevision};
+pub use smol_str::SmolStr;

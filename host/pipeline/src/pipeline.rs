@@ -248,8 +248,7 @@ impl<S: Store> Pipeline<S> {
         context.book(Stage::Fold);
         let letters = fold.into_dead_letters(&context);
         count(context.summary, &projected.catalog, &routed, &letters, batch.records.len() as u32);
-        let writes = writes.into_iter().map(|(_, write)| write).collect();
-        Ok(Evaluation::new(writes, letters, record_batches, groups.into_parts(), summary))
+        Ok(Evaluation::new(writes.writes, letters, record_batches, groups.into_parts(), summary))
     }
 
     /// Pins the races that begin in a batch. Returns false if one of them runs another rulebook: the batch has to be

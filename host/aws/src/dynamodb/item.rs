@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use paceline_engine::Digest;
 use paceline_pipeline::dedup::DedupState;
-use paceline_pipeline::model::{Attribute, Item, Key, Provenance, RESERVED_PREFIX, RulebookId, RulesRevision};
+use paceline_pipeline::model::{Attribute, Item, Key, Provenance, RESERVED_PREFIX, RulebookId, RulesRevision, SmolStr};
 use paceline_pipeline::store::UnstorableItem;
 
 use super::cache::CachedItem;
@@ -64,8 +64,8 @@ pub(super) struct InvalidAttribute(&'static str);
 
 pub(super) fn key_map(key: &Key) -> Map {
     Map::from([
-        (PARTITION.to_owned(), AttributeValue::S(key.partition.clone())),
-        (SORT.to_owned(), AttributeValue::S(key.sort.clone())),
+        (PARTITION.to_owned(), AttributeValue::S(key.partition.to_string())),
+        (SORT.to_owned(), AttributeValue::S(key.sort.to_string())),
     ])
 }
 
@@ -247,7 +247,7 @@ pub(super) fn decode(mut map: Map) -> Result<CachedItem, InvalidAttribute> {
         Some(_) => return Err(InvalidAttribute(RERULED)),
     };
     let mut unknown = Vec::new();
-    let mut attributes: Vec<(Arc<str>, Attribute)> = Vec::with_capacity(map.len());
+    let mut attributes: Vec<(SmolStr, Attribute)> = Vec::with_capacity(map.len());
     for (name, value) in map {
         if name == PARTITION || name == SORT {
             continue;
@@ -311,7 +311,7 @@ mod tests {
         Key::new("race-1", "racer-1")
     }
 
-    fn item(attributes: Vec<(Arc<str>, Attribute)>) -> Item {
+    fn item(attributes: Vec<(SmolStr, Attribute)>) -> Item {
         let dedup = DedupState::Ordinal(OrdinalSet::default());
         Item { revision: 1, state: vec![], dedup, attributes, provenance: test_provenance(), reruled: false }
     }

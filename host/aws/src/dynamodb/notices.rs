@@ -98,7 +98,7 @@ fn encode(topic: &str, notice: &Notice) -> Map {
 }
 
 fn decode(map: &Map) -> Option<Notice> {
-    let name = item::key_of(map)?.sort;
+    let name = item::key_of(map)?.sort.into();
     let body = map.get(BODY)?.as_s().ok()?.clone();
     let version = map.get(VERSION)?.as_n().ok()?.parse().ok()?;
     let expires = match map.get(EXPIRES) {

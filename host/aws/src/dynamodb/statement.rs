@@ -25,7 +25,7 @@ pub(super) fn encode_statement(
     if !attributes.iter().all(|(name, _)| is_attribute_supported(name)) {
         return None;
     }
-    let keys = [AttributeValue::S(key.partition.clone()), AttributeValue::S(key.sort.clone())];
+    let keys = [AttributeValue::S(key.partition.to_string()), AttributeValue::S(key.sort.to_string())];
     let mut text = String::with_capacity(512);
     let (text, parameters): (String, Vec<AttributeValue>) = match expected {
         None => {

@@ -99,7 +99,7 @@ impl Tables {
 }
 
 fn key_map(key: &Key) -> HashMap<String, AttributeValue> {
-    let text = |text: &String| AttributeValue::S(text.clone());
+    let text = |text: &str| AttributeValue::S(text.to_owned());
     HashMap::from([("PK".into(), text(&key.partition)), ("SK".into(), text(&key.sort))])
 }
 

@@ -78,7 +78,7 @@ fn fifty_swaps_under_load_lose_or_double_count_no_record_and_each_race_keeps_one
     let items = workspace.items();
     for (key, item) in items.iter().filter(|(key, _)| key.partition.starts_with("race-")) {
         let version = item.provenance.rulebook.version;
-        versions.entry(key.partition.clone()).or_default().insert(version);
+        versions.entry(key.partition.to_string()).or_default().insert(version);
         assert_eq!(item.attribute("ruled"), Some(&Attribute::Text(format!("by version {version}"))), "{key}");
         assert_eq!(item.attribute("seconds"), Some(&Attribute::Integer(SECONDS as i64)), "{key}");
         assert_eq!(item.attribute("finished"), Some(&Attribute::Boolean(true)), "{key}");

@@ -418,7 +418,7 @@ fn the_package_works_with_the_templates_variables() {
     assert_eq!(response(function.invoke(event, Duration::from_secs(60))), all_committed());
     let store = tables.store();
     let items = block_on(store.list_groups()).unwrap();
-    let keys: BTreeSet<String> = items.iter().map(|(key, _)| key.partition.clone()).collect();
+    let keys: BTreeSet<String> = items.iter().map(|(key, _)| key.partition.to_string()).collect();
     let wanted: BTreeSet<String> =
         (1..=6).flat_map(|class| [format!("class-{class}"), format!("race-{class}-{}", 100 + class)]).collect();
     assert_eq!(keys, wanted);

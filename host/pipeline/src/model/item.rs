@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use paceline_engine::Digest;
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::rulebook_id::{RulebookId, RulesRevision};
 use crate::dedup::DedupState;
@@ -49,7 +50,7 @@ pub struct Item {
     /// Which records are folded into the state.
     pub dedup: DedupState,
     /// What readers use: the aggregator's outputs and the rulebook's attributes, by name.
-    pub attributes: Vec<(Arc<str>, Attribute)>,
+    pub attributes: Vec<(SmolStr, Attribute)>,
     /// Which rulebook and plugins produced it.
     pub provenance: Arc<Provenance>,
     /// Whether several rulebooks evaluated the records of this item, which belongs to one race: the race was moved while it

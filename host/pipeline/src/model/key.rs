@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 use super::pack::Pack;
 
@@ -20,12 +21,14 @@ pub const RESERVED_PREFIX: char = '@';
 pub const PACK_PREFIX: &str = "@pack-";
 
 /// The key of a group's item.
+///
+/// Most keys are short, so that making and cloning one takes no allocation: a batch has about as many new groups as records.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Key {
     /// The partition key, `PK`.
-    pub partition: String,
+    pub partition: SmolStr,
     /// The sort key, `SK`.
-    pub sort: String,
+    pub sort: SmolStr,
     /// Which item of the partition the group shares with others, where its rulebook packs groups. It follows from the
     /// rulebook and the sort key, so it is no part of the identity, and it is not stored with keys.
     #[serde(skip)]
@@ -81,7 +84,7 @@ pub enum KeyError {
 
 impl Key {
     /// The key of an item of its own.
-    pub fn new(partition: impl Into<String>, sort: impl Into<String>) -> Self {
+    pub fn new(partition: impl Into<SmolStr>, sort: impl Into<SmolStr>) -> Self {
         Self { partition: partition.into(), sort: sort.into(), pack: None }
     }
 

@@ -1,17 +1,32 @@
 //! Packed groups: many groups of a partition in one item.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 
 /// An item that holds many groups of a partition. Stores that do not pay for each item written ignore it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Pack {
-    /// Its number, below [`Packing::into`].
-    pub number: u16,
     /// How the rulebook packs the groups.
     pub packing: Arc<Packing>,
+    /// The text that decides the number.
+    text: SmolStr,
+    /// The number, once it was asked for: stores that do not pack never ask, and the hash costs as much as folding a row.
+    number: OnceLock<u16>,
+}
+
+impl Pack {
+    /// The item with this number.
+    pub fn new(number: u16, packing: Arc<Packing>) -> Self {
+        Self { packing, text: SmolStr::default(), number: number.into() }
+    }
+
+    /// Its number, below [`Packing::into`].
+    pub fn number(&self) -> u16 {
+        *self.number.get_or_init(|| self.packing.number_of(&self.text))
+    }
 }
 
 /// How a rulebook packs the groups of an aggregate.
@@ -33,15 +48,19 @@ pub(crate) const MAX_PACKS: u16 = 1_000;
 
 impl Packing {
     /// The item of the group whose sort key contains this text.
+    pub(crate) fn pack(self: &Arc<Self>, text: &str) -> Pack {
+        Pack { packing: Arc::clone(self), text: text.into(), number: OnceLock::new() }
+    }
+
+    /// The number of the item of the group whose sort key contains this text.
     ///
     /// It goes by the hash that assigns records to shards: where producers use the text as their partition key, a shard's
     /// groups share few items with those of other shards, and hosts rarely write the same item.
-    pub(crate) fn pack(self: &Arc<Self>, text: &str) -> Pack {
+    fn number_of(&self, text: &str) -> u16 {
         let hash: [u8; 16] = Md5::digest(text).into();
         // The upper half is enough: no packing has as many items.
         let upper = u128::from_be_bytes(hash) >> 64;
-        let number = (upper * u128::from(self.into)) >> 64;
-        Pack { number: number as u16, packing: Arc::clone(self) }
+        ((upper * u128::from(self.into)) >> 64) as u16
     }
 }
 
@@ -59,7 +78,7 @@ mod tests {
     fn groups_are_spread_over_all_items() {
         let packing = packing(8);
         let mut groups = [0; 8];
-        (0..1_000).for_each(|racer| groups[usize::from(packing.pack(&racer.to_string()).number)] += 1);
+        (0..1_000).for_each(|racer| groups[usize::from(packing.pack(&racer.to_string()).number())] += 1);
         assert!(groups.iter().all(|groups| (90..160).contains(groups)), "{groups:?}");
     }
 
@@ -67,7 +86,8 @@ mod tests {
         /// Items are ranges of the hash, as shards are: twice as many items split each one in two.
         #[test]
         fn twice_as_many_items_split_each(text in ".{0,20}", into in 1..=MAX_PACKS / 2) {
-            let (few, many) = (packing(into).pack(&text).number, packing(2 * into).pack(&text).number);
+            let number = |into| packing(into).pack(&text).number();
+            let (few, many) = (number(into), number(2 * into));
             prop_assert!(few < into);
             prop_assert_eq!(few, many / 2);
         }

@@ -130,7 +130,7 @@ impl RowDifferences {
             return;
         }
         let named: BTreeSet<(u32, &str)> = evaluation
-            .records_of(|key| self.named.contains_key(&key.sort))
+            .records_of(|key| self.named.contains_key(key.sort.as_str()))
             .into_iter()
             .map(|(record, key)| (record, key.sort.as_str()))
             .collect();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use paceline_json::Projection;
+use smol_str::SmolStr;
 
 use super::document::{DedupRule, KeyTemplate, Literal, OnFailure};
 use super::loaded::{InputColumn, InputSource, LoadedRulebook};
@@ -42,7 +43,7 @@ pub(crate) struct BoundAggregate {
     pub(crate) sort: Vec<BoundPart>,
     pub(crate) only: Vec<(FieldIndex, Literal)>,
     pub(crate) ordinal: Option<FieldIndex>,
-    pub(crate) attributes: Vec<(Arc<str>, BoundAttribute)>,
+    pub(crate) attributes: Vec<(SmolStr, BoundAttribute)>,
     /// What its items name as their origin.
     pub(crate) provenance: Arc<Provenance>,
     /// Whether each of its groups belongs to one race: its key contains the pinned field.
@@ -101,7 +102,7 @@ impl BoundRulebook {
                     Some(pointer) => BoundAttribute::Value(constrain(pointer, FieldConstraint::Scalar)),
                     None => BoundAttribute::Text(parts(template, |pointer| constrain(pointer, FieldConstraint::Word))),
                 };
-                attributes.push((Arc::from(name.as_str()), attribute));
+                attributes.push((SmolStr::new(name), attribute));
             }
             let ordinal = match &rule.dedup {
                 DedupRule::Ordinal(pointer) => Some(constrain(pointer, FieldConstraint::Integer)),

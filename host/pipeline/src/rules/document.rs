@@ -8,6 +8,7 @@ use std::sync::Arc;
 use paceline_engine::{Digest, PluginLimits, Settings};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smol_str::SmolStr;
 
 use super::error::{InvalidRulebook, RulebookError};
 use super::template::Template;
@@ -103,7 +104,7 @@ pub struct AggregateUse {
 
 impl AggregateUse {
     /// The key of one of its groups.
-    pub(crate) fn group_key(&self, partition: String, sort: String) -> Key {
+    pub(crate) fn group_key(&self, partition: SmolStr, sort: SmolStr) -> Key {
         let pack = self.pack.as_ref().map(|packing| packing.pack(self.key.sort.only_field_in(&sort).unwrap_or(&sort)));
         Key { partition, sort, pack }
     }

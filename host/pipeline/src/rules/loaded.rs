@@ -1,12 +1,12 @@
 //! A rulebook whose plugins are loaded.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use paceline_engine::{
     Aggregator, Component, Digest, Field, Kind, LoadError, Plugin, PluginLimits, Role, Scorer, Validator, Value,
 };
+use smol_str::SmolStr;
 
 use super::document::{AggregateUse, DedupRule, Rulebook, digest_of};
 use super::error::RulebookError;
@@ -80,7 +80,7 @@ pub(crate) struct LoadedAggregate {
     /// Digests of the plugins that make its items: validators, scorer, and itself.
     pub(crate) plugins: Vec<Digest>,
     /// The names under which its outputs are written, in the aggregator's order.
-    pub(crate) outputs: Vec<Arc<str>>,
+    pub(crate) outputs: Vec<SmolStr>,
 }
 
 /// Names of attributes that belong to the key.
@@ -179,14 +179,14 @@ fn columns(inputs: &mut Vec<InputColumn>, plugin: &Plugin, role: Role) -> Result
 }
 
 /// The names under which an aggregator's outputs are written, or what is wrong with the rulebook's names.
-fn outputs(rule: &AggregateUse, aggregator: &Aggregator) -> Result<Vec<Arc<str>>, String> {
+fn outputs(rule: &AggregateUse, aggregator: &Aggregator) -> Result<Vec<SmolStr>, String> {
     let (role, plugin) = (Role::Aggregator, &rule.plugin);
     let offered: Vec<&str> = aggregator.outputs().iter().map(|output| output.name.as_str()).collect();
     if let Some(unknown) = rule.outputs.keys().find(|name| !offered.contains(&name.as_str())) {
         return Err(format!("{role} {plugin} has no output `{unknown}`; it has: {}", offered.join(", ")));
     }
     let renamed = |name: &&str| rule.outputs.get(*name).map_or(*name, String::as_str).into();
-    let outputs: Vec<Arc<str>> = offered.iter().map(renamed).collect();
+    let outputs: Vec<SmolStr> = offered.iter().map(renamed).collect();
     let names: BTreeSet<&str> = outputs.iter().map(|name| &**name).collect();
     for name in rule.attributes.keys().map(String::as_str).chain(names.iter().copied()) {
         if KEY_ATTRIBUTES.contains(&name) {

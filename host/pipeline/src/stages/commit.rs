@@ -29,8 +29,7 @@ pub(crate) trait FoldWork<S> {
 
     /// Folds what belongs to the groups in `open` into their items, which are `loaded` by group. Returns the groups'
     /// writes: none for a group to which nothing is new.
-    fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>)
-    -> Result<Vec<(u32, Write)>, PipelineError>;
+    fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Writes, PipelineError>;
 
     /// The dead letters, by record, of what was not folded: those that were not returned before.
     fn dead_letters(&mut self, context: &Context<'_, S>) -> Vec<(u32, DeadLetter)>;
@@ -44,6 +43,26 @@ pub(crate) struct Attempt<'a> {
     pub(crate) open: &'a [u32],
     /// The groups' items as they were read, by group.
     pub(crate) loaded: &'a [Option<Item>],
+}
+
+/// What an attempt writes.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    /// The group of each write.
+    pub(crate) groups: Vec<u32>,
+    pub(crate) writes: Vec<Write>,
+}
+
+impl Writes {
+    /// None so far, with room for so many groups.
+    pub(crate) fn with_capacity(groups: usize) -> Self {
+        Self { groups: Vec::with_capacity(groups), writes: Vec::with_capacity(groups) }
+    }
+
+    pub(crate) fn push(&mut self, group: u32, write: Write) {
+        self.groups.push(group);
+        self.writes.push(write);
+    }
 }
 
 /// What was not committed, and why.
@@ -78,10 +97,9 @@ pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
         }
         context.book(Stage::Load);
 
-        let folded = work.fold(context, &Attempt { number, open: &open, loaded: &loaded })?;
+        let Writes { groups, writes } = work.fold(context, &Attempt { number, open: &open, loaded: &loaded })?;
         context.book(Stage::Fold);
 
-        let (groups, writes): (Vec<u32>, Vec<Write>) = folded.into_iter().unzip();
         let letters = work.dead_letters(context);
         if let Err((letter, why)) = store_dead_letters(context, work.shard(), &letters).await {
             // By later rules the whole batch is evaluated again.
@@ -238,9 +256,10 @@ mod tests {
             Vec::new()
         }
 
-        fn fold(&mut self, _: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Vec<(u32, Write)>, PipelineError> {
+        fn fold(&mut self, _: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Writes, PipelineError> {
             let write = |&group: &u32| Some((group, self.write(group, attempt.loaded[group as usize].as_ref())?));
-            Ok(attempt.open.iter().filter_map(write).collect())
+            let (groups, writes) = attempt.open.iter().filter_map(write).unzip();
+            Ok(Writes { groups, writes })
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) use self::rows::OTHER_STREAM;
 use self::blocked::Blocked;
 use self::folding::Folding;
 use self::rows::Rows;
-use super::commit::{Attempt, FoldWork, Uncommitted};
+use super::commit::{Attempt, FoldWork, Uncommitted, Writes};
 use super::context::Context;
 use super::evaluated::Evaluated;
 use super::groups::{Groups, RejectedRow};
@@ -33,7 +33,7 @@ use super::settled::settled;
 use crate::error::PipelineError;
 use crate::model::{DeadLetter, Item, Key, RulesRevision};
 use crate::rules::Catalog;
-use crate::store::{DeadLetterStore, GroupStore, Write};
+use crate::store::{DeadLetterStore, GroupStore};
 
 /// The rows of a batch, to be folded into their groups.
 pub(crate) struct BatchFold<'a, 'c> {
@@ -138,11 +138,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
 
     /// A row on which an aggregator fails is folded into no group at all: it is rejected, and folding starts again without
     /// it. Nothing has been written by then.
-    fn fold(
-        &mut self,
-        context: &mut Context<'_, S>,
-        attempt: &Attempt<'_>,
-    ) -> Result<Vec<(u32, Write)>, PipelineError> {
+    fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Writes, PipelineError> {
         let rows = self.rows;
         check_revision(&rows.projected.catalog, &rows.groups.keys, attempt.loaded)?;
         let mut gone = context.rejected.records();
@@ -175,7 +171,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
             let known = self.settled.get().map_or(0, HashSet::len) as u64;
             context.summary.duplicates += selection.duplicates + self.held.rows + known;
         }
-        for (group, _) in &writes {
+        for group in &writes.groups {
             let first = selection.groups[*group as usize].as_ref().expect("a written group has new rows").first;
             self.first_new[*group as usize] = first;
         }

@@ -1,8 +1,7 @@
 //! The attributes of a group's item: the aggregator's outputs and the rulebook's attributes.
 
-use std::sync::Arc;
-
 use paceline_engine::{ColumnBuf, PackedBuf};
+use smol_str::SmolStr;
 
 use super::project::ProjectedBatch;
 use crate::model::{Attribute, FieldValue};
@@ -29,10 +28,21 @@ pub(crate) fn attribute(bound: &BoundAttribute, projected: &ProjectedBatch<'_>, 
     }
 }
 
-/// A group's outputs, by the names that the rulebook gives them.
-pub(crate) fn outputs(aggregate: &LoadedAggregate, columns: &[ColumnBuf], group: usize) -> Vec<(Arc<str>, Attribute)> {
+/// A group's outputs, by the names that the rulebook gives them, with room for so many `more` attributes.
+pub(crate) fn outputs(
+    aggregate: &LoadedAggregate,
+    columns: &[ColumnBuf],
+    group: usize,
+    more: usize,
+) -> Vec<(SmolStr, Attribute)> {
+    let mut outputs = Vec::with_capacity(columns.len() + more);
     let named = aggregate.outputs.iter().zip(columns);
-    named.filter_map(|(name, column)| output(column, group).map(|value| (Arc::clone(name), value))).collect()
+    for (name, column) in named {
+        if let Some(value) = output(column, group) {
+            outputs.push((name.clone(), value));
+        }
+    }
+    outputs
 }
 
 /// A group's value of an output. A number that is not finite is not written.

@@ -91,6 +91,6 @@ fn keys_of_race(
         let (mut partition, mut sort) = (String::new(), String::new());
         BoundPart::render(&mut partition, &aggregate.partition, batch, rows, record);
         BoundPart::render(&mut sort, &aggregate.sort, batch, rows, record);
-        loaded.rule.group_key(partition, sort)
+        loaded.rule.group_key(partition.into(), sort.into())
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use paceline_engine::{Digest, Fault, PackedBuf, Role};
+use smol_str::SmolStr;
 
 use super::letter::letter;
 use super::merge::{GroupMerge, Owner, Segment, merge_segment, select};
@@ -14,7 +15,7 @@ use crate::error::PipelineError;
 use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Provenance, RulesRevision};
 use crate::pipeline::Pipeline;
 use crate::rules::Catalog;
-use crate::stages::commit::{Attempt, FoldWork, commit};
+use crate::stages::commit::{Attempt, FoldWork, Writes, commit};
 use crate::stages::context::Context;
 use crate::stages::fold::{Foreign, check_revision};
 use crate::stages::horizon::take_over;
@@ -153,11 +154,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
         self.letters[new..].iter().map(|letter| (0, letter.clone())).collect()
     }
 
-    fn fold(
-        &mut self,
-        context: &mut Context<'_, S>,
-        attempt: &Attempt<'_>,
-    ) -> Result<Vec<(u32, Write)>, PipelineError> {
+    fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Writes, PipelineError> {
         check_revision(self.catalog, &self.keys, attempt.loaded)?;
         let mut merges = Vec::new();
         for &group in attempt.open {
@@ -258,8 +255,8 @@ impl<'a> WindowFlush<'a> {
         context: &mut Context<'_, S>,
         mut merges: Vec<GroupMerge<'a>>,
         loaded: &[Option<Item>],
-    ) -> Result<Vec<(u32, Write)>, PipelineError> {
-        let mut writes = Vec::new();
+    ) -> Result<Writes, PipelineError> {
+        let mut writes = Writes::with_capacity(merges.len());
         for (owner, groups) in by_owner(&mut merges, |merge| Some(merge.last())).into_values() {
             let aggregate = owner.loaded();
             let states: PackedBuf = groups.iter().map(|group| group.states[0].as_slice()).collect();
@@ -272,12 +269,12 @@ impl<'a> WindowFlush<'a> {
                     self.reject(merge.group, Cause::PluginFailed, &fault.to_string());
                     continue;
                 }
-                let attributes = outputs(aggregate, &finished.columns, at);
+                let attributes = outputs(aggregate, &finished.columns, at, owner.rule().attributes.len());
                 let before = loaded[merge.group as usize].as_ref();
                 let item = self.item(merge, attributes, before, day_of(context.now()));
                 let key = self.keys[merge.group as usize].clone();
                 match context.store.check_item(&key, &item) {
-                    Ok(()) => writes.push((merge.group, Write { key, expected: merge.expected, item })),
+                    Ok(()) => writes.push(merge.group, Write { key, expected: merge.expected, item }),
                     Err(why) => {
                         let why = format!("the item {key} can't be stored: {why}");
                         self.reject(merge.group, Cause::BadGroup, &why);
@@ -292,7 +289,7 @@ impl<'a> WindowFlush<'a> {
     fn item(
         &self,
         merge: &mut GroupMerge<'_>,
-        mut attributes: Vec<(Arc<str>, Attribute)>,
+        mut attributes: Vec<(SmolStr, Attribute)>,
         before: Option<&Item>,
         today: u32,
     ) -> Item {
@@ -300,7 +297,7 @@ impl<'a> WindowFlush<'a> {
         let (rule, folded) = (owner.rule(), self.owner(delta).rule());
         merge.dedup.note_write(&self.window.shard, today);
         let named = folded.attributes.iter().zip(&delta.attributes);
-        attributes.extend(named.map(|((name, _), value)| (Arc::clone(name), value.clone())));
+        attributes.extend(named.map(|((name, _), value)| (name.clone(), value.clone())));
         Item {
             revision: merge.expected.unwrap_or(0) + 1,
             state: merge.states.swap_remove(0),

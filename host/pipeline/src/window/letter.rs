@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::merge::Owner;
 use super::state::{Deltas, GroupDelta, PositionRow};
-use crate::model::{Cause, DeadLetter, Key, Reason, RecordPosition};
+use crate::model::{Cause, DeadLetter, Reason, RecordPosition};
 
 /// The dead letter of a group's part of a window. The records' payloads are not at hand: the letter lists the positions or
 /// ordinals and the states, and the stream has the payloads.
 pub(super) fn letter(shard: &str, delta: &GroupDelta, owner: Owner<'_>, (cause, why): (Cause, &str)) -> DeadLetter {
     let (position, rows) = rows(&delta.deltas);
-    let Key { partition, sort, .. } = &delta.key;
+    let (partition, sort) = (delta.key.partition.as_str(), delta.key.sort.as_str());
     let text = format!(
         "{} records of a window could not be merged into the item {}: {why}; their states are this letter's payload, \
          their payloads are in the stream",

@@ -75,7 +75,7 @@ fn outcome(store: &FlakyStore) -> (Counts, Letters) {
         other => panic!("{other:?}"),
     };
     let items = block_on(store.store.list_groups()).unwrap();
-    (items.iter().map(|(key, item)| (key.sort.clone(), count(item))).collect(), letters(store))
+    (items.iter().map(|(key, item)| (key.sort.to_string(), count(item))).collect(), letters(store))
 }
 
 fn letters(store: &FlakyStore) -> Letters {

@@ -52,7 +52,7 @@ pub(crate) fn process(host: &Pipeline<FlakyStore>, batch: &Batch) {
 fn races(store: &FlakyStore) -> BTreeMap<String, (BTreeSet<u64>, Vec<Attribute>)> {
     let mut races: BTreeMap<String, (BTreeSet<u64>, Vec<Attribute>)> = BTreeMap::new();
     for (Key { partition, .. }, item) in block_on(store.store.list_groups()).unwrap() {
-        let race = races.entry(partition).or_default();
+        let race = races.entry(partition.into()).or_default();
         race.0.insert(item.provenance.rulebook.version);
         race.1.extend(count(&item));
     }

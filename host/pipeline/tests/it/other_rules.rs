@@ -45,7 +45,7 @@ fn counts(store: &FlakyStore) -> Vec<(String, i64)> {
     let items = block_on(store.store.list_groups()).unwrap().into_iter();
     let count = |(key, item): (paceline_pipeline::model::Key, paceline_pipeline::model::Item)| {
         let Some(Attribute::Integer(count)) = item.attribute("count") else { panic!("{item:?}") };
-        (key.partition, *count)
+        (key.partition.into(), *count)
     };
     items.map(count).collect()
 }

@@ -29,7 +29,7 @@ fn without_its_pin() -> (Desk, FlakyStore) {
 fn versions(store: &FlakyStore) -> Vec<(String, u64, bool)> {
     let items = block_on(store.store.list_groups()).unwrap().into_iter();
     let mut versions: Vec<_> =
-        items.map(|(key, item)| (key.partition, item.provenance.rulebook.version, item.reruled)).collect();
+        items.map(|(key, item)| (key.partition.into(), item.provenance.rulebook.version, item.reruled)).collect();
     versions.dedup();
     versions
 }

@@ -16,7 +16,7 @@ use crate::support::{FlakyStore, block_on};
 fn marks(store: &FlakyStore) -> BTreeMap<String, Vec<bool>> {
     let mut marks: BTreeMap<String, Vec<bool>> = BTreeMap::new();
     for (key, item) in block_on(store.store.list_groups()).unwrap() {
-        marks.entry(key.partition).or_default().push(item.reruled);
+        marks.entry(key.partition.into()).or_default().push(item.reruled);
     }
     marks
 }

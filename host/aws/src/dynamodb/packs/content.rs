@@ -15,7 +15,7 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use paceline_pipeline::dedup::DedupState;
-use paceline_pipeline::model::{Attribute, Item, Key, PACK_PREFIX, Pack, Packing, Provenance};
+use paceline_pipeline::model::{Attribute, Item, Key, PACK_PREFIX, Pack, Packing, Provenance, SmolStr};
 use serde::{Deserialize, Serialize};
 
 use crate::dynamodb::item::{self, Map, PARTITION, SORT};
@@ -42,7 +42,7 @@ pub(in crate::dynamodb) struct PackKey {
 
 impl PackKey {
     pub(super) fn new(partition: &str, pack: &Pack) -> Self {
-        Self { partition: partition.to_owned(), number: pack.number }
+        Self { partition: partition.to_owned(), number: pack.number() }
     }
 
     pub(super) fn item_key(&self) -> Key {
@@ -116,7 +116,7 @@ pub(in crate::dynamodb) enum InvalidPack {
 struct Stored {
     provenances: Vec<Arc<Provenance>>,
     /// The names of attributes, of groups that have the same.
-    layouts: Vec<Vec<Arc<str>>>,
+    layouts: Vec<Vec<SmolStr>>,
     groups: Vec<StoredGroup>,
     moved: Moved,
 }
@@ -201,7 +201,7 @@ impl Content {
     pub(super) fn decode(map: &Map) -> Result<(PackKey, Self), InvalidPack> {
         let key = item::key_of(map).ok_or(InvalidPack::Attribute(SORT))?;
         let number = key.sort.strip_prefix(PACK_PREFIX).and_then(|number| number.parse().ok());
-        let key = PackKey { partition: key.partition, number: number.ok_or(InvalidPack::Attribute(SORT))? };
+        let key = PackKey { partition: key.partition.into(), number: number.ok_or(InvalidPack::Attribute(SORT))? };
         let revision = map.get(REVISION).and_then(|value| value.as_n().ok()?.parse().ok());
         let revision = revision.ok_or(InvalidPack::Attribute(REVISION))?;
         let bytes = match map.get(GROUPS) {

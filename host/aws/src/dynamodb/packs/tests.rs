@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use paceline_pipeline::dedup::{DedupState, OrdinalSet};
-use paceline_pipeline::model::{Attribute, Item, Packing};
+use paceline_pipeline::model::{Attribute, Item, Packing, SmolStr};
 use proptest::prelude::*;
 
 use super::content::{Content, InvalidPack, Moved, PackKey};
@@ -21,7 +21,7 @@ fn packing() -> Packing {
 }
 
 /// An item with a state of so many bytes that do not compress.
-fn item(revision: u64, state: usize, attributes: Vec<(Arc<str>, Attribute)>) -> Arc<Item> {
+fn item(revision: u64, state: usize, attributes: Vec<(SmolStr, Attribute)>) -> Arc<Item> {
     let mut seed = revision.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ state as u64;
     let byte = |_| {
         seed ^= seed << 13;
@@ -35,7 +35,7 @@ fn item(revision: u64, state: usize, attributes: Vec<(Arc<str>, Attribute)>) -> 
     Arc::new(Item { revision, state, dedup, attributes, provenance: test_provenance(), reruled: revision % 7 == 3 })
 }
 
-fn attributes(output: f64, is_final: bool) -> Vec<(Arc<str>, Attribute)> {
+fn attributes(output: f64, is_final: bool) -> Vec<(SmolStr, Attribute)> {
     let output = ("output".into(), Attribute::Number(output));
     let result = ("GSI".into(), Attribute::Integer(3));
     [Some(output), is_final.then_some(result)].into_iter().flatten().collect()

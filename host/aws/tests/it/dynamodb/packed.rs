@@ -19,7 +19,7 @@ fn packing(into: u16) -> Arc<Packing> {
 
 /// The key of a racer, whose group is in this item.
 fn key(racer: usize, number: u16, packing: &Arc<Packing>) -> Key {
-    let pack = Pack { number, packing: Arc::clone(packing) };
+    let pack = Pack::new(number, Arc::clone(packing));
     Key { pack: Some(pack), ..Key::new(PARTITION, format!("racer-{racer}")) }
 }
 

@@ -64,19 +64,36 @@ pub(super) struct Mismatch {
 pub(super) struct SelectedGroup {
     /// The dedup state once the new rows are folded.
     pub(super) dedup: DedupState,
-    /// The first new record.
+    /// The first new record; `u32::MAX` while there is none.
     pub(super) first: u32,
     /// The last new record, and its call.
     pub(super) last: (usize, u32),
     /// How often the group went over from one rulebook's aggregator to another's.
     segment: u32,
+    /// The call of its first row, new or not.
+    first_call: usize,
 }
 
-/// The dedup of a group after the rows so far.
-struct GroupDedup {
-    /// The call of its first row.
-    first: usize,
-    state: DedupState,
+impl SelectedGroup {
+    /// A group without new rows, whose first row is of this call.
+    fn new(loaded: Option<&DedupState>, rule: &DedupRule, first_call: usize) -> Self {
+        let dedup = match (loaded, rule) {
+            (Some(state), _) => state.clone(),
+            (None, DedupRule::Sequence) => DedupState::Sequence(LastPositions::default()),
+            (None, DedupRule::Ordinal(_)) => DedupState::Ordinal(OrdinalSet::default()),
+        };
+        Self { dedup, first: u32::MAX, last: (first_call, u32::MAX), segment: 0, first_call }
+    }
+
+    /// Adds a new row. Returns its segment.
+    fn add(&mut self, call: usize, record: u32) -> u32 {
+        if self.first == u32::MAX {
+            (self.first, self.last.0) = (record, call);
+        }
+        self.segment += u32::from(self.last.0 != call);
+        self.last = (call, record);
+        self.segment
+    }
 }
 
 /// What dedup finds of a row.
@@ -94,67 +111,59 @@ impl Selector<'_> {
     pub(super) fn select(&self, wanted: impl Fn(&GroupRow) -> bool) -> Selection {
         let mut selection = Selection::default();
         selection.groups.resize_with(self.keys.len(), || None);
-        let mut dedup: Vec<Option<GroupDedup>> = Vec::new();
-        dedup.resize_with(self.keys.len(), || None);
         // Nearly all rows are of the first segment, which needs no search.
         let mut first_segment: Vec<Vec<GroupRow>> =
             self.calls.iter().map(|call| Vec::with_capacity(call.rows.len())).collect();
-        for (call, row) in self.in_order() {
+        self.in_order(|call, row| {
             if !wanted(&row) {
-                continue;
+                return;
             }
-            match self.see(&mut dedup[row.group as usize], call, row) {
+            let group = &mut selection.groups[row.group as usize];
+            match self.see(group, call, row) {
                 Sighting::New => {}
                 Sighting::Duplicate => {
                     selection.duplicates += 1;
-                    continue;
+                    return;
                 }
                 Sighting::Unknown(why) => {
                     selection.unknown.push((row.record, why));
-                    continue;
+                    return;
                 }
                 Sighting::Mismatch(first) => {
                     selection.mismatched.push(Mismatch { group: row.group, first, call });
-                    continue;
+                    return;
                 }
             }
-            let group = selection.groups[row.group as usize].get_or_insert_with(|| SelectedGroup {
-                dedup: DedupState::Ordinal(OrdinalSet::default()),
-                first: row.record,
-                last: (call, row.record),
-                segment: 0,
-            });
-            group.segment += u32::from(group.last.0 != call);
-            group.last = (call, row.record);
-            match group.segment {
+            match group.as_mut().expect("it was seen").add(call, row.record) {
                 0 => first_segment[call].push(row),
                 segment => selection.calls.entry((segment, call)).or_default().push(row),
             }
-        }
+        });
         let first_segment = first_segment.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty());
         selection.calls.extend(first_segment.map(|(call, rows)| ((0, call), rows)));
-        for (group, dedup) in selection.groups.iter_mut().zip(dedup) {
-            if let (Some(group), Some(dedup)) = (group, dedup) {
-                group.dedup = dedup.state;
-            }
+        for group in &mut selection.groups {
+            group.take_if(|group| group.first == u32::MAX);
         }
         selection
     }
 
     /// Every row of every call, in the order of the batch as far as it matters: within a group. One record batch's calls
     /// may follow each other.
-    fn in_order(&self) -> Vec<(usize, GroupRow)> {
+    fn in_order(&self, mut each: impl FnMut(usize, GroupRow)) {
         let calls = self.calls.iter().enumerate();
-        let mut all: Vec<_> = calls.flat_map(|(call, rows)| rows.rows.iter().map(move |row| (call, *row))).collect();
+        let rows = calls.flat_map(|(call, rows)| rows.rows.iter().map(move |row| (call, *row)));
         if self.interleaved {
-            all.sort_by_key(|(_, row)| row.record);
+            let mut rows: Vec<_> = rows.collect();
+            rows.sort_by_key(|(_, row)| row.record);
+            rows.into_iter().for_each(|(call, row)| each(call, row));
+        } else {
+            rows.for_each(|(call, row)| each(call, row));
         }
-        all
     }
 
-    /// What dedup finds of a row, and records it as folded. Each row is passed once, in the order of the batch. `dedup`
-    /// is the group's state after the rows before.
-    fn see(&self, dedup: &mut Option<GroupDedup>, call: usize, row: GroupRow) -> Sighting {
+    /// What dedup finds of a row, and records it as folded. Each row is passed once, in the order of the batch. `group` has
+    /// the dedup state after the rows before.
+    fn see(&self, group: &mut Option<SelectedGroup>, call: usize, row: GroupRow) -> Sighting {
         let record = &self.batch.records[row.record as usize];
         if let Some(letter) = &record.redriven
             && letter.folded.contains(&self.keys[row.group as usize])
@@ -163,18 +172,12 @@ impl Selector<'_> {
         }
         let loaded = self.loaded[row.group as usize].as_ref().map(|item| &item.dedup);
         let rule = self.rules[call];
-        let dedup = dedup.get_or_insert_with(|| {
-            let state = match (loaded, rule) {
-                (Some(state), _) => state.clone(),
-                (None, DedupRule::Sequence) => DedupState::Sequence(LastPositions::default()),
-                (None, DedupRule::Ordinal(_)) => DedupState::Ordinal(OrdinalSet::default()),
-            };
-            GroupDedup { first: call, state }
-        });
-        if dedup.first != call && self.rules[dedup.first] != rule {
-            return Sighting::Mismatch(dedup.first);
+        let group = group.get_or_insert_with(|| SelectedGroup::new(loaded, rule, call));
+        let first = group.first_call;
+        if first != call && self.rules[first] != rule {
+            return Sighting::Mismatch(first);
         }
-        match (&mut dedup.state, rule) {
+        match (&mut group.dedup, rule) {
             (DedupState::Sequence(positions), DedupRule::Sequence) => {
                 // The loaded state decides: within a batch every record is new, whichever aggregator had the last one.
                 if let Some(DedupState::Sequence(before)) = loaded {
@@ -192,7 +195,7 @@ impl Selector<'_> {
                 Admission::Held => Sighting::Duplicate,
                 Admission::Unknown => Sighting::Unknown(Unknown::OldOrdinal),
             },
-            _ => Sighting::Mismatch(dedup.first),
+            _ => Sighting::Mismatch(first),
         }
     }
 }

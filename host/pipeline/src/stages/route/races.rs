@@ -33,6 +33,17 @@ pub(super) fn shown(text: &str) -> String {
     text.chars().take(100).collect()
 }
 
+/// The fields of the last record, and its group.
+#[derive(Clone, Copy)]
+struct LastRecord {
+    race_type: FieldValue,
+    race: Option<PinnedField>,
+    group: usize,
+}
+
+/// The field that identifies a race, where its rulebook pins races, and a record's value of it.
+type PinnedField = (FieldIndex, FieldValue);
+
 /// The records of each race, ascending.
 pub(super) fn by_race<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_>) -> Vec<Group> {
     let ProjectedBatch { batch, catalog, rows } = projected;
@@ -40,24 +51,24 @@ pub(super) fn by_race<S>(context: &mut Context<'_, S>, projected: &ProjectedBatc
     let mut index: HashMap<RaceName, usize> = HashMap::new();
     let mut rejected = context.rejected.sorted().into_iter().peekable();
 
-    // Neighbours mostly are of the same race: the fields of the last record, and its group.
-    let mut last: Option<(FieldValue, FieldValue, usize)> = None;
+    // Neighbours mostly are of the same race.
+    let mut last: Option<LastRecord> = None;
     for record in 0..batch.records.len() as u32 {
         if rejected.next_if_eq(&record).is_some() {
             continue;
         }
         let race_type = rows.get(record, catalog.route);
-        if let Some((last_type, last_race, at)) = last
+        if let Some(last) = last
             && matches!(race_type, FieldValue::Integer(_))
-            && race_type == last_type
+            && race_type == last.race_type
         {
             // Only integers are compared as values: equal texts have different spans.
-            let same = match pin_field(catalog, groups[at].route) {
+            let same = match last.race {
                 None => true,
-                Some(field) => matches!(last_race, FieldValue::Integer(_)) && rows.get(record, field) == last_race,
+                Some((field, race)) => matches!(race, FieldValue::Integer(_)) && rows.get(record, field) == race,
             };
             if same {
-                groups[at].records.push(record);
+                groups[last.group].records.push(record);
                 continue;
             }
         }
@@ -68,7 +79,7 @@ pub(super) fn by_race<S>(context: &mut Context<'_, S>, projected: &ProjectedBatc
                     groups.len() - 1
                 });
                 groups[at].records.push(record);
-                last = Some((race_type, race, at));
+                last = Some(LastRecord { race_type, race, group: at });
             }
             Err(reason) => context.rejected.push(record, reason),
         }
@@ -81,12 +92,12 @@ fn pin_field(catalog: &Catalog, route: Route) -> Option<FieldIndex> {
     catalog.rulebook(route.reference)?.pin
 }
 
-/// A record's race, its route, and its pinned field.
+/// A record's race, its route, and its pinned field with its value.
 fn race_of(
     projected: &ProjectedBatch<'_>,
     record: u32,
     race_type: FieldValue,
-) -> Result<(RaceName, Route, FieldValue), Reason> {
+) -> Result<(RaceName, Route, Option<PinnedField>), Reason> {
     let ProjectedBatch { batch, catalog, rows } = projected;
     let word = |value: FieldValue, field: FieldIndex| {
         let mut text = String::new();
@@ -105,7 +116,7 @@ fn race_of(
         return Err(Reason::new(Cause::NoRulebook, text).at(pointer));
     };
     let Some(field) = pin_field(catalog, route) else {
-        return Ok((RaceName { race_type, race: None }, route, FieldValue::Missing));
+        return Ok((RaceName { race_type, race: None }, route, None));
     };
     let under = |reason: Reason| match catalog.rulebook(route.reference) {
         Some(bound) => reason.under(&bound.rulebook.id),
@@ -121,5 +132,5 @@ fn race_of(
         );
         return Err(under(Reason::new(Cause::BadPin, text).at(pointer)));
     }
-    Ok((RaceName { race_type, race: Some(race) }, route, value))
+    Ok((RaceName { race_type, race: Some(race) }, route, Some((field, value))))
 }

@@ -107,7 +107,7 @@ fn score_difference(row: &ScoreDifference) -> Value {
 }
 
 fn key(key: &Key) -> Value {
-    json!({ "PK": key.partition, "SK": key.sort })
+    json!({ "PK": key.partition.as_str(), "SK": key.sort.as_str() })
 }
 
 fn named(shown: &Shown) -> Value {

@@ -68,7 +68,7 @@ impl Places {
         let partitions = pairs.chunk_by(|a, b| a.key.partition == b.key.partition);
         for pairs in partitions.filter(|pairs| board.partition.matches(&pairs[0].key.partition)) {
             places.add(board, pairs, &mut top);
-            let of_named = moves(board, pairs).filter(|found| named.contains(&found.key.sort));
+            let of_named = moves(board, pairs).filter(|found| named.contains(found.key.sort.as_str()));
             let room = limit.saturating_sub(places.named.len());
             places.named.extend(of_named.take(room));
         }
