@@ -48,6 +48,7 @@ fn clean_bits_stay_where_they_meet_those_of_arithmetic() {
     assert_kept("local.get 1  if (result f64)  local.get 0  else  local.get 0  f64.sqrt  end");
     assert_kept("local.get 0  f64.sqrt  f64x2.splat  local.get 0  f64x2.replace_lane 1  f64x2.extract_lane 1");
     assert_kept(
-        "local.get 0  loop (param f64) (result f64)  local.get 1  i32.eqz  if (param f64) (result f64)  f64.sqrt  br 1  end  end",
+        "local.get 0  loop (param f64) (result f64)  local.get 1  i32.eqz  if (param f64) (result f64)  f64.sqrt
+            br 1  end  end",
     );
 }

@@ -9,7 +9,8 @@ fn print(wasm: &[u8]) -> String {
 
 fn module(function: &str) -> Vec<u8> {
     let text = format!(
-        "(module (import \"\" \"f\" (func $f (param f64) (result f64))) (memory 1) (global $g (mut f64) (f64.const 0)) {function})"
+        "(module (import \"\" \"f\" (func $f (param f64) (result f64))) (memory 1)
+            (global $g (mut f64) (f64.const 0)) {function})"
     );
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
 }
@@ -133,14 +134,17 @@ fn a_local_that_meets_clean_bits_is_canonicalized_before() {
         "(func (param f64 i32)
             loop  i32.const 0  local.get 0  f64.store  local.get 0  f64.sqrt  local.set 0  local.get 1  br_if 0  end)",
         "(func (param f64 i32) (local f64)
-            loop  i32.const 0  local.get 0  f64.store  local.get 0  f64.sqrt  (@64 2)  local.set 0  local.get 1  br_if 0  end)",
+            loop  i32.const 0  local.get 0  f64.store  local.get 0  f64.sqrt  (@64 2)  local.set 0  local.get 1
+            br_if 0  end)",
     );
     // A parameter that is overwritten on all ways is fresh.
     assert_becomes(
         "(func (param f64 i32) (result f64)
-            local.get 1  if  f64.const 0  local.set 0  else  local.get 0  f64.sqrt  local.set 0  end  local.get 0  f64.sqrt)",
+            local.get 1  if  f64.const 0  local.set 0  else  local.get 0  f64.sqrt  local.set 0  end  local.get 0
+            f64.sqrt)",
         "(func (param f64 i32) (result f64) (local f64)
-            local.get 1  if  f64.const 0  local.set 0  else  local.get 0  f64.sqrt  local.set 0  end  local.get 0  f64.sqrt  (@64 2))",
+            local.get 1  if  f64.const 0  local.set 0  else  local.get 0  f64.sqrt  local.set 0  end  local.get 0
+            f64.sqrt  (@64 2))",
     );
 }
 
@@ -232,14 +236,17 @@ fn a_canonical_nan_is_as_good_as_a_number() {
     assert_stays("(func (result v128)  v128.const f32x4 nan 1 2 nan)");
     assert_becomes(
         "(func (param f64 i32) (result f64)  f64.const nan  local.get 0  f64.sqrt  local.get 1  select)",
-        "(func (param f64 i32) (result f64) (local f64)  f64.const nan  local.get 0  f64.sqrt  local.get 1  select  (@64 2))",
+        "(func (param f64 i32) (result f64) (local f64)  f64.const nan  local.get 0  f64.sqrt  local.get 1  select
+            (@64 2))",
     );
     assert_becomes(
         "(func (param f64 i32) (result f64)  f64.const -nan  local.get 0  f64.sqrt  local.get 1  select)",
-        "(func (param f64 i32) (result f64) (local f64)  f64.const -nan  local.get 0  f64.sqrt  (@64 2)  local.get 1  select)",
+        "(func (param f64 i32) (result f64) (local f64)  f64.const -nan  local.get 0  f64.sqrt  (@64 2)
+            local.get 1  select)",
     );
     assert_becomes(
-        "(func (param v128 i32) (result v128)  v128.const f64x2 nan 0  local.get 0  f64x2.sqrt  local.get 1  select (result v128))",
+        "(func (param v128 i32) (result v128)  v128.const f64x2 nan 0  local.get 0  f64x2.sqrt  local.get 1
+            select (result v128))",
         "(func (param v128 i32) (result v128) (local v128)
             v128.const f64x2 nan 0  local.get 0  f64x2.sqrt  local.get 1  select (result v128)  (@f64x2 2))",
     );
@@ -254,7 +261,8 @@ fn a_function_where_too_many_values_meet_is_read_coarsely() {
     assert_becomes(
         &format!("(func (param f64) (local {locals}) {loops} {sum}  local.get 1  f64.sqrt  local.set 1)"),
         &format!(
-            "(func (param f64) (local {locals} f64) {loops} local.get 0  f64.sqrt  (@64 20001)  local.tee 0  drop  local.get 1  f64.sqrt  local.set 1)"
+            "(func (param f64) (local {locals} f64) {loops} local.get 0  f64.sqrt  (@64 20001)  local.tee 0  drop
+            local.get 1  f64.sqrt  local.set 1)"
         ),
     );
 }

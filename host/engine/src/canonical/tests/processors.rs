@@ -44,7 +44,12 @@ fn most_random_programs_run_to_the_end_and_depend_on_the_processor() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 8, failure_persistence: None, ..ProptestConfig::default() })]
+    // Each case compiles five modules.
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases / 8,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn random_programs_give_the_same_everywhere(choices in prop::collection::vec(any::<u8>(), 50..500)) {
@@ -58,7 +63,8 @@ proptest! {
         let coarse = run(Processor::Other(2), &coarsely.unwrap());
         prop_assert!(coarse == expected, "coarsely\n{text}");
         for processor in PROCESSORS {
-            prop_assert!(run(processor, &rewritten) == expected, "{processor:?}\n{text}\n{}", wasmprinter::print_bytes(&rewritten).unwrap());
+            let after = || wasmprinter::print_bytes(&rewritten).unwrap();
+            prop_assert!(run(processor, &rewritten) == expected, "{processor:?}\n{text}\n{}", after());
         }
     }
 }

@@ -62,7 +62,8 @@ pub(super) fn text(choices: &[u8]) -> String {
             (global $f32 (export \"f32\") (mut f32) (f32.const 0))
             (global $f64 (export \"f64\") (mut f64) (f64.const nan:0x123))
             (global $v128 (export \"v128\") (mut v128) (v128.const i64x2 0 0))
-            (func $pair (param f64 v128) (result v128 f64)  local.get 1  local.get 1  f64x2.sqrt  f64x2.pmin  local.get 0  f64.neg)
+            (func $pair (param f64 v128) (result v128 f64)  local.get 1  local.get 1  f64x2.sqrt  f64x2.pmin
+            local.get 0  f64.neg)
             (func (export \"run\") (result f32 f64 v128)"
     );
     for ty in Ty::FLOATS {
