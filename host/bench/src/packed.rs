@@ -36,7 +36,8 @@ pub(crate) fn run(results: &mut Results) {
     let Ok(endpoint) = std::env::var("PACELINE_TEST_DYNAMODB") else { return };
     print_line(&format!("\npacked groups: {RACERS} racers, {SECONDS} seconds, batches of a second; hosts on a table"));
     let lines = simulated(RACERS, SECONDS);
-    let alone = measure(results, &endpoint, &Race { seconds: batches(&lines, 1, Keys::Racer), second: None }, "packed_1");
+    let alone =
+        measure(results, &endpoint, &Race { seconds: batches(&lines, 1, Keys::Racer), second: None }, "packed_1");
     let second = Some(alone * SECOND_OVER_BATCH);
     for shards in [4, 10] {
         for (keys, name) in [(Keys::Racer, "keyed"), (Keys::Random, "random")] {
