@@ -1,6 +1,6 @@
 //! Packed groups: many groups of a partition in one item.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize};
@@ -11,21 +11,28 @@ use smol_str::SmolStr;
 pub struct Pack {
     /// How the rulebook packs the groups.
     pub packing: Arc<Packing>,
-    /// The text that decides the number.
-    text: SmolStr,
-    /// The number, once it was asked for: stores that do not pack never ask, and the hash costs as much as folding a row.
-    number: OnceLock<u16>,
+    number: PackNumber,
+}
+
+#[derive(Clone, Debug)]
+enum PackNumber {
+    Known(u16),
+    /// That of this text. Its hash is computed where a store asks for the number, and not for those that do not pack.
+    Of(SmolStr),
 }
 
 impl Pack {
     /// The item with this number.
     pub fn new(number: u16, packing: Arc<Packing>) -> Self {
-        Self { packing, text: SmolStr::default(), number: number.into() }
+        Self { packing, number: PackNumber::Known(number) }
     }
 
     /// Its number, below [`Packing::into`].
     pub fn number(&self) -> u16 {
-        *self.number.get_or_init(|| self.packing.number_of(&self.text))
+        match &self.number {
+            PackNumber::Known(number) => *number,
+            PackNumber::Of(text) => self.packing.number_of(text),
+        }
     }
 }
 
@@ -49,7 +56,7 @@ pub(crate) const MAX_PACKS: u16 = 1_000;
 impl Packing {
     /// The item of the group whose sort key contains this text.
     pub(crate) fn pack(self: &Arc<Self>, text: &str) -> Pack {
-        Pack { packing: Arc::clone(self), text: text.into(), number: OnceLock::new() }
+        Pack { packing: Arc::clone(self), number: PackNumber::Of(text.into()) }
     }
 
     /// The number of the item of the group whose sort key contains this text.
