@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The share by which a count may differ. Repeated counts differ by a tenth of it; see `docs/benchmarks.md`.
+/// The share by which a count may differ. Repeated counts differ by far less; `docs/benchmarks.md` says by how much.
 const TOLERANCE: f64 = 0.03;
 
 type Counts = BTreeMap<String, f64>;
