@@ -163,7 +163,7 @@ bench: setup ## Run the benchmarks: a table on screen, and target/bench/summary.
 	PACELINE_TEST_AUTHORS=$$(scripts/author-tools --without-cargo-component) scripts/local-aws target/release/paceline-bench
 
 .PHONY: bench-scale
-bench-scale: setup ## Measure how cost grows with shards, racers, race types, plugins and aggregates: docs/scale.svg
+bench-scale: setup ## Measure how cost grows with shards, racers, race types, plugins and aggregates: target/bench/scale.json
 	cargo build --release --workspace --bins
 	@$(MAKE) --no-print-directory plugins PACELINE=target/release/paceline RULES= EVIL=
 	target/release/paceline-bench scale

@@ -47,8 +47,8 @@ pub(crate) fn run(only: Option<&str>) {
     std::fs::write(&file, text + "\n").expect("target can be written");
     print_line(&format!("\n{}", file.display()));
     if only.is_none() {
-        let file = root().join("docs/scale.svg");
-        std::fs::write(&file, chart::draw(&growths)).expect("docs can be written");
+        let file = root().join("target/bench/scale.svg");
+        std::fs::write(&file, chart::draw(&growths)).expect("target can be written");
         print_line(&file.display().to_string());
     }
     let flagged: Vec<String> = growths.iter().flat_map(Growth::flagged).collect();
