@@ -253,7 +253,7 @@ mod tests {
             " 1",
             "1 ",
             "0x10",
-            "infinit",
+            "inff",
             "1f",
         ];
         for text in texts {

@@ -207,7 +207,15 @@ pub fn column<'a, T: FieldType<'a>>(batch: &'a Batch, index: usize, path: &str) 
     let (values, rows) = (T::len(&found), batch.rows as usize);
     if values != rows {
         let (values, rows) = (count(values), count(rows));
-        return Err(joined(&["the host passed ", &values, " values of the field `", path, "` for ", &rows, " records"]));
+        return Err(joined(&[
+            "the host passed ",
+            &values,
+            " values of the field `",
+            path,
+            "` for ",
+            &rows,
+            " records",
+        ]));
     }
     Ok(found)
 }

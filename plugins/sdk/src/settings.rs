@@ -41,7 +41,7 @@ where
         Some(text) => {
             let wrong = |error: T::Err| joined(&["setting `", name, "` is `", &text, "`: ", &error.to_string()]);
             text.parse().map_err(wrong)
-        },
+        }
         None => default.ok_or_else(|| joined(&["setting `", name, "` is missing"])),
     }
 }

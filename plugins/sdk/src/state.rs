@@ -39,7 +39,8 @@ impl<'a> Format<'a> {
     pub(crate) fn encode<S: Serialize>(self, state: &S, bytes: &mut Vec<u8>) -> Result<(), String> {
         let mut encoded = core::mem::take(bytes);
         encoded.extend_from_slice(&self.prefix);
-        *bytes = postcard::to_extend(state, encoded).map_err(|error| joined(&["a state can't be encoded: ", &error.to_string()]))?;
+        *bytes = postcard::to_extend(state, encoded)
+            .map_err(|error| joined(&["a state can't be encoded: ", &error.to_string()]))?;
         Ok(())
     }
 
@@ -47,7 +48,13 @@ impl<'a> Format<'a> {
     pub(crate) fn decode<S: DeserializeOwned>(self, bytes: &[u8]) -> Result<S, String> {
         let name = self.name;
         let Some(state) = bytes.strip_prefix(&self.prefix) else {
-            return Err(joined(&["a state of ", &count(bytes.len()), " bytes is not of the state format `", name, "`"]));
+            return Err(joined(&[
+                "a state of ",
+                &count(bytes.len()),
+                " bytes is not of the state format `",
+                name,
+                "`",
+            ]));
         };
         let of_another_type = |found: String| {
             let (length, end) = (count(bytes.len()), ": a state's type may change only with the name of its format");
