@@ -11,16 +11,21 @@ use crate::project::{CreateError, Kind, Language, NewProject};
 /// A plugin of this version.
 struct Shipped {
     name: &'static str,
-    source: &'static str,
+    /// Its files, with their names in `src`.
+    source: &'static [(&'static str, &'static str)],
+}
+
+macro_rules! source {
+    ($plugin:literal: $($file:literal),+) => {
+        &[$(($file, include_str!(concat!("../../../plugins/", $plugin, "/src/", $file)))),+]
+    };
 }
 
 fn shipped(kind: Kind) -> Shipped {
     match kind {
-        Kind::Scorer => Shipped { name: "output", source: include_str!("../../../plugins/output/src/lib.rs") },
-        Kind::Validator => Shipped { name: "telemetry", source: include_str!("../../../plugins/telemetry/src/lib.rs") },
-        Kind::Aggregator => {
-            Shipped { name: "best-output", source: include_str!("../../../plugins/best-output/src/lib.rs") }
-        }
+        Kind::Scorer => Shipped { name: "output", source: source!("output": "lib.rs", "rounding.rs") },
+        Kind::Validator => Shipped { name: "telemetry", source: source!("telemetry": "lib.rs") },
+        Kind::Aggregator => Shipped { name: "best-output", source: source!("best-output": "lib.rs") },
     }
 }
 
@@ -46,6 +51,7 @@ pub fn name(kind: Kind) -> &'static str {
 /// The plugin of this kind, built once into a folder.
 pub fn component(kind: Kind, folder: &Path) -> Result<PathBuf, ShippedError> {
     let Shipped { name, source } = shipped(kind);
+    let source: String = source.iter().map(|(_, text)| *text).collect();
     let digest = Digest::of(format!("{}\n{source}", env!("CARGO_PKG_VERSION")).as_bytes()).hex();
     let file = folder.join(format!("{name}-{}.wasm", &digest[..16]));
     if file.is_file() {
@@ -62,12 +68,31 @@ pub fn component(kind: Kind, folder: &Path) -> Result<PathBuf, ShippedError> {
     built
 }
 
+/// The SDK in the manifest of a new project, and without what needs the standard library.
+const SDK: [&str; 2] = [
+    r#"paceline-plugin = { path = "paceline/sdk" }"#,
+    r#"paceline-plugin = { path = "paceline/sdk", default-features = false, features = ["allocator"] }"#,
+];
+
+/// The same of serde, for an aggregator.
+const SERDE: [&str; 2] = [
+    r#"serde = { version = "1", features = ["derive"] }"#,
+    r#"serde = { version = "1", default-features = false, features = ["alloc", "derive"] }"#,
+];
+
 /// Builds the plugin in a folder of its own.
 fn in_folder(parent: &Path, kind: Kind) -> Result<PathBuf, ShippedError> {
     let Shipped { name, source } = shipped(kind);
     std::fs::create_dir_all(parent).map_err(|error| ShippedError::File(parent.to_owned(), error))?;
     let project = NewProject { name, kind, language: Language::Rust, parent }.write()?;
-    let file = project.join("src/lib.rs");
-    std::fs::write(&file, source).map_err(|error| ShippedError::File(file, error))?;
+    let write =
+        |file: PathBuf, text: &str| std::fs::write(&file, text).map_err(|error| ShippedError::File(file, error));
+    for (file, text) in source {
+        write(project.join("src").join(file), text)?;
+    }
+    // Shipped plugins have no standard library.
+    let manifest = project.join("Cargo.toml");
+    let text = std::fs::read_to_string(&manifest).map_err(|error| ShippedError::File(manifest.clone(), error))?;
+    write(manifest, &text.replace(SDK[0], SDK[1]).replace(SERDE[0], SERDE[1]))?;
     Ok(build(&project, None)?.file)
 }

@@ -3,6 +3,8 @@
 //! Group by class and racer. Only the last message of a race counts. A rulebook that passes no others
 //! (`where = { "/event" = "final" }`) saves the writes of groups that would not change.
 
+#![cfg_attr(not(test), no_std)]
+
 use paceline_plugin::{Aggregator, Fields, Outputs, Settings, aggregator};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +81,7 @@ impl Aggregator for BestOutput {
 }
 
 aggregator!(BestOutput);
+paceline_plugin::trap_on_panic!();
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,10 @@
 //! by mistake or of a clock that is wrong, changes nothing but the number of seconds. Of several messages `final` the one
 //! with the greatest second holds, so that a correction is possible, and so that the order of arrival does not matter.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
 mod seconds;
 
 use paceline_plugin::{Aggregator, Fields, Outputs, Settings, aggregator};
@@ -110,6 +114,7 @@ impl Aggregator for LastOutput {
 }
 
 aggregator!(LastOutput);
+paceline_plugin::trap_on_panic!();
 
 #[cfg(test)]
 mod tests {

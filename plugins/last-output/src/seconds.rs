@@ -1,5 +1,7 @@
 //! A set of seconds that is small when they are consecutive, as the seconds of a racer are.
 
+use alloc::vec::Vec;
+
 use serde::{Deserialize, Serialize};
 
 /// A set of integers as runs `[first, last]`. The runs ascend and never touch, so equal sets have equal bytes.
@@ -29,10 +31,17 @@ impl Seconds {
 
     /// Inserts all seconds of another set.
     pub(crate) fn merge(&mut self, other: &Self) {
-        let mut runs: Vec<_> = self.0.iter().chain(&other.0).copied().collect();
-        runs.sort_unstable();
-        self.0.clear();
-        for (first, last) in runs {
+        let own = core::mem::take(&mut self.0);
+        let (mut own, mut others) = (&own[..], &other.0[..]);
+        loop {
+            // Both ascend. The lesser run is next.
+            let is_own = match (own.first(), others.first()) {
+                (Some(own), Some(other)) => own <= other,
+                (own, _) => own.is_some(),
+            };
+            let side = if is_own { &mut own } else { &mut others };
+            let Some((&(first, last), rest)) = side.split_first() else { break };
+            *side = rest;
             match self.0.last_mut() {
                 Some(run) if first <= run.1.saturating_add(1) => run.1 = run.1.max(last),
                 _ => self.0.push((first, last)),

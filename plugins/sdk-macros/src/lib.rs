@@ -120,9 +120,9 @@ fn derive_fields(input: &DeriveInput) -> Result<Tokens> {
         }
 
         impl<#lifetime> ::paceline_plugin::Columns<#lifetime> for #columns_name<#lifetime> {
-            fn fields() -> ::std::vec::Vec<::paceline_plugin::glue::Field> {
-                ::std::vec![#(::paceline_plugin::glue::Field {
-                    path: ::std::string::String::from(#paths),
+            fn fields() -> ::paceline_plugin::glue::Vec<::paceline_plugin::glue::Field> {
+                ::paceline_plugin::glue::vec![#(::paceline_plugin::glue::Field {
+                    path: ::paceline_plugin::glue::String::from(#paths),
                     kind: <#types as ::paceline_plugin::glue::FieldType<#lifetime>>::KIND,
                     default: #defaults,
                 }),*]
@@ -130,8 +130,8 @@ fn derive_fields(input: &DeriveInput) -> Result<Tokens> {
 
             fn read(
                 batch: &#lifetime ::paceline_plugin::glue::Batch,
-            ) -> ::std::result::Result<Self, ::std::string::String> {
-                ::std::result::Result::Ok(Self {
+            ) -> ::core::result::Result<Self, ::paceline_plugin::glue::String> {
+                ::core::result::Result::Ok(Self {
                     #(#idents: ::paceline_plugin::glue::column::<#types>(batch, #indexes, #paths)?,)*
                 })
             }
@@ -161,15 +161,15 @@ fn derive_settings(input: &DeriveInput) -> Result<Tokens> {
         let attribute = Attribute::read(field, "setting", "name", true)?;
         settings.push(attribute.name.map_or_else(|| unraw(ident).replace('_', "-"), |name| name.value()));
         defaults.push(match attribute.default {
-            Some(default) => quote!(::std::option::Option::Some(#default)),
-            None => quote!(::std::option::Option::None),
+            Some(default) => quote!(::core::option::Option::Some(#default)),
+            None => quote!(::core::option::Option::None),
         });
         idents.push(ident);
     }
     Ok(quote! {
         impl ::paceline_plugin::Settings for #name {
-            fn read() -> ::std::result::Result<Self, ::std::string::String> {
-                ::std::result::Result::Ok(Self {
+            fn read() -> ::core::result::Result<Self, ::paceline_plugin::glue::String> {
+                ::core::result::Result::Ok(Self {
                     #(#idents: ::paceline_plugin::glue::setting(#settings, #defaults)?,)*
                 })
             }
@@ -191,16 +191,16 @@ fn derive_outputs(input: &DeriveInput) -> Result<Tokens> {
     }
     Ok(quote! {
         impl ::paceline_plugin::Outputs for #name {
-            fn outputs() -> ::std::vec::Vec<::paceline_plugin::glue::Output> {
-                ::std::vec![#(::paceline_plugin::glue::Output {
-                    name: ::std::string::String::from(#names),
+            fn outputs() -> ::paceline_plugin::glue::Vec<::paceline_plugin::glue::Output> {
+                ::paceline_plugin::glue::vec![#(::paceline_plugin::glue::Output {
+                    name: ::paceline_plugin::glue::String::from(#names),
                     kind: <#types as ::paceline_plugin::glue::IntoOutput>::KIND,
                 }),*]
             }
 
-            fn columns(rows: ::std::vec::Vec<Self>) -> ::std::vec::Vec<::paceline_plugin::glue::Column> {
-                ::std::vec![#(<#types as ::paceline_plugin::glue::IntoOutput>::column(
-                    rows.iter().map(|row| ::std::clone::Clone::clone(&row.#idents)),
+            fn columns(rows: ::paceline_plugin::glue::Vec<Self>) -> ::paceline_plugin::glue::Vec<::paceline_plugin::glue::Column> {
+                ::paceline_plugin::glue::vec![#(<#types as ::paceline_plugin::glue::IntoOutput>::column(
+                    rows.iter().map(|row| ::core::clone::Clone::clone(&row.#idents)),
                 )),*]
             }
         }

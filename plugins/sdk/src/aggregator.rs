@@ -1,5 +1,9 @@
 //! The world `aggregator`: from a plugin's type to the component's exports.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -7,6 +11,7 @@ use crate::bindings::aggregator::exports::paceline::plugin::aggregation::{Output
 use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Kind, Packed};
 use crate::panic::report_panics;
 use crate::state::{Format, slices};
+use crate::text::{count, joined};
 use crate::{Columns, Fields, Settings};
 
 /// Folds records and their scores into the states of groups. The struct that implements it holds its settings.
@@ -157,29 +162,29 @@ macro_rules! aggregator {
             struct Component;
 
             impl aggregation::Guest for Component {
-                fn describe() -> ::std::result::Result<aggregation::Shape, ::std::string::String> {
+                fn describe() -> ::core::result::Result<aggregation::Shape, $crate::glue::String> {
                     $crate::glue::describe_aggregator::<$aggregator>()
                 }
 
                 fn fold(
                     batch: $crate::glue::Batch,
-                    scores: ::std::vec::Vec<f64>,
-                    groups: ::std::vec::Vec<u32>,
+                    scores: $crate::glue::Vec<f64>,
+                    groups: $crate::glue::Vec<u32>,
                     states: $crate::glue::Packed,
-                ) -> ::std::result::Result<$crate::glue::Packed, ::std::string::String> {
+                ) -> ::core::result::Result<$crate::glue::Packed, $crate::glue::String> {
                     $crate::glue::fold::<$aggregator>(&batch, &scores, &groups, &states)
                 }
 
                 fn merge(
                     left: $crate::glue::Packed,
                     right: $crate::glue::Packed,
-                ) -> ::std::result::Result<$crate::glue::Packed, ::std::string::String> {
+                ) -> ::core::result::Result<$crate::glue::Packed, $crate::glue::String> {
                     $crate::glue::merge::<$aggregator>(&left, &right)
                 }
 
                 fn finish(
                     states: $crate::glue::Packed,
-                ) -> ::std::result::Result<::std::vec::Vec<$crate::glue::Column>, ::std::string::String> {
+                ) -> ::core::result::Result<$crate::glue::Vec<$crate::glue::Column>, $crate::glue::String> {
                     $crate::glue::finish::<$aggregator>(&states)
                 }
             }
@@ -198,14 +203,14 @@ macro_rules! aggregator {
             struct Component;
 
             impl $crate::bindings::migration::exports::paceline::plugin::migration::Guest for Component {
-                fn describe() -> ::std::result::Result<::std::vec::Vec<::std::string::String>, ::std::string::String> {
+                fn describe() -> ::core::result::Result<$crate::glue::Vec<$crate::glue::String>, $crate::glue::String> {
                     $crate::glue::describe_migration::<$aggregator>()
                 }
 
                 fn migrate(
-                    from_format: ::std::string::String,
+                    from_format: $crate::glue::String,
                     states: $crate::glue::Packed,
-                ) -> ::std::result::Result<$crate::glue::Packed, ::std::string::String> {
+                ) -> ::core::result::Result<$crate::glue::Packed, $crate::glue::String> {
                     $crate::glue::migrate::<$aggregator>(&from_format, &states)
                 }
             }
@@ -235,12 +240,8 @@ pub fn fold<A: Aggregator>(batch: &Batch, scores: &[f64], groups: &[u32], states
     let aggregator = A::read()?;
     let columns = <A::Row<'_> as Fields<'_>>::Columns::read(batch)?;
     if scores.len() != columns.rows() || groups.len() != columns.rows() {
-        return Err(format!(
-            "the host passed {} scores and {} groups for {} records",
-            scores.len(),
-            groups.len(),
-            columns.rows()
-        ));
+        let (scores, groups, rows) = (count(scores.len()), count(groups.len()), count(columns.rows()));
+        return Err(joined(&["the host passed ", &scores, " scores and ", &groups, " groups for ", &rows, " records"]));
     }
     let format = Format::new(A::STATE_FORMAT);
     let mut states = format.unpack::<A::State>(states)?;
@@ -256,7 +257,8 @@ pub fn merge<A: Aggregator>(left: &Packed, right: &Packed) -> Result<Packed, Str
     report_panics();
     let aggregator = A::read()?;
     if left.ends.len() != right.ends.len() {
-        return Err(format!("the host passed {} states to merge with {}", left.ends.len(), right.ends.len()));
+        let (left, right) = (count(left.ends.len()), count(right.ends.len()));
+        return Err(joined(&["the host passed ", &left, " states to merge with ", &right]));
     }
     let format = Format::new(A::STATE_FORMAT);
     let mut merged = Packed { ends: Vec::new(), bytes: Vec::new() };

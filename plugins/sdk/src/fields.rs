@@ -1,6 +1,11 @@
 //! From the contract's columns to the struct that a plugin declares, without a copy.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Packed, Value};
+use crate::text::{count, joined};
 
 /// The fields of a record that a plugin reads: a struct of plain values that derives `Fields`.
 ///
@@ -75,7 +80,8 @@ pub trait Cut {
 impl Cut for str {
     #[inline]
     fn cut(&self, start: usize, end: usize) -> &str {
-        &self[start..end]
+        // The message that indexing has for this would be a tenth of a small component.
+        self.get(start..end).expect("rows end within the column, between two characters")
     }
 }
 
@@ -144,7 +150,7 @@ impl<'a> FieldType<'a> for &'a str {
             // Checked as a whole, because checking each row would cost more than most rules do. Each row that the host
             // passes is UTF-8 by itself.
             Column::Texts(Packed { ends, bytes }) => {
-                std::str::from_utf8(bytes).ok().map(|all| TextColumn { ends, all })
+                core::str::from_utf8(bytes).ok().map(|all| TextColumn { ends, all })
             }
             _ => None,
         }
@@ -197,13 +203,19 @@ pub fn column<'a, T: FieldType<'a>>(batch: &'a Batch, index: usize, path: &str) 
         .columns
         .get(index)
         .and_then(T::column)
-        .ok_or_else(|| format!("the host passed no column of the declared kind for the field `{path}`"))?;
-    if T::len(&found) != batch.rows as usize {
-        return Err(format!(
-            "the host passed {} values of the field `{path}` for {} records",
-            T::len(&found),
-            batch.rows
-        ));
+        .ok_or_else(|| joined(&["the host passed no column of the declared kind for the field `", path, "`"]))?;
+    let (values, rows) = (T::len(&found), batch.rows as usize);
+    if values != rows {
+        let (values, rows) = (count(values), count(rows));
+        return Err(joined(&[
+            "the host passed ",
+            &values,
+            " values of the field `",
+            path,
+            "` for ",
+            &rows,
+            " records",
+        ]));
     }
     Ok(found)
 }

@@ -33,6 +33,12 @@
 //! default, their reason has the message with file and line. The feature makes the plugin import `log`, which costs each batch
 //! some microseconds: turn it off for a plugin that can't panic.
 //!
+//! # Size and memory
+//!
+//! With the feature `allocator`, which is on by default, a component has a small allocator that suits instances that live as
+//! long as a batch. Turn it off to bring another one. A plugin that uses neither the standard library nor `panic-messages`
+//! is several times smaller: see [`trap_on_panic!`].
+//!
 //! # Layout
 //!
 //! - [`Fields`]: the fields that a plugin reads, as a struct of plain values; [`Columns`] are whole columns of them.
@@ -40,34 +46,54 @@
 //! - [`Aggregator`](trait@Aggregator): folds records into states; [`Migration`] converts states of other formats, with
 //!   [`decode_state`].
 //! - [`Settings`]: the plugin's settings in the rulebook, as a struct.
+//! - [`trap_on_panic!`]: for plugins without the standard library.
+//! - [`lanes`]: vector instructions; [`decimal`]: small conversions between numbers and text.
 //! - [`log`]: lines for the operator's log.
 //! - [`testing`]: settings for native unit tests.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
 // The macros and derives refer to this crate by the name that their users know.
 extern crate self as paceline_plugin;
+#[cfg(any(not(target_arch = "wasm32"), feature = "panic-messages"))]
+extern crate std;
 
 mod aggregator;
+mod big;
 #[doc(hidden)]
 pub mod bindings;
+pub mod decimal;
 mod fields;
+#[cfg(any(test, all(target_arch = "wasm32", feature = "allocator")))]
+#[expect(unsafe_code, reason = "an allocator can't be written without, and no crate begins with the initial memory")]
+mod heap;
+pub mod lanes;
 pub mod log;
 mod migration;
 mod panic;
 mod scorer;
 mod settings;
 mod state;
+mod text;
 mod validator;
 
 pub use aggregator::{Aggregator, Outputs};
 pub use fields::{Columns, Fields, TextColumn};
 pub use migration::Migration;
 pub use paceline_plugin_macros::{Fields, Outputs, Settings};
-pub use settings::{Settings, testing};
+pub use settings::Settings;
+#[cfg(not(target_arch = "wasm32"))]
+pub use settings::testing;
 pub use state::{decode_state, encode_state};
 
 /// What the macros expand to. It is not part of the API and changes without notice.
 #[doc(hidden)]
 pub mod glue {
+    pub use alloc::string::String;
+    pub use alloc::vec;
+    pub use alloc::vec::Vec;
+
     pub use crate::aggregator::{IntoOutput, describe_aggregator, finish, fold, merge};
     pub use crate::bindings::aggregator::exports::paceline::plugin::aggregation::Output;
     pub use crate::bindings::common::paceline::plugin::columns::{Batch, Column, Field, Kind, Packed, Value};

@@ -34,5 +34,5 @@ fn write(level: Level, message: &str) {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn write(level: Level, message: &str) {
-    eprintln!("{level:?}: {message}");
+    std::eprintln!("{level:?}: {message}");
 }

@@ -1,9 +1,14 @@
 //! The interface `migration`: from an aggregator's type to the component's exports.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use crate::Aggregator;
 use crate::bindings::common::paceline::plugin::columns::Packed;
 use crate::panic::report_panics;
 use crate::state::{Format, slices};
+use crate::text::joined;
 
 /// Converts states of other formats to the aggregator's own. `aggregator!(T, migration)` exports it.
 ///
@@ -86,7 +91,8 @@ pub fn migrate<M: Migration>(from: &str, states: &Packed) -> Result<Packed, Stri
     report_panics();
     let migration = M::read()?;
     if !M::FROM.contains(&from) {
-        return Err(format!("the host passed states of the state format `{from}`, which this plugin does not migrate"));
+        let of = ["the host passed states of the state format `", from, "`, which this plugin does not migrate"];
+        return Err(joined(&of));
     }
     let format = Format::new(M::STATE_FORMAT);
     let mut migrated = Packed { ends: Vec::with_capacity(states.ends.len()), bytes: Vec::new() };

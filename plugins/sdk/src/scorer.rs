@@ -1,5 +1,8 @@
 //! The world `scorer`: from a plugin's function to the component's exports.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use crate::bindings::common::paceline::plugin::columns::{Batch, Field};
 use crate::panic::report_panics;
 use crate::{Columns, Fields, Settings};
@@ -24,13 +27,13 @@ macro_rules! scorer {
             struct Component;
 
             impl $crate::bindings::scorer::exports::paceline::plugin::scoring::Guest for Component {
-                fn describe() -> ::std::result::Result<::std::vec::Vec<$crate::glue::Field>, ::std::string::String> {
+                fn describe() -> ::core::result::Result<$crate::glue::Vec<$crate::glue::Field>, $crate::glue::String> {
                     $crate::glue::describe_scorer($score)
                 }
 
                 fn score(
                     batch: $crate::glue::Batch,
-                ) -> ::std::result::Result<::std::vec::Vec<f64>, ::std::string::String> {
+                ) -> ::core::result::Result<$crate::glue::Vec<f64>, $crate::glue::String> {
                     $crate::glue::score(&batch, $score)
                 }
             }

@@ -1,7 +1,10 @@
 //! The plugin's settings in the rulebook.
 
-use std::fmt::Display;
-use std::str::FromStr;
+use alloc::string::{String, ToString};
+use core::fmt::Display;
+use core::str::FromStr;
+
+use crate::text::joined;
 
 /// The settings of a plugin: a struct that derives `Settings`.
 ///
@@ -35,8 +38,11 @@ where
     T::Err: Display,
 {
     match get(name) {
-        Some(text) => text.parse().map_err(|error| format!("setting `{name}` is `{text}`: {error}")),
-        None => default.ok_or_else(|| format!("setting `{name}` is missing")),
+        Some(text) => {
+            let wrong = |error: T::Err| joined(&["setting `", name, "` is `", &text, "`: ", &error.to_string()]);
+            text.parse().map_err(wrong)
+        }
+        None => default.ok_or_else(|| joined(&["setting `", name, "` is missing"])),
     }
 }
 
@@ -51,9 +57,13 @@ fn get(name: &str) -> Option<String> {
 }
 
 /// Settings for native unit tests, where there is no rulebook.
+#[cfg(not(target_arch = "wasm32"))]
 pub mod testing {
-    use std::cell::RefCell;
+    use alloc::borrow::ToOwned;
+    use alloc::string::String;
+    use core::cell::RefCell;
     use std::collections::HashMap;
+    use std::thread_local;
 
     thread_local! {
         static SETTINGS: RefCell<HashMap<String, String>> = RefCell::default();
@@ -65,7 +75,7 @@ pub mod testing {
         struct Restore(HashMap<String, String>);
         impl Drop for Restore {
             fn drop(&mut self) {
-                SETTINGS.set(std::mem::take(&mut self.0));
+                SETTINGS.set(core::mem::take(&mut self.0));
             }
         }
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -73,7 +83,6 @@ pub mod testing {
         f()
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     pub(super) fn get(name: &str) -> Option<String> {
         SETTINGS.with_borrow(|settings| settings.get(name).cloned())
     }

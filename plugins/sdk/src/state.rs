@@ -1,9 +1,13 @@
 //! States as bytes: four bytes that stand for the state format, then the state in the postcard format.
 
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::common::paceline::plugin::columns::Packed;
+use crate::text::{count, joined};
 
 /// Encodes a state as the SDK does for an aggregator with this state format. Only the tests of a
 /// [`Migration`](trait@crate::Migration) need it, for states of an earlier format.
@@ -33,28 +37,33 @@ impl<'a> Format<'a> {
 
     /// Appends a state to `bytes`.
     pub(crate) fn encode<S: Serialize>(self, state: &S, bytes: &mut Vec<u8>) -> Result<(), String> {
-        let mut encoded = std::mem::take(bytes);
+        let mut encoded = core::mem::take(bytes);
         encoded.extend_from_slice(&self.prefix);
-        *bytes = postcard::to_extend(state, encoded).map_err(|error| format!("a state can't be encoded: {error}"))?;
+        *bytes = postcard::to_extend(state, encoded)
+            .map_err(|error| joined(&["a state can't be encoded: ", &error.to_string()]))?;
         Ok(())
     }
 
     /// Decodes the state of a group that has records: its bytes are not empty.
     pub(crate) fn decode<S: DeserializeOwned>(self, bytes: &[u8]) -> Result<S, String> {
-        let (name, length) = (self.name, bytes.len());
+        let name = self.name;
         let Some(state) = bytes.strip_prefix(&self.prefix) else {
-            return Err(format!("a state of {length} bytes is not of the state format `{name}`"));
+            return Err(joined(&[
+                "a state of ",
+                &count(bytes.len()),
+                " bytes is not of the state format `",
+                name,
+                "`",
+            ]));
         };
         let of_another_type = |found: String| {
-            format!(
-                "a state of {length} bytes has the state format `{name}`, but {found}: a state's type may change only \
-                 with the name of its format"
-            )
+            let (length, end) = (count(bytes.len()), ": a state's type may change only with the name of its format");
+            joined(&["a state of ", &length, " bytes has the state format `", name, "`, but ", &found, end])
         };
         match postcard::take_from_bytes(state) {
             Ok((state, [])) => Ok(state),
-            Ok((_, rest)) => Err(of_another_type(format!("ends with {} bytes too many", rest.len()))),
-            Err(error) => Err(of_another_type(format!("can't be decoded ({error})"))),
+            Ok((_, rest)) => Err(of_another_type(joined(&["ends with ", &count(rest.len()), " bytes too many"]))),
+            Err(error) => Err(of_another_type(joined(&["can't be decoded (", &error.to_string(), ")"]))),
         }
     }
 

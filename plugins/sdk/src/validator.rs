@@ -1,5 +1,8 @@
 //! The world `validator`: from a plugin's function to the component's exports.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use crate::bindings::common::paceline::plugin::columns::{Batch, Field};
 use crate::bindings::validator::exports::paceline::plugin::validation::Rejection;
 use crate::panic::report_panics;
@@ -23,13 +26,13 @@ macro_rules! validator {
             struct Component;
 
             impl $crate::bindings::validator::exports::paceline::plugin::validation::Guest for Component {
-                fn describe() -> ::std::result::Result<::std::vec::Vec<$crate::glue::Field>, ::std::string::String> {
+                fn describe() -> ::core::result::Result<$crate::glue::Vec<$crate::glue::Field>, $crate::glue::String> {
                     $crate::glue::describe_validator($check)
                 }
 
                 fn validate(
                     batch: $crate::glue::Batch,
-                ) -> ::std::result::Result<::std::vec::Vec<$crate::glue::Rejection>, ::std::string::String> {
+                ) -> ::core::result::Result<$crate::glue::Vec<$crate::glue::Rejection>, $crate::glue::String> {
                     $crate::glue::validate(&batch, $check)
                 }
             }

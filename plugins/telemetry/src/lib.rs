@@ -2,6 +2,15 @@
 //!
 //! The default bounds are those of the exercise bikes of the Alleycat races. Settings change them.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use paceline_plugin::decimal::Number;
 use paceline_plugin::{Fields, Settings, validator};
 
 /// The fields that it reads from a message.
@@ -17,14 +26,14 @@ struct Beat<'a> {
 #[derive(Settings)]
 struct Bounds {
     /// Revolutions per minute.
-    #[setting(default = 30.0)]
-    min_cadence: f64,
-    #[setting(default = 90.0)]
-    max_cadence: f64,
-    #[setting(default = 33.0)]
-    min_resistance: f64,
-    #[setting(default = 86.0)]
-    max_resistance: f64,
+    #[setting(default = Number(30.0))]
+    min_cadence: Number,
+    #[setting(default = Number(90.0))]
+    max_cadence: Number,
+    #[setting(default = Number(33.0))]
+    min_resistance: Number,
+    #[setting(default = Number(86.0))]
+    max_resistance: Number,
     #[setting(default = 1)]
     min_second: i64,
     /// The simulator races 300 seconds, the browser 600.
@@ -44,8 +53,8 @@ impl From<&str> for Events {
     }
 }
 
-impl std::str::FromStr for Events {
-    type Err = std::convert::Infallible;
+impl core::str::FromStr for Events {
+    type Err = core::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(text.into())
@@ -53,20 +62,30 @@ impl std::str::FromStr for Events {
 }
 
 fn check(bounds: &Bounds, row: Beat<'_>) -> Result<(), String> {
-    within("cadence", row.cadence, bounds.min_cadence, bounds.max_cadence)?;
-    within("resistance", row.resistance, bounds.min_resistance, bounds.max_resistance)?;
+    within("cadence", Number(row.cadence), bounds.min_cadence, bounds.max_cadence)?;
+    within("resistance", Number(row.resistance), bounds.min_resistance, bounds.max_resistance)?;
     within("second", row.second, bounds.min_second, bounds.max_second)?;
     if !bounds.events.0.iter().any(|known| known == row.event) {
-        return Err(format!("event is `{}`, not one of: {}", row.event, bounds.events.0.join(",")));
+        let mut reason = ["event is `", row.event, "`, not one of: "].concat();
+        for (place, known) in bounds.events.0.iter().enumerate() {
+            reason.push_str(if place > 0 { "," } else { "" });
+            reason.push_str(known);
+        }
+        return Err(reason);
     }
     Ok(())
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(field: &str, value: T, min: T, max: T) -> Result<(), String> {
-    if value >= min && value <= max { Ok(()) } else { Err(format!("{field} is {value}, not within {min} and {max}")) }
+fn within<T: PartialOrd + core::fmt::Display>(field: &str, value: T, min: T, max: T) -> Result<(), String> {
+    if value >= min && value <= max {
+        return Ok(());
+    }
+    let [value, min, max] = [value, min, max].map(|number| number.to_string());
+    Err([field, " is ", &value, ", not within ", &min, " and ", &max].concat())
 }
 
 validator!(check);
+paceline_plugin::trap_on_panic!();
 
 #[cfg(test)]
 mod tests {
@@ -117,6 +136,6 @@ mod tests {
     #[test]
     fn a_setting_that_is_not_a_number_is_refused_by_name() {
         let error = check_with([("max-cadence", "fast")], beat()).unwrap_err();
-        assert_eq!(error, "setting `max-cadence` is `fast`: invalid float literal");
+        assert_eq!(error, "setting `max-cadence` is `fast`: not a number");
     }
 }

@@ -69,7 +69,7 @@ fn an_invalid_rulebook_is_refused_and_changes_nothing() {
         ),
         (
             book.replace("plugin = \"telemetry\"", "plugin = \"telemetry\"\nsettings = { max-cadence = \"fast\" }"),
-            "its `describe` fails: setting `max-cadence` is `fast`: invalid float literal",
+            "its `describe` fails: setting `max-cadence` is `fast`: not a number",
         ),
         (
             book.replace("racerId = \"{/racerId}\", ruled", "output = \"{/racerId}\", ruled"),

@@ -1,5 +1,6 @@
 //! Rust: cargo builds a core module without WASI, which becomes a component here.
 
+mod names;
 mod toolchain;
 
 use std::error::Error;
@@ -77,7 +78,9 @@ pub(super) fn build(folder: &Path) -> Result<Component, CargoError> {
     toolchain.apply(&mut cargo, &metadata.text("workspace_root")?);
     let module = module_of(&cargo_json(&mut cargo)?, &manifest).ok_or(CargoError::NoModule(manifest))?;
     let bytes = std::fs::read(&module).map_err(|error| CargoError::File(module.clone(), error))?;
-    let bytes = componentize(&bytes).map_err(|error| CargoError::Convert(module.clone(), error))?;
+    let bytes = names::demangled(&bytes)
+        .and_then(|bytes| componentize(&bytes))
+        .map_err(|error| CargoError::Convert(module.clone(), error))?;
     Ok(Component { standard: module.with_file_name(format!("{package}.component.wasm")), name: package, bytes })
 }
 

@@ -14,8 +14,12 @@ pub(super) const WIT: &str = include_str!("../../../../wit/plugin.wit");
 
 const SOURCES: &[(&str, &str)] = embedded! {
     "sdk/src/aggregator.rs" from "plugins/sdk/src/aggregator.rs",
+    "sdk/src/big.rs" from "plugins/sdk/src/big.rs",
     "sdk/src/bindings.rs" from "plugins/sdk/src/bindings.rs",
+    "sdk/src/decimal.rs" from "plugins/sdk/src/decimal.rs",
     "sdk/src/fields.rs" from "plugins/sdk/src/fields.rs",
+    "sdk/src/heap.rs" from "plugins/sdk/src/heap.rs",
+    "sdk/src/lanes.rs" from "plugins/sdk/src/lanes.rs",
     "sdk/src/lib.rs" from "plugins/sdk/src/lib.rs",
     "sdk/src/log.rs" from "plugins/sdk/src/log.rs",
     "sdk/src/migration.rs" from "plugins/sdk/src/migration.rs",
@@ -23,6 +27,7 @@ const SOURCES: &[(&str, &str)] = embedded! {
     "sdk/src/scorer.rs" from "plugins/sdk/src/scorer.rs",
     "sdk/src/settings.rs" from "plugins/sdk/src/settings.rs",
     "sdk/src/state.rs" from "plugins/sdk/src/state.rs",
+    "sdk/src/text.rs" from "plugins/sdk/src/text.rs",
     "sdk/src/validator.rs" from "plugins/sdk/src/validator.rs",
     "sdk-macros/src/lib.rs" from "plugins/sdk-macros/src/lib.rs",
 };
