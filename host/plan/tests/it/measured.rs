@@ -32,7 +32,10 @@ fn packed_groups_cost_what_was_measured() {
         let flow = Plan::new(&load, &deployment, &assumptions, &Targets::default()).unwrap().flow;
         let units = flow.units_per_thousand;
         assert!((units - measured).abs() < 0.05 * measured, "{shards} {keys:?}: {units}, measured {measured}");
-        assert_eq!(flow.refused_units_per_second, 0.0);
+        // With work that takes no time, only a host that begins at the same moment is a rival.
+        let refused = flow.refused_units_per_second / units;
+        let expected = if keys == Keys::Racer { 0.0..=0.0 } else { 0.01..=0.1 };
+        assert!(expected.contains(&refused), "{shards} {keys:?}: {refused}");
     }
 }
 
