@@ -48,14 +48,18 @@ impl Baseline {
 }
 
 /// The kind of this machine: its architecture, and on x86 whether it has AVX2, for which base64 and compiled plugins have
-/// other code. Valgrind shows no later extensions.
+/// other code. Valgrind shows no later extensions. Crates that are not compiled incrementally are cut into other units, and
+/// other functions are inlined.
 pub(super) fn machine() -> String {
-    let architecture = std::env::consts::ARCH;
+    let mut kind = std::env::consts::ARCH.to_owned();
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
-        return format!("{architecture}-avx2");
+        kind.push_str("-avx2");
     }
-    architecture.to_owned()
+    if option_env!("CARGO_INCREMENTAL") == Some("0") {
+        kind.push_str("-not-incremental");
+    }
+    kind
 }
 
 fn file() -> PathBuf {
