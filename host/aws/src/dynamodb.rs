@@ -1,8 +1,8 @@
 //! DynamoDB as the store.
 //!
-//! Each group is one item with its revision, state, dedup state and attributes, unless its rulebook packs groups. A write is conditional on the revision
-//! that was read. Pins, checkpoints and notices are in the same table, in partitions whose keys begin with `@`. Dead letters
-//! are in a separate table, so that DynamoDB can expire them.
+//! Each group is one item with its revision, state, dedup state and attributes, unless its rulebook packs groups. A write
+//! is conditional on the revision that was read. Pins, checkpoints and notices are in the same table, in partitions whose
+//! keys begin with `@`. Dead letters are in a separate table, so that DynamoDB can expire them.
 //!
 //! Every method attempts each request once and returns transient failures as [`StoreError::Transient`]; the caller
 //! retries. Every method is safe to cancel: a repeated call completes what a dropped future left undone.
@@ -15,10 +15,12 @@
 //! - `pins`, `checkpoints`, `dead_letters` and their `horizons`, `notices`: the other stores. `dead_letter_item`: the format
 //!   of dead letters.
 //! - `names`: shortens names to the limits of keys. `requests`: concurrent requests.
+//!   `batch_get`: one `BatchGetItem`.
 //! - `table`: creates and checks the tables. `difference`: how a table differs from what is needed.
 //! - `error`: errors by what the caller does. `usage`: counts requests and capacity. `throttle`:
 //!   which limit throttled a request.
 
+mod batch_get;
 mod cache;
 mod checkpoints;
 mod config;

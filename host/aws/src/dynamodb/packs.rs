@@ -29,12 +29,11 @@ use paceline_pipeline::store::StoreError;
 pub(super) use content::is_pack;
 pub(super) use known::Packs;
 
-use content::{Content, PackKey};
+use content::{Content, PackKey, decode};
 use plan::is_result;
 use results::SharedResult;
 
 use super::DynamoDbStore;
-use super::error::{TableError, TableErrorKind, TableRef};
 use super::item::{self, Map};
 
 impl DynamoDbStore {
@@ -121,15 +120,4 @@ impl DynamoDbStore {
         };
         Ok(content.groups.into_iter().map(group))
     }
-}
-
-fn decode(table: &TableRef, map: &Map) -> Result<(PackKey, Content), TableError> {
-    Content::decode(map).map_err(|error| {
-        let key = item::key_of(map).map_or_else(|| "without a key".to_owned(), |key| key.to_string());
-        let what = format_args!(
-            "the item {key} of packed groups can't be decoded. Its shard waits until you restore the item or change the \
-             rulebook's key"
-        );
-        table.error(TableErrorKind::Fatal, what).caused_by(error)
-    })
 }

@@ -15,6 +15,7 @@ use crate::rules::{AggregateUse, BoundPart, FieldConstraint, Literal};
 const EXPECTED_GROUPS: usize = 1_024;
 
 /// The groups of a batch's rows.
+#[derive(Default)]
 pub(crate) struct Groups<'c> {
     /// The groups' keys. A group is known by its index here.
     pub(crate) keys: Vec<Key>,
@@ -83,14 +84,7 @@ pub(crate) fn find<'c, S>(
     projected: &ProjectedBatch<'_>,
     record_batches: &[RecordBatch<'c>],
 ) -> Groups<'c> {
-    let mut groups = Groups {
-        keys: Vec::new(),
-        calls: Vec::new(),
-        rejected: Vec::new(),
-        rules: Vec::new(),
-        index: HashTable::new(),
-        hasher: DefaultHashBuilder::default(),
-    };
+    let mut groups = Groups::default();
     for (at, record_batch) in record_batches.iter().enumerate() {
         for aggregate in 0..record_batch.rulebook.aggregates.len() {
             let rows = groups.rows(context, projected, record_batch, aggregate);

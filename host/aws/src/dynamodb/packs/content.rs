@@ -18,6 +18,7 @@ use paceline_pipeline::dedup::DedupState;
 use paceline_pipeline::model::{Attribute, Item, Key, PACK_PREFIX, Pack, Packing, Provenance, SmolStr};
 use serde::{Deserialize, Serialize};
 
+use crate::dynamodb::error::{TableError, TableErrorKind, TableRef};
 use crate::dynamodb::item::{self, Map, PARTITION, SORT};
 
 pub(super) const REVISION: &str = "@pack-revision";
@@ -249,4 +250,16 @@ fn index_of<T>(entries: &mut Vec<T>, is_it: impl Fn(&T) -> bool, new: impl FnOnc
         entries.len() - 1
     });
     found as u32
+}
+
+/// The groups of an item that was read from this table.
+pub(super) fn decode(table: &TableRef, map: &Map) -> Result<(PackKey, Content), TableError> {
+    Content::decode(map).map_err(|error| {
+        let key = item::key_of(map).map_or_else(|| "without a key".to_owned(), |key| key.to_string());
+        let what = format_args!(
+            "the item {key} of packed groups can't be decoded. Its shard waits until you restore the item or change the \
+             rulebook's key"
+        );
+        table.error(TableErrorKind::Fatal, what).caused_by(error)
+    })
 }

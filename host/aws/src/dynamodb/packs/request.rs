@@ -14,13 +14,12 @@ use aws_sdk_dynamodb::types::{
 use paceline_pipeline::model::{Key, Packing};
 use tokio::time::Instant;
 
-use super::content::{Content, PackKey, REVISION};
-use super::decode;
+use super::content::{Content, PackKey, REVISION, decode};
 use super::known::Packs;
 use super::plan::GroupWrite;
 use crate::dynamodb::DynamoDbStore;
+use crate::dynamodb::batch_get::get_batch;
 use crate::dynamodb::error::{TableError, TableErrorKind, TableRef};
-use crate::dynamodb::groups::get_batch;
 use crate::dynamodb::item::{self, Map, PARTITION};
 use crate::dynamodb::usage::UsageCounter;
 

@@ -5,17 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::rules::{DedupRule, KeyTemplate, Template};
 
-fn groups<'c>() -> Groups<'c> {
-    Groups {
-        keys: Vec::new(),
-        calls: Vec::new(),
-        rejected: Vec::new(),
-        rules: Vec::new(),
-        index: HashTable::new(),
-        hasher: DefaultHashBuilder::default(),
-    }
-}
-
 fn rule() -> AggregateUse {
     let template = |text| Template::parse(text).unwrap();
     AggregateUse {
@@ -37,7 +26,7 @@ fn row(record: u32, group: u32) -> GroupRow {
 
 #[test]
 fn a_record_is_found_in_all_of_its_groups() {
-    let mut groups = groups();
+    let mut groups = Groups::default();
     let rule = rule();
     let interned = ["race", "class"].map(|partition| groups.intern(&groups.partition(partition, 0), "racer-1", &rule));
     assert_eq!(interned, [0, 1]);
@@ -64,7 +53,7 @@ proptest! {
     #[test]
     fn equal_keys_are_one_group(keys in prop::collection::vec((text(), text()), 0..60)) {
         let rule = rule();
-        let mut groups = groups();
+        let mut groups = Groups::default();
         let intern = |(partition, sort): &(String, String)| {
             let partition = groups.partition(partition, 0);
             groups.intern(&partition, sort, &rule)
