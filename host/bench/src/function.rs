@@ -30,7 +30,7 @@ pub(crate) fn run(results: &mut Results) {
         let spent = function.processor_time() - before;
         costs.push(spent.as_nanos() as f64 / ((events.len() - 1) * RECORDS) as f64);
     }
-    results.add("lambda_cpu_ns_per_record", median(&mut costs), "ns", "target: below 1200");
+    results.add("lambda_cpu_ns_per_record", median(&mut costs), "ns", "target: at most 600");
 
     starts::run(results, lambda_event(&lines[..1_000]).as_bytes());
 }

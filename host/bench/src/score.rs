@@ -38,11 +38,11 @@ pub(crate) fn run(results: &mut Results) {
             &mut || drop(black_box(warm.score(rows, black_box(&columns)))),
             &mut || drop(black_box(scorer.session().score(rows, black_box(&columns)))),
         ]);
-        let (over_native, target_over_native) = (kept / native_time, if rows == 10_000 { "at most 1.6" } else { "" });
+        let (over_native, target_over_native) = (kept / native_time, if rows == 10_000 { "at most 2.6" } else { "" });
         let target_fresh = match rows {
-            10_000 => "at most 12",
-            1_000 => "at most 30",
-            _ => "",
+            10_000 => "at most 3.5",
+            1_000 => "at most 10",
+            _ => "at most 80",
         };
         results.add(&format!("score_native_ns_per_row_{name}"), native_time / rows as f64, "ns", "");
         results.add(&format!("score_native_control_{name}"), control / native_time, "A/A", "");
