@@ -34,7 +34,10 @@ impl Client {
     fn note(&self, url: &str, failure: Option<&str>) {
         let failed_before = self.failed.swap(failure.is_some(), Ordering::Relaxed);
         if let (Some(failure), false) = (failure, failed_before) {
-            tracing::warn!("traces are lost until the collector takes them: POST {url}: {failure}");
+            tracing::warn!(
+                "the collector takes no traces: POST {url}: {failure}. They are sent again up to three times, then lost; \
+                 check the address and OTEL_EXPORTER_OTLP_HEADERS"
+            );
         }
     }
 }

@@ -219,7 +219,7 @@ fn an_outage_of_the_collector_is_logged_once_and_delays_no_batch() {
     deployment.wait_until_done();
     signal(&running.process.child, "TERM");
     let log: Vec<String> = running.process.stderr_lines.iter().collect();
-    let lines: Vec<_> = log.iter().filter(|line| line.contains("traces are lost")).collect();
+    let lines: Vec<_> = log.iter().filter(|line| line.contains("the collector takes no traces")).collect();
     let [line] = &lines[..] else { panic!("{log:#?}") };
     assert!(line.contains(&format!("POST {endpoint}/v1/traces: it answered 401 Unauthorized")), "{line}");
 }
