@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod bad_input;
+mod bad_set_up;
 mod deadline;
 mod defects;
 mod emulators;

@@ -12,7 +12,7 @@ use paceline_pipeline::window::Window;
 use paceline_pipeline::{Pipeline, RetryPolicy};
 use paceline_testbed::require;
 
-use crate::following::{BY_CLASS, BY_RACE, follow, poll, second, with_aggregator};
+use crate::hosts::{BY_CLASS, BY_RACE, follow, poll, second, with_aggregator};
 use crate::log::{Desk, activate};
 use crate::support::{FlakyStore, block_on, committed, host};
 

@@ -1,76 +1,22 @@
 //! Hosts that follow the log while the stream flows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use paceline_engine::Digest;
-use paceline_pipeline::model::{Attribute, Batch, Cause, Item, Key, Provenance, RulesRevision};
+use paceline_pipeline::model::{Attribute, Batch, Cause, Provenance, RulesRevision};
 use paceline_pipeline::rules::operator::Request;
 use paceline_pipeline::rules::{Registry, RulesEvent};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore, Pin, PinKey, PinStore};
 use paceline_pipeline::summary::Summary;
-use paceline_pipeline::{Pipeline, PipelineError, Rulebooks};
+use paceline_pipeline::{PipelineError, Rulebooks};
 use paceline_testbed::{require, rules};
 
-use crate::log::{Desk, activate, text};
+use crate::hosts::{BY_CLASS, count, host_of, pin_key, poll, process, races, second, version_of, with_aggregator};
+use crate::log::{Desk, text};
 use crate::support::{FlakyStore, block_on, committed, host};
-
-/// A host that shares the registry and the store with others.
-pub(crate) fn host_of(desk: &Desk, store: &FlakyStore) -> Pipeline<FlakyStore> {
-    host(store.clone(), &follow(desk))
-}
-
-pub(crate) fn follow(desk: &Desk) -> Arc<Rulebooks> {
-    let rulebooks = Arc::new(Rulebooks::new(rules::engine(), desk.registry.clone(), rules::route()));
-    block_on(rulebooks.poll()).unwrap();
-    rulebooks
-}
-
-pub(crate) fn poll(host: &Pipeline<FlakyStore>) -> Vec<RulesEvent> {
-    block_on(host.rulebooks().poll()).unwrap()
-}
-
-/// One second of a race of three racers.
-pub(crate) fn second(race: &str, second: u64) -> Batch {
-    let mut batch = Batch::new("shard".into());
-    for racer in 1..=3 {
-        let message = format!(
-            r#"{{"event":"update","deviceTimestamp":{second}000,"second":{second},"raceId":{race},"racerId":{racer},"classId":3,"cadence":60,"resistance":50}}"#
-        );
-        batch.push(message.as_bytes(), (second * 10 + racer).into());
-    }
-    batch
-}
-
-pub(crate) fn process(host: &Pipeline<FlakyStore>, batch: &Batch) {
-    committed(host.process(batch, None, &mut Summary::default()));
-}
-
-/// The versions by which the items of each race were last written, and the rows that they hold.
-fn races(store: &FlakyStore) -> BTreeMap<String, (BTreeSet<u64>, Vec<Attribute>)> {
-    let mut races: BTreeMap<String, (BTreeSet<u64>, Vec<Attribute>)> = BTreeMap::new();
-    for (Key { partition, .. }, item) in block_on(store.store.list_groups()).unwrap() {
-        let race = races.entry(partition.into()).or_default();
-        race.0.insert(item.provenance.rulebook.version);
-        race.1.extend(count(&item));
-    }
-    races
-}
-
-/// How many rows the aggregator has counted.
-fn count(item: &Item) -> Option<Attribute> {
-    item.attribute("count").cloned()
-}
-
-fn version_of(store: &FlakyStore, race: &str) -> u64 {
-    let races = races(store);
-    let (versions, counts) = &races[&format!("race-3-{race}")];
-    assert_eq!(versions.len(), 1, "{races:?}");
-    assert!(counts.windows(2).all(|pair| pair[0] == pair[1]), "{races:?}");
-    *versions.first().unwrap()
-}
 
 #[test]
 fn races_keep_the_rulebook_that_they_began_with_on_every_host_whatever_the_host_knows() {
@@ -135,10 +81,6 @@ fn races_of_a_retired_race_type_wait_if_its_last_rulebook_is_missing_when_a_host
     let (first, why) = outcome.first_uncommitted.unwrap();
     assert!(first == 0 && matches!(why, PipelineError::Rulebook { .. }), "{first}: {why}");
     assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);
-}
-
-pub(crate) fn pin_key(race: &str) -> PinKey {
-    PinKey { race_type: "3".to_owned(), value: race.to_owned() }
 }
 
 #[test]
@@ -436,123 +378,6 @@ fn two_registries_are_told_apart() {
     assert_ne!(id(&desk.registry), id(&one));
     let error = block_on(one.copy_to(&desk.registry)).unwrap_err().to_string();
     assert!(error.contains("the two registries are different ones"), "{error}");
-}
-
-/// A rulebook of class 3 with another aggregator and dedup for its groups.
-pub(crate) fn with_aggregator(version: u64, plugin: &str, key: &str, dedup: &str) -> String {
-    format!(
-        r#"
-name = "class-3"
-version = {version}
-pin = "/raceId"
-[[validate]]
-plugin = "telemetry"
-[score]
-plugin = "output"
-[[aggregate]]
-plugin = "{plugin}"
-key = {key}
-dedup = {dedup}
-"#
-    )
-}
-
-pub(crate) const BY_RACE: &str = r#"{ PK = "race-{/classId}-{/raceId}", SK = "racer-{/racerId}" }"#;
-pub(crate) const BY_CLASS: &str = r#"{ PK = "class-{/classId}", SK = "racer-{/racerId}" }"#;
-pub(crate) const ORDINAL: &str = r#"{ ordinal = "/second" }"#;
-
-#[test]
-fn a_state_of_another_aggregator_is_never_decoded_on_trust() {
-    require!(Plugins);
-    let store = FlakyStore::default();
-    // A table in which one group of a race has a state of another program's aggregator.
-    let other = Desk::new();
-    other.activate(3, &other.prepare(&with_aggregator(1, "best-output", BY_RACE, ORDINAL)));
-    let mut alone = second("131", 1);
-    alone.records.truncate(1);
-    process(&host_of(&other, &store), &alone);
-    let foreign = block_on(store.store.list_groups()).unwrap();
-    assert_eq!(foreign[0].1.provenance.state_format, "best-output/1");
-
-    let desk = Desk::new();
-    desk.activate(3, &desk.prepare(&with_aggregator(7, "last-output", BY_RACE, ORDINAL)));
-    let pin = Pin { rulebook: desk.tail().0.rules.routing["3"].current.unwrap(), revision: 1 };
-    let fresh = FlakyStore::default();
-    block_on(fresh.store.put_pins(&[(pin_key("131"), pin)])).unwrap();
-    for (key, item) in &foreign {
-        let write = paceline_pipeline::store::Write { key: key.clone(), expected: None, item: item.clone() };
-        block_on(fresh.store.write_groups(&[write])).unwrap();
-    }
-    let host = host_of(&desk, &fresh);
-    let outcome = block_on(host.process(&second("131", 2), None, &mut Summary::default())).unwrap();
-    let (first, why) = outcome.first_uncommitted.unwrap();
-    assert_eq!(first, 0);
-    assert!(why.waits_for_rules() && why.is_transient());
-    assert!(
-        why.to_string().contains(
-            "has the format `best-output/1`, and the aggregator of the rulebook class-3@7 takes `last-output/2`"
-        ),
-        "{why}"
-    );
-    // The group is as it was, and its neighbours are written.
-    let items = block_on(fresh.store.list_groups()).unwrap();
-    assert_eq!(items.len(), 3);
-    assert!(items.contains(&foreign[0]));
-    let impatient = host_of(&desk, &fresh).with_hold(Duration::ZERO);
-    process(&impatient, &second("131", 2));
-    let letters = block_on(fresh.store.list_dead_letters()).unwrap();
-    assert_eq!(letters.iter().map(|letter| letter.reason.cause).collect::<Vec<_>>(), [Cause::StateFormat]);
-    assert!(block_on(fresh.store.list_groups()).unwrap().contains(&foreign[0]));
-}
-
-#[test]
-fn a_state_is_migrated_by_an_aggregator_that_takes_its_format() {
-    require!(Plugins);
-    let (desk, store) = (Desk::new(), FlakyStore::default());
-    let (best, migrating) = ("best-output", "evil-migration");
-    desk.activate(3, &desk.prepare(&with_aggregator(1, best, BY_RACE, ORDINAL)));
-    let host = host_of(&desk, &store);
-    process(&host, &second("131", 1));
-    let next = desk.prepare(&with_aggregator(2, migrating, BY_RACE, ORDINAL));
-    desk.activate(3, &next);
-    // Both ways it is refused: the old aggregator does not take the new format.
-    let now = Request::Activate { race_type: "3".to_owned(), rulebook: next.digest, now: true };
-    let error = desk.change(&[now]).unwrap_err().to_string();
-    assert!(error.contains("evil-migration/1"), "{error}");
-    poll(&host);
-    process(&host, &second("132", 1));
-    let formats: BTreeSet<String> = block_on(store.store.list_groups())
-        .unwrap()
-        .into_iter()
-        .map(|(_, item)| item.provenance.state_format.clone())
-        .collect();
-    assert_eq!(formats.into_iter().collect::<Vec<_>>(), ["best-output/1", "evil-migration/1"]);
-    // Somebody moves the race by hand: its states are migrated as its records come.
-    let mut items = block_on(store.store.list_groups()).unwrap();
-    items.retain(|(key, _)| key.partition == "race-3-131");
-    let moved = FlakyStore::default();
-    let pin = Pin { rulebook: next.digest, revision: 2 };
-    block_on(moved.store.put_pins(&[(pin_key("131"), pin)])).unwrap();
-    for (key, item) in items {
-        let write = paceline_pipeline::store::Write { key, expected: None, item };
-        block_on(moved.store.write_groups(&[write])).unwrap();
-    }
-    process(&host_of(&desk, &moved), &second("131", 2));
-    for (key, item) in block_on(moved.store.list_groups()).unwrap() {
-        assert_eq!((item.revision, &*item.provenance.state_format), (2, "evil-migration/1"), "{key}");
-    }
-    assert_eq!(block_on(moved.store.list_dead_letters()).unwrap(), []);
-}
-
-#[test]
-fn groups_that_races_of_both_rulebooks_share_need_a_format_that_both_take() {
-    require!(Plugins);
-    let desk = Desk::new();
-    desk.activate(3, &desk.prepare(&with_aggregator(1, "best-output", BY_CLASS, ORDINAL)));
-    let next = desk.prepare(&with_aggregator(2, "evil-migration", BY_CLASS, ORDINAL));
-    let error = desk.change(&[Request::Publish(&next), activate(3, &next)]).unwrap_err().to_string();
-    assert!(error.contains("does not take the states of the format `evil-migration/1`"), "{error}");
-    assert!(error.contains("which races of both share"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use paceline_pipeline::window::Window;
 use paceline_pipeline::{Pipeline, ProcessOutcome};
 use paceline_testbed::require;
 
-use crate::following::{BY_RACE, host_of, poll, process, with_aggregator};
+use crate::hosts::{BY_RACE, host_of, poll, process, with_aggregator};
 use crate::log::{Desk, activate};
 use crate::support::{FlakyStore, block_on, committed};
 

@@ -5,7 +5,7 @@ use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
 use paceline_testbed::require;
 
-use crate::following::{BY_RACE, ORDINAL, host_of, pin_key, process, second, with_aggregator};
+use crate::hosts::{BY_RACE, ORDINAL, host_of, pin_key, process, second, with_aggregator};
 use crate::log::Desk;
 use crate::support::{FlakyStore, block_on};
 

@@ -8,7 +8,7 @@ use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
 use paceline_testbed::require;
 
-use crate::following::{BY_CLASS, ORDINAL, host_of, poll, process, second, with_aggregator};
+use crate::hosts::{BY_CLASS, ORDINAL, host_of, poll, process, second, with_aggregator};
 use crate::log::Desk;
 use crate::support::{FlakyStore, block_on};
 

@@ -11,7 +11,7 @@ use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{Pipeline, ProcessOutcome};
 use paceline_testbed::require;
 
-use crate::following::{BY_RACE, ORDINAL, host_of, poll, process, second, with_aggregator};
+use crate::hosts::{BY_RACE, ORDINAL, host_of, poll, process, second, with_aggregator};
 use crate::log::{Desk, activate};
 use crate::support::{FlakyStore, block_on};
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crate::following::{BY_RACE, host_of, pin_key, poll, process, second, with_aggregator};
+use crate::hosts::{BY_RACE, host_of, pin_key, poll, process, second, with_aggregator};
 use crate::log::Desk;
 use crate::support::{FlakyStore, block_on, committed, host, outcome, rulebooks};
 use paceline_pipeline::Rulebooks;
