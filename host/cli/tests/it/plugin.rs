@@ -1,5 +1,6 @@
 //! An author writes a rule, builds it, checks it, and runs a race with it.
 
+use paceline_testbed::environment::checkout;
 use paceline_testbed::require;
 use std::path::Path;
 
@@ -71,9 +72,8 @@ scorer!(power);
 "#,
     );
     // The shared target folder has the dependencies of this checkout's plugins already.
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
     let mut build = paceline(&["plugin", "build"]);
-    build.env("CARGO_TARGET_DIR", target.canonicalize().unwrap());
+    build.env("CARGO_TARGET_DIR", checkout().join("target"));
     let built = succeed(build.arg(workspace.path("my-rule")).arg("--out").arg(workspace.path("")));
     assert!(built.contains("my-rule.wasm"), "{built}");
     let output = succeed(paceline(&["plugin", "check"]).arg(workspace.path("my-rule.wasm")));
@@ -99,7 +99,7 @@ fn a_folder_without_a_package_is_not_built() {
 
 /// `examples/hello-scorer` in a folder of the workspace, so that building it does not change the checkout.
 fn hello_scorer(workspace: &Workspace) -> std::path::PathBuf {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let checkout = checkout();
     let (from, to) = (checkout.join("examples/hello-scorer"), workspace.path("hello-scorer"));
     for file in ["src/lib.rs", "tests/output.rs"] {
         std::fs::create_dir_all(to.join(file).parent().unwrap()).unwrap();
@@ -117,10 +117,11 @@ fn the_example_plugin_is_tested_built_and_checked() {
     require!(Plugins, WasmTarget);
     let workspace = Workspace::new(DedupMode::Ordinal);
     let folder = hello_scorer(&workspace);
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").canonicalize().unwrap();
+    let target = checkout().join("target");
     let mut test = std::process::Command::new("cargo");
     test.args(["test", "--quiet", "--manifest-path"]).arg(folder.join("Cargo.toml"));
-    succeed(test.env("CARGO_TARGET_DIR", target.join("hello-scorer")));
+    // The projects that authors make have the same dependencies.
+    succeed(test.env("CARGO_TARGET_DIR", target.join("authors")));
     let component = workspace.path("hello-scorer.wasm");
     let mut build = paceline(&["plugin", "build"]);
     build.env("CARGO_TARGET_DIR", &target).arg(&folder).arg("--out").arg(&component);
@@ -133,7 +134,7 @@ fn the_example_plugin_is_tested_built_and_checked() {
 
 /// The checkout's plugin SDK and one of its plugins, as a workspace of their own in another folder.
 fn copy_of_output(to: &Path) -> std::path::PathBuf {
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap();
+    let checkout = checkout();
     let manifest = std::fs::read_to_string(checkout.join("Cargo.toml")).unwrap();
     let members = manifest.lines().find(|line| line.starts_with("members = ")).unwrap();
     let ours = "members = [\"plugins/sdk\", \"plugins/sdk-macros\", \"plugins/output\"]";
@@ -153,13 +154,20 @@ fn copy_of_output(to: &Path) -> std::path::PathBuf {
 fn the_same_source_gives_the_same_bytes_in_every_folder() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
-    let build = |name: &str| {
+    let build = |name: &str, target: Option<&Path>| {
         let plugin = copy_of_output(&workspace.path(name));
         let out = workspace.path(&format!("{name}.wasm"));
-        succeed(paceline(&["plugin", "build"]).arg(plugin).arg("--out").arg(&out));
+        let mut build = paceline(&["plugin", "build"]);
+        match target {
+            Some(target) => build.env("CARGO_TARGET_DIR", target),
+            None => build.env_remove("CARGO_TARGET_DIR"),
+        };
+        succeed(build.arg(plugin).arg("--out").arg(&out));
         std::fs::read(out).unwrap()
     };
-    let (one, two) = (build("one"), build("another-with-a-longer-name"));
+    // One with the dependencies that were built in this checkout, the other one with all of its own.
+    let one = build("one", Some(&checkout().join("target")));
+    let two = build("another-with-a-longer-name", None);
     assert!(one == two, "{} and {} bytes", one.len(), two.len());
     let home = std::env::var("HOME").unwrap();
     assert!(!String::from_utf8_lossy(&one).contains(&home), "a path of this machine is in the plugin");
