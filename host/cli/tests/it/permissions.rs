@@ -37,7 +37,8 @@ fn must_fit(policy: &Policy, accesses: &BTreeSet<Access>) {
 #[test]
 fn policies_have_the_form_that_iam_takes() {
     let names = policy::all();
-    let expected = ["dashboard", "dead-letters", "doctor", "kcl", "leaderboard", "rules", "run", "simulate", "table"];
+    let expected =
+        ["dashboard", "dead-letters", "doctor", "kcl", "leaderboard", "replay", "rules", "run", "simulate", "table"];
     assert_eq!(names, expected.map(str::to_owned).into());
     names.iter().for_each(|name| policy::check_shape(name, NAMES));
     for (name, action, reason) in RARE {
@@ -99,6 +100,14 @@ fn rules_are_published_changed_and_shown() {
     let scene = Scene::new();
     scene.change_rules();
     must_fit(&scene.policy("rules"), &scene.accesses());
+}
+
+#[test]
+fn recorded_records_are_replayed() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, S3Local);
+    let scene = Scene::new();
+    scene.replay();
+    must_fit(&scene.policy("replay"), &scene.accesses());
 }
 
 #[test]

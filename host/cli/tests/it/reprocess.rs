@@ -16,7 +16,7 @@ use paceline_testbed::kinesis::{self, Placed};
 use paceline_testbed::lambda::Invocation;
 use paceline_testbed::mapping::Mapping;
 use paceline_testbed::outcome::{self, DedupMode, Message, Outcome, block_on, race};
-use paceline_testbed::proxy::{FaultProxy, Faults};
+use paceline_testbed::proxy::{FaultProxy, Faults, KinesisFaults};
 use paceline_testbed::sqs::TestQueue;
 use paceline_testbed::stream::{Stream, StreamRecord};
 use paceline_testbed::{dynamodb, require, rules, sqs};
@@ -313,6 +313,33 @@ fn what_was_kept_is_redriven_later() {
 }
 
 #[test]
+fn of_a_batch_that_has_expired_in_part_the_rest_is_processed_and_the_loss_named() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal, Moto);
+    let scene = Scene::new(DedupMode::Ordinal, Failure { batch: 1, commits: 0 }, 1);
+    scene.send();
+    let (first, oldest) = (&scene.records[0].sequence, &scene.records[15].sequence);
+    let kinesis_faults = KinesisFaults { oldest: Some(oldest.clone()), ..KinesisFaults::default() };
+    let faults = Faults { kinesis: kinesis_faults, ..Faults::default() };
+    let stream = FaultProxy::start(&kinesis::endpoint(), faults, 1);
+    let mut command = scene.command(&["reprocess", "--queue", &scene.queue.url(), "--json"]);
+    let output = command.env("AWS_ENDPOINT_URL_KINESIS", stream.endpoint()).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("1 of 1 batch not reprocessed as a whole, and left where they were"), "{error}");
+    let done: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(counts(&done), [35, 0, 35, 0, 0]);
+    let lost = done["batches"][0]["error"].as_str().unwrap();
+    assert!(lost.contains(&format!("{SHARD} from {first} before {oldest} are lost")), "{lost}");
+    assert!(lost.ends_with("Of the batch's 50, 35 were read"), "{lost}");
+    assert_eq!(scene.queue.messages(), (1, 0), "the message stays");
+
+    // Those that the rest had are known, and the others are counted once they can be read.
+    assert_eq!(counts(&scene.reprocess(&[])), [15, 35, 15, 0, 0]);
+    assert_eq!(scene.queue.messages(), (0, 0));
+    scene.must_be_complete();
+}
+
+#[test]
 fn records_that_have_expired_are_named_unless_they_came_with_the_batch() {
     require!(Plugins, DynamoDbLocal, KinesisLocal, Moto);
     let mut scene = Scene::new(DedupMode::Ordinal, Failure { batch: 1, commits: 0 }, 1);
@@ -324,7 +351,7 @@ fn records_that_have_expired_are_named_unless_they_came_with_the_batch() {
     let output = scene.command(&["reprocess", "--queue", &scene.queue.url(), "--json"]).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.contains("2 of 2 batches were not reprocessed as a whole"), "{error}");
+    assert!(error.contains("2 of 2 batches not reprocessed as a whole"), "{error}");
     let done: Value = serde_json::from_slice(&output.stdout).unwrap();
     let errors: Vec<&str> =
         done["batches"].as_array().unwrap().iter().map(|of| of["error"].as_str().unwrap()).collect();

@@ -76,6 +76,8 @@ pub struct KinesisFaults {
     pub expired_iterator: f64,
     /// The age at which an iterator expires; five minutes in Kinesis.
     pub iterator_age: Option<Duration>,
+    /// The sequence number of the oldest record that has not expired: `GetRecords` returns none before it.
+    pub oldest: Option<String>,
     /// Probability, for each event of a subscription, that the subscription is cut before it: the connection is reset,
     /// or with HTTP/2 the stream in it.
     pub cut: f64,

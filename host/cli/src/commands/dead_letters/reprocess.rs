@@ -170,7 +170,7 @@ impl Report {
         }
         let left = self.batches.iter().filter(|batch| batch.left.is_some()).count();
         if left > 0 {
-            bail!("{left} of {} were not reprocessed as a whole and stay where they are", self.counted_batches());
+            bail!("{left} of {} not reprocessed as a whole, and left where they were", self.counted_batches());
         }
         Ok(())
     }

@@ -234,6 +234,23 @@ impl Scene {
         }
     }
 
+    /// What an operator does to see what another rulebook would change.
+    pub(super) fn replay(&self) {
+        self.processed();
+        let first = self.deployment.path("rulebooks/class-3.toml");
+        let next = self.deployment.path("next.toml");
+        std::fs::write(&next, std::fs::read_to_string(first).unwrap().replace("version = 1", "version = 2")).unwrap();
+        let plugins = paceline_testbed::plugins::folder();
+        let rules = ["--rules", next.to_str().unwrap(), "--plugins", plugins.to_str().unwrap()];
+        for what in [
+            ["--against", "class-3@1", "--from", "stream"],
+            ["--against", "committed", "--from", "stream"],
+            ["--against", "class-3@1", "--from", "dead-letters"],
+        ] {
+            self.ok_configured(&[&["rules", "replay"], &rules[..], &what[..]].concat());
+        }
+    }
+
     /// What an operator does with dead letters.
     pub(super) fn dead_letters(&self) {
         let placed = self.processed();

@@ -1,12 +1,14 @@
-//! `GetShardIterator` and `GetRecords`: iterators expire, and a shard has a limit of calls and bytes.
+//! `GetShardIterator` and `GetRecords`: iterators and records expire, and a shard has a limit of calls and bytes.
 
 use std::borrow::Cow;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::header::CONTENT_LENGTH;
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::body::{FullResponse, into_parts};
 use super::super::call::Call;
@@ -92,7 +94,14 @@ pub(super) async fn get_records(call: &mut Call) -> FullResponse {
         }
     }
 
-    let (response, body) = forward_and_read(call, body.clone()).await;
+    let (mut response, mut body) = forward_and_read(call, body.clone()).await;
+    if let Some(oldest) = &faults.oldest
+        && response.status() == StatusCode::OK
+    {
+        body = without_expired(&body, oldest);
+        response.headers_mut().remove(CONTENT_LENGTH);
+        *response.body_mut() = Full::new(body.clone());
+    }
     if let Some(source) = source
         && response.status() == StatusCode::OK
         && let Ok(read) = serde_json::from_slice::<GetRecordsResponse<'_>>(&body)
@@ -107,6 +116,18 @@ pub(super) async fn get_records(call: &mut Call) -> FullResponse {
         }
     }
     response
+}
+
+/// The body of a `GetRecords` response without the records before the oldest one that has not expired.
+fn without_expired(body: &Bytes, oldest: &str) -> Bytes {
+    let Ok(mut read) = serde_json::from_slice::<Value>(body) else { return body.clone() };
+    // Sequence numbers are decimal numbers without zeros in front.
+    let place = |sequence: &str| (sequence.len(), sequence.to_owned());
+    if let Some(records) = read["Records"].as_array_mut() {
+        records
+            .retain(|record| record["SequenceNumber"].as_str().is_none_or(|sequence| place(sequence) >= place(oldest)));
+    }
+    read.to_string().into()
 }
 
 /// The service's response, and its body once more.
