@@ -4,7 +4,7 @@
 //!
 //! - `kinesis`: streams, read and written.
 //! - `given_up`: batches that an event source mapping gave up.
-//! - `kcl`: lines of Amazon's MultiLangDaemon.
+//! - `kcl`: a record processor for Amazon's MultiLangDaemon.
 //! - `kpl`: aggregates of the Kinesis Producer Library, taken apart and made.
 //! - `dynamodb`: the store.
 //! - `s3`: the place of a rules registry.

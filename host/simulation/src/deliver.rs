@@ -1,6 +1,7 @@
 //! How records get to hosts, and are delivered again.
 //!
 //! - `poll`: a reader of a shard, with checkpoints in the store; `consumer`: one of the whole stream, as `paceline run` is.
+//! - `kcl`: workers under Amazon's KCL, with the MultiLangDaemon's protocol and leases.
 //! - `mapping`: an event source mapping; `windows`: one with tumbling windows.
 //! - `function`: invocations by a mapping; `event`: the events.
 //! - `redrive`: dead letters are processed again.
@@ -8,6 +9,7 @@
 pub(crate) mod consumer;
 mod event;
 mod function;
+pub(crate) mod kcl;
 pub(crate) mod mapping;
 pub(crate) mod poll;
 pub(crate) mod redrive;
@@ -19,7 +21,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use paceline_pipeline::{ErrorChain, PipelineError};
 
 use crate::finding::Finding;
-use crate::host::Host;
+use crate::host::{Environment, Host};
 use crate::latch::Latch;
 use crate::world::{DISK_FULL, World};
 
@@ -35,15 +37,17 @@ struct ShardEnd {
 pub(crate) struct Fleet {
     pub(crate) world: Arc<World>,
     pub(crate) hosts: Vec<Arc<Host>>,
+    environment: Arc<Environment>,
     ends: Arc<Vec<ShardEnd>>,
 }
 
 impl Fleet {
-    pub(crate) fn new(world: Arc<World>, hosts: Vec<Arc<Host>>) -> Self {
+    pub(crate) fn new(environment: &Arc<Environment>, hosts: Vec<Arc<Host>>) -> Self {
+        let (environment, world) = (Arc::clone(environment), Arc::clone(&environment.world));
         let queues = if world.plan.mode == 1 { world.plan.factor } else { 1 };
         let end = |_| ShardEnd { left: AtomicU32::new(queues), latch: Latch::default() };
         let ends = Arc::new(world.stream.shards.iter().map(end).collect());
-        Self { world, hosts, ends }
+        Self { world, hosts, environment, ends }
     }
 
     /// Any host.

@@ -59,7 +59,7 @@ macro_rules! knobs {
 
 knobs! {
     tier 0 "Where the hosts' stores are: 0 in memory, 1 in DynamoDB, in memory as well, through the AWS SDK."
-    mode 0 "How batches are delivered: 0 readers of shards with checkpoints in the store, 1 an event source mapping, 2 one with tumbling windows, 3 a consumer that polls all shards."
+    mode 0 "How batches are delivered: 0 readers of shards with checkpoints in the store, 1 an event source mapping, 2 one with tumbling windows, 3 a consumer that polls all shards, 4 workers under the KCL."
     hosts 1 "Hosts that share the store."
     shards 1 "Shards of the stream."
     reshard 0 "Whether the first shard splits halfway."
@@ -109,6 +109,9 @@ knobs! {
     items 0 "Whether items are written by PutItem, one by one, with the SDK."
     cached 0 "Bytes of items that a host caches, with the SDK."
     concurrency 1 "Requests that a call of the store sends at once, with the SDK."
+    moves 0 "Looks of a worker at the lease table at which it takes another one's lease, in percent: with the KCL."
+    stops 0 "Looks of a worker at which it is told to stop, and starts again, in percent: with the KCL."
+    refusals 0 "Checkpoints that the lease table does not write, in percent: with the KCL."
 }
 
 /// Faults happen within this time after the last message has arrived, in seconds.
@@ -120,13 +123,29 @@ impl Plan {
         let mut rng = Rng::with_seed(seed ^ 0x70_6c61_6e00);
         let mut plan = Self::least(seed);
         plan.draw_world(&mut rng);
-        plan.draw_faults(&mut rng);
+        let has_faults = plan.draw_faults(&mut rng);
         plan.items = u32::from(rng.u32(0..4) == 0);
         plan.cached = [0, 4_000, 1 << 20, 1 << 26][rng.usize(0..4)];
         plan.concurrency = rng.u32(1..=16);
         plan.foreign = sometimes(&mut rng, 50);
         plan.fanout = rng.u32(0..2);
+        if rng.u32(0..5) == 0 {
+            plan.draw_kcl(&mut rng, has_faults);
+        }
         plan
+    }
+
+    /// Turns the plan into one with the KCL. It is drawn last, so that the other seeds stay what they are without it.
+    fn draw_kcl(&mut self, rng: &mut Rng, has_faults: bool) {
+        let Self { arn, odd, hurried, early, state, bisect, repeats, zombies, expired, volatile, foreign, .. } = self;
+        for knob in [arn, odd, hurried, early, state, bisect, repeats, zombies, expired, volatile, foreign] {
+            *knob = 0;
+        }
+        (self.mode, self.factor, self.hosts) = (4, 1, rng.u32(2..=4));
+        let (moves, stops, refusals) = (sometimes(rng, 15), sometimes(rng, 5), sometimes(rng, 40));
+        if has_faults {
+            (self.moves, self.stops, self.refusals) = (moves, stops, refusals);
+        }
     }
 
     fn draw_world(&mut self, rng: &mut Rng) {
@@ -172,10 +191,11 @@ impl Plan {
         }
     }
 
-    fn draw_faults(&mut self, rng: &mut Rng) {
+    /// Returns whether there are any.
+    fn draw_faults(&mut self, rng: &mut Rng) -> bool {
         // One seed in eight runs without faults, so that what needs none is found without them.
         if rng.u32(0..8) == 0 {
-            return;
+            return false;
         }
         self.repeats = if self.has_functions() { sometimes(rng, 40) } else { 0 };
         self.zombies = if self.has_functions() { 0 } else { sometimes(rng, 2) };
@@ -198,6 +218,7 @@ impl Plan {
         if self.volatile == 1 || rng.u32(0..12) == 0 {
             self.disks = sometimes(rng, 2);
         }
+        true
     }
 
     /// Whether dedup is by ordinals.
@@ -215,9 +236,14 @@ impl Plan {
         matches!(self.mode, 1 | 2)
     }
 
+    /// Whether hosts are processes of the KCL's daemons.
+    pub(crate) fn has_kcl(&self) -> bool {
+        self.mode == 4
+    }
+
     /// Whether a death loses what was not flushed. Two hosts can't have a store in their process.
     pub(crate) fn is_volatile(&self) -> bool {
-        self.volatile == 1 && self.hosts == 1 && !self.has_sdk()
+        self.volatile == 1 && self.hosts == 1 && !self.has_sdk() && !self.has_kcl()
     }
 
     /// Whether the hosts' stores are in DynamoDB.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::compare::compare;
-use crate::deliver::{Fleet, consumer, mapping, poll, redrive, windows};
+use crate::deliver::{Fleet, consumer, kcl, mapping, poll, redrive, windows};
 use crate::finding::Finding;
 use crate::host::{Environment, Host};
 use crate::operator::Office;
@@ -96,7 +96,7 @@ async fn simulate(world: &Arc<World>, setup: &Arc<Setup>) {
     office.open().await;
     let environment = Arc::new(Environment { world: Arc::clone(world), setup: Arc::clone(setup), objects });
     let host = |id| Arc::new(Host::new(id, &environment, plan.has_functions()));
-    let fleet = Fleet::new(Arc::clone(world), (0..plan.hosts).map(host).collect());
+    let fleet = Fleet::new(&environment, (0..plan.hosts).map(host).collect());
     let redrivers: Vec<Arc<Host>> =
         (0..plan.redrivers).map(|nth| Arc::new(Host::new(REDRIVER + nth, &environment, false))).collect();
 
@@ -143,6 +143,10 @@ fn start(fleet: &Fleet) -> JoinSet<()> {
         for _ in 0..plan.zombies {
             deliveries.spawn(consumer::read(fleet.clone(), fleet.world.below(u64::from(plan.span) * 1_000)));
         }
+        return deliveries;
+    }
+    if plan.has_kcl() {
+        deliveries.spawn(kcl::deliver(fleet.clone()));
         return deliveries;
     }
     for shard in 0..fleet.world.stream.shards.len() {

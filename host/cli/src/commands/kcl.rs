@@ -8,18 +8,12 @@
 //!
 //! # Layout
 //!
-//! - this file: the arguments, and the start.
-//! - `processor`: from message to answer.
-//! - `checkpoint`: when the daemon is sent a checkpoint.
-//! - `connection`, `input`, `error`: lines in and out, and what goes wrong. Their format is `paceline_aws::kcl`'s.
+//! - this file: the arguments, and the start. The processor itself is `paceline_aws::kcl`'s.
+//! - `observed`: what the HTTP server and the collector of traces get of a shard.
 //! - `properties`, `keys`: the daemon's properties file, generated from the configuration.
 
-mod checkpoint;
-mod connection;
-mod error;
-mod input;
 mod keys;
-mod processor;
+mod observed;
 mod properties;
 
 use std::path::PathBuf;
@@ -27,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use paceline_aws::kcl::{Checkpoints, Connection, Host, Input, Processor};
 use paceline_config::Config;
 use paceline_pipeline::rules::RulesEvent;
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,10 +30,7 @@ use crate::follower::{Follower, Notes};
 use crate::serve::{ShardView, ShardWork, Together};
 use crate::setup::{ConfigArgument, cache, identity, poll_interval, runtime};
 use crate::stop::CALLS_AFTER_STOP;
-use checkpoint::Checkpoints;
-use connection::Connection;
-use input::Input;
-use processor::{Host, Processor};
+use observed::Observed;
 use properties::Overrides;
 
 /// How long the end of the process waits for the last traces.
@@ -111,8 +103,9 @@ fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyho
         let server = server.transpose()?;
         let checkpoints = Checkpoints::new(checkpoint_every);
         let traces = paceline_config::open_traces(config)?;
-        let (limits, sent) = (config.batch.clone(), traces.clone());
-        let host = Host { pipeline: Arc::clone(&pipeline), limits, stream, work, traces: sent };
+        let (limits, calls_after_end) = (config.batch.clone(), CALLS_AFTER_STOP);
+        let observer = Observed { work, traces: traces.clone() };
+        let host = Host { pipeline: Arc::clone(&pipeline), limits, stream, calls_after_end, observer };
         let ended = Processor::new(host, checkpoints, daemon).run().await;
         if let Some(traces) = traces {
             traces.flush(LAST_TRACES).await;

@@ -9,6 +9,8 @@ use paceline_testbed::{environment, plugins, require};
 const SEEDS: u64 = 200;
 /// Seeds of the second tier: each call of the store is a request through the AWS SDK.
 const SDK_SEEDS: u64 = 40;
+/// Seeds of workers under the KCL.
+const KCL_SEEDS: u64 = 60;
 /// The seeds within which each planted bug is found. `docs/simulation.md` states it.
 const PLANTED_WITHIN: u64 = 200;
 
@@ -43,6 +45,45 @@ fn no_seed_fails_in_dynamodb_behind_the_sdk_and_each_runs_twice_in_the_same_way(
     let failure = report.failure.map(|failure| format!("seed {}: {}", failure.plan.seed, failure.finding));
     assert_eq!(failure, None, "`paceline torture --seed N --tier sdk` shrinks it");
     assert_eq!(report.ran, SDK_SEEDS);
+}
+
+#[test]
+fn no_seed_fails_under_the_kcl_and_each_runs_twice_in_the_same_way() {
+    require!(Plugins);
+    let settings = [("mode", 4), ("hosts", 3), ("moves", 10), ("stops", 2), ("refusals", 25), ("kills", 4)];
+    let report = torture_with(KCL_SEEDS, &settings, None);
+    let failure = report.failure.map(|failure| format!("seed {}: {}", failure.plan.seed, failure.finding));
+    assert_eq!(failure, None, "`paceline torture --seed N --set mode=4 …` shrinks it");
+    assert_eq!(report.ran, KCL_SEEDS);
+}
+
+#[test]
+fn a_seed_under_the_kcl_is_a_run_with_leases_that_move() {
+    require!(Plugins);
+    let options = Options { keep_trace: true, ..Options::default() };
+    let is_kcl = |plan: &Plan| plan.get("mode") == Some(4);
+    let plans = (1..=SEEDS).map(Plan::draw).filter(is_kcl);
+    let traces: String = plans.filter_map(|plan| run(&SETUP, &plan, options).trace).collect();
+    for event in [
+        "from None at Nothing",
+        "from Some(",
+        " initialize ",
+        " processRecords ",
+        " leaseLost ",
+        " shardEnded End",
+        " shutdownRequested ",
+        "\"ThrottlingException\"",
+        "\"KinesisClientLibDependencyException\"",
+        "\"ShutdownException\"",
+        "\"InvalidStateException\"",
+        "\"RuntimeException\"",
+        "a process ends: the daemon can't write a checkpoint",
+        " is killed",
+        "the daemon of shard 0 dies",
+        "are not committed; they are delivered again",
+    ] {
+        assert!(traces.contains(event), "no seed of {SEEDS} has `{event}`");
+    }
 }
 
 #[test]

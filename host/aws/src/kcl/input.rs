@@ -1,5 +1,5 @@
-//! Lines from the daemon. A separate thread reads them, so that the end of the input is noticed at once, also while the
-//! store is retried.
+//! Lines from the daemon. They come through a queue, so that the end of the input is noticed at once, also while the store
+//! is retried. A thread reads them from standard input; whoever has lines already fills the queue itself.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 /// The longest line. A response of Kinesis has at most 10 MiB, but an aggregate of tiny records grows some twenty times in
 /// JSON.
-pub(super) const MAX_LINE_BYTES: usize = 256 << 20;
+const MAX_LINE_BYTES: usize = 256 << 20;
 
 /// A larger buffer is freed after use: lines that long are rare.
 const KEPT_BYTES: usize = 32 << 20;
@@ -21,7 +21,7 @@ const READ_BYTES: usize = 256 << 10;
 
 /// Standard input can't be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum InputError {
+pub enum InputError {
     /// Reading failed.
     #[error("standard input can't be read")]
     Io(#[source] io::Error),
@@ -38,7 +38,7 @@ pub(super) enum InputError {
 
 /// Lines from the daemon.
 #[derive(Debug)]
-pub(super) struct Input {
+pub struct Input {
     lines: mpsc::Receiver<Result<Vec<u8>, InputError>>,
     /// Buffers for further lines.
     used: SyncSender<Vec<u8>>,
@@ -46,10 +46,7 @@ pub(super) struct Input {
 
 impl Input {
     /// Starts the thread that reads. It calls `ended` at the end of the input.
-    pub(super) fn start(
-        from: impl Read + Send + 'static,
-        ended: impl FnOnce() + Send + 'static,
-    ) -> Result<Self, InputError> {
+    pub fn start(from: impl Read + Send + 'static, ended: impl FnOnce() + Send + 'static) -> Result<Self, InputError> {
         let (sender, lines) = mpsc::channel(LINES);
         let (used, free) = sync_channel::<Vec<u8>>(LINES);
         let thread = std::thread::Builder::new().name("paceline-daemon".to_owned()).spawn(move || {
@@ -65,6 +62,13 @@ impl Input {
         });
         thread.map_err(InputError::Thread)?;
         Ok(Self { lines, used })
+    }
+
+    /// An input without a thread: what the sender gets, each a line without its newline. The input ends when the sender is
+    /// dropped.
+    pub fn queue() -> (mpsc::Sender<Result<Vec<u8>, InputError>>, Self) {
+        let ((sender, lines), (used, _)) = (mpsc::channel(LINES), sync_channel(LINES));
+        (sender, Self { lines, used })
     }
 
     /// The next line without its newline; `None` at the end of the input.

@@ -7,13 +7,14 @@
 //! checkpoint are delivered again to the next holder of the lease, and dedup absorbs them.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use paceline_aws::kcl::{self, Answer, Message};
 use paceline_pipeline::model::RecordPosition;
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::error::KclError;
+use super::protocol::{Answer, Message, read};
 
 /// Attempts at a checkpoint that the daemon's table is throttled for: some 20 seconds in all.
 const ATTEMPTS: u32 = 10;
@@ -23,7 +24,7 @@ const WAITS: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// How far the shard is committed, and what the daemon knows of it.
 #[derive(Debug)]
-pub(super) struct Checkpoints {
+pub struct Checkpoints {
     /// The least time between two checkpoints.
     every: Duration,
     sent: Option<Instant>,
@@ -38,7 +39,7 @@ pub(super) struct Checkpoints {
 enum AfterCheckpoint {
     /// The checkpoint is written.
     Written,
-    /// Retry it: the table is throttled.
+    /// Retry it: the table is throttled, or the checkpoint can't be left out.
     Retry,
     /// Send no more checkpoints: another worker has the lease.
     LeaseLost,
@@ -48,19 +49,22 @@ enum AfterCheckpoint {
     Continue,
 }
 
-/// The daemon names the class of its exception.
-fn classify(error: Option<&str>) -> AfterCheckpoint {
+/// The daemon names the class of its exception. At the shard's end every checkpoint has to be written: none comes after it,
+/// and the shards that this one has split into wait for it.
+fn classify(error: Option<&str>, is_end: bool) -> AfterCheckpoint {
     match error {
         None => AfterCheckpoint::Written,
         Some("ThrottlingException" | "KinesisClientLibDependencyException") => AfterCheckpoint::Retry,
         Some("ShutdownException") => AfterCheckpoint::LeaseLost,
         Some("InvalidStateException") => AfterCheckpoint::Fatal,
+        Some(_) if is_end => AfterCheckpoint::Retry,
         Some(_) => AfterCheckpoint::Continue,
     }
 }
 
 impl Checkpoints {
-    pub(super) fn new(every: Duration) -> Self {
+    /// The checkpoints of a shard of which nothing is committed yet; `every` is the least time between two of them.
+    pub fn new(every: Duration) -> Self {
         Self { every, sent: None, pending: None, lost: false }
     }
 
@@ -92,7 +96,7 @@ impl Checkpoints {
         for attempt in 1..=ATTEMPTS {
             daemon.send(&Answer::checkpoint(position))?;
             let error = answer(daemon).await?;
-            let after = classify(error.as_deref());
+            let after = classify(error.as_deref(), position.is_none());
             let error = error.unwrap_or_default();
             match after {
                 AfterCheckpoint::Written => {
@@ -101,7 +105,7 @@ impl Checkpoints {
                     return Ok(());
                 }
                 AfterCheckpoint::Retry if attempt < ATTEMPTS => {
-                    tracing::warn!(attempt, error, "the daemon's lease table is throttled: the checkpoint is retried");
+                    tracing::warn!(attempt, error, "the daemon did not write a checkpoint, which is retried");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(WAITS.1);
                 }
@@ -128,7 +132,7 @@ impl Checkpoints {
 /// The daemon's answer to a checkpoint: the class of its exception, if there was one.
 async fn answer<W: Write>(daemon: &mut Connection<W>) -> Result<Option<String>, KclError> {
     let line = daemon.input.next().await?.ok_or(KclError::DaemonGone)?;
-    let error = match kcl::read(&line)? {
+    let error = match read(&line)? {
         Message::Checkpoint { error } => error.map(|error| error.to_string()),
         other => return Err(KclError::NotAnAnswer(other.action())),
     };
@@ -138,6 +142,7 @@ async fn answer<W: Write>(daemon: &mut Connection<W>) -> Result<Option<String>, 
 
 #[cfg(test)]
 mod tests {
+    use super::super::input::Input;
     use super::*;
 
     fn at(sequence: u64) -> RecordPosition {
@@ -159,10 +164,29 @@ mod tests {
 
     #[test]
     fn answers_are_classified() {
-        assert_eq!(classify(None), AfterCheckpoint::Written);
-        assert_eq!(classify(Some("ThrottlingException")), AfterCheckpoint::Retry);
-        assert_eq!(classify(Some("ShutdownException")), AfterCheckpoint::LeaseLost);
-        assert_eq!(classify(Some("InvalidStateException")), AfterCheckpoint::Fatal);
-        assert_eq!(classify(Some("IllegalArgumentException")), AfterCheckpoint::Continue);
+        for is_end in [false, true] {
+            assert_eq!(classify(None, is_end), AfterCheckpoint::Written);
+            assert_eq!(classify(Some("ThrottlingException"), is_end), AfterCheckpoint::Retry);
+            assert_eq!(classify(Some("ShutdownException"), is_end), AfterCheckpoint::LeaseLost);
+            assert_eq!(classify(Some("InvalidStateException"), is_end), AfterCheckpoint::Fatal);
+        }
+        assert_eq!(classify(Some("IllegalArgumentException"), false), AfterCheckpoint::Continue);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_shard_is_sent_again_whatever_its_checkpoint_failed_with() {
+        let (daemon, input) = Input::queue();
+        let mut sent = Vec::new();
+        let (mut connection, mut checkpoints) = (Connection::new(input, &mut sent), Checkpoints::new(Duration::ZERO));
+        let answer = async {
+            for error in [r#""RuntimeException""#, "null"] {
+                let line = format!(r#"{{"action":"checkpoint","error":{error}}}"#);
+                daemon.send(Ok(line.into_bytes())).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(checkpoints.write(&mut connection, None), answer);
+        written.unwrap();
+        let end = "{\"action\":\"checkpoint\",\"sequenceNumber\":null,\"subSequenceNumber\":null}\n";
+        assert_eq!(String::from_utf8(sent).unwrap(), end.repeat(2));
     }
 }

@@ -2,15 +2,15 @@
 
 use std::io;
 
-use paceline_aws::kcl::ProtocolError;
 use paceline_pipeline::PipelineError;
 use paceline_pipeline::model::NotASequenceNumber;
 
 use super::input::InputError;
+use super::protocol::ProtocolError;
 
 /// Why the conversation with the daemon ends early.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KclError {
+pub enum KclError {
     /// The daemon does not read answers any more. That is no failure of this process.
     #[error("the daemon is gone")]
     DaemonGone,

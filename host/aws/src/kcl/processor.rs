@@ -3,38 +3,40 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use paceline_aws::kcl::{self, Answer, Batches, Message, Record};
-use paceline_config::{AnyStore, batch_trace};
 use paceline_pipeline::model::{Batch, BatchLimits};
+use paceline_pipeline::store::Store;
 use paceline_pipeline::summary::Summary;
-use paceline_pipeline::{ErrorChain, Pipeline, PipelineError};
-use paceline_traces::Traces;
+use paceline_pipeline::{Pipeline, PipelineError};
 use tracing::Instrument;
 
+use super::batches::Batches;
 use super::checkpoint::Checkpoints;
 use super::connection::Connection;
 use super::error::KclError;
-use crate::serve::ShardWork;
-use crate::stop::CALLS_AFTER_STOP;
+use super::observer::{Observer, Processed};
+use super::protocol::{Answer, Message, Record, read};
 
 /// What a shard's records are processed by.
 #[derive(Debug)]
-pub(super) struct Host {
-    pub(super) pipeline: Arc<Pipeline<AnyStore>>,
-    pub(super) limits: BatchLimits,
+pub struct Host<S, O> {
+    /// The pipeline.
+    pub pipeline: Arc<Pipeline<S>>,
+    /// The largest batch: a message may have more records.
+    pub limits: BatchLimits,
     /// The name of the stream in dedup state and dead letters.
-    pub(super) stream: String,
+    pub stream: String,
+    /// How long plugins may run once the daemon has closed the input: nobody waits for them then.
+    pub calls_after_end: Duration,
     /// What others see of it.
-    pub(super) work: Arc<ShardWork>,
-    pub(super) traces: Option<Traces>,
+    pub observer: O,
 }
 
 /// Processes the records of one shard.
 #[derive(Debug)]
-pub(super) struct Processor<W> {
-    host: Host,
+pub struct Processor<S, O, W> {
+    host: Host<S, O>,
     checkpoints: Checkpoints,
     daemon: Connection<W>,
     /// The batches of the shard; `None` until the daemon has named it.
@@ -42,13 +44,14 @@ pub(super) struct Processor<W> {
     summary: Summary,
 }
 
-impl<W: Write> Processor<W> {
-    pub(super) fn new(host: Host, checkpoints: Checkpoints, daemon: Connection<W>) -> Self {
+impl<S: Store, O: Observer, W: Write> Processor<S, O, W> {
+    /// A processor at the beginning of its conversation.
+    pub fn new(host: Host<S, O>, checkpoints: Checkpoints, daemon: Connection<W>) -> Self {
         Self { host, checkpoints, daemon, batches: None, summary: Summary::default() }
     }
 
     /// Answers message after message until the daemon closes the input.
-    pub(super) async fn run(mut self) -> Result<(), KclError> {
+    pub async fn run(mut self) -> Result<(), KclError> {
         while let Some(line) = self.daemon.input.next().await? {
             match self.handle(&line).await {
                 Ok(()) => self.daemon.input.reuse(line),
@@ -71,18 +74,18 @@ impl<W: Write> Processor<W> {
 
     /// Handles a message and answers it.
     async fn handle(&mut self, line: &[u8]) -> Result<(), KclError> {
-        let response_for = match kcl::read(line)? {
+        let response_for = match read(line)? {
             Message::Initialize { shard, from } => {
                 self.batches = Some(Batches::new(&self.host.stream, &shard, self.host.limits.clone()));
-                self.host.work.begin(&shard);
+                self.host.observer.began(&shard);
                 tracing::info!(shard = self.shard(), from = from.as_deref(), "ready");
                 "initialize"
             }
             Message::ProcessRecords { records, behind_ms } => {
                 let bytes = records.iter().map(Record::data_bytes).sum();
-                self.host.work.received(records.len(), bytes, behind_ms);
+                self.host.observer.received(records.len(), bytes, behind_ms);
                 self.process(&records).await?;
-                self.host.work.committed();
+                self.host.observer.committed();
                 tracing::debug!(shard = self.shard(), records = records.len(), behind_ms, "records committed");
                 if let Some(position) = self.checkpoints.due() {
                     self.checkpoints.write(&mut self.daemon, Some(position)).await?;
@@ -92,7 +95,7 @@ impl<W: Write> Processor<W> {
             Message::ShardEnded => {
                 tracing::info!(shard = self.shard(), "the shard is read to its end");
                 self.checkpoints.write(&mut self.daemon, None).await?;
-                self.host.work.done();
+                self.host.observer.done();
                 "shardEnded"
             }
             Message::ShutdownRequested => {
@@ -104,7 +107,7 @@ impl<W: Write> Processor<W> {
             }
             Message::LeaseLost => {
                 tracing::info!(shard = self.shard(), "another worker has the lease");
-                self.host.work.done();
+                self.host.observer.done();
                 "leaseLost"
             }
             message @ Message::Checkpoint { .. } => return Err(KclError::Unexpected(message.action())),
@@ -116,7 +119,8 @@ impl<W: Write> Processor<W> {
     async fn process(&mut self, mut records: &[Record<'_>]) -> Result<(), KclError> {
         if self.daemon.input.has_ended() {
             // Messages that the daemon sent before it closed the input get the same time, each.
-            self.host.pipeline.rulebooks().call_deadline().set(Some(Instant::now() + CALLS_AFTER_STOP));
+            let until = tokio::time::Instant::now().into_std() + self.host.calls_after_end;
+            self.host.pipeline.rulebooks().call_deadline().set(Some(until));
         }
         let mut batches = self.batches.take().ok_or(KclError::NoShard)?;
         while let Some(mut batch) = batches.next(&mut records)? {
@@ -132,9 +136,9 @@ impl<W: Write> Processor<W> {
     /// Commits a batch, however long that takes: the daemon waits, and keeps the lease. Only when the daemon is gone does
     /// nobody wait.
     async fn commit(&mut self, batch: &mut Batch) -> Result<(), KclError> {
-        let (input, work, mut gone) = (&self.daemon.input, &self.host.work, false);
+        let (input, observer, mut gone) = (&self.daemon.input, &self.host.observer, false);
         let on_wait = |_: &Batch, why: &PipelineError| {
-            work.waits();
+            observer.waits();
             // The calls have a deadline once the input has ended.
             gone = input.is_over() || why.is_past_deadline();
             if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -142,13 +146,7 @@ impl<W: Write> Processor<W> {
         let (mut summary, began) = (Summary::default(), Instant::now());
         let span = batch.span();
         let committed = self.host.pipeline.process_until_committed(batch, &mut summary, on_wait).instrument(span).await;
-        if committed.is_ok() {
-            work.finished(&summary, began.elapsed());
-        }
-        if let Some(traces) = &self.host.traces {
-            let error = committed.as_ref().err().map(|error| ErrorChain(error).to_string());
-            traces.send(&batch_trace(batch, &summary, began, error));
-        }
+        observer.processed(&Processed { batch, summary: &summary, began, error: committed.as_ref().err() });
         self.summary.add(&summary);
         committed.map_err(|source| {
             let shard = batch.shard.to_string();

@@ -2,20 +2,20 @@
 
 use std::io::{self, Write};
 
-use paceline_aws::kcl::Answer;
-
 use super::error::KclError;
 use super::input::Input;
+use super::protocol::Answer;
 
-/// The conversation with the daemon.
+/// The conversation with the daemon: its lines, and what takes the answers.
 #[derive(Debug)]
-pub(super) struct Connection<W> {
+pub struct Connection<W> {
     pub(super) input: Input,
     output: W,
 }
 
 impl<W: Write> Connection<W> {
-    pub(super) fn new(input: Input, output: W) -> Self {
+    /// A conversation at its beginning.
+    pub fn new(input: Input, output: W) -> Self {
         Self { input, output }
     }
 
