@@ -21,6 +21,9 @@ use crate::{kpl, root, simulated};
 /// Records of a batch.
 const RECORDS: usize = 1_000;
 
+/// Records of a small batch, which shows what a batch costs whatever its records.
+const FEW_RECORDS: usize = 100;
+
 /// Batches, where the size is something else.
 const BATCHES: usize = 8;
 
@@ -53,7 +56,7 @@ impl Part {
     }
 }
 
-pub(super) const PARTS: [Part; 9] = [
+pub(super) const PARTS: [Part; 12] = [
     Part::new("projection", |size| project(size, |at| projection::message(at).into_bytes())),
     Part::new("projection_broken", |size| project(size, projection::sometimes_broken)),
     Part::new("projection_other_forms", |size| project(size, projection::of_other_form)),
@@ -61,9 +64,20 @@ pub(super) const PARTS: [Part; 9] = [
     Part::new("kpl_unpack", unpack_aggregates),
     Part::with_plugins("validate", validate),
     // Its calls are short: few of them would drown in the noise of what surrounds them.
-    Part { sizes: Sizes { smaller: 8, larger: 40 }, ..Part::with_plugins("score", score) },
+    Part { sizes: Sizes { smaller: 8, larger: 40 }, ..Part::with_plugins("score", |size| score(RECORDS, size)) },
+    Part {
+        sizes: Sizes { smaller: 8, larger: 72 },
+        records: FEW_RECORDS,
+        ..Part::with_plugins("score_small", |size| score(FEW_RECORDS, size))
+    },
     Part { sizes: Sizes { smaller: 1, larger: 2 }, records: BATCHES * RECORDS, ..Part::with_plugins("fold", fold) },
-    Part::with_plugins("pipeline", pipeline),
+    Part::with_plugins("pipeline", |size| pipeline(&race(), size)),
+    Part::with_plugins("pipeline_own_groups", |size| pipeline(&finals(RECORDS), size)),
+    Part {
+        sizes: Sizes { smaller: 4, larger: 20 },
+        records: FEW_RECORDS,
+        ..Part::with_plugins("pipeline_small", |size| pipeline(&finals(FEW_RECORDS), size))
+    },
 ];
 
 /// The part that calls all plugins of the parts.
@@ -123,22 +137,32 @@ fn validate(batches: usize) {
     }
 }
 
-/// Scores columns in the sandbox, with a fresh instance for each batch.
-fn score(batches: usize) {
+/// Scores columns of so many rows in the sandbox, with a fresh instance for each batch.
+fn score(rows: usize, batches: usize) {
     let component = engine().load(&plugins::bytes("output")).expect("the plugin loads");
     let scorer = component.scorer(&Settings::new()).expect("the plugin is a scorer");
-    let events = Events::parse(&simulated(RECORDS / 10, 10).join(&b'\n'));
+    let events = Events::parse(&simulated(rows / 10, 10).join(&b'\n'));
     let input = events.input(scorer.plugin().fields(), &Grouping::default()).expect("the fields are pointers");
     for _ in 0..batches {
-        black_box(scorer.session().score(RECORDS, black_box(&input.columns()))).expect("the rows are scored");
+        black_box(scorer.session().score(rows, black_box(&input.columns()))).expect("the rows are scored");
     }
 }
 
+/// A batch of 100 racers and ten seconds.
+fn race() -> Vec<Vec<u8>> {
+    simulated(RECORDS / 10, 10)
+}
+
+/// A batch of the last messages of so many racers: each is in two groups that no other record touches.
+fn finals(racers: usize) -> Vec<Vec<u8>> {
+    simulated(racers, 2).split_off(racers)
+}
+
 /// Takes payloads through all stages up to folded groups, by the rulebooks of the example.
-fn pipeline(batches: usize) {
+fn pipeline(messages: &[Vec<u8>], batches: usize) {
     let registry = Registry::memory();
     rules::apply(&root().join("examples/alleycat/rulebooks"), &registry).expect("the rules are accepted");
-    evaluate(registry, batches);
+    evaluate(registry, messages, batches);
 }
 
 /// The same with a rulebook of so many equal aggregates: the difference is what the fold of an aggregate costs.
@@ -155,17 +179,17 @@ fn fold(aggregates: usize) {
     rules::map(folder.path());
     let registry = Registry::memory();
     rules::apply(folder.path(), &registry).expect("the rules are accepted");
-    evaluate(registry, BATCHES);
+    evaluate(registry, &race(), BATCHES);
 }
 
-/// Evaluates a batch of 100 racers and ten seconds as often, without committing it.
-fn evaluate(registry: Registry, times: usize) {
+/// Evaluates a batch of these messages as often, without committing it.
+fn evaluate(registry: Registry, messages: &[Vec<u8>], times: usize) {
     let rulebooks = Arc::new(Rulebooks::new(engine(), registry, rules::route()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("the runtime starts");
     runtime.block_on(rulebooks.poll()).expect("the registry can be read");
     let pipeline = Pipeline::new(MemoryStore::default(), rulebooks, BatchLimits::default(), RetryPolicy::default());
     let mut batch = Batch::new("bench".into());
-    for (at, line) in (0_u64..).zip(&simulated(RECORDS / 10, 10)) {
+    for (at, line) in (0_u64..).zip(messages) {
         batch.push(line, at.into());
     }
     for _ in 0..times {
