@@ -3,7 +3,6 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -38,9 +37,11 @@ impl<'a> Format<'a> {
 
     /// Appends a state to `bytes`.
     pub(crate) fn encode<S: Serialize>(self, state: &S, bytes: &mut Vec<u8>) -> Result<(), String> {
-        bytes.extend_from_slice(&self.prefix);
-        postcard::serialize_with_flavor(state, Appended(bytes))
-            .map_err(|error| joined(&["a state can't be encoded: ", &error.to_string()]))
+        let mut encoded = core::mem::take(bytes);
+        encoded.extend_from_slice(&self.prefix);
+        *bytes = postcard::to_extend(state, encoded)
+            .map_err(|error| joined(&["a state can't be encoded: ", &error.to_string()]))?;
+        Ok(())
     }
 
     /// Decodes the state of a group that has records: its bytes are not empty.
@@ -79,36 +80,6 @@ impl<'a> Format<'a> {
             packed.ends.push(packed.bytes.len() as u32);
         }
         Ok(packed)
-    }
-}
-
-/// Appends what postcard encodes. In a component each copy of a slice, however short, is a call into the host's runtime, and
-/// most numbers are a few bytes: those are pushed.
-struct Appended<'a>(&'a mut Vec<u8>);
-
-/// The bytes of the longest encoded number of 64 bits.
-const NUMBER_BYTES: usize = 10;
-
-impl Flavor for Appended<'_> {
-    type Output = ();
-
-    #[inline]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.0.push(byte);
-        Ok(())
-    }
-
-    #[inline]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        match bytes.len() {
-            ..=NUMBER_BYTES => bytes.iter().for_each(|&byte| self.0.push(byte)),
-            _ => self.0.extend_from_slice(bytes),
-        }
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<()> {
-        Ok(())
     }
 }
 
@@ -163,14 +134,6 @@ mod tests {
         for bytes in [&other[..], &[5], &[]] {
             let error = decode_state::<Count>("count/1", bytes).unwrap_err();
             assert_eq!(error, format!("a state of {} bytes is not of the state format `count/1`", bytes.len()));
-        }
-    }
-
-    #[test]
-    fn short_and_long_values_are_encoded_as_postcard_does() {
-        for state in [(i64::MIN, ""), (0, "ten bytes!"), (1_785_514_800_123, "eleven bytes")] {
-            let bytes = encode_state("foobar", &state).unwrap();
-            assert_eq!(bytes[4..], postcard::to_allocvec(&state).unwrap(), "{state:?}");
         }
     }
 
