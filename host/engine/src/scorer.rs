@@ -68,12 +68,19 @@ impl ScorerSession<'_> {
             }
         }
         scores.resize(rows, 0.0);
-        for (row, score) in scores.iter_mut().enumerate().filter(|(_, score)| !score.is_finite()) {
-            failed.push((row as u32, Fault::Score(std::mem::take(score).to_string())));
+        if !all_finite(&scores) {
+            for (row, score) in scores.iter_mut().enumerate().filter(|(_, score)| !score.is_finite()) {
+                failed.push((row as u32, Fault::Score(std::mem::take(score).to_string())));
+            }
         }
         failed.sort_unstable_by_key(|&(row, _)| row);
         Ok(Scored { scores, failed })
     }
+}
+
+/// No branch depends on a single score, so the processor looks at several of them at once.
+fn all_finite(scores: &[f64]) -> bool {
+    scores.iter().fold(true, |all, score| all & score.is_finite())
 }
 
 fn check_scores(scores: &[f64], rows: usize) -> Result<(), Fault> {
