@@ -11,6 +11,7 @@ use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::BatchLimits;
 use serde_json::Value;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 
 use super::super::Fleet;
@@ -19,6 +20,8 @@ use crate::host;
 use crate::latch::Latch;
 use crate::world::sleep_ms;
 
+/// Answers that a daemon has not read: a process waits for the daemon after each.
+const ANSWERS: usize = 2;
 /// The number of the first host that is such a process.
 const FIRST: u32 = 1_000;
 /// The intervals between checkpoints of which a process has one, in milliseconds.
@@ -37,7 +40,7 @@ pub(super) struct Processes {
 #[derive(Debug)]
 pub(super) struct Process {
     lines: mpsc::Sender<Result<Vec<u8>, InputError>>,
-    answers: mpsc::UnboundedReceiver<Vec<u8>>,
+    answers: mpsc::Receiver<Vec<u8>>,
     killed: Arc<Latch>,
 }
 
@@ -49,7 +52,7 @@ impl Processes {
     /// Starts a process, which dies with its machine.
     pub(super) fn start(&self, fleet: &Fleet, machine: &Arc<Latch>) -> Process {
         let (lines, input) = Input::queue();
-        let (sender, answers) = mpsc::unbounded_channel();
+        let (sender, answers) = mpsc::channel(ANSWERS);
         let killed = Arc::new(Latch::default());
         let process = Process { lines, answers, killed: Arc::clone(&killed) };
         let id = FIRST + self.started.fetch_add(1, Ordering::SeqCst);
@@ -100,7 +103,7 @@ impl Process {
 /// Standard output: whole lines.
 struct Output {
     line: Vec<u8>,
-    answers: mpsc::UnboundedSender<Vec<u8>>,
+    answers: mpsc::Sender<Vec<u8>>,
 }
 
 impl Write for Output {
@@ -112,7 +115,10 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
             let line = self.line.drain(..=end).collect();
-            self.answers.send(line).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            self.answers.try_send(line).map_err(|error| match error {
+                TrySendError::Full(_) => io::Error::other("answers were not asked for"),
+                TrySendError::Closed(_) => io::ErrorKind::BrokenPipe.into(),
+            })?;
         }
         Ok(())
     }
