@@ -89,8 +89,13 @@ fn dark_and_light_differ_and_charts_follow() {
     let (light, light_chart) = (grounds(&mut page), page.evaluate(painted));
     page.set_dark(true);
     assert_ne!(light, grounds(&mut page));
-    // Charts follow when the page hears of it, which is a little later.
-    page.until(&format!("{painted} !== {light_chart}"));
+    // Charts follow when the page hears of it, some frames later.
+    page.evaluate(&format!(
+        "new Promise((resolve) => {{
+            const look = () => ({painted} !== {light_chart} ? resolve() : requestAnimationFrame(look));
+            look();
+        }})"
+    ));
     assert!(light_chart.as_str().unwrap().ends_with(",255"), "{light_chart}");
     page.close();
 }
