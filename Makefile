@@ -58,6 +58,7 @@ check: setup ## Check format and lints, and run the unit tests that need no serv
 lint: setup ## Check format, lints, dependencies, spelling, templates and workflows
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --all --manifest-path host/bench/peers/Cargo.toml
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p paceline --no-default-features -- -D warnings
 	scripts/cargo-deny check --deny warnings licenses bans sources
@@ -174,6 +175,13 @@ bench-instructions: setup ## Count instructions a record by Valgrind, and write 
 	cargo build --workspace --bins
 	@$(MAKE) --no-print-directory plugins RULES= EVIL=
 	PACELINE_TEST_VALGRIND=$$(scripts/valgrind) target/debug/paceline-bench instructions --accept
+
+.PHONY: bench-peers
+bench-peers: setup ## The same rule by paceline, Extism, Fluvio, Arrow UDF, a list of records, and node: a long build the first time
+	@$(MAKE) --no-print-directory plugins RULES= EVIL=
+	host/bench/peers/build-guests target/peers-guests
+	cargo build --release --locked --manifest-path host/bench/peers/Cargo.toml --target-dir target/peers
+	target/peers/release/paceline-bench-peers $(PACELINE)
 
 .PHONY: clean
 clean: ## Remove everything that was built

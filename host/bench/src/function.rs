@@ -3,7 +3,7 @@
 //! - `deployed`: packages, and the function.
 //! - `starts`: cold starts with each kind of registry, and with plugins in each language.
 
-mod deployed;
+pub(crate) mod deployed;
 mod starts;
 
 use crate::event::lambda_event;

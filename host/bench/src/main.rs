@@ -12,6 +12,7 @@
 //! - `pipeline`: payloads to folded groups, against a plain loop over serde_json.
 //! - `event`: a Lambda event's bytes to decoded records, against `aws_lambda_events`.
 //! - `function`: the processor time of the Lambda function, and its cold start.
+//! - `invocation`: whole invocations into DynamoDB Local, against the sample's functions in node.
 //! - `table`: the cost of a race in DynamoDB.
 //! - `kpl`: aggregates of the Kinesis Producer Library to user records.
 //! - `consumer`: a race from a stream into the memory store.
@@ -28,6 +29,7 @@ mod consumer;
 mod event;
 mod function;
 mod instructions;
+mod invocation;
 mod kpl;
 mod languages;
 mod packed;
@@ -138,6 +140,9 @@ fn measure(only: Option<&str>) {
     }
     if is_selected("function") {
         function::run(&mut results);
+    }
+    if is_selected("invocation") {
+        invocation::run(&mut results);
     }
     if is_selected("table") {
         table::run(&mut results);

@@ -20,6 +20,11 @@ pub(crate) fn package() -> TempDir {
 
 /// The same with the rulebooks of another folder.
 pub(crate) fn package_of(rulebooks: &Path) -> TempDir {
+    package_with(rulebooks, "[store]\nmemory = true\n")
+}
+
+/// The same with another store.
+pub(crate) fn package_with(rulebooks: &Path, store: &str) -> TempDir {
     let folder = tempfile::tempdir().expect("the temporary folder can be written");
     let registry =
         Registry::create_folder(&folder.path().join("registry")).expect("the temporary folder can be written");
@@ -28,7 +33,7 @@ pub(crate) fn package_of(rulebooks: &Path) -> TempDir {
         std::fs::read_to_string(root().join("examples/alleycat/lambda.toml")).expect("the example has this file");
     let (before, after) = config.split_once("[store.dynamodb]").expect("the example names a table");
     let (_, after) = after.split_once("# [limits]").expect("the example shows the limits");
-    let config = format!("{before}[store]\nmemory = true\n\n# [limits]{after}");
+    let config = format!("{before}{store}\n# [limits]{after}");
     std::fs::write(folder.path().join("paceline.toml"), config).expect("the temporary folder can be written");
     folder
 }
@@ -49,7 +54,9 @@ pub(crate) fn function(package: &Path, cache: &Path, registry: Option<&str>) -> 
 
 pub(crate) fn invoke(function: &Function, event: &[u8]) {
     match function.invoke(event.to_vec(), TIMEOUT) {
-        Invocation::Ok(response) => assert_eq!(response["batchItemFailures"], serde_json::json!([])),
+        Invocation::Ok(response) => {
+            assert_eq!(response["batchItemFailures"], serde_json::json!([]), "{}", function.logs());
+        }
         other => panic!("{other:?}\n{}", function.logs()),
     }
 }
