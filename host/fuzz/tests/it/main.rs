@@ -100,9 +100,9 @@ fn the_fuzzers_are_built_with_the_versions_of_the_workspace() {
     assert!(others.is_empty(), "copy Cargo.lock to fuzz/Cargo.lock, and build the fuzzers: {others:#?}");
 }
 
-/// The packages of the checkout in the fuzzers' lock file, with the names of what each depends on.
-fn locked_members() -> Vec<(String, BTreeSet<String>)> {
-    let text = fs::read_to_string(checkout().join("fuzz/Cargo.lock")).unwrap();
+/// The packages of the checkout in a lock file, with the names of what each depends on.
+fn locked_members(file: &str) -> Vec<(String, BTreeSet<String>)> {
+    let text = fs::read_to_string(checkout().join(file)).unwrap();
     let members = text.split("[[package]]").skip(1).filter(|package| !package.contains("\nsource = "));
     let quoted = |line: &str| line.split('"').nth(1).map(|name| name.split(' ').next().unwrap_or_default().to_owned());
     let member = |package: &str| {
@@ -112,12 +112,12 @@ fn locked_members() -> Vec<(String, BTreeSet<String>)> {
     members.map(member).collect()
 }
 
-/// Without them, the fuzzers would be built with a lock file that is not the committed one.
-#[test]
-fn the_fuzzers_lock_file_has_all_dependencies_of_the_workspace() {
-    let members = locked_members();
-    assert!(members.iter().any(|(name, _)| name == "paceline-pipeline"), "{members:#?}");
-    for (name, locked) in members.iter().filter(|(name, _)| name != "paceline-fuzzers") {
+/// Asserts that a lock file has what the crates of the workspace need, those but `own`, which are no crates of it.
+#[track_caller]
+fn must_have_all_dependencies(lock_file: &str, own: &[&str]) {
+    let members = locked_members(lock_file);
+    assert!(members.iter().any(|(name, _)| name == "paceline-engine"), "{members:#?}");
+    for (name, locked) in members.iter().filter(|(name, _)| !own.contains(&&**name)) {
         let file = format!("host/{}/Cargo.toml", name.strip_prefix("paceline-").unwrap());
         let manifest = fs::read_to_string(checkout().join(&file)).unwrap();
         let (_, dependencies) = manifest.split_once("\n[dependencies]\n").unwrap();
@@ -126,8 +126,25 @@ fn the_fuzzers_lock_file_has_all_dependencies_of_the_workspace() {
         for dependency in needed.filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty()) {
             assert!(
                 locked.contains(dependency),
-                "{file} needs {dependency}: build the fuzzers, which updates fuzz/Cargo.lock"
+                "{file} needs {dependency}: `cargo metadata` in the folder of {lock_file} updates it"
             );
         }
     }
+}
+
+/// Without them, the fuzzers would be built with a lock file that is not the committed one.
+#[test]
+fn the_fuzzers_lock_file_has_all_dependencies_of_the_workspace() {
+    must_have_all_dependencies("fuzz/Cargo.lock", &["paceline-fuzzers"]);
+}
+
+/// `make bench-peers` builds with `--locked`, and `make test` does not build it.
+#[test]
+fn the_lock_file_of_the_hosts_side_by_side_has_all_dependencies_of_the_workspace() {
+    let guests = ["arrow-udf-guest", "extism-guest", "fluvio-guest", "records-guest", "peers-rule"];
+    let plugins = ["output", "paceline-plugin", "paceline-plugin-macros"];
+    must_have_all_dependencies(
+        "host/bench/peers/Cargo.lock",
+        &[&guests[..], &plugins, &["paceline-bench-peers"]].concat(),
+    );
 }
