@@ -41,22 +41,22 @@ pub(crate) fn peak_rss_mb(child: &mut Child) -> (ExitStatus, f64) {
 
 /// Runs a race with an empty store.
 fn race(folder: &Path, config: &Path, records: u64) -> Run {
-    for old in ["store.redb", "registry"] {
-        let old = folder.join(old);
-        let _ = std::fs::remove_dir_all(&old).or_else(|_| std::fs::remove_file(&old));
-    }
+    // The registry stays: it is the rules that the run reads.
+    let _ = std::fs::remove_file(folder.join("store.redb"));
+    let log = folder.join("log");
+    let written = std::fs::File::create(&log).expect("the folder can be written");
     let started = Instant::now();
     let mut child = Command::new(program("paceline"))
         .args(["run", "--json", "--config"])
         .arg(config)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(written)
         .spawn()
         .expect("paceline is built beside this program");
     let (status, peak_mb) = peak_rss_mb(&mut child);
     let seconds = started.elapsed().as_secs_f64();
-    assert!(status.success(), "{status}");
+    assert!(status.success(), "{status}: {}", std::fs::read_to_string(&log).unwrap_or_default());
     let output = child.wait_with_output().expect("the output can be read");
     let summary: Value = serde_json::from_slice(&output.stdout).expect("the summary is JSON");
     assert_eq!(summary["records"], records);

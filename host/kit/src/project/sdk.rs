@@ -16,6 +16,11 @@ const SOURCES: &[(&str, &str)] = embedded! {
     "sdk/src/aggregator.rs" from "plugins/sdk/src/aggregator.rs",
     "sdk/src/big.rs" from "plugins/sdk/src/big.rs",
     "sdk/src/bindings.rs" from "plugins/sdk/src/bindings.rs",
+    "sdk/src/bindings/aggregator.rs" from "plugins/sdk/src/bindings/aggregator.rs",
+    "sdk/src/bindings/common.rs" from "plugins/sdk/src/bindings/common.rs",
+    "sdk/src/bindings/migration.rs" from "plugins/sdk/src/bindings/migration.rs",
+    "sdk/src/bindings/scorer.rs" from "plugins/sdk/src/bindings/scorer.rs",
+    "sdk/src/bindings/validator.rs" from "plugins/sdk/src/bindings/validator.rs",
     "sdk/src/decimal.rs" from "plugins/sdk/src/decimal.rs",
     "sdk/src/fields.rs" from "plugins/sdk/src/fields.rs",
     "sdk/src/heap.rs" from "plugins/sdk/src/heap.rs",
@@ -63,8 +68,7 @@ pub(super) fn files() -> Result<Vec<(String, String)>, SdkError> {
     let workspace = parse("Cargo.toml", WORKSPACE)?;
     let mut files = vec![("paceline/wit/plugin.wit".to_owned(), WIT.to_owned())];
     for &(path, text) in SOURCES {
-        // In the repository, the contract is a link in the SDK's folder.
-        files.push((format!("paceline/{path}"), text.replace("path: \"wit\"", "path: \"../wit\"")));
+        files.push((format!("paceline/{path}"), text.to_owned()));
     }
     for &(path, text) in MANIFESTS {
         let manifest = resolved(path, parse(path, text)?, &workspace)?;
@@ -177,10 +181,13 @@ mod tests {
     #[test]
     fn every_file_of_the_sdk_is_embedded() {
         let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
-        let found: BTreeSet<String> = ["sdk", "sdk-macros"]
+        let found: BTreeSet<String> = ["sdk/src", "sdk/src/bindings", "sdk-macros/src"]
             .into_iter()
-            .flat_map(|name| std::fs::read_dir(plugins.join(name).join("src")).unwrap().map(move |file| (name, file)))
-            .map(|(name, file)| format!("{name}/src/{}", file.unwrap().file_name().display()))
+            .flat_map(|folder| {
+                std::fs::read_dir(plugins.join(folder)).unwrap().map(move |entry| (folder, entry.unwrap()))
+            })
+            .filter(|(_, entry)| entry.file_type().unwrap().is_file())
+            .map(|(folder, entry)| format!("{folder}/{}", entry.file_name().display()))
             .collect();
         assert_eq!(SOURCES.iter().map(|(path, _)| (*path).to_owned()).collect::<BTreeSet<_>>(), found);
     }
@@ -195,9 +202,7 @@ mod tests {
         let sdk: Table = toml::from_str(sdk).unwrap();
         assert_eq!(sdk["package"]["version"].as_str(), Some(env!("CARGO_PKG_VERSION")));
         assert_eq!(sdk["dependencies"]["paceline-plugin-macros"]["path"].as_str(), Some("../sdk-macros"));
-        assert_eq!(sdk["dependencies"]["wit-bindgen"]["features"][0].as_str(), Some("macros"));
-        let (_, bindings) = files.iter().find(|(path, _)| path == "paceline/sdk/src/bindings.rs").unwrap();
-        assert!(!bindings.contains("path: \"wit\"") && bindings.contains("path: \"../wit\""));
+        assert_eq!(sdk["dependencies"]["wit-bindgen"]["features"][0].as_str(), Some("realloc"));
     }
 
     #[test]
@@ -215,7 +220,10 @@ mod tests {
         for name in ["paceline-plugin", "paceline-plugin-macros", "serde", "postcard", "wit-bindgen", "syn"] {
             assert!(names.iter().any(|it| it == name), "{name}: {names:?}");
         }
-        assert!(names.iter().all(|name| name != "wasmtime" && name != "tokio"), "{names:?}");
+        // Neither a host's packages nor a generator of bindings.
+        for name in ["wasmtime", "tokio", "wit-bindgen-rust", "wit-parser"] {
+            assert!(names.iter().all(|it| it != name), "{name}: {names:?}");
+        }
         let lock: Table = toml::from_str(&lock().unwrap()).unwrap();
         assert!(packages(&lock).len() >= names.len());
     }

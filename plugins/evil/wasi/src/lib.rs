@@ -1,14 +1,18 @@
 //! A scorer that imports WASI to read its host's environment, including credentials. The host refuses to load it.
-#![cfg_attr(target_arch = "wasm32", expect(unsafe_code, reason = "wit-bindgen's macro writes and checks it"))]
-#![expect(missing_docs, reason = "generated")]
+#[rustfmt::skip]
+#[expect(
+    unreachable_pub,
+    unsafe_code,
+    unused_qualifications,
+    clippy::allow_attributes_without_reason,
+    clippy::undocumented_unsafe_blocks,
+    reason = "generated: wit-bindgen follows the canonical ABI, and a test compares"
+)]
+#[cfg_attr(not(target_arch = "wasm32"), expect(unused_imports, reason = "a native build exports nothing"))]
+mod bindings;
 
-wit_bindgen::generate!({
-    path: ["../../../wit", "wasi-cli", "wit"],
-    world: "paceline:evil/thief",
-    generate_all,
-});
-
-use exports::paceline::plugin::scoring::{Batch, Field, Guest};
+use bindings::exports::paceline::plugin::scoring::{Batch, Field, Guest};
+use bindings::wasi;
 
 struct Evil;
 
@@ -25,4 +29,4 @@ impl Guest for Evil {
 
 // A native linker rejects the names that components export.
 #[cfg(target_arch = "wasm32")]
-export!(Evil);
+bindings::export!(Evil with_types_in bindings);
