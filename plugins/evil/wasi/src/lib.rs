@@ -1,8 +1,8 @@
 //! A scorer that imports WASI to read its host's environment, including credentials. The host refuses to load it.
+#![expect(unsafe_code, reason = "wit-bindgen writes and checks it")]
 #[rustfmt::skip]
 #[expect(
     unreachable_pub,
-    unsafe_code,
     unused_qualifications,
     clippy::allow_attributes_without_reason,
     clippy::undocumented_unsafe_blocks,
