@@ -47,7 +47,7 @@
 //!   [`decode_state`].
 //! - [`Settings`]: the plugin's settings in the rulebook, as a struct.
 //! - [`trap_on_panic!`]: for plugins without the standard library.
-//! - [`lanes`]: vector instructions; [`decimal`]: small conversions between numbers and text.
+//! - `lanes`: vector instructions, with the feature `lanes`; [`decimal`]: small conversions between numbers and text.
 //! - [`log`]: lines for the operator's log.
 //! - [`testing`]: settings for native unit tests.
 
@@ -68,6 +68,7 @@ mod fields;
 #[cfg(any(test, all(target_arch = "wasm32", feature = "allocator")))]
 #[expect(unsafe_code, reason = "an allocator can't be written without, and no crate begins with the initial memory")]
 mod heap;
+#[cfg(feature = "lanes")]
 pub mod lanes;
 pub mod log;
 mod migration;
@@ -118,6 +119,6 @@ struct Readme;
 struct OwnReadme;
 
 /// Compiles the code of the guide for authors, too.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "lanes"))]
 #[doc = include_str!("../../../docs/plugins.md")]
 struct Guide;
