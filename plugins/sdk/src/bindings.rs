@@ -1,7 +1,7 @@
 //! What wit-bindgen makes of `wit/`. Only this crate and its macros use it.
 //!
 //! The files are in the repository, so that a plugin's first build compiles no generator. A test generates them and
-//! compares; `PACELINE_UPDATE=1 cargo test -p paceline-kit bindings` writes them.
+//! compares. `PACELINE_UPDATE=1 cargo test -p paceline-kit bindings` writes them.
 
 #![expect(
     unreachable_pub,

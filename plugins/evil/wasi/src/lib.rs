@@ -1,5 +1,6 @@
 //! A scorer that imports WASI to read its host's environment, including credentials. The host refuses to load it.
 #![expect(unsafe_code, reason = "wit-bindgen writes and checks it")]
+
 #[rustfmt::skip]
 #[expect(
     unreachable_pub,
