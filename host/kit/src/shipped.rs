@@ -13,6 +13,8 @@ struct Shipped {
     name: &'static str,
     /// Its files, with their names in `src`.
     source: &'static [(&'static str, &'static str)],
+    /// The SDK's features that it has.
+    features: &'static [&'static str],
 }
 
 macro_rules! source {
@@ -23,9 +25,17 @@ macro_rules! source {
 
 fn shipped(kind: Kind) -> Shipped {
     match kind {
-        Kind::Scorer => Shipped { name: "output", source: source!("output": "lib.rs", "rounding.rs") },
-        Kind::Validator => Shipped { name: "telemetry", source: source!("telemetry": "lib.rs") },
-        Kind::Aggregator => Shipped { name: "best-output", source: source!("best-output": "lib.rs") },
+        Kind::Scorer => Shipped {
+            name: "output",
+            source: source!("output": "lib.rs", "rounding.rs"),
+            features: &["allocator", "lanes"],
+        },
+        Kind::Validator => {
+            Shipped { name: "telemetry", source: source!("telemetry": "lib.rs"), features: &["allocator"] }
+        }
+        Kind::Aggregator => {
+            Shipped { name: "best-output", source: source!("best-output": "lib.rs"), features: &["allocator"] }
+        }
     }
 }
 
@@ -50,7 +60,7 @@ pub fn name(kind: Kind) -> &'static str {
 
 /// The plugin of this kind, built once into a folder.
 pub fn component(kind: Kind, folder: &Path) -> Result<PathBuf, ShippedError> {
-    let Shipped { name, source } = shipped(kind);
+    let Shipped { name, source, .. } = shipped(kind);
     let source: String = source.iter().map(|(_, text)| *text).collect();
     let digest = Digest::of(format!("{}\n{source}", env!("CARGO_PKG_VERSION")).as_bytes()).hex();
     let file = folder.join(format!("{name}-{}.wasm", &digest[..16]));
@@ -68,13 +78,10 @@ pub fn component(kind: Kind, folder: &Path) -> Result<PathBuf, ShippedError> {
     built
 }
 
-/// The SDK in the manifest of a new project, and without what needs the standard library.
-const SDK: [&str; 2] = [
-    r#"paceline-plugin = { path = "paceline/sdk" }"#,
-    r#"paceline-plugin = { path = "paceline/sdk", default-features = false, features = ["allocator"] }"#,
-];
+/// The SDK in the manifest of a new project.
+const SDK: &str = r#"paceline-plugin = { path = "paceline/sdk" }"#;
 
-/// The same of serde, for an aggregator.
+/// serde in the manifest of a new aggregator, and without its standard library.
 const SERDE: [&str; 2] = [
     r#"serde = { version = "1", features = ["derive"] }"#,
     r#"serde = { version = "1", default-features = false, features = ["alloc", "derive"] }"#,
@@ -82,7 +89,7 @@ const SERDE: [&str; 2] = [
 
 /// Builds the plugin in a folder of its own.
 fn in_folder(parent: &Path, kind: Kind) -> Result<PathBuf, ShippedError> {
-    let Shipped { name, source } = shipped(kind);
+    let Shipped { name, source, features } = shipped(kind);
     std::fs::create_dir_all(parent).map_err(|error| ShippedError::File(parent.to_owned(), error))?;
     let project = NewProject { name, kind, language: Language::Rust, parent }.write()?;
     let write =
@@ -93,6 +100,8 @@ fn in_folder(parent: &Path, kind: Kind) -> Result<PathBuf, ShippedError> {
     // Shipped plugins have no standard library.
     let manifest = project.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest).map_err(|error| ShippedError::File(manifest.clone(), error))?;
-    write(manifest, &text.replace(SDK[0], SDK[1]).replace(SERDE[0], SERDE[1]))?;
+    let sdk =
+        format!(r#"paceline-plugin = {{ path = "paceline/sdk", default-features = false, features = {features:?} }}"#);
+    write(manifest, &text.replace(SDK, &sdk).replace(SERDE[0], SERDE[1]))?;
     Ok(build(&project, None)?.file)
 }

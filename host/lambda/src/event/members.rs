@@ -62,7 +62,11 @@ pub(super) fn partition_key<'r>(raw: &'r RawValue, index: usize, remarks: &mut R
     if !raw.get().starts_with('"') || key.is_none() {
         remarks.add("partitionKey", || {
             let what = if key.is_some() { "its digits are taken" } else { "the record has none" };
-            format!("Records[{index}].kinesis.partitionKey is {}, not a text: {what}", kind(raw))
+            let found = match raw.get().starts_with('"') {
+                true => "has half of a character (an unpaired surrogate)".to_owned(),
+                false => format!("is {}, not a text", kind(raw)),
+            };
+            format!("Records[{index}].kinesis.partitionKey {found}: {what}")
         });
     }
     key

@@ -402,6 +402,8 @@ fn what_evaluation_does_not_need_never_fails_an_event() {
     for by in ["null", "[1]", "{\"a\":1}", "false", "\"\\udc00\""] {
         assert_eq!(key(by), None, "{by}");
     }
+    let half = "Records[1].kinesis.partitionKey has half of a character (an unpaired surrogate): the record has none";
+    assert_eq!(remarks(&event(2, "\"k\"", r#""\ud83e""#)), half);
     for by in ["17", "null", "[\"aws:sqs\"]"] {
         assert_eq!(decode(event(2, "\"aws:kinesis\"", by).as_bytes()).unwrap().batch.records.len(), 2, "{by}");
     }

@@ -3,6 +3,7 @@
 use paceline_lambda::event::decode;
 use paceline_pipeline::model::SequenceNumber;
 use proptest::prelude::*;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Plain, plain};
@@ -101,17 +102,27 @@ proptest! {
         }
         if let Ok(found) = decode(&event) {
             // Strings that are not used are not checked: they need not be UTF-8.
-            let value = serde_json::from_str::<Value>(&String::from_utf8_lossy(&event));
-            prop_assert!(value.is_ok(), "{:?}", value);
+            let text = String::from_utf8_lossy(&event);
+            let syntax = serde_json::from_str::<IgnoredAny>(&text);
+            prop_assert!(syntax.is_ok(), "{:?}", syntax);
+            let value = match serde_json::from_str::<Value>(&text) {
+                Ok(value) => value,
+                // Half of a character, in a partition key (the record has none then) or in a string that is not used.
+                Err(error) => {
+                    let known = ["surrogate", "unexpected end of hex escape"];
+                    prop_assert!(known.iter().any(|known| error.to_string().contains(known)), "{}", error);
+                    return Err(TestCaseError::reject("a string has half of a character"));
+                }
+            };
             // What is assumed in place of another value is no concern of serde_json.
             let is_text = |record: &Value| record["kinesis"]["data"].is_string();
-            let all_texts = value.as_ref().unwrap()["Records"].as_array().unwrap().iter().all(is_text);
+            let all_texts = value["Records"].as_array().unwrap().iter().all(is_text);
             prop_assume!(found.remarks.is_empty() && all_texts);
             let position = |(payload, key, sequence, arrival_ms): Plain| {
                 (payload, key, sequence.parse::<SequenceNumber>().unwrap(), arrival_ms)
             };
             let found: Vec<_> = plain(&found).into_iter().map(position).collect();
-            let expected: Vec<_> = by_serde_json(&value.unwrap()).into_iter().map(position).collect();
+            let expected: Vec<_> = by_serde_json(&value).into_iter().map(position).collect();
             prop_assert_eq!(found, expected);
         }
     }
