@@ -6,6 +6,31 @@ use crate::call_deadline::CallDeadline;
 use crate::fault::{CallError, EngineError, Fault};
 use crate::limits::{Limits, Work};
 
+/// When the calls of a session end, and who is to blame for rows that are not called by then.
+#[derive(Clone, Copy, Debug)]
+pub struct CallsUntil {
+    at: Instant,
+    /// How long a call has to run until it is to blame for being cut off then; `None` if the plugin is never to blame.
+    blamed_after: Option<Duration>,
+}
+
+impl From<Instant> for CallsUntil {
+    /// Nobody is to blame: the session fails with [`EngineError::Deadline`].
+    fn from(at: Instant) -> Self {
+        Self { at, blamed_after: None }
+    }
+}
+
+impl CallsUntil {
+    /// The plugin is to blame where it wasted the time. Once a call of the session has failed for want of fuel, time or
+    /// memory, its further calls have half of the time that the session had when it began, and end before its last
+    /// quarter; rows beyond that fail with [`Fault::Share`]. A call that is cut off at the end fails with [`Fault::Late`]
+    /// if it has run for so long.
+    pub fn blaming(at: Instant, blamed_after: Duration) -> Self {
+        Self { at, blamed_after: Some(blamed_after) }
+    }
+}
+
 /// What is left for the calls of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {
@@ -15,7 +40,11 @@ pub(crate) struct Budget {
     /// Lines that were logged beyond that.
     dropped_lines: u32,
     /// After which no call begins or goes on: the caller's, not a limit.
-    deadline: Option<Instant>,
+    until: Option<CallsUntil>,
+    /// The time until then when the session began.
+    had: Duration,
+    /// After which no call begins or goes on, because calls before failed.
+    share_ends: Option<Instant>,
     /// The same for all calls of the engine.
     call_deadline: CallDeadline,
 }
@@ -44,8 +73,9 @@ impl Budget {
         Self { log_lines: limits.log_lines, call_deadline, ..Self::default() }
     }
 
-    pub(crate) fn set_deadline(&mut self, deadline: Option<Instant>) {
-        self.deadline = deadline;
+    pub(crate) fn set_deadline(&mut self, until: Option<CallsUntil>) {
+        self.until = until;
+        self.had = until.map_or(Duration::MAX, |until| until.at.saturating_duration_since(Instant::now()));
     }
 
     /// Adds what one call for all of this work may cost, as often as the limit says.
@@ -56,20 +86,25 @@ impl Budget {
 
     /// What a call with this work may cost. It fails if nothing is left.
     pub(crate) fn grant(&self, limits: &Limits, work: Work) -> Result<Grant, CallError> {
-        let left = self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if left.is_some_and(|left| left.is_zero()) {
+        let now = Instant::now();
+        let until = |end: Option<Instant>| end.map_or(Duration::MAX, |end| end.saturating_duration_since(now));
+        let (left, share) = (until(self.deadline()), until(self.share_ends));
+        if left.is_zero() {
             return Err(EngineError::Deadline.into());
         }
         if self.fuel == 0 || self.time.is_zero() {
             return Err(Fault::Budget(limits.calls_per_batch).into());
         }
-        let time = limits.call_time().min(self.time).min(left.unwrap_or(Duration::MAX));
+        if share.is_zero() {
+            return Err(Fault::Share.into());
+        }
+        let time = limits.call_time().min(self.time).min(left).min(share);
         Ok(Grant { fuel: limits.fuel(work).min(self.fuel), time, log_lines: self.log_lines })
     }
 
-    /// After which no call begins or goes on.
+    /// After which no call begins or goes on, whatever came before.
     fn deadline(&self) -> Option<Instant> {
-        self.deadline.into_iter().chain(self.call_deadline.get()).min()
+        self.until.map(|until| until.at).into_iter().chain(self.call_deadline.get()).min()
     }
 
     pub(crate) fn call_deadline(&self) -> &CallDeadline {
@@ -84,14 +119,28 @@ impl Budget {
         self.log_lines = self.log_lines.saturating_sub(cost.log_lines);
     }
 
-    /// The error of a call that failed: one that was stopped because the caller's deadline passed is not to blame.
-    pub(crate) fn blame(&self, error: CallError) -> CallError {
-        match error {
-            CallError::Fault(Fault::Time(_)) if self.deadline().is_some_and(|deadline| deadline <= Instant::now()) => {
-                EngineError::Deadline.into()
+    /// The error of a call that failed after this time. One that was stopped because the caller's deadline passed is not
+    /// to blame, unless the caller says so.
+    pub(crate) fn blame(&mut self, error: CallError, ran: Duration) -> CallError {
+        let CallError::Fault(fault) = error else { return error };
+        let now = Instant::now();
+        let has_passed = |end: Option<Instant>| end.is_some_and(|end| end <= now);
+        let fault = match fault {
+            Fault::Time(_) if has_passed(self.call_deadline.get()) => return EngineError::Deadline.into(),
+            Fault::Time(_) if has_passed(self.until.map(|until| until.at)) => {
+                match self.until.and_then(|until| until.blamed_after) {
+                    Some(blamed_after) if blamed_after <= ran => Fault::Late(ran.as_millis() as u64),
+                    _ => return EngineError::Deadline.into(),
+                }
             }
-            error => error,
+            Fault::Time(_) if has_passed(self.share_ends) => Fault::Share,
+            fault => fault,
+        };
+        if let (Some(CallsUntil { at, blamed_after: Some(_) }), true) = (self.until, fault.is_of_waste()) {
+            let latest = at.checked_sub(self.had / 4).unwrap_or(now);
+            self.share_ends.get_or_insert((now + self.had / 2).min(latest));
         }
+        fault.into()
     }
 
     pub(crate) fn dropped_lines(&self) -> u32 {

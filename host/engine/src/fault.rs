@@ -27,6 +27,13 @@ pub enum Fault {
     /// The call took longer than its limit, which is given in milliseconds.
     #[error("the plugin did not return within {0} ms (limit `call-ms`)")]
     Time(u64),
+    /// The call was cut off at the end of the caller's time, after so many milliseconds.
+    #[error("the plugin did not return within {0} ms, and the host had no more time for it")]
+    Late(u64),
+    /// Calls that failed took so much of the caller's time that the rest has to be kept for other work. Nothing was called
+    /// for the row, or the call was cut off.
+    #[error("calls to the plugin that failed took half of the time that the host had left for the plugin")]
+    Share,
     /// The plugin requested more memory than its limit, and trapped when it did not get it.
     #[error("the plugin requested {requested} bytes of memory; {limit} are allowed (limit `memory-bytes`)")]
     Memory {
@@ -63,7 +70,7 @@ impl Fault {
             Self::Trap(_) => "trap",
             Self::Fuel(_) => "fuel",
             Self::Budget(_) => "budget",
-            Self::Time(_) => "time",
+            Self::Time(_) | Self::Late(_) | Self::Share => "time",
             Self::Memory { .. } => "memory",
             Self::Stack(_) => "stack",
             Self::TooManyBytes(_) => "too-many-bytes",
@@ -106,9 +113,22 @@ impl CallError {
 }
 
 impl Fault {
-    /// Whether the call needed more of something than it was given, so that a call for fewer rows may succeed.
-    pub(crate) fn is_of_size(&self) -> bool {
-        matches!(self, Self::Fuel(_) | Self::Time(_) | Self::Memory { .. } | Self::TooManyBytes(_))
+    /// Whether the call used up all that it was given of something before it failed.
+    pub(crate) fn is_of_waste(&self) -> bool {
+        matches!(self, Self::Fuel(_) | Self::Time(_) | Self::Memory { .. })
+    }
+
+    /// The limit to raise where calls for fewer rows succeed; `None` if the call was not in want of anything. `by_state` is
+    /// whether most of its fuel is for the bytes of states.
+    pub(crate) fn limit_to_raise(&self, by_state: bool) -> Option<&'static str> {
+        match self {
+            Self::Fuel(_) if by_state => Some("fuel-per-state-byte"),
+            Self::Fuel(_) => Some("fuel-per-row"),
+            Self::Time(_) => Some("call-ms"),
+            Self::Memory { .. } => Some("memory-bytes"),
+            Self::TooManyBytes(_) => Some("returned-bytes"),
+            _ => None,
+        }
     }
 
     /// Adds the last line that the call logged to a trap, as one line: the SDK logs the message of a panic.

@@ -72,6 +72,7 @@ mod validator;
 mod watchdog;
 
 pub use aggregator::{Aggregator, AggregatorSession, Finished, Folded, Merged, Migrated};
+pub use budget::CallsUntil;
 pub use call_deadline::CallDeadline;
 pub use columns::{Column, ColumnBuf};
 pub use contract::{CONTRACT, CONTRACT_VERSION, Role};

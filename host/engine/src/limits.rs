@@ -263,6 +263,12 @@ impl Limits {
         self.fuel_per_call.saturating_add(for_rows).saturating_add(for_states)
     }
 
+    /// Whether a call with this work gets most of its fuel for the bytes of its states.
+    pub(crate) fn is_mostly_by_state(&self, work: Work) -> bool {
+        let for_states = self.fuel(Work { rows: 0, ..work }) - self.fuel_per_call;
+        for_states > self.fuel(Work { state_bytes: 0, ..work }) - self.fuel_per_call
+    }
+
     /// The most memory that an instance of any plugin may have, in bytes.
     pub(crate) fn most_memory_bytes(&self) -> usize {
         self.memory_bytes.max(self.ceilings.memory_bytes)

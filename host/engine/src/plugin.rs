@@ -36,11 +36,17 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Reports, once, that a call for many rows failed for want of something, and calls for fewer rows succeeded.
-    pub(crate) fn report_halves(&self, fault: &Fault) {
+    /// Reports, once, that a call for many rows failed for want of something, and calls for fewer rows succeeded: how many
+    /// there were instead of how many, how many times the fuel of those that succeeded they cost, and which limit to raise.
+    pub(crate) fn report_halves(&self, fault: &Fault, (calls, planned): (u64, u64), times: f64, limit: &str) {
         if !self.reported_halves.swap(true, Ordering::Relaxed) {
             let digest = self.digest();
-            tracing::warn!(target: "plugin", %digest, "{fault}; calls for fewer records succeed, but cost more: raise it");
+            tracing::warn!(
+                target: "plugin",
+                %digest,
+                "{fault}; calls for fewer records succeed, but cost more: {calls} calls instead of {planned}, {times:.1} \
+                 times the fuel; raise `{limit}`"
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 
 use crate::bisect::{Bisected, bisect};
-use crate::budget::{Budget, Cost, Grant};
+use crate::budget::{Budget, CallsUntil, Cost, Grant};
 use crate::call::{PluginInstance, Returned};
 use crate::contract::Function;
 use crate::fault::{CallError, EngineError, Fault};
@@ -58,18 +58,20 @@ pub struct Session<'p, R> {
     /// Made at the first call, and taken away by each call that fails.
     instance: Option<PluginInstance<'p>>,
     usage: Usage,
+    /// The fuel of the calls that succeeded.
+    sound_fuel: u64,
     budget: Budget,
 }
 
 impl<'p, R> Session<'p, R> {
     pub(crate) fn new(plugin: &'p Plugin, role: &'p R) -> Self {
         let budget = Budget::new(plugin.limits(), plugin.call_deadline().clone());
-        Self { plugin, role, instance: None, usage: Usage::default(), budget }
+        Self { plugin, role, instance: None, usage: Usage::default(), sound_fuel: 0, budget }
     }
 
-    /// No call begins or goes on after the deadline: the batch fails with [`EngineError::Deadline`].
-    pub fn until(mut self, deadline: Option<Instant>) -> Self {
-        self.budget.set_deadline(deadline);
+    /// No call begins or goes on after that moment.
+    pub fn until(mut self, until: Option<impl Into<CallsUntil>>) -> Self {
+        self.budget.set_deadline(until.map(Into::into));
         self
     }
 
@@ -91,10 +93,16 @@ impl<'p, R> Session<'p, R> {
         pieces: Vec<Range<usize>>,
         mut attempt: impl FnMut(&mut Self, Range<usize>) -> Result<T, CallError>,
     ) -> Result<Bisected<T>, EngineError> {
-        self.budget.add(self.plugin.limits(), all);
+        let limits = self.plugin.limits();
+        self.budget.add(limits, all);
+        let (planned, before, sound_before) = (pieces.len() as u64, self.usage.clone(), self.sound_fuel);
         let bisected = bisect(pieces, |rows| attempt(self, rows))?;
-        if let Some(fault) = bisected.halved() {
-            self.plugin.report_halves(fault);
+        if let Some(fault) = bisected.halved()
+            && let Some(limit) = fault.limit_to_raise(limits.is_mostly_by_state(all))
+        {
+            let (fuel, sound) = (self.usage.fuel - before.fuel, self.sound_fuel - sound_before);
+            let calls = (self.usage.calls - before.calls, planned);
+            self.plugin.report_halves(fault, calls, fuel as f64 / sound.max(1) as f64, limit);
         }
         Ok(bisected)
     }
@@ -116,7 +124,7 @@ impl<'p, R> Session<'p, R> {
         let grant = self.budget.grant(self.plugin.limits(), work)?;
         let mut cost = Cost::default();
         let result = self.call_within(function, (grant, &mut cost), parameters, check);
-        let result = result.map_err(|error| self.budget.blame(error));
+        let result = result.map_err(|error| self.budget.blame(error, started.elapsed()));
         self.budget.take(cost, started.elapsed());
         self.usage.calls += 1;
         self.usage.fuel += cost.fuel;
@@ -124,8 +132,10 @@ impl<'p, R> Session<'p, R> {
         self.usage.memory_bytes = self.usage.memory_bytes.max(cost.memory_bytes);
         self.usage.log_lines += u64::from(cost.log_lines);
         self.usage.cut_lines += u64::from(cost.cut_lines);
-        if let Err(CallError::Fault(fault)) = &result {
-            *self.usage.faults.entry(fault.kind()).or_default() += 1;
+        match &result {
+            Ok(_) => self.sound_fuel += cost.fuel,
+            Err(CallError::Fault(fault)) => *self.usage.faults.entry(fault.kind()).or_default() += 1,
+            Err(CallError::Engine(_)) => {}
         }
         result
     }

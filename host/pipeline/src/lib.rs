@@ -12,8 +12,8 @@
 //! # Layout
 //!
 //! From top to bottom; no file imports one above it.
-//! - [`run`]: batch after batch; [`pipeline`]: one batch through all stages; [`window`]: several batches' groups, written
-//!   at once.
+//! - [`run`]: batch after batch; `pieces`: a batch for which the caller's time is short; [`pipeline`]: one batch through all
+//!   stages; [`window`]: several batches' groups, written at once.
 //! - [`given_up`]: the records of batches that their sender gave up, as dead letters.
 //! - [`replay`]: recorded batches by a rulebook that does not run, to see what would differ.
 //! - [`fields`]: the fields of payloads, for those who look at them outside of the pipeline.
@@ -40,6 +40,7 @@ mod follow;
 pub mod given_up;
 mod holds;
 pub mod model;
+mod pieces;
 pub mod pipeline;
 pub mod replay;
 pub mod retry;

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use paceline_engine::Digest;
+use paceline_engine::{CallsUntil, Digest};
 
 use crate::clock::Clock;
 use crate::error::{ErrorChain, PipelineError};
@@ -67,6 +67,15 @@ pub struct ProcessOutcome {
     pub first_uncommitted: Option<(u32, PipelineError)>,
 }
 
+/// When the work for a batch ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ends {
+    /// No store is retried beyond it.
+    pub(crate) deadline: Option<Instant>,
+    /// No plugin is called after it.
+    pub(crate) plugins_until: Option<CallsUntil>,
+}
+
 impl<S: Store> Pipeline<S> {
     /// A pipeline into this store, by these rulebooks.
     pub fn new(store: S, rulebooks: Arc<Rulebooks>, limits: BatchLimits, retry: RetryPolicy) -> Self {
@@ -125,21 +134,18 @@ impl<S: Store> Pipeline<S> {
         &self.rulebooks
     }
 
-    /// Takes a batch through all stages. When this returns, the outcome of the committed records is durable, and if all
-    /// are committed, so is the batch's checkpoint. An error means that no record can be called committed.
-    ///
-    /// No store is retried beyond the `deadline`; what is written by then stays written.
-    pub async fn process(
+    /// Takes a batch through all stages, as a whole.
+    pub(crate) async fn process_whole(
         &self,
         batch: &Batch,
-        deadline: Option<Instant>,
+        ends: Ends,
         summary: &mut Summary,
     ) -> Result<ProcessOutcome, PipelineError> {
         // Boxed, because the compiler limits how deep futures nest in one type.
-        match Box::pin(self.process_by_current_rules(batch, deadline, summary)).await {
+        match Box::pin(self.process_by_current_rules(batch, ends, summary)).await {
             Err(PipelineError::Behind { theirs, .. }) if self.catch_up(&theirs).await => {
                 // What was written stays written; dedup recognizes it.
-                Box::pin(self.process_by_current_rules(batch, deadline, summary)).await
+                Box::pin(self.process_by_current_rules(batch, ends, summary)).await
             }
             done => done,
         }
@@ -148,10 +154,11 @@ impl<S: Store> Pipeline<S> {
     async fn process_by_current_rules(
         &self,
         batch: &Batch,
-        deadline: Option<Instant>,
+        Ends { deadline, plugins_until }: Ends,
         summary: &mut Summary,
     ) -> Result<ProcessOutcome, PipelineError> {
         let mut context = self.context(deadline, summary);
+        context.plugins_until = plugins_until;
         loop {
             let (projected, routed) = self.project_and_route(&mut context, batch).await?;
             let record_batches = evaluate(&mut context, &projected, routed.by_rulebook())?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use paceline_pipeline::model::Key;
-use paceline_pipeline::store::GroupStore;
+use paceline_pipeline::store::{DeadLetterStore, GroupStore};
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::lambda::{Function, Invocation};
 use paceline_testbed::proxy::{FaultProxy, Faults};
@@ -14,7 +14,8 @@ use paceline_testbed::require;
 use serde_json::Value;
 
 use crate::support::{
-    DedupMode, Deployment, all_committed, beat, block_on, event_of, messages, response, retry_from, sequence,
+    DedupMode, Deployment, all_committed, beat, block_on, event, event_of, messages, record, response, retry_from,
+    rulebook, sequence,
 };
 
 /// Longer than any invocation takes.
@@ -179,4 +180,76 @@ fn groups_written_before_a_kill_are_not_written_again() {
     deployment.outcome().must_be(&deployment.local(&messages(all.iter().map(Vec::as_slice))), "killed three times");
     // The hook owns the function, which must not be dropped on the proxy's thread.
     proxy.on_request(|_, _| ());
+}
+
+/// A deployment whose scorer spins if it gets a record with a cadence of 66, by limits under which fuel ends it late.
+fn spinning(deed: &str, fuel_per_call: u64) -> Deployment {
+    let deployment = one_at_a_time();
+    let spinning = format!(
+        "plugin = \"evil-scorer\"\nsettings = {{ deed = \"{deed}\" }}\nlimits = {{ fuel-per-call = {fuel_per_call}, \
+         fuel-per-row = 1000000, call-ms = 10000 }}"
+    );
+    deployment.rulebook(&rulebook(DedupMode::Ordinal).replace("plugin = \"output\"", &spinning));
+    deployment
+}
+
+/// The dead letters' sequence numbers, and their reasons.
+fn dead_letters(deployment: &Deployment) -> BTreeMap<String, String> {
+    let letters = block_on(deployment.store().list_dead_letters()).unwrap();
+    letters.into_iter().map(|letter| (letter.position.sequence.to_string(), letter.reason.text)).collect()
+}
+
+#[test]
+fn a_record_on_which_a_plugin_spins_is_a_dead_letter_after_a_few_deliveries_and_its_neighbours_are_committed() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let deployment = spinning("spin-on-row", 1_000_000_000);
+    let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
+    let function = warm(&deployment, &proxy, &[beat(1_000, 1, 60).to_string().into_bytes()]);
+    let (racers, victim) = (20, 7);
+    let payloads: Vec<Vec<u8>> = (0..racers)
+        .map(|racer| beat(racer, 1, if racer == victim { 66 } else { 60 }).to_string().into_bytes())
+        .collect();
+    let records: Vec<Value> = payloads.iter().enumerate().map(|(at, payload)| record(at, payload)).collect();
+    let timeout = Duration::from_secs(3);
+    let (mut first, mut deliveries) = (0, 0);
+    while first < records.len() {
+        deliveries += 1;
+        assert!(deliveries <= 5, "from record {first} on nothing is committed: {}", function.logs());
+        let begun = Instant::now();
+        let done = response(function.invoke(event(&records[first..]), timeout));
+        assert!(begun.elapsed() < timeout, "{:?}", begun.elapsed());
+        // Lambda delivers the rest again.
+        let failures = done["batchItemFailures"].as_array().unwrap();
+        let next = failures.first().map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned());
+        first = next.map_or(records.len(), |next| (0..records.len()).find(|at| sequence(*at) == next).unwrap());
+    }
+    let letters = dead_letters(&deployment);
+    assert_eq!(letters.keys().collect::<Vec<_>>(), [&sequence(victim as usize)], "{letters:?}");
+    let written = revisions(&deployment);
+    assert!((0..racers).all(|racer| is_written(&written, racer as usize) == (racer != victim)), "{written:?}");
+}
+
+#[test]
+fn in_a_window_records_on_which_a_plugin_spins_are_dead_letters_in_time() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    // A call for all of them uses its fuel up in time; the calls for their halves would not.
+    let deployment = spinning("spin", 2_000_000);
+    let proxy = FaultProxy::start(&endpoint(), Faults::default(), 1);
+    let function = deployment.function(&proxy.endpoint());
+    let window = |payloads: &[Vec<u8>]| {
+        let mut event: Value = serde_json::from_slice(&event_with(payloads)).unwrap();
+        event["window"] = serde_json::json!({ "start": "2021-05-05T18:51:00Z", "end": "2021-05-05T18:51:15Z" });
+        event["state"] = serde_json::json!({});
+        event["isFinalInvokeForWindow"] = false.into();
+        event["isWindowTerminatedEarly"] = false.into();
+        event.to_string().into_bytes()
+    };
+    response(function.invoke(window(&[]), TIMEOUT));
+    let payloads = lap(400, 1);
+    let (timeout, begun) = (Duration::from_secs(6), Instant::now());
+    response(function.invoke(window(&payloads), timeout));
+    assert!(begun.elapsed() < timeout, "{:?}", begun.elapsed());
+    let letters = dead_letters(&deployment);
+    assert_eq!(letters.len(), 400);
+    assert!(letters.values().all(|text| text.contains("the plugin")), "{letters:?}");
 }

@@ -120,6 +120,13 @@ impl Batch {
         });
     }
 
+    /// Keeps the first records only. The bytes of the others stay.
+    pub fn truncate(&mut self, records: usize) {
+        self.records.truncate(records);
+        self.undecodable.retain(|(record, _)| (*record as usize) < records);
+        self.misrouted.retain(|record| (*record as usize) < records);
+    }
+
     /// The dead letter of the record at this index.
     pub fn dead_letter(&self, record: u32, reason: Reason) -> DeadLetter {
         let found = &self.records[record as usize];
@@ -200,5 +207,7 @@ mod tests {
         assert_eq!(batch.records[0].position.sequence, 2.into());
         assert_eq!(batch.undecodable, [(1, "b".to_owned())]);
         assert_eq!(batch.misrouted, [0, 2]);
+        batch.truncate(2);
+        assert_eq!((batch.records.len(), batch.misrouted, batch.undecodable.len()), (2, vec![0], 1));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use paceline_engine::{Role, Session};
+use paceline_engine::{CallsUntil, Role, Session};
 
 use super::rejected::Rejected;
 use super::shard_horizon::ShardHorizon;
@@ -23,7 +23,7 @@ pub(crate) struct Context<'a, S> {
     /// The first record that waits for something, and for what. It is not committed, nor are those after it.
     pub(crate) held: FirstUncommitted,
     /// After which no plugin is called: the caller's deadline, or an earlier one.
-    pub(crate) plugins_until: Option<Instant>,
+    pub(crate) plugins_until: Option<CallsUntil>,
     /// The calls for this batch or window. The summary has those of others, too.
     pub(crate) calls: Calls,
     /// What hosts that process the shard know of each other.
@@ -34,7 +34,8 @@ pub(crate) struct Context<'a, S> {
 
 impl<'a, S> Context<'a, S> {
     pub(crate) fn new(store: &'a S, budget: RetryBudget<'a>, holds: &'a Holds, summary: &'a mut Summary) -> Self {
-        let (rejected, held, plugins_until) = (Rejected::default(), None, budget.deadline.map(Into::into));
+        let plugins_until = budget.deadline.map(|deadline| CallsUntil::from(deadline.into_std()));
+        let (rejected, held) = (Rejected::default(), None);
         let (calls, booked) = (Calls::new(), Instant::now());
         let horizon = ShardHorizon::default();
         Self { store, budget, summary, holds, rejected, held, plugins_until, calls, horizon, booked }
@@ -43,6 +44,13 @@ impl<'a, S> Context<'a, S> {
     /// The time of day since 1970.
     pub(crate) fn now(&self) -> Duration {
         self.holds.now()
+    }
+
+    /// Lets plugins be to blame for rows that they are not called for because their calls failed for too long: what can't be
+    /// committed in part would be delivered again as a whole, for ever.
+    pub(crate) fn blame_waste(&mut self) {
+        let blaming = |deadline: tokio::time::Instant| CallsUntil::blaming(deadline.into_std(), Duration::MAX);
+        self.plugins_until = self.budget.deadline.map(blaming);
     }
 
     /// Forgets which records were rejected and held: the batch is evaluated again.

@@ -27,7 +27,7 @@ pub(crate) fn shadow<S>(
 ) -> Tally {
     let mut summary = Summary::default();
     let mut scratch = Context::new(context.store, context.budget, context.holds, &mut summary);
-    scratch.plugins_until = Some(until);
+    scratch.plugins_until = Some(until.into());
     let mut batch = columns::build(&mut scratch, projected, (trial.rulebook, records.to_vec()));
     let evaluated = validate(&mut scratch, projected.batch, &mut batch)
         .and_then(|()| score(&mut scratch, projected.batch, &mut batch));

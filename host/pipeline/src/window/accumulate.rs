@@ -45,6 +45,7 @@ impl<S: Store> Pipeline<S> {
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
         let mut context = self.context(deadline, summary);
+        context.blame_waste();
         loop {
             let (projected, routed) = self.project_and_route(&mut context, batch).await?;
             let record_batches = evaluate(&mut context, &projected, routed.by_rulebook())?;

@@ -44,6 +44,9 @@ impl Guest for Evil {
             match deed().as_str() {
                 // The state records the order of the rows.
                 "list-and-trap-on-row" => count.push((cadence - 100.0) as u8),
+                "spin" => loop {
+                    std::hint::black_box(());
+                },
                 // The state stays as it is.
                 "keep-state" => {}
                 // What an honest aggregator with a map in its state does: a hundred instructions or so for each byte.

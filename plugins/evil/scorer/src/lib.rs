@@ -16,7 +16,7 @@ pub struct Effort {
 #[derive(Settings)]
 struct Evil {
     deed: Deed,
-    /// The cadence of the one row that `trap-on-row` and `nan-on-row` look for.
+    /// The cadence of the one row that `trap-on-row`, `nan-on-row` and `spin-on-row` look for.
     #[setting(default = 66.0)]
     victim: f64,
 }
@@ -24,6 +24,8 @@ struct Evil {
 enum Deed {
     /// Never returns.
     Spin,
+    /// Never returns if it gets one row.
+    SpinOnRow,
     /// Allocates memory without end.
     EatMemory,
     /// Returns one score too many.
@@ -58,6 +60,7 @@ impl std::str::FromStr for Deed {
     fn from_str(text: &str) -> Result<Self, String> {
         Ok(match text {
             "spin" => Self::Spin,
+            "spin-on-row" => Self::SpinOnRow,
             "eat-memory" => Self::EatMemory,
             "too-long" => Self::TooLong,
             "too-long-at-first" => Self::TooLongAtFirst,
@@ -81,9 +84,12 @@ fn score(evil: &Evil, columns: EffortColumns<'_>) -> Vec<f64> {
         columns.cadence.iter().zip(columns.resistance).map(|(cadence, resistance)| cadence * resistance).collect();
     let victim = columns.cadence.iter().position(|&cadence| cadence == evil.victim);
     match evil.deed {
-        Deed::Spin => loop {
-            std::hint::black_box(());
-        },
+        Deed::Spin => spin(),
+        Deed::SpinOnRow => {
+            if victim.is_some() {
+                spin();
+            }
+        }
         Deed::EatMemory => {
             let mut eaten = Vec::new();
             loop {
@@ -126,6 +132,12 @@ fn score(evil: &Evil, columns: EffortColumns<'_>) -> Vec<f64> {
         Deed::Remember => scores.fill(f64::from(calls())),
     }
     scores
+}
+
+fn spin() -> ! {
+    loop {
+        std::hint::black_box(());
+    }
 }
 
 /// The number of calls of this instance, including this one.

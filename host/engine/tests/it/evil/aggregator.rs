@@ -1,6 +1,6 @@
 //! Aggregators that return invalid states or columns. Here a state is one byte: the number of rows in its group.
 
-use paceline_engine::{Aggregator, ColumnBuf, Engine, Fault, Finished, Folded, Merged, PackedBuf};
+use paceline_engine::{Aggregator, ColumnBuf, Engine, Fault, Finished, Folded, Merged, PackedBuf, limits};
 
 use super::{ENGINE, Efforts, UNFUELLED, all_rows, assert_panicked, assert_unharmed, deed, plugin};
 use crate::plugins::require_plugins;
@@ -62,6 +62,25 @@ fn assert_finishes_nothing(what: &str, wrong: &str) {
     assert_eq!(finish(what), expected);
     let right = Finished { columns: vec![ColumnBuf::Integers(vec![1, 2, 0])], failed: vec![] };
     assert_eq!(finish("nothing"), right);
+    assert_unharmed(&ENGINE);
+}
+
+#[test]
+fn calls_per_batch_limit_violated_ends_the_calls_of_a_fold_that_spins() {
+    require_plugins!();
+    let efforts = Efforts::new(2_000);
+    let groups: Vec<_> = (0..efforts.rows()).map(|row| (row % GROUPS) as u32).collect();
+    let spins = aggregator(&ENGINE, "spin");
+    let mut session = spins.session();
+    let folded = session.fold(&efforts.cadence(), &efforts.scores(), &groups, before().as_packed()).unwrap();
+    assert_eq!((folded.states, folded.failed.len()), (before(), 2_000));
+    assert_eq!(folded.failed.last().unwrap().1, Fault::Budget(limits::CALLS_PER_BATCH));
+    // Rows and states together, and the bytes of the states.
+    let all = ENGINE.limits().fuel_of(2_000 + GROUPS, 2);
+    let (fuel, calls) = (session.usage().fuel, session.usage().calls);
+    assert!(fuel <= u64::from(limits::CALLS_PER_BATCH) * all, "{fuel}");
+    // Without the limit they are 3,999.
+    assert!(calls < 400, "{calls}");
     assert_unharmed(&ENGINE);
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use paceline_engine::{Engine, Fault, Limits, Scored, limits};
+use paceline_engine::{Engine, Fault, Limits, Scored, Scorer, limits};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{ENGINE, Efforts, UNFUELLED, all_rows, assert_contains, assert_unharmed, deed, engine, plugin};
@@ -44,11 +44,15 @@ impl MakeWriter<'_> for Lines {
 
 /// Scores. Returns the lines that the host logged, too.
 fn score(engine: &Engine, what: &str, efforts: &Efforts) -> (Scored, Vec<String>) {
+    logged(&plugin(engine, "evil-scorer").scorer(&deed(what)).unwrap(), efforts)
+}
+
+/// Scores in a session of its own. Returns the lines that the host logged, too.
+fn logged(scorer: &Scorer, efforts: &Efforts) -> (Scored, Vec<String>) {
     /// Only one at a time, because tracing caches for all threads which subscribers want a line.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
 
-    let scorer = plugin(engine, "evil-scorer").scorer(&deed(what)).unwrap();
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).without_time().finish();
     let scored = tracing::subscriber::with_default(subscriber, || {
@@ -143,4 +147,24 @@ fn the_first_row_on_which_a_plugin_traps_is_logged_with_its_fields() {
     let about: Vec<_> = lines.iter().filter(|line| line.contains("the record has")).collect();
     let [line] = about.as_slice() else { panic!("{lines:#?}") };
     assert_contains(line, &["WARN plugin: the plugin trapped: ", "; the record has /cadence 66, /resistance 31.75; "]);
+}
+
+#[test]
+fn a_plugin_that_gets_done_by_halves_is_reported_once_with_what_that_costs() {
+    require_plugins!();
+    // A call for all rows needs more than that, one for a half does not.
+    let efforts = Efforts::new(10_000);
+    let sound = plugin(&ENGINE, "evil-scorer").scorer(&deed("trap-on-row")).unwrap();
+    let mut session = sound.session();
+    session.score(efforts.rows(), &efforts.columns()).unwrap();
+    let needs = session.usage().fuel;
+    let engine = engine(Limits { fuel_per_call: needs * 3 / 4, fuel_per_row: 1, ..Limits::default() });
+    let scorer = plugin(&engine, "evil-scorer").scorer(&deed("trap-on-row")).unwrap();
+    let (scored, mut lines) = logged(&scorer, &efforts);
+    assert_eq!((scored.scores, scored.failed), (efforts.scores(), vec![]));
+    lines.extend(logged(&scorer, &efforts).1);
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let costs = "calls for fewer records succeed, but cost more: 3 calls instead of 1, 1.8 times the fuel; raise \
+                 `fuel-per-row`";
+    assert_contains(line, &["used up its fuel of", costs]);
 }

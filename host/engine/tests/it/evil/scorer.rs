@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use paceline_engine::{Ceilings, Engine, EngineError, Fault, Limits, PluginLimits, Scored, limits};
+use paceline_engine::{CallsUntil, Ceilings, Engine, EngineError, Fault, Limits, PluginLimits, Scored, limits};
 
 use super::{
     ENGINE, Efforts, UNFUELLED, all_rows, assert_contains, assert_panicked, assert_unharmed, deed, engine, plugin,
@@ -110,6 +110,43 @@ fn a_call_ends_at_the_callers_deadline_and_blames_nobody() {
     // A call may take two seconds.
     assert!(started.elapsed() < Duration::from_millis(1_900), "{:?}", started.elapsed());
     assert_unharmed(&UNFUELLED);
+}
+
+#[test]
+fn calls_that_fail_get_half_of_the_callers_time_if_the_plugin_is_to_blame() {
+    require_plugins!();
+    // Neither fuel nor the calls for a batch end it.
+    let engine = engine(Limits { call_ms: 50, calls_per_batch: 10_000, ..without_fuel_limit() });
+    let scorer = plugin(&engine, "evil-scorer").scorer(&deed("spin")).unwrap();
+    let (efforts, started) = (Efforts::new(500), Instant::now());
+    let at = started + Duration::from_secs(2);
+    let scored = scorer.session().until(Some(CallsUntil::blaming(at, Duration::MAX))).score(500, &efforts.columns());
+    let (scored, took) = (scored.unwrap(), started.elapsed());
+    assert_eq!(scored.failed.len(), 500);
+    assert_eq!(scored.failed[499].1, Fault::Share);
+    assert_contains(&Fault::Share, &["took half of the time"]);
+    // Without the bound, the calls would end at the deadline, and blame nobody.
+    assert!(took < Duration::from_millis(1_700), "{took:?}");
+    let error =
+        scorer.session().until(Some(Instant::now() + Duration::from_millis(300))).score(500, &efforts.columns());
+    assert!(matches!(error, Err(EngineError::Deadline)), "{error:?}");
+    assert_unharmed(&engine);
+}
+
+#[test]
+fn a_call_that_the_deadline_cuts_off_is_to_blame_only_if_it_ran_long_enough() {
+    require_plugins!();
+    let scorer = plugin(&UNFUELLED, "evil-scorer").scorer(&deed("spin")).unwrap();
+    let efforts = Efforts::new(1);
+    let score = |blamed_after| {
+        let at = Instant::now() + Duration::from_millis(200);
+        scorer.session().until(Some(CallsUntil::blaming(at, blamed_after))).score(1, &efforts.columns())
+    };
+    let scored = score(Duration::from_millis(100)).unwrap();
+    let [(0, fault @ Fault::Late(_))] = &scored.failed[..] else { panic!("{:?}", scored.failed) };
+    assert_contains(fault, &["did not return within", "the host had no more time"]);
+    let error = score(Duration::from_secs(60));
+    assert!(matches!(error, Err(EngineError::Deadline)), "{error:?}");
 }
 
 #[test]
