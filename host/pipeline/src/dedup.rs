@@ -73,6 +73,8 @@ pub enum Sequenced {
     New,
     /// It is folded.
     Duplicate,
+    /// It was redriven so much later than others that it is not known whether it is folded.
+    Unknown,
     /// Its position is not after the last one, and yet it arrived after it: it is of another stream. A stream that is
     /// deleted and created again has the same names and other sequence numbers.
     OtherStream,
@@ -85,7 +87,7 @@ pub struct LastPositions {
     /// Ordered by the shards' names.
     shards: Vec<LastOfShard>,
     /// By redrive sequence. They are a set, because redrives have no order: they overlap, are killed, and go on with other
-    /// letters.
+    /// letters. It is bounded as the ordinals of a group are.
     redriven: OrdinalSet,
 }
 
@@ -130,7 +132,11 @@ impl LastPositions {
     /// What they tell of a record at this position that arrived then.
     pub fn find(&self, shard: &str, position: RecordPosition, arrival_ms: Option<i64>) -> Sequenced {
         if let Some(sequence) = redrive_sequence(shard, position) {
-            return if self.redriven.contains(sequence) { Sequenced::Duplicate } else { Sequenced::New };
+            return match self.redriven.find(sequence) {
+                Admission::New => Sequenced::New,
+                Admission::Held => Sequenced::Duplicate,
+                Admission::Unknown => Sequenced::Unknown,
+            };
         }
         let Ok(at) = self.index(shard) else { return Sequenced::New };
         let last = &self.shards[at];
@@ -147,7 +153,7 @@ impl LastPositions {
     /// Records that a position is folded. An earlier position changes nothing.
     pub fn record(&mut self, shard: &Arc<str>, position: RecordPosition, arrival_ms: Option<i64>) {
         if let Some(sequence) = redrive_sequence(shard, position) {
-            self.redriven.insert(sequence);
+            self.redriven.admit(sequence);
             return;
         }
         let last = LastOfShard { shard: Arc::clone(shard), position, arrival_ms, day: 0 };
@@ -229,6 +235,15 @@ impl OrdinalSet {
     pub fn contains(&self, ordinal: i64) -> bool {
         let at = self.runs.partition_point(|&(_, last)| last < ordinal);
         self.runs.get(at).is_some_and(|&(first, _)| first <= ordinal)
+    }
+
+    /// What it would make of an ordinal.
+    fn find(&self, ordinal: i64) -> Admission {
+        match self.horizon.is_some_and(|horizon| ordinal <= horizon) {
+            true => Admission::Unknown,
+            false if self.contains(ordinal) => Admission::Held,
+            false => Admission::New,
+        }
     }
 
     /// Adds an ordinal. Returns whether it was new.
@@ -370,6 +385,25 @@ mod tests {
         }
         assert_eq!(dedup.find(&redrive, position(6), Some(1)), Sequenced::New);
         assert_eq!(dedup.find("shard", position(5), Some(1)), Sequenced::New);
+    }
+
+    #[test]
+    fn redriven_records_that_are_never_adjacent_are_bounded_and_older_ones_are_not_known() {
+        let redrive: Arc<str> = REDRIVE_SHARD.into();
+        let mut dedup = LastPositions::default();
+        // Every second letter is of another group.
+        let sequences = |from: u64| (from..).step_by(2);
+        for sequence in sequences(1).take(MAX_RUNS + 10) {
+            assert_eq!(dedup.find(&redrive, position(sequence), None), Sequenced::New);
+            dedup.record(&redrive, position(sequence), None);
+        }
+        assert_eq!(dedup.redriven.runs().len(), MAX_RUNS);
+        assert!(DedupState::Sequence(dedup.clone()).to_bytes().len() < 12 * MAX_RUNS);
+        for sequence in sequences(1).take(10).chain([18]) {
+            assert_eq!(dedup.find(&redrive, position(sequence), None), Sequenced::Unknown, "{sequence}");
+        }
+        assert_eq!(dedup.find(&redrive, position(21), None), Sequenced::Duplicate);
+        assert_eq!(dedup.find(&redrive, position(22), None), Sequenced::New);
     }
 
     #[test]

@@ -9,13 +9,16 @@
 //!
 //! - `state`: what is carried, and its encoding.
 //! - `accumulate`: from a batch to its rows' states.
-//! - `flush`: from the states to the table; `merge`: one group of them; `letter`: the dead
-//!   letter of one that can't be merged.
+//! - `flush`: from the states to the table; `merge`: one group of them; `rejections`: the rows that can't
+//!   be merged; `letter`: their dead letters; `redrive`: merges these once more.
 
 mod accumulate;
 mod flush;
 mod letter;
 mod merge;
+mod redrive;
+mod rejections;
 mod state;
 
+pub use redrive::WindowRedrive;
 pub use state::{NotAWindow, Window};

@@ -12,6 +12,7 @@ mod faults;
 mod metrics;
 mod packaged;
 mod race;
+mod recreated;
 mod rules;
 mod support;
 mod template;

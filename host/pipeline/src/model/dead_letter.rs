@@ -134,6 +134,9 @@ impl Reason {
 /// The shard of redriven records. Its sequence numbers are the letters' redrive sequences.
 pub const REDRIVE_SHARD: &str = "@redrive";
 
+/// What follows the shard in the ids of windows' letters. Those of records have a sequence number there.
+const OF_WINDOW: &str = ":window.";
+
 /// A record that could not be processed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
@@ -169,6 +172,16 @@ impl DeadLetter {
             0 => format!("{shard}:{}", position.sequence),
             sub_sequence => format!("{shard}:{}.{sub_sequence}", position.sequence),
         }
+    }
+
+    /// The id of a dead letter of rows of a shard's window. `digest` is of its payload.
+    pub(crate) fn id_of_window(shard: &str, digest: Digest) -> String {
+        format!("{shard}{OF_WINDOW}{}", &digest.hex()[..16])
+    }
+
+    /// Whether it is of rows of a tumbling window, not of a record. Its payload lists the rows.
+    pub fn is_of_window(&self) -> bool {
+        self.id.strip_prefix(&self.shard).is_some_and(|rest| rest.starts_with(OF_WINDOW))
     }
 
     /// The order of lists: by shard and position.

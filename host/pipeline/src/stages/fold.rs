@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 
 pub(crate) use self::doubt::mark_doubtful;
 pub(crate) use self::foreign::Foreign;
-pub(crate) use self::rows::OTHER_STREAM;
+pub(crate) use self::rows::{OTHER_STREAM, old_ordinal};
 
 use self::blocked::Blocked;
 use self::folding::Folding;

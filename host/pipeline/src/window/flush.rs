@@ -7,12 +7,12 @@ use std::time::Instant;
 use paceline_engine::{Digest, Fault, PackedBuf, Role};
 use smol_str::SmolStr;
 
-use super::letter::letter;
-use super::merge::{GroupMerge, Owner, Segment, merge_segment, select};
+use super::merge::{GroupMerge, Owner, Segment, Selected, merge_segment, select};
+use super::rejections::Rejections;
 use super::state::{Deltas, GroupDelta, Window};
 use crate::dedup::day_of;
 use crate::error::PipelineError;
-use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Provenance, RulesRevision};
+use crate::model::{Attribute, Cause, DeadLetter, Item, Key, Provenance, Reason, RulesRevision};
 use crate::pipeline::Pipeline;
 use crate::rules::Catalog;
 use crate::stages::commit::{Attempt, FoldWork, Writes, commit};
@@ -32,6 +32,15 @@ impl<S: Store> Pipeline<S> {
         deadline: Option<Instant>,
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
+        self.flush(FlushedWindow { window, redriven: None }, deadline, summary).await
+    }
+
+    pub(super) async fn flush(
+        &self,
+        window: FlushedWindow<'_>,
+        deadline: Option<Instant>,
+        summary: &mut Summary,
+    ) -> Result<(), PipelineError> {
         // Boxed, because the compiler limits how deep futures nest in one type.
         match Box::pin(self.flush_by_current_rules(window, deadline, summary)).await {
             Err(PipelineError::Behind { theirs, .. }) if self.catch_up(&theirs).await => {
@@ -43,14 +52,15 @@ impl<S: Store> Pipeline<S> {
 
     async fn flush_by_current_rules(
         &self,
-        window: &Window,
+        flushed: FlushedWindow<'_>,
         deadline: Option<Instant>,
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
         let mut context = self.context(deadline, summary);
+        context.blame_waste();
         loop {
-            let catalog = self.load_rulebooks(window).await?;
-            let why = match flush(&mut context, window, &catalog).await {
+            let catalog = self.load_rulebooks(flushed.window).await?;
+            let why = match flush(&mut context, flushed, &catalog).await {
                 Err(PipelineError::StateFormat(why)) if catalog.rulebook(why.wrote).is_none() => why,
                 done => return done,
             };
@@ -77,12 +87,13 @@ impl<S: Store> Pipeline<S> {
 /// Merges a window into the table by a catalog that holds its rulebooks.
 async fn flush<S: Store>(
     context: &mut Context<'_, S>,
-    window: &Window,
+    FlushedWindow { window, redriven }: FlushedWindow<'_>,
     catalog: &Catalog,
 ) -> Result<(), PipelineError> {
     let groups = groups(window);
     let keys = groups.iter().map(|group| key(window, catalog, group.segments[0])).collect();
-    let mut flush = WindowFlush { catalog, window, groups, keys, letters: Vec::new(), stored: 0 };
+    let rejections = Rejections::new(&window.shard, redriven);
+    let mut flush = WindowFlush { catalog, window, groups, keys, rejections };
     let uncommitted = commit(context, &mut flush).await?;
     if let Some(uncommitted) = uncommitted.into_iter().next() {
         return Err(uncommitted.why);
@@ -123,15 +134,21 @@ struct WindowGroup<'a> {
     segments: Vec<&'a GroupDelta>,
 }
 
+/// A window to be merged into the table.
+#[derive(Clone, Copy)]
+pub(super) struct FlushedWindow<'a> {
+    pub(super) window: &'a Window,
+    /// The dead letter whose rows the window has. It keeps its identity if they can't be merged.
+    pub(super) redriven: Option<&'a DeadLetter>,
+}
+
 /// A window that is merged into the table.
 struct WindowFlush<'a> {
     catalog: &'a Catalog,
     window: &'a Window,
     groups: Vec<WindowGroup<'a>>,
     keys: Vec<Key>,
-    /// The dead letters of groups that could not be merged, and how many of them are stored.
-    letters: Vec<DeadLetter>,
-    stored: usize,
+    rejections: Rejections<'a>,
 }
 
 impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
@@ -149,9 +166,8 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
     }
 
     fn dead_letters(&mut self, _: &Context<'_, S>) -> Vec<(u32, DeadLetter)> {
-        let new = std::mem::replace(&mut self.stored, self.letters.len());
         // They belong to no record of a batch.
-        self.letters[new..].iter().map(|letter| (0, letter.clone())).collect()
+        self.rejections.take_letters().map(|letter| (0, letter)).collect()
     }
 
     fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Writes, PipelineError> {
@@ -171,10 +187,16 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
                     continue;
                 }
             };
-            match select(&self.window.shard, group, segments, item) {
-                Ok((merge, duplicates)) => {
+            let gone = |segment, row| self.rejections.is_unsure(group, segment, row);
+            match select(&self.window.shard, group, segments, item, gone) {
+                Ok(Selected { merge, held, unsure }) => {
                     if attempt.number == 0 {
-                        context.summary.duplicates += duplicates;
+                        context.summary.duplicates += held.len() as u64;
+                    }
+                    self.rejections.hold(group, held);
+                    if !unsure.is_empty() {
+                        let rows = self.rows(group);
+                        self.rejections.reject_unsure(group, &rows, &unsure);
                     }
                     merges.extend(merge);
                 }
@@ -315,12 +337,14 @@ impl<'a> WindowFlush<'a> {
         last.rule().is_of_one_race && segments.any(|delta| delta.reruled || self.owner(delta).id().0 != digest)
     }
 
+    /// The rows of a group, with the aggregates that folded them.
+    fn rows(&self, group: u32) -> Vec<(&'a GroupDelta, Owner<'a>)> {
+        self.groups[group as usize].segments.iter().map(|&delta| (delta, self.owner(delta))).collect()
+    }
+
     /// Makes dead letters of a group's part of the window.
     fn reject(&mut self, group: u32, cause: Cause, why: &str) {
-        let segments = &self.groups[group as usize].segments;
-        let shard = &self.window.shard;
-        let letter = |delta: &&GroupDelta| letter(shard, delta, self.owner(delta), (cause, why));
-        let letters: Vec<_> = segments.iter().map(letter).collect();
-        self.letters.extend(letters);
+        let rows = self.rows(group);
+        self.rejections.reject(group, &rows, &Reason::new(cause, why));
     }
 }

@@ -11,7 +11,6 @@ use crate::error::PipelineError;
 use crate::model::{Cause, Item, RulebookId};
 use crate::rules::{BoundAggregate, BoundRulebook, LoadedAggregate};
 use crate::stages::context::Context;
-use crate::stages::fold::OTHER_STREAM;
 
 /// A group's rows that its item does not hold yet, being merged.
 pub(super) struct GroupMerge<'a> {
@@ -76,66 +75,104 @@ impl<'a> GroupMerge<'a> {
     }
 }
 
-const UNKNOWN: &str = "an ordinal is far behind those of the group: whether the group holds its record is not known";
+/// What becomes of a group's part of a window.
+#[derive(Default)]
+pub(super) struct Selected<'a> {
+    /// The rows that the item does not hold yet; `None` if there are none.
+    pub(super) merge: Option<GroupMerge<'a>>,
+    /// The rows that it holds, by segment and index.
+    pub(super) held: Vec<(usize, usize)>,
+    /// The rows of which it is not known whether it holds them.
+    pub(super) unsure: Vec<(usize, usize, Cause)>,
+}
 
-/// The rows of a group that its item does not hold yet; `None` if it holds all of them. Also the number that it holds.
+/// Sorts the rows of a group by what its item tells of them, without those that are `gone`.
 pub(super) fn select<'a>(
     shard: &Arc<str>,
     group: u32,
     rows: Vec<Segment<'a>>,
     item: Option<&Item>,
-) -> Result<(Option<GroupMerge<'a>>, u64), (Cause, &'static str)> {
+    gone: impl Fn(usize, usize) -> bool,
+) -> Result<Selected<'a>, (Cause, &'static str)> {
     let held = item.map(|item| &item.dedup);
     let mut dedup = match (held, &rows[0].delta.deltas) {
         (Some(held), _) => held.clone(),
         (None, Deltas::Positions(_)) => DedupState::Sequence(LastPositions::default()),
         (None, Deltas::Ordinals(_)) => DedupState::Ordinal(OrdinalSet::default()),
     };
-    let (mut segments, mut duplicates) = (Vec::new(), 0);
-    for segment in rows {
-        let states: Vec<Vec<u8>> = match (&segment.delta.deltas, &mut dedup) {
+    let (mut segments, mut selected) = (Vec::new(), Selected::default());
+    for (nth, segment) in rows.into_iter().enumerate() {
+        let mut states: Vec<Vec<u8>> = Vec::new();
+        let mut sort = |at: usize, state: &Vec<u8>, found: Found| match found {
+            Found::New => states.push(state.clone()),
+            Found::Held => selected.held.push((nth, at)),
+            Found::Unknown(cause) => selected.unsure.push((nth, at, cause)),
+        };
+        match (&segment.delta.deltas, &mut dedup) {
             (Deltas::Positions(rows), DedupState::Sequence(dedup)) => {
-                let mut states = Vec::new();
-                for PositionRow { position, arrival_ms, state } in rows {
+                for (at, PositionRow { position, arrival_ms, state }) in rows.iter().enumerate() {
+                    if gone(nth, at) {
+                        continue;
+                    }
                     // The item decides: within the window every row is new.
                     let found = match held {
                         Some(DedupState::Sequence(held)) => held.find(shard, *position, *arrival_ms),
                         _ => Sequenced::New,
                     };
-                    match found {
-                        Sequenced::New => {
-                            dedup.record(shard, *position, *arrival_ms);
-                            states.push(state.clone());
-                        }
-                        Sequenced::Duplicate => {}
-                        Sequenced::OtherStream => return Err((Cause::OtherStream, OTHER_STREAM)),
+                    if found == Sequenced::New {
+                        dedup.record(shard, *position, *arrival_ms);
                     }
+                    sort(at, state, found.into());
                 }
-                states
             }
             (Deltas::Ordinals(rows), DedupState::Ordinal(dedup)) => {
-                let mut states = Vec::new();
-                for (ordinal, state) in rows {
-                    match dedup.admit(*ordinal) {
-                        Admission::New => states.push(state.clone()),
-                        Admission::Held => {}
-                        Admission::Unknown => return Err((Cause::BadGroup, UNKNOWN)),
+                for (at, (ordinal, state)) in rows.iter().enumerate() {
+                    if !gone(nth, at) {
+                        sort(at, state, dedup.admit(*ordinal).into());
                     }
                 }
-                states
             }
             _ => return Err((Cause::BadGroup, "its dedup state is not of the kind that it names")),
-        };
-        duplicates += (segment.delta.deltas.len() - states.len()) as u64;
+        }
         if !states.is_empty() {
             segments.push(Segment { states, ..segment });
         }
     }
-    let states = item.iter().map(|item| item.state.clone()).collect();
-    let format = item.map(|item| item.provenance.state_format.clone());
-    let expected = item.map(|item| item.revision);
-    let is_new = !segments.is_empty();
-    Ok((is_new.then_some(GroupMerge { group, expected, dedup, states, format, segments }), duplicates))
+    if !segments.is_empty() {
+        let states = item.iter().map(|item| item.state.clone()).collect();
+        let format = item.map(|item| item.provenance.state_format.clone());
+        let expected = item.map(|item| item.revision);
+        selected.merge = Some(GroupMerge { group, expected, dedup, states, format, segments });
+    }
+    Ok(selected)
+}
+
+/// What dedup finds of a row.
+enum Found {
+    New,
+    Held,
+    Unknown(Cause),
+}
+
+impl From<Sequenced> for Found {
+    fn from(found: Sequenced) -> Self {
+        match found {
+            Sequenced::New => Self::New,
+            Sequenced::Duplicate => Self::Held,
+            Sequenced::Unknown => Self::Unknown(Cause::TooOld),
+            Sequenced::OtherStream => Self::Unknown(Cause::OtherStream),
+        }
+    }
+}
+
+impl From<Admission> for Found {
+    fn from(found: Admission) -> Self {
+        match found {
+            Admission::New => Self::New,
+            Admission::Held => Self::Held,
+            Admission::Unknown => Self::Unknown(Cause::TooOld),
+        }
+    }
 }
 
 /// Merges the nth segment of groups, which one aggregate owns, into their states. Returns the groups on which the aggregator

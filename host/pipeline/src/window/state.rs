@@ -64,6 +64,17 @@ impl Deltas {
         }
     }
 
+    /// Those rows of it that `wanted` chooses by index.
+    pub(super) fn only(&self, wanted: impl Fn(usize) -> bool) -> Self {
+        fn of<T: Clone>(rows: &[T], wanted: impl Fn(usize) -> bool) -> Vec<T> {
+            rows.iter().enumerate().filter(|(at, _)| wanted(*at)).map(|(_, row)| row.clone()).collect()
+        }
+        match self {
+            Self::Positions(deltas) => Self::Positions(of(deltas, wanted)),
+            Self::Ordinals(deltas) => Self::Ordinals(of(deltas, wanted)),
+        }
+    }
+
     /// Whether positions are in the order of the shard, each once.
     fn are_in_order(&self) -> bool {
         match self {

@@ -19,6 +19,14 @@ pub(crate) const OTHER_STREAM: &str = "it arrived after the last record of its s
                                        sequence number: the stream was deleted and created again under its name. Give \
                                        the stream another name, or its groups ordinal dedup, and redrive with `--unsure`";
 
+/// Why records with old ordinals are dead letters.
+pub(crate) fn old_ordinal() -> String {
+    format!(
+        "the ordinal of the record is far behind those of its group, which keeps {MAX_RUNS} runs of them: whether the group \
+         holds it is not known"
+    )
+}
+
 /// The rows of a batch.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a, 'c> {
@@ -99,11 +107,12 @@ impl<'c> Rows<'_, 'c> {
             let of = self.record_batches.iter().find(|batch| batch.records.binary_search(&record).is_ok());
             if let (Some(of), true) = (of, gone.insert(record)) {
                 let reason = match why {
-                    Unknown::OldOrdinal => Reason::new(
+                    Unknown::OldOrdinal => Reason::new(Cause::TooOld, old_ordinal()),
+                    Unknown::OldRedrive => Reason::new(
                         Cause::TooOld,
                         format!(
-                            "the ordinal of the record is far behind those of its group, which keeps {MAX_RUNS} runs \
-                             of them: whether the group holds it is not known"
+                            "many dead letters after this one were redriven into its group before, which keeps {MAX_RUNS} \
+                             runs of their numbers: whether the group holds the record is not known"
                         ),
                     ),
                     Unknown::OtherStream => {

@@ -45,6 +45,8 @@ pub(super) struct Selection {
 pub(super) enum Unknown {
     /// Its ordinal is far behind those of the group.
     OldOrdinal,
+    /// It was redriven long after other records of the group.
+    OldRedrive,
     /// The group's positions are of another stream.
     OtherStream,
 }
@@ -184,6 +186,7 @@ impl Selector<'_> {
                     match before.find(&self.batch.shard, record.position, record.arrival_ms) {
                         Sequenced::New => {}
                         Sequenced::Duplicate => return Sighting::Duplicate,
+                        Sequenced::Unknown => return Sighting::Unknown(Unknown::OldRedrive),
                         Sequenced::OtherStream => return Sighting::Unknown(Unknown::OtherStream),
                     }
                 }
