@@ -16,7 +16,7 @@ use paceline_pipeline::model::{Cause, DeadLetter};
 use paceline_pipeline::store::DeadLetterStore;
 use serde_json::{Value, json};
 
-use self::redrive::redrive_selected;
+use self::redrive::{Wanted, redrive_selected};
 use crate::report;
 use crate::setup::{GlobalConfigArgument, cache, open_store, runtime};
 
@@ -82,7 +82,7 @@ pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
         }
         Action::Redrive { reason, unsure } => {
             let (pipeline, _) = runtime.block_on(paceline_config::open(&config, cache().as_deref(), None))?;
-            let redriven = runtime.block_on(redrive_selected(&pipeline, &config, (reason, unsure)))?;
+            let redriven = runtime.block_on(redrive_selected(&pipeline, &config, Wanted { reason, unsure }))?;
             redriven.print(arguments.json)
         }
         #[cfg(feature = "aws")]

@@ -82,13 +82,17 @@ impl Metrics {
 
     /// Sets what the shards of a stream are like.
     pub(crate) fn shards(&self, status: &Status) {
-        let shards = status.shards();
+        self.shards_at(&status.shards(), Instant::now());
+    }
+
+    /// The same, at this time.
+    fn shards_at(&self, shards: &[(Arc<str>, ShardStatus)], at: Instant) {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.retain(|shard, _| shards.iter().any(|(id, now)| id == shard && now.state == ShardState::Done));
         let mut kept: Vec<&str> = Vec::new();
-        for (shard, now) in &shards {
+        for (shard, now) in shards {
             let is_done = now.state == ShardState::Done && now.expired_hours == 0.0;
-            if is_done && done.entry(Arc::clone(shard)).or_insert_with(Instant::now).elapsed() >= KEPT {
+            if is_done && at.saturating_duration_since(*done.entry(Arc::clone(shard)).or_insert(at)) >= KEPT {
                 continue;
             }
             kept.push(shard);
@@ -141,5 +145,59 @@ impl Metrics {
         for (by, count) in store.throttles() {
             registry.set(&list::STORE_THROTTLES, &[&by.table, &by.index, by.cause.as_str()], count as f64);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shard(id: &str, state: ShardState, expired_hours: f64) -> (Arc<str>, ShardStatus) {
+        let status = ShardStatus {
+            state,
+            records: 7,
+            bytes: 0,
+            throttles: 0,
+            retries: 0,
+            conflicts: 0,
+            store_retries: 0,
+            misrouted: 0,
+            expired_hours,
+            iterator_age: Duration::ZERO,
+        };
+        (id.into(), status)
+    }
+
+    /// Of these, the shards that have series.
+    fn shown<'a>(metrics: &Metrics, shards: &[&'a str]) -> Vec<&'a str> {
+        let text = metrics.registry.render();
+        shards.iter().copied().filter(|shard| text.contains(&format!("shard=\"{shard}\""))).collect()
+    }
+
+    #[test]
+    fn the_series_of_a_closed_shard_go_after_some_minutes_unless_records_of_it_expired() {
+        let (metrics, began) = (Metrics::default(), Instant::now());
+        let all = ["closed", "open", "expired"];
+        let done = [
+            shard("closed", ShardState::Done, 0.0),
+            shard("open", ShardState::Reading, 0.0),
+            // Nobody may miss that records were lost.
+            shard("expired", ShardState::Done, 3.0),
+        ];
+        metrics.shards_at(&done, began);
+        assert_eq!(shown(&metrics, &all), all);
+        metrics.shards_at(&done, began + KEPT - Duration::from_millis(1));
+        assert_eq!(shown(&metrics, &all), all);
+        metrics.shards_at(&done, began + KEPT);
+        assert_eq!(shown(&metrics, &all), ["open", "expired"]);
+
+        // A shard that is read again is done anew later.
+        let again = began + 2 * KEPT;
+        metrics.shards_at(&[shard("closed", ShardState::Reading, 0.0)], again);
+        assert_eq!(shown(&metrics, &all), ["closed"]);
+        metrics.shards_at(&[shard("closed", ShardState::Done, 0.0)], again);
+        assert_eq!(shown(&metrics, &all), ["closed"]);
+        metrics.shards_at(&[shard("closed", ShardState::Done, 0.0)], again + KEPT);
+        assert_eq!(shown(&metrics, &all), [""; 0]);
     }
 }

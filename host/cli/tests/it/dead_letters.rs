@@ -1,7 +1,9 @@
 //! Dead letters are listed, shown and redriven.
 
 use crate::support::{DedupMode, Workspace, joined, oracle, rulebook, simulate};
-use paceline_pipeline::model::DeadLetter;
+use paceline_pipeline::model::{Cause, DeadLetter, Reason, RecordPosition};
+use paceline_pipeline::store::{CheckpointStore, DeadLetterStore, EmbeddedStore};
+use paceline_testbed::outcome::block_on;
 use paceline_testbed::require;
 use serde_json::json;
 
@@ -87,4 +89,71 @@ fn dead_letters_are_listed_in_record_order_and_shown_in_full() {
     assert_eq!(error, "paceline: there is no dead letter nowhere:1\n");
     let output = workspace.command(&["dead-letters", "redrive", "--reason", "bad-luck"]).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("no such reason; the reasons are: empty, too-large"));
+}
+
+#[test]
+fn the_letter_of_a_window_is_redriven_as_such_and_keeps_its_reason_where_it_can_not_be() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 5 --class 3 --race 131 --seed 1")));
+    workspace.run();
+    let items = workspace.items();
+    let (key, item) = items.iter().find(|(key, _)| key.partition.starts_with("race-")).unwrap();
+    // The same rows once more, as the letter of a window: dedup knows them.
+    let hex: String = item.state.iter().map(|byte| format!("{byte:02x}")).collect();
+    let payload = |records: serde_json::Value| {
+        json!({ "window": {
+            "PK": key.partition, "SK": key.sort, "rulebook": item.provenance.rulebook.digest, "aggregate": 0,
+            "attributes": [], "reruled": false, "records": records,
+        } })
+        .to_string()
+    };
+    let letter = |id: &str, payload: String| DeadLetter {
+        id: format!("alleycat/shardId-000000000000:window.{id}"),
+        shard: "alleycat/shardId-000000000000".to_owned(),
+        position: RecordPosition::default(),
+        partition_key: None,
+        arrival_ms: None,
+        payload: payload.into_bytes(),
+        cut_from: None,
+        reason: Reason::new(Cause::PluginFailed, "the plugin did not merge"),
+        redrive_sequence: None,
+        folded: Vec::new(),
+        unsure: false,
+    };
+    let whole = letter("1", payload(json!([{ "ordinal": 1, "state": hex }, { "ordinal": 2, "state": hex }])));
+    let cut = letter("2", payload(json!([{ "ordinal": 1 }])));
+    {
+        let store = EmbeddedStore::open(&workspace.path("store.redb")).unwrap();
+        block_on(async {
+            store.put_dead_letters(&[whole, cut.clone()]).await.unwrap();
+            store.flush().await.unwrap();
+        });
+    }
+    let redriven = workspace.json(&["dead-letters", "redrive"]);
+    assert_eq!(redriven, json!({ "through": 1, "left": 0, "unsure": 0, "windows": 1 }));
+    assert_eq!(workspace.items(), items);
+    let left = workspace.dead_letters();
+    let [left] = &left[..] else { panic!("{left:?}") };
+    assert_eq!((&left.id, &left.reason, &left.payload), (&cut.id, &cut.reason, &cut.payload));
+    let text = workspace.ok(&["dead-letters", "redrive"]);
+    assert!(
+        text.contains("1 of tumbling windows left alone") && text.contains("`paceline run` with `start`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn more_letters_than_are_in_memory_at_once_are_redriven_in_their_order() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Sequence);
+    let lines = simulate("--racers 5 --seconds 500 --class 4 --race 131 --seed 1");
+    workspace.write("messages.ndjson", joined(&lines));
+    workspace.run();
+    assert_eq!(workspace.dead_letters().len(), lines.len());
+    assert!(lines.len() > 2_000, "{}", lines.len());
+    workspace.write("rulebooks/class-4.toml", rulebook(4, 1, DedupMode::Sequence));
+    assert_eq!(workspace.json(&["dead-letters", "redrive"])["through"], lines.len());
+    assert_eq!(workspace.dead_letters(), []);
+    assert_eq!(workspace.json(&["leaderboard", "--class", "4", "--race", "131"]), oracle::race(&lines, 131));
 }

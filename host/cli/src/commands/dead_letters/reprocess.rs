@@ -9,12 +9,12 @@ use anyhow::bail;
 use paceline_aws::given_up::GivenUpBatch;
 use paceline_config::{AnyStore, Config};
 use paceline_pipeline::given_up::GivenUp;
-use paceline_pipeline::model::{Batch, Cause, DeadLetter};
+use paceline_pipeline::model::{Batch, Cause};
 use paceline_pipeline::{ErrorChain, Pipeline};
 use serde_json::{Value, json};
 
 use super::given_up::{Found, Reader, Source};
-use super::redrive::{Redriven, redrive};
+use super::redrive::{Redriven, Selected, Wanted, redrive};
 use crate::report::{self, counted};
 
 /// Arguments of `paceline dead-letters reprocess`.
@@ -49,6 +49,8 @@ struct BatchReport {
     from: String,
     batch: Option<GivenUpBatch>,
     given_up: GivenUp,
+    /// The records whose dead letters may be redriven.
+    sure: Vec<Selected>,
     /// Why it stays where it is.
     left: Option<String>,
 }
@@ -69,9 +71,8 @@ pub(super) async fn reprocess(
     source.release().await;
     stored?;
     if !arguments.dry_run && !arguments.keep {
-        report.redriven =
-            redrive(pipeline, config, &report.sure(), |letter| letter.reason.cause == Cause::GivenUp && !letter.unsure)
-                .await?;
+        let wanted = Wanted { reason: Some(Cause::GivenUp), unsure: false };
+        report.redriven = redrive(pipeline, config, &report.sure(), wanted).await?;
     }
     Ok(report)
 }
@@ -89,7 +90,8 @@ async fn store_all(
             Ok(found) => found,
             Err(error) => {
                 let left = Some(ErrorChain(error.as_ref()).to_string());
-                report.batches.push(BatchReport { from, batch: None, given_up: GivenUp::default(), left });
+                let (given_up, sure) = (GivenUp::default(), Vec::new());
+                report.batches.push(BatchReport { from, batch: None, given_up, sure, left });
                 source.leave(item);
                 continue;
             }
@@ -101,6 +103,9 @@ async fn store_all(
                 return Err(error);
             }
         };
+        let sure = given_up.letters.iter().filter(|letter| !letter.unsure).map(Selected::of);
+        // Those that are known are of an earlier attempt.
+        let sure = sure.chain(given_up.known.iter().cloned().map(Selected::of_id)).collect();
         // They are stored; of many batches, their payloads would not fit into memory.
         given_up.letters.iter_mut().for_each(|letter| letter.payload = Vec::new());
         let left = found.left.map(|left| expired(&batch, &found, left));
@@ -108,7 +113,7 @@ async fn store_all(
             true => source.leave(item),
             false => source.remove(&item).await?,
         }
-        report.batches.push(BatchReport { from, batch: Some(batch), given_up, left });
+        report.batches.push(BatchReport { from, batch: Some(batch), given_up, sure, left });
     }
     Ok(())
 }
@@ -147,15 +152,9 @@ fn expired(batch: &GivenUpBatch, found: &Found, left: usize) -> String {
 }
 
 impl Report {
-    /// The ids of the records whose dead letters may be redriven.
-    fn sure(&self) -> Vec<String> {
-        let new = |letter: &&DeadLetter| !letter.unsure;
-        let of = |batch: &BatchReport| {
-            let new = batch.given_up.letters.iter().filter(new).map(|letter| letter.id.clone());
-            // Of an earlier attempt.
-            new.chain(batch.given_up.known.iter().cloned()).collect::<Vec<_>>()
-        };
-        self.batches.iter().flat_map(of).collect()
+    /// The records whose dead letters may be redriven.
+    fn sure(&self) -> Vec<Selected> {
+        self.batches.iter().flat_map(|batch| &batch.sure).cloned().collect()
     }
 
     fn sum(&self, count: impl Fn(&GivenUp) -> usize) -> usize {
