@@ -10,8 +10,10 @@ use paceline_testbed::require;
 use crate::support::{FlakyStore, block_on, host, rulebooks};
 
 fn letter(at: u64, racer: u64) -> DeadLetter {
+    // The validator accepts the seconds 1 to 600.
+    let second = 1 + at % 300;
     let message = format!(
-        r#"{{"event":"update","deviceTimestamp":{at}000,"second":{at},"raceId":131,"racerId":{racer},"classId":3,"cadence":70,"resistance":50}}"#
+        r#"{{"event":"update","deviceTimestamp":{second}000,"second":{second},"raceId":131,"racerId":{racer},"classId":3,"cadence":70,"resistance":50}}"#
     );
     DeadLetter {
         id: format!("shard:{at}"),
