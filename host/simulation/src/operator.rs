@@ -10,7 +10,7 @@ use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::{Pointer, RulesRevision};
 use paceline_pipeline::rules::operator::{Operator, Request};
 use paceline_pipeline::rules::{Registry, Rules, Share, Tail, TrialLimits, TrialMode};
-use paceline_pipeline::store::NoticeStore;
+use paceline_pipeline::store::{NoticeStore, Pin};
 
 use crate::finding::Finding;
 use crate::setup::{Rulebooks, Setup, VERSIONS, author, route};
@@ -105,7 +105,9 @@ impl<'a> Office<'a> {
             7 => {
                 let race = (131 + self.world.below(u64::from(self.world.plan.races))).to_string();
                 let (from, to) = if self.world.below(2) == 0 { (1, 2) } else { (2, 1) };
-                Request::Repin { race_type, race, from: digest(from), to: digest(to) }
+                // As if the race had begun just now: it is moved if it runs this version.
+                let pin = Pin { rulebook: digest(from), revision: u64::MAX };
+                Request::Repin { race_type, race, pin, to: digest(to) }
             }
             8 => {
                 let mode = TrialMode::Canary { share: Share::from_hundredths(5_000) };

@@ -314,7 +314,7 @@ impl ChangeArguments {
 /// Changes or shows the rules.
 pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Action::Keygen { file } = &arguments.action {
-        return key::generate(file);
+        return key::generate(file, arguments.json);
     }
     let config = arguments.config.load()?;
     let runtime = runtime()?;

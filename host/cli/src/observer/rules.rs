@@ -104,7 +104,7 @@ async fn read_race_type(
     let mut examined = RaceTypeRules { active: routing.current.map(name), ..RaceTypeRules::default() };
     let mut status = RaceType {
         current: routing.current.map(name),
-        fallback: routing.fallback.map(name),
+        fallback: routing.way_back().map(name),
         since: routing.since,
         ..RaceType::default()
     };

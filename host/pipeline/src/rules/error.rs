@@ -128,14 +128,9 @@ pub enum RulebookError {
     /// The registry can't provide it or its plugins.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The text of a file is not a rulebook.
-    #[error("{}", path.display())]
-    InvalidFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with its text.
-        source: InvalidRulebook,
-    },
+    /// The rulebook's file can't be read.
+    #[error("the file can't be read")]
+    Unreadable(#[source] io::Error),
     /// A file or folder can't be read or written.
     #[error("{}", path.display())]
     Io {

@@ -64,7 +64,8 @@ pub enum Change {
         rulebook: Digest,
         /// What new races began with.
         replaces: Option<Digest>,
-        /// Whether races that began with `replaces` go on with the new rulebook.
+        /// Whether races in progress that ran `replaces` go on with the new rulebook; of a race type that was retired, those
+        /// that ran what it had last.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         now: bool,
     },

@@ -5,6 +5,7 @@
 //! - this file: how a change gets into the log.
 //! - `change`: what an operator asks for, and what it makes of the rules.
 //! - `trial`: changes that begin and end a trial.
+//! - `succession`: whether a change fits what has written the groups so far.
 //! - `prepare`: from a rulebook's file to what is published.
 //! - `precompile`: compiled code beside plugins.
 //! - `samples`, `sample_run`: what a rulebook's author expects of it, and what it gives.
@@ -18,20 +19,21 @@ mod prepare;
 mod replay_rules;
 mod sample_run;
 mod samples;
+mod succession;
 mod trial;
 
 use std::collections::BTreeMap;
 
-pub use change::{ChangeError, Request};
+pub use change::{ChangeError, OneWay, Request};
 pub use folder::{FolderError, RulesFolder};
 pub use precompile::{CompiledError, precompile, precompile_package};
 pub use prepare::{PluginFiles, Prepared, RemotePlugins, prepare, prepare_with_samples, remote_plugins};
 pub use replay_rules::{ReplayRules, ReplayedRulebook, replay_rules};
 
 pub use super::log::Author;
-use super::log::{Change, Read, Tail};
+use super::log::{Change, Entry, Read, Tail};
 use super::registry::{Created, Registry};
-use super::routing::{Routing, Rules};
+use super::routing::Rules;
 use super::signature::SigningKey;
 use crate::model::Pointer;
 use change::Edit;
@@ -45,24 +47,39 @@ pub struct Changed {
     pub revision: u64,
     /// The rules after the change.
     pub rules: Rules,
+    /// Race types that will not be able to return to what they run now.
+    pub one_way: Vec<OneWay>,
 }
 
 /// Changes that are worked out and not made yet.
 #[derive(Debug)]
 pub struct Plan<'r> {
     requests: &'r [Request<'r>],
-    /// The log as the plan found it, and what its race types ran.
+    /// The log as the plan found it.
     tail: Tail,
-    seen: BTreeMap<String, Routing>,
+    edited: Edited,
+}
+
+/// What requests make of the rules.
+#[derive(Debug)]
+struct Edited {
     changes: Vec<Change>,
     rules: Rules,
+    one_way: Vec<OneWay>,
+}
+
+impl Edited {
+    fn at(self, revision: u64) -> Changed {
+        let Self { changes, rules, one_way } = self;
+        Changed { changes, revision, rules, one_way }
+    }
 }
 
 impl Plan<'_> {
     /// What would change, and the revision that it would be.
-    pub fn changed(&self) -> Changed {
-        let revision = self.tail.revision + u64::from(!self.changes.is_empty());
-        Changed { changes: self.changes.clone(), revision, rules: self.rules.clone() }
+    pub fn changed(self) -> Changed {
+        let revision = self.tail.revision + u64::from(!self.edited.changes.is_empty());
+        self.edited.at(revision)
     }
 }
 
@@ -79,8 +96,8 @@ impl Operator<'_> {
     /// What these requests would change. Nothing is written.
     pub async fn plan<'r>(&self, requests: &'r [Request<'r>]) -> Result<Plan<'r>, ChangeError> {
         let (tail, _) = Tail::open(self.registry).await?;
-        let (changes, rules) = self.edit(&tail, requests).await?;
-        Ok(Plan { requests, seen: tail.rules.routing.clone(), tail, changes, rules })
+        let edited = self.edit(&tail, requests).await?;
+        Ok(Plan { requests, tail, edited })
     }
 
     /// Makes the changes of a plan, all in one entry of the log.
@@ -88,10 +105,11 @@ impl Operator<'_> {
     /// Two operators who write the same revision at once: one wins, the other one reads on and checks its changes again.
     /// Where a race type was changed since the plan was made, the plan is void.
     pub async fn commit(&self, author: &Author, plan: Plan<'_>) -> Result<Changed, ChangeError> {
-        let Plan { requests, seen, mut tail, mut changes, mut rules } = plan;
-        if changes.is_empty() {
-            return Ok(Changed { changes, revision: tail.revision, rules });
+        let Plan { requests, mut tail, mut edited } = plan;
+        if edited.changes.is_empty() {
+            return Ok(edited.at(tail.revision));
         }
+        let seen = tail.rules.clone();
         let (trusted, key) = (self.registry.trusted(), author.key.as_ref().map(SigningKey::public));
         if !trusted.is_empty() && key.is_none_or(|key| !trusted.contains(&key)) {
             return Err(ChangeError::Invalid(
@@ -105,14 +123,15 @@ impl Operator<'_> {
             }
         }
         loop {
-            let entry = tail.next(author, changes, rules);
+            let entry = tail.next(author, edited.changes, edited.rules);
             let bytes = entry.to_bytes(author.key.as_ref());
             if self.registry.create_entry(entry.revision, &bytes).await? == Created::Done {
                 // Without the hint, reading starts from the names of all entries.
                 if let Err(error) = self.registry.put_head(entry.revision).await {
                     tracing::warn!("the change is made; the hint at it can't be written: {error}");
                 }
-                return Ok(Changed { changes: entry.changes, revision: entry.revision, rules: entry.rules });
+                let Entry { revision, changes, rules, .. } = entry;
+                return Ok(Changed { revision, changes, rules, one_way: edited.one_way });
             }
             for read in tail.read_on(self.registry).await? {
                 if let Read::Entry(entry) = read
@@ -122,14 +141,14 @@ impl Operator<'_> {
                     return Err(ChangeError::Void { race_type, revision, by });
                 }
             }
-            (changes, rules) = self.edit(&tail, requests).await?;
-            if changes.is_empty() {
-                return Ok(Changed { changes, revision: tail.revision, rules });
+            edited = self.edit(&tail, requests).await?;
+            if edited.changes.is_empty() {
+                return Ok(edited.at(tail.revision));
             }
         }
     }
 
-    async fn edit(&self, tail: &Tail, requests: &[Request<'_>]) -> Result<(Vec<Change>, Rules), ChangeError> {
+    async fn edit(&self, tail: &Tail, requests: &[Request<'_>]) -> Result<Edited, ChangeError> {
         if let Some((revision, why)) = tail.stopped_at() {
             return Err(ChangeError::Invalid(format!("entry {revision} of the log can't be read: {why}")));
         }
@@ -139,25 +158,37 @@ impl Operator<'_> {
             rules: tail.rules.clone(),
             revision: tail.revision + 1,
             changes: Vec::new(),
+            one_way: Vec::new(),
             documents: BTreeMap::new(),
         };
         for request in requests {
             edit.apply(request).await?;
         }
-        Ok((edit.changes, edit.rules))
+        let Edit { changes, rules, one_way, .. } = edit;
+        Ok(Edited { changes, rules, one_way })
     }
 }
 
 /// A race type that these requests change and that somebody else changed since.
-fn overtaken(requests: &[Request<'_>], seen: &BTreeMap<String, Routing>, now: &Rules) -> Option<String> {
-    let concerned = requests.iter().filter_map(|request| match request {
-        Request::Publish(_) | Request::Sign => None,
-        Request::Activate { race_type, .. }
-        | Request::Try { race_type, .. }
-        | Request::Promote { race_type }
-        | Request::Rollback { race_type }
-        | Request::Retire { race_type }
-        | Request::Repin { race_type, .. } => Some(race_type),
-    });
-    concerned.into_iter().find(|race_type| seen.get(*race_type) != now.routing.get(*race_type)).cloned()
+fn overtaken(requests: &[Request<'_>], seen: &Rules, now: &Rules) -> Option<String> {
+    let is_routed = |race_type: &str| seen.routing.get(race_type) != now.routing.get(race_type);
+    let moves = |rules: &Rules, race_type: &str| rules.reruled.iter().filter(|by| by.race_type == race_type).count();
+    requests.iter().find_map(|request| {
+        let (race_type, is_overtaken) = match request {
+            Request::Publish(_) | Request::Sign => return None,
+            // What the race runs is all that it is about.
+            Request::Repin { race_type, race, pin, .. } => {
+                let runs = |rules: &Rules| rules.effective(race_type, race, *pin);
+                (race_type, runs(seen) != runs(now))
+            }
+            Request::Activate { race_type, now: true, .. } | Request::Rollback { race_type } => {
+                (race_type, is_routed(race_type) || moves(seen, race_type) != moves(now, race_type))
+            }
+            Request::Activate { race_type, .. }
+            | Request::Try { race_type, .. }
+            | Request::Promote { race_type }
+            | Request::Retire { race_type } => (race_type, is_routed(race_type)),
+        };
+        is_overtaken.then(|| race_type.clone())
+    })
 }

@@ -34,6 +34,13 @@ pub struct Routing {
     /// What a roll-back returns to: the rulebook before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Digest>,
+    /// Whether there is no roll-back to it: it does not take the states that the current one writes, or has other groups.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_way: bool,
+    /// Earlier rulebooks, as far as the current one does not have all of their groups in the same way: what they wrote
+    /// still stands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Digest>,
     /// The revision since which this holds.
     pub since: u64,
 }
@@ -42,6 +49,19 @@ impl Routing {
     /// The canary, if there is one.
     pub fn canary(&self) -> Option<&Trial> {
         self.candidate.as_ref().filter(|trial| trial.is_canary())
+    }
+
+    /// What a roll-back would return to, if one is possible.
+    pub fn way_back(&self) -> Option<Digest> {
+        self.fallback.filter(|_| !self.one_way)
+    }
+
+    /// The rulebooks whose groups stand in the table or are written, as far as they differ.
+    pub(crate) fn writers(&self) -> Vec<Digest> {
+        let canary = self.canary().map(|trial| trial.rulebook);
+        let mut writers: Vec<Digest> = self.reference().into_iter().chain(canary).collect();
+        writers.extend(self.past.iter().filter(|digest| !writers.contains(digest)).copied().collect::<Vec<_>>());
+        writers
     }
 
     /// The rulebook that says which field identifies a race: the current one or, of a retired race type, the last.
@@ -124,6 +144,24 @@ impl Rules {
             false => rulebook,
         })
     }
+
+    /// The rulebooks from which races of a race type were moved to this one, directly or over others; of one race if it is
+    /// named.
+    pub(crate) fn origins(&self, race_type: &str, race: Option<&str>, to: Digest) -> BTreeSet<Digest> {
+        let concerns = |reruling: &&Reruling| {
+            let other = reruling.race.as_deref();
+            reruling.race_type == race_type && (race.is_none() || other.is_none() || race == other)
+        };
+        let mut origins = BTreeSet::new();
+        // From the last one back: what leads to a ruling came before it.
+        for Reruling { from, to: moved_to, .. } in self.reruled.iter().rev().filter(concerns) {
+            if *moved_to == to || origins.contains(moved_to) {
+                origins.insert(*from);
+            }
+        }
+        origins.remove(&to);
+        origins
+    }
 }
 
 #[cfg(test)]
@@ -163,5 +201,17 @@ mod tests {
         // A race that began after a roll-back runs what it began with.
         assert_eq!(rules.effective("3", "133", pin("b", 5)), digest("b"));
         assert_eq!(rules.effective("4", "131", pin("a", 1)), digest("a"));
+    }
+
+    #[test]
+    fn a_rulebook_has_the_races_of_all_that_lead_to_it() {
+        let reruled =
+            vec![reruling(2, None, "a", "b"), reruling(3, Some("131"), "x", "b"), reruling(4, None, "b", "c")];
+        let rules = Rules { reruled, ..Rules::default() };
+        let origins = |race, to| rules.origins("3", race, digest(to));
+        assert_eq!(origins(None, "c"), ["a", "b", "x"].map(digest).into());
+        assert_eq!(origins(Some("132"), "c"), ["a", "b"].map(digest).into());
+        assert_eq!(origins(None, "b"), ["a", "x"].map(digest).into());
+        assert_eq!(rules.origins("4", None, digest("c")), [].into());
     }
 }

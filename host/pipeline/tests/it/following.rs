@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use paceline_engine::Digest;
 use paceline_pipeline::model::{Attribute, Batch, Cause, Provenance, RulesRevision};
-use paceline_pipeline::rules::operator::Request;
-use paceline_pipeline::rules::{Registry, RulesEvent};
+use paceline_pipeline::rules::operator::{Prepared, Request};
+use paceline_pipeline::rules::{Change, Registry, RulesEvent};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore, Pin, PinKey, PinStore};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::{PipelineError, Rulebooks};
@@ -54,17 +54,43 @@ fn races_in_progress_follow_a_change_now_a_roll_back_and_a_repin_and_their_pins_
     poll(&host);
     process(&host, &second("131", 3));
     assert_eq!(version_of(&store, "131"), 1);
-    let (race_type, race) = ("3".to_owned(), "131".to_owned());
-    desk.change(&[Request::Repin { race_type, race, from: one.digest, to: two.digest }]).unwrap();
+    let (race_type, race, pin) = ("3".to_owned(), "131".to_owned(), Pin { rulebook: one.digest, revision: 1 });
+    desk.change(&[Request::Repin { race_type, race, pin, to: two.digest }]).unwrap();
     poll(&host);
     process(&host, &second("131", 4));
     process(&host, &second("132", 1));
     assert_eq!((version_of(&store, "131"), version_of(&store, "132")), (2, 1));
     let pins = block_on(store.store.get_pins(&[pin_key("131")])).unwrap();
-    assert_eq!(pins, [Some(Pin { rulebook: one.digest, revision: 1 })]);
+    assert_eq!(pins, [Some(pin)]);
     // There is nothing before the first rulebook any more.
     let error = desk.change(&[Request::Rollback { race_type: "3".to_owned() }]).unwrap_err().to_string();
     assert!(error.contains("there is nothing to return to"), "{error}");
+}
+
+#[test]
+fn races_of_a_retired_race_type_follow_a_change_now() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let (one, two) = (desk.prepared(3, 1), desk.prepared(3, 2));
+    desk.activate(3, &one);
+    let host = host_of(&desk, &store);
+    process(&host, &second("131", 1));
+    desk.change(&[Request::Retire { race_type: "3".to_owned() }]).unwrap();
+    let now =
+        |prepared: &Prepared| Request::Activate { race_type: "3".to_owned(), rulebook: prepared.digest, now: true };
+    let changed = desk.change(&[Request::Publish(&two), now(&two)]).unwrap();
+    assert!(matches!(&changed.changes[1..], [Change::Activate { replaces: None, now: true, .. }]), "{changed:?}");
+    poll(&host);
+    process(&host, &second("131", 2));
+    assert_eq!(version_of(&store, "131"), 2);
+    // What it ran last, there is no race to move from.
+    desk.change(&[Request::Retire { race_type: "3".to_owned() }]).unwrap();
+    let changed = desk.change(&[now(&two)]).unwrap();
+    assert!(matches!(&changed.changes[..], [Change::Activate { now: false, .. }]), "{changed:?}");
+    assert_eq!(desk.tail().0.rules.reruled.len(), 1);
+    poll(&host);
+    process(&host, &second("131", 3));
+    assert_eq!(version_of(&store, "131"), 2);
 }
 
 #[test]
@@ -84,14 +110,14 @@ fn races_of_a_retired_race_type_wait_if_its_last_rulebook_is_missing_when_a_host
 }
 
 #[test]
-fn a_host_that_lags_reads_on_before_it_writes_an_item_of_later_rules() {
+fn a_host_that_lags_by_ten_revisions_reads_on_before_it_writes_an_item_of_later_rules() {
     require!(Plugins);
     let (desk, store) = (Desk::new(), FlakyStore::default());
-    let (one, two) = (desk.prepared(3, 1), desk.prepared(3, 2));
+    let (one, two, three) = (desk.prepared(3, 1), desk.prepared(3, 2), desk.prepared(3, 3));
     desk.activate(3, &one);
     let (ahead, behind) = (host_of(&desk, &store), host_of(&desk, &store));
     process(&behind, &second("131", 1));
-    for prepared in [&two, &one, &two] {
+    for prepared in [&two, &three, &one].into_iter().cycle().take(10) {
         let now = Request::Activate { race_type: "3".to_owned(), rulebook: prepared.digest, now: true };
         desk.change(&[Request::Publish(prepared), now]).unwrap();
     }
@@ -100,7 +126,7 @@ fn a_host_that_lags_reads_on_before_it_writes_an_item_of_later_rules() {
     assert_eq!(version_of(&store, "131"), 2);
     // By its own knowledge it would go on with version 1.
     process(&behind, &second("131", 3));
-    assert_eq!((version_of(&store, "131"), behind.rulebooks().catalog().revision()), (2, 4));
+    assert_eq!((version_of(&store, "131"), behind.rulebooks().catalog().revision()), (2, 11));
     // Out of reach of the registry it waits.
     let alone = host_of(&desk, &store);
     desk.change(&[Request::Rollback { race_type: "3".to_owned() }]).unwrap();
@@ -111,8 +137,9 @@ fn a_host_that_lags_reads_on_before_it_writes_an_item_of_later_rules() {
     let error = outcome.err().unwrap();
     assert!(error.is_transient());
     let PipelineError::Behind { theirs, ours, .. } = error else { panic!("{error}") };
-    assert_eq!((theirs.revision, ours.revision), (5, 4));
+    assert_eq!((theirs.revision, ours.revision), (12, 11));
     assert_eq!(version_of(&store, "131"), 1);
+    assert!(block_on(store.store.list_groups()).unwrap().iter().all(|(_, item)| item.reruled));
 }
 
 #[test]

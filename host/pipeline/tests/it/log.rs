@@ -12,6 +12,7 @@ use paceline_pipeline::rules::operator::{
     Author, ChangeError, Changed, Operator, PluginFiles, Prepared, Request, prepare,
 };
 use paceline_pipeline::rules::{InvalidEntry, PublicKey, Read, Registry, SigningKey, Tail};
+use paceline_pipeline::store::Pin;
 use paceline_testbed::{plugins, require, rules};
 use tempfile::TempDir;
 
@@ -153,6 +154,45 @@ fn the_second_of_two_changes_of_one_race_type_is_void_and_changes_of_two_race_ty
     let (tail, _) = desk.tail();
     assert_eq!(tail.rules.routing.keys().collect::<Vec<_>>(), ["3", "5"]);
     assert_eq!(tail.rules.routing["3"].current, Some(desk.prepared(3, 1).digest));
+}
+
+#[test]
+fn the_second_of_two_changes_of_what_a_race_runs_is_void() {
+    require!(Plugins);
+    let desk = Desk::new();
+    let (one, two, three) = (desk.prepared(3, 1), desk.prepared(3, 2), desk.prepared(3, 3));
+    desk.activate(3, &one);
+    desk.change(&[Request::Publish(&two), Request::Publish(&three)]).unwrap();
+    let repin = |race: &str, to: &Prepared| Request::Repin {
+        race_type: "3".to_owned(),
+        race: race.to_owned(),
+        pin: Pin { rulebook: one.digest, revision: 1 },
+        to: to.digest,
+    };
+    let now = |to: &Prepared| Request::Activate { race_type: "3".to_owned(), rulebook: to.digest, now: true };
+    let race = |ours: Request<'_>, theirs: Request<'_>| {
+        let route = rules::route();
+        let operator = Operator { registry: &desk.registry, route: &route };
+        let ours = [ours];
+        let plan = block_on(operator.plan(&ours)).unwrap();
+        let revision = change(&desk.registry, "bob", &[theirs]).unwrap().revision;
+        block_on(operator.commit(&Author::default(), plan)).map_err(|error| match error {
+            ChangeError::Void { revision: theirs, by, .. } => assert_eq!((theirs, &*by), (revision, "bob")),
+            other => panic!("{other:?}"),
+        })
+    };
+    race(repin("131", &three), repin("131", &two)).unwrap_err();
+    // Changes of two races both stand, and so do new races that begin with something else.
+    race(repin("132", &three), repin("133", &two)).unwrap();
+    race(repin("134", &three), activate(3, &two)).unwrap();
+    // Races in progress are moved to what is active already.
+    race(repin("135", &three), now(&two)).unwrap_err();
+    desk.change(&[activate(3, &three)]).unwrap();
+    race(now(&three), repin("136", &one)).unwrap_err();
+    race(Request::Rollback { race_type: "3".to_owned() }, repin("137", &three)).unwrap_err();
+    let rules = desk.tail().0.rules;
+    let runs = |race: &str| rules.effective("3", race, Pin { rulebook: one.digest, revision: 1 });
+    assert_eq!(["131", "132", "135", "136"].map(runs), [two.digest, three.digest, two.digest, one.digest]);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod redriven;
 mod reruled;
 mod rules;
 mod state_formats;
+mod succession;
 mod support;
 mod trials;
 mod unsure;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use paceline_pipeline::rules::operator::{
-    self, Changed, PluginFiles, Prepared, Request, prepare, prepare_with_samples,
+    self, Changed, OneWay, PluginFiles, Prepared, Request, prepare, prepare_with_samples,
 };
 use paceline_pipeline::rules::{Change, Rules, Tail};
 use paceline_pipeline::store::{PinKey, PinStore};
@@ -71,16 +71,14 @@ pub(super) fn repin(
     rulebook: &RulebookName,
     change: &ChangeArguments,
 ) -> anyhow::Result<ExitCode> {
-    let rules = rules(session)?;
-    let to = rulebook.resolve(&rules)?;
+    let to = rulebook.resolve(&rules(session)?)?;
     let store = open_store(&session.config, &session.runtime)?;
     let key = PinKey { race_type: race_type.clone(), value: race.clone() };
     let pins = session.runtime.block_on(store.get_pins(&[key]))?;
     let Some(pin) = pins.into_iter().next().flatten() else {
         bail!("race {race} of race type {race_type} has no pin in the store: it has not begun");
     };
-    let from = rules.effective(race_type, race, pin);
-    make(session, change, &[Request::Repin { race_type: race_type.clone(), race: race.clone(), from, to }])
+    make(session, change, &[Request::Repin { race_type: race_type.clone(), race: race.clone(), pin, to }])
 }
 
 /// The rules as they are.
@@ -131,15 +129,23 @@ pub(super) fn make(session: &Session, change: &ChangeArguments, requests: &[Requ
 }
 
 fn print(session: &Session, changed: &Changed, dry_run: bool) -> anyhow::Result<()> {
+    let name = |digest| shown(&changed.rules, digest);
     if session.json {
+        let one_way = changed.one_way.iter().map(|OneWay { race_type, fallback, why }| {
+            json!({ "raceType": race_type, "fallback": name(*fallback), "why": why })
+        });
         return report::print_json(&json!({
             "revision": changed.revision,
             "changes": serde_json::to_value(&changed.changes)?,
+            "noRollback": one_way.collect::<Vec<_>>(),
             "dryRun": dry_run,
         }));
     }
     for change in &changed.changes {
         report::print_line(&line(&changed.rules, change))?;
+    }
+    for OneWay { race_type, fallback, why } in &changed.one_way {
+        report::print_line(&format!("race type {race_type}: no roll-back to {}: {why}", name(*fallback)))?;
     }
     report::print_line(&match (changed.changes.is_empty(), dry_run) {
         (true, _) => format!("nothing to change (revision {})", changed.revision),

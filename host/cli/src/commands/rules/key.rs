@@ -8,16 +8,21 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use paceline_pipeline::rules::SigningKey;
+use serde_json::json;
 
 use crate::report;
 
 /// Writes a new key into a file, and prints the public key.
-pub(super) fn generate(file: &Path) -> anyhow::Result<ExitCode> {
+pub(super) fn generate(file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let bytes = SigningKey::generate()?;
     let mut options = OpenOptions::new();
     let opened = options.write(true).create_new(true).mode(0o600).open(file);
     opened.and_then(|mut file| file.write_all(&bytes)).with_context(|| file.display().to_string())?;
-    report::print_line(&SigningKey::from_pkcs8(&bytes)?.public().to_string())?;
+    let public = SigningKey::from_pkcs8(&bytes)?.public().to_string();
+    match json {
+        true => report::print_json(&json!({ "publicKey": public }))?,
+        false => report::print_line(&public)?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -97,7 +97,8 @@ fn as_document(tail: &Tail, since: &BTreeMap<u64, Entry>, stored: Option<&Stored
         let name = |digest| shown(rules, digest);
         let mut row = json!({
             "current": routing.current.map(name),
-            "fallback": routing.fallback.map(name),
+            "fallback": routing.way_back().map(name),
+            "before": routing.fallback.map(name),
             "since": routing.since,
         });
         if let Some(Entry { at, by, why, .. }) = since.get(&routing.since) {
@@ -140,7 +141,8 @@ fn print(session: &Session, tail: &Tail, since: &BTreeMap<u64, Entry>, stored: O
         let at = entry.map_or(String::new(), |entry| format!(", {}", entry.at));
         let by = entry.map_or(String::new(), |entry| entry.by.clone());
         let pins = stored.and_then(|stored| stored.pins.get(race_type)).map_or(String::new(), pinned);
-        vec![race_type.clone(), current, name(routing.fallback), format!("revision {}{at}", routing.since), by, pins]
+        let before = name(routing.fallback) + if routing.one_way { " (no roll-back)" } else { "" };
+        vec![race_type.clone(), current, before, format!("revision {}{at}", routing.since), by, pins]
     }));
     report::print_table(&rows)?;
     for (race_type, routing) in &tail.rules.routing {

@@ -11,8 +11,9 @@ use crate::rules::error::{RegistryError, RulebookError};
 use crate::rules::log::Change;
 use crate::rules::registry::Registry;
 use crate::rules::routing::{Reruling, Routing, Rules};
-use crate::rules::successor::{Candidate, Succession, check_disjoint, check_successor};
+use crate::rules::successor::Succession;
 use crate::rules::trial::{TrialLimits, TrialMode};
+use crate::store::Pin;
 
 /// What an operator asks for.
 #[derive(Clone, Debug)]
@@ -62,8 +63,8 @@ pub enum Request<'a> {
         race_type: String,
         /// The value of the pinned field.
         race: String,
-        /// The rulebook by which the race runs.
-        from: Digest,
+        /// Its pin, by which it is known what it runs.
+        pin: Pin,
         /// The rulebook.
         to: Digest,
     },
@@ -95,6 +96,17 @@ pub enum ChangeError {
     },
 }
 
+/// A race type will not be able to return to the rulebook before, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneWay {
+    /// The race type.
+    pub race_type: String,
+    /// The rulebook before.
+    pub fallback: Digest,
+    /// Why a roll-back to it would be refused.
+    pub why: String,
+}
+
 /// The rules, being changed.
 pub(super) struct Edit<'a> {
     pub(super) registry: &'a Registry,
@@ -103,6 +115,8 @@ pub(super) struct Edit<'a> {
     /// The revision that the change will have.
     pub(super) revision: u64,
     pub(super) changes: Vec<Change>,
+    /// Changes that can't be rolled back.
+    pub(super) one_way: Vec<OneWay>,
     /// Documents that were read or are being published.
     pub(super) documents: BTreeMap<Digest, Rulebook>,
 }
@@ -118,12 +132,12 @@ impl<'a> Edit<'a> {
             }
             Request::Promote { race_type } => self.promote(race_type).await,
             Request::Rollback { race_type } => self.rollback(race_type).await,
-            Request::Retire { race_type } => self.retire(race_type),
+            Request::Retire { race_type } => self.retire(race_type).await,
             Request::Sign => {
                 self.changes.push(Change::Sign);
                 Ok(())
             }
-            Request::Repin { race_type, race, from, to } => self.repin(race_type, race, *from, *to).await,
+            Request::Repin { race_type, race, pin, to } => self.repin(race_type, race, *pin, *to).await,
         }
     }
 
@@ -154,16 +168,18 @@ impl<'a> Edit<'a> {
         }
         self.check_no_trial(race_type)?;
         let succession = if now { Succession::BothWays } else { Succession::NewRaces };
-        if let Some(reference) = before.as_ref().and_then(Routing::reference) {
-            self.check_successor(reference, rulebook, succession).await?;
-        }
+        let reference = before.as_ref().and_then(Routing::reference);
+        self.check_successor((race_type, None), reference, rulebook, succession).await?;
         self.check_disjoint(race_type, rulebook).await?;
-        if let (true, Some(from)) = (now, replaces) {
+        // Of a retired race type, races in progress run what it had last.
+        let fallback = reference.filter(|fallback| *fallback != rulebook);
+        let moved = fallback.filter(|_| now);
+        if let Some(from) = moved {
             self.rerule(race_type, None, from, rulebook);
         }
-        let fallback = replaces.or(before.and_then(|routing| routing.fallback));
-        self.route(race_type, Some(rulebook), fallback);
-        self.changes.push(Change::Activate { race_type: race_type.to_owned(), rulebook, replaces, now });
+        self.route(race_type, Some(rulebook), fallback).await?;
+        let (race_type, now) = (race_type.to_owned(), moved.is_some());
+        self.changes.push(Change::Activate { race_type, rulebook, replaces, now });
         Ok(())
     }
 
@@ -182,7 +198,7 @@ impl<'a> Edit<'a> {
         if self.rules.reruled.iter().any(moved) {
             return Ok(());
         }
-        self.check_successor(from, rulebook, Succession::BothWays).await?;
+        self.check_successor((race_type, None), Some(from), rulebook, Succession::BothWays).await?;
         self.rerule(race_type, None, from, rulebook);
         let (race_type, replaces) = (race_type.to_owned(), Some(from));
         self.changes.push(Change::Activate { race_type, rulebook, replaces, now: true });
@@ -192,39 +208,47 @@ impl<'a> Edit<'a> {
     async fn rollback(&mut self, race_type: &str) -> Result<(), ChangeError> {
         let routing = self.routing(race_type)?;
         if let (Some(trial), Some(current)) = (routing.candidate, routing.current) {
-            self.end_trial(race_type, trial, current);
-            return Ok(());
+            return self.end_trial(race_type, trial, current).await;
         }
         let (Some(from), Some(to)) = (routing.current, routing.fallback) else {
             return Err(ChangeError::Invalid(format!(
                 "race type {race_type} has no rulebook before the current one: there is nothing to return to"
             )));
         };
-        self.check_successor(from, to, Succession::BothWays).await?;
+        match self.check_successor((race_type, None), Some(from), to, Succession::BothWays).await {
+            Err(ChangeError::Rulebook(RulebookError::Incompatible(why))) => {
+                let name = self.rules.id(to).map_or_else(|| to.to_string(), |id| id.to_string());
+                return Err(ChangeError::Invalid(format!(
+                    "race type {race_type} can't return to {name}; activate a corrected version instead: {why}"
+                )));
+            }
+            checked => checked?,
+        }
         self.rerule(race_type, None, from, to);
-        self.route(race_type, Some(to), None);
+        self.route(race_type, Some(to), None).await?;
         self.changes.push(Change::Rollback { race_type: race_type.to_owned(), from, to });
         Ok(())
     }
 
-    fn retire(&mut self, race_type: &str) -> Result<(), ChangeError> {
+    async fn retire(&mut self, race_type: &str) -> Result<(), ChangeError> {
         let Some(replaces) = self.routing(race_type)?.current else { return Ok(()) };
         self.check_no_trial(race_type)?;
-        self.route(race_type, None, Some(replaces));
+        self.route(race_type, None, Some(replaces)).await?;
         self.changes.push(Change::Retire { race_type: race_type.to_owned(), replaces });
         Ok(())
     }
 
-    async fn repin(&mut self, race_type: &str, race: &str, from: Digest, to: Digest) -> Result<(), ChangeError> {
+    async fn repin(&mut self, race_type: &str, race: &str, pin: Pin, to: Digest) -> Result<(), ChangeError> {
         self.routing(race_type)?;
+        let from = self.rules.effective(race_type, race, pin);
         if from == to {
             return Ok(());
         }
         // A race that can't be resolved has no document to compare with: to move it is the remedy.
-        if self.rules.rulebooks.contains_key(&from) {
-            self.check_successor(from, to, Succession::BothWays).await?;
-        }
+        let known = Some(from).filter(|from| self.rules.rulebooks.contains_key(from));
+        self.check_successor((race_type, Some(race)), known, to, Succession::BothWays).await?;
         self.rerule(race_type, Some(race), from, to);
+        self.remember(race_type, &[to]).await?;
         let (race_type, race) = (race_type.to_owned(), race.to_owned());
         self.changes.push(Change::Repin { race_type, race, from, to });
         Ok(())
@@ -237,47 +261,9 @@ impl<'a> Edit<'a> {
         })
     }
 
-    pub(super) fn route(&mut self, race_type: &str, current: Option<Digest>, fallback: Option<Digest>) {
-        let routing = Routing { current, candidate: None, fallback, since: self.revision };
-        self.rules.routing.insert(race_type.to_owned(), routing);
-    }
-
     pub(super) fn rerule(&mut self, race_type: &str, race: Option<&str>, from: Digest, to: Digest) {
         let race = race.map(str::to_owned);
         let revision = self.revision;
         self.rules.reruled.push(Reruling { race_type: race_type.to_owned(), race, from, to, revision });
-    }
-
-    pub(super) async fn check_successor(
-        &mut self,
-        from: Digest,
-        to: Digest,
-        succession: Succession,
-    ) -> Result<(), ChangeError> {
-        let (before, after) = (self.document(from).await?, self.document(to).await?);
-        let formats = |digest: Digest| self.rules.rulebooks[&digest].formats.as_slice();
-        let before = Candidate { document: &before, formats: formats(from) };
-        Ok(check_successor(before, Candidate { document: &after, formats: formats(to) }, succession)?)
-    }
-
-    pub(super) async fn check_disjoint(&mut self, race_type: &str, rulebook: Digest) -> Result<(), ChangeError> {
-        let ours = self.document(rulebook).await?;
-        for (other, routing) in self.rules.routing.clone() {
-            let Some(reference) = routing.reference().filter(|_| other != race_type) else { continue };
-            let theirs = self.document(reference).await?;
-            check_disjoint(self.route, (race_type, &ours), (&other, &theirs))?;
-        }
-        Ok(())
-    }
-
-    /// The document of a published rulebook.
-    pub(super) async fn document(&mut self, digest: Digest) -> Result<Rulebook, ChangeError> {
-        if !self.rules.rulebooks.contains_key(&digest) {
-            return Err(ChangeError::Invalid(format!("no rulebook with the digest {digest} was published")));
-        }
-        if !self.documents.contains_key(&digest) {
-            self.documents.insert(digest, self.registry.rulebook(digest).await?);
-        }
-        Ok(self.documents[&digest].clone())
     }
 }

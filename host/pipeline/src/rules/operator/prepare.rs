@@ -10,7 +10,7 @@ use paceline_engine::{Digest, Engine};
 
 use super::samples::Samples;
 use crate::rules::document::{Rulebook, digest_of};
-use crate::rules::error::{InvalidRulebook, RegistryError, RulebookError};
+use crate::rules::error::{RegistryError, RulebookError};
 use crate::rules::loaded::LoadedRulebook;
 use crate::rules::loading::{PluginCode, compile};
 use crate::rules::registry::Registry;
@@ -55,7 +55,7 @@ pub struct Prepared {
 }
 
 /// Reads a rulebook's file, resolves its plugins and checks them in the sandbox, with the sample events beside the file.
-/// `registry` provides plugins that are named by digests.
+/// `registry` provides plugins that are named by digests. An error does not name the file: who calls this knows it.
 pub async fn prepare(
     engine: &Engine,
     registry: &Registry,
@@ -83,10 +83,10 @@ async fn prepare_and_check(
     files: &PluginFiles,
     samples: Samples,
 ) -> Result<Prepared, RulebookError> {
-    let text = fs::read_to_string(file).map_err(|source| RulebookError::io(file, source))?;
-    let invalid = |source: InvalidRulebook| RulebookError::InvalidFile { path: file.to_owned(), source };
-    let named = Rulebook::parse(&text).map_err(invalid)?;
+    let text = fs::read_to_string(file).map_err(RulebookError::Unreadable)?;
+    let named = Rulebook::parse(&text)?;
     let mut plugins: BTreeMap<Digest, Vec<u8>> = BTreeMap::new();
+    let mut names: BTreeMap<Digest, String> = BTreeMap::new();
     let document = named.resolved(|name| {
         if name.starts_with("sha256:") {
             return digest_of(name);
@@ -95,6 +95,7 @@ async fn prepare_and_check(
             let bytes = files.remote.get(name).ok_or_else(|| not_fetched(name))?;
             let digest = Digest::of(bytes);
             plugins.insert(digest, bytes.clone());
+            names.insert(digest, format!("`{name}`"));
             return Ok(digest);
         }
         let path = files.find(name, file)?;
@@ -102,6 +103,7 @@ async fn prepare_and_check(
         let bytes = fs::read(&path).map_err(refused)?;
         let digest = Digest::of(&bytes);
         plugins.insert(digest, bytes);
+        names.insert(digest, format!("`{name}` ({})", path.display()));
         Ok(digest)
     })?;
     for digest in document.digests()? {
@@ -111,8 +113,11 @@ async fn prepare_and_check(
     }
     let plugins: Vec<(Digest, Vec<u8>)> = plugins.into_iter().collect();
     let code = plugins.iter().map(|(digest, wasm)| PluginCode { digest: *digest, wasm: wasm.clone(), signed: None });
-    let components: BTreeMap<Digest, _> = compile(engine, code.collect()).await?.into_iter().collect();
-    let loaded = Arc::new(LoadedRulebook::new(document, |digest| components.get(&digest).cloned())?);
+    let by_name = |error| with_names(error, &names);
+    let components = compile(engine, code.collect()).await.map_err(by_name)?;
+    let components: BTreeMap<Digest, _> = components.into_iter().collect();
+    let loaded = LoadedRulebook::new(document, |digest| components.get(&digest).cloned()).map_err(by_name)?;
+    let loaded = Arc::new(loaded);
     samples.check(&loaded).await?;
     let published = Published {
         name: loaded.id.name.clone(),
@@ -121,6 +126,16 @@ async fn prepare_and_check(
         formats: loaded.formats(),
     };
     Ok(Prepared { digest: loaded.id.digest, document: loaded.document.clone(), published, plugins })
+}
+
+/// The sandbox knows plugins by their digests, and their author by the names in the rulebook.
+fn with_names(error: RulebookError, names: &BTreeMap<Digest, String>) -> RulebookError {
+    let named = |text: String| names.iter().fold(text, |text, (digest, name)| text.replace(&digest.to_string(), name));
+    match error {
+        RulebookError::Plugin { plugin, source } => RulebookError::Plugin { plugin: named(plugin), source },
+        RulebookError::Mismatch(why) => RulebookError::Mismatch(named(why)),
+        other => other,
+    }
 }
 
 fn not_fetched(name: &str) -> RulebookError {
@@ -164,8 +179,7 @@ impl PluginFiles {
             None => String::new(),
         };
         Err(RulebookError::MissingPlugin(format!(
-            "{}: there is no plugin `{name}`: {place}[plugins] does not name it{advice}",
-            rulebook.display()
+            "there is no plugin `{name}`: {place}[plugins] does not name it{advice}"
         )))
     }
 }

@@ -46,7 +46,7 @@ impl Edit<'_> {
                     document.name, document.version
                 )));
             }
-            self.check_successor(beside, rulebook, Succession::BothWays).await?;
+            self.check_successor((race_type, None), Some(beside), rulebook, Succession::BothWays).await?;
         }
         self.check_disjoint(race_type, rulebook).await?;
         let since = self.revision;
@@ -66,20 +66,22 @@ impl Edit<'_> {
             return Err(ChangeError::Invalid(format!("race type {race_type} has no rulebook on trial")));
         };
         let rulebook = trial.rulebook;
-        self.check_successor(replaces, rulebook, Succession::NewRaces).await?;
-        self.route(race_type, Some(rulebook), Some(replaces));
+        self.check_successor((race_type, None), Some(replaces), rulebook, Succession::NewRaces).await?;
+        self.route(race_type, Some(rulebook), Some(replaces)).await?;
         self.changes.push(Change::Promote { race_type: race_type.to_owned(), rulebook, replaces });
         Ok(())
     }
 
     /// Ends a trial. The races of a canary go on with the current rulebook.
-    pub(super) fn end_trial(&mut self, race_type: &str, trial: Trial, to: Digest) {
+    pub(super) async fn end_trial(&mut self, race_type: &str, trial: Trial, to: Digest) -> Result<(), ChangeError> {
         if trial.is_canary() {
             self.rerule(race_type, None, trial.rulebook, to);
+            self.remember(race_type, &[trial.rulebook]).await?;
         }
         let routing = self.rules.routing.get_mut(race_type).expect("it has a trial");
         routing.candidate = None;
         self.changes.push(Change::Rollback { race_type: race_type.to_owned(), from: trial.rulebook, to });
+        Ok(())
     }
 
     pub(super) fn check_no_trial(&self, race_type: &str) -> Result<(), ChangeError> {
