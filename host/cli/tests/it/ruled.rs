@@ -108,9 +108,17 @@ pub(crate) fn without_rules(outcome: Outcome) -> Outcome {
     Outcome { items: outcome.items.into_iter().map(strip).collect(), ..outcome }
 }
 
-/// Asserts that each item names a published rulebook, that rulebook's plugins and a revision; and that the rulebook is the
-/// one which the item's race ran at that revision, by its pin and the log.
-pub(crate) fn check(store: &impl Store, registry: &Registry) {
+/// What the races of a store were evaluated by.
+pub(crate) struct Evaluated {
+    /// The versions by which the items of each race were last written.
+    pub(crate) versions: BTreeMap<String, BTreeSet<u64>>,
+    /// The races that do not run what they began with.
+    pub(crate) moved: BTreeSet<String>,
+}
+
+/// What the races were evaluated by. Asserts that each item names a published rulebook, that rulebook's plugins and a
+/// revision; and that the rulebook is the one which the item's race ran at that revision, by its pin and the log.
+pub(crate) fn evaluated(store: &impl Store, registry: &Registry) -> Evaluated {
     let (tail, _) = block_on(Tail::open(registry)).unwrap();
     let log = RulesRevision::new(tail.registry.as_deref().unwrap(), tail.revision);
     let mut versions: BTreeMap<String, BTreeSet<u64>> = BTreeMap::new();
@@ -133,6 +141,12 @@ pub(crate) fn check(store: &impl Store, registry: &Registry) {
         }
         versions.entry(race).or_default().insert(rulebook.version);
     }
+    Evaluated { versions, moved }
+}
+
+/// Asserts that the [`CHANGES`] hold of each race: see [`evaluated`].
+pub(crate) fn check(store: &impl Store, registry: &Registry) {
+    let Evaluated { versions, moved } = evaluated(store, registry);
     assert_eq!(versions.len(), CHANGES.len());
     // The third race was moved before its last part came; nothing moved the last race. Otherwise this would show little.
     let used: BTreeSet<u64> = versions.values().flatten().copied().collect();

@@ -86,6 +86,77 @@ fn the_life_of_a_change_from_publish_to_roll_back() {
 }
 
 #[test]
+fn who_activates_what_cannot_be_taken_back_is_told_so_before() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    publish(&workspace, 1);
+    run(&workspace, &["activate", "class-3@1", "--race-type", "3"]);
+    let more =
+        "[[aggregate]]\nplugin = \"best-output\"\nkey = { PK = \"more\", SK = \"{/classId}\" }\ndedup = \"sequence\"\n";
+    workspace.write("next.toml", rulebook(3, 2, DedupMode::Ordinal) + more);
+    let (file, folder) = (workspace.path("next.toml"), plugins::folder());
+    run(&workspace, &["publish", file.to_str().unwrap(), "--plugins", folder.to_str().unwrap()]);
+    let activate = ["activate", "class-3@2", "--race-type", "3"];
+    let dry = command(&workspace, &[&activate[..], &["--dry-run"]].concat()).output().unwrap();
+    let why = "race type 3: no roll-back to class-3@1: class-3@2, which it would replace, has other groups";
+    for said in [String::from_utf8(dry.stdout).unwrap(), run(&workspace, &activate)] {
+        assert!(said.contains(why), "{said}");
+    }
+    let class = &json_of(&workspace, &["status"])["raceTypes"]["3"];
+    assert_eq!((&class["before"], &class["fallback"]), (&json!("class-3@1"), &Value::Null));
+    assert!(run(&workspace, &["status"]).contains("class-3@1 (no roll-back)"));
+    let error = fail(&mut command(&workspace, &["rollback", "3"]));
+    assert!(error.contains("can't return to class-3@1; activate a corrected version instead: "), "{error}");
+    assert!(error.contains("Activate it for new races only, or keep the keys"), "{error}");
+    publish(&workspace, 3);
+    let back = json_of(&workspace, &["activate", "class-3@3", "--race-type", "3"]);
+    assert_eq!(back["noRollback"][0]["fallback"], "class-3@2");
+}
+
+#[test]
+fn an_error_of_a_rulebook_names_its_file_once_and_its_plugins_by_name_and_file() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    publish(&workspace, 1);
+    run(&workspace, &["activate", "class-3@1", "--race-type", "3"]);
+    workspace.write("broken.wasm", "not WebAssembly");
+    let first = rulebook(3, 2, DedupMode::Ordinal);
+    let error_of = |text: String| {
+        workspace.write("next.toml", text);
+        let (file, folder) = (workspace.path("next.toml"), plugins::folder());
+        fail(&mut command(&workspace, &["publish", file.to_str().unwrap(), "--plugins", folder.to_str().unwrap()]))
+    };
+    let broken = format!("plugin `./broken.wasm` ({}) is refused: ", workspace.path("./broken.wasm").display());
+    let scorer = format!("scorer `evil-scorer` ({}) is refused: ", plugins::file("evil-scorer").display());
+    let cases = [
+        (first.replace("\"output\"", "\"nope\""), "next.toml: there is no plugin `nope`: "),
+        (first.replace("\"output\"", "\"./broken.wasm\""), &*broken),
+        (first.replace("\"output\"", "\"evil-scorer\""), &*scorer),
+        (first.replace("version = 2", "version = two"), "next.toml: line 3"),
+    ];
+    for (text, message) in cases {
+        let error = error_of(text);
+        assert!(error.contains(message) && !error.contains("sha256:"), "{message}: {error}");
+        assert_eq!(error.matches("next.toml").count(), 1, "{error}");
+    }
+    let missing = fail(&mut command(&workspace, &["publish", "nowhere.toml"]));
+    assert!(missing.contains("nowhere.toml: the file can't be read: No such file"), "{missing}");
+
+    // What does not follow says what to do instead.
+    for (version, text, activated, why) in [
+        (2, first.replace("racer-{/racerId}", "rider-{/racerId}"), "now", "or keep the keys"),
+        (3, first.replace("pin = \"/raceId\"\n", ""), "next-race", "Keep `pin`, or give the records another race type"),
+    ] {
+        workspace.write("next.toml", text.replace("version = 2", &format!("version = {version}")));
+        let (file, folder) = (workspace.path("next.toml"), plugins::folder());
+        run(&workspace, &["publish", file.to_str().unwrap(), "--plugins", folder.to_str().unwrap()]);
+        let name = format!("class-3@{version}");
+        let error = fail(&mut command(&workspace, &["activate", &name, "--race-type", "3", "--when", activated]));
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+#[test]
 fn a_rulebook_sets_the_limits_of_a_plugin() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
@@ -209,6 +280,9 @@ fn changes_are_signed_and_verified() {
     let workspace = Workspace::new(DedupMode::Ordinal);
     let key = workspace.path("operator.key");
     let public = succeed(paceline(&["rules", "keygen"]).arg(&key));
+    let other = succeed(paceline(&["rules", "keygen", "--json"]).arg(workspace.path("other.key")));
+    let other: Value = serde_json::from_str(&other).unwrap();
+    assert!(other["publicKey"].as_str().is_some_and(|key| key.starts_with("ed25519:")), "{other}");
     let error = fail(paceline(&["rules", "keygen"]).arg(&key));
     assert!(error.contains("operator.key") && error.contains("File exists"), "{error}");
     let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();

@@ -17,4 +17,5 @@ mod rules;
 mod support;
 mod template;
 mod troubleshooting;
+mod upgrade;
 mod watch;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use paceline_pipeline::model::BatchLimits;
 use paceline_pipeline::receive::Redrive;
 use paceline_pipeline::rules::operator::{Author, Operator, PluginFiles, Request, prepare};
-use paceline_pipeline::rules::{Registry, TrialLimits, TrialMode};
+use paceline_pipeline::rules::{Registry, Tail, TrialLimits, TrialMode};
 use paceline_pipeline::run::run;
 use paceline_pipeline::store::{DeadLetterStore, GroupStore};
-use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks};
+use paceline_pipeline::{Pipeline, RetryPolicy, Rulebooks, TrialReport, read_trial};
 use paceline_testbed::dynamodb::{endpoint, unique};
 use paceline_testbed::lambda::Function;
 use paceline_testbed::outcome::{Outcome, tally};
@@ -50,8 +50,11 @@ impl Shared {
         rules::apply(&folder, &self.registry).unwrap();
     }
 
-    /// Tries a version whose scorer traps on one racer of a hundred with half of the new races.
-    fn canary(&self) {
+    /// Tries a version whose scorer traps on one racer of a hundred. Functions tell each other at once what they see of it.
+    fn try_beside(&self, mode: TrialMode) {
+        let configuration = std::fs::read_to_string(self.deployment.path("paceline.toml")).unwrap();
+        let at_once = configuration.replace("[rules]\n", "[rules]\ntrial-interval-ms = 1\n");
+        self.deployment.write("paceline.toml", &at_once);
         let text = format!("{}{}", rulebook(DedupMode::Ordinal), tally(DedupMode::Ordinal));
         let trapping = "plugin = \"evil-scorer\"\nsettings = { deed = \"trap-on-row\" }";
         let text = text.replace("version = 1", "version = 2").replace("plugin = \"output\"", trapping);
@@ -62,12 +65,20 @@ impl Shared {
             let files = PluginFiles { folder: Some(plugins::folder()), ..PluginFiles::default() };
             let file = self.deployment.path("canary.toml");
             let prepared = prepare(&rules::engine(), &self.registry, &file, &files).await.unwrap();
-            let mode = TrialMode::Canary { share: "50%".parse().unwrap() };
             let (race_type, limits) = ("3".to_owned(), TrialLimits::default());
             let requests =
                 [Request::Publish(&prepared), Request::Try { race_type, rulebook: prepared.digest, mode, limits }];
             operator.commit(&Author::default(), operator.plan(&requests).await.unwrap()).await.unwrap();
         });
+    }
+
+    /// What functions have seen of the trial: what `rules status` shows.
+    fn report(&self) -> TrialReport {
+        block_on(async {
+            let (tail, _) = Tail::open(&self.registry).await.unwrap();
+            let trial = tail.rules.routing["3"].candidate.unwrap();
+            read_trial(&self.deployment.store(), &tail.registry.unwrap(), "3", &trial).await.unwrap()
+        })
     }
 
     /// Processes all dead letters again.
@@ -182,9 +193,7 @@ fn one_function_of_four_takes_a_failing_canary_back_and_the_dead_letters_complet
     require!(Plugins, DynamoDbLocal, S3Local, UtilLinux);
     const MANY: u32 = 100;
     let shared = Shared::new();
-    let configuration = std::fs::read_to_string(shared.deployment.path("paceline.toml")).unwrap();
-    shared.deployment.write("paceline.toml", &configuration.replace("[rules]\n", "[rules]\ntrial-interval-ms = 1\n"));
-    shared.canary();
+    shared.try_beside(TrialMode::Canary { share: "50%".parse().unwrap() });
     let functions = [(); 4].map(|()| shared.function());
     let vetoed = |function: &Function| function.logs().contains("class-3@2 has failed; its races go on");
     let deadline = Instant::now() + TIMEOUT;
@@ -211,6 +220,39 @@ fn one_function_of_four_takes_a_failing_canary_back_and_the_dead_letters_complet
     shared.redrive();
     let outcome = Outcome::of(&shared.deployment.store());
     let races = all.take_while(|race| *race <= last).count() as u64;
+    assert_eq!((outcome.tallied(), outcome.dead_letters.len()), (races * u64::from(MANY), 0));
+}
+
+#[test]
+fn what_a_shadow_saw_in_two_functions_is_reported_and_it_changes_nothing() {
+    require!(Plugins, DynamoDbLocal, S3Local, UtilLinux);
+    const MANY: u32 = 100;
+    let shared = Shared::new();
+    shared.try_beside(TrialMode::Shadow);
+    let functions = [(); 2].map(|()| shared.function());
+    let deadline = Instant::now() + TIMEOUT;
+    let mut races = 0;
+    // A function notes what it has seen beside a later invocation.
+    let report = loop {
+        for function in &functions {
+            invoke(function, second(1000 + races, 1, 1..=MANY));
+            races += 1;
+        }
+        let report = shared.report();
+        if report.hosts == 2 && report.tally.current.rows.evaluated >= 10 * u64::from(MANY) {
+            break report;
+        }
+        assert!(Instant::now() < deadline, "{report:?}\n{}", functions[0].logs());
+    };
+    let (current, candidate, shadow) = (report.tally.current, report.tally.candidate, report.tally.shadow);
+    assert_eq!(candidate.rows.evaluated + shadow.skipped, current.rows.evaluated);
+    assert_eq!(candidate.rows.failed * u64::from(MANY), candidate.rows.evaluated, "it traps on one racer of a hundred");
+    assert_eq!((shadow.only_shadow_rejects, report.veto), (candidate.rows.failed, None));
+    assert!(candidate.rows.failed > 0 && candidate.faults > 0 && candidate.fuel > 0, "{candidate:?}");
+    let versions = shared.versions();
+    assert_eq!(versions.len() as u64, races);
+    assert!(versions.values().all(|versions| *versions == BTreeSet::from([1])), "{versions:?}");
+    let outcome = Outcome::of(&shared.deployment.store());
     assert_eq!((outcome.tallied(), outcome.dead_letters.len()), (races * u64::from(MANY), 0));
 }
 
