@@ -7,7 +7,7 @@
 //! - `function`: how the function works. `parallelism`: how many batches at once.
 //! - `mapping`: how its event source mapping is set. `order`: which records come, and in which order.
 //! - `throttles`: writes that tables throttle. `table`: what they use of their units. `capacity`: the commands that
-//!   change them.
+//!   change them. `fewer_writes`: what writes less.
 //! - `rules`: versions, hosts, pins. `plugins`: what plugins use. `dead_letters`: what could not be processed.
 //! - `hosts`: running hosts. `settings`: the states of stream and tables.
 //! - `facts`: what several checks have to know.
@@ -15,6 +15,7 @@
 mod capacity;
 mod dead_letters;
 mod facts;
+mod fewer_writes;
 mod function;
 mod hosts;
 mod lag;

@@ -1,7 +1,7 @@
 //! Which metrics of CloudWatch are read.
 
 use paceline_doctor::History;
-use paceline_doctor::history::{Namespace, Statistic};
+use paceline_doctor::history::{Namespace, Shard, Statistic, Stream, Unavailable};
 
 use Statistic::{Average, Maximum, Minimum, Sum};
 
@@ -80,6 +80,13 @@ const TABLE: &[(&str, &[Statistic])] = &[
     ("WriteMaxOnDemandThroughputThrottleEvents", &[Sum]),
 ];
 
+/// Of a table by operation: CloudWatch has it by nothing less.
+const REQUESTS: &[(&str, &[Statistic])] = &[("ThrottledRequests", &[Sum])];
+
+/// The operations with which hosts, functions and commands write.
+const WRITES: [&str; 5] =
+    ["BatchExecuteStatement", "BatchWriteItem", "PutItem", "TransactWriteItems", "UpdateItem"];
+
 const QUEUE: &[(&str, &[Statistic])] = &[("ApproximateNumberOfMessagesVisible", &[Maximum])];
 
 /// The metrics of what the history has.
@@ -98,11 +105,8 @@ pub(crate) fn wanted(history: &History) -> Vec<Wanted> {
     if let Some(stream) = &history.stream {
         let name = ("StreamName", stream.name.as_str());
         add(Namespace::Kinesis, STREAM, &[name]);
-        let has = |metric: &str| stream.shard_metrics.iter().any(|on| on == metric || on == "ALL");
-        let by_shard: Vec<_> = SHARD.iter().copied().filter(|(metric, _)| has(metric)).collect();
-        let mut shards: Vec<_> = stream.shards.iter().collect();
-        shards.sort_by_key(|shard| !shard.open);
-        for shard in shards.into_iter().take(SHARDS) {
+        let by_shard = shard_metrics(stream);
+        for shard in open_first(stream).into_iter().take(SHARDS) {
             add(Namespace::Kinesis, &by_shard, &[name, ("ShardId", &shard.id)]);
         }
         for consumer in &stream.consumers {
@@ -118,6 +122,9 @@ pub(crate) fn wanted(history: &History) -> Vec<Wanted> {
     for table in &history.tables {
         let name = ("TableName", table.name.as_str());
         add(Namespace::Dynamodb, TABLE, &[name]);
+        for operation in WRITES {
+            add(Namespace::Dynamodb, REQUESTS, &[name, ("Operation", operation)]);
+        }
         for index in &table.indexes {
             add(Namespace::Dynamodb, TABLE, &[name, ("GlobalSecondaryIndexName", &index.name)]);
         }
@@ -127,4 +134,28 @@ pub(crate) fn wanted(history: &History) -> Vec<Wanted> {
         add(Namespace::Sqs, QUEUE, &[("QueueName", name)]);
     }
     list
+}
+
+/// The metrics by shard that are on.
+fn shard_metrics(stream: &Stream) -> Vec<(&'static str, &'static [Statistic])> {
+    let has = |metric: &str| stream.shard_metrics.iter().any(|on| on == metric || on == "ALL");
+    SHARD.iter().copied().filter(|(metric, _)| has(metric)).collect()
+}
+
+fn open_first(stream: &Stream) -> Vec<&Shard> {
+    let mut shards: Vec<_> = stream.shards.iter().collect();
+    shards.sort_by_key(|shard| !shard.open);
+    shards
+}
+
+/// The shards whose metrics are on and are not read.
+pub(crate) fn unread(history: &History) -> Option<Unavailable> {
+    let stream = history.stream.as_ref().filter(|stream| !shard_metrics(stream).is_empty())?;
+    let unread = open_first(stream).split_off(SHARDS.min(stream.shards.len()));
+    let (more, open) = (unread.len(), unread.iter().filter(|shard| shard.open).count());
+    let reason = format!(
+        "each metric of a shard is billed, so those of {SHARDS} shards are read, open ones first; {open} of the others \
+         are open"
+    );
+    (more > 0).then(|| Unavailable { what: format!("metrics by shard of {more} more shards"), permission: None, reason })
 }

@@ -147,6 +147,7 @@ async fn read_queue(config: &SdkConfig, target: &Target, history: &mut History) 
 async fn read_metrics(config: &SdkConfig, names: &Names, history: &mut History) {
     let client = aws_sdk_cloudwatch::Client::new(config);
     let mut wanted = metric_list::wanted(history);
+    history.unavailable.extend(metric_list::unread(history));
     if let Some(function) = &history.function {
         let own = metrics::own(&client, &function.name, &names.namespace).await;
         let what = "the function's own metrics".to_owned();

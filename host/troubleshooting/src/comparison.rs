@@ -10,6 +10,9 @@ use crate::measures::Measures;
 use crate::phase;
 use crate::setting::{Setting, article};
 
+/// How far a prediction may be from what was measured, as a part of that.
+pub const TOLERANCE: f64 = 0.2;
+
 /// A figure that was predicted and measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pair {
@@ -24,6 +27,11 @@ impl Pair {
     pub fn deviation(&self) -> f64 {
         self.predicted / self.measured - 1.0
     }
+
+    /// Whether the prediction is within a part of what was measured. What is no number is not.
+    pub fn holds(&self, tolerance: f64) -> bool {
+        self.deviation().abs() <= tolerance
+    }
 }
 
 /// A setting with its figures.
@@ -37,6 +45,18 @@ pub struct Compared {
     pub duration: Pair,
     /// Seconds from a record's arrival to its commit, on average.
     pub age: Pair,
+}
+
+impl Compared {
+    /// The figures that deviate by more than [`TOLERANCE`], in words.
+    pub fn misses(&self) -> Vec<String> {
+        let figures = [("number of units", self.units), ("duration of a batch", self.duration), ("mean age", self.age)];
+        let misses = figures.into_iter().filter(|(_, pair)| !pair.holds(TOLERANCE));
+        let words = |(figure, pair): (&str, Pair)| {
+            format!("{}: the {figure} deviates by {:+.0} %", self.name, pair.deviation() * 100.0)
+        };
+        misses.map(words).collect()
+    }
 }
 
 /// The settings that are compared.
@@ -92,6 +112,9 @@ pub fn compare(parts: &Parts, settings: &[Setting], each: &mut dyn FnMut(&Settin
         .collect()
 }
 
+/// Seconds of a race by which the times of the work are measured: two of its windows.
+const CALIBRATION_SECONDS: u32 = 20;
+
 /// The times of the work here.
 ///
 /// Four short runs differ in one part each: a batch of one racer, of many racers, of many messages of few racers, and of a
@@ -100,7 +123,7 @@ fn calibrated(parts: &Parts, settings: &[Setting]) -> Work {
     let Some(first) = settings.first() else { return Work::default() };
     let of = |setting: Setting| mean_duration(&phase::run(parts, &setting, &mut |_| ()));
     let base = Setting {
-        seconds: 20,
+        seconds: CALIBRATION_SECONDS,
         tumbling_seconds: 0,
         batching_window_seconds: 0,
         shards: 1,
@@ -178,5 +201,23 @@ fn compared(setting: &Setting, measures: &Measures, plan: &Plan) -> Compared {
         units: Pair { predicted: flow.units_per_thousand, measured: units / messages * 1e3 },
         duration: Pair { predicted: flow.duration_seconds, measured: mean_duration(measures) },
         age: Pair { predicted: flow.mean_age_seconds, measured: age / committed },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_that_deviates_by_more_than_a_fifth_is_named_with_its_setting() {
+        let of = |predicted: f64| Pair { predicted, measured: 100.0 };
+        let compared = |units, duration, age| Compared { name: "2 shards", units, duration, age };
+        assert!(compared(of(120.0), of(80.0), of(100.0)).misses().is_empty());
+        assert_eq!(compared(of(121.0), of(80.0), of(79.0)).misses(), [
+            "2 shards: the number of units deviates by +21 %",
+            "2 shards: the mean age deviates by -21 %",
+        ]);
+        let nothing = Pair { predicted: 0.0, measured: 0.0 };
+        assert_eq!(compared(of(100.0), nothing, of(100.0)).misses().len(), 1, "nothing was measured");
     }
 }

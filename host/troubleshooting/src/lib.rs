@@ -30,7 +30,7 @@ mod recorder;
 mod setting;
 mod terminal;
 
-pub use comparison::{Compared, compare, settings};
+pub use comparison::{Compared, Pair, TOLERANCE, compare, settings};
 pub use deployment::Parts;
 pub use history::history;
 pub use measures::{Measures, Period};

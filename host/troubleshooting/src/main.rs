@@ -4,14 +4,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 use paceline_doctor::examine;
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::environment::checkout;
 use paceline_troubleshooting::{
-    Line, Measures, Parts, Setting, article, compare, comparison_table, effects, history, line, print_line, remedies,
-    run, settings, sound,
+    Compared, Line, Measures, Parts, Setting, TOLERANCE, article, compare, comparison_table, effects, history, line,
+    print_line, remedies, run, settings, sound,
 };
 
 /// The article on troubleshooting, on this machine.
@@ -58,17 +59,21 @@ fn main() -> ExitCode {
             };
             let all = [article()].into_iter().chain(remedies()).chain([sound()]);
             the_article(&parts, &histories, all.filter(wanted).map(changed));
+            ExitCode::SUCCESS
         }
         Command::Plan => {
             let compared = compare(&parts, &settings(), &mut |setting| print_line(setting.change));
             print_line("\npredicted / measured");
             print_line(&comparison_table(&compared));
+            let misses: Vec<String> = compared.iter().flat_map(Compared::misses).collect();
+            misses.iter().for_each(|miss| print_line(&format!("{miss}, of at most {:.0} %", TOLERANCE * 100.0)));
+            if misses.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
-    ExitCode::SUCCESS
 }
 
 fn the_article(parts: &Parts, histories: &Path, settings: impl Iterator<Item = Setting>) {
+    let began = Instant::now();
     std::fs::create_dir_all(histories).expect("the folder of the histories can be made");
     let mut phases: Vec<(Setting, Measures)> = Vec::new();
     for setting in settings {
@@ -86,4 +91,6 @@ fn the_article(parts: &Parts, histories: &Path, settings: impl Iterator<Item = S
     }
     print_line("\nWhat each of them changed\n");
     print_line(&effects(&phases));
+    let seconds = began.elapsed().as_secs();
+    print_line(&format!("{} phases in {}:{:02} minutes", phases.len(), seconds / 60, seconds % 60));
 }

@@ -27,8 +27,8 @@ pub trait Observer: Send + Sync {
     /// Records have come, with so many bytes of data. The daemon is so far behind the shard's end, if it says so.
     fn received(&self, _records: usize, _bytes: usize, _behind_ms: Option<i64>) {}
 
-    /// A batch waits for the store.
-    fn waits(&self) {}
+    /// A batch is not committed, and waits until it is processed again.
+    fn waits(&self, _why: &PipelineError) {}
 
     /// A batch is committed, or given up.
     fn processed(&self, _processed: &Processed<'_>) {}

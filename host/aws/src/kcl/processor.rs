@@ -138,7 +138,7 @@ impl<S: Store, O: Observer, W: Write> Processor<S, O, W> {
     async fn commit(&mut self, batch: &mut Batch) -> Result<(), KclError> {
         let (input, observer, mut gone) = (&self.daemon.input, &self.host.observer, false);
         let on_wait = |_: &Batch, why: &PipelineError| {
-            observer.waits();
+            observer.waits(why);
             // The calls have a deadline once the input has ended.
             gone = input.is_over() || why.is_past_deadline();
             if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -110,6 +110,7 @@ async fn read_race_type(
     };
     if let Some(digest) = routing.current {
         let rulebook = noted(registry.rulebook(digest).await, &format!("rulebook {}", name(digest)), unavailable);
+        examined.packs = rulebook.as_ref().map(|it| it.aggregate.iter().all(|aggregate| aggregate.pack.is_some()));
         let aggregates = rulebook.into_iter().flat_map(|rulebook| rulebook.aggregate);
         let dedups: BTreeSet<String> = aggregates.map(|aggregate| aggregate.dedup.to_string()).collect();
         examined.dedups = dedups.into_iter().collect();

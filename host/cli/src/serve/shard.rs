@@ -28,13 +28,25 @@ struct Now {
     behind: Duration,
     /// When the records that are not committed came.
     open_since: Option<Instant>,
+    /// The batch that could not be committed so far.
+    waiting: Option<Waiting>,
+}
+
+/// A batch that is processed again and again.
+#[derive(Debug)]
+struct Waiting {
+    since: Instant,
+    /// Why it was not committed the last time.
+    why: String,
 }
 
 impl ShardWork {
     /// The daemon has named the shard.
     pub(crate) fn begin(&self, shard: &str) {
         self.shard.get_or_init(|| (shard.to_owned(), Metrics::of_shard(shard)));
-        self.lock().is_done = false;
+        let mut now = self.lock();
+        now.is_done = false;
+        now.waiting = None;
     }
 
     /// Records have come.
@@ -46,13 +58,17 @@ impl ShardWork {
         now.open_since = Some(Instant::now());
     }
 
-    /// A batch waits for the store.
-    pub(crate) fn waits(&self) {
-        self.lock().store_waits += 1;
+    /// A batch could not be committed, and is processed again.
+    pub(crate) fn waits(&self, why: String) {
+        let mut now = self.lock();
+        now.store_waits += 1;
+        let since = now.waiting.take().map_or_else(Instant::now, |waiting| waiting.since);
+        now.waiting = Some(Waiting { since, why });
     }
 
     /// A batch is committed.
     pub(crate) fn finished(&self, summary: &Summary, took: Duration) {
+        self.lock().waiting = None;
         if let Some((shard, metrics)) = self.shard.get() {
             metrics.finished(shard, summary, took);
         }
@@ -60,7 +76,9 @@ impl ShardWork {
 
     /// All records that have come are committed.
     pub(crate) fn committed(&self) {
-        self.lock().open_since = None;
+        let mut now = self.lock();
+        now.open_since = None;
+        now.waiting = None;
     }
 
     /// The shard is read to its end, or another process has it.
@@ -71,9 +89,10 @@ impl ShardWork {
     fn status(&self) -> ShardStatus {
         let now = self.lock();
         let open = now.open_since.map_or(Duration::ZERO, |since| since.elapsed());
-        let (state, age) = match now.is_done {
-            true => (ShardState::Done, Duration::ZERO),
-            false => (ShardState::Reading, now.behind + open),
+        let (state, age) = match (now.is_done, &now.waiting) {
+            (true, _) => (ShardState::Done, Duration::ZERO),
+            (false, Some(_)) => (ShardState::Failing, now.behind + open),
+            (false, None) => (ShardState::Reading, now.behind + open),
         };
         // Kinesis is the daemon's business.
         ShardStatus {
@@ -88,6 +107,13 @@ impl ShardWork {
             expired_hours: 0.0,
             iterator_age: age,
         }
+    }
+
+    /// The batch that cannot be committed, since when, and why.
+    fn trouble(&self, shard: &str) -> Option<String> {
+        let now = self.lock();
+        let Waiting { since, why } = now.waiting.as_ref().filter(|_| !now.is_done)?;
+        Some(format!("the batch of {shard} has not been committed for {} s: {why}", since.elapsed().as_secs()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Now> {
@@ -117,7 +143,9 @@ impl View for ShardView {
         metrics.render(&self.pipeline)
     }
 
-    /// A process that answers is alive: whether it has something to do is up to the daemon.
+    /// A process that answers is alive: whether it has something to do is up to the daemon. A batch that waits is no
+    /// reason to start it anew: the batch would come again and wait for the same store or the same rulebook, and the
+    /// daemon ends with all of its shards.
     async fn not_alive(&self) -> Option<String> {
         None
     }
@@ -126,6 +154,9 @@ impl View for ShardView {
         let Some((shard, _)) = self.work.shard.get() else {
             return Some("the daemon has not named the shard yet".to_owned());
         };
+        if let Some(trouble) = self.work.trouble(shard) {
+            return Some(trouble);
+        }
         unreachable(&self.pipeline, &format!("{}/{shard}", self.stream)).await
     }
 }

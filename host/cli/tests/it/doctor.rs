@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use paceline_testbed::require;
 use serde_json::Value;
 
-use crate::support::paceline;
+use crate::support::{DedupMode, Workspace, paceline, rulebook};
 use deployment::Deployment;
 
 /// The program with an access key, which chooses moto's failures.
@@ -90,6 +90,37 @@ fn the_function_leads_to_everything_else() {
     assert_eq!(sum(&history, "dynamodb", "ConsumedWriteCapacityUnits", "sum"), 1_200.0);
     assert_eq!(sum(&history, "function", "UncommittedBatches", "sum"), 3.0);
     assert_eq!(history["unavailable"], Value::Null, "{history:#}");
+}
+
+#[test]
+fn throttled_requests_are_read_by_operation() {
+    require!(Moto);
+    let deployment = Deployment::create();
+    let of = [("TableName", deployment.name()), ("Operation", "BatchExecuteStatement")];
+    deployment.put("AWS/DynamoDB", "ThrottledRequests", &of, 90.0);
+    let (output, history) = recorded(&deployment, "test", &["--function", deployment.name()]);
+    assert_eq!(sum(&history, "dynamodb", "ThrottledRequests", "sum"), 90.0);
+    let report = document(&output);
+    let found = &report["findings"][0];
+    assert_eq!(found["check"], "write-throttles", "{report:#}");
+    assert_eq!(found["evidence"][0]["what"], "ThrottledRequests", "{report:#}");
+}
+
+/// Each metric of a shard is billed.
+#[test]
+fn of_many_shards_the_metrics_of_100_are_read_and_the_others_are_counted() {
+    require!(Moto);
+    let deployment = Deployment::create();
+    let many = deployment.many_shards(103);
+    let (output, history) = recorded(&deployment, "test", &["--stream", &many]);
+    let series = history["series"].as_array().unwrap().iter();
+    let of_shards = series.filter(|series| series["dimensions"].get("ShardId").is_some());
+    assert_eq!(of_shards.count(), 100, "one metric is on");
+    let unavailable = history["unavailable"].as_array().unwrap();
+    assert_eq!(unavailable.len(), 1, "{unavailable:#?}");
+    assert_eq!(unavailable[0]["what"], "metrics by shard of 3 more shards");
+    assert!(unavailable[0]["reason"].as_str().unwrap().ends_with("3 of the others are open"), "{unavailable:#?}");
+    assert_eq!(document(&output)["unavailable"], history["unavailable"]);
 }
 
 #[test]
@@ -207,6 +238,25 @@ fn a_registry_that_does_not_exist_is_reported() {
     let unavailable = report["unavailable"].as_array().unwrap();
     let rules = unavailable.iter().find(|entry| entry["what"] == "rules").unwrap_or_else(|| panic!("{report:#}"));
     assert!(rules["reason"].as_str().unwrap().contains("nowhere"), "{report:#}");
+}
+
+#[test]
+fn the_rules_show_whether_groups_are_packed() {
+    let packs = |pack: &str| {
+        let workspace = Workspace::new(DedupMode::Ordinal);
+        let rulebook = rulebook(3, 1, DedupMode::Ordinal).replace("[[aggregate]]", &format!("[[aggregate]]{pack}"));
+        workspace.write("rulebooks/class-3.toml", rulebook);
+        workspace.apply();
+        let file = workspace.path("history.json");
+        let mut command = workspace.command(&["doctor", "--json", "--record"]);
+        command.arg(&file);
+        output(command);
+        let history: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        history["rules"]["race-types"]["3"]["packs"].clone()
+    };
+    require!(Plugins);
+    assert_eq!(packs(""), false);
+    assert_eq!(packs("\npack = { into = 8 }"), true);
 }
 
 /// A shard that a host does not show any more is read by another one, or has ended. Its last age is no age of now.

@@ -3,8 +3,7 @@
 use paceline_capacity::dynamodb::write_units;
 use serde_json::json;
 
-use super::facts::{TABLE, mappings, not_known};
-use super::mapping::update_mapping;
+use super::facts::{TABLE, not_known};
 use crate::command::Command;
 use crate::finding::{Finding, Outcome, Remedy};
 use crate::history::{Capacity, Course, History, Index, Namespace, Statistic, Table};
@@ -15,8 +14,6 @@ use crate::words::{bytes, dollars, number};
 pub(super) const NEARLY_USED: f64 = 0.8;
 /// How much more than what was used a remedy provisions.
 pub(super) const HEADROOM: f64 = 1.5;
-/// Seconds of the window that a remedy proposes.
-const WINDOW_SECONDS: u32 = 15;
 
 /// A table, or one of its indexes.
 pub(super) struct Target<'a> {
@@ -166,24 +163,5 @@ pub(super) fn more_units(history: &History, target: &Target<'_>, demand: f64) ->
             ),
         )
         .breaks("One partition key still has 1,000 units a second. The mode can be changed a few times a day."),
-    ]
-}
-
-/// Fewer writes for the same records.
-pub(super) fn fewer_writes(history: &History) -> Vec<Remedy> {
-    let Some((_, mapping)) = mappings(history).find(|(_, mapping)| mapping.tumbling_window_seconds == 0) else {
-        return Vec::new();
-    };
-    let command = update_mapping(history, mapping).option("--tumbling-window-in-seconds", WINDOW_SECONDS.to_string());
-    vec![
-        Remedy::new(
-            command.build(),
-            format!(
-                "A group is written once in {WINDOW_SECONDS} s instead of once a batch: some 77 units for 1,000 \
-                     records instead of 1,010."
-            ),
-            "less: fewer write units",
-        )
-        .breaks(format!("Standings are up to {WINDOW_SECONDS} s older. Only at parallelization factor 1.")),
     ]
 }

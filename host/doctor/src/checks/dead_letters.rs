@@ -1,6 +1,7 @@
 //! Records that could not be processed, and batches that were given up.
 
 use super::facts::{COUNTS, events, not_known};
+use super::mapping::reprocess;
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{DeadLetter, DeadLetters, History, Namespace, Point, Statistic, Timestamp};
@@ -108,14 +109,10 @@ fn given_up(history: &History, url: &str, (at, messages): (Timestamp, f64)) -> F
     );
     Finding::new(Severity::Critical, format!("queue {}", url.rsplit('/').next().unwrap_or(url)), reason)
         .evidence(Evidence::point("messages in the queue", Point(at, messages), "batches").threshold(0.0))
-        .remedy(
-            Remedy::new(
-                Command::paceline(history, "dead-letters reprocess").option("--queue", url).build(),
-                "Reads these batches from the stream again and processes them.",
-                "the writes of these records",
-            )
-            .breaks("Nothing: no record is folded twice. Those that may be in their groups already are left alone."),
-        )
+        .remedy(reprocess(
+            Command::paceline(history, "dead-letters reprocess").option("--queue", url),
+            "Reads these batches from the stream again and processes them.",
+        ))
         .remedy(Remedy::new(
             Command::aws(history, "sqs receive-message")
                 .option("--queue-url", url)

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::finding::Outcome;
-use crate::history::{Course, Function, History, Mapping, Namespace, Point, Statistic, Stream, Timestamp};
+use crate::history::{
+    Course, Function, History, Mapping, Namespace, Point, Shard, Statistic, Stream, Timestamp,
+};
 
 /// Periods at the end of a history within which something counts as going on.
 const RECENT_PERIODS: f64 = 15.0;
@@ -44,11 +46,14 @@ pub(super) fn recent_part(history: &History, course: &Course) -> Course {
     course.from(recent(history, course.period_seconds))
 }
 
-/// A series of the whole stream, or the sum of those by shard.
+/// A series of the whole stream, or the sum of those by shard, if those of all open shards are there.
 pub(super) fn of_stream(history: &History, name: &str, statistic: Statistic) -> Course {
     let all = history.select(Namespace::Kinesis, name).statistic(statistic).without("ConsumerName");
     let whole = all.clone().without("ShardId");
-    if whole.is_empty() { all.sum() } else { whole.sum() }
+    let by_shard = all.by("ShardId");
+    let is_there = |shard: &Shard| !shard.open || by_shard.contains_key(shard.id.as_str());
+    let has_all = history.stream.as_ref().is_none_or(|stream| stream.shards.iter().all(is_there));
+    if whole.is_empty() && has_all { all.sum() } else { whole.sum() }
 }
 
 /// What comes into the stream, a second.

@@ -49,12 +49,22 @@ pub(super) fn dropped_events(history: &History) -> Outcome {
     };
     let delivered = counted_events("OnFailureDestinationDeliveredEventCount").total();
     let name = history.function.as_ref().map_or("", |function| function.name.as_str());
-    let reason = "Lambda dropped events: their retries or their age were used up. Read their records again before they \
-                  expire, by the positions in the on-failure destination.";
+    let again = read_again(history);
+    let reason = match again {
+        Some(_) => {
+            "Lambda dropped events: their retries or their age were used up. Read their records again before they \
+             expire, by the positions in the on-failure destination."
+        }
+        None => {
+            "Lambda dropped events: their retries or their age were used up. There is no on-failure destination, so \
+             nothing has their positions: their records are in the stream until they expire."
+        }
+    };
     let finding = Finding::new(Severity::Critical, format!("function {name}"), reason)
         .evidence(Evidence::point("DroppedEventCount", seen.peak, "events a period").threshold(0.0))
         .evidence(Evidence::new("DroppedEventCount, in all", seen.total, "events"))
         .evidence(Evidence::new("OnFailureDestinationDeliveredEventCount, in all", delivered, "events"))
+        .remedies(again)
         .remedies(mappings(history).map(|(_, mapping)| {
             Remedy::new(
                 update_mapping(history, mapping)
@@ -74,6 +84,40 @@ pub(super) fn dropped_events(history: &History) -> Outcome {
         }));
     // What is dropped stays dropped.
     Outcome::Findings(vec![finding])
+}
+
+/// Processes what was dropped, if its positions or its records went somewhere.
+fn read_again(history: &History) -> Option<Remedy> {
+    let destination = mappings(history).find_map(|(_, mapping)| mapping.on_failure.as_deref());
+    let queue = history.dead_letters.as_ref().and_then(|letters| letters.queue.as_ref());
+    let command = Command::paceline(history, "dead-letters reprocess");
+    let (command, effect) = match (queue, destination) {
+        (Some(queue), _) => (
+            command.option("--queue", &queue.url),
+            "Reads the dropped batches from the stream again and processes them.",
+        ),
+        (None, Some(bucket)) if bucket.contains(":s3:") => (
+            command.option("--from", "object.json"),
+            "Processes the records of the bucket's objects: object.json is such an object, there may be several.",
+        ),
+        (None, Some(topic)) if topic.contains(":sns:") => (
+            command.option("--queue", "QUEUE-URL"),
+            "Reads the dropped batches from the stream again and processes them. QUEUE-URL is a queue that subscribes \
+             to the topic.",
+        ),
+        (None, Some(_)) => (
+            command.option("--queue", "QUEUE-URL"),
+            "Reads the dropped batches from the stream again and processes them. QUEUE-URL is that of the destination.",
+        ),
+        (None, None) => return None,
+    };
+    Some(reprocess(command, effect))
+}
+
+/// `paceline dead-letters reprocess`.
+pub(super) fn reprocess(command: Command, effect: &str) -> Remedy {
+    Remedy::new(command.build(), effect, "the writes of these records")
+        .breaks("Nothing: no record is folded twice. Those that may be in their groups already are left alone.")
 }
 
 /// Whether a mapping counts its events.

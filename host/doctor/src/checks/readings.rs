@@ -1,7 +1,7 @@
 //! The ages of all readers that were measured, by shard where that is known.
 
 use super::facts::{allowance_seconds, arrivals, before_end, retention_seconds};
-use crate::history::{Course, History, Namespace, Selection, Statistic};
+use crate::history::{Course, History, Namespace, Selection, Statistic, Stream};
 use crate::lag::{Lag, LagContext, PROGRESS_PERIODS, evaluate};
 
 /// The retention that is assumed if the stream's settings are not known: the shortest that a stream can have.
@@ -116,16 +116,22 @@ fn polling(history: &History) -> Vec<Reading> {
     let name = POLLING;
     let by_shard =
         history.select(Namespace::Kinesis, "IteratorAgeMilliseconds").statistic(Statistic::Maximum).by("ShardId");
-    let metric = "GetRecords.IteratorAgeMilliseconds";
-    let all = history.select(Namespace::Kinesis, metric).statistic(Statistic::Maximum).without("ShardId");
     let mut readings = Vec::new();
-    for (shard, ages) in by_shard {
-        let reader = Reader { name: name.to_owned(), shard: Some(shard.to_owned()), metric: "IteratorAgeMilliseconds" };
+    for (shard, ages) in &by_shard {
+        let shard = Some((*shard).to_owned());
+        let reader = Reader { name: name.to_owned(), shard, metric: "IteratorAgeMilliseconds" };
         readings.extend(read(history, reader, &ages.highest().map(|ms| ms / 1_000.0), None));
     }
-    if readings.is_empty() {
+    let has_all = |stream: &Stream| stream.shards.iter().all(|shard| by_shard.contains_key(shard.id.as_str()));
+    if readings.is_empty() || !history.stream.as_ref().is_some_and(has_all) {
+        let metric = "GetRecords.IteratorAgeMilliseconds";
+        let all = history.select(Namespace::Kinesis, metric).statistic(Statistic::Maximum).without("ShardId");
         let reader = Reader { name: name.to_owned(), shard: None, metric };
-        readings.extend(read(history, reader, &all.highest().map(|ms| ms / 1_000.0), None));
+        let all = read(history, reader, &all.highest().map(|ms| ms / 1_000.0), None);
+        // The age of the stream is that of a shard whose own was not read, if no other shard's is so old.
+        let oldest = readings.iter().map(|it| it.lag.age_seconds).fold(0.0, f64::max);
+        let is_another = |all: &Reading| readings.is_empty() || all.lag.age_seconds * SAME_AGE > oldest;
+        readings.extend(all.filter(is_another));
     }
     readings
 }

@@ -5,7 +5,7 @@ use paceline_capacity::kinesis::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECON
 use super::facts::{METRICS, STREAM, arrivals, events, not_known, of_stream, open_shards, packed};
 use crate::command::{Command, aggregating_producer, update_shard_count};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
-use crate::history::{Course, History, Namespace, Point, Statistic, Stream, StreamMode};
+use crate::history::{Course, History, Namespace, Point, Shard, Statistic, Stream, StreamMode};
 use crate::prices::{shard_metric, shard_month};
 use crate::words::{bytes, counted, dollars, number, percent};
 
@@ -191,16 +191,22 @@ pub(super) fn hot_shard(history: &History) -> Outcome {
         return Outcome::Healthy("the stream has one shard".to_owned());
     }
     let by_shard = history.select(Namespace::Kinesis, "IncomingRecords").statistic(Statistic::Sum).by("ShardId");
-    if by_shard.is_empty() {
+    // Ended shards have records, but no share of the keys; of some open ones nothing may have been read.
+    let open = stream.shards.iter().filter(|shard| shard.open && shard.share > 0.0);
+    let read: Vec<(&Shard, Course)> =
+        open.filter_map(|shard| Some((shard, by_shard.get(shard.id.as_str())?.sum().per_second()))).collect();
+    if read.iter().all(|(_, course)| course.points.is_empty()) {
         return hidden_shards(history, stream);
     }
-    let totals: Vec<(&str, Course)> = by_shard.iter().map(|(id, it)| (*id, it.sum().per_second())).collect();
-    let all: f64 = totals.iter().map(|(_, course)| course.total()).sum();
+    let all: f64 = read.iter().map(|(_, course)| course.total()).sum();
+    let all_share: f64 = read.iter().map(|(shard, _)| shard.share).sum();
+    let is_part = read.len() < open_shards(stream);
+    let of_read = if is_part { format!(" of {} shards", read.len()) } else { String::new() };
     let mut findings = Vec::new();
-    for shard in stream.shards.iter().filter(|shard| shard.open) {
-        let Some((_, course)) = totals.iter().find(|(id, _)| *id == shard.id) else { continue };
+    for (shard, course) in &read {
         let (part, Some(peak)) = (course.total() / all.max(1.0), course.peak()) else { continue };
-        if part < HOT * shard.share || peak.1 < SHARD_RECORDS_PER_SECOND * NEARLY_FULL / 2.0 {
+        let share = shard.share / all_share;
+        if part < HOT * share || peak.1 < SHARD_RECORDS_PER_SECOND * NEARLY_FULL / 2.0 {
             continue;
         }
         let severity =
@@ -213,7 +219,11 @@ pub(super) fn hot_shard(history: &History) -> Outcome {
                 .evidence(
                     Evidence::point("IncomingRecords", peak, "records a second").threshold(SHARD_RECORDS_PER_SECOND),
                 )
-                .arithmetic(format!("{} of the records on {} of the hash keys", percent(part), percent(shard.share)))
+                .arithmetic(format!(
+                    "{} of the records{of_read} on {} of the hash keys",
+                    percent(part),
+                    percent(share)
+                ))
                 .remedy(
                     Remedy::new(
                         command,
@@ -227,7 +237,11 @@ pub(super) fn hot_shard(history: &History) -> Outcome {
                 ),
         );
     }
-    Outcome::of(findings, "records spread over the shards as their keys' ranges do")
+    let unread = match is_part {
+        true => format!("; metrics of {} of {} were not read", open_shards(stream) - read.len(), open_shards(stream)),
+        false => String::new(),
+    };
+    Outcome::of(findings, format!("records spread over the shards as their keys' ranges do{unread}"))
 }
 
 /// Without metrics by shard.

@@ -3,10 +3,11 @@
 use paceline_capacity::dynamodb::BURST_SECONDS;
 
 use super::capacity::{
-    HEADROOM, NEARLY_USED, Target, added_write_units, fewer_writes, more_units, observed, on_demand, provision,
-    targets, with_units_of_an_item,
+    HEADROOM, NEARLY_USED, Target, added_write_units, more_units, observed, on_demand, provision, targets,
+    with_units_of_an_item,
 };
 use super::facts::{TABLE, events, not_known, recent_part};
+use super::fewer_writes::fewer_writes;
 use super::throttles::write_events;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Capacity, Course, History, Point};

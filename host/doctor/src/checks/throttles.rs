@@ -2,8 +2,9 @@
 
 use paceline_capacity::dynamodb::{BURST_SECONDS, PARTITION_WRITE_UNITS};
 
-use super::capacity::{NEARLY_USED, Target, fewer_writes, more_units, observed, with_units_of_an_item};
+use super::capacity::{NEARLY_USED, Target, more_units, observed, with_units_of_an_item};
 use super::facts::{Events, events};
+use super::fewer_writes::{Packing, fewer_writes, packing, units_per_thousand};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Capacity, Course, History};
@@ -224,7 +225,7 @@ pub(super) fn hot_partition(history: &History) -> Outcome {
             .evidences(peak.map(|peak| {
                 Evidence::point("ConsumedWriteCapacityUnits", peak, "units a second").threshold(PARTITION_WRITE_UNITS)
             }))
-            .arithmetic("1,000 racers × 1 write unit a second under race-RACE: 1,000 units a second, one key's limit");
+            .arithmetic(units_of_a_race(history));
         if local {
             finding =
                 finding.arithmetic("a local index keeps a key's items in one partition: DynamoDB cannot split them");
@@ -232,6 +233,23 @@ pub(super) fn hot_partition(history: &History) -> Outcome {
         findings.push(finding.remedies(fewer_writes(history)).remedy(spread_keys(history)));
     }
     Outcome::of(findings, "no partition key is near 1,000 write units a second")
+}
+
+/// What a race needs of its partition key's units.
+fn units_of_a_race(history: &History) -> String {
+    let each = "1,000 racers × 1 write unit a second under race-RACE: 1,000 units a second, one key's limit";
+    match (packing(history), units_per_thousand(history)) {
+        (Packing::Unpacked, _) => each.to_owned(),
+        (Packing::Unknown, _) => format!("if groups are not packed: {each}"),
+        (Packing::Packed, Some(units)) => format!(
+            "packed groups, {} units for 1,000 records: one key takes ~{} records/s, if all are of one race",
+            number(units),
+            number(PARTITION_WRITE_UNITS / units * 1_000.0)
+        ),
+        (Packing::Packed, None) => {
+            "packed groups: a race's key needs a unit for each KB of its shared items, once a batch".to_owned()
+        }
+    }
 }
 
 fn spread_keys(history: &History) -> Remedy {

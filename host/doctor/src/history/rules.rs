@@ -46,6 +46,9 @@ pub struct RaceTypeRules {
     /// The dedups of the active version's groups: `sequence`, `none`, or such as `ordinal /second`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dedups: Vec<String>,
+    /// Whether all groups of the active version share items (`pack`); nothing if its rulebook was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packs: Option<bool>,
     /// The version on trial, with its share or role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,

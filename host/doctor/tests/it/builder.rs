@@ -255,6 +255,7 @@ fn rules() -> Rules {
     let flat = RaceTypeRules {
         active: Some("flat@1".to_owned()),
         dedups: vec!["ordinal /second".to_owned()],
+        packs: Some(false),
         pinned: [("flat@1".to_owned(), 12)].into(),
         ..RaceTypeRules::default()
     };

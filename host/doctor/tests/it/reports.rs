@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use paceline_doctor::{CHECKS, Diagnosis, History, Outcome, Severity, examine};
+use paceline_doctor::{CHECKS, Diagnosis, History, Outcome, Remedy, Severity, examine};
 
 use super::builder::Builder;
 use super::scenarios::{Scenario, scenarios};
@@ -190,4 +190,57 @@ fn one_reading_of_a_counter_is_no_health() {
         let line = &report.not_checked.iter().find(|it| it.check == check).unwrap().line;
         assert_eq!(line, "one reading of a host shows no growth: observe for longer", "{check}");
     }
+}
+
+#[test]
+fn shards_without_a_series_make_no_other_shard_hot_and_hide_no_age() {
+    let healthy = examine(&scenario("even-shards").history);
+    let line = &healthy.healthy.iter().find(|it| it.check == "hot-shard").unwrap().line;
+    assert!(line.ends_with("metrics of 100 of 200 were not read"), "{line}");
+    let report = examine(&scenario("hot-and-late-of-200-shards").history);
+    let found = all(&report.findings);
+    let hot: Vec<_> = found.iter().filter(|it| it.check == "hot-shard").collect();
+    assert_eq!(hot.len(), 1, "{}", report.verdict);
+    assert_eq!(hot[0].finding.subject, "stream alleycat, shardId-000000000007");
+    let late: Vec<_> = found.iter().filter(|it| it.check == "iterator-age").collect();
+    assert_eq!(late.len(), 1, "{}", report.verdict);
+    assert_eq!(late[0].finding.subject, "polling readers", "the shard's own age was not read");
+}
+
+/// The remedies of a finding of a scenario.
+fn remedies(name: &str, check: &str) -> Vec<Remedy> {
+    let report = examine(&scenario(name).history);
+    let found = all(&report.findings).into_iter().find(|it| it.check == check);
+    found.unwrap_or_else(|| panic!("{name}: no {check}")).finding.remedies.clone()
+}
+
+#[test]
+fn packed_groups_are_a_remedy_unless_the_rules_pack() {
+    let packs = |remedy: &&Remedy| remedy.effect.contains("`pack`");
+    for check in ["write-throttles", "hot-partition"] {
+        let unpacked = remedies("hot-partition", check);
+        let remedy = unpacked.iter().find(packs).unwrap_or_else(|| panic!("{check}: {unpacked:#?}"));
+        assert!(remedy.effect.contains("instead of 1,010"), "{remedy:?}");
+        let packed = remedies("packed-hot-partition", check);
+        assert_eq!(packed.iter().find(packs), None, "{check}");
+        assert!(packed.iter().all(|remedy| !remedy.effect.contains("1,010")), "{check}: {packed:#?}");
+        assert!(packed.iter().any(|remedy| remedy.effect.contains("1,000 records needed 101 units")), "{packed:#?}");
+    }
+    let unknown = remedies("recorded-article", "write-throttles");
+    let remedy = unknown.iter().find(packs).unwrap_or_else(|| panic!("{unknown:#?}"));
+    assert!(remedy.effect.starts_with("If the rulebook does not pack"), "{remedy:?}");
+    assert!(!remedy.effect.contains("1,010"), "what is not known is not stated: {remedy:?}");
+    let host = examine(&scenario("packed-hot-partition").history);
+    let partition = all(&host.findings).into_iter().find(|it| it.check == "hot-partition").unwrap();
+    assert!(partition.finding.arithmetic[0].starts_with("packed groups, 101 units"), "{:?}", partition.finding);
+}
+
+#[test]
+fn dropped_events_are_read_again_from_where_their_positions_are() {
+    let first = |name: &str| remedies(name, "dropped-events").remove(0).command;
+    let queue = "https://sqs.eu-west-1.amazonaws.com/111122223333/alleycat-failed";
+    let reprocess = "paceline dead-letters reprocess --config kinesis.toml";
+    assert_eq!(first("dropped-events"), format!("{reprocess} --queue {queue}"));
+    assert_eq!(first("dropped-events-to-a-bucket"), format!("{reprocess} --from object.json"));
+    assert!(first("dropped-events-without-trace").starts_with("aws lambda update-event-source-mapping"));
 }

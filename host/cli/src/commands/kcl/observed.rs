@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use paceline_aws::kcl::{Observer, Processed};
 use paceline_config::batch_trace;
-use paceline_pipeline::ErrorChain;
+use paceline_pipeline::{ErrorChain, PipelineError};
 use paceline_traces::Traces;
 
 use crate::serve::ShardWork;
@@ -25,8 +25,8 @@ impl Observer for Observed {
         self.work.received(records, bytes, behind_ms);
     }
 
-    fn waits(&self) {
-        self.work.waits();
+    fn waits(&self, why: &PipelineError) {
+        self.work.waits(ErrorChain(why).to_string());
     }
 
     fn processed(&self, &Processed { batch, summary, began, error }: &Processed<'_>) {

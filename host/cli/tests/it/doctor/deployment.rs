@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
     ProvisionedThroughput, ScalarAttributeType,
 };
+use aws_sdk_kinesis::types::MetricsName;
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::{
     DestinationConfig, Environment, EventSourcePosition, FunctionCode, FunctionResponseType, OnFailure, Runtime,
@@ -53,6 +54,19 @@ impl Deployment {
 
     pub(crate) fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Another stream, with so many shards and a metric by shard. Returns its name.
+    pub(super) fn many_shards(&self, count: i32) -> String {
+        let name = format!("{}-many", self.name);
+        block_on(async {
+            let config = load(Some("us-east-1"), Some(&self.endpoint), "the test").await.unwrap();
+            let kinesis = aws_sdk_kinesis::Client::new(&config);
+            kinesis.create_stream().stream_name(&name).shard_count(count).send().await.unwrap();
+            let metrics = kinesis.enable_enhanced_monitoring().stream_name(&name);
+            metrics.shard_level_metrics(MetricsName::IncomingRecords).send().await.unwrap();
+        });
+        name
     }
 
     /// Puts one value, two minutes ago.

@@ -1,6 +1,6 @@
 //! Changes of a healthy deployment.
 
-use paceline_doctor::history::{DeadLetter, DeadLetters, Trial};
+use paceline_doctor::history::{DeadLetter, DeadLetters, Trial, Unavailable};
 
 use crate::builder::*;
 
@@ -42,6 +42,25 @@ pub(super) fn hot_shard(it: &mut Builder) {
         let records = if index == 2 { 58_000.0 } else { 6_600.0 };
         it.metric((Kinesis, "IncomingRecords"), &dimensions, Sum, |_| records);
     }
+}
+
+/// 200 shards, of which the metrics of 100 were read: records a second of a shard, and the age of its readers.
+pub(super) fn many_shards(it: &mut Builder, records: impl Fn(usize) -> f64, age_ms: impl Fn(u64) -> f64) {
+    it.shards(200).load((0..200).map(&records).sum());
+    it.metric((OfFunction, "Records"), OWN, Sum, |_| (0..200).map(&records).sum::<f64>() * 60.0);
+    lag(it, &age_ms);
+    it.stream().shard_metrics = vec!["IncomingRecords".to_owned(), "IteratorAgeMilliseconds".to_owned()];
+    for index in 0..100 {
+        let shard = format!("shardId-{index:012}");
+        let dimensions = [STREAM, &[("ShardId", shard.as_str())]].concat();
+        it.metric((Kinesis, "IncomingRecords"), &dimensions, Sum, |_| records(index) * 60.0);
+        it.metric((Kinesis, "IteratorAgeMilliseconds"), &dimensions, Maximum, |_| 900.0);
+    }
+    it.history.unavailable = vec![Unavailable {
+        what: "metrics by shard of 100 more shards".to_owned(),
+        permission: None,
+        reason: "those of 100 shards are read".to_owned(),
+    }];
 }
 
 pub(super) fn without_guards(it: &mut Builder) {

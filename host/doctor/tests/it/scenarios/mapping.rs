@@ -14,6 +14,20 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             it.history.dead_letters.as_mut().unwrap().queue = Some(queue(3));
         })
     }),
+    of("dropped-events-to-a-bucket", &["dropped-events"], || {
+        but(|it| {
+            it.metric((Lambda, "DroppedEventCount"), MAPPING, Sum, |m| if m == 4 { 3_000.0 } else { 0.0 });
+            it.mapping().on_failure = Some("arn:aws:s3:::alleycat-failed".to_owned());
+            it.history.dead_letters.as_mut().unwrap().queue = None;
+        })
+    }),
+    of("dropped-events-without-trace", &["dropped-events", "failure-destination"], || {
+        but(|it| {
+            it.metric((Lambda, "DroppedEventCount"), MAPPING, Sum, |m| if m == 4 { 3_000.0 } else { 0.0 });
+            it.mapping().on_failure = None;
+            it.history.dead_letters.as_mut().unwrap().queue = None;
+        })
+    }),
     of("failed-batches-by-metric", &["failed-batches"], || {
         but(|it| {
             it.history.dead_letters = None;

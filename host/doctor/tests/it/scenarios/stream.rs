@@ -38,6 +38,15 @@ pub(super) const SCENARIOS: &[Scenario] =
             })
         }),
         of("hot-shard", &["hot-shard"], || but(hot_shard)),
+        // All are equally full. Half of them have no series.
+        of("even-shards", &[], || but(|it| many_shards(it, |_| 790.0, |_| 900.0))),
+        // A hot one among those that were read, and a late one among the others.
+        of("hot-and-late-of-200-shards", &["hot-shard", "iterator-age"], || {
+            but(|it| {
+                many_shards(it, |shard| if shard == 7 { 950.0 } else { 300.0 }, ages(4, 30.0));
+                it.without("IteratorAge");
+            })
+        }),
         of("hidden-hot-shard", &["bursts", "producer-throttled"], || {
             but(|it| {
                 it.shards(4).load(1_100.0);

@@ -26,6 +26,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
             it.metric((Dynamodb, "WriteKeyRangeThroughputThrottleEvents"), TABLE, Sum, from(3, 900.0));
         })
     }),
+    // Packed groups need a tenth of the units, for ten times the records.
+    of("packed-hot-partition", &["hot-partition", "write-throttles"], || {
+        but(|it| {
+            it.table().capacity = Capacity::Provisioned { read: 1_000, write: 4_000 };
+            it.table().indexes[0].capacity = Capacity::Provisioned { read: 1_000, write: 4_000 };
+            it.rules().race_types.get_mut("3").unwrap().packs = Some(true);
+            it.metric((OfFunction, "Records"), OWN, Sum, |_| 600_000.0);
+            it.metric((Dynamodb, "ConsumedWriteCapacityUnits"), TABLE, Sum, |_| 60_000.0);
+            it.metric((Dynamodb, "WriteThrottleEvents"), TABLE, Sum, from(3, 900.0));
+            it.metric((Dynamodb, "WriteKeyRangeThroughputThrottleEvents"), TABLE, Sum, from(3, 900.0));
+        })
+    }),
     of("partition-nearly-hot", &["hot-partition"], || {
         but(|it| {
             it.table().capacity = Capacity::OnDemand { max_write: None };
