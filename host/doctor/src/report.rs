@@ -1,5 +1,6 @@
 //! What all checks come to.
 
+mod lag;
 mod text;
 
 use serde::Serialize;

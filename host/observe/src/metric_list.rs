@@ -84,8 +84,7 @@ const TABLE: &[(&str, &[Statistic])] = &[
 const REQUESTS: &[(&str, &[Statistic])] = &[("ThrottledRequests", &[Sum])];
 
 /// The operations with which hosts, functions and commands write.
-const WRITES: [&str; 5] =
-    ["BatchExecuteStatement", "BatchWriteItem", "PutItem", "TransactWriteItems", "UpdateItem"];
+const WRITES: [&str; 5] = ["BatchExecuteStatement", "BatchWriteItem", "PutItem", "TransactWriteItems", "UpdateItem"];
 
 const QUEUE: &[(&str, &[Statistic])] = &[("ApproximateNumberOfMessagesVisible", &[Maximum])];
 
@@ -157,5 +156,9 @@ pub(crate) fn unread(history: &History) -> Option<Unavailable> {
         "each metric of a shard is billed, so those of {SHARDS} shards are read, open ones first; {open} of the others \
          are open"
     );
-    (more > 0).then(|| Unavailable { what: format!("metrics by shard of {more} more shards"), permission: None, reason })
+    (more > 0).then(|| Unavailable {
+        what: format!("metrics by shard of {more} more shards"),
+        permission: None,
+        reason,
+    })
 }

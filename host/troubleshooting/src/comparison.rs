@@ -213,10 +213,10 @@ mod tests {
         let of = |predicted: f64| Pair { predicted, measured: 100.0 };
         let compared = |units, duration, age| Compared { name: "2 shards", units, duration, age };
         assert!(compared(of(120.0), of(80.0), of(100.0)).misses().is_empty());
-        assert_eq!(compared(of(121.0), of(80.0), of(79.0)).misses(), [
-            "2 shards: the number of units deviates by +21 %",
-            "2 shards: the mean age deviates by -21 %",
-        ]);
+        assert_eq!(
+            compared(of(121.0), of(80.0), of(79.0)).misses(),
+            ["2 shards: the number of units deviates by +21 %", "2 shards: the mean age deviates by -21 %",]
+        );
         let nothing = Pair { predicted: 0.0, measured: 0.0 };
         assert_eq!(compared(of(100.0), nothing, of(100.0)).misses().len(), 1, "nothing was measured");
     }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use crate::finding::Outcome;
-use crate::history::{
-    Course, Function, History, Mapping, Namespace, Point, Shard, Statistic, Stream, Timestamp,
-};
+use crate::history::{Course, Function, History, Mapping, Namespace, Point, Shard, Statistic, Stream, Timestamp};
 
 /// Periods at the end of a history within which something counts as going on.
 const RECENT_PERIODS: f64 = 15.0;

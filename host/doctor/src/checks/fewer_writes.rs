@@ -75,16 +75,16 @@ fn windows(history: &History) -> Option<Remedy> {
             change(UNITS_IN_WINDOWS, history)
         ),
         packing => {
-            let what = if packing == Packing::Packed { "A shared item" } else { "A group, or the item that it shares," };
-            let now = units_per_thousand(history).map(|units| {
-                format!(" In this span, 1,000 records needed {} units.", number(units))
-            });
+            let what =
+                if packing == Packing::Packed { "A shared item" } else { "A group, or the item that it shares," };
+            let now = units_per_thousand(history)
+                .map(|units| format!(" In this span, 1,000 records needed {} units.", number(units)));
             let now = now.unwrap_or_default();
             format!("{what} is written once in {WINDOW_SECONDS} s instead of once a batch.{now}")
         }
     };
     Some(
-        Remedy::new(command.build(), effect, "less: fewer write units")
+        Remedy::new(command.build(), effect, "less, by fewer write units")
             .breaks(format!("Standings are up to {WINDOW_SECONDS} s older. Only at parallelization factor 1.")),
     )
 }
@@ -98,13 +98,13 @@ fn packed_groups(history: &History) -> Option<Remedy> {
         Packing::Unpacked => "A rulebook with",
         Packing::Unknown => "If the rulebook does not pack its groups yet: one with",
     };
-    let command = Command::paceline(history, "rules publish").argument("rulebook.toml").word("--dry-run");
+    let command = Command::paceline(history, "rules publish").argument("packing-rulebook.toml").word("--dry-run");
     let effect = format!(
         "{which} `pack` in its aggregates. The groups of a race share a few items, and a batch writes each of these once: \
          {}. Without --dry-run it is published.",
         change(UNITS_PACKED, history)
     );
-    Some(Remedy::new(command.build(), effect, "less: fewer write units").breaks(
+    Some(Remedy::new(command.build(), effect, "less, by fewer write units").breaks(
         "The aggregates need other keys, so that races in progress end by the old ones. Other programs read a shared item \
          by what `pack.show` names.",
     ))

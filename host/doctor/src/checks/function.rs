@@ -227,7 +227,7 @@ pub(super) fn tumbling_window(history: &History) -> Outcome {
                     Remedy::new(
                         update_mapping(history, mapping).word("--parallelization-factor 1").build(),
                         "One window for each shard.",
-                        "less: fewer writes",
+                        "less, by fewer writes",
                     )
                     .breaks("Fewer batches at once: the function has to keep up with one for each shard."),
                 ),

@@ -93,7 +93,7 @@ pub(super) fn write_conflicts(history: &History) -> Outcome {
                 Command::paceline(history, "rules status").build(),
                 "Shows the hosts. Let one mapping read the stream, and let producers use one partition key for a \
                  group, such as the racer's id.",
-                "less: fewer write units",
+                "less, by fewer write units",
             )
             .breaks("One key for a whole race puts it into one shard, at 1,000 records a second."),
         );

@@ -118,7 +118,7 @@ pub(super) fn read_latency(history: &History) -> Outcome {
     };
     let delay = DELAY_OF_A_READER * polls;
     if polls < MANY_READERS {
-        return Outcome::Healthy(format!("each shard is read {} times a second", number(polls)));
+        return Outcome::Healthy(format!("{} reads a second of each shard", number(polls)));
     }
     let severity = if polls >= SHARD_READS_PER_SECOND - 0.5 { Severity::Warning } else { Severity::Note };
     let finding = Finding::new(
@@ -262,7 +262,7 @@ pub(super) fn two_mappings(history: &History) -> Outcome {
         Remedy::new(
             delete(&mapping.id),
             format!("Leaves {} alone. Delete the one that is further behind.", first.id),
-            "less: half of the invocations and writes",
+            "less, by half of the invocations and writes",
         )
         .breaks(
             "A mapping that is deleted forgets its position. If the other one is behind, nothing is lost: it \

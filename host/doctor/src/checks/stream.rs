@@ -57,7 +57,7 @@ fn more_room(history: &History, stream: &Stream) -> Vec<Remedy> {
         aggregating_producer(history, stream),
         "The producer packs messages into aggregates of the KPL, as this one does: hundreds of messages are one \
          record.",
-        "less: fewer PUT payload units",
+        "less, by fewer PUT payload units",
     )
     .breaks("A message waits until its aggregate is full or 100 ms old. Excludes a parallelization factor above 1.");
     let reshard = Remedy::new(
@@ -202,6 +202,7 @@ pub(super) fn hot_shard(history: &History) -> Outcome {
     let all_share: f64 = read.iter().map(|(shard, _)| shard.share).sum();
     let is_part = read.len() < open_shards(stream);
     let of_read = if is_part { format!(" of {} shards", read.len()) } else { String::new() };
+    let keys = if is_part { "their hash keys" } else { "the hash keys" };
     let mut findings = Vec::new();
     for (shard, course) in &read {
         let (part, Some(peak)) = (course.total() / all.max(1.0), course.peak()) else { continue };
@@ -219,11 +220,7 @@ pub(super) fn hot_shard(history: &History) -> Outcome {
                 .evidence(
                     Evidence::point("IncomingRecords", peak, "records a second").threshold(SHARD_RECORDS_PER_SECOND),
                 )
-                .arithmetic(format!(
-                    "{} of the records{of_read} on {} of the hash keys",
-                    percent(part),
-                    percent(share)
-                ))
+                .arithmetic(format!("{} of the records{of_read} on {} of {keys}", percent(part), percent(share)))
                 .remedy(
                     Remedy::new(
                         command,
@@ -281,29 +278,37 @@ pub(super) fn bursts(history: &History) -> Outcome {
     if load >= NEARLY_FULL {
         return Outcome::Healthy("the average of a minute itself is at the limits".to_owned());
     }
-    let finding = Finding::new(
-        Severity::Warning,
-        format!("stream {}", stream.name),
-        "Records are rejected although the average of a minute is below the limits. Limits hold for each second and \
-         each shard: records come in bursts, or one shard is hot.",
-    )
-    .evidence(Evidence::point("IncomingRecords", records, "records a second on average").threshold(shards * 1_000.0))
-    .evidence(Evidence::point("WriteProvisionedThroughputExceeded", seen.peak, "records a period").threshold(0.0))
-    .arithmetic(format!(
-        "{} records/s in a minute's average is {} records in one second, if all come at once",
-        number(records.1),
-        number(records.1 * records_period(&arrivals.records))
-    ))
-    .remedy(monitoring(history, stream))
-    .remedy(
-        Remedy::new(
-            aggregating_producer(history, stream),
-            "A producer that stays within the limits of each shard by itself, and spreads a burst over time.",
-            "nothing",
+    let several = open_shards(stream) > 1;
+    let reason = match several {
+        true => {
+            "Records are rejected although the average of a minute is below the limits. Limits hold for each second and \
+             each shard: records come in bursts, or one shard is hot."
+        }
+        false => {
+            "Records are rejected although the average of a minute is below the limits. Limits hold for each second: \
+             records come in bursts."
+        }
+    };
+    let finding = Finding::new(Severity::Warning, format!("stream {}", stream.name), reason)
+        .evidence(
+            Evidence::point("IncomingRecords", records, "records a second on average").threshold(shards * 1_000.0),
         )
-        .breaks("Messages of a burst arrive later, by the time that the burst takes to pass."),
-    )
-    .ongoing(seen.ongoing);
+        .evidence(Evidence::point("WriteProvisionedThroughputExceeded", seen.peak, "records a period").threshold(0.0))
+        .arithmetic(format!(
+            "{} records/s in a minute's average is {} records in one second, if all come at once",
+            number(records.1),
+            number(records.1 * records_period(&arrivals.records))
+        ))
+        .remedies(several.then(|| monitoring(history, stream)))
+        .remedy(
+            Remedy::new(
+                aggregating_producer(history, stream),
+                "A producer that stays within the limits of each shard by itself, and spreads a burst over time.",
+                "nothing",
+            )
+            .breaks("Messages of a burst arrive later, by the time that the burst takes to pass."),
+        )
+        .ongoing(seen.ongoing);
     Outcome::Findings(vec![finding])
 }
 

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{ReaderLag, Report};
+use super::{ReaderLag, Report, lag};
 use crate::causes::Diagnosis;
 use crate::finding::{Evidence, Remedy, Severity};
 use crate::history::Timestamp;
-use crate::lag::LagState;
 use crate::words::{duration, number};
 
 const COLUMNS: usize = 80;
@@ -185,20 +184,8 @@ impl Page {
         }
         self.blank();
         self.lines("", "", "Lag");
-        for it in readers {
-            let reader = match &it.shard {
-                Some(shard) => format!("{}, {shard}", it.reader),
-                None => it.reader.clone(),
-            };
-            let state = state(it.lag.state);
-            let mut words = format!("{reader}: {state}, {} behind", duration(it.lag.age_seconds));
-            if let Some(left) = it.lag.seconds_to_loss {
-                words.push_str(&format!(", loses records in {}", duration(left)));
-            }
-            if let Some(left) = it.lag.seconds_to_catch_up {
-                words.push_str(&format!(", caught up in {}", duration(left)));
-            }
-            self.lines("  ", "    ", &words);
+        for line in lag::lines(readers) {
+            self.lines("  ", "    ", &line);
         }
     }
 
@@ -229,18 +216,6 @@ fn word(severity: Severity) -> &'static str {
         Severity::Note => "NOTE",
         Severity::Warning => "WARNING",
         Severity::Critical => "CRITICAL",
-    }
-}
-
-fn state(state: LagState) -> &'static str {
-    match state {
-        LagState::CaughtUp => "caught up",
-        LagState::Unknown => "course unknown",
-        LagState::CatchingUp => "catching up",
-        LagState::ReReading => "re-reading",
-        LagState::Slow => "slow",
-        LagState::Stuck => "stuck",
-        LagState::Dead => "dead",
     }
 }
 

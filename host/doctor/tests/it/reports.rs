@@ -205,6 +205,9 @@ fn shards_without_a_series_make_no_other_shard_hot_and_hide_no_age() {
     let late: Vec<_> = found.iter().filter(|it| it.check == "iterator-age").collect();
     assert_eq!(late.len(), 1, "{}", report.verdict);
     assert_eq!(late[0].finding.subject, "polling readers", "the shard's own age was not read");
+    let text = report.text(false);
+    assert!(text.contains("  polling readers: 100 shards caught up, 0.9 s behind at most\n"), "{text}");
+    assert!(text.contains("  polling readers: slow, 7 min 31 s behind"), "{text}");
 }
 
 /// The remedies of a finding of a scenario.
