@@ -217,7 +217,7 @@ fn report_failures(history: &History, mapping: &Mapping) -> Remedy {
     Remedy::new(
         command.word("--bisect-batch-on-function-error").build(),
         "Only the records from the first that failed on come again, and without an answer the batch is halved.",
-        "less, by fewer records are repeated",
+        "less, by fewer repeated records",
     )
     .breaks("The function must answer with batchItemFailures, as paceline's does.")
 }

@@ -118,7 +118,7 @@ pub(super) fn read_latency(history: &History) -> Outcome {
     };
     let delay = DELAY_OF_A_READER * polls;
     if polls < MANY_READERS {
-        return Outcome::Healthy(format!("{} reads a second of each shard", number(polls)));
+        return Outcome::Healthy(format!("reads of a shard: {} a second", number(polls)));
     }
     let severity = if polls >= SHARD_READS_PER_SECOND - 0.5 { Severity::Warning } else { Severity::Note };
     let finding = Finding::new(
