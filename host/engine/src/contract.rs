@@ -13,7 +13,27 @@ pub(crate) const MIGRATION: &str = "migration";
 
 /// The full name of an interface: for `settings`, `paceline:plugin/settings@0.2.0`.
 pub(crate) fn qualified(interface: &str) -> String {
-    format!("{CONTRACT}/{interface}@{CONTRACT_VERSION}")
+    qualified_in(interface, CONTRACT_VERSION)
+}
+
+/// The full name of an interface in a version of the contract.
+pub(crate) fn qualified_in(interface: &str, version: &str) -> String {
+    format!("{CONTRACT}/{interface}@{version}")
+}
+
+/// Whether a host of the version `host` runs what was built for `version`: one that differs in the last number at most, and
+/// not a newer one. Before 1.0 the second number counts changes that break plugins, and the last one additions.
+pub(crate) fn is_compatible(version: &str, host: &str) -> bool {
+    fn numbers(version: &str) -> Option<[u64; 3]> {
+        let numbers: Option<Vec<u64>> = version.split('.').map(|number| number.parse().ok()).collect();
+        numbers?.try_into().ok()
+    }
+    match (numbers(version), numbers(host)) {
+        (Some([major, minor, patch]), Some([host_major, host_minor, host_patch])) => {
+            (major, minor) == (host_major, host_minor) && patch <= host_patch
+        }
+        _ => false,
+    }
 }
 
 /// Splits `paceline:plugin/settings@0.2.0` into `settings` and `0.2.0`. `None` for a name in another package.
@@ -91,6 +111,21 @@ impl Function {
             Self::Merge => "merge",
             Self::Finish => "finish",
             Self::Migrate => "migrate",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_built_for_an_older_patch_is_compatible_and_nothing_else_is() {
+        for version in ["0.2.0", "0.2.3"] {
+            assert!(is_compatible(version, "0.2.3"), "{version}");
+        }
+        for version in ["0.2.4", "0.1.3", "0.3.0", "1.2.3", "0.2", "0.2.3.1", "0.2.x", "0.2.0-rc.1", ""] {
+            assert!(!is_compatible(version, "0.2.3"), "{version}");
         }
     }
 }

@@ -7,7 +7,7 @@ use wasmtime::component::{ComponentType, Lift, Linker};
 use wasmtime::{ResourceLimiter, StoreContextMut};
 
 use crate::call_deadline::CallDeadline;
-use crate::contract::{self, CONTRACT_VERSION};
+use crate::contract;
 use crate::digest::Digest;
 use crate::inspect::Language;
 use crate::limits::{LOG_FUEL, Limits, SETTING_FUEL, TABLE_ELEMENTS};
@@ -17,18 +17,20 @@ use crate::profile::Profile;
 /// The interfaces of the contract that a plugin may import. `columns` has types and no functions.
 const ALLOWED: [&str; 3] = ["columns", "settings", "log"];
 
-/// Checks one import by its name. Interfaces of other packages pass if they have only types: nothing in them can be
-/// called.
-pub(crate) fn check(import: &str, only_types: bool, language: Language) -> Result<(), LoadError> {
+/// Checks one import by its name, in a host of this version of the contract. Interfaces of other packages pass if they have
+/// only types: nothing in them can be called.
+pub(crate) fn check(import: &str, only_types: bool, language: Language, host: &str) -> Result<(), LoadError> {
     match contract::split(import) {
-        Some((interface, CONTRACT_VERSION)) if ALLOWED.contains(&interface) => Ok(()),
-        Some((interface, _)) if ALLOWED.contains(&interface) => Err(LoadError::Version(import.to_owned())),
+        Some((interface, version)) if ALLOWED.contains(&interface) => match contract::is_compatible(version, host) {
+            true => Ok(()),
+            false => Err(LoadError::Version(import.to_owned())),
+        },
         _ if only_types => Ok(()),
         _ => Err(LoadError::Import { import: import.to_owned(), language }),
     }
 }
 
-/// Defines the imports.
+/// Defines the imports. wasmtime gives them to components of each version that is compatible by its last number, too.
 pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     linker.instance(&contract::qualified("settings"))?.func_wrap(
         "get",

@@ -7,7 +7,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{self, ComponentExportIndex, InstancePre};
 
 use crate::canonical;
-use crate::contract::{self, Function, MIGRATION, Role};
+use crate::contract::{self, CONTRACT_VERSION, Function, MIGRATION, Role};
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::imports::{self, HostState};
@@ -23,6 +23,7 @@ pub struct Component {
     pre: InstancePre<HostState>,
     roles: Vec<(Role, Exports)>,
     digest: Digest,
+    contract: String,
     imports: Vec<String>,
     bytes: usize,
     language: Language,
@@ -38,11 +39,13 @@ pub(crate) struct Exports {
 
 impl Exports {
     /// The functions of a role's interface and, for an aggregator, those of `migration`. `None` where the component
-    /// does not export the role's interface.
-    fn find(component: &component::Component, role: Role) -> Option<Self> {
-        let mut functions = Self::of(component, role.interface(), role.functions())?;
+    /// does not export the role's interface. `contract` is the version that it was built for.
+    fn find(component: &component::Component, role: Role, contract: &str) -> Option<Self> {
+        let mut functions = Self::of(component, &contract::qualified_in(role.interface(), contract), role.functions())?;
         let migration = match role {
-            Role::Aggregator => Self::of(component, MIGRATION, &Function::MIGRATION),
+            Role::Aggregator => {
+                Self::of(component, &contract::qualified_in(MIGRATION, contract), &Function::MIGRATION)
+            }
             Role::Validator | Role::Scorer => None,
         };
         let migrates = migration.is_some();
@@ -55,7 +58,7 @@ impl Exports {
         interface: &str,
         functions: &[Function],
     ) -> Option<Vec<(Function, ComponentExportIndex)>> {
-        let interface = component.get_export_index(None, contract::qualified(interface).as_str())?;
+        let interface = component.get_export_index(None, interface)?;
         let export = |function: Function| component.get_export_index(Some(&interface), function.name());
         Some(functions.iter().filter_map(|&function| Some((function, export(function)?))).collect())
     }
@@ -85,6 +88,11 @@ impl Component {
     /// The number of bytes that it was loaded from.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The version of the contract that it was built for: the host's, or an older one that is compatible.
+    pub fn contract_version(&self) -> &str {
+        &self.contract
     }
 
     /// The interfaces that it imports, without those that have only types.
@@ -136,6 +144,11 @@ impl Engine {
     /// Like [`load`](Self::load), but does not compile where signed code can be used. Code that can't is reported. What the
     /// package has comes first.
     pub fn load_signed(&self, wasm: &[u8], signed: Option<&SignedCode>) -> Result<Component, LoadError> {
+        self.load_as(CONTRACT_VERSION, wasm, signed)
+    }
+
+    /// Loads as a host of this version of the contract.
+    fn load_as(&self, host: &str, wasm: &[u8], signed: Option<&SignedCode>) -> Result<Component, LoadError> {
         if !wasm.starts_with(b"\0asm") {
             return Err(LoadError::NotWebAssembly(inspect::other_format(wasm)));
         }
@@ -151,12 +164,14 @@ impl Engine {
         };
         let (imports, exports) = names(self.wasmtime(), &compiled);
         for import in &imports {
-            imports::check(&import.name, import.only_types, language)?;
+            imports::check(&import.name, import.only_types, language, host)?;
         }
-        let find = |role| Exports::find(&compiled, role).map(|exports| (role, exports));
+        let refused = || LoadError::no_role(&exports, inspect::has_code(wasm));
+        let contract = built_for(&exports, host).ok_or_else(refused)?;
+        let find = |role| Exports::find(&compiled, role, &contract).map(|exports| (role, exports));
         let roles: Vec<_> = Role::ALL.into_iter().filter_map(find).collect();
         if roles.is_empty() {
-            return Err(LoadError::no_role(&exports, inspect::has_code(wasm)));
+            return Err(refused());
         }
         let pre = self.linker().instantiate_pre(&compiled).map_err(|error| LoadError::ImportType(error.into()))?;
         Ok(Component {
@@ -164,6 +179,7 @@ impl Engine {
             pre,
             roles,
             digest,
+            contract,
             imports: imports.into_iter().filter(|import| !import.only_types).map(|import| import.name).collect(),
             bytes: wasm.len(),
             language,
@@ -208,6 +224,15 @@ impl Engine {
     }
 }
 
+/// The version of the contract whose roles a component exports, if a host of the version `host` runs it.
+fn built_for(exports: &[String], host: &str) -> Option<String> {
+    let is_role = |interface: &str| Role::ALL.iter().any(|role| role.interface() == interface);
+    let ours = exports.iter().filter_map(|export| contract::split(export));
+    ours.filter(|(interface, version)| is_role(interface) && contract::is_compatible(version, host))
+        .map(|(_, version)| version.to_owned())
+        .next()
+}
+
 struct Import {
     name: String,
     /// Whether it is an interface without functions: nothing in it can be called.
@@ -228,4 +253,41 @@ fn names(engine: &wasmtime::Engine, component: &component::Component) -> (Vec<Im
         Import { name: name.to_owned(), only_types }
     });
     (imports.collect(), ty.exports(engine).map(|(name, _)| name.to_owned()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::Column;
+    use crate::plugin::Settings;
+
+    /// The plugin `output`, built for another version of the contract.
+    fn output_for(version: &[u8; 6]) -> Vec<u8> {
+        // The one that new projects get: it is there before any plugin is built.
+        let mut wasm = include_bytes!("../../kit/templates/race/paceline-output.wasm").to_vec();
+        let places: Vec<usize> = (0..wasm.len() - 6).filter(|&at| wasm[at..].starts_with(b"@0.2.0")).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| wasm[at..at + 6].copy_from_slice(version));
+        wasm
+    }
+
+    #[test]
+    fn a_plugin_that_was_built_for_an_older_compatible_contract_runs() {
+        let engine = Engine::new(Limits::default()).unwrap();
+        let older = engine.load_as("0.2.9", &output_for(b"@0.2.7"), None).unwrap();
+        assert_eq!((older.contract_version(), older.roles().as_slice()), ("0.2.7", &[Role::Scorer][..]));
+        let weight = Settings::from([("resistance-weight".to_owned(), "2".to_owned())]);
+        let scorer = older.scorer(&weight).unwrap();
+        let scored = scorer.session().score(1, &[Column::Numbers(&[65.0]), Column::Numbers(&[35.0])]).unwrap();
+        assert_eq!(scored.scores, [135.0]);
+    }
+
+    #[test]
+    fn a_plugin_that_was_built_for_a_newer_contract_is_refused() {
+        let engine = Engine::new(Limits::default()).unwrap();
+        let error = engine.load_as("0.2.6", &output_for(b"@0.2.7"), None).unwrap_err();
+        assert!(matches!(&error, LoadError::Version(name) if name.ends_with("@0.2.7")), "{error}");
+        // One that imports nothing, too.
+        assert_eq!(built_for(&["paceline:plugin/scoring@0.2.7".to_owned()], "0.2.6"), None);
+    }
 }

@@ -10,6 +10,9 @@ use crate::limits::AboveCeiling;
 /// How jco builds a component with QuickJS that has neither WASI nor asynchronous functions.
 const QJS_OPTIONS: &str = "--backend qjs --backend-qjs-stub-wasi --backend-qjs-disable-async";
 
+/// Where the contract is to be had that this host implements.
+const CONTRACT_HERE: &str = "`paceline plugin new NAME --kind KIND` writes the contract and a plugin that exports it";
+
 /// How componentize-js builds a component with StarlingMonkey that has no WASI.
 const STARLING_OPTIONS: &str = "-d stdio random clocks http fetch-event";
 
@@ -44,7 +47,7 @@ pub enum LoadError {
         language: Language,
     },
     /// An import has another type than the contract gives it.
-    #[error("an import has another type than in the contract")]
+    #[error("an import has another type than in the contract ({CONTRACT_HERE})")]
     ImportType(#[source] Box<dyn Error + Send + Sync>),
     /// It was built for another version of the contract; the name of one such interface is given.
     #[error(
@@ -57,17 +60,17 @@ pub enum LoadError {
     /// It exports no interface of the contract; what it exports is given.
     #[error(
         "it exports none of `{CONTRACT}/validation`, `/scoring` and `/aggregation` in version {CONTRACT_VERSION}; it \
-         exports: {0}"
+         exports: {0}; {CONTRACT_HERE}"
     )]
     NoRole(String),
     /// It is a plugin, but not one for this role.
     #[error("it is not {}: it does not export `{CONTRACT}/{}@{CONTRACT_VERSION}`", with_article(*.0), .0.interface())]
     WrongRole(Role),
     /// It exports an interface without one of its functions.
-    #[error("it does not export `{0}`")]
+    #[error("it does not export `{0}`: {CONTRACT_HERE}")]
     MissingExport(String),
     /// An exported function has another type than the contract gives it.
-    #[error("its export `{export}` has another type than in the contract")]
+    #[error("its export `{export}` has another type than in the contract ({CONTRACT_HERE})")]
     ExportType {
         /// The function, with its interface.
         export: String,

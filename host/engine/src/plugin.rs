@@ -13,6 +13,7 @@ use crate::columns::Column;
 use crate::contract::{self, Function, Role};
 use crate::digest::Digest;
 use crate::fault::{CallError, Fault};
+use crate::inspect::Language;
 use crate::limits::{self, Limits, Work};
 use crate::load::{Component, Exports};
 use crate::load_error::LoadError;
@@ -74,6 +75,11 @@ impl Plugin {
     /// The fields that it reads, in the order in which a session takes their columns.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// The language that it was written in.
+    pub fn language(&self) -> Language {
+        self.component.language()
     }
 
     /// The limits that it runs under.

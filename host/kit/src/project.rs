@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use paceline_engine::Role;
+use paceline_engine::{PluginLimits, Role};
 use serde::{Deserialize, Deserializer};
 
 pub use create::{CreateError, NewProject};
@@ -34,6 +34,9 @@ pub struct Project {
     /// The settings that its tests run with, as in a rulebook.
     #[serde(default, deserialize_with = "settings")]
     pub settings: BTreeMap<String, String>,
+    /// The limits that its tests run with, as in a rulebook.
+    #[serde(default)]
+    pub limits: PluginLimits,
     /// Its tests.
     #[serde(default)]
     pub test: Test,
@@ -222,6 +225,16 @@ mod tests {
         let error = open(&format!("{head}many = [1]\n")).unwrap_err();
         let ProjectError::Parse(_, source) = error else { panic!("{error}") };
         assert!(source.to_string().contains("setting `many` is not a text, a number or a boolean"), "{source}");
+    }
+
+    #[test]
+    fn limits_are_those_that_a_rulebook_may_set() {
+        let head = "name = \"power\"\nkind = \"scorer\"\nlanguage = \"rust\"\n[limits]\n";
+        let limits = open(&format!("{head}fuel-per-row = 40_000\n")).unwrap().limits;
+        assert_eq!(limits, PluginLimits { fuel_per_row: Some(40_000), ..PluginLimits::default() });
+        let error = open(&format!("{head}log-lines = 1\n")).unwrap_err();
+        let ProjectError::Parse(_, source) = error else { panic!("{error}") };
+        assert!(source.to_string().contains("unknown field `log-lines`, expected one of `memory-bytes`"), "{source}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A plugin in its role, with its settings.
 
-use paceline_engine::{Aggregator, Component, Engine, Field, LoadError, Plugin, Role, Scorer, Settings, Validator};
+use paceline_engine::{Aggregator, Component, Field, LoadError, Plugin, Role, Scorer, Settings, Validator};
 
 /// A plugin in its role, with its settings.
 #[derive(Clone, Debug)]
@@ -25,9 +25,8 @@ pub enum SubjectError {
 }
 
 impl Subject {
-    /// Loads a component in a role; without one, in the only role that it plays.
-    pub fn load(engine: &Engine, wasm: &[u8], settings: &Settings, role: Option<Role>) -> Result<Self, SubjectError> {
-        let component: Component = engine.load(wasm)?;
+    /// A component in a role; without one, in the only role that it plays.
+    pub fn new(component: &Component, settings: &Settings, role: Option<Role>) -> Result<Self, SubjectError> {
         let role = match (role, component.roles().as_slice()) {
             (Some(role), _) => role,
             (None, [role]) => *role,

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use paceline_testbed::environment::checkout;
-use paceline_testbed::require;
+use paceline_testbed::{plugins, require};
 use tempfile::TempDir;
 
-use crate::support::{fail, paceline, succeed};
+use crate::support::{fail, joined, paceline, simulate, succeed};
 
 /// Makes a project in a folder.
 fn new(parent: &Path, name: &str, kind: &str, language: &str) -> (PathBuf, String) {
@@ -50,7 +50,7 @@ fn a_new_rust_project_passes(kind: &str) {
     let built = succeed(&mut build(&folder));
     assert!(built.starts_with("./my-rule.wasm  "), "{built}");
     let checked = succeed(paceline(&["plugin", "check"]).arg(folder.join("my-rule.wasm")));
-    assert!(checked.contains(&format!("role     {kind}")), "{checked}");
+    assert!(checked.contains(&format!("role      {kind}")), "{checked}");
     let tested = succeed(&mut plugin(&folder, "test"));
     assert!(tested.contains("results, all as in "), "{tested}");
     let verified = succeed(&mut plugin(&folder, "verify"));
@@ -74,6 +74,71 @@ fn a_new_validator_in_rust_passes() {
 fn a_new_aggregator_in_rust_passes() {
     require!(Plugins, WasmTarget);
     a_new_rust_project_passes("aggregator");
+}
+
+/// What `paceline plugin build` sets for cargo where the machine's own compiler has no standard library for WebAssembly: see
+/// `scripts/wasm-toolchain`.
+fn wasm_toolchain() -> Vec<(&'static str, PathBuf)> {
+    let library = succeed(Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"]));
+    if Path::new(library.trim()).is_dir() {
+        return Vec::new();
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let folder = cache.join("paceline/wasm-toolchain");
+    vec![
+        ("RUSTC", folder.join("rustc")),
+        ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", folder.join("rust-lld")),
+        ("CARGO_ENCODED_RUSTFLAGS", format!("--sysroot={}", folder.join("sysroot").display()).into()),
+    ]
+}
+
+#[test]
+fn what_plain_cargo_builds_is_refused_with_the_command_that_makes_a_component() {
+    require!(WasmTarget);
+    let parent = TempDir::with_prefix("my plugins").unwrap();
+    let (folder, _) = new(parent.path(), "my-rule", "scorer", "rust");
+    let target = checkout().join("target/authors/plain");
+    let mut cargo = in_project(&folder, "cargo", &["build", "--release"]);
+    succeed(cargo.env("CARGO_TARGET_DIR", &target).envs(wasm_toolchain()));
+    let module = target.join("wasm32-unknown-unknown/release/my_rule.wasm");
+    let refused = fail(paceline(&["plugin", "check"]).arg(module));
+    assert!(
+        refused.contains("this is a core module, not a component: build it with `paceline plugin build`"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn the_other_plugins_of_a_project_s_race_are_those_of_this_repository() {
+    require!(Plugins);
+    let parent = TempDir::new().unwrap();
+    let (folder, _) = new(parent.path(), "my-rule", "validator", "python");
+    let race = folder.join("race.ndjson");
+    std::fs::write(&race, joined(&simulate("--racers 20 --seconds 30 --class 3 --race 131 --seed 1"))).unwrap();
+    let on_race = |component: &Path, more: &[&str]| {
+        let mut command = paceline(&["plugin", "test"]);
+        command.arg(component).arg("--events").arg(&race).arg("--expect").arg(folder.join("results.ndjson"));
+        command.args(["--group", "/racerId", "--score", "/cadence"]).args(more);
+        command.output().unwrap()
+    };
+    for name in ["energy", "output"] {
+        let built = plugins::file(name);
+        let carried = format!("paceline-{name}.wasm");
+        if std::env::var_os("PACELINE_UPDATE").is_some_and(|value| value == "1") {
+            std::fs::copy(&built, checkout().join("host/kit/templates/race").join(&carried)).unwrap();
+            continue;
+        }
+        assert!(on_race(&built, &["--update"]).status.success());
+        // The bytes may be those of another compiler.
+        let tested = on_race(&folder.join("race/plugins").join(&carried), &[]);
+        assert!(
+            tested.status.success(),
+            "host/kit/templates/race/{carried} is not what this repository builds. `make plugins`, then copy it: \
+             PACELINE_UPDATE=1 cargo test -p paceline the_other_plugins\n{}",
+            String::from_utf8_lossy(&tested.stdout)
+        );
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod example;
 mod example_rules;
 mod fake_kinesis;
 mod files;
+mod growing;
 mod healthcheck;
 mod hosts;
 mod image;

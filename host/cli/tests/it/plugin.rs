@@ -2,6 +2,7 @@
 
 use paceline_testbed::environment::checkout;
 use paceline_testbed::require;
+use serde_json::{Value, json};
 use std::path::Path;
 
 use crate::support::{DedupMode, Workspace, fail, joined, paceline, simulate, succeed};
@@ -16,12 +17,45 @@ fn check(name: &str) -> std::process::Command {
 fn check_describes_a_plugin() {
     require!(Plugins);
     let output = succeed(&mut check("last-output"));
-    for fact in ["role     aggregator", "reads    /second (integer)", "writes   finished (boolean)", "imports  nothing"]
+    for fact in
+        ["role      aggregator", "reads     /second (integer)", "writes    finished (boolean)", "imports   nothing"]
     {
         assert!(output.contains(fact), "{fact}: {output}");
     }
     let output = succeed(&mut check("telemetry"));
-    assert!(output.contains("imports  paceline:plugin/settings@0.2.0"), "{output}");
+    for fact in ["imports   paceline:plugin/settings@0.2.0", "contract  0.2.0"] {
+        assert!(output.contains(fact), "{fact}: {output}");
+    }
+}
+
+#[test]
+fn check_describes_a_plugin_as_json() {
+    require!(Plugins);
+    let printed = succeed(check("energy").args(["--json", "--limit", "call-ms=3000"]));
+    let printed: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&printed["runtime"], &printed["contract"], &printed["imports"]), (&json!("none"), &json!("0.2.0"), &json!([])));
+    assert_eq!(printed["limits"], json!({ "call-ms": 3000 }));
+    let fields = json!([{ "path": "/second", "kind": "integer", "default": null }]);
+    assert_eq!((&printed["roles"][0]["role"], &printed["roles"][0]["fields"]), (&json!("aggregator"), &fields));
+    assert_eq!(printed["roles"][0]["outputs"][0], json!({ "name": "energy", "kind": "number" }));
+}
+
+#[test]
+fn limits_of_a_project_hold_where_its_arguments_name_no_others() {
+    require!(Plugins, WasmTarget);
+    let folder = tempfile::TempDir::new().unwrap();
+    succeed(paceline(&["plugin", "new", "power", "--kind", "scorer", "--in"]).arg(folder.path()));
+    let project = folder.path().join("power");
+    let text = std::fs::read_to_string(project.join("plugin.toml")).unwrap();
+    std::fs::write(project.join("plugin.toml"), text.replace("[limits]\n", "[limits]\ncall-ms = 3_000\n")).unwrap();
+    let limits = |more: &[&str]| {
+        let mut command = paceline(&["plugin", "check", "--json"]);
+        command.arg(&project).args(more).env("CARGO_TARGET_DIR", checkout().join("target"));
+        let printed: Value = serde_json::from_str(&succeed(&mut command)).unwrap();
+        printed["limits"].clone()
+    };
+    assert_eq!(limits(&["--limit", "fuel-per-row=40000"]), json!({ "call-ms": 3000, "fuel-per-row": 40000 }));
+    assert_eq!(limits(&["--limit", "call-ms=4000"]), json!({ "call-ms": 4000 }));
 }
 
 #[test]
@@ -32,7 +66,7 @@ fn check_reports_why_a_plugin_is_rejected() {
     let output = fail(&mut check("evil-scorer"));
     assert!(output.contains("setting `deed` is missing"), "{output}");
     let output = succeed(check("evil-scorer").args(["--setting", "deed=remember"]));
-    assert!(output.contains("role     scorer"), "{output}");
+    assert!(output.contains("role      scorer"), "{output}");
     let output = fail(paceline(&["plugin", "check"]).arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")));
     assert!(output.contains("this is not WebAssembly"), "{output}");
 }
@@ -127,7 +161,7 @@ fn the_example_plugin_is_tested_built_and_checked() {
     build.env("CARGO_TARGET_DIR", &target).arg(&folder).arg("--out").arg(&component);
     succeed(&mut build);
     let output = succeed(paceline(&["plugin", "check"]).arg(&component));
-    for fact in ["role     scorer", "reads    /cadence (number)", "reads    /resistance (number)"] {
+    for fact in ["role      scorer", "reads     /cadence (number)", "reads     /resistance (number)"] {
         assert!(output.contains(fact), "{fact}: {output}");
     }
 }

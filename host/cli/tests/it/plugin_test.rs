@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use paceline_testbed::require;
+use paceline_testbed::outcome::block_on;
+use paceline_testbed::{kinesis, require};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -126,8 +127,17 @@ fn a_plugin_beyond_a_bound_is_measured_and_reported() {
     succeed(folder.test(&["--update", "--config"]).arg(&config));
     let shown = succeed(folder.test(&["--config"]).arg(&config));
     assert!(shown.contains("at 10,000 rows a call needs ") && shown.contains(" times its fuel"), "{shown}");
-    assert!(shown.contains("raise fuel-per-row"), "{shown}");
-    assert!(shown.lines().all(|line| line.chars().count() <= 120), "{shown}");
+    assert!(shown.contains("raise fuel-per-row") && shown.contains("`--limit fuel-per-row=VALUE`"), "{shown}");
+    // The second line has a path of this machine.
+    assert!(shown.lines().enumerate().all(|(at, line)| at == 1 || line.chars().count() <= 80), "{shown}");
+    // The advice can be tried before a rulebook has it.
+    let enough = ["--limit", "fuel-per-row=20_000", "--limit", "fuel-per-call=2_000_000", "--config"];
+    let shown = succeed(folder.test(&enough).arg(&config));
+    assert!(!shown.contains(" times its fuel"), "{shown}");
+    let error = fail(folder.test(&["--limit", "fuel-per-row=600_000", "--config"]).arg(&config));
+    assert!(error.contains("`fuel-per-row` is 600000; at most ") && error.contains("limits.ceilings"), "{error}");
+    let error = fail(&mut folder.test(&["--limit", "fuel=1"]));
+    assert!(error.contains("unknown field `fuel`, expected one of `memory-bytes`"), "{error}");
 }
 
 #[test]
@@ -246,6 +256,58 @@ fn events_are_recorded_from_dead_letters_without_what_no_plugin_reads() {
     assert!(error.contains("there are no records that are JSON objects"), "{error}");
     succeed(&mut record("some.ndjson", &["--limit", "1"]));
     assert_eq!(std::fs::read_to_string(workspace.path("some.ndjson")).unwrap().lines().count(), 1);
+}
+
+/// The command that records ten events, and what it wrote.
+fn recorded(workspace: &Workspace, from: &str, arguments: &[&str]) -> (String, Vec<Value>) {
+    let out = workspace.path("recorded.ndjson");
+    let mut command = paceline(&["plugin", "record"]);
+    command.arg(paceline_testbed::plugins::file("output")).arg("--config").arg(workspace.path("paceline.toml"));
+    command.args(["--from", from, "--out"]).arg(&out).args(arguments);
+    command.env("AWS_ENDPOINT_URL_KINESIS", kinesis::endpoint()).env("AWS_REGION", "us-east-1");
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    let shown = succeed(&mut command);
+    let text = std::fs::read_to_string(&out).unwrap();
+    std::fs::remove_file(out).unwrap();
+    (shown, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+/// What the scorer `output` reads of the messages.
+fn read_by_output(messages: &[Vec<u8>]) -> Vec<Value> {
+    let of = |message: &Vec<u8>| {
+        let message: Value = serde_json::from_slice(message).unwrap();
+        json!({ "cadence": message["cadence"], "resistance": message["resistance"] })
+    };
+    messages.iter().map(of).collect()
+}
+
+#[test]
+fn events_are_recorded_from_a_file() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let messages = simulate("--racers 1 --seconds 12 --class 3 --race 131 --seed 1");
+    // A message that comes again is no other event, and what is no JSON object has no members.
+    let lines = [&messages[..], &messages[..3], &[b"[1]".to_vec()]].concat();
+    workspace.write("some.ndjson", joined(&lines));
+    let file = workspace.path("some.ndjson").display().to_string();
+    let (shown, events) = recorded(&workspace, &file, &[]);
+    assert!(shown.contains("12 events; left out, not JSON objects: 1"), "{shown}");
+    assert_eq!(events, read_by_output(&messages));
+    assert_eq!(recorded(&workspace, &file, &["--limit", "5"]).1, read_by_output(&messages[..5]));
+}
+
+#[test]
+fn events_are_recorded_from_a_stream() {
+    require!(Plugins, KinesisLocal);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let messages = simulate("--racers 1 --seconds 12 --class 3 --race 131 --seed 1");
+    let stream = block_on(kinesis::TestStream::new("recorded", 1));
+    block_on(stream.put(messages.iter().map(|message| ("key".to_owned(), message.clone())).collect()));
+    let source = format!("[source.kinesis]\nstream = \"{}\"\nidle-ms = 200\n", stream.name());
+    workspace.configure(&source, "");
+    assert_eq!(recorded(&workspace, "stream", &[]).1, read_by_output(&messages));
+    assert_eq!(recorded(&workspace, "stream", &["--since", "1h", "--limit", "5"]).1, read_by_output(&messages[..5]));
+    assert!(!workspace.path("store.redb").exists(), "there is no checkpoint");
 }
 
 fn configuration(limits: &str) -> String {

@@ -53,16 +53,18 @@ impl NewProject<'_> {
             io::ErrorKind::AlreadyExists => CreateError::Exists(folder.clone()),
             _ => CreateError::Write(folder.clone(), error),
         })?;
-        for (path, text) in files {
+        let components = templates::components(self.kind).iter();
+        let components = components.map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec()));
+        for (path, content) in components.chain(files.into_iter().map(|(path, text)| (path, text.into_bytes()))) {
             let file = folder.join(path);
             let written =
-                file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&file, text));
+                file.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&file, content));
             written.map_err(|error| CreateError::Write(file, error))?;
         }
         Ok(folder)
     }
 
-    /// The files, with the project file last: a folder that was cut short is no project.
+    /// The files of text, with the project file last: a folder that was cut short is no project.
     fn files(&self) -> Result<Vec<(String, String)>, SdkError> {
         let mut files = templates::files(self.name, self.kind, self.language);
         match self.language {
@@ -98,7 +100,7 @@ mod tests {
                 assert_eq!(expected.lines().count(), if kind == Kind::Aggregator { 3 } else { 10 });
                 for (path, text) in (NewProject { name: &name, kind, language, parent: parent.path() }).files().unwrap()
                 {
-                    let rest = ["@NAME@", "@KIND@", "@LANGUAGE@", "@SERDE@"].into_iter().find(|it| text.contains(it));
+                    let rest = ["@NAME@", "@KIND@", "@A_KIND@", "@LANGUAGE@", "@SERDE@"].into_iter().find(|it| text.contains(it));
                     assert_eq!(rest, None, "{path}");
                 }
             }

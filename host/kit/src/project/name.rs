@@ -3,7 +3,7 @@
 /// Longer names leave no room in the name of a state format.
 const LONGEST: usize = 48;
 
-/// Rust's keywords, which cargo refuses, and the names of its own crates.
+/// Rust's keywords, which cargo refuses, the names of its own crates, and those of other files in a project's race.
 const RESERVED: &[&str] = &[
     "abstract",
     "alloc",
@@ -43,6 +43,8 @@ const RESERVED: &[&str] = &[
     "mut",
     "node_modules",
     "override",
+    "paceline-energy",
+    "paceline-output",
     "paceline-plugin",
     "paceline-plugin-macros",
     "plugin",
@@ -53,6 +55,7 @@ const RESERVED: &[&str] = &[
     "ref",
     "return",
     "rule",
+    "rules",
     "self",
     "static",
     "std",

@@ -1,4 +1,5 @@
-//! The files of new projects. `@NAME@`, `@KIND@` and `@LANGUAGE@` stand for those of the project.
+//! The files of new projects. `@NAME@`, `@KIND@` and `@LANGUAGE@` stand for those of the project, `@A_KIND@` for the kind with
+//! its article.
 
 use super::{Kind, Language};
 
@@ -56,6 +57,44 @@ fn samples(kind: Kind) -> Files {
     }
 }
 
+/// A race that the rule judges, on one machine.
+fn race(kind: Kind) -> Files {
+    match kind {
+        Kind::Scorer => template! {
+            "race/paceline.toml" from "race/paceline.toml",
+            "race/rulebooks/@NAME@.toml" from "race/scorer.rulebook.toml",
+            "race/rulebooks/rules.toml" from "race/scorer.rules.toml",
+        },
+        Kind::Validator => template! {
+            "race/paceline.toml" from "race/paceline.toml",
+            "race/rulebooks/@NAME@.toml" from "race/validator.rulebook.toml",
+            "race/rulebooks/rules.toml" from "race/validator.rules.toml",
+        },
+        Kind::Aggregator => template! {
+            "race/paceline.toml" from "race/aggregator.paceline.toml",
+            "race/rulebooks/@NAME@.toml" from "race/aggregator.rulebook.toml",
+            "race/rulebooks/rules.toml" from "race/aggregator.rules.toml",
+        },
+    }
+}
+
+/// The scorer `plugins/output`, built. It is embedded so that a project needs neither this repository nor Rust.
+const OUTPUT: (&str, &[u8]) =
+    ("race/plugins/paceline-output.wasm", include_bytes!("../../templates/race/paceline-output.wasm"));
+
+/// The aggregator `examples/rules/energy`, built.
+const ENERGY: (&str, &[u8]) =
+    ("race/plugins/paceline-energy.wasm", include_bytes!("../../templates/race/paceline-energy.wasm"));
+
+/// The other plugins of that race, with their paths in a project.
+pub(super) fn components(kind: Kind) -> &'static [(&'static str, &'static [u8])] {
+    match kind {
+        Kind::Scorer => &[ENERGY],
+        Kind::Validator => &[OUTPUT, ENERGY],
+        Kind::Aggregator => &[OUTPUT],
+    }
+}
+
 /// The rule.
 fn rule(language: Language, kind: Kind) -> Files {
     match (language, kind) {
@@ -99,10 +138,16 @@ fn rule(language: Language, kind: Kind) -> Files {
 pub(super) fn files(name: &str, kind: Kind, language: Language) -> Vec<(String, String)> {
     // Aggregators in Rust encode their states with it.
     let serde = if kind == Kind::Aggregator { "serde = { version = \"1\", features = [\"derive\"] }\n" } else { "" };
+    let with_article = match kind {
+        Kind::Aggregator => "An aggregator",
+        Kind::Scorer => "A scorer",
+        Kind::Validator => "A validator",
+    };
     let text = |template: &str| {
         let text = template.replace("@NAME@", name).replace("@KIND@", kind.as_str());
+        let text = text.replace("@A_KIND@", with_article);
         text.replace("@LANGUAGE@", language.as_str()).replace("@SERDE@\n", &format!("{serde}\n"))
     };
-    let all = shared(language).iter().chain(samples(kind)).chain(rule(language, kind));
-    all.map(|&(path, template)| (path.to_owned(), text(template))).collect()
+    let all = shared(language).iter().chain(samples(kind)).chain(race(kind)).chain(rule(language, kind));
+    all.map(|&(path, template)| (text(path), text(template))).collect()
 }

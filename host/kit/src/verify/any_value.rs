@@ -1,7 +1,7 @@
 //! Every value that the host can let through is taken: the extremes of each kind, one at a time and together, and the
 //! values of drawn cases.
 
-use paceline_engine::{EngineError, Fault, Field, Kind};
+use paceline_engine::{EngineError, Fault, Field, Kind, Language};
 
 use super::answers::advice;
 use super::calls::{Failure, GroupCalls, RowCalls, Tried, Trouble, Verdict, empty};
@@ -31,14 +31,34 @@ struct Wrong {
 struct Extreme {
     row: Row,
     name: String,
+    /// Whether the plugin's language has no such value.
+    is_foreign: bool,
+}
+
+/// The greatest integer that a number of JavaScript holds beside its neighbours.
+const MOST_IN_JAVASCRIPT: u64 = (1 << 53) - 1;
+
+/// Whether the plugin's language has no such value. A record with it fails aloud: the plugin can do no better.
+fn is_foreign(lab: &Lab<'_>, cell: &Cell) -> bool {
+    let is_javascript = lab.subject.plugin().language() == Language::JavaScript;
+    is_javascript && matches!(cell, Cell::Integer(value) if value.unsigned_abs() > MOST_IN_JAVASCRIPT)
 }
 
 pub(crate) fn check(lab: &Lab<'_>) -> Checked {
     let extremes = extremes(lab);
     let mut found: Vec<(Wrong, Vec<Row>, Vec<String>)> = Vec::new();
-    for Extreme { row, name } in &extremes {
+    for Extreme { row, name, is_foreign } in &extremes {
         let rows = vec![row.clone()];
         for wrong in outcome(lab, &rows)? {
+            let wrong = match (*is_foreign, wrong.severity) {
+                (true, Severity::Violation) => Wrong {
+                    severity: Severity::Fact,
+                    what: "a record fails aloud, because a number of JavaScript can't hold its integer,".to_owned(),
+                    advice: "",
+                    ..wrong
+                },
+                _ => wrong,
+            };
             match found.iter_mut().find(|(other, ..)| other.what == wrong.what) {
                 Some((_, _, names)) => names.push(name.clone()),
                 None => found.push((wrong, rows.clone(), vec![name.clone()])),
@@ -47,6 +67,8 @@ pub(crate) fn check(lab: &Lab<'_>) -> Checked {
     }
     let findings = found.into_iter().map(|(wrong, rows, names)| finding(lab, wrong, &rows, &names));
     let mut findings: Vec<Finding> = findings.collect();
+    let tried = extremes.len();
+    let extremes: Vec<Extreme> = extremes.into_iter().filter(|extreme| !extreme.is_foreign).collect();
     if findings.iter().all(|finding| finding.severity < Severity::Violation) {
         findings.extend(together(lab, &extremes)?);
     }
@@ -54,7 +76,7 @@ pub(crate) fn check(lab: &Lab<'_>) -> Checked {
     let holds = format!(
         "{} extreme values are taken, one at a time and together: the least and greatest numbers, empty, long and foreign \
          texts",
-        extremes.len()
+        tried
     );
     Ok(Check { law: Law::AnyValue, holds, findings })
 }
@@ -169,13 +191,15 @@ fn extremes(lab: &Lab<'_>) -> Vec<Extreme> {
         extremes.extend(of_field(field).into_iter().map(|cell| {
             let mut row = base.clone();
             row.cells[column] = cell;
-            Extreme { name: format!("{name} {}", row.cells[column].shown()), row }
+            let cell = &row.cells[column];
+            Extreme { name: format!("{name} {}", cell.shown()), is_foreign: is_foreign(lab, cell), row }
         }));
     }
     if GroupCalls::new(lab.subject).is_some() {
         extremes.extend(
             numbers().into_iter().map(|score| Extreme {
                 name: format!("the score {}", number(score)),
+                is_foreign: false,
                 row: Row { score, ..base.clone() },
             }),
         );
@@ -185,7 +209,8 @@ fn extremes(lab: &Lab<'_>) -> Vec<Extreme> {
 
 /// Records whose fields are all extreme.
 fn all_at_once(lab: &Lab<'_>) -> Vec<Row> {
-    let columns: Vec<Vec<Cell>> = lab.subject.fields().iter().map(of_field).collect();
+    let own = |field| of_field(field).into_iter().filter(|cell| !is_foreign(lab, cell)).collect();
+    let columns: Vec<Vec<Cell>> = lab.subject.fields().iter().map(own).collect();
     let longest = columns.iter().map(Vec::len).max().unwrap_or(0);
     let row = |at: usize| {
         let mut row = lab.seen[at % lab.seen.len()].clone();

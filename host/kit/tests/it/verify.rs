@@ -19,8 +19,8 @@ static EVENTS: LazyLock<Events> = LazyLock::new(|| Events::parse(include_bytes!(
 
 /// What is found in a plugin, or why it is refused.
 fn try_verify(wasm: &[u8], settings: &Settings, options: Options) -> Result<Report, SubjectError> {
-    let subject = Subject::load(&ENGINE, wasm, settings, None)?;
-    let unoptimised = Subject::load(&UNOPTIMISED, wasm, settings, None)?;
+    let subject = Subject::new(&ENGINE.load(wasm)?, settings, None)?;
+    let unoptimised = Subject::new(&UNOPTIMISED.load(wasm)?, settings, None)?;
     let grouping = Grouping { group: Some(Pointer::parse("/racerId").unwrap()), score: None };
     let input = EVENTS.input(subject.fields(), &grouping).unwrap();
     let specimen = Specimen { subject: &subject, unoptimised: &unoptimised, input: &input, older: None };
@@ -291,7 +291,8 @@ fn plugins_that_a_host_refuses_are_refused() {
 fn migrated(victim: &str) -> Report {
     let load = |engine: &Engine, name: &str| {
         let settings = setting("victim", victim);
-        Subject::load(engine, &paceline_testbed::plugins::bytes(name), &settings, None).unwrap()
+        let component = engine.load(&paceline_testbed::plugins::bytes(name)).unwrap();
+        Subject::new(&component, &settings, None).unwrap()
     };
     let (subject, unoptimised) = (load(&ENGINE, "evil-migration"), load(&UNOPTIMISED, "evil-migration"));
     let older = load(&ENGINE, "best-output");

@@ -45,16 +45,13 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
             _ => Ok(input),
         }
     };
-    let limits = paceline_kit::bill::raised(&wanted.limits);
     let compile = compile_time(&wanted.wasm, &wanted.limits)?;
-    let subject = wanted.subject(limits.clone())?;
+    let limits = wanted.subject()?.plugin().limits().clone();
+    let subject = wanted.raised_subject(&limits)?;
     let own = input(&subject)?;
     let load = |path: &Path| -> anyhow::Result<(Subject, Input)> {
-        let wasm = std::fs::read(path).with_context(|| path.display().to_string())?;
-        let refused = || path.display().to_string();
-        let other = Subject::load(&wanted.engine(limits.clone())?, &wasm, &Default::default(), Some(subject.role()))
-            .with_context(refused)?;
-        let rows = input(&other).with_context(refused)?;
+        let other = wanted.contender(path, subject.role(), &limits)?;
+        let rows = input(&other).with_context(|| path.display().to_string())?;
         Ok((other, rows))
     };
     let other = match &arguments.against {

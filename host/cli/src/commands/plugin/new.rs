@@ -42,7 +42,7 @@ pub(crate) fn new(arguments: &Arguments) -> anyhow::Result<()> {
     report::print_line(&format!("{}: a new plugin, {kind}, {lang}. Next:\n\n{steps}", shown.display()))
 }
 
-/// The commands from a new project to a checked component.
+/// The commands from a new project to a race that the rule judges.
 fn next_steps(folder: &Path, language: Language) -> Vec<String> {
     let tools: &[&str] = match language {
         Language::Rust => &["cargo unit"],
@@ -53,7 +53,14 @@ fn next_steps(folder: &Path, language: Language) -> Vec<String> {
     };
     let folder = folder.display().to_string();
     let folder = if folder.contains(' ') { format!("'{folder}'") } else { folder };
-    let last = ["paceline plugin test", "paceline plugin verify"].map(str::to_owned);
+    let last = [
+        "paceline plugin test",
+        "paceline plugin verify",
+        "paceline rules apply race/rulebooks --config race/paceline.toml",
+        "paceline run --config race/paceline.toml",
+        "paceline leaderboard --config race/paceline.toml --class 1 --race 1",
+    ]
+    .map(str::to_owned);
     let commands = [format!("cd {folder}")].into_iter().chain(tools.iter().map(|&tool| tool.to_owned())).chain(last);
     commands.map(|command| format!("  {command}")).collect()
 }
@@ -66,6 +73,6 @@ mod tests {
     fn the_next_steps_can_be_typed() {
         let steps = next_steps(Path::new("my plugins/power"), Language::Python);
         assert_eq!(steps[0], "  cd 'my plugins/power'");
-        assert_eq!(steps.last().unwrap(), "  paceline plugin verify");
+        assert_eq!(steps.last().unwrap(), "  paceline leaderboard --config race/paceline.toml --class 1 --race 1");
     }
 }

@@ -1,6 +1,6 @@
 //! In which functions a plugin spends its time.
 
-use paceline_engine::{Engine, Profile};
+use paceline_engine::{Engine, Limits, Profile};
 use paceline_kit::bill::raised;
 use paceline_kit::events::{Events, Grouping};
 use paceline_kit::profile::run;
@@ -16,9 +16,9 @@ const SHOWN: usize = 12;
 /// Bytes of a function's name that are shown: a line has 80.
 const NAME_BYTES: usize = 56;
 
-/// Runs the events over and over, and notes which functions are running.
-pub(super) fn take(wanted: &Wanted, events: &Events, grouping: &Grouping) -> anyhow::Result<Profile> {
-    let engine = Engine::profiling(raised(&wanted.limits), cache().as_deref())?;
+/// Runs the events over and over, and notes which functions are running. `limits` are those that the plugin has.
+pub(super) fn take(wanted: &Wanted, events: &Events, grouping: &Grouping, limits: &Limits) -> anyhow::Result<Profile> {
+    let engine = Engine::profiling(raised(limits), cache().as_deref())?;
     let subject = wanted.subject_in(&engine)?;
     run(&subject, &events.input(subject.fields(), grouping)?)?;
     Ok(engine.profile().cloned().unwrap_or_default())

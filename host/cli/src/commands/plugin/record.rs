@@ -51,7 +51,7 @@ pub(super) fn record(arguments: &Arguments) -> anyhow::Result<()> {
     let Some(config) = &wanted.config else {
         bail!("`plugin record` needs the configuration of a host: name it with --config");
     };
-    let subject = wanted.subject(wanted.limits.clone())?;
+    let subject = wanted.subject()?;
     let grouping = wanted.grouping()?;
     let others = arguments.keep.iter().cloned().chain(grouping.group).chain(grouping.score);
     let kept = Kept::new(subject.fields(), others)?;

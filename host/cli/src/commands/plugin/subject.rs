@@ -2,14 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use paceline_config::Config;
-use paceline_engine::{Engine, Limits, Role, Settings};
+use paceline_engine::{Component, Engine, Limits, LoadError, PluginLimits, Role, Settings};
+use paceline_kit::bill::raised;
 use paceline_kit::build::build;
 use paceline_kit::events::Grouping;
 use paceline_kit::project::{Kind, Project};
-use paceline_kit::subject::Subject;
+use paceline_kit::subject::{Subject, SubjectError};
 use paceline_pipeline::model::Pointer;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::new::one_of;
 use crate::setup::cache;
@@ -23,6 +26,10 @@ pub(super) struct SubjectArguments {
     /// A setting of the plugin, as in a rulebook. Those of the project's plugin.toml hold as well.
     #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = setting)]
     settings: Vec<(String, String)>,
+    /// A limit of the plugin, as in a rulebook's `limits`: `fuel-per-row=40000`. Those of the project's plugin.toml hold as
+    /// well.
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
+    limits: Vec<(String, u64)>,
     /// The role, of a component with several. A project names its own.
     #[arg(long, value_parser = one_of(Kind::ALL, Kind::as_str))]
     role: Option<Kind>,
@@ -36,11 +43,20 @@ fn setting(text: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+fn limit(text: &str) -> Result<(String, u64), &'static str> {
+    const EXPECTED: &str = "expected NAME=VALUE with a whole number, such as fuel-per-row=40000";
+    let (name, value) = text.split_once('=').ok_or(EXPECTED)?;
+    Ok((name.to_owned(), value.replace('_', "").parse().map_err(|_| EXPECTED)?))
+}
+
 /// A plugin's bytes, and how they are used.
 pub(super) struct Wanted {
     pub(super) wasm: Vec<u8>,
     pub(super) settings: Settings,
+    /// Those of the host.
     pub(super) limits: Limits,
+    /// Those that the rulebook would set.
+    pub(super) plugin_limits: PluginLimits,
     /// The configuration of a host.
     pub(super) config: Option<Config>,
     /// The component's file.
@@ -66,7 +82,17 @@ impl SubjectArguments {
         let role = self.role.or(project.as_ref().map(|project| project.kind)).map(Role::from);
         let mut settings = project.as_ref().map(|project| project.settings.clone()).unwrap_or_default();
         settings.extend(self.settings.iter().cloned());
-        Ok(Wanted { wasm, settings, limits, config, file, project, role })
+        let plugin_limits = self.plugin_limits(project.as_ref())?;
+        Ok(Wanted { wasm, settings, limits, plugin_limits, config, file, project, role })
+    }
+
+    /// The limits of the project, and those of the arguments, which come first.
+    fn plugin_limits(&self, project: Option<&Project>) -> anyhow::Result<PluginLimits> {
+        let of_project = project.map(|project| project.limits).unwrap_or_default();
+        let Value::Object(mut limits) = serde_json::to_value(of_project)? else { bail!("limits are a table") };
+        let given: Map<String, Value> = self.limits.iter().map(|(name, value)| (name.clone(), (*value).into())).collect();
+        limits.extend(given);
+        PluginLimits::deserialize(Value::Object(limits)).context("--limit")
     }
 }
 
@@ -83,32 +109,66 @@ impl Wanted {
     }
 
     /// A sandbox with these limits, and compiled plugins from the cache.
-    pub(super) fn engine(&self, limits: Limits) -> anyhow::Result<Engine> {
+    fn engine(&self, limits: Limits) -> anyhow::Result<Engine> {
         Ok(match cache() {
             Some(cache) => Engine::with_cache(limits, &cache)?,
             None => Engine::new(limits)?,
         })
     }
 
-    /// The plugin in its role, in a sandbox with these limits.
-    pub(super) fn subject(&self, limits: Limits) -> anyhow::Result<Subject> {
-        self.subject_in(&self.engine(limits)?)
+    /// The component, with the bounds that a host and a rulebook give it.
+    pub(super) fn component(&self) -> anyhow::Result<Component> {
+        self.bounded(&self.engine(self.limits.clone())?, &self.wasm)
+            .with_context(|| format!("{} is refused", self.file.display()))
+    }
+
+    fn bounded(&self, engine: &Engine, wasm: &[u8]) -> Result<Component, LoadError> {
+        engine.load(wasm)?.with_limits(&self.plugin_limits)
+    }
+
+    /// The plugin in its role, with those bounds.
+    pub(super) fn subject(&self) -> anyhow::Result<Subject> {
+        self.bounded_in(&self.engine(self.limits.clone())?)
     }
 
     /// The same plugin, compiled without optimisation.
-    pub(super) fn unoptimised_subject(&self, limits: Limits) -> anyhow::Result<Subject> {
-        self.subject_in(&Engine::unoptimised(limits, cache().as_deref())?)
+    pub(super) fn unoptimised_subject(&self) -> anyhow::Result<Subject> {
+        self.bounded_in(&Engine::unoptimised(self.limits.clone(), cache().as_deref())?)
+    }
+
+    fn bounded_in(&self, engine: &Engine) -> anyhow::Result<Subject> {
+        let subject = self
+            .bounded(engine, &self.wasm)
+            .map_err(SubjectError::from)
+            .and_then(|component| Subject::new(&component, &self.settings, self.role));
+        subject.with_context(|| self.file.display().to_string())
+    }
+
+    /// The same plugin with raised bounds, under which what exceeds `limits` can be measured.
+    pub(super) fn raised_subject(&self, limits: &Limits) -> anyhow::Result<Subject> {
+        self.subject_in(&self.engine(raised(limits))?)
+    }
+
+    /// The same plugin with the bounds of this sandbox.
+    pub(super) fn subject_in(&self, engine: &Engine) -> anyhow::Result<Subject> {
+        let component = engine.load(&self.wasm).map_err(SubjectError::from);
+        let subject = component.and_then(|component| Subject::new(&component, &self.settings, self.role));
+        subject.with_context(|| self.file.display().to_string())
     }
 
     /// Another plugin in the same role, with the same settings and limits.
     pub(super) fn another(&self, file: &Path) -> anyhow::Result<Subject> {
-        let wasm = std::fs::read(file).with_context(|| file.display().to_string())?;
-        let engine = self.engine(self.limits.clone())?;
-        Subject::load(&engine, &wasm, &self.settings, self.role).with_context(|| file.display().to_string())
+        let named = || file.display().to_string();
+        let wasm = std::fs::read(file).with_context(named)?;
+        let component = self.bounded(&self.engine(self.limits.clone())?, &wasm).with_context(named)?;
+        Subject::new(&component, &self.settings, self.role).with_context(named)
     }
 
-    /// The same in this sandbox.
-    pub(super) fn subject_in(&self, engine: &Engine) -> anyhow::Result<Subject> {
-        Subject::load(engine, &self.wasm, &self.settings, self.role).with_context(|| self.file.display().to_string())
+    /// Another plugin in this role without settings, with the raised bounds that measurements have.
+    pub(super) fn contender(&self, file: &Path, role: Role, limits: &Limits) -> anyhow::Result<Subject> {
+        let named = || file.display().to_string();
+        let wasm = std::fs::read(file).with_context(named)?;
+        let component = self.engine(raised(limits))?.load(&wasm).map_err(SubjectError::from).with_context(named)?;
+        Subject::new(&component, &Settings::new(), Some(role)).with_context(named)
     }
 }

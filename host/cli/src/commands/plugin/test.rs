@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use paceline_engine::{Limits, Profile};
-use paceline_kit::bill::{Cost, bill, fuel_setting, raised};
+use paceline_kit::bill::{Cost, bill, fuel_setting};
 use paceline_kit::events::{Events, Grouping};
 use paceline_kit::expected::{Difference, Expected};
 use paceline_kit::project::Project;
@@ -100,7 +100,7 @@ fn test_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         format!("{}: `paceline plugin test --update` writes the results there", expect_file.display())
     })?;
     let expected = Expected::parse(&expected).with_context(|| expect_file.display().to_string())?;
-    let profile = arguments.profile.then(|| profile::take(&wanted, &events, &grouping)).transpose()?;
+    let profile = arguments.profile.then(|| profile::take(&wanted, &events, &grouping, subject.plugin().limits())).transpose()?;
     let tested = Tested { differences: expected.compare(&tested.results), profile, ..tested };
     match arguments.json {
         true => report::print_json(&tested.to_json())?,
@@ -111,14 +111,14 @@ fn test_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// The results under the bounds of a host, and the bill.
 fn run(wanted: &Wanted, events: &Events, grouping: &Grouping) -> anyhow::Result<(Subject, Tested)> {
-    let subject = wanted.subject(wanted.limits.clone())?;
-    // Those that its language gives it, too.
+    let subject = wanted.subject()?;
+    // Those that its language and the arguments give it, too.
     let limits: &Limits = subject.plugin().limits();
     let input = events.input(subject.fields(), grouping)?;
     let results = results(&subject, &input)?;
     // Calls that fail are bisected, which would be most of what is measured.
     let sound = input.take(&sound_rows(&input, &results));
-    let bill = bill(&wanted.subject(raised(limits))?, &sound, limits)?;
+    let bill = bill(&wanted.raised_subject(limits)?, &sound, limits)?;
     let tested = Tested {
         role: subject.role().to_string(),
         events: events.len(),
@@ -268,20 +268,22 @@ fn warnings(bill: &[Cost], subject: &Subject) -> Vec<String> {
     let mut lines = Vec::new();
     for cost in bill {
         let rows = report::thousands(cost.rows as u64);
+        let noun = if cost.rows == 1 { "row" } else { "rows" };
         let mut warn = |what: &str, part: f64, setting: &str| {
             if part >= 1.0 {
-                lines.push(format!("at {rows} rows a call needs {part:.1} times its {what}:"));
+                lines.push(format!("at {rows} {noun} a call needs {part:.1} times its {what}:"));
                 lines.push("  the host calls with fewer rows instead, which costs more;".to_owned());
-                lines.push(format!("  raise {setting} in the rulebook's limits"));
+                lines.push(format!("  raise {setting} in the rulebook's limits;"));
+                lines.push(format!("  `--limit {setting}=VALUE` tries a value here"));
             } else if part >= NEAR {
-                lines.push(format!("at {rows} rows a call uses {:.0} % of its {what}", part * 100.0));
+                lines.push(format!("at {rows} {noun} a call uses {:.0} % of its {what}", part * 100.0));
             }
         };
         warn("fuel", cost.fuel.part(), fuel_setting(subject.role()));
         warn("time", cost.time.part(), "call-ms");
         warn("memory", cost.memory_bytes.part(), "memory-bytes");
         if let Some(fault) = &cost.fault {
-            lines.push(format!("at {rows} rows: {fault}"));
+            lines.push(format!("at {rows} {noun}: {fault}"));
         }
     }
     match lines.is_empty() {

@@ -34,8 +34,8 @@ pub(super) struct Arguments {
 /// Verifies a plugin. Fails, with the report printed, if it violates a law.
 pub(super) fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let wanted = arguments.subject.read()?;
-    let subject = wanted.subject(wanted.limits.clone())?;
-    let unoptimised = wanted.unoptimised_subject(wanted.limits.clone())?;
+    let subject = wanted.subject()?;
+    let unoptimised = wanted.unoptimised_subject()?;
     let (file, events) = arguments.sample.events(&wanted)?;
     let named = || file.display().to_string();
     let grouping = arguments.sample.grouping(&wanted)?;

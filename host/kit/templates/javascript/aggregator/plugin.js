@@ -21,8 +21,8 @@ export const aggregation = reporting({
   merge(left, right) {
     const others = unpack(right);
     const merged = (state, at) => {
-      if (state === undefined || others[at] === undefined) return state ?? others[at];
-      return rule.merge(state, others[at]);
+      if (state === undefined) return others[at];
+      return others[at] === undefined ? state : rule.merge(state, others[at]);
     };
     return pack(unpack(left).map(merged));
   },

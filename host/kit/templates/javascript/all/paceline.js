@@ -37,7 +37,13 @@ export function settings(defaults) {
     const given = get(name);
     if (given == null && standard === undefined) throw new Error(`setting \`${name}\` is missing`);
     if (given == null) return [name, standard];
-    if (typeof standard !== "number") return [name, typeof standard === "boolean" ? given === "true" : given];
+    if (typeof standard === "boolean") {
+      if (given !== "true" && given !== "false") {
+        throw new Error(`setting \`${name}\` is \`${given}\`, neither true nor false`);
+      }
+      return [name, given === "true"];
+    }
+    if (typeof standard !== "number") return [name, given];
     if (given.trim() === "" || !Number.isFinite(Number(given))) {
       throw new Error(`setting \`${name}\` is \`${given}\`, not a number`);
     }
@@ -53,7 +59,23 @@ export function unpack(states) {
 
 /** States as bytes: JSON. */
 export function pack(states) {
-  return utf8(states.map((state) => (state === undefined ? "" : JSON.stringify(state))));
+  return utf8(states.map((state) => (state === undefined ? "" : encoded(state))));
+}
+
+/** A state as JSON. `JSON.stringify` makes `null` of a number that is not finite: the next batch would go on with that. */
+function encoded(state) {
+  const json = JSON.stringify(state);
+  if (json === undefined) throw new Error(`the state is ${String(state)}, which JSON can't hold`);
+  // Looking at each value costs more than writing it.
+  if (json.includes("null")) JSON.stringify(state, finite);
+  return json;
+}
+
+function finite(name, value) {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw new Error(`the state${name === "" ? "" : `'s ${name}`} is ${value}, which JSON can't hold`);
+  }
+  return value;
 }
 
 /** The outputs of each group as columns. A value that is `undefined` is not written, if it is a number. */

@@ -23,10 +23,16 @@ class Aggregation:
 
     @reporting
     def merge(self, left, right):
-        pairs = zip(unpack(left), unpack(right))
-        return pack([rule.merge(*pair) if None not in pair else pair[0] or pair[1] for pair in pairs])
+        return pack([_merged(*pair) for pair in zip(unpack(left), unpack(right))])
 
     @reporting
     def finish(self, states):
         finish = with_settings(rule.finish, rule.SETTINGS)
         return columns(rule.OUTPUTS, [finish(state) for state in unpack(states)])
+
+
+def _merged(left, right):
+    # A state may be falsy: 0, or an empty list.
+    if left is None:
+        return right
+    return left if right is None else rule.merge(left, right)

@@ -56,9 +56,15 @@ def _setting(name, default):
     if text is None:
         return default
     try:
-        return text == "true" if kind is bool else kind(text)
+        return _boolean(text) if kind is bool else kind(text)
     except ValueError as error:
         raise ValueError(f"setting `{name}` is `{text}`: {error}") from None
+
+
+def _boolean(text):
+    if text not in ("true", "false"):
+        raise ValueError("neither true nor false")
+    return text == "true"
 
 
 def unpack(states):
