@@ -174,7 +174,6 @@ fn another_rule_passes(language: &str, file: &str, rule: &str) {
     let at = 1 + rule.lines().position(|line| line.contains("no way in second")).unwrap();
     let words = failure(2);
     assert!(words.contains("Error: no way in second 2") && words.contains(&format!("at {file}:{at}")), "{words}");
-    assert!(tested["failed"].to_string().contains(&format!("{file}:{at}")), "{tested}");
     // A number that JSON has not is refused: the next batch would go on with another one.
     let words = failure(3);
     let expected = if language == "python" { "not JSON compliant" } else { "the state's best is -Infinity, which JSON can't hold" };
