@@ -43,9 +43,7 @@ impl Exports {
     fn find(component: &component::Component, role: Role, contract: &str) -> Option<Self> {
         let mut functions = Self::of(component, &contract::qualified_in(role.interface(), contract), role.functions())?;
         let migration = match role {
-            Role::Aggregator => {
-                Self::of(component, &contract::qualified_in(MIGRATION, contract), &Function::MIGRATION)
-            }
+            Role::Aggregator => Self::of(component, &contract::qualified_in(MIGRATION, contract), &Function::MIGRATION),
             Role::Validator | Role::Scorer => None,
         };
         let migrates = migration.is_some();

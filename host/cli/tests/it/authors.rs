@@ -79,7 +79,8 @@ fn a_new_aggregator_in_rust_passes() {
 /// What `paceline plugin build` sets for cargo where the machine's own compiler has no standard library for WebAssembly: see
 /// `scripts/wasm-toolchain`.
 fn wasm_toolchain() -> Vec<(&'static str, PathBuf)> {
-    let library = succeed(Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"]));
+    let library =
+        succeed(Command::new("rustc").args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"]));
     if Path::new(library.trim()).is_dir() {
         return Vec::new();
     }

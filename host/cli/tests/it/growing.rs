@@ -45,9 +45,7 @@ fn records(workspace: &Workspace, racer: &str) -> Option<Attribute> {
 pub(crate) fn up_to_the_bound(workspace: &Workspace, records_at_once: usize) -> i64 {
     let mut seconds = 1..;
     for (batch, count) in [(10_000, records_at_once), (1_000, 2_000), (100, 300), (1, 5)] {
-        let message = |second: i64| {
-            json!({ "second": second, "racerId": 1, "classId": 3, "cadence": 65, "resistance": 35, "deviceTimestamp": second })
-        };
+        let message = |second: i64| json!({ "second": second, "racerId": 1, "classId": 3, "cadence": 65, "resistance": 35, "deviceTimestamp": second });
         let messages: Vec<_> = seconds.by_ref().take(count).map(|it| message(it).to_string().into_bytes()).collect();
         // Another file is another shard.
         std::fs::remove_file(workspace.path("messages.ndjson")).ok();
@@ -70,7 +68,11 @@ fn a_thousand_states_that_grow_lose_nothing_at_any_batch_size() {
     require!(Plugins);
     for (batch, racers, seconds) in [(1, 20, 30), (100, 1_000, 20), (1_000, 1_000, 90), (10_000, 1_000, 90)] {
         let workspace = workspace(&plugins::file("wrong-aggregator"), "wrong = \"grows\"");
-        fold(&workspace, batch, &simulate(&format!("--racers {racers} --seconds {seconds} --class 3 --race 131 --seed 1")));
+        fold(
+            &workspace,
+            batch,
+            &simulate(&format!("--racers {racers} --seconds {seconds} --class 3 --race 131 --seed 1")),
+        );
         for racer in [1, racers] {
             assert_eq!(records(&workspace, &racer.to_string()), Some(Attribute::Integer(seconds)), "racer {racer}");
         }

@@ -33,7 +33,10 @@ fn check_describes_a_plugin_as_json() {
     require!(Plugins);
     let printed = succeed(check("energy").args(["--json", "--limit", "call-ms=3000"]));
     let printed: Value = serde_json::from_str(&printed).unwrap();
-    assert_eq!((&printed["runtime"], &printed["contract"], &printed["imports"]), (&json!("none"), &json!("0.2.0"), &json!([])));
+    assert_eq!(
+        (&printed["runtime"], &printed["contract"], &printed["imports"]),
+        (&json!("none"), &json!("0.2.0"), &json!([]))
+    );
     assert_eq!(printed["limits"], json!({ "call-ms": 3000 }));
     let fields = json!([{ "path": "/second", "kind": "integer", "default": null }]);
     assert_eq!((&printed["roles"][0]["role"], &printed["roles"][0]["fields"]), (&json!("aggregator"), &fields));
@@ -118,7 +121,7 @@ scorer!(power);
     let lines = simulate("--racers 1 --seconds 1 --class 3 --race 131 --seed 1");
     workspace.write("messages.ndjson", joined(&lines));
     workspace.run();
-    let message: serde_json::Value = serde_json::from_slice(&lines[0]).unwrap();
+    let message: Value = serde_json::from_slice(&lines[0]).unwrap();
     let output = message["cadence"].as_f64().unwrap() * 50.0;
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"])[0]["output"], output);
 }

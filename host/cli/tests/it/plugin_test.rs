@@ -302,7 +302,8 @@ fn events_are_recorded_from_a_stream() {
     let workspace = Workspace::new(DedupMode::Ordinal);
     let messages = simulate("--racers 1 --seconds 12 --class 3 --race 131 --seed 1");
     let stream = block_on(kinesis::TestStream::new("recorded", 1));
-    block_on(stream.put(messages.iter().map(|message| ("key".to_owned(), message.clone())).collect()));
+    let keyed: Vec<(String, Vec<u8>)> = messages.iter().map(|message| ("key".to_owned(), message.clone())).collect();
+    block_on(stream.put(keyed));
     let source = format!("[source.kinesis]\nstream = \"{}\"\nidle-ms = 200\n", stream.name());
     workspace.configure(&source, "");
     assert_eq!(recorded(&workspace, "stream", &[]).1, read_by_output(&messages));

@@ -100,7 +100,9 @@ mod tests {
                 assert_eq!(expected.lines().count(), if kind == Kind::Aggregator { 3 } else { 10 });
                 for (path, text) in (NewProject { name: &name, kind, language, parent: parent.path() }).files().unwrap()
                 {
-                    let rest = ["@NAME@", "@KIND@", "@A_KIND@", "@LANGUAGE@", "@SERDE@"].into_iter().find(|it| text.contains(it));
+                    let rest = ["@NAME@", "@KIND@", "@A_KIND@", "@LANGUAGE@", "@SERDE@"]
+                        .into_iter()
+                        .find(|it| text.contains(it));
                     assert_eq!(rest, None, "{path}");
                 }
             }

@@ -196,13 +196,11 @@ fn extremes(lab: &Lab<'_>) -> Vec<Extreme> {
         }));
     }
     if GroupCalls::new(lab.subject).is_some() {
-        extremes.extend(
-            numbers().into_iter().map(|score| Extreme {
-                name: format!("the score {}", number(score)),
-                is_foreign: false,
-                row: Row { score, ..base.clone() },
-            }),
-        );
+        extremes.extend(numbers().into_iter().map(|score| Extreme {
+            name: format!("the score {}", number(score)),
+            is_foreign: false,
+            row: Row { score, ..base.clone() },
+        }));
     }
     extremes
 }

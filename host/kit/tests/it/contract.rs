@@ -12,7 +12,10 @@ fn the_contract_is_a_package_in_its_binary_form_too() {
     let binary = wit_component::encode(&resolve, package).unwrap();
     let DecodedWasm::WitPackage(decoded, package) = decode(&binary).unwrap() else { panic!("it is no package") };
     let package = &decoded.packages[package];
-    assert_eq!(package.name.to_string(), format!("{}@{}", paceline_engine::CONTRACT, paceline_engine::CONTRACT_VERSION));
+    assert_eq!(
+        package.name.to_string(),
+        format!("{}@{}", paceline_engine::CONTRACT, paceline_engine::CONTRACT_VERSION)
+    );
     let worlds: Vec<&str> = package.worlds.keys().map(String::as_str).collect();
     for world in ["validator", "scorer", "aggregator", "migrating-aggregator"] {
         assert!(worlds.contains(&world), "{world}: {worlds:?}");

@@ -90,7 +90,8 @@ impl SubjectArguments {
     fn plugin_limits(&self, project: Option<&Project>) -> anyhow::Result<PluginLimits> {
         let of_project = project.map(|project| project.limits).unwrap_or_default();
         let Value::Object(mut limits) = serde_json::to_value(of_project)? else { bail!("limits are a table") };
-        let given: Map<String, Value> = self.limits.iter().map(|(name, value)| (name.clone(), (*value).into())).collect();
+        let given: Map<String, Value> =
+            self.limits.iter().map(|(name, value)| (name.clone(), (*value).into())).collect();
         limits.extend(given);
         PluginLimits::deserialize(Value::Object(limits)).context("--limit")
     }

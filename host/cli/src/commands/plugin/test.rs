@@ -100,7 +100,8 @@ fn test_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         format!("{}: `paceline plugin test --update` writes the results there", expect_file.display())
     })?;
     let expected = Expected::parse(&expected).with_context(|| expect_file.display().to_string())?;
-    let profile = arguments.profile.then(|| profile::take(&wanted, &events, &grouping, subject.plugin().limits())).transpose()?;
+    let profile =
+        arguments.profile.then(|| profile::take(&wanted, &events, &grouping, subject.plugin().limits())).transpose()?;
     let tested = Tested { differences: expected.compare(&tested.results), profile, ..tested };
     match arguments.json {
         true => report::print_json(&tested.to_json())?,

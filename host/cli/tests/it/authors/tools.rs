@@ -31,7 +31,8 @@ fn a_new_project_passes(kind: &str, language: &str) {
         .filter_map(|line| line.strip_prefix("  "))
         .filter(|line| !line.starts_with("cd "))
         .partition(|line| !line.starts_with("paceline "));
-    let steps: Vec<&str> = ["paceline plugin test", "paceline plugin verify"].into_iter().chain(samples::RACE).collect();
+    let steps: Vec<&str> =
+        ["paceline plugin test", "paceline plugin verify"].into_iter().chain(samples::RACE).collect();
     assert_eq!(component, steps, "{printed}");
     for line in tools {
         succeed(&mut author(&folder, line));
@@ -176,7 +177,11 @@ fn another_rule_passes(language: &str, file: &str, rule: &str) {
     assert!(words.contains("Error: no way in second 2") && words.contains(&format!("at {file}:{at}")), "{words}");
     // A number that JSON has not is refused: the next batch would go on with another one.
     let words = failure(3);
-    let expected = if language == "python" { "not JSON compliant" } else { "the state's best is -Infinity, which JSON can't hold" };
+    let expected = if language == "python" {
+        "not JSON compliant"
+    } else {
+        "the state's best is -Infinity, which JSON can't hold"
+    };
     assert!(words.contains(expected), "{words}");
 
     // The state of a group whose records were all below 100 is one all the same.

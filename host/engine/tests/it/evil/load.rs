@@ -342,6 +342,7 @@ fn a_migration_that_lacks_its_function_is_refused_by_the_function() {
     require_plugins!();
     let cut = renamed(wasm("evil-aggregator"), b"migrate", b"mugrate");
     let error = ENGINE.load(&cut).unwrap().aggregator(&Settings::new()).unwrap_err();
-    let expected = "its `paceline:plugin/migration` is refused: it does not export `paceline:plugin/migration.migrate`: ";
+    let expected =
+        "its `paceline:plugin/migration` is refused: it does not export `paceline:plugin/migration.migrate`: ";
     assert_contains(&chain(&error), &[expected]);
 }
