@@ -132,7 +132,7 @@ fn an_error_of_a_rulebook_names_its_file_once_and_its_plugins_by_name_and_file()
         (first.replace("\"output\"", "\"nope\""), "next.toml: there is no plugin `nope`: "),
         (first.replace("\"output\"", "\"./broken.wasm\""), &*broken),
         (first.replace("\"output\"", "\"evil-scorer\""), &*scorer),
-        (first.replace("version = 2", "version = two"), "next.toml: line 3"),
+        (first.replace("version = 2", "version = two"), "next.toml: TOML parse error at line 3"),
     ];
     for (text, message) in cases {
         let error = error_of(text);

@@ -74,10 +74,11 @@ impl Shared {
 
     /// What functions have seen of the trial: what `rules status` shows.
     fn report(&self) -> TrialReport {
+        let store = self.deployment.store();
         block_on(async {
             let (tail, _) = Tail::open(&self.registry).await.unwrap();
             let trial = tail.rules.routing["3"].candidate.unwrap();
-            read_trial(&self.deployment.store(), &tail.registry.unwrap(), "3", &trial).await.unwrap()
+            read_trial(&store, &tail.registry.unwrap(), "3", &trial).await.unwrap()
         })
     }
 
