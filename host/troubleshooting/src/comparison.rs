@@ -170,7 +170,8 @@ fn plan(setting: &Setting, work: &Work) -> Plan {
     };
     let function = Function {
         batch_size: setting.batch_size as u32,
-        window_seconds: setting.batching_window_seconds,
+        // Lambda asks for a window where a batch may have more than 10 records. A second is the interval of its polls.
+        window_seconds: setting.batching_window_seconds.max(1),
         tumbling_seconds: setting.tumbling_seconds,
         factor: setting.factor as u32,
         // A whole processor, as a process has here.

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use paceline_testbed::require;
 use serde_json::Value;
 
-use crate::support::{DedupMode, Workspace, paceline, rulebook};
+use crate::support::paceline;
 use deployment::Deployment;
 
 /// The program with an access key, which chooses moto's failures.
@@ -238,25 +238,6 @@ fn a_registry_that_does_not_exist_is_reported() {
     let unavailable = report["unavailable"].as_array().unwrap();
     let rules = unavailable.iter().find(|entry| entry["what"] == "rules").unwrap_or_else(|| panic!("{report:#}"));
     assert!(rules["reason"].as_str().unwrap().contains("nowhere"), "{report:#}");
-}
-
-#[test]
-fn the_rules_show_whether_groups_are_packed() {
-    let packs = |pack: &str| {
-        let workspace = Workspace::new(DedupMode::Ordinal);
-        let rulebook = rulebook(3, 1, DedupMode::Ordinal).replace("[[aggregate]]", &format!("[[aggregate]]{pack}"));
-        workspace.write("rulebooks/class-3.toml", rulebook);
-        workspace.apply();
-        let file = workspace.path("history.json");
-        let mut command = workspace.command(&["doctor", "--json", "--record"]);
-        command.arg(&file);
-        output(command);
-        let history: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-        history["rules"]["race-types"]["3"]["packs"].clone()
-    };
-    require!(Plugins);
-    assert_eq!(packs(""), false);
-    assert_eq!(packs("\npack = { into = 8 }"), true);
 }
 
 /// A shard that a host does not show any more is read by another one, or has ended. Its last age is no age of now.
