@@ -35,7 +35,7 @@ fn check_describes_a_plugin_as_json() {
     let printed: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(
         (&printed["runtime"], &printed["contract"], &printed["imports"]),
-        (&json!("none"), &json!("0.2.0"), &json!([]))
+        (&json!("none"), &json!("0.2.0"), &json!(["paceline:plugin/log@0.2.0"]))
     );
     assert_eq!(printed["limits"], json!({ "call-ms": 3000 }));
     let fields = json!([{ "path": "/second", "kind": "integer", "default": null }]);
