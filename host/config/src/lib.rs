@@ -247,7 +247,7 @@ impl Config {
         if let Ok(service) = std::env::var("OTEL_SERVICE_NAME") {
             config.traces.service = Some(service);
         }
-        config.check().map_err(|what| ConfigError::Invalid { path: path.to_owned(), what })?;
+        config.check(path)?;
         Ok(config)
     }
 
@@ -256,37 +256,36 @@ impl Config {
         self.source.as_ref().ok_or(ConfigError::NoSource)
     }
 
-    /// What is wrong with the values, in words.
-    fn check(&self) -> Result<(), String> {
+    /// Whether the values, which are those of this file, fit together.
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let invalid = |what: &str| Err(ConfigError::Invalid { path: path.to_owned(), what: what.to_owned() });
         if let Some(source) = &self.source {
             let sources = [source.file.is_some(), source.stdin, source.simulate.is_some(), source.kinesis.is_some()];
             match sources.into_iter().filter(|set| *set).count() {
                 1 => {}
-                0 => return Err("[source] names none of `file`, `stdin = true`, `simulate` and `kinesis`".to_owned()),
-                _ => return Err("[source] names more than one of `file`, `stdin`, `simulate` and `kinesis`".to_owned()),
+                0 => return invalid("[source] names none of `file`, `stdin = true`, `simulate` and `kinesis`"),
+                _ => return invalid("[source] names more than one of `file`, `stdin`, `simulate` and `kinesis`"),
             }
             if let Some(kinesis) = &source.kinesis
                 && kinesis.stream.is_empty()
             {
-                return Err("[source.kinesis] names no `stream`, and PACELINE_STREAM is not set".to_owned());
+                return invalid("[source.kinesis] names no `stream`, and PACELINE_STREAM is not set");
             }
             if let Some(race) = &source.simulate {
-                race.check().map_err(|error| format!("[source.simulate] {error}"))?;
+                race.check().or_else(|error| invalid(&format!("[source.simulate] {error}")))?;
             }
         }
         if self.rules.trust_seed && self.rules.seed.is_none() {
-            return Err("[rules] `trust-seed` is set, and there is no `seed`".to_owned());
+            return invalid("[rules] `trust-seed` is set, and there is no `seed`");
         }
         let stores = [self.store.path.is_some(), self.store.dynamodb.is_some(), self.store.memory];
         match stores.into_iter().filter(|set| *set).count() {
             1 => {}
-            0 => return Err("[store] names none of `path`, `dynamodb` and `memory = true`".to_owned()),
-            _ => return Err("[store] names more than one of `path`, `dynamodb` and `memory`".to_owned()),
+            0 => return invalid("[store] names none of `path`, `dynamodb` and `memory = true`"),
+            _ => return invalid("[store] names more than one of `path`, `dynamodb` and `memory`"),
         }
         if self.store.pin_days.is_some() && self.store.path.is_none() {
-            return Err(
-                "[store] `pin-days` is for the embedded store; that of DynamoDB is in [store.dynamodb]".to_owned()
-            );
+            return invalid("[store] `pin-days` is for the embedded store; that of DynamoDB is in [store.dynamodb]");
         }
         let positive = [
             ("[batch] max-records", self.batch.max_records),
@@ -296,7 +295,7 @@ impl Config {
         ];
         for (name, value) in positive {
             if value == 0 {
-                return Err(format!("{name} is 0"));
+                return invalid(&format!("{name} is 0"));
             }
         }
         for (name, value, most) in [
@@ -305,7 +304,7 @@ impl Config {
             ("[batch] max-payload-bytes", self.batch.max_payload_bytes, 10 << 20),
         ] {
             if value > most {
-                return Err(format!("{name} is {value}, at most {most} is allowed"));
+                return invalid(&format!("{name} is {value}, at most {most} is allowed"));
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::imports::{self, HostState};
 use crate::inspect::{self, Language};
 use crate::limits::{Limits, PluginLimits};
 use crate::load_error::LoadError;
-use crate::precompiled::SignedCode;
+use crate::precompiled::{SignedCode, UnusedCode};
 
 /// A plugin's code, compiled, with imports and exports that keep to the contract.
 #[derive(Clone)]
@@ -190,7 +190,7 @@ impl Engine {
     }
 
     fn open_signed(&self, signed: &SignedCode, digest: Digest) -> Option<component::Component> {
-        let unused = |why: String| {
+        let unused = |why: UnusedCode| {
             tracing::warn!("the registry's compiled code of plugin {digest} is not used; compiling the plugin: {why}");
         };
         let opened = signed.open(self.wasmtime(), digest, self.precompiled_name()?).map_err(unused).ok()?;

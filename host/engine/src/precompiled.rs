@@ -195,17 +195,33 @@ pub struct SignedCode {
     pub trusted: Vec<[u8; KEY_BYTES]>,
 }
 
+/// Why compiled code from elsewhere is not used. Each is followed by compiling the plugin here.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnusedCode {
+    /// It ends within its key or its signature.
+    #[error("it is cut off")]
+    Cut,
+    /// Its key is not among those that the configuration trusts.
+    #[error("it is not signed by a trusted key")]
+    Untrusted,
+    /// Something else was signed.
+    #[error("its signature is not of this code, this plugin and this version of the compiler")]
+    Signature,
+    /// wasmtime does not take it.
+    #[error("{0:#}")]
+    Refused(wasmtime::Error),
+}
+
 impl SignedCode {
     /// The component of this plugin, or why it is not used.
-    pub(crate) fn open(&self, engine: &wasmtime::Engine, plugin: Digest, name: &str) -> Result<Component, String> {
-        let cut = || "it is cut off".to_owned();
-        let (key, rest) = self.bytes.split_at_checked(KEY_BYTES).ok_or_else(cut)?;
-        let (signature, code) = rest.split_at_checked(SIGNATURE_BYTES).ok_or_else(cut)?;
+    pub(crate) fn open(&self, engine: &wasmtime::Engine, plugin: Digest, name: &str) -> Result<Component, UnusedCode> {
+        let (key, rest) = self.bytes.split_at_checked(KEY_BYTES).ok_or(UnusedCode::Cut)?;
+        let (signature, code) = rest.split_at_checked(SIGNATURE_BYTES).ok_or(UnusedCode::Cut)?;
         if !self.trusted.iter().any(|trusted| trusted == key) {
-            return Err("it is not signed by a trusted key".to_owned());
+            return Err(UnusedCode::Untrusted);
         }
         if UnparsedPublicKey::new(&ED25519, key).verify(&statement(plugin, name, code), signature).is_err() {
-            return Err("its signature is not of this code, this plugin and this version of the compiler".to_owned());
+            return Err(UnusedCode::Signature);
         }
         // SAFETY: the bytes are what wasmtime's compiler made from this plugin, for the holder of a key that this host's
         // configuration trusts has signed them as such, and the signature shows that no byte was changed since. The
@@ -215,7 +231,7 @@ impl SignedCode {
         // machine's processor has what the code assumes.
         #[expect(unsafe_code, reason = "machine code that a trusted operator has signed, see the safety argument")]
         let component = unsafe { Component::deserialize(engine, code) };
-        component.map_err(|error| format!("{error:#}"))
+        component.map_err(UnusedCode::Refused)
     }
 }
 

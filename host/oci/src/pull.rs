@@ -28,31 +28,38 @@ pub async fn pull(reference: &Reference, access: Access) -> Result<Vec<u8>, OciE
         Some(bytes) => bytes,
         None => session.manifest().await?.ok_or_else(missing)?,
     };
-    let not_a_plugin = |why: String| OciError::NotAPlugin { reference: reference.to_string(), why };
-    let (digest, size) = layer(&manifest).map_err(not_a_plugin)?;
+    let (digest, size) = layer(reference, &manifest)?;
     if size > access.most_bytes {
         return Err(OciError::TooLarge { what: reference.at(digest).to_string(), most: access.most_bytes });
     }
     let bytes = session.blob(digest, access.most_bytes).await?.ok_or_else(missing)?;
     match bytes.starts_with(WASM_MAGIC) {
         true => Ok(bytes),
-        false => Err(not_a_plugin("its layer is not WebAssembly".to_owned())),
+        false => Err(not_a_plugin(reference, "its layer is not WebAssembly".to_owned())),
     }
 }
 
+fn not_a_plugin(reference: &Reference, why: String) -> OciError {
+    OciError::NotAPlugin { reference: reference.to_string(), why }
+}
+
 /// Digest and size of a manifest's only layer, which has to be a component's file.
-fn layer(manifest: &[u8]) -> Result<(Digest, u64), String> {
+fn layer(reference: &Reference, manifest: &[u8]) -> Result<(Digest, u64), OciError> {
+    let invalid = |why| not_a_plugin(reference, why);
     let manifest: OciImageManifest = serde_json::from_slice(manifest)
-        .map_err(|error| format!("its manifest is not that of an artifact: {error}"))?;
+        .map_err(|error| invalid(format!("its manifest is not that of an artifact: {error}")))?;
     match &*manifest.layers {
         [layer] if layer.media_type == LAYER_TYPE => {
-            let digest = layer.digest.parse().map_err(|error| format!("its layer is {}: {error}", layer.digest))?;
-            let size = u64::try_from(layer.size).map_err(|_| "the size of its layer is negative".to_owned())?;
+            let digest =
+                layer.digest.parse().map_err(|error| invalid(format!("its layer is {}: {error}", layer.digest)))?;
+            let size =
+                u64::try_from(layer.size).map_err(|_| invalid("the size of its layer is negative".to_owned()))?;
             Ok((digest, size))
         }
         layers => {
             let types: Vec<&str> = layers.iter().map(|layer| &*layer.media_type).collect();
-            Err(format!("it has {} layers ({}), not one of the type {LAYER_TYPE}", types.len(), types.join(", ")))
+            let types = types.join(", ");
+            Err(invalid(format!("it has {} layers ({types}), not one of the type {LAYER_TYPE}", layers.len())))
         }
     }
 }
@@ -63,6 +70,8 @@ mod tests {
 
     #[test]
     fn the_manifests_of_images_are_no_plugins() {
+        let reference: Reference = "127.0.0.1:5000/plugins/climb:1".parse().unwrap();
+        let layer = |manifest: &[u8]| layer(&reference, manifest).map_err(|error| error.to_string());
         let manifest = |layers: &str| {
             let config = r#"{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:00","size":2}"#;
             layer(format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]}}"#).as_bytes())

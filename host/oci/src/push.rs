@@ -35,8 +35,7 @@ pub async fn push(reference: &Reference, wasm: Vec<u8>, access: Access) -> Resul
         return Err(OciError::Reference { reference: reference.to_string(), why });
     }
     let digest = Digest::of(&wasm);
-    let config =
-        config(&wasm, digest).map_err(|why| OciError::NotAPlugin { reference: "what is pushed".to_owned(), why })?;
+    let config = config(&wasm, digest)?;
     let session = Session::open(reference, access, RegistryOperation::Push).await?;
     let layers = [ImageLayer::new(wasm, LAYER_TYPE.to_owned(), None)];
     let config = Config::new(config.to_string().into_bytes(), CONFIG_TYPE.to_owned(), None);
@@ -52,10 +51,11 @@ pub async fn push(reference: &Reference, wasm: Vec<u8>, access: Access) -> Resul
 }
 
 /// What describes a component in its artifact: <https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>.
-fn config(wasm: &[u8], digest: Digest) -> Result<Value, String> {
-    let decoded = wit_component::decode(wasm).map_err(|error| format!("{error:#}"))?;
+fn config(wasm: &[u8], digest: Digest) -> Result<Value, OciError> {
+    let not_a_plugin = |why| OciError::NotAPlugin { reference: "what is pushed".to_owned(), why };
+    let decoded = wit_component::decode(wasm).map_err(|error| not_a_plugin(format!("{error:#}")))?;
     let DecodedWasm::Component(types, world) = decoded else {
-        return Err("it is a WIT package, the contract and not a plugin".to_owned());
+        return Err(not_a_plugin("it is a WIT package, the contract and not a plugin".to_owned()));
     };
     let world = &types.worlds[world];
     let exports: Vec<String> = world.exports.keys().map(|key| types.name_world_key(key)).collect();

@@ -46,6 +46,7 @@ pub mod replay;
 pub mod retry;
 pub mod rules;
 pub mod run;
+mod settings;
 mod shorten;
 mod stages;
 pub mod store;

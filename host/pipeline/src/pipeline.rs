@@ -44,18 +44,18 @@ pub const DEFAULT_HOLD: Duration = Duration::from_secs(3600);
 pub struct Pipeline<S> {
     pub(crate) store: S,
     pub(crate) rulebooks: Arc<Rulebooks>,
-    limits: BatchLimits,
+    pub(crate) limits: BatchLimits,
     pub(crate) retry: RetryPolicy,
-    pins: PinCache,
-    holds: Holds,
+    pub(crate) pins: PinCache,
+    pub(crate) holds: Holds,
     pub(crate) trials: Trials,
     /// `None` for a process that is no host of its own.
     pub(crate) acknowledger: Option<Acknowledger>,
     /// How this host follows the rules, as of its last poll.
     pub(crate) standing: Mutex<RulesStanding>,
     /// Whether summaries have a timeline.
-    has_timeline: bool,
-    clock: Clock,
+    pub(crate) has_timeline: bool,
+    pub(crate) clock: Clock,
 }
 
 /// How far a batch is committed.
@@ -84,39 +84,6 @@ impl<S: Store> Pipeline<S> {
         let (acknowledger, standing) = (None, Mutex::default());
         let has_timeline = false;
         Self { store, rulebooks, limits, retry, pins, holds, trials, acknowledger, standing, has_timeline, clock }
-    }
-
-    /// How often this host shares what it has seen of rulebooks on trial, at most.
-    pub fn with_trial_interval(self, interval: Duration) -> Self {
-        Self { trials: Trials::new(interval).with_clock(self.clock), ..self }
-    }
-
-    /// The name under which this host shares what it has seen of rulebooks on trial; by default one that no other process
-    /// has. No two hosts of a store may have the same.
-    pub fn with_trial_host(self, host: String) -> Self {
-        Self { trials: self.trials.with_host(host), ..self }
-    }
-
-    /// How long records wait for a rulebook that can't be had, before they become dead letters.
-    pub fn with_hold(self, hold: Duration) -> Self {
-        Self { holds: Holds::new(hold).with_clock(self.clock), ..self }
-    }
-
-    /// Keeps in summaries when stages began and ended, for traces.
-    pub fn with_timeline(self, has_timeline: bool) -> Self {
-        Self { has_timeline, ..self }
-    }
-
-    /// Notes in the store which rules it follows, as this host.
-    pub fn with_identity(self, identity: HostIdentity) -> Self {
-        Self { acknowledger: Some(Acknowledger::new(identity).with_clock(self.clock)), ..self }
-    }
-
-    /// The clock by which it asks the time of day; by default the machine's.
-    pub fn with_clock(self, clock: Clock) -> Self {
-        let (holds, trials) = (self.holds.with_clock(clock), self.trials.with_clock(clock));
-        let acknowledger = self.acknowledger.map(|acknowledger| acknowledger.with_clock(clock));
-        Self { holds, trials, acknowledger, clock, ..self }
     }
 
     /// The clock by which it asks the time of day.

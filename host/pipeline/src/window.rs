@@ -14,6 +14,7 @@
 
 mod accumulate;
 mod flush;
+mod groups;
 mod letter;
 mod merge;
 mod redrive;

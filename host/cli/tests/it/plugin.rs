@@ -114,7 +114,7 @@ scorer!(power);
     let built = succeed(build.arg(workspace.path("my-rule")).arg("--out").arg(workspace.path("")));
     assert!(built.contains("my-rule.wasm"), "{built}");
     let output = succeed(paceline(&["plugin", "check"]).arg(workspace.path("my-rule.wasm")));
-    assert!(output.contains("reads    /bike/resistance (number, default 50)"), "{output}");
+    assert!(output.contains("reads     /bike/resistance (number, default 50)"), "{output}");
 
     let book = crate::support::rulebook(3, 1, DedupMode::Ordinal);
     workspace.write("rulebooks/class-3.toml", book.replace("\"output\"", "\"../my-rule.wasm\""));

@@ -254,7 +254,7 @@ fn events_are_recorded_from_dead_letters_without_what_no_plugin_reads() {
     assert!(error.contains("events.ndjson") && error.contains("exists"), "{error}");
     let error = fail(&mut record("other.ndjson", &["--reason", "bad-score"]));
     assert!(error.contains("there are no records that are JSON objects"), "{error}");
-    succeed(&mut record("some.ndjson", &["--limit", "1"]));
+    succeed(&mut record("some.ndjson", &["--max-events", "1"]));
     assert_eq!(std::fs::read_to_string(workspace.path("some.ndjson")).unwrap().lines().count(), 1);
 }
 
@@ -302,7 +302,7 @@ fn events_are_recorded_from_a_file() {
     let expected = read_by_output(&messages);
     assert!(shown.contains(&format!("{} events; left out, not JSON objects: 1", expected.len())), "{shown}");
     assert_eq!(events, expected);
-    assert_eq!(recorded(&workspace, &file, &["--limit", "5"]).1, expected[..5]);
+    assert_eq!(recorded(&workspace, &file, &["--max-events", "5"]).1, expected[..5]);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn events_are_recorded_from_a_stream() {
     workspace.configure(&source, "");
     let expected = read_by_output(&messages);
     assert_eq!(recorded(&workspace, "stream", &[]).1, expected);
-    assert_eq!(recorded(&workspace, "stream", &["--since", "1h", "--limit", "5"]).1, expected[..5]);
+    assert_eq!(recorded(&workspace, "stream", &["--since", "1h", "--max-events", "5"]).1, expected[..5]);
     assert!(!workspace.path("store.redb").exists(), "there is no checkpoint");
 }
 

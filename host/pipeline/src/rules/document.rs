@@ -109,9 +109,9 @@ impl AggregateUse {
         Key { partition, sort, pack }
     }
 
-    fn check_packing(&self) -> Result<(), String> {
+    fn check_packing(&self) -> Result<(), InvalidRulebook> {
         let Some(packing) = &self.pack else { return Ok(()) };
-        let of = |what: String| Err(format!("pack of [[aggregate]] `{}`: {what}", self.plugin));
+        let of = |what: String| Err(InvalidRulebook::Value(format!("pack of [[aggregate]] `{}`: {what}", self.plugin)));
         if !(1..=MAX_PACKS).contains(&packing.into) {
             return of(format!("into = {}: 1 to {MAX_PACKS} items can share the groups of a partition", packing.into));
         }
@@ -180,7 +180,7 @@ impl Rulebook {
     /// Parses and checks a rulebook.
     pub fn parse(text: &str) -> Result<Self, InvalidRulebook> {
         let document: Self = toml_error::parse(text)?;
-        document.check().map_err(InvalidRulebook::Value)?;
+        document.check()?;
         Ok(document)
     }
 
@@ -195,22 +195,23 @@ impl Rulebook {
         self.plugins().map(|plugin| digest_of(plugin)).collect()
     }
 
-    fn check(&self) -> Result<(), String> {
-        check_name(&self.name).map_err(|why| format!("name = {:?}: {why}", self.name))?;
+    fn check(&self) -> Result<(), InvalidRulebook> {
+        let invalid = |what: String| Err(InvalidRulebook::Value(what));
+        check_name(&self.name).or_else(|why| invalid(format!("name = {:?}: {why}", self.name)))?;
         if self.aggregate.is_empty() {
-            return Err("no [[aggregate]]: nothing would be written".to_owned());
+            return invalid("no [[aggregate]]: nothing would be written".to_owned());
         }
         for (at, aggregate) in self.aggregate.iter().enumerate() {
             let key = &aggregate.key;
             if key.partition.fields().chain(key.sort.fields()).next().is_none() {
-                return Err(format!(
+                return invalid(format!(
                     "the key of [[aggregate]] `{}` has no field: every record would be one group",
                     aggregate.plugin
                 ));
             }
             aggregate.check_packing()?;
             if self.aggregate[..at].iter().any(|other| other.key == *key) {
-                return Err(format!(
+                return invalid(format!(
                     "two [[aggregate]] have the key PK = {:?}, SK = {:?}: each needs its own items",
                     key.partition, key.sort
                 ));

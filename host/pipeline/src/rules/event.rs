@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use super::entry::InvalidEntry;
 use super::error::RulebookError;
-use super::log::{InvalidEntry, Read};
+use super::log::Read;
 use super::trial::{Trial, TrialMode};
 use crate::error::ErrorChain;
 use crate::model::RulebookId;

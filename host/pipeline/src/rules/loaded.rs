@@ -123,7 +123,7 @@ impl LoadedRulebook {
             let aggregator =
                 find(&rule.plugin, &rule.limits, Role::Aggregator)?.aggregator(&rule.settings).map_err(refused)?;
             let columns = columns(&mut inputs, aggregator.plugin(), Role::Aggregator)?;
-            let outputs = outputs(rule, &aggregator).map_err(RulebookError::Mismatch)?;
+            let outputs = outputs(rule, &aggregator)?;
             let plugins = evaluators.iter().copied().chain([aggregator.plugin().digest()]);
             let plugins = plugins.collect();
             aggregates.push(LoadedAggregate { aggregator, inputs: columns, rule: rule.clone(), plugins, outputs });
@@ -179,31 +179,32 @@ fn columns(inputs: &mut Vec<InputColumn>, plugin: &Plugin, role: Role) -> Result
 }
 
 /// The names under which an aggregator's outputs are written, or what is wrong with the rulebook's names.
-fn outputs(rule: &AggregateUse, aggregator: &Aggregator) -> Result<Vec<SmolStr>, String> {
+fn outputs(rule: &AggregateUse, aggregator: &Aggregator) -> Result<Vec<SmolStr>, RulebookError> {
+    let mismatch = |what: String| Err(RulebookError::Mismatch(what));
     let (role, plugin) = (Role::Aggregator, &rule.plugin);
     let offered: Vec<&str> = aggregator.outputs().iter().map(|output| output.name.as_str()).collect();
     if let Some(unknown) = rule.outputs.keys().find(|name| !offered.contains(&name.as_str())) {
-        return Err(format!("{role} {plugin} has no output `{unknown}`; it has: {}", offered.join(", ")));
+        return mismatch(format!("{role} {plugin} has no output `{unknown}`; it has: {}", offered.join(", ")));
     }
     let renamed = |name: &&str| rule.outputs.get(*name).map_or(*name, String::as_str).into();
     let outputs: Vec<SmolStr> = offered.iter().map(renamed).collect();
     let names: BTreeSet<&str> = outputs.iter().map(|name| &**name).collect();
     for name in rule.attributes.keys().map(String::as_str).chain(names.iter().copied()) {
         if KEY_ATTRIBUTES.contains(&name) {
-            return Err(format!("{role} {plugin}: the attribute `{name}` belongs to the key"));
+            return mismatch(format!("{role} {plugin}: the attribute `{name}` belongs to the key"));
         }
         if name.starts_with(RESERVED_PREFIX) {
-            return Err(format!(
+            return mismatch(format!(
                 "{role} {plugin}: the attribute `{name}`: names that begin with `{RESERVED_PREFIX}` are reserved for \
                  the host"
             ));
         }
     }
     if names.len() != outputs.len() {
-        return Err(format!("{role} {plugin}: `outputs` gives two outputs one name"));
+        return mismatch(format!("{role} {plugin}: `outputs` gives two outputs one name"));
     }
     if let Some(twice) = rule.attributes.keys().find(|name| names.contains(name.as_str())) {
-        return Err(format!("the attribute `{twice}` is also an output of {role} {plugin}"));
+        return mismatch(format!("the attribute `{twice}` is also an output of {role} {plugin}"));
     }
     let packing = rule.pack.iter().flat_map(|packing| packing.show.iter().chain(&packing.alone));
     let is_written = |name: &str| names.contains(name) || rule.attributes.contains_key(name);
@@ -211,7 +212,7 @@ fn outputs(rule: &AggregateUse, aggregator: &Aggregator) -> Result<Vec<SmolStr>,
         Some(unknown) => {
             let written: Vec<&str> = rule.attributes.keys().map(String::as_str).chain(names.iter().copied()).collect();
             let written = written.join(", ");
-            Err(format!(
+            mismatch(format!(
                 "`pack` names the attribute `{unknown}`, which the items of {role} {plugin} do not have: {written}"
             ))
         }

@@ -30,8 +30,9 @@ pub use precompile::{CompiledError, precompile, precompile_package};
 pub use prepare::{PluginFiles, Prepared, RemotePlugins, prepare, prepare_with_samples, remote_plugins};
 pub use replay_rules::{ReplayRules, ReplayedRulebook, replay_rules};
 
+use super::entry::{Change, Entry};
 pub use super::log::Author;
-use super::log::{Change, Entry, Read, Tail};
+use super::log::{Read, Tail};
 use super::registry::{Created, Registry};
 use super::routing::Rules;
 use super::signature::SigningKey;

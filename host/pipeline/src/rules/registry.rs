@@ -8,8 +8,8 @@
 //! head
 //! ```
 //!
-//! Objects never change, except `head`, which is a hint, and compiled code, which is signed, or trusted with its package. Plugins and rulebooks are
-//! verified against their digests whenever they are read.
+//! Objects never change, except `head`, which is a hint, and compiled code, which is signed, or trusted with its package.
+//! Plugins and rulebooks are verified against their digests whenever they are read.
 
 use std::fs;
 use std::io;
@@ -23,19 +23,16 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use paceline_engine::{Digest, PackagedCode, SignedCode};
 use serde::Deserialize;
 
+use self::object::{COMPILED, ObjectError, compiled_path, entry_path, plugin_path, rulebook_path};
 use super::document::Rulebook;
 use super::error::RegistryError;
 use super::routing::Rules;
 use super::signature::PublicKey;
 
-/// Digits of a revision in the name of its log entry: all of a u64, so that names sort by revision.
-const REVISION_DIGITS: usize = 20;
+mod object;
 
 /// The hint at the newest revision.
 const HEAD: &str = "head";
-
-/// The folder of compiled code.
-const COMPILED: &str = "compiled";
 
 /// The registry, in a folder or a bucket.
 #[derive(Clone, Debug)]
@@ -288,45 +285,4 @@ impl Registry {
 #[derive(Deserialize)]
 struct NamedBlobs {
     rules: Rules,
-}
-
-/// Errors about one object.
-struct ObjectError<'a> {
-    location: &'a str,
-    object: &'a str,
-}
-
-impl ObjectError<'_> {
-    fn unavailable(&self, verb: &'static str, source: object_store::Error) -> RegistryError {
-        let (location, object) = (self.location.to_owned(), self.object.to_owned());
-        RegistryError::Unavailable { location, object, verb, source: Box::new(source) }
-    }
-
-    fn missing(&self) -> RegistryError {
-        RegistryError::Missing { location: self.location.to_owned(), object: self.object.to_owned() }
-    }
-
-    fn altered(&self, found: Digest) -> RegistryError {
-        RegistryError::Altered { location: self.location.to_owned(), object: self.object.to_owned(), found }
-    }
-
-    fn invalid(&self, why: String) -> RegistryError {
-        RegistryError::Invalid { location: self.location.to_owned(), object: self.object.to_owned(), why }
-    }
-}
-
-fn plugin_path(digest: Digest) -> ObjectPath {
-    ObjectPath::from(format!("plugins/{}.wasm", digest.hex()))
-}
-
-fn compiled_path(plugin: Digest) -> ObjectPath {
-    ObjectPath::from(format!("{COMPILED}/{}", plugin.hex()))
-}
-
-fn rulebook_path(digest: Digest) -> ObjectPath {
-    ObjectPath::from(format!("rulebooks/{}.toml", digest.hex()))
-}
-
-fn entry_path(revision: u64) -> ObjectPath {
-    ObjectPath::from(format!("log/{revision:0REVISION_DIGITS$}.json"))
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use paceline_engine::{Digest, Fault, PackedBuf, Role};
 use smol_str::SmolStr;
 
+use super::groups::WindowGroups;
 use super::merge::{GroupMerge, Owner, Segment, Selected, merge_segment, select};
 use super::rejections::Rejections;
 use super::state::{Deltas, GroupDelta, Window};
@@ -90,10 +91,8 @@ async fn flush<S: Store>(
     FlushedWindow { window, redriven }: FlushedWindow<'_>,
     catalog: &Catalog,
 ) -> Result<(), PipelineError> {
-    let groups = groups(window);
-    let keys = groups.iter().map(|group| key(window, catalog, group.segments[0])).collect();
     let rejections = Rejections::new(&window.shard, redriven);
-    let mut flush = WindowFlush { catalog, window, groups, keys, rejections };
+    let mut flush = WindowFlush { catalog, window, groups: WindowGroups::new(window, catalog), rejections };
     let uncommitted = commit(context, &mut flush).await?;
     if let Some(uncommitted) = uncommitted.into_iter().next() {
         return Err(uncommitted.why);
@@ -102,36 +101,6 @@ async fn flush<S: Store>(
     budget.retry(|| store.flush()).await?;
     context.book(Stage::Acknowledge);
     Ok(())
-}
-
-/// The groups of a window, each with its rows in their order.
-fn groups(window: &Window) -> Vec<WindowGroup<'_>> {
-    let mut groups: Vec<WindowGroup<'_>> = Vec::new();
-    let mut seen: HashMap<&Key, usize> = HashMap::new();
-    for delta in &window.groups {
-        let at = *seen.entry(&delta.key).or_insert_with(|| {
-            groups.push(WindowGroup { segments: Vec::new() });
-            groups.len() - 1
-        });
-        groups[at].segments.push(delta);
-    }
-    groups
-}
-
-/// The key of a group, as the rulebook that folded it places it: the window's state has only its texts.
-fn key(window: &Window, catalog: &Catalog, delta: &GroupDelta) -> Key {
-    let bound = window.rulebooks.get(delta.rulebook as usize).and_then(|digest| catalog.rulebook(*digest));
-    let aggregate = bound.and_then(|bound| bound.rulebook.aggregates.get(delta.aggregate as usize));
-    match aggregate {
-        Some(aggregate) => aggregate.rule.group_key(delta.key.partition.clone(), delta.key.sort.clone()),
-        None => delta.key.clone(),
-    }
-}
-
-/// A group of a window. Segments that several rulebooks folded are merged one after another, and written together: dedup
-/// by sequence could not express that the rows of one of them are missing.
-struct WindowGroup<'a> {
-    segments: Vec<&'a GroupDelta>,
 }
 
 /// A window to be merged into the table.
@@ -146,14 +115,13 @@ pub(super) struct FlushedWindow<'a> {
 struct WindowFlush<'a> {
     catalog: &'a Catalog,
     window: &'a Window,
-    groups: Vec<WindowGroup<'a>>,
-    keys: Vec<Key>,
+    groups: WindowGroups<'a>,
     rejections: Rejections<'a>,
 }
 
 impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
     fn keys(&self) -> &[Key] {
-        &self.keys
+        &self.groups.keys
     }
 
     fn shard(&self) -> (&str, &RulesRevision) {
@@ -171,14 +139,14 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
     }
 
     fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Writes, PipelineError> {
-        check_revision(self.catalog, &self.keys, attempt.loaded)?;
+        check_revision(self.catalog, &self.groups.keys, attempt.loaded)?;
         let mut merges = Vec::new();
         for &group in attempt.open {
             let item = attempt.loaded[group as usize].as_ref();
-            let segments = match self.segments(group, item) {
+            let segments = match self.groups.segments(group, item) {
                 Ok(segments) => segments,
                 Err((foreign, delta)) => {
-                    let rulebook = &self.owner(delta).bound.rulebook.id;
+                    let rulebook = &self.groups.owner(delta).bound.rulebook.id;
                     let error = foreign.error(&delta.key, rulebook);
                     if !context.holds.is_over(rulebook.digest, None) {
                         return Err(error);
@@ -195,7 +163,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for WindowFlush<'_> {
                     }
                     self.rejections.hold(group, held);
                     if !unsure.is_empty() {
-                        let rows = self.rows(group);
+                        let rows = self.groups.rows(group);
                         self.rejections.reject_unsure(group, &rows, &unsure);
                     }
                     merges.extend(merge);
@@ -236,41 +204,6 @@ fn by_owner<'m, 'a>(
 }
 
 impl<'a> WindowFlush<'a> {
-    /// The aggregate that folded rows.
-    fn owner(&self, delta: &GroupDelta) -> Owner<'a> {
-        let digest = self.window.rulebooks[delta.rulebook as usize];
-        let bound = self.catalog.rulebook(digest).expect("the window's rulebooks are loaded");
-        Owner { bound, aggregate: delta.aggregate as usize }
-    }
-
-    /// The rows of a group with what merges them into its item; or why they can't be merged with what is before them, and
-    /// which.
-    fn segments(&self, group: u32, item: Option<&Item>) -> Result<Vec<Segment<'a>>, (Foreign, &'a GroupDelta)> {
-        let mut before = item.map(|item| Arc::clone(&item.provenance));
-        let mut segments = Vec::new();
-        for &delta in &self.groups[group as usize].segments {
-            let mut owner = self.owner(delta);
-            let format = owner.loaded().aggregator.state_format();
-            let foreign = before.as_ref().and_then(|before| Foreign::of(before, owner.loaded(), owner.rule()));
-            if let (Some(foreign), Some(before)) = (foreign, &before) {
-                // The item went over to a later format while the window held these rows.
-                owner = self.successor(before, owner).ok_or((foreign, delta))?;
-            }
-            before = Some(Arc::clone(&owner.rule().provenance));
-            segments.push(Segment::new(delta, owner, format));
-        }
-        Ok(segments)
-    }
-
-    /// The aggregate that wrote a state, if it takes those of an aggregate with the same groups as well.
-    fn successor(&self, wrote: &Provenance, folded: Owner<'_>) -> Option<Owner<'a>> {
-        let bound = self.catalog.rulebook(wrote.rulebook.digest)?;
-        let key = &folded.loaded().rule.key;
-        let aggregate = bound.rulebook.aggregates.iter().position(|other| other.rule.key == *key)?;
-        let owner = Owner { bound, aggregate };
-        Foreign::of(&folded.rule().provenance, owner.loaded(), owner.rule()).is_none().then_some(owner)
-    }
-
     /// Asks for the outputs of merged groups. Returns their writes.
     fn finish<S: GroupStore>(
         &mut self,
@@ -294,7 +227,7 @@ impl<'a> WindowFlush<'a> {
                 let attributes = outputs(aggregate, &finished.columns, at, owner.rule().attributes.len());
                 let before = loaded[merge.group as usize].as_ref();
                 let item = self.item(merge, attributes, before, day_of(context.now()));
-                let key = self.keys[merge.group as usize].clone();
+                let key = self.groups.keys[merge.group as usize].clone();
                 match context.store.check_item(&key, &item) {
                     Ok(()) => writes.push(merge.group, Write { key, expected: merge.expected, item }),
                     Err(why) => {
@@ -316,7 +249,7 @@ impl<'a> WindowFlush<'a> {
         today: u32,
     ) -> Item {
         let (delta, owner) = (merge.last().delta, merge.last().owner);
-        let (rule, folded) = (owner.rule(), self.owner(delta).rule());
+        let (rule, folded) = (owner.rule(), self.groups.owner(delta).rule());
         merge.dedup.note_write(&self.window.shard, today);
         let named = folded.attributes.iter().zip(&delta.attributes);
         attributes.extend(named.map(|((name, _), value)| (name.clone(), value.clone())));
@@ -326,25 +259,13 @@ impl<'a> WindowFlush<'a> {
             dedup: merge.dedup.clone(),
             attributes,
             provenance: Arc::clone(&rule.provenance),
-            reruled: self.is_reruled(merge.group, owner) || rule.is_reruled_after(before),
+            reruled: self.groups.is_reruled(merge.group, owner) || rule.is_reruled_after(before),
         }
-    }
-
-    /// Whether rows of one race were folded by other rulebooks than the one that owns the group in the end.
-    fn is_reruled(&self, group: u32, last: Owner<'_>) -> bool {
-        let (digest, _) = last.id();
-        let mut segments = self.groups[group as usize].segments.iter();
-        last.rule().is_of_one_race && segments.any(|delta| delta.reruled || self.owner(delta).id().0 != digest)
-    }
-
-    /// The rows of a group, with the aggregates that folded them.
-    fn rows(&self, group: u32) -> Vec<(&'a GroupDelta, Owner<'a>)> {
-        self.groups[group as usize].segments.iter().map(|&delta| (delta, self.owner(delta))).collect()
     }
 
     /// Makes dead letters of a group's part of the window.
     fn reject(&mut self, group: u32, cause: Cause, why: &str) {
-        let rows = self.rows(group);
+        let rows = self.groups.rows(group);
         self.rejections.reject(group, &rows, &Reason::new(cause, why));
     }
 }

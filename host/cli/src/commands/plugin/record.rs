@@ -35,7 +35,7 @@ pub(super) struct Arguments {
     reason: Option<Cause>,
     /// How many events are written at most.
     #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
+    max_events: usize,
     /// A field that is kept beside those that the plugin reads; may be given several times.
     #[arg(long, value_name = "POINTER", value_parser = pointer)]
     keep: Vec<Pointer>,
@@ -64,7 +64,7 @@ pub(super) fn record(arguments: &Arguments) -> anyhow::Result<()> {
     runtime.block_on(async {
         let (since, reason) = (arguments.since.as_ref(), arguments.reason);
         let mut records = arguments.from.open(config, &store, since, reason).await?;
-        while events.len() < arguments.limit
+        while events.len() < arguments.max_events
             && let Some(batch) = records.next(&config.batch).await?
         {
             for record in 0..batch.records.len() {
@@ -78,7 +78,7 @@ pub(super) fn record(arguments: &Arguments) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
-    events.truncate(arguments.limit);
+    events.truncate(arguments.max_events);
     if events.is_empty() {
         bail!("{}: there are no records that are JSON objects", arguments.from);
     }

@@ -97,10 +97,8 @@ impl Samples {
     fn parse(path: &Path, text: &str) -> Result<Self, RulebookError> {
         let lines = (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty());
         let sample = |(line, text)| {
-            let (event, expected) = parse_line(text).map_err(|why| {
-                let source = SampleError::Invalid(why);
-                RulebookError::Sample { path: path.to_owned(), line, source }
-            })?;
+            let (event, expected) =
+                parse_line(text).map_err(|source| RulebookError::Sample { path: path.to_owned(), line, source })?;
             Ok(Sample { line, event, expected })
         };
         Ok(Self { path: path.to_owned(), samples: lines.map(sample).collect::<Result<_, RulebookError>>()? })
@@ -120,34 +118,35 @@ impl Samples {
     }
 }
 
-fn parse_line(text: &str) -> Result<(SampleEvent, Expectation), String> {
+fn parse_line(text: &str) -> Result<(SampleEvent, Expectation), SampleError> {
     let Line { event, expect, partition_key, arrival_ms } = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         // The error counts the lines of this text.
         let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
-        format!("column {}: {what}", error.column())
+        SampleError::Invalid(format!("column {}: {what}", error.column()))
     })?;
     let event = SampleEvent { payload: event.get().to_owned(), partition_key, arrival_ms };
     Ok((event, expect.map_or(Ok(Expectation::NoFault), expectation)?))
 }
 
-fn expectation(expect: Expect) -> Result<Expectation, String> {
+fn expectation(expect: Expect) -> Result<Expectation, SampleError> {
+    let invalid = |what: &str| Err(SampleError::Invalid(what.to_owned()));
     match expect {
-        Expect { within: Some(within), .. } if within < 0.0 => Err(format!("`within` is {within}, less than 0")),
+        Expect { within: Some(within), .. } if within < 0.0 => invalid(&format!("`within` is {within}, less than 0")),
         Expect { score: Some(score), within, rejected: None } => {
             Ok(Expectation::Score { score, within: within.unwrap_or(0.0) })
         }
-        Expect { within: Some(_), .. } => Err("`within` needs a `score`".to_owned()),
+        Expect { within: Some(_), .. } => invalid("`within` needs a `score`"),
         Expect { score: None, rejected: Some(rejected), .. } => Ok(match rejected {
             Rejected::Is(true) => Expectation::Rejected(String::new()),
             Rejected::Is(false) => Expectation::Accepted,
             Rejected::Because(text) => Expectation::Rejected(text),
         }),
         Expect { score: Some(_), rejected: Some(_), .. } => {
-            Err("`expect` has `score` and `rejected`: only one of them can be".to_owned())
+            invalid("`expect` has `score` and `rejected`: only one of them can be")
         }
         Expect { score: None, rejected: None, .. } => {
-            Err("`expect` has neither `score` nor `rejected`: leave it out to expect no plugin fault only".to_owned())
+            invalid("`expect` has neither `score` nor `rejected`: leave it out to expect no plugin fault only")
         }
     }
 }
@@ -185,7 +184,7 @@ mod tests {
     use super::*;
     use crate::model::Reason;
 
-    fn parsed(expect: &str) -> Result<Expectation, String> {
+    fn parsed(expect: &str) -> Result<Expectation, SampleError> {
         parse_line(&format!(r#"{{"event": {{"second": 1}}, "expect": {expect}}}"#)).map(|(_, expected)| expected)
     }
 
@@ -215,7 +214,7 @@ mod tests {
             ("{}", "neither `score` nor `rejected`"),
             ("", "column"),
         ] {
-            let error = parsed(expect).unwrap_err();
+            let error = parsed(expect).unwrap_err().to_string();
             assert!(error.contains(message), "{expect}: {error}");
         }
         let text = "{\"event\": {}}\n\n{\"events\": {}}\n";

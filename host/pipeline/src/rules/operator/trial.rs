@@ -3,7 +3,7 @@
 use paceline_engine::Digest;
 
 use super::change::{ChangeError, Edit};
-use crate::rules::log::Change;
+use crate::rules::entry::Change;
 use crate::rules::routing::Routing;
 use crate::rules::successor::Succession;
 use crate::rules::trial::{Trial, TrialLimits, TrialMode};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use paceline_engine::Digest;
 
 use crate::rules::catalog::{Catalog, Followed, Route};
+use crate::rules::entry::Change;
 use crate::rules::loading::{Loaded, MAX_EARLIER};
-use crate::rules::log::{Change, Read, Tail};
+use crate::rules::log::{Read, Tail};
 use crate::rules::position::Position;
 
 /// What a host has read and loaded.
