@@ -224,3 +224,25 @@ fn files_named_in_the_documents_exist() {
     }
     assert!(seen > 50, "{seen}");
 }
+
+#[test]
+fn no_file_of_a_stage_is_longer_than_300_lines() {
+    let architecture = read("docs/architecture.md");
+    let (_, table) = architecture.split_once("\n## Stages and their files\n").unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let mut files = BTreeSet::new();
+    for path in table.split('`').filter(|code| code.starts_with("host/")) {
+        match checkout().join(path) {
+            folder if folder.is_dir() => {
+                let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+                files.extend(entries.filter(|path| path.extension().is_some_and(|end| end == "rs")));
+            }
+            file => files.extend([file]),
+        }
+    }
+    assert!(files.len() > 40, "{files:?}");
+    for file in files {
+        let lines = read(&file).lines().count();
+        assert!(lines <= 300, "{} has {lines} lines", file.display());
+    }
+}
