@@ -43,6 +43,34 @@ fn check_describes_a_plugin_as_json() {
     assert_eq!(printed["roles"][0]["outputs"][0], json!({ "name": "energy", "kind": "number" }));
 }
 
+/// A new project's race has this version's plugins as files, for authors without a checkout. Their bytes hang on the folder
+/// in which they were built, so what they are is compared.
+#[test]
+fn the_plugins_that_come_with_a_project_are_those_of_this_version() {
+    require!(Plugins);
+    let folder = tempfile::TempDir::new().unwrap();
+    succeed(paceline(&["plugin", "new", "power", "--kind", "validator", "--in"]).arg(folder.path()));
+    let events = folder.path().join("power/events.ndjson");
+    for plugin in ["output", "energy"] {
+        let (own, came) = (plugins::file(plugin), format!("power/race/plugins/paceline-{plugin}.wasm"));
+        let came = folder.path().join(came);
+        let described = |file: &Path| {
+            let text = succeed(paceline(&["plugin", "check", "--json"]).arg(file));
+            let Value::Object(mut what) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
+            assert!(["digest", "bytes"].into_iter().all(|member| what.remove(member).is_some()), "{text}");
+            what
+        };
+        assert_eq!(described(&came), described(&own), "{plugin}: build it and copy it to host/kit/templates/race");
+        let results = |file: &Path| {
+            let results = folder.path().join("results.ndjson");
+            let mut test = paceline(&["plugin", "test", "--update", "--score", "/cadence", "--group", "/racerId"]);
+            succeed(test.arg(file).arg("--events").arg(&events).arg("--expect").arg(&results));
+            std::fs::read_to_string(results).unwrap()
+        };
+        assert_eq!(results(&came), results(&own), "{plugin}: build it and copy it to host/kit/templates/race");
+    }
+}
+
 #[test]
 fn limits_of_a_project_hold_where_its_arguments_name_no_others() {
     require!(Plugins, WasmTarget);
