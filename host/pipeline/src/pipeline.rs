@@ -12,7 +12,7 @@ use crate::evaluation::Evaluation;
 use crate::holds::Holds;
 use crate::model::{Batch, BatchLimits};
 use crate::retry::{RetryBudget, RetryPolicy};
-use crate::rules::{Acknowledger, HostIdentity, PinCache, Rulebooks, RulesStanding};
+use crate::rules::{Acknowledger, PinCache, Rulebooks, RulesStanding};
 use crate::stages::acknowledge::acknowledge;
 use crate::stages::columns;
 use crate::stages::commit::{Attempt, FoldWork, commit};

@@ -1,7 +1,7 @@
 //! An author writes a rule, builds it, checks it, and runs a race with it.
 
 use paceline_testbed::environment::checkout;
-use paceline_testbed::require;
+use paceline_testbed::{plugins, require};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::support::{DedupMode, Workspace, fail, joined, paceline, simulate, suc
 
 fn check(name: &str) -> std::process::Command {
     let mut command = paceline(&["plugin", "check"]);
-    command.arg(paceline_testbed::plugins::file(name));
+    command.arg(plugins::file(name));
     command
 }
 
