@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn the_manifests_of_images_are_no_plugins() {
-        let reference: Reference = "127.0.0.1:5000/plugins/climb:1".parse().unwrap();
+        let reference: Reference = "oci://127.0.0.1:5000/plugins/climb:1".parse().unwrap();
         let layer = |manifest: &[u8]| layer(&reference, manifest).map_err(|error| error.to_string());
         let manifest = |layers: &str| {
             let config = r#"{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:00","size":2}"#;
