@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use paceline_pipeline::model::{Attribute, Item, Key};
+use paceline_pipeline::model::{Attribute, DeadLetter, Item, Key, RecordPosition};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore, StoreError};
+use serde_json::Value;
 
 use crate::finding::Finding;
 use crate::world::World;
@@ -55,7 +56,7 @@ async fn find(world: &World, records: &[usize]) -> Result<Option<Finding>, Store
         }
     }
     for (key, marks) in counts {
-        let counted = counted(group(world, &key).await?.as_ref());
+        let counted = counted(group(world, &key).await?.as_ref()) + in_letters(world, &key).await?;
         if counted < marks.len() as i64 {
             let id = marks.last_key_value().map_or("", |(_, id)| id);
             let what = format!("in its group {key}, which has {counted} of {} records, nor a dead letter", marks.len());
@@ -63,6 +64,37 @@ async fn find(world: &World, records: &[usize]) -> Result<Option<Finding>, Store
         }
     }
     Ok(None)
+}
+
+/// How many messages of a group are in dead letters of windows.
+async fn in_letters(world: &World, key: &Key) -> Result<i64, StoreError> {
+    let letters = world.store.list_dead_letters().await?;
+    let rows = letters.iter().filter_map(WindowRows::of).filter(|rows| rows.key == *key);
+    Ok(rows.map(|rows| rows.records.len() as i64).sum())
+}
+
+/// What the payload of a window's dead letter lists.
+pub(crate) struct WindowRows {
+    key: Key,
+    records: Vec<Value>,
+}
+
+impl WindowRows {
+    pub(crate) fn of(letter: &DeadLetter) -> Option<Self> {
+        let payload: Value = serde_json::from_slice(&letter.payload).ok().filter(|_| letter.is_of_window())?;
+        let rows = payload.get("window")?;
+        let key = Key::new(rows["PK"].as_str()?, rows["SK"].as_str()?);
+        Some(Self { key, records: rows["records"].as_array()?.clone() })
+    }
+
+    /// The ids that dead letters of the records would have.
+    pub(crate) fn ids(&self, shard: &str) -> Vec<String> {
+        let id = |row: &Value| {
+            let sequence = row["sequence"].as_str()?.parse().ok()?;
+            Some(DeadLetter::id_of(shard, RecordPosition { sequence, sub_sequence: row["subSequence"].as_u64()? }))
+        };
+        self.records.iter().filter_map(id).collect()
+    }
 }
 
 /// A group, be it packed or not.

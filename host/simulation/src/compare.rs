@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use paceline_pipeline::model::{Attribute, DeadLetter, Item, Key};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore, PinKey, PinStore, StoreError};
 
-use crate::acknowledged::{counted, listed};
+use crate::acknowledged::{WindowRows, counted, listed};
 use crate::finding::Finding;
 use crate::message::Message;
 use crate::model::{self, Expected, Members, Versions};
@@ -38,7 +38,11 @@ async fn differs(office: &Office<'_>) -> Result<Option<Finding>, StoreError> {
     }
     let versions = |message: &Message| -> BTreeSet<u64> { possible(&history, &pins, message) };
     let unsure = letters.iter().filter(|letter| letter.unsure);
-    let unsure = unsure.filter_map(|letter| world.stream.by_letter(&letter.id)).collect();
+    let unsure = unsure.flat_map(|letter| match WindowRows::of(letter) {
+        Some(rows) => rows.ids(&letter.shard),
+        None => vec![letter.id.clone()],
+    });
+    let unsure = unsure.filter_map(|id| world.stream.by_letter(&id)).collect();
     let expected = model::expect(&world.stream, &versions, &unsure);
     let differs =
         letters_differ(world, &expected, &letters).or_else(|| table_differs(world, &expected, &versions, &items));
@@ -65,7 +69,9 @@ fn possible(history: &History, pins: &BTreeMap<(u32, u32), Option<u64>>, message
 fn letters_differ(world: &World, expected: &Expected<'_>, letters: &[DeadLetter]) -> Option<Finding> {
     let differs = |letter: &str, what: String| Some(Finding::DeadLetters { letter: letter.to_owned(), what });
     let mut there = BTreeSet::new();
-    for letter in letters {
+    // What a window could not merge and dedup can't judge waits for a person.
+    let waits = |letter: &&DeadLetter| letter.is_of_window() && letter.unsure;
+    for letter in letters.iter().filter(|letter| !waits(letter)) {
         let record = world.stream.by_letter(&letter.id);
         let is_expected = record.is_some_and(|record| expected.letters.contains_key(&record));
         if !is_expected {

@@ -56,9 +56,9 @@ impl Fleet {
         Arc::clone(&self.hosts[at])
     }
 
-    /// A shard is read after its parent.
-    pub(crate) async fn wait_for_parent(&self, shard: usize) {
-        if let Some(parent) = self.world.stream.shards[shard].parent {
+    /// A shard is read after its parents.
+    pub(crate) async fn wait_for_parents(&self, shard: usize) {
+        for &parent in &self.world.stream.shards[shard].parents {
             self.ends[parent].latch.wait().await;
         }
     }

@@ -43,6 +43,7 @@ impl Endpoint {
     async fn execute(&self, Request { operation, body }: &Request) -> Result<Value, Refusal> {
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
         let invalid = Refusal { code: "ValidationException", status: 400 };
+        let missing = Refusal { code: "ResourceNotFoundException", status: 400 };
         match operation.as_str() {
             "DescribeStreamSummary" => {
                 let (created_ms, hours) = self.stream.describe().await?;
@@ -76,13 +77,18 @@ impl Endpoint {
             }
             "DescribeStreamConsumer" => {
                 self.stream.describe().await?;
-                Ok(json!({ "ConsumerDescription": {
-                    "ConsumerName": text("ConsumerName"),
-                    "ConsumerARN": format!("{}/consumer/{}:1", text("StreamARN"), text("ConsumerName")),
-                    "ConsumerStatus": "ACTIVE",
-                    "ConsumerCreationTimestamp": seconds(self.stream.now_ms()),
-                    "StreamARN": text("StreamARN"),
-                }}))
+                let nth = self.world.registered().ok_or(missing)?;
+                let mut description = consumer(body, nth, self.stream.now_ms());
+                description["StreamARN"] = text("StreamARN").into();
+                Ok(json!({ "ConsumerDescription": description }))
+            }
+            "RegisterStreamConsumer" => {
+                self.stream.describe().await?;
+                let is_new = self.world.register();
+                self.world.trace(format_args!("the consumer is registered; it is new: {is_new}"));
+                let nth = self.world.registered().filter(|_| is_new);
+                let nth = nth.ok_or(Refusal { code: "ResourceInUseException", status: 400 })?;
+                Ok(json!({ "Consumer": consumer(body, nth, self.stream.now_ms()) }))
             }
             "GetRecords" => {
                 let limit = body.get("Limit").and_then(Value::as_u64).ok_or(invalid)?;
@@ -109,11 +115,14 @@ impl Endpoint {
         let from = position(text("Type"), text("SequenceNumber"), start.get("Timestamp"));
         let from = from.ok_or(Refusal { code: "InvalidArgumentException", status: 400 })?;
         let iterator = self.stream.get_iterator(shard, from).await?;
+        let arn = body.get("ConsumerARN").and_then(Value::as_str).unwrap_or_default();
+        let consumer = self.world.registered().filter(|nth| arn.ends_with(&format!(":{nth}")));
+        let consumer = consumer.ok_or(Refusal { code: "ResourceNotFoundException", status: 400 })?;
         let in_use = Refusal { code: "ResourceInUseException", status: 400 };
         let subscribed = self.world.subscribe(shard);
         self.world.trace(format_args!("subscription to {shard}: {subscribed:?}"));
         let id = subscribed.ok_or(in_use)?;
-        let subscription = Subscription { world: Arc::clone(&self.world), shard: shard.to_owned(), id };
+        let subscription = Subscription { world: Arc::clone(&self.world), shard: shard.to_owned(), consumer, id };
         Ok(HttpResponse::new(
             StatusCode::try_from(200).expect("it is one"),
             subscription.events(Arc::clone(&self.stream), iterator),
@@ -148,6 +157,17 @@ impl Service for Endpoint {
         }
         Ok(answer)
     }
+}
+
+/// The consumer that was registered after so many others.
+fn consumer(request: &Value, nth: usize, now_ms: i64) -> Value {
+    let text = |name: &str| request.get(name).and_then(Value::as_str).unwrap_or_default();
+    json!({
+        "ConsumerName": text("ConsumerName"),
+        "ConsumerARN": format!("{}/consumer/{}:{nth}", text("StreamARN"), text("ConsumerName")),
+        "ConsumerStatus": "ACTIVE",
+        "ConsumerCreationTimestamp": seconds(now_ms),
+    })
 }
 
 /// Where in a shard to begin.

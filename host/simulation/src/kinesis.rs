@@ -100,28 +100,18 @@ impl SimulatedStream {
 
     /// The shards that there are by now.
     fn shards(&self) -> impl std::iter::Iterator<Item = (usize, &Shard)> {
-        let has_split = self.has_split();
-        self.world.stream.shards.iter().enumerate().filter(move |(_, shard)| shard.parent.is_none() || has_split)
-    }
-
-    /// Whether the first shard has split.
-    fn has_split(&self) -> bool {
-        self.world.stream.split_ms.is_some_and(|split_ms| split_ms <= self.world.now_ms())
+        let is_resharded = self.world.is_resharded();
+        self.world.stream.shards.iter().enumerate().filter(move |(_, shard)| shard.parents.is_empty() || is_resharded)
     }
 
     fn is_closed(&self, shard: usize) -> bool {
-        self.has_split() && self.world.stream.shards.iter().any(|other| other.parent == Some(shard))
+        self.world.is_resharded() && self.world.stream.children(shard).next().is_some()
     }
 
     fn describe_shard(&self, at: usize, shard: &Shard) -> PolledShard {
-        let parents = shard.parent.map(|parent| self.world.stream.shards[parent].id.clone());
+        let parents = shard.parents.iter().map(|&parent| self.world.stream.shards[parent].id.clone());
         let closed = self.is_closed(at);
-        PolledShard {
-            id: shard.id.clone(),
-            parents: parents.into_iter().collect(),
-            hash_range: shard.hash_range,
-            closed,
-        }
+        PolledShard { id: shard.id.clone(), parents: parents.collect(), hash_range: shard.hash_range, closed }
     }
 
     /// The records of a stream record: one, or with a planted bug as many as it has messages.
@@ -210,7 +200,7 @@ impl PolledStream for SimulatedStream {
         let next = Iterator { shard, next: from + taken, issued_ms: now_ms }.to_string();
         let behind_ms = raws.get(taken).map_or(0, |(_, raw)| (now_ms - raw.arrival_ms).max(1) as i64);
         let is_end = taken == raws.len() && self.is_closed(shard);
-        let of_this = |(_, child): &(usize, &Shard)| child.parent == Some(shard);
+        let of_this = |(_, child): &(usize, &Shard)| child.parents.contains(&shard);
         let children = self.shards().filter(|child| is_end && of_this(child));
         let children = children.map(|(at, child)| self.describe_shard(at, child)).collect();
         Ok(PolledRecords { records, next: (!is_end).then_some(next), behind_ms, children })

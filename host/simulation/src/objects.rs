@@ -64,6 +64,61 @@ impl fmt::Display for SimulatedObjects {
     }
 }
 
+/// The objects as the operator sees them: writes fail, before or after their effect. Reads are those of a person who
+/// tries again.
+#[derive(Debug)]
+pub(crate) struct OperatorObjects {
+    pub(crate) objects: Arc<InMemory>,
+    pub(crate) world: Arc<World>,
+}
+
+impl fmt::Display for OperatorObjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the operator's objects")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for OperatorObjects {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        // The run begins with rules.
+        if self.world.now_ms() == 0 || !self.world.chance(self.world.plan.unwritten) {
+            return self.objects.put_opts(location, payload, options).await;
+        }
+        let has_effect = self.world.below(2) == 0;
+        if has_effect {
+            // Whether it succeeds is not known to the operator.
+            let _ = self.objects.put_opts(location, payload, options).await;
+        }
+        self.world.trace(format_args!("the operator writes {location}: no answer, effect: {has_effect}"));
+        Err(Error::Generic { store: "simulation", source: "no answer".into() })
+    }
+
+    async fn put_multipart_opts(&self, at: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.objects.put_multipart_opts(at, options).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.objects.get_opts(location, options).await
+    }
+
+    fn delete_stream(&self, locations: Objects<Path>) -> Objects<Path> {
+        self.objects.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> Objects<ObjectMeta> {
+        self.objects.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.objects.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.objects.copy_opts(from, to, options).await
+    }
+}
+
 /// Hosts read. All else is passed on.
 #[async_trait]
 impl ObjectStore for SimulatedObjects {

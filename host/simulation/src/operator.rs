@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::{Pointer, RulesRevision};
@@ -13,6 +12,7 @@ use paceline_pipeline::rules::{Registry, Rules, Share, Tail, TrialLimits, TrialM
 use paceline_pipeline::store::{NoticeStore, Pin};
 
 use crate::finding::Finding;
+use crate::objects::OperatorObjects;
 use crate::setup::{Rulebooks, Setup, VERSIONS, author, route};
 use crate::world::{World, sleep_ms};
 
@@ -42,7 +42,8 @@ pub(crate) struct History {
 impl<'a> Office<'a> {
     pub(crate) fn new(world: &Arc<World>, setup: &'a Setup, objects: &Arc<InMemory>) -> Self {
         let rulebooks = setup.rulebooks(&world.plan);
-        let registry = Registry::new(Arc::clone(objects) as Arc<dyn ObjectStore>, "memory");
+        let objects = OperatorObjects { objects: Arc::clone(objects), world: Arc::clone(world) };
+        let registry = Registry::new(Arc::new(objects), "memory");
         Self { world: Arc::clone(world), rulebooks, registry, route: route(), turn: Cell::new(0) }
     }
 
@@ -80,7 +81,8 @@ impl<'a> Office<'a> {
     /// In the end every race type has a rulebook again: what became a dead letter without one is redriven.
     pub(crate) async fn settle(&self) {
         for class in self.classes() {
-            for version in VERSIONS {
+            // Writes may fail: an operator tries again.
+            for version in VERSIONS.into_iter().cycle().take(30) {
                 let routing = self.rules().await.and_then(|rules| rules.routing.get(&class.to_string()).cloned());
                 if routing.is_some_and(|routing| routing.current.is_some()) {
                     break;

@@ -62,7 +62,7 @@ knobs! {
     mode 0 "How batches are delivered: 0 readers of shards with checkpoints in the store, 1 an event source mapping, 2 one with tumbling windows, 3 a consumer that polls all shards, 4 workers under the KCL."
     hosts 1 "Hosts that share the store."
     shards 1 "Shards of the stream."
-    reshard 0 "Whether the first shard splits halfway."
+    reshard 0 "What becomes of the first shard halfway: 0 nothing, 1 another shard takes its place, 2 it splits into two, 3 it merges with the second."
     ordinal 0 "Dedup: 0 by sequence, with partition keys by racer; 1 by ordinals, with random keys and messages that overtake each other."
     classes 1 "Race types."
     unpinned 0 "Race types whose rulebook pins no races: the first so many."
@@ -88,7 +88,7 @@ knobs! {
     broken 0 "Messages that no rulebook can process, in percent."
     strict 0 "Messages that only the second version of a rulebook rejects, in percent."
     traps 0 "Messages on which an aggregator fails, in percent."
-    full 0 "Messages that the item of a team can hold until everything is delivered; 0: all of them. Not with windows."
+    full 0 "Messages that the item of a team can hold until everything is delivered; 0: all of them."
     throttled 0 "Calls of the store that fail without an effect, in a thousand."
     lost 0 "Calls whose answer is lost, in a thousand: half of them have taken effect."
     partial 0 "Writes of a call that fail although the call succeeds, in a thousand."
@@ -112,6 +112,8 @@ knobs! {
     moves 0 "Looks of a worker at the lease table at which it takes another one's lease, in percent: with the KCL."
     stops 0 "Looks of a worker at which it is told to stop, and starts again, in percent: with the KCL."
     refusals 0 "Checkpoints that the lease table does not write, in percent: with the KCL."
+    unwritten 0 "Writes of a change of the rules that fail before or after their effect, in percent."
+    deregistered 0 "Times at which the fan-out consumer is deregistered, with the SDK."
 }
 
 /// Faults happen within this time after the last message has arrived, in seconds.
@@ -152,7 +154,7 @@ impl Plan {
         self.mode = rng.u32(0..4);
         self.hosts = rng.u32(1..=4);
         self.shards = rng.u32(1..=3);
-        self.reshard = rng.u32(0..2);
+        self.reshard = rng.u32(0..4);
         self.ordinal = rng.u32(0..2);
         self.classes = rng.u32(1..=2);
         self.unpinned = rng.u32(0..=self.classes);
@@ -170,7 +172,7 @@ impl Plan {
         self.broken = sometimes(rng, 15);
         self.strict = sometimes(rng, 15);
         self.traps = sometimes(rng, 15);
-        self.full = if self.mode == 2 { 0 } else { sometimes(rng, 40) };
+        self.full = sometimes(rng, 40);
         self.changes = sometimes(rng, 5);
         self.retires = rng.u32(0..2);
         self.migrations = rng.u32(0..2);
@@ -207,6 +209,8 @@ impl Plan {
         self.outages = sometimes(rng, 3);
         self.hurried = if self.has_functions() { sometimes(rng, 30) } else { 0 };
         self.skew = sometimes(rng, 300);
+        self.unwritten = sometimes(rng, 40);
+        self.deregistered = sometimes(rng, 3);
         self.hold = if rng.u32(0..4) == 0 { rng.u32(1..=120) } else { 0 };
         self.kills = sometimes(rng, 6);
         // A store in the host's process has one host, and nobody else redrives.

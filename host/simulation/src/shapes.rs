@@ -20,8 +20,8 @@ pub(crate) fn listed(shard: &PolledShard) -> Value {
         "HashKeyRange": hash_range(shard.hash_range),
         "SequenceNumberRange": { "StartingSequenceNumber": "1" },
     });
-    if let Some(parent) = shard.parents.first() {
-        listed["ParentShardId"] = parent.as_str().into();
+    for (name, parent) in ["ParentShardId", "AdjacentParentShardId"].into_iter().zip(&shard.parents) {
+        listed[name] = parent.as_str().into();
     }
     if shard.closed {
         listed["SequenceNumberRange"]["EndingSequenceNumber"] = "9".into();

@@ -26,7 +26,8 @@ pub(crate) struct Shard {
     /// Its name in positions: the stream's and its id.
     pub(crate) name: Arc<str>,
     pub(crate) id: String,
-    pub(crate) parent: Option<usize>,
+    /// None, one, or the two that it was merged of.
+    pub(crate) parents: Vec<usize>,
     /// The first and the last hash key.
     pub(crate) hash_range: (u128, u128),
     pub(crate) records: Vec<usize>,
@@ -39,8 +40,8 @@ pub(crate) struct Shard {
 pub(crate) struct Stream {
     pub(crate) records: Vec<StreamRecord>,
     pub(crate) shards: Vec<Shard>,
-    /// When the first shard splits, in milliseconds.
-    pub(crate) split_ms: Option<u64>,
+    /// When the first shard ends and its children begin, in milliseconds.
+    pub(crate) reshard_ms: Option<u64>,
     by_letter: BTreeMap<String, usize>,
 }
 
@@ -65,11 +66,10 @@ impl Stream {
                 messages.swap(at, other);
             }
         }
-        let mut shards: Vec<Shard> = (0..plan.shards as usize).map(|at| shard(plan, at, None)).collect();
-        if plan.reshard == 1 {
-            shards.push(shard(plan, shards.len(), Some(0)));
-        }
-        let mut stream = Self { records: Vec::new(), shards, split_ms: None, by_letter: BTreeMap::new() };
+        let mut shards: Vec<Shard> =
+            (0..plan.shards as usize).map(|at| shard(plan, at, hash_range(plan, at), &[])).collect();
+        shards.extend(children(plan));
+        let mut stream = Self { records: Vec::new(), shards, reshard_ms: None, by_letter: BTreeMap::new() };
         let all = messages.len() as u64;
         for (at, message) in messages.into_iter().enumerate() {
             let span_ms = u64::from(plan.span) * 1_000;
@@ -81,10 +81,13 @@ impl Stream {
                 true => rng.usize(0..plan.shards as usize),
                 false => (message.racer % plan.shards) as usize,
             };
-            if plan.reshard == 1 && at as u64 > all / 2 {
-                stream.split_ms.get_or_insert(arrival_ms);
-                if shard == 0 {
-                    shard = stream.shards.len() - 1;
+            if plan.reshard > 0 && at as u64 > all / 2 {
+                stream.reshard_ms.get_or_insert(arrival_ms);
+                // Racers share shards by their remainder, and the halves of a shard by the next digit.
+                let digit = if plan.is_ordinal() { at as u32 } else { message.racer / plan.shards };
+                let children: Vec<usize> = stream.children(shard).collect();
+                if let Some(&child) = children.get(digit as usize % children.len().max(1)) {
+                    shard = child;
                 }
             }
             let joins = rng.u32(0..100) < plan.aggregates;
@@ -133,6 +136,11 @@ impl Stream {
         shard.records.push(self.records.len());
         self.by_letter.insert(DeadLetter::id_of(&shard.name, record.position), self.records.len());
         self.records.push(record);
+    }
+
+    /// The shards that go on where this one ends.
+    pub(crate) fn children(&self, shard: usize) -> impl Iterator<Item = usize> {
+        (0..self.shards.len()).filter(move |child| self.shards[*child].parents.contains(&shard))
     }
 
     /// The record whose dead letter has this id.
@@ -207,14 +215,31 @@ fn stream_name(plan: &Plan) -> &'static str {
     }
 }
 
-fn shard(plan: &Plan, at: usize, parent: Option<usize>) -> Shard {
+fn shard(plan: &Plan, at: usize, hash_range: (u128, u128), parents: &[usize]) -> Shard {
     let id = format!("shardId-{at:012}");
     let name = format!("{}/{id}", stream_name(plan)).into();
-    // The shard that the first one splits into has all of its hash keys.
-    let (nth, width) = (parent.unwrap_or(at) as u128, u128::MAX / u128::from(plan.shards));
-    let hash_range = match nth + 1 == u128::from(plan.shards) {
+    Shard { name, id, parents: parents.to_vec(), hash_range, records: Vec::new(), raw: BTreeMap::new() }
+}
+
+/// The hash keys of a shard that the stream begins with.
+fn hash_range(plan: &Plan, at: usize) -> (u128, u128) {
+    let (nth, width) = (at as u128, u128::MAX / u128::from(plan.shards));
+    match nth + 1 == u128::from(plan.shards) {
         true => (nth * width, u128::MAX),
         false => (nth * width, (nth + 1) * width - 1),
-    };
-    Shard { name, id, parent, hash_range, records: Vec::new(), raw: BTreeMap::new() }
+    }
+}
+
+/// The shards that the stream has from its resharding on.
+fn children(plan: &Plan) -> Vec<Shard> {
+    let (next, (first, last)) = (plan.shards as usize, hash_range(plan, 0));
+    match plan.reshard {
+        0 => Vec::new(),
+        2 => {
+            let middle = first.midpoint(last);
+            vec![shard(plan, next, (first, middle), &[0]), shard(plan, next + 1, (middle + 1, last), &[0])]
+        }
+        3 if plan.shards > 1 => vec![shard(plan, next, (first, hash_range(plan, 1).1), &[0, 1])],
+        _ => vec![shard(plan, next, (first, last), &[0])],
+    }
 }

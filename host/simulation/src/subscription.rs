@@ -34,6 +34,8 @@ const RECORDS: usize = 100;
 pub(crate) struct Subscription {
     pub(crate) world: Arc<World>,
     pub(crate) shard: String,
+    /// Which of the consumers with the name has it.
+    pub(crate) consumer: usize,
     pub(crate) id: u64,
 }
 
@@ -49,6 +51,11 @@ impl Subscription {
     async fn push(&self, stream: &SimulatedStream, mut iterator: String, events: &mpsc::Sender<Bytes>) {
         let (until, mut spoke, mut last) = (Instant::now() + LASTS, Instant::now(), String::new());
         while Instant::now() < until && self.world.is_subscribed(&self.shard, self.id) {
+            if self.world.registered() != Some(self.consumer) {
+                let gone = json!({ "message": "the consumer is not found" });
+                let _ = events.send(event("exception", "ResourceNotFoundException", &gone)).await;
+                return;
+            }
             let Ok(found) = stream.get_records(&iterator, RECORDS).await else {
                 if self.world.below(2) == 0 {
                     let failure = json!({ "message": "not now" });

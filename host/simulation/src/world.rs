@@ -57,6 +57,8 @@ pub(crate) struct World {
     outages: Vec<Outage>,
     /// When the disk is full: from and to, in milliseconds.
     full: Vec<(u64, u64)>,
+    /// When the fan-out consumer is deregistered, in milliseconds.
+    deregistered: Vec<u64>,
     state: Mutex<State>,
     has_finding: Notify,
 }
@@ -72,6 +74,8 @@ struct State {
     checked: BTreeMap<String, SequenceNumber>,
     /// By shard: the last subscription to it, and when it began.
     subscriptions: BTreeMap<String, (u64, u64)>,
+    /// After how many deregistrations the fan-out consumer was registered.
+    registered: Option<usize>,
     finding: Option<Finding>,
 }
 
@@ -91,11 +95,13 @@ impl World {
             (from, from + rng.u64(1..=LONGEST_FULL_MS))
         };
         let full = (0..plan.disks).map(|_| full(&mut rng)).collect();
+        let deregistered = (0..plan.deregistered).map(|_| rng.u64(0..plan.calm_ms())).collect();
         let stream = Stream::draw(&plan);
         let (trace, kills_left) = (Trace::new(keep_trace), plan.kills);
         let (checked, subscriptions) = (BTreeMap::new(), BTreeMap::new());
         let (is_calm, is_delivered, finding) = (false, false, None);
-        let state = State { rng, trace, is_calm, is_delivered, kills_left, checked, subscriptions, finding };
+        let state =
+            State { rng, trace, is_calm, is_delivered, kills_left, checked, subscriptions, registered: None, finding };
         let clock = Clock::set_to(beginning());
         let database = plan.has_sdk().then(Arc::<Database>::default);
         let store = match &database {
@@ -112,6 +118,7 @@ impl World {
             began: Instant::now(),
             outages,
             full,
+            deregistered,
             state: Mutex::new(state),
             has_finding: Notify::new(),
         }
@@ -210,6 +217,29 @@ impl World {
     /// Whether this is still the last subscription to a shard.
     pub(crate) fn is_subscribed(&self, shard: &str, id: u64) -> bool {
         self.state().subscriptions.get(shard).is_some_and(|(last, _)| *last == id)
+    }
+
+    /// Whether the stream has the shards of after its resharding.
+    pub(crate) fn is_resharded(&self) -> bool {
+        self.stream.reshard_ms.is_some_and(|reshard_ms| reshard_ms <= self.now_ms())
+    }
+
+    /// Registers the fan-out consumer. False if it is registered.
+    pub(crate) fn register(&self) -> bool {
+        let nth = self.deregistrations();
+        self.state().registered.replace(nth) != Some(nth)
+    }
+
+    /// Which of the consumers that were registered one after another is registered now.
+    pub(crate) fn registered(&self) -> Option<usize> {
+        let nth = self.deregistrations();
+        self.state().registered.filter(|registered| *registered == nth)
+    }
+
+    /// How often the fan-out consumer was deregistered by now.
+    fn deregistrations(&self) -> usize {
+        let now_ms = self.now_ms();
+        self.deregistered.iter().filter(|at_ms| **at_ms <= now_ms).count()
     }
 
     /// Ends all faults.

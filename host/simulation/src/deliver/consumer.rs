@@ -71,10 +71,14 @@ async fn is_read(fleet: &Fleet) -> bool {
 /// What the message of a stream that can't be described contains.
 const DESCRIBING: &str = "describing the stream";
 
-/// Nothing in a run ends a consumer, but for a full disk; and it does not start while the stream can't be described.
+/// What the message of a consumer that is not registered any more contains. A new process registers it.
+const DEREGISTERED: &str = "was deregistered";
+
+/// Nothing in a run ends a consumer, but for a full disk and its deregistration; and it does not start while the stream
+/// can't be described.
 fn report(fleet: &Fleet, error: &ConsumerError) {
     let error = ErrorChain(error).to_string();
-    if !error.contains(DISK_FULL) && !error.contains(DESCRIBING) {
+    if ![DISK_FULL, DESCRIBING, DEREGISTERED].into_iter().any(|known| error.contains(known)) {
         fleet.world.report(Finding::Fatal { at_ms: fleet.world.now_ms(), error });
     }
 }

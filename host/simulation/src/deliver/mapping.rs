@@ -27,7 +27,7 @@ enum Invoked {
 
 /// Delivers the records of a shard that are of one part, by team.
 pub(crate) async fn deliver(fleet: Fleet, shard: usize, part: u32) {
-    fleet.wait_for_parent(shard).await;
+    fleet.wait_for_parents(shard).await;
     let (world, plan) = (&fleet.world, &fleet.world.plan);
     let stream = &world.stream;
     let is_ours = |record: &usize| stream.records[*record].message.team == part;

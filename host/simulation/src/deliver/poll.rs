@@ -18,7 +18,7 @@ const AGAIN_MS: u64 = 500;
 /// Reads a shard to its end, on one host after another.
 pub(crate) async fn read(fleet: Fleet, shard: usize, delay_ms: u64) {
     sleep_ms(delay_ms).await;
-    fleet.wait_for_parent(shard).await;
+    fleet.wait_for_parents(shard).await;
     loop {
         let life = fleet.any_host().life().await;
         match life.work(read_on(&fleet, &life.pipeline, shard)).await {

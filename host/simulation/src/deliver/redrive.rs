@@ -41,6 +41,17 @@ async fn run(fleet: &Fleet, life: &Life) -> bool {
     if world.is_planted(Plant::RedriveForgetsFolded) {
         letters = letters.into_iter().map(|letter| DeadLetter { folded: Vec::new(), ..letter }).collect();
     }
+    let (windows, letters): (Vec<_>, Vec<_>) = letters.into_iter().partition(DeadLetter::is_of_window);
+    for window in &windows {
+        match pipeline.redrive_window(window, &mut Summary::default()).await {
+            Ok(outcome) => world.trace(format_args!("redrives {}: {outcome:?}", window.id)),
+            Err(error) if error.is_transient() || error.waits_for_rules() => return false,
+            Err(error) => {
+                fleet.report_fatal(&error);
+                return false;
+            }
+        }
+    }
     let limits = BatchLimits { max_records: world.plan.batch as usize, ..BatchLimits::default() };
     let mut source = Redrive::new(letters);
     while let Ok(Some(batch)) = source.next(&limits) {

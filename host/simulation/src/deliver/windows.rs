@@ -24,7 +24,7 @@ struct Part {
 
 /// Delivers the records of a shard, window after window.
 pub(crate) async fn deliver(fleet: Fleet, shard: usize) {
-    fleet.wait_for_parent(shard).await;
+    fleet.wait_for_parents(shard).await;
     let (world, stream) = (&fleet.world, &fleet.world.stream);
     let window_of = |record: usize| stream.records[record].arrival_ms / WINDOW_MS;
     let mut left = &stream.shards[shard].records[..];

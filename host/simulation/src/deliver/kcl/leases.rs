@@ -68,11 +68,9 @@ impl Leases {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the shard is closed: it has split.
+    /// Whether the shard is closed: others have taken its place.
     pub(super) fn is_closed(&self, shard: usize) -> bool {
-        let stream = &self.world.stream;
-        stream.split_ms.is_some_and(|split_ms| split_ms <= self.world.now_ms())
-            && stream.shards.iter().any(|other| other.parent == Some(shard))
+        self.world.is_resharded() && self.world.stream.children(shard).next().is_some()
     }
 
     /// Takes a lease that is free, or now and then one that another daemon holds.
@@ -80,10 +78,8 @@ impl Leases {
         let (world, now_ms) = (&self.world, self.world.now_ms());
         let is_stealing = world.chance(world.plan.moves);
         let mut all = self.all();
-        let may_begin = |shard: usize| match world.stream.shards[shard].parent {
-            Some(parent) => self.is_closed(parent) && all[parent].checkpoint == Progress::End,
-            None => true,
-        };
+        let is_over = |parent: usize| self.is_closed(parent) && all[parent].checkpoint == Progress::End;
+        let may_begin = |shard: usize| world.stream.shards[shard].parents.iter().all(|parent| is_over(*parent));
         let may_take = |shard: &usize| {
             let lease = &all[*shard];
             let may_move = lease.is_free(now_ms) || is_stealing && lease.owner != Some(daemon);
