@@ -140,7 +140,7 @@ impl AggregatorSession<'_> {
         let rows = scores.len();
         let limits = self.plugin().limits();
         let (state_bytes, most) = (limits.state_bytes, limits.returned_bytes / 2);
-        let all = Work { rows: rows + states.len(), state_bytes: states.bytes.len() };
+        let all = Work::of_rows(&(0..rows), columns).and_states(states);
         let mut touched = Touched::new(groups, states);
         let pieces = match states.bytes.len() > most {
             true => pieces(touched.new_bytes(), most),
@@ -149,7 +149,7 @@ impl AggregatorSession<'_> {
         let Bisected { failed, .. } = self.bisect(all, pieces, |session, range| {
             touched.fold(&range, |groups, before| {
                 let check = |after: &PackedBuf| check_states(after, before.len(), state_bytes);
-                let work = Work { rows: range.len() + before.len(), state_bytes: before.bytes.len() };
+                let work = Work::of_rows(&range, columns).and_states(before);
                 Batch::with_rows(columns, rows, &range, |batch| {
                     let parameters = (batch, &scores[range.clone()], groups, before);
                     session.call::<FoldParameters<'_>, _>(Function::Fold, work, parameters, check)
@@ -170,7 +170,7 @@ impl AggregatorSession<'_> {
             let check = |merged: &PackedBuf| check_states(merged, range.len(), state_bytes);
             left.with_rows(&range, |left| {
                 right.with_rows(&range, |right| {
-                    let work = Work { rows: range.len(), state_bytes: left.bytes.len() + right.bytes.len() };
+                    let work = Work { rows: range.len(), bytes: left.bytes.len() + right.bytes.len() };
                     session.call(Function::Merge, work, (left, right), check)
                 })
             })
@@ -194,7 +194,7 @@ impl AggregatorSession<'_> {
         let Bisected { results, failed, .. } = self.bisect(all, pieces, |session, range| {
             let check = |migrated: &PackedBuf| check_states(migrated, range.len(), state_bytes);
             states.with_rows(&range, |some| {
-                let work = Work { rows: range.len(), state_bytes: some.bytes.len() };
+                let work = Work { rows: range.len(), bytes: some.bytes.len() };
                 session.call::<MigrateParameters<'_>, _>(Function::Migrate, work, (from_format, some), check)
             })
         })?;
@@ -208,7 +208,7 @@ impl AggregatorSession<'_> {
         let Bisected { results, failed, .. } = self.bisect(all, pieces, |session, range| {
             let check = |columns: &Vec<_>| check_columns(columns, outputs, range.len());
             states.with_rows(&range, |some| {
-                let work = Work { rows: range.len(), state_bytes: some.bytes.len() };
+                let work = Work { rows: range.len(), bytes: some.bytes.len() };
                 session.call(Function::Finish, work, (some,), check)
             })
         })?;
@@ -227,9 +227,9 @@ impl AggregatorSession<'_> {
     /// The work of calls on these states, row by row, and the rows in pieces that the host can take back.
     fn work_of(&self, states: &[Packed<'_>]) -> (Work, Vec<Range<usize>>) {
         let rows = states[0].len();
-        let all = Work { rows, state_bytes: states.iter().map(|states| states.bytes.len()).sum() };
+        let all = Work { rows, bytes: states.iter().map(|states| states.bytes.len()).sum() };
         let most = self.plugin().limits().returned_bytes / 2;
-        if all.state_bytes <= most {
+        if all.bytes <= most {
             return (all, whole(rows));
         }
         let mut bytes = vec![0; rows];

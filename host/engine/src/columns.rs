@@ -44,6 +44,14 @@ impl Column<'_> {
         self.len() == 0
     }
 
+    /// The bytes of these rows' texts. Numbers have none.
+    pub fn text_bytes(&self, rows: &Range<usize>) -> usize {
+        let (Self::Texts(values) | Self::Blobs(values)) = self else { return 0 };
+        let end =
+            |rows: usize| rows.checked_sub(1).and_then(|last| values.ends.get(last)).map_or(0, |end| *end as usize);
+        end(rows.end).saturating_sub(end(rows.start))
+    }
+
     /// A copy of the rows with these indexes.
     pub fn take(&self, rows: &[u32]) -> ColumnBuf {
         fn plain<T: Copy>(values: &[T], rows: &[u32]) -> Vec<T> {
@@ -227,6 +235,7 @@ impl Batch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::{Limits, Work};
 
     #[test]
     fn a_text_that_is_cut_between_its_bytes_is_refused() {
@@ -257,6 +266,18 @@ mod tests {
             column.pad(4);
             assert_eq!(column.check(kind, 4), Ok(()));
             assert_eq!(column.as_column().slice(2..3), value);
+        }
+    }
+
+    #[test]
+    fn fuel_is_in_proportion_to_the_bytes_of_the_texts_of_the_rows_that_a_call_has() {
+        let texts = ColumnBuf::Texts([&b"ab"[..], b"", b"cde"].into_iter().collect());
+        let columns = [texts.as_column(), Column::Integers(&[7, 8, 9])];
+        let limits = Limits::default();
+        for (rows, bytes) in [(0..3, 5), (0..2, 2), (1..2, 0), (2..3, 3), (0..0, 0)] {
+            let work = Work::of_rows(&rows, &columns);
+            assert_eq!((work.rows, work.bytes), (rows.len(), bytes), "{rows:?}");
+            assert_eq!(limits.fuel(work), limits.fuel_of(rows.len(), 0) + bytes as u64 * limits.fuel_per_byte);
         }
     }
 }

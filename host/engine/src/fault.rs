@@ -16,7 +16,7 @@ pub enum Fault {
     #[error("the plugin trapped: {0}")]
     Trap(String),
     /// The call used more fuel than its limit, which is given.
-    #[error("the plugin used up its fuel of {0} (limits `fuel-per-call`, `fuel-per-row` and `fuel-per-state-byte`)")]
+    #[error("the plugin used up its fuel of {0} (limits `fuel-per-call`, `fuel-per-row` and `fuel-per-byte`)")]
     Fuel(u64),
     /// The calls for the batch cost more together than the limit, which is given: a multiple of what one call for all of it
     /// may cost. Nothing was called for the row.
@@ -122,7 +122,7 @@ impl Fault {
     /// whether most of its fuel is for the bytes of states.
     pub(crate) fn limit_to_raise(&self, by_state: bool) -> Option<&'static str> {
         match self {
-            Self::Fuel(_) if by_state => Some("fuel-per-state-byte"),
+            Self::Fuel(_) if by_state => Some("fuel-per-byte"),
             Self::Fuel(_) => Some("fuel-per-row"),
             Self::Time(_) => Some("call-ms"),
             Self::Memory { .. } => Some("memory-bytes"),

@@ -2,11 +2,14 @@
 //! a test that is named for its violation. A rulebook may raise those of [`PluginLimits`] for a plugin, up to the host's
 //! [`Ceilings`].
 
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::columns::Column;
 use crate::inspect::Language;
+use crate::packed::Packed;
 
 /// Memory of one instance, all of its memories together, in bytes. A batch of 10,000 Alleycat records takes under 2 MiB; the rest is room for plugins
 /// in languages that bring a garbage collector.
@@ -19,9 +22,9 @@ pub const FUEL_PER_CALL: u64 = 2_000_000;
 /// Further fuel for each row of a call. The Alleycat plugins need 50 to 600; a rule in JavaScript some thousands.
 pub const FUEL_PER_ROW: u64 = 20_000;
 
-/// Further fuel for each byte of the states that a call is given: an aggregator decodes and encodes them whole. A map of a
-/// racer's outputs, decoded with serde and encoded again, needs 30 to 100.
-pub const FUEL_PER_STATE_BYTE: u64 = 400;
+/// Further fuel for each byte of the states and of the texts that a call is given: an aggregator decodes and encodes states
+/// whole. A map of a racer's outputs, decoded with serde and encoded again, needs 30 to 100.
+pub const FUEL_PER_BYTE: u64 = 400;
 
 /// What the calls for a batch may cost together, as a multiple of the fuel and the time of one call for all of it. A call
 /// that fails is repeated for fewer and fewer rows. One bad row in 10,000 costs about three calls for all; so do some
@@ -90,9 +93,9 @@ pub const INTERPRETER_FUEL_PER_CALL: u64 = 50_000_000;
 /// to 40,000.
 pub const INTERPRETER_FUEL_PER_ROW: u64 = 200_000;
 
-/// Further fuel for each byte of the states that a call to a plugin that brings an interpreter is given. States of JSON,
-/// parsed and written again in JavaScript, need 500 to 2,000.
-pub const INTERPRETER_FUEL_PER_STATE_BYTE: u64 = 8_000;
+/// Further fuel for each byte of the states and of the texts that a call to a plugin that brings an interpreter is given.
+/// States of JSON, parsed and written again in JavaScript, need 500 to 2,000; a long text that is read, some 400.
+pub const INTERPRETER_FUEL_PER_BYTE: u64 = 8_000;
 
 /// Time that a call to a plugin that brings an interpreter may take, in milliseconds.
 pub const INTERPRETER_CALL_MS: u64 = 5_000;
@@ -108,7 +111,7 @@ pub const MOST_FUEL_PER_CALL: u64 = 1_000_000_000;
 pub const MOST_FUEL_PER_ROW: u64 = 1_000_000;
 
 /// Fuel up to which a rulebook may raise that of a state's byte.
-pub const MOST_FUEL_PER_STATE_BYTE: u64 = 50_000;
+pub const MOST_FUEL_PER_BYTE: u64 = 50_000;
 
 /// Time up to which a rulebook may raise that of a call, in milliseconds: a function of Lambda has 15 s by default.
 pub const MOST_CALL_MS: u64 = 10_000;
@@ -129,8 +132,8 @@ pub struct Limits {
     pub fuel_per_call: u64,
     /// See [`FUEL_PER_ROW`].
     pub fuel_per_row: u64,
-    /// See [`FUEL_PER_STATE_BYTE`].
-    pub fuel_per_state_byte: u64,
+    /// See [`FUEL_PER_BYTE`].
+    pub fuel_per_byte: u64,
     /// See [`CALLS_PER_BATCH`].
     pub calls_per_batch: u32,
     /// See [`CALL_MS`].
@@ -159,8 +162,8 @@ pub struct Ceilings {
     pub fuel_per_call: u64,
     /// See [`MOST_FUEL_PER_ROW`].
     pub fuel_per_row: u64,
-    /// See [`MOST_FUEL_PER_STATE_BYTE`].
-    pub fuel_per_state_byte: u64,
+    /// See [`MOST_FUEL_PER_BYTE`].
+    pub fuel_per_byte: u64,
     /// See [`MOST_CALL_MS`].
     pub call_ms: u64,
     /// See [`MOST_STATE_BYTES`].
@@ -173,7 +176,7 @@ impl Default for Ceilings {
             memory_bytes: MOST_MEMORY_BYTES,
             fuel_per_call: MOST_FUEL_PER_CALL,
             fuel_per_row: MOST_FUEL_PER_ROW,
-            fuel_per_state_byte: MOST_FUEL_PER_STATE_BYTE,
+            fuel_per_byte: MOST_FUEL_PER_BYTE,
             call_ms: MOST_CALL_MS,
             state_bytes: MOST_STATE_BYTES,
         }
@@ -193,9 +196,9 @@ pub struct PluginLimits {
     /// Further fuel for each row, and for each state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel_per_row: Option<u64>,
-    /// Further fuel for each byte of the states.
+    /// Further fuel for each byte of the states and of the texts.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fuel_per_state_byte: Option<u64>,
+    pub fuel_per_byte: Option<u64>,
     /// Time of a call, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub call_ms: Option<u64>,
@@ -226,7 +229,7 @@ impl Default for Limits {
             memory_bytes: MEMORY_BYTES,
             fuel_per_call: FUEL_PER_CALL,
             fuel_per_row: FUEL_PER_ROW,
-            fuel_per_state_byte: FUEL_PER_STATE_BYTE,
+            fuel_per_byte: FUEL_PER_BYTE,
             calls_per_batch: CALLS_PER_BATCH,
             call_ms: CALL_MS,
             returned_bytes: RETURNED_BYTES,
@@ -244,29 +247,34 @@ impl Default for Limits {
 pub(crate) struct Work {
     /// Rows, and states.
     pub(crate) rows: usize,
-    /// Bytes of the states.
-    pub(crate) state_bytes: usize,
+    /// Bytes of the states, and of the rows' texts.
+    pub(crate) bytes: usize,
 }
 
 impl Work {
-    /// Rows without states.
-    pub(crate) fn rows(rows: usize) -> Self {
-        Self { rows, state_bytes: 0 }
+    /// These rows, without states.
+    pub(crate) fn of_rows(rows: &Range<usize>, columns: &[Column<'_>]) -> Self {
+        Self { rows: rows.len(), bytes: columns.iter().map(|column| column.text_bytes(rows)).sum() }
+    }
+
+    /// The same with states.
+    pub(crate) fn and_states(self, states: Packed<'_>) -> Self {
+        Self { rows: self.rows + states.len(), bytes: self.bytes + states.bytes.len() }
     }
 }
 
 impl Limits {
     /// The fuel of a call with this work.
-    pub(crate) fn fuel(&self, Work { rows, state_bytes }: Work) -> u64 {
+    pub(crate) fn fuel(&self, Work { rows, bytes }: Work) -> u64 {
         let for_rows = self.fuel_per_row.saturating_mul(rows as u64);
-        let for_states = self.fuel_per_state_byte.saturating_mul(state_bytes as u64);
-        self.fuel_per_call.saturating_add(for_rows).saturating_add(for_states)
+        let for_bytes = self.fuel_per_byte.saturating_mul(bytes as u64);
+        self.fuel_per_call.saturating_add(for_rows).saturating_add(for_bytes)
     }
 
-    /// Whether a call with this work gets most of its fuel for the bytes of its states.
-    pub(crate) fn is_mostly_by_state(&self, work: Work) -> bool {
-        let for_states = self.fuel(Work { rows: 0, ..work }) - self.fuel_per_call;
-        for_states > self.fuel(Work { state_bytes: 0, ..work }) - self.fuel_per_call
+    /// Whether a call with this work gets most of its fuel for the bytes of its states and texts.
+    pub(crate) fn is_mostly_by_byte(&self, work: Work) -> bool {
+        let for_bytes = self.fuel(Work { rows: 0, ..work }) - self.fuel_per_call;
+        for_bytes > self.fuel(Work { bytes: 0, ..work }) - self.fuel_per_call
     }
 
     /// The most memory that an instance of any plugin may have, in bytes.
@@ -286,8 +294,8 @@ impl Limits {
             at_least(&mut limits.memory_bytes, INTERPRETER_MEMORY_BYTES, ceilings.memory_bytes);
             at_least(&mut limits.fuel_per_call, INTERPRETER_FUEL_PER_CALL, ceilings.fuel_per_call);
             at_least(&mut limits.fuel_per_row, INTERPRETER_FUEL_PER_ROW, ceilings.fuel_per_row);
-            let (least, ceiling) = (INTERPRETER_FUEL_PER_STATE_BYTE, ceilings.fuel_per_state_byte);
-            at_least(&mut limits.fuel_per_state_byte, least, ceiling);
+            let (least, ceiling) = (INTERPRETER_FUEL_PER_BYTE, ceilings.fuel_per_byte);
+            at_least(&mut limits.fuel_per_byte, least, ceiling);
             at_least(&mut limits.call_ms, INTERPRETER_CALL_MS, ceilings.call_ms);
         }
         limits
@@ -317,16 +325,16 @@ impl Limits {
         set("fuel-per-call", &mut limits.fuel_per_call, wanted.fuel_per_call, ceiling)?;
         let ceiling = most.fuel_per_row.max(host.fuel_per_row);
         set("fuel-per-row", &mut limits.fuel_per_row, wanted.fuel_per_row, ceiling)?;
-        let ceiling = most.fuel_per_state_byte.max(host.fuel_per_state_byte);
-        set("fuel-per-state-byte", &mut limits.fuel_per_state_byte, wanted.fuel_per_state_byte, ceiling)?;
+        let ceiling = most.fuel_per_byte.max(host.fuel_per_byte);
+        set("fuel-per-byte", &mut limits.fuel_per_byte, wanted.fuel_per_byte, ceiling)?;
         set("call-ms", &mut limits.call_ms, wanted.call_ms, most.call_ms.max(host.call_ms))?;
         set("state-bytes", &mut limits.state_bytes, wanted.state_bytes, most.state_bytes.max(host.state_bytes))?;
         Ok(limits)
     }
 
-    /// The fuel of a call with so many rows and states, and so many bytes of states.
-    pub fn fuel_of(&self, rows: usize, state_bytes: usize) -> u64 {
-        self.fuel(Work { rows, state_bytes })
+    /// The fuel of a call with so many rows and states, and so many bytes of states and texts.
+    pub fn fuel_of(&self, rows: usize, bytes: usize) -> u64 {
+        self.fuel(Work { rows, bytes })
     }
 
     /// The time that a call may take.

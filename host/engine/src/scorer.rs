@@ -51,11 +51,12 @@ impl Scorer {
 impl ScorerSession<'_> {
     /// Scores each row. `columns` are those of the plugin's fields, each with `rows` values.
     pub fn score(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Scored> {
-        let Bisected { results, mut failed, .. } = self.bisect(Work::rows(rows), whole(rows), |session, range| {
-            let check = |scores: &Vec<f64>| check_scores(scores, range.len());
-            let work = Work::rows(range.len());
-            Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Score, work, (batch,), check))
-        })?;
+        let Bisected { results, mut failed, .. } =
+            self.bisect(Work::of_rows(&(0..rows), columns), whole(rows), |session, range| {
+                let check = |scores: &Vec<f64>| check_scores(scores, range.len());
+                let work = Work::of_rows(&range, columns);
+                Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Score, work, (batch,), check))
+            })?;
         self.plugin().report_trap(&failed, columns);
         let mut scores = Vec::new();
         for (range, some) in results {

@@ -98,7 +98,7 @@ impl<'p, R> Session<'p, R> {
         let (planned, before, sound_before) = (pieces.len() as u64, self.usage.clone(), self.sound_fuel);
         let bisected = bisect(pieces, |rows| attempt(self, rows))?;
         if let Some(fault) = bisected.halved()
-            && let Some(limit) = fault.limit_to_raise(limits.is_mostly_by_state(all))
+            && let Some(limit) = fault.limit_to_raise(limits.is_mostly_by_byte(all))
         {
             let (fuel, sound) = (self.usage.fuel - before.fuel, self.sound_fuel - sound_before);
             let calls = (self.usage.calls - before.calls, planned);

@@ -54,11 +54,12 @@ impl ValidatorSession<'_> {
     /// Finds the rows to reject. `columns` are those of the plugin's fields, each with `rows` values.
     pub fn validate(&mut self, rows: usize, columns: &[Column<'_>]) -> Called<Validated> {
         let reason_bytes = self.plugin().limits().reason_bytes;
-        let Bisected { results, failed, .. } = self.bisect(Work::rows(rows), whole(rows), |session, range| {
-            let check = |rejections: &Vec<_>| check_rejections(rejections, range.len(), reason_bytes);
-            let work = Work::rows(range.len());
-            Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Validate, work, (batch,), check))
-        })?;
+        let Bisected { results, failed, .. } =
+            self.bisect(Work::of_rows(&(0..rows), columns), whole(rows), |session, range| {
+                let check = |rejections: &Vec<_>| check_rejections(rejections, range.len(), reason_bytes);
+                let work = Work::of_rows(&range, columns);
+                Batch::with_rows(columns, rows, &range, |batch| session.call(Function::Validate, work, (batch,), check))
+            })?;
         self.plugin().report_trap(&failed, columns);
         let mut rejected = Vec::new();
         for (range, rejections) in results {

@@ -73,7 +73,7 @@ pub fn raised(limits: &Limits) -> Limits {
     Limits {
         fuel_per_call: limits.fuel_per_call.saturating_mul(RAISED),
         fuel_per_row: limits.fuel_per_row.saturating_mul(RAISED),
-        fuel_per_state_byte: limits.fuel_per_state_byte.saturating_mul(RAISED),
+        fuel_per_byte: limits.fuel_per_byte.saturating_mul(RAISED),
         call_ms: limits.call_ms.saturating_mul(RAISED),
         ..limits.clone()
     }
@@ -121,10 +121,11 @@ fn cost(subject: &Subject, input: &Input, limits: &Limits) -> Called<Cost> {
     let (Usage { fuel, time, memory_bytes, .. }, fault) = runs.swap_remove(RUNS / 2);
     let state_bytes = states.bytes.len();
     let work = input.rows() + states.ends.len();
+    let text_bytes: usize = input.columns().iter().map(|column| column.text_bytes(&(0..input.rows()))).sum();
     Ok(Cost {
         rows: input.rows(),
         state_bytes,
-        fuel: Share { used: fuel, of: limits.fuel_of(work, state_bytes) },
+        fuel: Share { used: fuel, of: limits.fuel_of(work, state_bytes + text_bytes) },
         time: Share { used: time, of: Duration::from_millis(limits.call_ms) },
         memory_bytes: Share { used: memory_bytes, of: limits.memory_bytes },
         fault,
@@ -161,6 +162,6 @@ fn first(failed: Vec<(u32, Fault)>) -> Option<Fault> {
 pub fn fuel_setting(role: Role) -> &'static str {
     match role {
         Role::Validator | Role::Scorer => "fuel-per-row",
-        Role::Aggregator => "fuel-per-row or fuel-per-state-byte",
+        Role::Aggregator => "fuel-per-row or fuel-per-byte",
     }
 }
