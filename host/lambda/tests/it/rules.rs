@@ -1,7 +1,10 @@
 //! Rules in a bucket, changed while functions run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use paceline_pipeline::model::BatchLimits;
@@ -18,7 +21,7 @@ use paceline_testbed::poll::pause;
 use paceline_testbed::{plugins, require, rules, s3};
 
 use crate::support::{
-    DedupMode, Deployment, all_committed, beat, block_on, event, record, registry_in, response, rulebook,
+    DedupMode, Deployment, all_committed, beat, block_on, event, messages, record, registry_in, response, rulebook,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -113,15 +116,53 @@ impl Shared {
     }
 }
 
-/// An event with one second of a race of some racers.
+/// S3, until it falls silent: then connections stay open, requests are taken, and nothing is answered.
+struct FallibleBucket {
+    address: String,
+    is_silent: Arc<AtomicBool>,
+    unanswered: Arc<AtomicUsize>,
+}
+
+impl FallibleBucket {
+    fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let bucket = Self { address, is_silent: Arc::default(), unanswered: Arc::default() };
+        let (is_silent, unanswered) = (Arc::clone(&bucket.is_silent), Arc::clone(&bucket.unanswered));
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let mut client = client.unwrap();
+                let mut upstream = TcpStream::connect(s3::endpoint().trim_start_matches("http://")).unwrap();
+                let (mut from, mut to) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+                let (is_silent, unanswered) = (Arc::clone(&is_silent), Arc::clone(&unanswered));
+                std::thread::spawn(move || {
+                    let mut bytes = [0; 4_096];
+                    while let Ok(count @ 1..) = client.read(&mut bytes) {
+                        match is_silent.load(Ordering::SeqCst) {
+                            true => unanswered.fetch_add(1, Ordering::SeqCst),
+                            false => upstream.write(&bytes[..count]).unwrap(),
+                        };
+                    }
+                });
+            }
+        });
+        bucket
+    }
+}
+
+/// The messages of one second of a race of some racers.
+fn payloads(race: u64, second: u32, racers: impl Iterator<Item = u32>) -> impl Iterator<Item = Vec<u8>> {
+    racers.map(move |racer| {
+        let mut message = beat(racer, second, if racer == 100 { 66 } else { 60 });
+        message["raceId"] = race.into();
+        message.to_string().into_bytes()
+    })
+}
+
+/// An event with them.
 fn second(race: u64, second: u32, racers: impl Iterator<Item = u32>) -> Vec<u8> {
-    let messages: Vec<Vec<u8>> = racers
-        .map(|racer| {
-            let mut message = beat(racer, second, if racer == 100 { 66 } else { 60 });
-            message["raceId"] = race.into();
-            message.to_string().into_bytes()
-        })
-        .collect();
+    let messages: Vec<Vec<u8>> = payloads(race, second, racers).collect();
     // The records of all races are in one shard.
     let first = (race * 100 + u64::from(second)) as usize * 1_000;
     let records: Vec<_> = (first..).zip(&messages).map(|(number, message)| record(number, message)).collect();
@@ -268,4 +309,27 @@ fn a_function_whose_bucket_is_out_of_reach_starts_by_its_seed() {
     invoke(&function, second(131, 1, 1..=RACERS));
     assert!(function.logs().contains("the rules come from the seed"), "{}", function.logs());
     assert_eq!(deployment.outcome().items.len() as u32, RACERS);
+}
+
+#[test]
+fn a_bucket_that_falls_silent_does_not_hold_up_batches() {
+    require!(Plugins, DynamoDbLocal, S3Local, UtilLinux);
+    let (shared, bucket) = (Shared::new(), FallibleBucket::start());
+    let configuration = shared.deployment.configuration(&endpoint()).env("PACELINE_RULES", &shared.bucket);
+    let function = Function::new(configuration.env("AWS_ENDPOINT_URL_S3", &bucket.address)).unwrap();
+    let invoke = |number: u32| {
+        let began = Instant::now();
+        let answer = response(function.invoke(second(131, number, 100..100 + RACERS), TIMEOUT));
+        assert_eq!(answer, all_committed(), "second {number}");
+        began.elapsed()
+    };
+    let cold = invoke(1);
+    bucket.is_silent.store(true, Ordering::SeqCst);
+    let slowest = (2..=20).map(invoke).max().unwrap();
+    assert!(bucket.unanswered.load(Ordering::SeqCst) > 0, "the rules are polled");
+    // A poll is given up after ten seconds.
+    assert!(slowest < Duration::from_secs(3), "the slowest of 19 batches took {slowest:?}, the first one {cold:?}");
+    let all: Vec<Vec<u8>> = (1..=20).flat_map(|number| payloads(131, number, 100..100 + RACERS)).collect();
+    let expected = shared.deployment.local(&messages(all.iter().map(|payload| &payload[..])));
+    assert_eq!(shared.deployment.outcome().items, expected.items);
 }
