@@ -5,6 +5,7 @@
 //! - `statement`: PartiQL. `condition`: expressions.
 //! - `table`: items, by the rules for keys and sizes.
 
+mod answer;
 mod condition;
 mod failure;
 mod operations;
@@ -15,8 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::Value;
-
+pub(crate) use answer::Answer;
 use table::Table;
 
 use crate::request::Request;
@@ -24,13 +24,6 @@ use crate::request::Request;
 /// The table of items, and the one of dead letters.
 pub(crate) const ITEMS: &str = "races";
 pub(crate) const LETTERS: &str = "races-dead-letters";
-
-/// An answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
-}
 
 /// What an answer depends on beside request and tables.
 pub(crate) trait Chance {

@@ -36,6 +36,7 @@ mod kcl_daemon;
 mod kcl_properties;
 mod kcl_served;
 mod looking;
+mod modules;
 mod oci;
 mod permissions;
 mod plan;

@@ -14,7 +14,6 @@ use paceline_engine::{CallDeadline, Digest, Engine};
 use tokio::sync::Mutex;
 
 use self::following::Following;
-use self::take_over::is_behind;
 use super::acknowledgement::{HostState, RefusedRulebook};
 use super::catalog::{Catalog, Followed};
 use super::error::{RegistryError, RulebookError};
@@ -116,7 +115,7 @@ impl Rulebooks {
         let mut tail = following.tail.clone().unwrap_or_default();
         let unchanged = (&tail.registry, tail.revision) == (&following.followed.registry, following.followed.revision)
             && tail.newest() == following.newest;
-        if unchanged && !is_behind(&following, &tail.rules) {
+        if unchanged && !following.is_behind(&tail.rules) {
             return Ok(events);
         }
         // What was compared once needs no comparison again.
@@ -211,7 +210,7 @@ impl Rulebooks {
     /// Whether a race type runs something else than the rules say, for a reason that may pass.
     pub(crate) async fn is_unsettled(&self) -> bool {
         let following = self.following.lock().await;
-        is_behind(&following, &following.followed.rules)
+        following.is_behind(&following.followed.rules)
     }
 
     async fn read_on(&self, following: &mut Following) -> Result<Vec<Read>, RegistryError> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Answer;
+use super::answer::Answer;
 
 /// A request, or a statement of one, that is not done.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use crate::rules::entry::Change;
 use crate::rules::loading::{Loaded, MAX_EARLIER};
 use crate::rules::log::{Read, Tail};
 use crate::rules::position::Position;
+use crate::rules::routing::Rules;
 
 /// What a host has read and loaded.
 #[derive(Debug, Default)]
@@ -37,6 +38,18 @@ pub(super) struct Following {
 }
 
 impl Following {
+    /// Whether a race type runs something else than the rules say, for a reason that may have passed.
+    pub(super) fn is_behind(&self, rules: &Rules) -> bool {
+        rules.routing.iter().any(|(race_type, routing)| {
+            let refused = |rulebook: Digest| self.loaded.refusal(rulebook).is_some();
+            let route = self.routes.get(race_type);
+            let (current, trial) = (route.and_then(|route| route.current), route.and_then(|route| route.trial));
+            let is_current = current == routing.current || routing.current.is_some_and(refused);
+            let is_tried = trial == routing.candidate || routing.candidate.is_some_and(|trial| refused(trial.rulebook));
+            !is_current || !is_tried && routing.current.is_none_or(|current| !refused(current))
+        })
+    }
+
     /// Notes what was published, to be loaded ahead: of many rulebooks the last.
     pub(super) fn note_published(&mut self, reads: &[Read]) {
         for read in reads {

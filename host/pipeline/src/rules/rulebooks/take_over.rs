@@ -150,15 +150,3 @@ impl Rulebooks {
 fn shown(rules: &Rules, digest: Digest) -> String {
     rules.id(digest).map_or_else(|| digest.to_string(), |id| id.to_string())
 }
-
-/// Whether a race type runs something else than the rules say, for a reason that may have passed.
-pub(super) fn is_behind(following: &Following, rules: &Rules) -> bool {
-    rules.routing.iter().any(|(race_type, routing)| {
-        let refused = |rulebook: Digest| following.loaded.refusal(rulebook).is_some();
-        let route = following.routes.get(race_type);
-        let (current, trial) = (route.and_then(|route| route.current), route.and_then(|route| route.trial));
-        let is_current = current == routing.current || routing.current.is_some_and(refused);
-        let is_tried = trial == routing.candidate || routing.candidate.is_some_and(|trial| refused(trial.rulebook));
-        !is_current || !is_tried && routing.current.is_none_or(|current| !refused(current))
-    })
-}
