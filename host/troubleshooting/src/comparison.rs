@@ -3,7 +3,9 @@
 //! The times of the work are measured first, with the same function and the same table, so that what is compared is the
 //! model and not the machine. Nothing is throttled: the table has units for all.
 
-use paceline_plan::{Assumptions, Consumer, Deployment, Function, Keys, Load, Packing, Plan, TableMode, Targets, Work};
+use paceline_plan::{
+    Aggregate, Assumptions, Consumer, Deployment, Function, Keys, Load, Packing, Plan, TableMode, Targets, Work,
+};
 
 use crate::deployment::Parts;
 use crate::measures::Measures;
@@ -181,10 +183,15 @@ fn plan(setting: &Setting, work: &Work) -> Plan {
     };
     let table =
         TableMode::Provisioned { units: f64::from(setting.table_units), index_units: f64::from(setting.index_units) };
+    let mut aggregates = Aggregate::alleycat();
+    if !setting.packed_groups {
+        aggregates.iter_mut().for_each(|aggregate| aggregate.packed_into = 0);
+    }
     let deployment = Deployment {
         shards: setting.shards as u32,
         consumer: Consumer::Function(function),
         table,
+        aggregates,
         ..Deployment::default()
     };
     let assumptions = Assumptions { work: work.clone(), ..Assumptions::default() };
