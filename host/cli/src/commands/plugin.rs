@@ -9,6 +9,7 @@ mod new;
 mod oci;
 mod profile;
 mod record;
+mod rulebook;
 mod sample;
 mod subject;
 mod test;

@@ -90,6 +90,39 @@ fn limits_of_a_project_hold_where_its_arguments_name_no_others() {
 }
 
 #[test]
+fn a_plugin_is_tried_with_the_settings_and_limits_of_a_rulebook() {
+    require!(Plugins);
+    let folder = tempfile::TempDir::new().unwrap();
+    let (scorer, file) = (plugins::file("evil-scorer"), folder.path().join("remembering.toml"));
+    let rulebook = |more: &str| {
+        let text = format!(
+            "name = \"remembering\"\nversion = 1\n\n[score]\nplugin = {scorer:?}\nsettings = {{ deed = \"remember\" }}\n\
+             limits = {{ fuel-per-row = 30_000, call-ms = 2_000 }}\n\n{more}[[aggregate]]\nplugin = \"best-output\"\n\
+             key = {{ PK = \"race\", SK = \"{{/racerId}}\" }}\ndedup = \"sequence\"\n"
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    let check = |name: &str, more: &[&str]| {
+        let mut command = check(name);
+        command.args(["--json", "--rulebook"]).arg(&file).args(more);
+        command
+    };
+    rulebook("");
+    // Without its setting the scorer is refused.
+    let printed: Value = serde_json::from_str(&succeed(&mut check("evil-scorer", &[]))).unwrap();
+    assert_eq!(printed["limits"], json!({ "fuel-per-row": 30_000, "call-ms": 2_000 }));
+    let more = check("evil-scorer", &["--limit", "fuel-per-row=40000"]).output().unwrap();
+    let printed: Value = serde_json::from_slice(&more.stdout).unwrap();
+    assert_eq!(printed["limits"], json!({ "fuel-per-row": 40_000, "call-ms": 2_000 }));
+    let refused = fail(&mut check("energy", &[]));
+    assert!(refused.contains("remembering.toml: no plugin in it is `energy`; its plugins are `"), "{refused}");
+    assert!(refused.contains("`best-output`"), "{refused}");
+    rulebook(&format!("[[validate]]\nplugin = {scorer:?}\n\n"));
+    let refused = fail(&mut check("evil-scorer", &[]));
+    assert!(refused.contains("uses `evil-scorer` with different settings or limits"), "{refused}");
+}
+
+#[test]
 fn check_reports_why_a_plugin_is_rejected() {
     require!(Plugins);
     let output = fail(&mut check("evil-wasi"));

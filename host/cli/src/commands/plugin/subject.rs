@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::new::one_of;
+use super::rulebook::{self, Use};
 use crate::setup::cache;
 
 /// Which plugin.
@@ -33,6 +34,9 @@ pub(super) struct SubjectArguments {
     /// The role, of a component with several. A project names its own.
     #[arg(long, value_parser = one_of(Kind::ALL, Kind::as_str))]
     role: Option<Kind>,
+    /// A rulebook that uses the plugin, for the settings and limits that it has there.
+    #[arg(long, value_name = "FILE")]
+    rulebook: Option<PathBuf>,
     /// The configuration of a host, for its limits.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -80,19 +84,23 @@ impl SubjectArguments {
         let config = self.config.as_ref().map(|file| Config::load(file)).transpose()?;
         let limits = config.as_ref().map_or_else(Limits::default, |config| config.limits.clone());
         let role = self.role.or(project.as_ref().map(|project| project.kind)).map(Role::from);
+        let used = self.rulebook.as_ref().map(|rulebook| rulebook::find(rulebook, &file, &wasm, role)).transpose()?;
+        let role = role.or(used.as_ref().map(|used| used.role));
         let mut settings = project.as_ref().map(|project| project.settings.clone()).unwrap_or_default();
+        settings.extend(used.iter().flat_map(|used| used.settings.clone()));
         settings.extend(self.settings.iter().cloned());
-        let plugin_limits = self.plugin_limits(project.as_ref())?;
+        let plugin_limits = self.plugin_limits(project.as_ref(), used.as_ref())?;
         Ok(Wanted { wasm, settings, limits, plugin_limits, config, file, project, role })
     }
 
-    /// The limits of the project, and those of the arguments, which come first.
-    fn plugin_limits(&self, project: Option<&Project>) -> anyhow::Result<PluginLimits> {
-        let of_project = project.map(|project| project.limits).unwrap_or_default();
-        let Value::Object(mut limits) = serde_json::to_value(of_project)? else { bail!("limits are a table") };
-        let given: Map<String, Value> =
-            self.limits.iter().map(|(name, value)| (name.clone(), (*value).into())).collect();
-        limits.extend(given);
+    /// The limits of the arguments, then those of the rulebook, then those of the project.
+    fn plugin_limits(&self, project: Option<&Project>, used: Option<&Use>) -> anyhow::Result<PluginLimits> {
+        let mut limits = Map::new();
+        for some in project.map(|project| project.limits).into_iter().chain(used.map(|used| used.limits)) {
+            let Value::Object(some) = serde_json::to_value(some)? else { bail!("limits are a table") };
+            limits.extend(some.into_iter().filter(|(_, value)| !value.is_null()));
+        }
+        limits.extend(self.limits.iter().map(|(name, value)| (name.clone(), Value::from(*value))));
         PluginLimits::deserialize(Value::Object(limits)).context("--limit")
     }
 }
