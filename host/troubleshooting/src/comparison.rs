@@ -52,9 +52,10 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// The figures that deviate by more than [`TOLERANCE`], in words.
+    /// The figures that deviate by more than [`TOLERANCE`], in words. The duration of a batch is not judged: here it is
+    /// mostly DynamoDB Local's, and differs by a fifth between two runs of one setting.
     pub fn misses(&self) -> Vec<String> {
-        let figures = [("number of units", self.units), ("duration of a batch", self.duration), ("mean age", self.age)];
+        let figures = [("number of units", self.units), ("mean age", self.age)];
         let misses = figures.into_iter().filter(|(_, pair)| !pair.holds(TOLERANCE));
         let words = |(figure, pair): (&str, Pair)| {
             format!("{}: the {figure} deviates by {:+.0} %", self.name, pair.deviation() * 100.0)
@@ -95,7 +96,15 @@ pub fn settings() -> Vec<Setting> {
             batching_window_seconds: 5,
             ..base
         },
-        Setting { name: "random keys", change: "4 shards, random keys", shards: 4, keys_by_racer: false, ..base },
+        Setting {
+            name: "random keys",
+            change: "4 shards, random keys",
+            shards: 4,
+            keys_by_racer: false,
+            // With four functions at once this machine would be full, and the race would not keep to its clock.
+            speed: 1.0,
+            ..base
+        },
     ]
 }
 
@@ -225,7 +234,7 @@ mod tests {
     fn a_figure_that_deviates_by_more_than_a_fifth_is_named_with_its_setting() {
         let of = |predicted: f64| Pair { predicted, measured: 100.0 };
         let compared = |units, duration, age| Compared { name: "2 shards", units, duration, age };
-        assert!(compared(of(120.0), of(80.0), of(100.0)).misses().is_empty());
+        assert!(compared(of(120.0), of(300.0), of(80.0)).misses().is_empty());
         assert_eq!(
             compared(of(121.0), of(80.0), of(79.0)).misses(),
             ["2 shards: the number of units deviates by +21 %", "2 shards: the mean age deviates by -21 %",]
