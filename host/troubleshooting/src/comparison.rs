@@ -240,6 +240,6 @@ mod tests {
             ["2 shards: the number of units deviates by +21 %", "2 shards: the mean age deviates by -21 %",]
         );
         let nothing = Pair { predicted: 0.0, measured: 0.0 };
-        assert_eq!(compared(of(100.0), nothing, of(100.0)).misses().len(), 1, "nothing was measured");
+        assert_eq!(compared(nothing, of(100.0), of(100.0)).misses().len(), 1, "nothing was measured");
     }
 }
