@@ -134,6 +134,14 @@ impl Plan {
         if rng.u32(0..5) == 0 {
             plan.draw_kcl(&mut rng, has_faults);
         }
+        let (unwritten, deregistered, full) =
+            (sometimes(&mut rng, 40), sometimes(&mut rng, 3), sometimes(&mut rng, 40));
+        if has_faults {
+            (plan.unwritten, plan.deregistered) = (unwritten, deregistered);
+        }
+        if plan.has_windows() {
+            plan.full = full;
+        }
         plan
     }
 
@@ -172,7 +180,8 @@ impl Plan {
         self.broken = sometimes(rng, 15);
         self.strict = sometimes(rng, 15);
         self.traps = sometimes(rng, 15);
-        self.full = sometimes(rng, 40);
+        // With windows it is drawn later.
+        self.full = if self.mode == 2 { 0 } else { sometimes(rng, 40) };
         self.changes = sometimes(rng, 5);
         self.retires = rng.u32(0..2);
         self.migrations = rng.u32(0..2);
@@ -209,8 +218,6 @@ impl Plan {
         self.outages = sometimes(rng, 3);
         self.hurried = if self.has_functions() { sometimes(rng, 30) } else { 0 };
         self.skew = sometimes(rng, 300);
-        self.unwritten = sometimes(rng, 40);
-        self.deregistered = sometimes(rng, 3);
         self.hold = if rng.u32(0..4) == 0 { rng.u32(1..=120) } else { 0 };
         self.kills = sometimes(rng, 6);
         // A store in the host's process has one host, and nobody else redrives.

@@ -122,7 +122,7 @@ fn an_aggregator_is_tested_by_its_groups() {
 fn a_plugin_beyond_a_bound_is_measured_and_reported() {
     require!(Plugins);
     let folder = Folder::new("telemetry", joined(&simulate("--racers 1 --seconds 9 --class 3 --race 131 --seed 1")));
-    folder.write("host.toml", configuration("fuel-per-row = 100\nfuel-per-call = 20_000\n"));
+    folder.write("host.toml", configuration("fuel-per-row = 100\nfuel-per-byte = 1\nfuel-per-call = 20_000\n"));
     let config = folder.0.path().join("host.toml");
     succeed(folder.test(&["--update", "--config"]).arg(&config));
     let shown = succeed(folder.test(&["--config"]).arg(&config));
