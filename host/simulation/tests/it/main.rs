@@ -130,6 +130,9 @@ fn a_seed_is_a_run_with_faults() {
         "has an iterator that has expired",
         "records of shard",
         "faults end",
+        "no answer, effect: true",
+        "no answer, effect: false",
+        ": Merged",
     ] {
         assert!(traces.contains(event), "no seed of {SEEDS} has `{event}`");
     }
@@ -162,6 +165,7 @@ fn a_seed_behind_the_sdk_is_a_run_with_faults_of_http() {
         "timed out (`request-ms`)",
         "can't be read",
         " dies in BatchExecuteStatement",
+        "the consumer is registered; it is new: true",
         "subscription to shardId-000000000000: Some",
         "Conflict",
     ] {
