@@ -1,4 +1,4 @@
-//! `wit/` is a package: what `wkg wit build` makes of it is what a registry of WIT packages has.
+//! `wit/` is a package: what `wkg build` makes of it is what a registry of WIT packages has.
 
 use std::path::Path;
 
