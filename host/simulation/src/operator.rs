@@ -12,7 +12,7 @@ use paceline_pipeline::rules::{Registry, Rules, Share, Tail, TrialLimits, TrialM
 use paceline_pipeline::store::{NoticeStore, Pin};
 
 use crate::finding::Finding;
-use crate::objects::OperatorObjects;
+use crate::objects::SimulatedObjects;
 use crate::setup::{Rulebooks, Setup, VERSIONS, author, route};
 use crate::world::{World, sleep_ms};
 
@@ -42,7 +42,7 @@ pub(crate) struct History {
 impl<'a> Office<'a> {
     pub(crate) fn new(world: &Arc<World>, setup: &'a Setup, objects: &Arc<InMemory>) -> Self {
         let rulebooks = setup.rulebooks(&world.plan);
-        let objects = OperatorObjects { objects: Arc::clone(objects), world: Arc::clone(world) };
+        let objects = SimulatedObjects::of_operator(Arc::clone(objects), Arc::clone(world));
         let registry = Registry::new(Arc::new(objects), "memory");
         Self { world: Arc::clone(world), rulebooks, registry, route: route(), turn: Cell::new(0) }
     }
