@@ -68,6 +68,7 @@ fn a_plugin_is_measured_against_that_of_this_version_or_alone() {
     let with_own = measured(&mut bench(folder.path(), "climb"));
     assert_eq!(with_own["against"], "output");
     assert!(with_own["calls"][3]["otherSeconds"].as_f64().unwrap() > 0.0, "{with_own}");
+    assert_eq!(measured(&mut bench(folder.path(), "telemetry"))["against"], "telemetry");
     // Without cargo, that plugin can't be built.
     let mut alone = bench(folder.path(), "climb");
     alone.env("PACELINE_CACHE", folder.path().join("cache")).env("PATH", folder.path()).arg("--json");
