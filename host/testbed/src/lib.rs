@@ -4,6 +4,7 @@
 //!
 //! - [`prerequisite`]: what a test needs of the machine, and [`require!`], which skips the test if that is missing.
 //! - [`environment`]: the variables of a test run, and the checkout's folder.
+//! - [`golden`]: files that code makes, which tests compare or write.
 //! - [`plugins`]: the built plugins.
 //! - [`s3`]: moto's S3, which `scripts/local-aws` runs.
 //! - [`assertions`], [`http`], [`poll`]: assertions on messages, requests to a server, polling.
@@ -34,6 +35,7 @@
 
 pub mod assertions;
 pub mod environment;
+pub mod golden;
 pub mod http;
 pub mod plugins;
 pub mod poll;

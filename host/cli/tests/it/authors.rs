@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use paceline_testbed::environment::checkout;
-use paceline_testbed::{plugins, require};
+use paceline_testbed::{golden, plugins, require};
 use tempfile::TempDir;
 
 use crate::support::{fail, joined, paceline, simulate, succeed};
@@ -126,7 +126,7 @@ fn the_other_plugins_of_a_project_s_race_are_those_of_this_repository() {
     for name in ["energy", "output"] {
         let built = plugins::file(name);
         let carried = format!("paceline-{name}.wasm");
-        if std::env::var_os("PACELINE_UPDATE").is_some_and(|value| value == "1") {
+        if golden::is_updating() {
             std::fs::copy(&built, checkout().join("host/kit/templates/race").join(&carried)).unwrap();
             continue;
         }

@@ -1,26 +1,13 @@
 //! Each scenario with its report, as `tests/histories` and `tests/reports` have them. `PACELINE_UPDATE=1` writes both.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use paceline_doctor::{CHECKS, Diagnosis, History, Outcome, Remedy, Severity, examine};
+use paceline_testbed::environment::checkout;
+use paceline_testbed::golden::{UPDATE, difference};
 
 use super::builder::Builder;
 use super::scenarios::{Scenario, scenarios};
-
-fn file(folder: &str, name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder).join(name)
-}
-
-/// Compares a file with what it should be, or writes it.
-fn compare(folder: &str, name: &str, text: &str) -> Option<String> {
-    let path = file(folder, name);
-    if std::env::var_os("PACELINE_UPDATE").is_some() {
-        std::fs::write(&path, text).unwrap();
-    }
-    let stored = std::fs::read_to_string(&path).unwrap_or_default();
-    (stored != text).then(|| format!("{} differs:\n{text}", path.display()))
-}
 
 fn checks_of(findings: &[Diagnosis]) -> BTreeSet<&'static str> {
     findings.iter().flat_map(|it| checks_of(&it.consequences).into_iter().chain([it.check])).collect()
@@ -40,10 +27,10 @@ fn every_scenario_has_the_report_that_is_stored() {
     let mut wrong = Vec::new();
     for Scenario { name, finds, build } in scenarios() {
         let history = build().history;
-        wrong.extend(compare("histories", &format!("{name}.json"), &history.to_json()));
+        wrong.extend(difference(&format!("host/doctor/tests/histories/{name}.json"), &history.to_json()));
         assert_eq!(History::from_json(&history.to_json()).unwrap(), history, "{name}");
         let report = examine(&history);
-        wrong.extend(compare("reports", &format!("{name}.txt"), &report.text(false)));
+        wrong.extend(difference(&format!("host/doctor/tests/reports/{name}.txt"), &report.text(false)));
         let found = checks_of(&report.findings);
         let missing: Vec<_> = finds.iter().filter(|check| !found.contains(*check)).collect();
         assert!(missing.is_empty(), "{name}: no finding of {missing:?}, but of {found:?}");
@@ -51,14 +38,14 @@ fn every_scenario_has_the_report_that_is_stored() {
             assert!(found.is_empty(), "{name}: {found:?}");
         }
     }
-    assert!(wrong.is_empty(), "{}\nRun the test with PACELINE_UPDATE=1 and look at the difference.", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}Run the test with {UPDATE}=1 and look at the difference.", wrong.concat());
 }
 
 #[test]
 fn no_stored_file_is_without_its_scenario() {
     let names: BTreeSet<&str> = scenarios().map(|it| it.name).collect();
     for folder in ["histories", "reports"] {
-        for entry in std::fs::read_dir(file(folder, "")).unwrap() {
+        for entry in std::fs::read_dir(checkout().join("host/doctor/tests").join(folder)).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_stem().unwrap().to_str().unwrap();
             assert!(names.contains(name), "{} has no scenario", path.display());

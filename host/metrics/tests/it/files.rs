@@ -2,39 +2,18 @@
 //! writes them.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use paceline_metrics::{alarms, documents, list};
-
-fn path(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file)
-}
+use paceline_testbed::environment::checkout;
+use paceline_testbed::golden::assert_file;
 
 fn read(file: &str) -> String {
-    std::fs::read_to_string(path(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+    std::fs::read_to_string(checkout().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Compares a file with what it should be, or writes it.
 #[track_caller]
 fn compare(file: &str, expected: &str) {
-    let found = std::fs::read_to_string(path(file)).unwrap_or_default();
-    if found == expected {
-        return;
-    }
-    if std::env::var_os("PACELINE_UPDATE").is_some_and(|value| value == "1") {
-        std::fs::write(path(file), expected).unwrap();
-        return;
-    }
-    let differing = found.lines().zip(expected.lines()).position(|(found, expected)| found != expected);
-    let at = differing.unwrap_or(found.lines().count().min(expected.lines().count()));
-    let line = |text: &str| text.lines().nth(at).unwrap_or("(the end)").to_owned();
-    panic!(
-        "{file} is not what the list of metrics says, from line {} on:\n  it has   {}\n  expected {}\nWrite it anew: \
-         PACELINE_UPDATE=1 cargo test -p paceline-metrics",
-        at + 1,
-        line(&found),
-        line(expected)
-    );
+    assert_file(file, expected, "paceline-metrics");
 }
 
 #[track_caller]
