@@ -20,6 +20,45 @@ impl<'a> Candidate<'a> {
     }
 }
 
+/// Why a rulebook may not follow another one.
+#[derive(Debug, thiserror::Error)]
+enum Obstacle {
+    #[error(
+        "pins by {theirs}, and this one by {ours}: races in progress would change their rulebook. Keep `pin`, or give the \
+         records another race type"
+    )]
+    Pin { theirs: String, ours: String },
+    #[error(
+        "has other groups: races that are in progress would have items that only one of the two writes. Activate it for new \
+         races only, or keep the keys"
+    )]
+    OtherGroups,
+    #[error(
+        "has another dedup for the groups {0}: records that are folded already would not be recognized. Give the groups \
+         another key"
+    )]
+    Dedup(String),
+    #[error(
+        "has another `where` for the groups {0}: their dedup would not show which records they hold. Give the groups another \
+         key"
+    )]
+    Only(String),
+    #[error(
+        "has another `pack.into` for the groups {0}: they would be looked for in other items. Give the groups another key"
+    )]
+    Packing(String),
+    #[error(
+        "does not take the states of the format `{writes}` that this one would write for the groups {groups}, which races of \
+         both share: give the groups another key"
+    )]
+    SharedStates { writes: String, groups: String },
+    #[error(
+        "writes states of the format `{writes}` for the groups {groups}, and the aggregator `{plugin}` takes only `{takes}`: \
+         export a migration from `{writes}`, or give the groups another key"
+    )]
+    States { writes: String, groups: String, plugin: String, takes: String },
+}
+
 /// Which races go on with the successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Succession {
@@ -39,7 +78,7 @@ pub fn check_successor(
     after: Candidate<'_>,
     succession: Succession,
 ) -> Result<(), RulebookError> {
-    let replaced = |why: String| incompatible(before.document, "which it would replace", &why);
+    let replaced = |why: Obstacle| incompatible(before.document, "which it would replace", &why);
     one_way(before, after).map_err(replaced)?;
     if succession == Succession::BothWays {
         let keys = |rulebook: &Rulebook| {
@@ -48,11 +87,7 @@ pub fn check_successor(
             keys
         };
         if keys(before.document) != keys(after.document) {
-            return Err(replaced(
-                "has other groups: races that are in progress would have items that only one of the two writes. \
-                 Activate it for new races only, or keep the keys"
-                    .to_owned(),
-            ));
+            return Err(replaced(Obstacle::OtherGroups));
         }
         let Rulebook { name, version, .. } = before.document;
         let back = format!("whose races may have to go back to {name}@{version}");
@@ -87,25 +122,21 @@ pub(super) fn is_covered(earlier: Candidate<'_>, by: &[Candidate<'_>]) -> bool {
     })
 }
 
-fn one_way(before: Candidate<'_>, after: Candidate<'_>) -> Result<(), String> {
+fn one_way(before: Candidate<'_>, after: Candidate<'_>) -> Result<(), Obstacle> {
     pins(before, after)?;
     groups(before, after, Met::All)
 }
 
-fn pins(before: Candidate<'_>, after: Candidate<'_>) -> Result<(), String> {
+fn pins(before: Candidate<'_>, after: Candidate<'_>) -> Result<(), Obstacle> {
     if before.document.pin == after.document.pin {
         return Ok(());
     }
     let text = |pin: &Option<Pointer>| pin.as_ref().map_or("nothing".to_owned(), |pin| format!("`{pin}`"));
-    let (ours, theirs) = (text(&after.document.pin), text(&before.document.pin));
-    Err(format!(
-        "pins by {theirs}, and this one by {ours}: races in progress would change their rulebook. Keep `pin`, or give \
-         the records another race type"
-    ))
+    Err(Obstacle::Pin { theirs: text(&before.document.pin), ours: text(&after.document.pin) })
 }
 
 /// Whether the groups of a rulebook may be folded by another one that has groups of the same keys.
-fn groups(before: Candidate<'_>, after: Candidate<'_>, met: Met) -> Result<(), String> {
+fn groups(before: Candidate<'_>, after: Candidate<'_>, met: Met) -> Result<(), Obstacle> {
     for (rule, formats) in before.aggregates() {
         let Some((next, takes)) = after.aggregates().find(|(other, _)| other.key == rule.key) else { continue };
         let mut fields = rule.key.partition.fields().chain(rule.key.sort.fields());
@@ -115,39 +146,22 @@ fn groups(before: Candidate<'_>, after: Candidate<'_>, met: Met) -> Result<(), S
         }
         let groups = key_text(rule);
         if next.dedup != rule.dedup {
-            return Err(format!(
-                "has another dedup for the groups {groups}: records that are folded already would not be recognized. \
-                 Give the groups another key"
-            ));
+            return Err(Obstacle::Dedup(groups));
         }
         if next.only != rule.only {
-            return Err(format!(
-                "has another `where` for the groups {groups}: their dedup would not show which records they hold. Give \
-                 the groups another key"
-            ));
+            return Err(Obstacle::Only(groups));
         }
         if packs(next) != packs(rule) {
-            return Err(format!(
-                "has another `pack.into` for the groups {groups}: they would be looked for in other items. Give the \
-                 groups another key"
-            ));
+            return Err(Obstacle::Packing(groups));
         }
         // Both rulebooks fold into such groups for as long as races of both are in progress.
         let is_shared = before.document.pin.is_some() && !is_of_race;
         if is_shared && !formats.takes(&takes.writes) {
-            return Err(format!(
-                "does not take the states of the format `{}` that this one would write for the groups {groups}, which \
-                 races of both share: give the groups another key",
-                takes.writes
-            ));
+            return Err(Obstacle::SharedStates { writes: takes.writes.clone(), groups });
         }
-        let writes = &formats.writes;
-        if !takes.takes(writes) {
-            return Err(format!(
-                "writes states of the format `{writes}` for the groups {groups}, and the aggregator `{}` takes only \
-                 `{}`: export a migration from `{writes}`, or give the groups another key",
-                next.plugin, takes.writes
-            ));
+        if !takes.takes(&formats.writes) {
+            let (writes, plugin, takes) = (formats.writes.clone(), next.plugin.to_string(), takes.writes.clone());
+            return Err(Obstacle::States { writes, groups, plugin, takes });
         }
     }
     Ok(())
@@ -180,7 +194,7 @@ pub(super) fn check_disjoint(
     Ok(())
 }
 
-fn incompatible(before: &Rulebook, relation: &str, why: &str) -> RulebookError {
+fn incompatible(before: &Rulebook, relation: &str, why: &Obstacle) -> RulebookError {
     RulebookError::Incompatible(format!("{}@{}, {relation}, {why}", before.name, before.version))
 }
 
