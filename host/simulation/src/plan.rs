@@ -62,7 +62,7 @@ knobs! {
     mode 0 "How batches are delivered: 0 readers of shards with checkpoints in the store, 1 an event source mapping, 2 one with tumbling windows, 3 a consumer that polls all shards, 4 workers under the KCL."
     hosts 1 "Hosts that share the store."
     shards 1 "Shards of the stream."
-    reshard 0 "What becomes of the first shard halfway: 0 nothing, 1 another shard takes its place, 2 it splits into two, 3 it merges with the second."
+    reshard 0 "What becomes of the first shard halfway: 0 nothing, 1 another shard takes its place, 2 it splits into two, 3 it merges with the second; 4 with a mapping, the stream is deleted when all is read, and created again under its name."
     ordinal 0 "Dedup: 0 by sequence, with partition keys by racer; 1 by ordinals, with random keys and messages that overtake each other."
     classes 1 "Race types."
     unpinned 0 "Race types whose rulebook pins no races: the first so many."
@@ -141,6 +141,10 @@ impl Plan {
         }
         if plan.has_windows() {
             plan.full = full;
+        }
+        if rng.u32(0..8) == 0 && plan.mode == 1 {
+            // By their times of arrival records are told from those before.
+            (plan.reshard, plan.odd) = (4, 0);
         }
         plan
     }
@@ -245,6 +249,11 @@ impl Plan {
     /// Whether hosts are functions of an event source mapping.
     pub(crate) fn has_functions(&self) -> bool {
         matches!(self.mode, 1 | 2)
+    }
+
+    /// Whether the stream is deleted and created again under its name.
+    pub(crate) fn is_recreated(&self) -> bool {
+        self.reshard == 4 && self.mode == 1
     }
 
     /// Whether hosts are processes of the KCL's daemons.

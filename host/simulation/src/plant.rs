@@ -41,6 +41,7 @@ plants! {
     DedupNotStored "dedup-not-stored" "An item's state is written with the dedup state before."
     MisroutedIsDropped "misrouted-is-dropped" "A consumer drops messages in aggregates whose hash keys are those of another shard."
     KclCheckpointBeforeCommit "kcl-checkpoint-before-commit" "A process under the KCL checkpoints the records of a message before it commits them."
+    ArrivalNotSent "arrival-not-sent" "The mapping's events leave out when records arrived."
     UnprocessedIsDone "unprocessed-is-done" "With the SDK: what DynamoDB leaves unprocessed of a batch counts as done."
     StatementErrorIsSuccess "statement-error-is-success" "With the SDK: a batch of statements that has an answer counts as done, whatever the answer says of each."
     FirstPageIsAll "first-page-is-all" "With the SDK: the first page of a query or a scan is taken for all."
@@ -104,6 +105,7 @@ impl Plant {
             ],
             Self::MisroutedIsDropped => &[("mode", 3), ("shards", 3), ("aggregates", 60), ("foreign", 50)],
             Self::KclCheckpointBeforeCommit => &[("mode", 4)],
+            Self::ArrivalNotSent => &[("mode", 1), ("reshard", 4), ("ordinal", 0), ("odd", 0), ("zombies", 0)],
             Self::UnprocessedIsDone
             | Self::StatementErrorIsSuccess
             | Self::FirstPageIsAll

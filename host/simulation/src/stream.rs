@@ -11,6 +11,13 @@ use crate::plan::Plan;
 use crate::raw::{RawRecord, pack};
 use crate::time::time_ms;
 
+/// The sequence number of a shard's first record.
+const FIRST: u64 = 1_000;
+/// The same in a stream that was created again: each of its numbers is lower, and none is one of before.
+const FIRST_RECREATED: u64 = 5;
+/// The time in which a stream is deleted and created again, in milliseconds.
+const RECREATED_AFTER_MS: u64 = 10_000;
+
 /// A message in a shard.
 #[derive(Clone, Debug)]
 pub(crate) struct StreamRecord {
@@ -30,6 +37,8 @@ pub(crate) struct Shard {
     pub(crate) parents: Vec<usize>,
     /// The first and the last hash key.
     pub(crate) hash_range: (u128, u128),
+    /// The sequence number of its first record.
+    first: u64,
     pub(crate) records: Vec<usize>,
     /// Its stream records, by sequence number.
     pub(crate) raw: BTreeMap<SequenceNumber, RawRecord>,
@@ -81,7 +90,11 @@ impl Stream {
                 true => rng.usize(0..plan.shards as usize),
                 false => (message.racer % plan.shards) as usize,
             };
+            let mut arrival_ms = arrival_ms;
             if plan.reshard > 0 && at as u64 > all / 2 {
+                if plan.is_recreated() {
+                    arrival_ms += RECREATED_AFTER_MS;
+                }
                 stream.reshard_ms.get_or_insert(arrival_ms);
                 // Racers share shards by their remainder, and the halves of a shard by the next digit.
                 let digit = if plan.is_ordinal() { at as u32 } else { message.racer / plan.shards };
@@ -126,7 +139,7 @@ impl Stream {
     fn push(&mut self, mut record: StreamRecord, joins: bool) {
         let shard = &mut self.shards[record.shard];
         let last = shard.records.last().map(|&last| &self.records[last]);
-        let sequence = 1_000 + 10 * shard.records.len() as u64;
+        let sequence = shard.first + 10 * shard.records.len() as u64;
         record.position = RecordPosition { sequence: sequence.into(), sub_sequence: 0 };
         // The mapping parallelizes by team, and a stream record is of one part.
         if let Some(last) = last.filter(|last| joins && last.message.team == record.message.team) {
@@ -218,7 +231,8 @@ fn stream_name(plan: &Plan) -> &'static str {
 fn shard(plan: &Plan, at: usize, hash_range: (u128, u128), parents: &[usize]) -> Shard {
     let id = format!("shardId-{at:012}");
     let name = format!("{}/{id}", stream_name(plan)).into();
-    Shard { name, id, parents: parents.to_vec(), hash_range, records: Vec::new(), raw: BTreeMap::new() }
+    let parents = parents.to_vec();
+    Shard { name, id, parents, hash_range, first: FIRST, records: Vec::new(), raw: BTreeMap::new() }
 }
 
 /// The hash keys of a shard that the stream begins with.
@@ -233,6 +247,11 @@ fn hash_range(plan: &Plan, at: usize) -> (u128, u128) {
 /// The shards that the stream has from its resharding on.
 fn children(plan: &Plan) -> Vec<Shard> {
     let (next, (first, last)) = (plan.shards as usize, hash_range(plan, 0));
+    if plan.is_recreated() {
+        let all: Vec<usize> = (0..next).collect();
+        let recreated = |&at: &usize| Shard { first: FIRST_RECREATED, ..shard(plan, at, hash_range(plan, at), &all) };
+        return all.iter().map(recreated).collect();
+    }
     match plan.reshard {
         0 => Vec::new(),
         2 => {

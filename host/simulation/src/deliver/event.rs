@@ -91,6 +91,7 @@ fn record(fleet: &Fleet, shard: usize, part: &Part<'_>, is_first: bool, text: &m
         2 => format!(r#","approximateArrivalTimestamp":"{arrival}""#),
         3 => format!(r#","approximateArrivalTimestamp":{arrival}"#),
         4 => String::new(),
+        _ if world.is_planted(Plant::ArrivalNotSent) => String::new(),
         _ => format!(r#","approximateArrivalTimestamp":{}.{:03}"#, arrival / 1_000, arrival % 1_000),
     };
     let key = match odd {

@@ -11,6 +11,8 @@ const SEEDS: u64 = 200;
 const SDK_SEEDS: u64 = 40;
 /// Seeds of workers under the KCL.
 const KCL_SEEDS: u64 = 60;
+/// Seeds of a mapping whose stream is deleted and created again.
+const RECREATED_SEEDS: u64 = 60;
 /// The seeds within which each planted bug is found. `docs/simulation.md` states it.
 const PLANTED_WITHIN: u64 = 200;
 
@@ -84,6 +86,24 @@ fn a_seed_under_the_kcl_is_a_run_with_leases_that_move() {
     ] {
         assert!(traces.contains(event), "no seed of {SEEDS} has `{event}`");
     }
+}
+
+#[test]
+fn no_seed_whose_stream_is_created_again_fails() {
+    require!(Plugins);
+    let settings = [("mode", 1), ("reshard", 4), ("ordinal", 0), ("odd", 0), ("zombies", 0)];
+    let report = torture_with(RECREATED_SEEDS, &settings, None);
+    let failure = report.failure.map(|failure| format!("seed {}: {}", failure.plan.seed, failure.finding));
+    assert_eq!(failure, None, "`paceline torture --seed N --set mode=1 --set reshard=4 …` shrinks it");
+    assert_eq!(report.ran, RECREATED_SEEDS);
+    let options = Options { keep_trace: true, ..Options::default() };
+    let traces = (1..=RECREATED_SEEDS).filter_map(|seed| {
+        let mut plan = Plan::draw(seed);
+        settings.iter().for_each(|(name, value)| plan.set(name, *value).unwrap());
+        run(&SETUP, &plan, options).trace
+    });
+    let letters = traces.filter(|trace| trace.contains("\"other-stream\"")).count();
+    assert!(letters > 10, "{letters} seeds have records of another stream");
 }
 
 #[test]
