@@ -1,9 +1,11 @@
-//! The Lambda function: the processor time of an invocation, and the time of a cold start.
+//! The Lambda function: the processor time of an invocation, the time of a cold start, and what a poll of the rules adds.
 //!
 //! - `deployed`: packages, and the function.
+//! - `polls`: invocations with and without a poll of the rules' log.
 //! - `starts`: cold starts with each kind of registry, and with plugins in each language.
 
 pub(crate) mod deployed;
+mod polls;
 mod starts;
 
 use crate::event::lambda_event;
@@ -32,5 +34,7 @@ pub(crate) fn run(results: &mut Results) {
     }
     results.add("lambda_cpu_ns_per_record", median(&mut costs), "ns", "target: at most 600");
 
-    starts::run(results, lambda_event(&lines[..1_000]).as_bytes());
+    let second = lambda_event(&lines[..1_000]);
+    starts::run(results, second.as_bytes());
+    polls::run(results, second.as_bytes());
 }

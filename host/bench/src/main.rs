@@ -51,6 +51,10 @@ use std::process::ExitCode;
 
 use paceline_simulator::{Messages, PartitionKey, Race};
 
+/// That of the programs which are measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The results of the benchmarks, by name.
 #[derive(Default)]
 struct Results {

@@ -28,6 +28,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use paceline_pipeline::ErrorChain;
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs a stream of events through sandboxed WebAssembly plugins that validate, score and aggregate them.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]

@@ -25,6 +25,10 @@ use tracing::Instrument;
 use runtime_api::{Invocation, RuntimeApi, RuntimeApiError};
 use start::StartError;
 
+/// A batch allocates and frees small blocks by the thousand, which the C library's allocator is slower at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use paceline_aws::s3::open;
 use paceline_pipeline::rules::Registry;
-use paceline_testbed::environment::AWS_VARIABLES;
+use paceline_testbed::dynamodb::unique;
+use paceline_testbed::environment::{AWS_VARIABLES, S3_ENDPOINT};
 use paceline_testbed::lambda::{Configuration, Function, Invocation};
 use paceline_testbed::{rules, s3};
 use tempfile::TempDir;
 
-use crate::{program, root};
+use crate::{print_line, program, root};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -59,4 +61,22 @@ pub(crate) fn invoke(function: &Function, event: &[u8]) {
         }
         other => panic!("{other:?}\n{}", function.logs()),
     }
+}
+
+/// A registry in a bucket of moto's S3 with what `seed` has: its location, or none without that server.
+pub(crate) fn bucket(seed: &Registry) -> Option<String> {
+    if std::env::var_os(S3_ENDPOINT).is_none() {
+        print_line(&format!(
+            "  a registry in a bucket: skipped, because {S3_ENDPOINT} is not set; `make bench` starts one"
+        ));
+        return None;
+    }
+    let location = format!("s3://{}/{}", s3::BUCKET, unique("bench"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts");
+    runtime.block_on(async {
+        let parsed = location.parse().expect("it is a location");
+        let objects = open(&parsed, None, Some(&s3::endpoint())).await.expect("S3 can be used");
+        seed.copy_to(&Registry::new(objects, &location)).await.expect("the registry can be copied");
+    });
+    Some(location)
 }

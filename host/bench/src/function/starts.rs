@@ -4,14 +4,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use paceline_aws::s3::open;
 use paceline_pipeline::rules::Registry;
-use paceline_testbed::dynamodb::unique;
-use paceline_testbed::environment::{AUTHORS, S3_ENDPOINT};
-use paceline_testbed::{rules, s3};
+use paceline_testbed::environment::AUTHORS;
+use paceline_testbed::rules;
 use tempfile::TempDir;
 
-use super::deployed::{function, invoke, package, package_of};
+use super::deployed::{bucket, function, invoke, package, package_of};
 use crate::languages::{TWINS, Twin};
 use crate::timing::median;
 use crate::{Results, print_line, root};
@@ -50,22 +48,12 @@ pub(crate) fn run(results: &mut Results, event: &[u8]) {
         start("cold_start_ms", plain, None, false, "target: below 250"),
         start("cold_start_ms_cached_folder", plain, Some(folder), true, ""),
     ];
-    if std::env::var_os(S3_ENDPOINT).is_some() {
-        let location = format!("s3://{}/{}", s3::BUCKET, unique("bench"));
-        runtime.block_on(async {
-            let location_of_bucket = location.parse().expect("it is a location");
-            let objects = open(&location_of_bucket, None, Some(&s3::endpoint())).await.expect("S3 can be used");
-            seed.copy_to(&Registry::new(objects, &location)).await.expect("the registry can be copied");
-        });
+    if let Some(location) = bucket(&seed) {
         starts.extend([
             start("cold_start_ms_packaged_bucket", packaged.path(), Some(location.clone()), false, ""),
             start("cold_start_ms_cached_bucket", plain, Some(location.clone()), true, ""),
             start("cold_start_ms_bucket", plain, Some(location), false, ""),
         ]);
-    } else {
-        print_line(&format!(
-            "  a registry in a bucket: skipped, because {S3_ENDPOINT} is not set; `make bench` starts one"
-        ));
     }
     for (twin, package) in &twins {
         let name = format!("cold_start_ms_packaged_{}", twin.name);
