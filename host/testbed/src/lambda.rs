@@ -216,7 +216,10 @@ impl Service {
         {
             let mut instances = self.instances();
             instances.retain(|instance| !instance.is_dead());
-            if let Some(instance) = instances.iter().find(|instance| instance.reserve()) {
+            // Lambda does not say which one it takes. Each has a cache of its own, of which some are old.
+            let first = fastrand::usize(..instances.len().max(1));
+            let (before, after) = instances.split_at(first.min(instances.len()));
+            if let Some(instance) = after.iter().chain(before).find(|instance| instance.reserve()) {
                 return Ok(instance.clone());
             }
         }
