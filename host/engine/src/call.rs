@@ -1,6 +1,6 @@
 //! One instance of a component, and its calls within the limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, Instance, Lift, Lower};
@@ -58,6 +58,16 @@ impl<'c> PluginInstance<'c> {
     pub(crate) fn ending_by(mut self, deadline: &CallDeadline) -> Self {
         self.store.data_mut().end_by(deadline.clone());
         self
+    }
+
+    /// Notes from now on which settings are asked for.
+    pub(crate) fn note_settings(&mut self) {
+        self.store.data_mut().note_settings();
+    }
+
+    /// The settings that were asked for since they are noted.
+    pub(crate) fn take_asked_settings(&mut self) -> BTreeSet<String> {
+        self.store.data_mut().take_asked_settings()
     }
 
     /// Checks that an export has the type that it is called with.

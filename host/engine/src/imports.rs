@@ -1,6 +1,6 @@
 //! What a plugin may import: the contract's `settings` and `log`, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wasmtime::component::{ComponentType, Lift, Linker};
@@ -36,7 +36,9 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         "get",
         |mut store: StoreContextMut<'_, HostState>, (name,): (String,)| {
             spend(&mut store, SETTING_FUEL + name.len() as u64)?;
-            Ok((store.data().settings.get(&name).cloned(),))
+            let value = store.data().settings.get(&name).cloned();
+            store.data_mut().note_setting(name);
+            Ok((value,))
         },
     )?;
     linker.instance(&contract::qualified("log"))?.func_wrap(
@@ -48,6 +50,10 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
         },
     )
 }
+
+/// What a plugin may ask for is not bounded but by its fuel; what is noted of it is.
+const NOTED_SETTINGS: usize = 1_000;
+const NOTED_SETTING_BYTES: usize = 256;
 
 fn spend(store: &mut StoreContextMut<'_, HostState>, fuel: u64) -> wasmtime::Result<()> {
     let left = store.get_fuel()?;
@@ -75,6 +81,8 @@ pub(crate) struct HostState {
     settings: Arc<BTreeMap<String, String>>,
     digest: Digest,
     limits: Limits,
+    /// The settings that were asked for, while they are noted.
+    asked_settings: Option<BTreeSet<String>>,
     /// Lines that the current call has logged, dropped ones included, and how many are not dropped.
     logged_lines: u32,
     log_lines: u32,
@@ -105,6 +113,7 @@ impl HostState {
             settings,
             digest,
             limits,
+            asked_settings: None,
             logged_lines: 0,
             log_lines,
             last_line: None,
@@ -123,6 +132,25 @@ impl HostState {
     pub(crate) fn begin_call(&mut self, log_lines: u32) {
         (self.logged_lines, self.log_lines, self.cut_lines) = (0, log_lines, 0);
         (self.denied_bytes, self.last_line) = (None, None);
+    }
+
+    /// Notes from now on which settings are asked for.
+    pub(crate) fn note_settings(&mut self) {
+        self.asked_settings = Some(BTreeSet::new());
+    }
+
+    /// The settings that were asked for since they are noted.
+    pub(crate) fn take_asked_settings(&mut self) -> BTreeSet<String> {
+        self.asked_settings.take().unwrap_or_default()
+    }
+
+    fn note_setting(&mut self, name: String) {
+        if let Some(asked) = &mut self.asked_settings
+            && asked.len() < NOTED_SETTINGS
+            && name.len() <= NOTED_SETTING_BYTES
+        {
+            asked.insert(name);
+        }
     }
 
     /// Notes the running functions at each tick.

@@ -60,7 +60,7 @@ pub enum LoadError {
     /// It exports no interface of the contract; what it exports is given.
     #[error(
         "it exports none of `{CONTRACT}/validation`, `/scoring` and `/aggregation` in version {CONTRACT_VERSION}; it \
-         exports: {0}; {CONTRACT_HERE}"
+         exports: {0}; in Rust, src/lib.rs ends with `scorer!(RULE);` or the macro of another role; {CONTRACT_HERE}"
     )]
     NoRole(String),
     /// It is a plugin, but not one for this role.
@@ -76,6 +76,14 @@ pub enum LoadError {
         export: String,
         /// The difference.
         source: Box<dyn Error + Send + Sync>,
+    },
+    /// It has a setting that `describe` did not ask for.
+    #[error("its `describe` asks for no setting `{name}`; it asks for: {asked}")]
+    UnreadSetting {
+        /// The setting that it is given.
+        name: String,
+        /// Those that it asks for.
+        asked: String,
     },
     /// `describe` returned an error, whose text is given. Often it names a setting.
     #[error("its `describe` fails: {0}")]

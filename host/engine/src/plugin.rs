@@ -1,6 +1,6 @@
 //! A component in a role, with the settings of a rulebook.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -30,6 +30,8 @@ pub struct Plugin {
     settings: Arc<Settings>,
     exports: Exports,
     fields: Vec<Field>,
+    /// The settings that `describe` asked for.
+    asked_settings: Arc<BTreeSet<String>>,
     /// Whether it was reported that calls for many rows need more than they get.
     reported_halves: Arc<AtomicBool>,
     /// Whether a row was reported on which it trapped.
@@ -77,6 +79,20 @@ impl Plugin {
         &self.fields
     }
 
+    /// The settings that its `describe` asked for.
+    pub fn asked_settings(&self) -> &BTreeSet<String> {
+        &self.asked_settings
+    }
+
+    /// Checks that its `describe` asked for each of its settings. Another one is a slip of the pen, and the default of the
+    /// setting that was meant would hold without a word. A host runs the plugin all the same.
+    pub fn check_settings(&self) -> Result<(), LoadError> {
+        let Some(name) = self.settings.keys().find(|name| !self.asked_settings.contains(*name)) else { return Ok(()) };
+        let quoted: Vec<String> = self.asked_settings.iter().map(|name| format!("`{name}`")).collect();
+        let asked = if quoted.is_empty() { "none".to_owned() } else { quoted.join(", ") };
+        Err(LoadError::UnreadSetting { name: name.clone(), asked })
+    }
+
     /// The language that it was written in.
     pub fn language(&self) -> Language {
         self.component.language()
@@ -113,7 +129,8 @@ impl<'c> Candidate<'c> {
     pub(crate) fn new(component: &'c Component, settings: &Settings, role: Role) -> Result<Self, LoadError> {
         let exports = component.exports(role).ok_or(LoadError::WrongRole(role))?;
         let settings = Arc::new(settings.clone());
-        let instance = PluginInstance::new(component, &settings).map_err(describe_error)?;
+        let mut instance = PluginInstance::new(component, &settings).map_err(describe_error)?;
+        instance.note_settings();
         Ok(Self { component, settings, role, exports, instance })
     }
 
@@ -156,12 +173,14 @@ impl<'c> Candidate<'c> {
     /// The plugin that reads these fields, which are what `describe` returned.
     pub(crate) fn into_plugin(self, fields: Vec<Field>) -> Result<Plugin, LoadError> {
         check_fields(&fields)?;
-        let Self { component, settings, exports, .. } = self;
+        let Self { component, settings, exports, mut instance, .. } = self;
+        let asked_settings = Arc::new(instance.take_asked_settings());
         Ok(Plugin {
             component: component.clone(),
             settings,
             exports: exports.clone(),
             fields,
+            asked_settings,
             reported_halves: Arc::default(),
             reported_trap: Arc::default(),
         })

@@ -169,7 +169,8 @@ impl<'p, R> Session<'p, R> {
 impl<R> Drop for Session<'_, R> {
     fn drop(&mut self) {
         let (dropped, digest) = (self.budget.dropped_lines(), self.plugin.digest());
-        if dropped > 0 {
+        // Whoever allows no lines wants no line of them.
+        if dropped > 0 && self.plugin.limits().log_lines > 0 {
             tracing::warn!(target: "plugin", %digest, "{dropped} more lines dropped (limit `log-lines`)");
         }
     }

@@ -50,7 +50,9 @@ pub(crate) fn check_migrated_formats(formats: &[String], own: &str) -> Result<()
     for (at, format) in formats.iter().enumerate() {
         check_state_format(format)?;
         if format == own {
-            return invalid(format!("the state format `{format}`, which is the plugin's own"));
+            return invalid(format!(
+                "the state format `{format}`, which is the plugin's own: give the plugin's states another name, or take this one out of the migration"
+            ));
         }
         if formats[..at].contains(format) {
             return invalid(format!("the state format `{format}` twice"));

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use paceline_engine::{PluginLimits, Role};
+use paceline_pipeline::rules::{TomlError, parse_toml};
 use serde::{Deserialize, Deserializer};
 
 pub use create::{CreateError, NewProject};
@@ -86,8 +87,8 @@ pub enum ProjectError {
     #[error("{0}: it can't be read")]
     Read(PathBuf, #[source] io::Error),
     /// Its file has an error.
-    #[error("{0}: this is not the file of a plugin's project")]
-    Parse(PathBuf, #[source] Box<toml::de::Error>),
+    #[error("{}", .0.display())]
+    Parse(PathBuf, #[source] TomlError),
 }
 
 impl Project {
@@ -98,7 +99,7 @@ impl Project {
             io::ErrorKind::NotFound => ProjectError::Missing(folder.to_owned()),
             _ => ProjectError::Read(file.clone(), error),
         })?;
-        let project: Self = toml::from_str(&text).map_err(|error| ProjectError::Parse(file, Box::new(error)))?;
+        let project: Self = parse_toml(&text).map_err(|error| ProjectError::Parse(file, error))?;
         Ok(Self { folder: folder.to_owned(), ..project })
     }
 

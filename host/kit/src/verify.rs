@@ -56,7 +56,8 @@ pub enum VerifyError {
     NoEvents(usize),
     /// The plugin does not take the states of the older one.
     #[error(
-        "the plugin migrates no states of the format `{0}`, which are those of the older plugin: list it in `describe` of `migration`"
+        "the plugin migrates no states of the format `{0}`, which are those of the older plugin: list it in `describe` of \
+         `migration`, in Rust by `impl Migration` with it in `FROM`, and `aggregator!(TYPE, migration)`"
     )]
     NotMigrated(String),
     /// The older plugin is no aggregator.

@@ -48,13 +48,12 @@ use crate::{Columns, Fields, Settings};
 ///     type Outputs = Standing;
 ///
 ///     fn fold(&self, state: &mut State, row: Beat, score: f64) {
-///         if score > state.best {
-///             *state = State { best: score, second: row.second };
-///         }
+///         self.merge(state, State { best: score, second: row.second });
 ///     }
 ///
 ///     fn merge(&self, left: &mut State, right: State) {
-///         if right.best > left.best {
+///         // Of equal scores the first second counts, whichever side it is on.
+///         if right.best.total_cmp(&left.best).then(left.second.cmp(&right.second)).is_gt() {
 ///             *left = right;
 ///         }
 ///     }

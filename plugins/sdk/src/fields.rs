@@ -93,6 +93,10 @@ impl Cut for [u8] {
 }
 
 /// A type that a field may have.
+#[diagnostic::on_unimplemented(
+    message = "a field of a record can't be `{Self}`",
+    note = "a field is `bool`, `i64`, `f64`, `&str` or `&[u8]`; one that may be missing has a `#[field(default = …)]`"
+)]
 #[doc(hidden)]
 pub trait FieldType<'a>: Sized {
     /// The type as the contract names it.

@@ -63,6 +63,10 @@ pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
     let store = open_store(&config, &runtime)?;
     let read = runtime.block_on(standings(&config, &store, &arguments.class, arguments.race.as_deref()));
     let Standings { board, mut items } = read.with_context(|| arguments.config.config.display().to_string())?;
+    if items.is_empty() {
+        let race = arguments.race.as_ref().map_or(String::new(), |race| format!(", race {race}"));
+        tracing::warn!("there are no results of class {}{race}", arguments.class);
+    }
     items.truncate(arguments.limit.unwrap_or(usize::MAX));
 
     if arguments.json {

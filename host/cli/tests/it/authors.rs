@@ -76,6 +76,25 @@ fn a_new_aggregator_in_rust_passes() {
     a_new_rust_project_passes("aggregator");
 }
 
+#[test]
+fn the_aggregators_of_the_guide_keep_the_laws_and_the_second_migrates_the_states_of_the_first() {
+    require!(Plugins, WasmTarget);
+    let guide = std::fs::read_to_string(checkout().join("docs/plugins.md")).unwrap();
+    let blocks = crate::docs::code_blocks(&guide, "rust");
+    let aggregators: Vec<&String> = blocks.iter().filter(|block| block.contains("\naggregator!(")).collect();
+    let [first, second] = aggregators[..] else { panic!("{aggregators:#?}") };
+    let parent = TempDir::new().unwrap();
+    let (folder, _) = new(parent.path(), "best", "aggregator", "rust");
+    let source = folder.join("src/lib.rs");
+    std::fs::write(&source, first).unwrap();
+    succeed(&mut plugin(&folder, "verify"));
+    std::fs::rename(folder.join("best.wasm"), folder.join("older.wasm")).unwrap();
+    std::fs::write(&source, second).unwrap();
+    let verified = succeed(plugin(&folder, "verify").args(["--migrates-from", "older.wasm"]));
+    let plain = verified.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(plain.contains("of `best/1` that the older plugin wrote are taken"), "{verified}");
+}
+
 /// What `paceline plugin build` sets for cargo where the machine's own compiler has no standard library for WebAssembly: see
 /// `scripts/wasm-toolchain`.
 fn wasm_toolchain() -> Vec<(&'static str, PathBuf)> {

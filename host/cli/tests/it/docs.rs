@@ -48,7 +48,7 @@ fn prose(text: &str) -> Vec<&str> {
 }
 
 /// The code blocks of a language.
-fn code_blocks(text: &str, language: &str) -> Vec<String> {
+pub(crate) fn code_blocks(text: &str, language: &str) -> Vec<String> {
     let opening = format!("```{language}\n");
     let blocks = text.split(&opening).skip(1).map(|rest| rest.split("```").next().unwrap_or_default().to_owned());
     blocks.collect()

@@ -17,13 +17,17 @@ fn check(name: &str) -> std::process::Command {
 fn check_describes_a_plugin() {
     require!(Plugins);
     let output = succeed(&mut check("last-output"));
-    for fact in
-        ["role      aggregator", "reads     /second (integer)", "writes    finished (boolean)", "imports   nothing"]
-    {
+    for fact in [
+        "role      aggregator",
+        "state     last-output/2, migrates no other",
+        "reads     /second (integer)",
+        "writes    finished (boolean)",
+        "imports   nothing",
+    ] {
         assert!(output.contains(fact), "{fact}: {output}");
     }
     let output = succeed(&mut check("telemetry"));
-    for fact in ["imports   paceline:plugin/settings@0.2.0", "contract  0.2.0"] {
+    for fact in ["imports   paceline:plugin/settings@0.2.0", "contract  0.2.0", "settings  events, max-cadence, "] {
         assert!(output.contains(fact), "{fact}: {output}");
     }
 }
@@ -41,6 +45,11 @@ fn check_describes_a_plugin_as_json() {
     let fields = json!([{ "path": "/second", "kind": "integer", "default": null }]);
     assert_eq!((&printed["roles"][0]["role"], &printed["roles"][0]["fields"]), (&json!("aggregator"), &fields));
     assert_eq!(printed["roles"][0]["outputs"][0], json!({ "name": "energy", "kind": "number" }));
+    let role = &printed["roles"][0];
+    assert_eq!(
+        (&role["settings"], &role["stateFormat"], &role["migrates"]),
+        (&json!([]), &json!("energy/1"), &json!([]))
+    );
 }
 
 /// A new project's race has this version's plugins as files, for authors without a checkout. Their bytes hang on the folder

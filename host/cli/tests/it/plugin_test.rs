@@ -146,13 +146,50 @@ fn an_event_on_which_a_plugin_fails_is_shown_with_what_the_plugin_reads_of_it() 
     let events = "{\"cadence\": 81, \"resistance\": 79}\n{\"cadence\": 66, \"resistance\": 2.5, \"name\": \"ann\"}\n";
     let folder = Folder::new("evil-scorer", events);
     let deed = ["--setting", "deed=trap-on-row"];
-    succeed(folder.test(&deed).arg("--update"));
+    let updated = succeed(folder.test(&deed).arg("--update"));
+    assert!(
+        updated.contains("expected.ndjson  2 results, of them 1 failed\n\nline 2 fails: the plugin trapped"),
+        "{updated}"
+    );
     let shown = succeed(&mut folder.test(&deed));
-    let fields = "\nline 2 fails. The plugin reads of it:\n  /cadence     66\n  /resistance  2.5\n";
-    assert!(shown.contains(fields) && !shown.contains("ann"), "{shown}");
+    let fields = "\nThe plugin reads of it:\n  /cadence     66\n  /resistance  2.5\n";
+    assert!(shown.contains("\nline 2 fails: the plugin trapped") && shown.contains(fields), "{shown}");
+    assert!(!shown.contains("ann"), "{shown}");
     let shown: Value = serde_json::from_str(&succeed(folder.test(&deed).arg("--json"))).unwrap();
-    let failed = json!([{ "line": 2, "fields": { "/cadence": "66", "/resistance": "2.5" } }]);
-    assert_eq!(shown["failed"], failed);
+    let fields = json!({ "/cadence": "66", "/resistance": "2.5" });
+    assert_eq!((&shown["failed"][0]["line"], &shown["failed"][0]["fields"]), (&json!(2), &fields));
+    let why = shown["failed"][0]["failed"].as_str().unwrap();
+    assert!(why.contains("the plugin trapped"), "{why}");
+}
+
+#[test]
+fn events_of_which_the_plugin_can_read_none_are_no_test() {
+    require!(Plugins);
+    let folder = Folder::new("output", "{\"cadense\": 81, \"resistance\": 79}\n");
+    let error = fail(folder.test(&[]).arg("--update"));
+    assert!(error.contains("can read none of the events; line 1: the field `/cadence` is missing"), "{error}");
+    assert!(!folder.0.path().join("expected.ndjson").exists());
+}
+
+#[test]
+fn a_setting_that_the_plugin_does_not_ask_for_is_refused() {
+    require!(Plugins);
+    let folder = Folder::new("telemetry", EFFORTS);
+    let error = fail(&mut folder.test(&["--setting", "max-cadnce=90"]));
+    assert!(error.contains("asks for no setting `max-cadnce`; it asks for: `events`, `max-cadence`"), "{error}");
+    let error = fail(&mut folder.test(&["--setting", "max-cadence=fast"]));
+    assert!(error.contains("Give settings by `--setting NAME=VALUE` or `--rulebook FILE`"), "{error}");
+}
+
+#[test]
+fn calls_that_are_measured_log_nothing() {
+    require!(Plugins);
+    let folder = Folder::new("evil-scorer", "{\"cadence\": 81, \"resistance\": 79}\n");
+    let deed = ["--setting", "deed=log"];
+    let output = folder.test(&deed).arg("--update").output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && log.contains(" plugin:"), "{log}");
+    assert!(log.matches("more lines dropped").count() <= 1, "{log}");
 }
 
 #[test]
@@ -207,7 +244,7 @@ fn a_watched_plugin_is_tested_again_when_a_file_changes() {
     folder.write("expected.ndjson", "{\"line\": 1, \"score\": 167.04}\n");
     wait_for("1 result, all as in");
     std::fs::copy(paceline_testbed::plugins::file("telemetry"), folder.0.path().join("plugin.wasm")).unwrap();
-    wait_for("unreadable");
+    wait_for("can read none of the events");
     watching.kill().unwrap();
     watching.wait().unwrap();
 }
@@ -251,9 +288,9 @@ fn events_are_recorded_from_dead_letters_without_what_no_plugin_reads() {
     let results = std::fs::read_to_string(workspace.path("expected.ndjson")).unwrap();
     assert!(results.lines().all(|line| line.contains("rejected")), "{results}");
     let error = fail(&mut record("events.ndjson", &[]));
-    assert!(error.contains("events.ndjson") && error.contains("exists"), "{error}");
+    assert!(error.contains("events.ndjson exists already: name another file with --out"), "{error}");
     let error = fail(&mut record("other.ndjson", &["--reason", "bad-score"]));
-    assert!(error.contains("there are no records that are JSON objects"), "{error}");
+    assert!(error.contains("there are no records with the reason `bad-score`"), "{error}");
     succeed(&mut record("some.ndjson", &["--max-events", "1"]));
     assert_eq!(std::fs::read_to_string(workspace.path("some.ndjson")).unwrap().lines().count(), 1);
 }

@@ -61,7 +61,9 @@ fn states_of_an_older_plugin_are_part_of_the_verification() {
     require!(Plugins);
     let folder = folder("evil-migration");
     let best = paceline_testbed::plugins::file("best-output");
-    succeed(verify(&folder, &["--migrates-from"]).arg(&best));
+    let screen = succeed(verify(&folder, &["--migrates-from"]).arg(&best));
+    let plain = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(plain.contains("that the older plugin wrote are taken"), "{screen}");
     let output = verify(&folder, &["--setting", "victim=131", "--migrates-from"]).arg(&best).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let screen = String::from_utf8(output.stdout).unwrap();

@@ -62,7 +62,12 @@ fn an_invalid_rulebook_is_refused_and_changes_nothing() {
     let book = rulebook(3, 1, DedupMode::Ordinal);
     let cases = [
         (book.replace("version = 1", "versoin = 1"), "Did you mean `version`?"),
-        (book.replace("\"output\"", "\"ouput\""), "[plugins] does not name it; did you mean `output`?"),
+        (book.replace("\"output\"", "\"ouput\""), "and no file is named for it: `--plugins FOLDER`"),
+        (book.replace("\"output\"", "\"ouput\""), "did you mean `output`?"),
+        (
+            book.replace("plugin = \"telemetry\"", "plugin = \"telemetry\"\nsettings = { max-cadnce = 90 }"),
+            "is refused: its `describe` asks for no setting `max-cadnce`; it asks for: `events`, `max-cadence`, ",
+        ),
         (
             book.replace("\"output\"", "\"telemetry\""),
             "it is not a scorer: it does not export `paceline:plugin/scoring@0.2.0`",
@@ -101,6 +106,11 @@ fn without_rules_nothing_starts() {
     workspace.write("rulebooks/rules.toml", "[race-types]\n");
     let error = workspace.fails(&["rules", "apply", folder.to_str().unwrap()]);
     assert!(error.contains("rules.toml maps no race type") && error.contains("paceline rules retire"), "{error}");
+    let file = workspace.path("rulebooks/rules.toml");
+    let error = workspace.fails(&["rules", "apply", file.to_str().unwrap()]);
+    assert!(error.contains("rules.toml is a file: `apply` takes a folder"), "{error}");
+    let error = workspace.fails(&["rules", "apply", workspace.path("rulebook").to_str().unwrap()]);
+    assert!(error.contains("rulebook/rules.toml: a folder of rulebooks has a rules.toml"), "{error}");
     let mut run = paceline(&["run", "--config"]);
     let error = crate::support::fail(run.arg(workspace.path("paceline.toml")));
     assert!(error.contains("registry has no rules") && error.contains("paceline rules apply FOLDER"), "{error}");

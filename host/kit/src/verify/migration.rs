@@ -16,8 +16,9 @@ use crate::subject::Subject;
 /// The groups of a case.
 const GROUPS: u32 = 3;
 
-pub(crate) fn check(lab: &Lab<'_>, older: Older<'_>) -> Result<Vec<Finding>, EngineError> {
-    let Subject::Aggregator(aggregator) = older.subject else { return Ok(Vec::new()) };
+/// What holds, if nothing but facts is found, and what is found.
+pub(crate) fn check(lab: &Lab<'_>, older: Older<'_>) -> Result<(String, Vec<Finding>), EngineError> {
+    let Subject::Aggregator(aggregator) = older.subject else { return Ok((String::new(), Vec::new())) };
     let from = aggregator.state_format();
     // Cases are drawn from what the older plugin reads.
     let specimen = Specimen { subject: older.subject, unoptimised: older.subject, input: older.input, older: None };
@@ -28,9 +29,20 @@ pub(crate) fn check(lab: &Lab<'_>, older: Older<'_>) -> Result<Vec<Finding>, Eng
     let mut findings = Vec::new();
     findings.extend(old.verify(
         &Rule { name: "migration", deal, holds: &migrated },
-        &format!("`migrate` fails on a state that the older plugin, of `{from}`, wrote for these records"),
-        "The group keeps its old state, and its records become dead letters. Decode with the type that `State` had in the \
-         older plugin, and find a value for what it did not have.",
+        &match takes_unmigrated(lab, from) {
+            false => format!("`migrate` fails on a state that the older plugin, of `{from}`, wrote for these records"),
+            true => format!("`finish` fails on a state that the older plugin wrote, of the same format, `{from}`"),
+        },
+        match takes_unmigrated(lab, from) {
+            false => {
+                "The group keeps its old state, and its records become dead letters. Decode with the type that `State` had in \
+                 the older plugin, and find a value for what it did not have."
+            }
+            true => {
+                "The records of such groups become dead letters. What the state's bytes mean has changed: give the state \
+                 format another name, and migrate states of the one before."
+            }
+        },
         "",
     )?);
     findings.extend(old.verify(
@@ -39,10 +51,64 @@ pub(crate) fn check(lab: &Lab<'_>, older: Older<'_>) -> Result<Vec<Finding>, Eng
         "A host migrates states when their groups get records. Keep nothing from one state to the next.",
         "",
     )?);
-    Ok(first(findings))
+    let findings = first(findings);
+    if !findings.is_empty() {
+        return Ok((String::new(), findings));
+    }
+    match kept(lab, &old, from) {
+        Ok((groups, facts)) => Ok((format!("{groups} of `{from}` that the older plugin wrote are taken"), facts)),
+        Err(Trouble::Engine(error)) => Err(error),
+        // Another law reports what fails on the sample events.
+        Err(Trouble::Failed(_)) => Ok((String::new(), Vec::new())),
+    }
+}
+
+/// Whether states of this format need no migration: they are of the plugin's own.
+fn takes_unmigrated(lab: &Lab<'_>, from: &str) -> bool {
+    matches!(lab.subject, Subject::Aggregator(aggregator) if aggregator.state_format() == from)
+}
+
+/// How many states of the sample events were migrated, and which outputs are others than those of the older plugin.
+fn kept(lab: &Lab<'_>, old: &Lab<'_>, from: &str) -> Tried<(String, Vec<Finding>)> {
+    let groups = old.seen.iter().map(|row| row.group as usize + 1).max().unwrap_or(0);
+    let states = fold(old, &old.seen, &empty(groups))?;
+    let finish =
+        |subject, states: &PackedBuf| GroupCalls::new(subject).map_or(Ok(Vec::new()), |mut calls| calls.finish(states));
+    let before = finish(old.subject, &states)?;
+    let after = finish(lab.subject, &migrate(lab, from, &states)?)?;
+    let (names, new_names) = (outputs(old.subject), outputs(lab.subject));
+    let mut facts = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        let Some(now) = new_names.iter().position(|other| other == name) else {
+            facts.push(Finding::fact(format!("the output `{name}` of the older plugin is none of this one")));
+            continue;
+        };
+        let pairs = before.iter().zip(&after).map(|(before, after)| (&before[at], &after[now]));
+        let others: Vec<_> = pairs.filter(|(before, after)| !before.is(after)).collect();
+        if let Some((before, after)) = others.first() {
+            facts.push(Finding::fact(format!(
+                "after the migration `{name}` is another one in {} of {groups} groups: {} -> {}",
+                others.len(),
+                before.shown(),
+                after.shown()
+            )));
+        }
+    }
+    let noun = if groups == 1 { "state" } else { "states" };
+    Ok((format!("{groups} {noun}"), facts))
+}
+
+fn outputs(subject: &Subject) -> Vec<&str> {
+    match subject {
+        Subject::Aggregator(aggregator) => aggregator.outputs().iter().map(|output| output.name.as_str()).collect(),
+        Subject::Validator(_) | Subject::Scorer(_) => Vec::new(),
+    }
 }
 
 fn migrate(lab: &Lab<'_>, from: &str, states: &PackedBuf) -> Tried<PackedBuf> {
+    if takes_unmigrated(lab, from) {
+        return Ok(states.clone());
+    }
     GroupCalls::new(lab.subject).map_or(Ok(PackedBuf::default()), |mut calls| calls.migrate(from, states))
 }
 

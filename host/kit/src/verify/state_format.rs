@@ -23,7 +23,7 @@ pub(crate) fn check(lab: &Lab<'_>) -> Checked {
     let Subject::Aggregator(aggregator) = lab.subject else {
         return Ok(Check { law: Law::StateFormat, holds: String::new(), findings: Vec::new() });
     };
-    let holds = match aggregator.migrates_from() {
+    let mut holds = match aggregator.migrates_from() {
         [] => {
             format!("states of `{}` are read back, and states that are spoilt are refused", aggregator.state_format())
         }
@@ -39,7 +39,12 @@ pub(crate) fn check(lab: &Lab<'_>) -> Checked {
         Ok(findings) => findings,
     };
     if let Some(older) = lab.older {
-        findings.extend(super::migration::check(lab, older)?);
+        let (taken, found) = super::migration::check(lab, older)?;
+        if !taken.is_empty() {
+            holds.push_str("; ");
+            holds.push_str(&taken);
+        }
+        findings.extend(found);
     }
     Ok(Check { law: Law::StateFormat, holds, findings })
 }

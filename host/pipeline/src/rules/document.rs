@@ -328,6 +328,7 @@ where = { "/event" = "final" }
             ("plugin = \"output\"", "plugn = \"output\"", "Did you mean `plugin`?"),
             ("{/racerId}\" }\nattributes", "{/racerId\" }\nattributes", "a `{` that is never closed"),
             ("dedup = \"sequence\"", "dedup = \"seqence\"", "Did you mean `sequence`?"),
+            ("dedup = \"sequence\"", "dedup = \"ordinal\"", "write `{ NAME = VALUE }` instead of `\"NAME\"`"),
             ("PK = \"class-{/classId}\"", "PK = \"race-{/raceId}\"", "two [[aggregate]] have the key"),
             ("into = 8", "into = 0", "1 to 1000 items can share"),
             ("{/racerId}\" }\nattributes", "{/a}{/b}\" }\nattributes", "must contain one field"),

@@ -133,6 +133,15 @@ impl LoadedRulebook {
         Ok(Self { document, id, last_used: AtomicU64::new(0), inputs, validators, scorer, aggregates })
     }
 
+    /// Checks that each plugin asks for the settings that it has.
+    pub(crate) fn check_settings(&self) -> Result<(), RulebookError> {
+        let check =
+            |role, plugin: &Plugin| plugin.check_settings().map_err(refused(role, &plugin.digest().to_string()));
+        self.validators.iter().try_for_each(|(validator, _)| check(Role::Validator, validator.plugin()))?;
+        self.scorer.iter().try_for_each(|(scorer, _)| check(Role::Scorer, scorer.plugin()))?;
+        self.aggregates.iter().try_for_each(|rule| check(Role::Aggregator, rule.aggregator.plugin()))
+    }
+
     /// Every pointer that it reads.
     pub(crate) fn pointers(&self) -> impl Iterator<Item = &Pointer> {
         let inputs = self.inputs.iter().filter_map(|input| match &input.source {

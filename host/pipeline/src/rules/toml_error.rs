@@ -18,6 +18,9 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
         if let Some(nearest) = nearest_key(error.message()) {
             message.push_str(&format!("\nDid you mean `{nearest}`?"));
         }
+        if error.message().contains("expected newtype variant") {
+            message.push_str("\nIt needs a value: write `{ NAME = VALUE }` instead of `\"NAME\"`.");
+        }
         TomlError(message)
     })
 }

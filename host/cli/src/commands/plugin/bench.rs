@@ -7,11 +7,13 @@ use anyhow::{Context, bail};
 use paceline_engine::{Engine, Role};
 use paceline_kit::bench::{self, Contender, Measured};
 use paceline_kit::events::Input;
+use paceline_kit::results::results;
 use paceline_kit::shipped;
 use paceline_kit::subject::Subject;
 use paceline_pipeline::ErrorChain;
 use serde_json::{Value, json};
 
+use super::failed_row::sound_rows;
 use super::sample::SampleArguments;
 use super::subject::SubjectArguments;
 use crate::report;
@@ -48,7 +50,7 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     let compile = compile_time(&wanted.wasm, &wanted.limits)?;
     let limits = wanted.subject()?.plugin().limits().clone();
     let subject = wanted.raised_subject(&limits)?;
-    let own = input(&subject)?;
+    let own = sound(&subject, input(&subject)?)?;
     let load = |path: &Path| -> anyhow::Result<(Subject, Input)> {
         let other = wanted.contender(path, subject.role(), &limits)?;
         let rows = input(&other).with_context(|| path.display().to_string())?;
@@ -91,6 +93,22 @@ pub(super) fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     lines.push(String::new());
     lines.extend(report::aligned(&rows(&measured)));
     report::print_lines(&lines)
+}
+
+/// The events on which the plugin does not fail: calls that fail are bisected, which would be most of what is measured.
+fn sound(subject: &Subject, input: Input) -> anyhow::Result<Input> {
+    let results = results(subject, &input)?;
+    let rows = sound_rows(&input, &results);
+    let failed = input.rows() - rows.len();
+    match (failed, rows.is_empty()) {
+        (0, _) => Ok(input),
+        (_, true) => bail!("the plugin fails on every event: `paceline plugin test` shows why"),
+        (_, false) => {
+            let events = report::counted(failed, "event");
+            tracing::warn!("the plugin fails on {events}, which the measurement leaves out");
+            Ok(input.take(&rows))
+        }
+    }
 }
 
 /// The component of this version's own plugin in a role.

@@ -1,7 +1,7 @@
 //! `paceline plugin check`: what a component is, or why a host would refuse it.
 
-use anyhow::Context;
-use paceline_engine::{Component, Field, LoadError, Output, PluginLimits, Role, Settings, Value};
+use paceline_engine::{Aggregator, Component, Field, LoadError, Output, PluginLimits, Role, Settings, Value};
+use paceline_kit::subject::Subject;
 use serde_json::json;
 
 use super::subject::SubjectArguments;
@@ -20,8 +20,15 @@ pub(super) struct Arguments {
 /// A role of a component, and what `describe` says of it.
 struct Described {
     role: Role,
+    settings: Vec<String>,
     fields: Vec<Field>,
     outputs: Vec<Output>,
+    /// The state format that an aggregator writes, and those that it migrates.
+    state: Option<(String, Vec<String>)>,
+}
+
+fn state(aggregator: &Aggregator) -> (String, Vec<String>) {
+    (aggregator.state_format().to_owned(), aggregator.migrates_from().to_vec())
 }
 
 /// Describes a component.
@@ -29,7 +36,10 @@ pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
     let wanted = arguments.subject.read()?;
     let component = wanted.component()?;
     let described = describe(&component, &wanted.settings);
-    let described = described.with_context(|| format!("{} is refused", wanted.file.display()))?;
+    let described = described.map_err(|error| {
+        let fails = matches!(error, LoadError::Describe(_));
+        wanted.with_hint(anyhow::Error::new(error).context(format!("{} is refused", wanted.file.display())), fails)
+    })?;
     let limits = set(&wanted.plugin_limits)?;
     match arguments.json {
         true => report::print_json(&to_json(&component, &described, &limits)),
@@ -39,15 +49,19 @@ pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn describe(component: &Component, settings: &Settings) -> Result<Vec<Described>, LoadError> {
     let of = |role| {
-        let (fields, outputs) = match role {
-            Role::Validator => (component.validator(settings)?.plugin().fields().to_vec(), Vec::new()),
-            Role::Scorer => (component.scorer(settings)?.plugin().fields().to_vec(), Vec::new()),
-            Role::Aggregator => {
-                let aggregator = component.aggregator(settings)?;
-                (aggregator.plugin().fields().to_vec(), aggregator.outputs().to_vec())
-            }
+        let subject = match role {
+            Role::Validator => Subject::Validator(component.validator(settings)?),
+            Role::Scorer => Subject::Scorer(component.scorer(settings)?),
+            Role::Aggregator => Subject::Aggregator(component.aggregator(settings)?),
         };
-        Ok(Described { role, fields, outputs })
+        let (outputs, state) = match &subject {
+            Subject::Aggregator(aggregator) => (aggregator.outputs().to_vec(), Some(state(aggregator))),
+            Subject::Validator(_) | Subject::Scorer(_) => (Vec::new(), None),
+        };
+        let plugin = subject.plugin();
+        plugin.check_settings()?;
+        let settings = plugin.asked_settings().iter().cloned().collect();
+        Ok(Described { role, settings, fields: plugin.fields().to_vec(), outputs, state })
     };
     component.roles().into_iter().map(of).collect()
 }
@@ -77,8 +91,15 @@ fn to_rows(
         ["imports".to_owned(), imports],
     ];
     rows.extend(limits.iter().map(|(name, value)| ["limit".to_owned(), format!("{name} {value}")]));
-    for Described { role, fields, outputs } in described {
+    for Described { role, settings, fields, outputs, state } in described {
         rows.push(["role".to_owned(), role.to_string()]);
+        if !settings.is_empty() {
+            rows.push(["settings".to_owned(), settings.join(", ")]);
+        }
+        if let Some((format, migrates)) = state {
+            let from = if migrates.is_empty() { "no other".to_owned() } else { migrates.join(", ") };
+            rows.push(["state".to_owned(), format!("{format}, migrates {from}")]);
+        }
         for Field { path, kind, default } in fields {
             let default = default.as_ref().map_or(String::new(), |default| format!(", default {}", value(default)));
             rows.push(["reads".to_owned(), format!("{path} ({kind}{default})")]);
@@ -108,6 +129,9 @@ fn to_json(
     let role = |described: &Described| {
         json!({
             "role": described.role.to_string(),
+            "settings": described.settings,
+            "stateFormat": described.state.as_ref().map(|(format, _)| format),
+            "migrates": described.state.as_ref().map(|(_, migrates)| migrates),
             "fields": described.fields.iter().map(field).collect::<Vec<_>>(),
             "outputs": described.outputs.iter().map(output).collect::<Vec<_>>(),
         })

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use paceline_config::AnyStore;
 use paceline_kit::record::Kept;
 use paceline_pipeline::model::{Cause, Pointer};
@@ -80,11 +80,18 @@ pub(super) fn record(arguments: &Arguments) -> anyhow::Result<()> {
     })?;
     events.truncate(arguments.max_events);
     if events.is_empty() {
-        bail!("{}: there are no records that are JSON objects", arguments.from);
+        let which = match (left_out, arguments.reason) {
+            (0, Some(reason)) => format!("no records with the reason `{}`", reason.as_str()),
+            (0, None) => "no records".to_owned(),
+            (count, _) => format!("no records that are JSON objects, but {count} that are none"),
+        };
+        bail!("{}: there are {which}", arguments.from);
     }
     let out = &arguments.out;
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).open(out).with_context(|| out.display().to_string())?;
+    let mut file = OpenOptions::new().write(true).create_new(true).open(out).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => anyhow!("{} exists already: name another file with --out", out.display()),
+        _ => anyhow::Error::new(error).context(out.display().to_string()),
+    })?;
     file.write_all((events.join("\n") + "\n").as_bytes()).with_context(|| out.display().to_string())?;
     let note = match left_out {
         0 => String::new(),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use paceline_config::Config;
 use paceline_engine::{Component, Engine, Limits, LoadError, PluginLimits, Role, Settings};
 use paceline_kit::bill::raised;
@@ -10,6 +10,7 @@ use paceline_kit::build::build;
 use paceline_kit::events::Grouping;
 use paceline_kit::project::{Kind, Project};
 use paceline_kit::subject::{Subject, SubjectError};
+use paceline_pipeline::ErrorChain;
 use paceline_pipeline::model::Pointer;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -137,7 +138,10 @@ impl Wanted {
 
     /// The plugin in its role, with those bounds.
     pub(super) fn subject(&self) -> anyhow::Result<Subject> {
-        self.bounded_in(&self.engine(self.limits.clone())?)
+        let subject = self.bounded_in(&self.engine(self.limits.clone())?)?;
+        let checked = subject.plugin().check_settings().map_err(SubjectError::from);
+        checked.with_context(|| self.file.display().to_string())?;
+        Ok(subject)
     }
 
     /// The same plugin, compiled without optimisation.
@@ -150,7 +154,24 @@ impl Wanted {
             .bounded(engine, &self.wasm)
             .map_err(SubjectError::from)
             .and_then(|component| Subject::new(&component, &self.settings, self.role));
-        subject.with_context(|| self.file.display().to_string())
+        subject.map_err(|error| {
+            let fails = matches!(error, SubjectError::Refused(LoadError::Describe(_)));
+            let error = anyhow::Error::new(error).context(self.file.display().to_string());
+            self.with_hint(error, fails)
+        })
+    }
+
+    /// A plugin whose `describe` returns an error mostly lacks a setting. Says where settings come from.
+    pub(super) fn with_hint(&self, error: anyhow::Error, describe_fails: bool) -> anyhow::Error {
+        match (describe_fails, &self.project) {
+            (false, _) => error,
+            (true, Some(_)) => anyhow!("{}. Settings are in plugin.toml: [settings]", ErrorChain(error.as_ref())),
+            (true, None) => anyhow!(
+                "{}. Give settings by `--setting NAME=VALUE` or `--rulebook FILE`, or name the project's folder instead of the \
+                 component: its plugin.toml has them",
+                ErrorChain(error.as_ref())
+            ),
+        }
     }
 
     /// The same plugin with raised bounds, under which what exceeds `limits` can be measured.

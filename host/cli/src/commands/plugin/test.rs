@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use paceline_engine::{Limits, Profile};
 use paceline_kit::bill::{Cost, bill, fuel_setting};
 use paceline_kit::events::{Events, Grouping};
@@ -93,7 +93,7 @@ fn test_once(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.update {
         std::fs::write(&expect_file, Expected::render(&tested.results))
             .with_context(|| expect_file.display().to_string())?;
-        report::print_line(&format!("{}  {}", expect_file.display(), report::counted(tested.results.len(), "result")))?;
+        report::print_lines(&tested.updated(&expect_file))?;
         return Ok(ExitCode::SUCCESS);
     }
     let expected = std::fs::read_to_string(&expect_file).with_context(|| {
@@ -116,6 +116,9 @@ fn run(wanted: &Wanted, events: &Events, grouping: &Grouping) -> anyhow::Result<
     // Those that its language and the arguments give it, too.
     let limits: &Limits = subject.plugin().limits();
     let input = events.input(subject.fields(), grouping)?;
+    if let (0, Some((line, reason))) = (input.rows(), input.unreadable.first()) {
+        bail!("the plugin can read none of the events; line {line}: {}", reason.text);
+    }
     let results = results(&subject, &input)?;
     // Calls that fail are bisected, which would be most of what is measured.
     let sound = input.take(&sound_rows(&input, &results));
@@ -145,6 +148,19 @@ impl Tested {
             "failed": self.failed.iter().map(FailedRow::to_json).collect::<Vec<_>>(),
             "profile": self.profile.as_ref().map(profile::to_json),
         })
+    }
+
+    /// What the file of expected results has now, and the events that it expects to fail.
+    fn updated(&self, file: &Path) -> Vec<String> {
+        let mut line = format!("{}  {}", file.display(), report::counted(self.results.len(), "result"));
+        let failures = [(self.failed.len(), "failed"), (self.unreadable, "unreadable")];
+        let failures = failures.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let failures: Vec<String> = failures.collect();
+        if !failures.is_empty() {
+            line.push_str(&format!(", of them {}", failures.join(", ")));
+        }
+        let shown = self.failed.iter().take(FAILED_SHOWN).flat_map(FailedRow::lines);
+        std::iter::once(line).chain(shown).collect()
     }
 
     fn to_text(&self, subject: &Subject, expect: &Path) -> Vec<String> {

@@ -326,7 +326,8 @@ fn a_migration_from_an_invalid_format_is_refused() {
 fn a_migration_from_one_format_twice_or_from_the_own_is_refused() {
     require_plugins!();
     assert_invalid_migration("migrates-twice-from-one", "the state format `evil-aggregator/1` twice");
-    let expected = "the state format `evil-aggregator/2`, which is the plugin's own";
+    let expected = "the state format `evil-aggregator/2`, which is the plugin's own: give the plugin's states another name, \
+                    or take this one out of the migration";
     assert_invalid_migration("migrates-from-own", expected);
 }
 

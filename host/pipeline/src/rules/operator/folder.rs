@@ -47,7 +47,13 @@ struct Plugins {
 /// A folder can't be applied. Nothing changed.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// The folder has no `rules.toml` that can be read.
+    /// The folder has no `rules.toml`.
+    #[error("{}: a folder of rulebooks has a rules.toml, which names the rulebook of each race type", .0.display())]
+    Missing(PathBuf),
+    /// It is a file.
+    #[error("{} is a file: `apply` takes a folder with a rules.toml, `publish` a rulebook", .0.display())]
+    NoFolder(PathBuf),
+    /// The folder's `rules.toml` can't be read.
     #[error("{}", path.display())]
     Io {
         /// The file.
@@ -82,7 +88,11 @@ impl RulesFolder {
     /// Reads the folder's `rules.toml`.
     pub fn read(folder: &Path) -> Result<Self, FolderError> {
         let path = folder.join(RULES);
-        let text = fs::read_to_string(&path).map_err(|source| FolderError::Io { path: path.clone(), source })?;
+        let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => FolderError::Missing(path.clone()),
+            io::ErrorKind::NotADirectory => FolderError::NoFolder(folder.to_owned()),
+            _ => FolderError::Io { path: path.clone(), source },
+        })?;
         let document: Document =
             toml_error::parse(&text).map_err(|source| FolderError::Toml { path: path.clone(), source })?;
         match document.race_types.is_empty() {

@@ -117,6 +117,7 @@ async fn prepare_and_check(
     let components = compile(engine, code.collect()).await.map_err(by_name)?;
     let components: BTreeMap<Digest, _> = components.into_iter().collect();
     let loaded = LoadedRulebook::new(document, |digest| components.get(&digest).cloned()).map_err(by_name)?;
+    loaded.check_settings().map_err(by_name)?;
     let loaded = Arc::new(loaded);
     samples.check(&loaded).await?;
     let published = Published {
@@ -175,11 +176,12 @@ impl PluginFiles {
             known.iter().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
         let advice = nearest.map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"));
         let place = match &self.folder {
-            Some(folder) => format!("{} has no {name}.wasm, and ", folder.display()),
-            None => String::new(),
+            Some(folder) => format!("{} has no {name}.wasm", folder.display()),
+            None => "no folder of plugins is named".to_owned(),
         };
         Err(RulebookError::MissingPlugin(format!(
-            "there is no plugin `{name}`: {place}[plugins] does not name it{advice}"
+            "there is no plugin `{name}`: {place}, and no file is named for it: `--plugins FOLDER` of `publish` and [plugins] \
+             of rules.toml do{advice}"
         )))
     }
 }
