@@ -1,20 +1,41 @@
 // The rule as an aggregator of paceline. It seldom changes: the rule is in rule.js.
 
-import { columns, describe, pack, reporting, rows, settings, unpack } from "./paceline.js";
+// First: it replaces what a plugin has not, such as the clock, before rule.js can use it.
+import {
+  columns,
+  describe,
+  exported,
+  outputs,
+  pack,
+  reporting,
+  returned,
+  rows,
+  settings,
+  stateFormat,
+  unpack,
+} from "./paceline.js";
 import * as rule from "./rule.js";
 
 export const aggregation = reporting({
   describe() {
+    exported(rule, "fold", "merge", "finish");
     settings(rule.settings);
-    const outputs = Object.entries(rule.outputs).map(([name, kind]) => ({ name, kind }));
-    return { fields: describe(rule.fields), outputs, stateFormat: rule.stateFormat };
+    return {
+      fields: describe(rule.fields),
+      outputs: outputs(rule.outputs),
+      stateFormat: stateFormat(rule.stateFormat),
+    };
   },
   fold(batch, scores, groups, packed) {
+    const { fold } = rule;
     const given = settings(rule.settings);
     const states = unpack(packed);
     rows(rule.fields, batch).forEach((record, row) => {
       const group = groups[row];
-      states[group] = rule.fold(states[group], record, scores[row], given);
+      const state = fold(states[group], record, scores[row], given);
+      // A new group may stay without a state. What a group has is not lost by a forgotten return.
+      if (state === undefined && states[group] !== undefined) throw returned("fold", state, "a state", record);
+      states[group] = state;
     });
     return pack(states);
   },
@@ -22,7 +43,10 @@ export const aggregation = reporting({
     const others = unpack(right);
     const merged = (state, at) => {
       if (state === undefined) return others[at];
-      return others[at] === undefined ? state : rule.merge(state, others[at]);
+      if (others[at] === undefined) return state;
+      const both = rule.merge(state, others[at]);
+      if (both === undefined) throw returned("merge", both, "a state");
+      return both;
     };
     return pack(unpack(left).map(merged));
   },
