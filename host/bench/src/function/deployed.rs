@@ -1,8 +1,11 @@
 //! A package as `make lambda` makes it, and the function that Lambda would start from it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
 use paceline_aws::s3::open;
 use paceline_pipeline::rules::Registry;
 use paceline_testbed::dynamodb::unique;
@@ -72,11 +75,26 @@ pub(crate) fn bucket(seed: &Registry) -> Option<String> {
         return None;
     }
     let location = format!("s3://{}/{}", s3::BUCKET, unique("bench"));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts");
-    runtime.block_on(async {
-        let parsed = location.parse().expect("it is a location");
-        let objects = open(&parsed, None, Some(&s3::endpoint())).await.expect("S3 can be used");
-        seed.copy_to(&Registry::new(objects, &location)).await.expect("the registry can be copied");
+    runtime().block_on(async {
+        let registry = Registry::new(objects(&location).await, &location);
+        seed.copy_to(&registry).await.expect("the registry can be copied");
     });
     Some(location)
+}
+
+/// Adds an entry that is none to the log of a registry in a bucket, after its first one: who polls it logs that.
+pub(crate) fn add_garbage(location: &str) {
+    runtime().block_on(async {
+        let entry = ObjectPath::from(format!("log/{:020}.json", 2));
+        objects(location).await.put(&entry, "{".into()).await.expect("the bucket can be written");
+    });
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("the runtime starts")
+}
+
+async fn objects(location: &str) -> Arc<dyn ObjectStore> {
+    let location = location.parse().expect("it is a location");
+    open(&location, None, Some(&s3::endpoint())).await.expect("S3 can be used")
 }

@@ -8,7 +8,7 @@ use paceline_pipeline::rules::Registry;
 use paceline_testbed::lambda::Function;
 use tempfile::TempDir;
 
-use super::deployed::{bucket, function, invoke, package};
+use super::deployed::{add_garbage, bucket, function, invoke, package};
 use crate::Results;
 use crate::timing::median;
 
@@ -38,12 +38,24 @@ pub(crate) fn run(results: &mut Results, event: &[u8]) {
             }
         }
     }
+    check(&functions, &location, event);
     let [polling, resting, control] = &mut times;
     let (polling_p99, resting_p99) = (percentile_99(polling), percentile_99(resting));
     let (polling, resting, control) = (median(polling), median(resting), median(control));
     results.add("poll_adds_ms", polling - resting, "ms", "target: at most 2");
     results.add("poll_adds_ms_p99", polling_p99 - resting_p99, "ms", "of the 99th percentiles");
     results.add("poll_adds_ms_control", control - resting, "ms", "two functions that do not poll");
+}
+
+/// Checks that the first function polls and the others do not: only it sees what is added to the log.
+fn check(functions: &[Function; 3], location: &str, event: &[u8]) {
+    add_garbage(location);
+    let sees = |function: &Function| function.logs().contains("of the rules' log is skipped");
+    for function in functions {
+        // A poll may end beside a later invocation.
+        (0..WARM_UP).for_each(|_| invoke(function, event));
+    }
+    assert_eq!(functions.each_ref().map(sees), [true, false, false], "{}", functions[0].logs());
 }
 
 /// The package with another poll interval.

@@ -129,7 +129,8 @@ fn log_lines_of_a_batch_name_its_shard_and_its_first_record() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);
     let deployment = Deployment::new(DedupMode::Ordinal, 1);
     let config = std::fs::read_to_string(deployment.path("paceline.toml")).unwrap();
-    deployment.write("paceline.toml", &config.replace("\n[retry]\n", "\n[retry]\ndeadline-ms = 200\n"));
+    // Short, and yet long enough for a batch's writes on a busy machine.
+    deployment.write("paceline.toml", &config.replace("\n[retry]\n", "\n[retry]\ndeadline-ms = 1000\n"));
     let store = FaultProxy::start(&dynamodb::endpoint(), Faults::default(), 0);
     let variables = [("PACELINE_LOG", "json"), ("RUST_LOG", "warn,paceline::serve=info")];
     let mut running = deployment.start_with(&kinesis::endpoint(), &store.endpoint(), &variables);
