@@ -54,6 +54,80 @@ fn a_new_project_passes(kind: &str, language: &str) {
     samples::pass(&folder, kind);
     // A build leaves nothing behind but the component.
     assert!(!folder.join(".plugin.wasm").exists() && !folder.join("node_modules/.paceline.wasm").exists());
+    if kind == "scorer" {
+        mistakes_have_messages(&folder, language);
+    }
+}
+
+/// A rule that returns nothing, that reads the clock, or that logs, as a record demands; and a kind that a field can't have.
+const JAVASCRIPT_MISTAKES: [&str; 2] = [
+    r#"export const fields = { cadence: "number" };
+
+export function score({ cadence }) {
+  if (cadence === 1) return;
+  if (cadence === 2) return Date.now();
+  console.log(`the cadence is ${cadence}`);
+  return cadence;
+}
+"#,
+    r#"export const fields = { cadence: "float" };
+
+export function score({ cadence }) {
+  return cadence;
+}
+"#,
+];
+const PYTHON_MISTAKES: [&str; 2] = [
+    r#"import time
+
+FIELDS = {"cadence": float}
+
+
+def score(cadence):
+    if cadence == 1:
+        return None
+    if cadence == 2:
+        return time.time()
+    print(f"the cadence is {cadence:.0f}")
+    return cadence
+"#,
+    r#"FIELDS = {"cadence": "number"}
+
+
+def score(cadence):
+    return cadence
+"#,
+];
+
+/// A mistake of the rule is shown as such, and not as a trap of the interpreter.
+fn mistakes_have_messages(folder: &Path, language: &str) {
+    let (file, [rule, wrong_kind], messages) = match language {
+        "python" => (
+            "rule.py",
+            PYTHON_MISTAKES,
+            ["score returned None, not a number", "the kind of 'cadence' is 'number': use float"],
+        ),
+        _ => (
+            "rule.js",
+            JAVASCRIPT_MISTAKES,
+            ["score returned undefined, not a number", "the kind of the field 'cadence' is \"float\": one of"],
+        ),
+    };
+    std::fs::write(folder.join(file), rule).unwrap();
+    let events = "{\"cadence\": 1}\n{\"cadence\": 2}\n{\"cadence\": 3}\n";
+    std::fs::write(folder.join("three.ndjson"), events).unwrap();
+    let mut tested = plugin(folder, "test");
+    tested.args(["--events", "three.ndjson", "--expect", "three.expected.ndjson", "--update"]);
+    let output = tested.env("RUST_LOG", "plugin=info").output().unwrap();
+    let (shown, log) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{shown}{log}");
+    for words in ["3 results, of them 2 failed", messages[0], "a plugin has no clock"] {
+        assert!(shown.contains(words), "{words}: {shown}{log}");
+    }
+    assert!(log.contains("plugin: the cadence is 3"), "{log}");
+    std::fs::write(folder.join(file), wrong_kind).unwrap();
+    let error = fail(&mut plugin(folder, "test"));
+    assert!(error.contains(messages[1]), "{error}");
 }
 
 #[test]
