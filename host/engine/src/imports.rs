@@ -51,7 +51,8 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     )
 }
 
-/// What a plugin may ask for is not bounded but by its fuel; what is noted of it is.
+/// How many names of settings are noted that a plugin asks for and does not have, and how long they may be. What it may ask
+/// for is bounded by its fuel only.
 const NOTED_SETTINGS: usize = 1_000;
 const NOTED_SETTING_BYTES: usize = 256;
 
@@ -145,10 +146,9 @@ impl HostState {
     }
 
     fn note_setting(&mut self, name: String) {
-        if let Some(asked) = &mut self.asked_settings
-            && asked.len() < NOTED_SETTINGS
-            && name.len() <= NOTED_SETTING_BYTES
-        {
+        let Some(asked) = &mut self.asked_settings else { return };
+        let is_short = asked.len() < NOTED_SETTINGS && name.len() <= NOTED_SETTING_BYTES;
+        if is_short || self.settings.contains_key(&name) {
             asked.insert(name);
         }
     }

@@ -84,8 +84,9 @@ impl Plugin {
         &self.asked_settings
     }
 
-    /// Checks that its `describe` asked for each of its settings. Another one is a slip of the pen, and the default of the
-    /// setting that was meant would hold without a word. A host runs the plugin all the same.
+    /// Checks that its `describe` asked for each of its settings. One that it did not ask for is mostly misspelt, and the
+    /// default of the setting that was meant would hold without a message. Whoever publishes a rulebook checks this. A host
+    /// that loads one does not, so that it goes on with what was published before.
     pub fn check_settings(&self) -> Result<(), LoadError> {
         let Some(name) = self.settings.keys().find(|name| !self.asked_settings.contains(*name)) else { return Ok(()) };
         let quoted: Vec<String> = self.asked_settings.iter().map(|name| format!("`{name}`")).collect();

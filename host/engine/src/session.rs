@@ -169,7 +169,7 @@ impl<'p, R> Session<'p, R> {
 impl<R> Drop for Session<'_, R> {
     fn drop(&mut self) {
         let (dropped, digest) = (self.budget.dropped_lines(), self.plugin.digest());
-        // Whoever allows no lines wants no line of them.
+        // With a limit of 0, nothing of the plugin is logged, not even that.
         if dropped > 0 && self.plugin.limits().log_lines > 0 {
             tracing::warn!(target: "plugin", %digest, "{dropped} more lines dropped (limit `log-lines`)");
         }

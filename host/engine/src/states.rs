@@ -51,7 +51,8 @@ pub(crate) fn check_migrated_formats(formats: &[String], own: &str) -> Result<()
         check_state_format(format)?;
         if format == own {
             return invalid(format!(
-                "the state format `{format}`, which is the plugin's own: give the plugin's states another name, or take this one out of the migration"
+                "the state format `{format}`, which is the plugin's own: give the plugin's states another name, or take \
+                 this one out of the migration"
             ));
         }
         if formats[..at].contains(format) {
