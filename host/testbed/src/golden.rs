@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::path::Path;
 
 use crate::environment::checkout;
 
@@ -14,7 +13,7 @@ pub fn is_updating() -> bool {
     env::var_os(UPDATE).is_some_and(|value| value == "1")
 }
 
-/// Compares a file of the checkout, by its path in it, with what it should be, or writes it: the first line that differs.
+/// Compares a file, by its path in the checkout, with what it should be, or writes it. Returns the first line that differs.
 ///
 /// # Panics
 ///
@@ -26,7 +25,7 @@ pub fn difference(file: &str, expected: &str) -> Option<String> {
         return None;
     }
     if is_updating() {
-        write(&path, expected.as_bytes());
+        fs::write(&path, expected).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         return None;
     }
     let differing = found.lines().zip(expected.lines()).position(|(found, expected)| found != expected);
@@ -35,23 +34,14 @@ pub fn difference(file: &str, expected: &str) -> Option<String> {
     Some(format!("{file}, line {}:\n  it has   {}\n  expected {}\n", at + 1, line(&found), line(expected)))
 }
 
-/// Compares a file of the checkout with what it should be, or writes it. `package` is that of the test.
+/// Asserts that a file is what it should be, or writes it. `package` is that of the test.
 ///
 /// # Panics
 ///
-/// If the file is another one and is not written.
+/// If the file differs and is not written.
 #[track_caller]
 pub fn assert_file(file: &str, expected: &str, package: &str) {
     if let Some(difference) = difference(file, expected) {
         panic!("{difference}Write it anew: {UPDATE}=1 cargo test -p {package}");
     }
-}
-
-/// Writes a file.
-///
-/// # Panics
-///
-/// If it can't be written.
-pub fn write(path: &Path, bytes: &[u8]) {
-    fs::write(path, bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }

@@ -216,11 +216,11 @@ impl Service {
         {
             let mut instances = self.instances();
             instances.retain(|instance| !instance.is_dead());
-            // Lambda does not say which one it takes. Each has a cache of its own, of which some are old.
-            let first = fastrand::usize(..instances.len().max(1));
-            let (before, after) = instances.split_at(first.min(instances.len()));
-            if let Some(instance) = after.iter().chain(before).find(|instance| instance.reserve()) {
-                return Ok(instance.clone());
+            // Lambda does not document which one it takes. Each has a cache of its own, and some caches are stale.
+            let mut in_any_order: Vec<&Arc<Instance>> = instances.iter().collect();
+            fastrand::shuffle(&mut in_any_order);
+            if let Some(instance) = in_any_order.into_iter().find(|instance| instance.reserve()) {
+                return Ok(Arc::clone(instance));
             }
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed);
