@@ -93,6 +93,23 @@ fn the_aggregators_of_the_guide_keep_the_laws_and_the_second_migrates_the_states
     let verified = succeed(plugin(&folder, "verify").args(["--migrates-from", "older.wasm"]));
     let plain = verified.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(plain.contains("of `best/1` that the older plugin wrote are taken"), "{verified}");
+
+    // A migration that forgets the result is no violation, but a fact that its author sees.
+    let migrated = "Ok(State { best, second, records: 0 })";
+    assert!(second.contains(migrated), "{second}");
+    let forgets = second.replace(migrated, &migrated.replace("best,", "best: best * 0.0,"));
+    std::fs::write(&source, forgets).unwrap();
+    let verified = succeed(plugin(&folder, "verify").args(["--migrates-from", "older.wasm"]));
+    let plain = verified.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(plain.contains("after the migration `output` differs in"), "{verified}");
+
+    // Other states under the same name.
+    let same_name =
+        second.replace("\"best/2\"", "\"best/1\"").replace("aggregator!(Best, migration)", "aggregator!(Best)");
+    std::fs::write(&source, same_name).unwrap();
+    let output = plugin(&folder, "verify").args(["--migrates-from", "older.wasm"]).output().unwrap();
+    let plain = String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!output.status.success() && plain.contains("of the same format, `best/1`"), "{plain}");
 }
 
 /// What `paceline plugin build` sets for cargo where the machine's own compiler has no standard library for WebAssembly: see

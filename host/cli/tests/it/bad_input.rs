@@ -1,7 +1,7 @@
 //! Invalid messages: each becomes a dead letter with a reason that names field and position. The messages around it are
 //! processed.
 
-use crate::support::{DedupMode, Workspace, joined, oracle, simulate};
+use crate::support::{DedupMode, Workspace, joined, oracle, paceline, simulate};
 use paceline_testbed::require;
 
 /// A valid message with some texts replaced.
@@ -134,6 +134,10 @@ fn each_invalid_message_becomes_a_dead_letter_and_the_others_are_processed() {
         assert_eq!(joined(&lines)[at..][..payload.len()], **payload, "the payload is not at its position");
     }
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&valid, 131));
+    let mut of_no_race = paceline(&["leaderboard", "--class", "3", "--race", "999", "--config"]);
+    let output = of_no_race.arg(workspace.path("paceline.toml")).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && log.contains("there are no results of class 3, race 999"), "{log}");
 }
 
 #[test]

@@ -26,25 +26,20 @@ pub(crate) fn check(lab: &Lab<'_>, older: Older<'_>) -> Result<(String, Vec<Find
     let deal = Deal { groups: GROUPS, parts: 1 };
     let migrated = |rows: &[Row]| migrated(lab, &old, from, rows);
     let apart = |rows: &[Row]| apart(lab, &old, from, rows);
+    let (what, advice) = match takes_unmigrated(lab, from) {
+        false => (
+            format!("`migrate` fails on a state that the older plugin, of `{from}`, wrote for these records"),
+            "The group keeps its old state, and its records become dead letters. Decode with the type that `State` had in the \
+             older plugin, and find a value for what it did not have.",
+        ),
+        true => (
+            format!("`finish` fails on a state that the older plugin wrote, of the same format, `{from}`"),
+            "The records of such groups become dead letters. The meaning of the state's bytes has changed: give the state \
+             format another name, and migrate states of the one before.",
+        ),
+    };
     let mut findings = Vec::new();
-    findings.extend(old.verify(
-        &Rule { name: "migration", deal, holds: &migrated },
-        &match takes_unmigrated(lab, from) {
-            false => format!("`migrate` fails on a state that the older plugin, of `{from}`, wrote for these records"),
-            true => format!("`finish` fails on a state that the older plugin wrote, of the same format, `{from}`"),
-        },
-        match takes_unmigrated(lab, from) {
-            false => {
-                "The group keeps its old state, and its records become dead letters. Decode with the type that `State` had in \
-                 the older plugin, and find a value for what it did not have."
-            }
-            true => {
-                "The records of such groups become dead letters. What the state's bytes mean has changed: give the state \
-                 format another name, and migrate states of the one before."
-            }
-        },
-        "",
-    )?);
+    findings.extend(old.verify(&Rule { name: "migration", deal, holds: &migrated }, &what, advice, "")?);
     findings.extend(old.verify(
         &Rule { name: "migration apart", deal, holds: &apart },
         "migrating states in one call or in several gives different states",
@@ -63,12 +58,12 @@ pub(crate) fn check(lab: &Lab<'_>, older: Older<'_>) -> Result<(String, Vec<Find
     }
 }
 
-/// Whether states of this format need no migration: they are of the plugin's own.
+/// Whether states of this format need no migration, because it is the plugin's own.
 fn takes_unmigrated(lab: &Lab<'_>, from: &str) -> bool {
     matches!(lab.subject, Subject::Aggregator(aggregator) if aggregator.state_format() == from)
 }
 
-/// How many states of the sample events were migrated, and which outputs are others than those of the older plugin.
+/// How many states of the sample events were migrated, and which outputs differ from those of the older plugin.
 fn kept(lab: &Lab<'_>, old: &Lab<'_>, from: &str) -> Tried<(String, Vec<Finding>)> {
     let groups = old.seen.iter().map(|row| row.group as usize + 1).max().unwrap_or(0);
     let states = fold(old, &old.seen, &empty(groups))?;
@@ -80,14 +75,14 @@ fn kept(lab: &Lab<'_>, old: &Lab<'_>, from: &str) -> Tried<(String, Vec<Finding>
     let mut facts = Vec::new();
     for (at, name) in names.iter().enumerate() {
         let Some(now) = new_names.iter().position(|other| other == name) else {
-            facts.push(Finding::fact(format!("the output `{name}` of the older plugin is none of this one")));
+            facts.push(Finding::fact(format!("this plugin has no output `{name}`, which the older one has")));
             continue;
         };
         let pairs = before.iter().zip(&after).map(|(before, after)| (&before[at], &after[now]));
         let others: Vec<_> = pairs.filter(|(before, after)| !before.is(after)).collect();
         if let Some((before, after)) = others.first() {
             facts.push(Finding::fact(format!(
-                "after the migration `{name}` is another one in {} of {groups} groups: {} -> {}",
+                "after the migration `{name}` differs in {} of {groups} groups: {} -> {}",
                 others.len(),
                 before.shown(),
                 after.shown()

@@ -150,7 +150,7 @@ impl Tested {
         })
     }
 
-    /// What the file of expected results has now, and the events that it expects to fail.
+    /// What `--update` prints: how many results the file has now, how many of them are failures, and the first of these.
     fn updated(&self, file: &Path) -> Vec<String> {
         let mut line = format!("{}  {}", file.display(), report::counted(self.results.len(), "result"));
         let failures = [(self.failed.len(), "failed"), (self.unreadable, "unreadable")];

@@ -83,6 +83,27 @@ fn a_plugin_is_measured_against_that_of_this_version_or_alone() {
 }
 
 #[test]
+fn events_on_which_the_plugin_fails_are_left_out() {
+    require!(Plugins);
+    let folder = TempDir::new().unwrap();
+    let failing = |victim: &str| {
+        let mut command = bench(folder.path(), "evil-scorer");
+        command
+            .args(["--setting", "deed=trap-on-row", "--setting", victim])
+            .arg("--against")
+            .arg(plugins::file("output"));
+        command
+    };
+    let output = failing("victim=62").output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && log.contains("fails on 1 event, which the measurement leaves out"), "{log}");
+    let only = r#"{"cadence": 62, "resistance": 68.6}"#;
+    let mut all = failing("victim=62");
+    std::fs::write(folder.path().join("events.ndjson"), only).unwrap();
+    assert_contains(&fail(&mut all), &["the plugin fails on every event", "paceline plugin test"]);
+}
+
+#[test]
 fn what_can_t_be_compared_is_explained() {
     require!(Plugins);
     let folder = TempDir::new().unwrap();
