@@ -74,7 +74,8 @@ impl Deployment {
         rules::apply(rulebooks, &registry).unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
         std::fs::write(package.path().join("paceline.toml"), configuration(&table, setting.speed))
             .expect("the temporary folder can be written");
-        let faults = Faults { dynamodb: Some(limits(&table, setting)), ..Faults::default() };
+        let latency = Duration::from_secs_f64(f64::from(setting.table_latency_ms) / 1e3 / setting.speed);
+        let faults = Faults { dynamodb: Some(limits(&table, setting)), latency: Some(latency), ..Faults::default() };
         let proxy = FaultProxy::start(&parts.dynamodb, faults, 1);
         let mut function = Configuration::new(&parts.bootstrap);
         function.task_root = package.path().to_owned();

@@ -43,6 +43,8 @@ pub struct Setting {
     pub index_units: u32,
     /// The part of the burst credit that is there at the beginning.
     pub credit: f64,
+    /// Milliseconds that a request of the table takes, if it does not take longer here.
+    pub table_latency_ms: u32,
 }
 
 /// The article's: 1,000 racers, one shard, batches of 1,000, 15 s, 20 write units and 10 of the index.
@@ -68,6 +70,7 @@ pub fn article() -> Setting {
         table_units: 20,
         index_units: 10,
         credit: 1.0,
+        table_latency_ms: 0,
     }
 }
 

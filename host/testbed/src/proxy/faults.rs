@@ -24,6 +24,9 @@ pub struct Faults {
     pub delay: f64,
     /// Length of that delay: minimum and maximum, both included.
     pub delay_ms: (u64, u64),
+    /// The time before which no request is answered, from when it is complete. A stand-in on a busy machine has the
+    /// latency of a service then, as long as it needs no more.
+    pub latency: Option<Duration>,
     /// Probability that a batch is processed in part. `BatchGetItem` and `BatchWriteItem` of two or more entries return
     /// some as `UnprocessedKeys` or `UnprocessedItems`. `BatchExecuteStatement` returns an error for some statements,
     /// or for all; one with an `InternalServerError` may have taken effect. `PutRecords` returns

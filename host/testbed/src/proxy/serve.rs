@@ -19,6 +19,7 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::body::{ConnectionReset, FullResponse, ResponseBody};
@@ -74,7 +75,7 @@ async fn serve(
             // If the caller closed the connection within its request, nobody waits for a response.
             let body = body.collect().await.map_err(|_| ConnectionReset)?.to_bytes();
             // The task continues when the caller is gone: a complete request takes effect, as in the real services.
-            match tokio::spawn(handle(state, upstream, head, body)).await {
+            match tokio::spawn(handle_in_time(state, upstream, head, body)).await {
                 Ok(Ok(response)) => Ok::<_, ConnectionReset>(response),
                 // An error would end only this request in HTTP/2; a reset connection ends all of its requests.
                 Ok(Err(ConnectionReset)) | Err(_) => {
@@ -92,6 +93,21 @@ async fn serve(
     };
     // The socket is closed together with the connection, when this function returns.
     reset.store(failed, Ordering::Relaxed);
+}
+
+/// Handles a request, and holds its response back until its latency is over.
+async fn handle_in_time(
+    state: Arc<ProxyState>,
+    upstream: Arc<UpstreamPool>,
+    head: request::Parts,
+    body: Bytes,
+) -> Result<Response<ResponseBody>, ConnectionReset> {
+    let due = state.faults().latency.map(|latency| Instant::now() + latency);
+    let response = handle(state, upstream, head, body).await;
+    if let Some(due) = due {
+        tokio::time::sleep_until(due).await;
+    }
+    response
 }
 
 async fn handle(

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
@@ -356,6 +357,23 @@ async fn a_delayed_request_is_overtaken_by_the_next_one() {
     drop(proxied.proxy);
     assert!(matches!(slow.await.unwrap(), Err(SdkError::DispatchFailure(_))));
     assert_eq!(ids(&proxied.direct, &proxied.table).await, BTreeSet::from(["quick".to_owned()]));
+}
+
+#[tokio::test]
+async fn no_request_is_answered_before_its_latency_and_several_wait_side_by_side() {
+    require!(DynamoDbLocal);
+    let latency = Duration::from_millis(300);
+    let proxied = ProxiedTable::new(Faults { latency: Some(latency), ..Faults::default() }).await;
+    let began = Instant::now();
+    let puts = (0..20).map(|id| {
+        let (client, table) = (proxied.client.clone(), proxied.table.clone());
+        tokio::spawn(async move { put(&client, &table, &id.to_string()).await })
+    });
+    for put in puts.collect::<Vec<_>>() {
+        put.await.unwrap().unwrap();
+        assert!(began.elapsed() >= latency);
+    }
+    assert!(began.elapsed() < 20 * latency, "one after another");
 }
 
 #[tokio::test]
