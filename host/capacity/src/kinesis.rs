@@ -12,6 +12,10 @@ pub const SHARD_READS_PER_SECOND: f64 = 5.0;
 pub const PUT_RECORDS: usize = 500;
 /// Records that one `GetRecords` response may have.
 pub const GET_RECORDS: usize = 10_000;
+/// Bytes of the largest record, partition key included, of a stream that is set to take them.
+pub const RECORD_BYTES: u64 = 10 * 1024 * 1024;
+/// Bytes of the largest record of a stream that is not: `MaxRecordSizeInKiB` is 1,024.
+pub const DEFAULT_RECORD_BYTES: u64 = 1024 * 1024;
 /// The retention of a new stream, in hours.
 pub const RETENTION_HOURS: u32 = 24;
 /// The highest retention, in hours.

@@ -23,9 +23,14 @@ pub const RECORD_OVERHEAD_BYTES: u64 = 580;
 /// Megabytes of memory with which a function has one full processor.
 pub const MEGABYTES_OF_A_PROCESSOR: f64 = 1_769.0;
 
+/// Bytes that an event has for a record of about `payload_bytes`.
+#[must_use]
+pub fn event_bytes(payload_bytes: u64) -> u64 {
+    payload_bytes.div_ceil(3) * 4 + RECORD_OVERHEAD_BYTES
+}
+
 /// Records of about `payload_bytes` that fill an event.
 #[must_use]
 pub fn records_of_an_event(payload_bytes: u64) -> u32 {
-    let base64 = payload_bytes.div_ceil(3) * 4;
-    u32::try_from(PAYLOAD_BYTES / (base64 + RECORD_OVERHEAD_BYTES)).unwrap_or(BATCH_RECORDS).clamp(1, BATCH_RECORDS)
+    u32::try_from(PAYLOAD_BYTES / event_bytes(payload_bytes)).unwrap_or(BATCH_RECORDS).clamp(1, BATCH_RECORDS)
 }

@@ -74,8 +74,22 @@ pub struct ContainerPrices {
 
 /// A table of prices is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("the prices can't be used: a file of prices has every key of host/capacity/prices/us-east-1.toml")]
-pub struct PricesError(#[from] toml::de::Error);
+pub enum PricesError {
+    /// It is not TOML, or has not exactly the keys of a table of prices.
+    #[error("the prices can't be used: a file of prices has every key of host/capacity/prices/us-east-1.toml")]
+    Toml(#[from] toml::de::Error),
+    /// A price is none.
+    #[error("the prices can't be used: `{key}` is {value}, and 0 to {MAX_PRICE} are allowed")]
+    Price {
+        /// The key, with its table.
+        key: String,
+        /// Its value.
+        value: f64,
+    },
+}
+
+/// The highest price, in US dollars. It only has to keep sums finite.
+const MAX_PRICE: f64 = 1e6;
 
 /// The prices that are used if there are no others.
 const US_EAST_1: &str = include_str!("../prices/us-east-1.toml");
@@ -83,7 +97,23 @@ const US_EAST_1: &str = include_str!("../prices/us-east-1.toml");
 impl Prices {
     /// Reads a table of prices in TOML.
     pub fn from_toml(text: &str) -> Result<Self, PricesError> {
-        Ok(toml::from_str(text)?)
+        let prices: Self = toml::from_str(text)?;
+        prices.validate()?;
+        Ok(prices)
+    }
+
+    /// Checks that each price is a number, and not negative.
+    pub fn validate(&self) -> Result<(), PricesError> {
+        let tables = toml::Table::try_from(self).expect("prices are a table");
+        for (name, table) in &tables {
+            let prices = table.as_table().into_iter().flatten();
+            for (key, value) in prices.filter_map(|(key, value)| Some((key, value.as_float()?))) {
+                if !(0.0..=MAX_PRICE).contains(&value) {
+                    return Err(PricesError::Price { key: format!("{name}.{key}"), value });
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -81,21 +81,22 @@ impl Cost {
         let busy = shape.load.duty() * SECONDS;
         let put_units = shape.load.record_bytes().div_ceil(kinesis::PUT_UNIT_BYTES).max(1) as f64;
         self.add("Kinesis", "shard hours", shard_hours, prices.shard_hour);
-        let put_units = flow.records_per_second * put_units * busy / MILLION;
+        // Records that a shard rejects are not billed.
+        let put_units = flow.accepted_records() * put_units * busy / MILLION;
         self.add("Kinesis", "million PUT units", put_units, prices.put_units_million);
         if deployment.retention_hours > kinesis::RETENTION_HOURS {
             self.add("Kinesis", "shard hours of longer retention", shard_hours, prices.retention_shard_hour);
         }
         if deployment.retention_hours > LONG_RETENTION_HOURS {
             let kept = f64::from(deployment.retention_hours - LONG_RETENTION_HOURS) * 3_600.0 * shape.load.duty();
-            let gigabytes = flow.bytes_per_second * kept / GIGABYTE;
+            let gigabytes = flow.accepted_bytes() * kept / GIGABYTE;
             self.add("Kinesis", "gigabytes kept beyond 7 days", gigabytes, prices.long_retention_gigabyte_month);
         }
         if let Consumer::Run(process) | Consumer::Kcl(process) = &deployment.consumer
             && process.fan_out
         {
             self.add("Kinesis", "shard hours of fan-out", shard_hours, prices.fan_out_shard_hour);
-            let gigabytes = flow.bytes_per_second * busy / GIGABYTE;
+            let gigabytes = flow.accepted_bytes() * busy / GIGABYTE;
             self.add("Kinesis", "gigabytes by fan-out", gigabytes, prices.fan_out_gigabyte);
         }
     }

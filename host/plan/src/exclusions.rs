@@ -1,13 +1,14 @@
 //! Settings that exclude each other.
 
-use paceline_capacity::lambda;
+use paceline_capacity::{kinesis, lambda};
 use serde::Serialize;
 
 use crate::deployment::{Dedup, Deployment};
 use crate::load::{Keys, Load};
+use crate::ranges;
 
 /// Two settings that exclude each other, or one that is out of its range.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Serialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Exclusion {
     /// Lambda distributes records to concurrent batches by the record's key, and an aggregate has only one.
@@ -42,42 +43,71 @@ pub enum Exclusion {
         batch_size: u32,
     },
     /// A setting is out of its range.
-    #[error("the {setting} is {value}, not within {least} and {most}")]
+    #[error("`{option}` ({setting}) is {}, and {} to {} are allowed", exact(*.value), exact(*.least), exact(*.most))]
     OutOfRange {
         /// The setting.
         setting: &'static str,
+        /// The option of `paceline plan` that gives it.
+        option: &'static str,
         /// Its value.
-        value: u32,
+        value: f64,
         /// The least value.
-        least: u32,
+        least: f64,
         /// The greatest value.
-        most: u32,
+        most: f64,
     },
+    /// Kinesis takes no record that is so large.
+    #[error(
+        "a record of {bytes} bytes, partition key included, is too large: Kinesis takes at most {}. Pack fewer messages \
+         (`--pack-messages`, `--pack-bytes`), or send smaller ones (`--message-bytes`)",
+        kinesis::RECORD_BYTES
+    )]
+    RecordTooLarge {
+        /// Its bytes.
+        bytes: u64,
+    },
+    /// Lambda has no event for it.
+    #[error(
+        "a record of {bytes} bytes has {event_bytes} in an event, as Base64 text with metadata, and an event has at most \
+         {}: send smaller records (`--message-bytes`, `--pack-bytes`, `--pack-messages`), or read them by another \
+         `--consumer`",
+        lambda::PAYLOAD_BYTES
+    )]
+    RecordBeyondEvent {
+        /// The record's bytes.
+        bytes: u64,
+        /// Those that an event has for it.
+        event_bytes: u64,
+    },
+}
+
+/// A number without rounding. One of more than 15 digits is written with an exponent.
+fn exact(value: f64) -> String {
+    let is_readable = value == 0.0 || !value.is_finite() || (1e-3..1e15).contains(&value.abs());
+    if is_readable { value.to_string() } else { format!("{value:e}") }
 }
 
 /// The largest batch size without a batching window.
 const BATCH_WITHOUT_WINDOW: u32 = 10;
-/// The least and the most memory of a function, in megabytes.
-const MEMORY_MB: (u32, u32) = (128, 10_240);
 
 /// What excludes each other in a deployment and its load.
 #[must_use]
 pub fn exclusions(load: &Load, deployment: &Deployment) -> Vec<Exclusion> {
-    let mut found = Vec::new();
-    let mut check = |setting, value, least, most| {
-        if value < least || value > most {
-            found.push(Exclusion::OutOfRange { setting, value, least, most });
-        }
-    };
-    check("number of shards", deployment.shards, 1, 10_000);
+    let mut found = ranges::of_load(load);
+    found.extend(ranges::of_deployment(deployment));
+    // What follows computes with numbers that are within their ranges.
+    if !found.is_empty() {
+        return found;
+    }
+    if load.counted_bytes() > kinesis::RECORD_BYTES {
+        found.push(Exclusion::RecordTooLarge { bytes: load.counted_bytes() });
+    }
     let Some(function) = deployment.function() else { return found };
     let factor = function.factor;
-    check("batch size", function.batch_size, 1, lambda::BATCH_RECORDS);
-    check("batching window", function.window_seconds, 0, lambda::BATCHING_WINDOW_SECONDS);
-    check("tumbling window", function.tumbling_seconds, 0, lambda::TUMBLING_WINDOW_SECONDS);
-    check("parallelization factor", factor, 1, lambda::PARALLELIZATION);
-    check("time-out", function.timeout_seconds, 1, lambda::TIMEOUT_SECONDS);
-    check("memory", function.memory_mb, MEMORY_MB.0, MEMORY_MB.1);
+    let (bytes, event_bytes) = (load.record_bytes(), lambda::event_bytes(load.record_bytes()));
+    if event_bytes > lambda::PAYLOAD_BYTES && found.is_empty() {
+        found.push(Exclusion::RecordBeyondEvent { bytes, event_bytes });
+    }
     if factor > 1 {
         if load.is_packed() {
             found.push(Exclusion::FactorWithPacking { factor });

@@ -1,13 +1,12 @@
 //! The steady state, by formulas: nothing is throttled, and no queue is behind.
 
-use paceline_capacity::dynamodb;
 use serde::Serialize;
 
-use crate::deployment::TableMode;
+use crate::capacities::{Capacity, capacities};
 use crate::interval::{Interval, Part, batch_seconds, flush_seconds, interval, write_seconds};
 use crate::load::Finals;
 use crate::shape::Shape;
-use crate::writes::{Writes, read_units, sent, units, writes};
+use crate::writes::{Writes, busiest, read_units, sent, units, writes};
 
 /// The steady state. Rates are of all shards together unless named otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -15,9 +14,11 @@ use crate::writes::{Writes, read_units, sent, units, writes};
 pub struct Flow {
     /// Messages a second that producers send.
     pub messages_per_second: f64,
-    /// Records a second.
+    /// Messages a second that the shards accept. What the consumer and the table do is for these.
+    pub accepted_per_second: f64,
+    /// Records a second that producers send.
     pub records_per_second: f64,
-    /// Bytes a second, partition keys included.
+    /// Bytes a second that producers send, partition keys included.
     pub bytes_per_second: f64,
     /// The share of the fullest shard.
     pub shard_share: f64,
@@ -73,20 +74,10 @@ pub struct Flow {
     pub capacities: Vec<Capacity>,
 }
 
-/// Messages a second that one part can take.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Capacity {
-    /// The part.
-    pub part: &'static str,
-    /// Messages a second.
-    pub messages_per_second: f64,
-}
-
 impl Flow {
     pub(crate) fn new(shape: &Shape<'_>) -> Self {
         let load = shape.load;
-        let rate = load.messages_per_second();
+        let accepted = shape.accepted();
         let records_per_second = load.records_per_second();
         let queues = queues(shape);
         let hottest = &queues[0].interval;
@@ -100,7 +91,8 @@ impl Flow {
         let (mean_age_seconds, highest_age_seconds) = ages(shape, hottest);
         let longest = longest_duration(shape, hottest);
         Self {
-            messages_per_second: rate,
+            messages_per_second: load.messages_per_second(),
+            accepted_per_second: accepted,
             records_per_second,
             bytes_per_second: records_per_second * load.counted_bytes() as f64,
             shard_share: shape.shard_share(),
@@ -122,7 +114,7 @@ impl Flow {
             peak_units,
             peak_index_units,
             peak_partition_units: busiest(&peak),
-            units_per_thousand: if rate > 0.0 { (table + index) / rate * 1e3 } else { 0.0 },
+            units_per_thousand: (table + index) / accepted * 1e3,
             refused_units_per_second: average.iter().map(|writes| writes.conflicts * writes.item_units).sum(),
             read_units_per_second: batches_per_second + shared_reads(shape, &queues),
             window_state_bytes: window_messages * shape.work.window_message_bytes,
@@ -139,11 +131,25 @@ impl Flow {
         least.expect("there is always the function or process")
     }
 
+    /// Records a second that the shards accept.
+    pub(crate) fn accepted_records(&self) -> f64 {
+        self.records_per_second * self.accepted_part()
+    }
+
+    /// Bytes a second that the shards accept, partition keys included.
+    pub(crate) fn accepted_bytes(&self) -> f64 {
+        self.bytes_per_second * self.accepted_part()
+    }
+
+    fn accepted_part(&self) -> f64 {
+        self.accepted_per_second / self.messages_per_second
+    }
+
     /// Seconds until nothing is behind any more after an outage of so many seconds; `None` if that never happens.
     #[must_use]
     pub fn catch_up_seconds(&self, outage_seconds: f64) -> Option<f64> {
-        let spare = self.capacity().messages_per_second - self.messages_per_second;
-        (spare > 0.0).then(|| outage_seconds * self.messages_per_second / spare)
+        let spare = self.capacity().messages_per_second - self.accepted_per_second;
+        (spare > 0.0).then(|| outage_seconds * self.accepted_per_second / spare)
     }
 }
 
@@ -207,7 +213,7 @@ fn peak_writes(shape: &Shape<'_>, queues: &[Queues]) -> Vec<Writes> {
         let parts = queue.written(shape);
         let all: f64 = parts.iter().map(|part| part.batches * part.messages).sum();
         let part_of_finals = match shape.load.finals {
-            Finals::Together => (f64::from(shape.load.racers) * queue.share / all).min(1.0),
+            Finals::Together => (finals(shape, queue.share) / all).min(1.0),
             Finals::Spread => shape.load.final_share(),
         };
         for Part { batches, messages } in parts {
@@ -216,6 +222,11 @@ fn peak_writes(shape: &Shape<'_>, queues: &[Queues]) -> Vec<Writes> {
         }
     }
     added(each)
+}
+
+/// Final messages of a race in a queue, as far as its shard accepts them.
+fn finals(shape: &Shape<'_>, share: f64) -> f64 {
+    shape.queue_rate(share) * f64::from(shape.load.race_seconds) * shape.load.final_share()
 }
 
 /// The sums of writes, aggregate by aggregate.
@@ -245,15 +256,10 @@ fn partition_units(shape: &Shape<'_>, average: &[Writes]) -> f64 {
     busiest(average) / f64::from(shape.load.races.max(1))
 }
 
-fn busiest(writes: &[Writes]) -> f64 {
-    let by_aggregate = writes.chunk_by(|a, b| a.aggregate == b.aggregate);
-    by_aggregate.map(|writes| units(writes).0).fold(0.0, f64::max)
-}
-
 fn longest_duration(shape: &Shape<'_>, hottest: &Interval) -> f64 {
     let share = shape.share();
     let full = batch_seconds(shape, share, hottest.batch_messages());
-    let finals = f64::from(shape.load.racers) * share;
+    let finals = finals(shape, share);
     let together = if shape.load.finals == Finals::Together { 1.0 } else { shape.load.final_share() };
     if shape.window > 0.0 {
         return full.max(flush_seconds(shape, share, finals * together));
@@ -280,45 +286,4 @@ fn ages(shape: &Shape<'_>, hottest: &Interval) -> (f64, f64) {
     // A single batch takes the whole interval; the first messages of several wait for the first batch only.
     let highest = hottest.seconds + hottest.duration;
     (mean + waits_to_be_packed / 2.0, highest + waits_to_be_packed)
-}
-
-fn capacities(shape: &Shape<'_>) -> Vec<Capacity> {
-    let share = shape.share();
-    let queues = f64::from(shape.queues);
-    let running = (f64::from(shape.concurrency) / queues).min(1.0);
-    let full = shape.batch_messages.min(match shape.window > 0.0 {
-        true => shape.window_messages(),
-        false => f64::INFINITY,
-    });
-    let mut found = vec![
-        Capacity { part: "function", messages_per_second: full / batch_seconds(shape, share, full) / share * running },
-        Capacity { part: "reads of a shard", messages_per_second: shape.shard_reads() / shape.shard_share() },
-    ];
-    // Of a queue that is behind, a batch is full.
-    let even = 1.0 / queues;
-    let messages = match shape.window > 0.0 {
-        true => (shape.accepted() / queues * shape.window).max(1.0),
-        false => full,
-    };
-    let each = writes(shape, even, messages, messages * shape.load.final_share());
-    let (table, index) = units(&each);
-    let (of_table, of_index) = table_limits(shape);
-    let mut add = |part, limit: f64, units: f64| {
-        if units > 0.0 {
-            found.push(Capacity { part, messages_per_second: limit * messages / units });
-        }
-    };
-    add("table", of_table, table);
-    add("index", of_index, index);
-    let races = f64::from(shape.load.races.max(1));
-    add("partition key", dynamodb::PARTITION_WRITE_UNITS * races, busiest(&each));
-    found
-}
-
-/// Write units a second of the table and of its index.
-pub(crate) fn table_limits(shape: &Shape<'_>) -> (f64, f64) {
-    match shape.deployment.table {
-        TableMode::OnDemand { units } => (units, units),
-        TableMode::Provisioned { units, index_units } => (units, index_units),
-    }
 }

@@ -1,7 +1,13 @@
 //! The batches of a queue from one poll to the next, and how long they take.
 
+use crate::ranges::MOST_SIMULATED;
 use crate::shape::Shape;
 use crate::writes::{Writes, sent, writes};
+
+/// Turns of a queue in the shortest simulation: one in each quarter of it.
+const CYCLES: f64 = 4.0;
+/// Messages that come in the shortest simulation.
+const MESSAGES: f64 = 10.0;
 
 /// An interval of a queue: its batches.
 pub(crate) struct Interval {
@@ -61,6 +67,18 @@ pub(crate) fn interval(shape: &Shape<'_>, share: f64) -> Interval {
         found = of_seconds(shape, share, rate, seconds);
     }
     found
+}
+
+/// Seconds in which a queue that is not behind has a turn: ages rise for so long, and fall.
+pub(crate) fn cycle(shape: &Shape<'_>) -> f64 {
+    let steady = interval(shape, shape.share());
+    shape.window + steady.seconds.min(MOST_SIMULATED.into()) + steady.duration.min(MOST_SIMULATED.into())
+}
+
+/// The least seconds that show whether ages grow: several turns of a queue, and several messages.
+pub(crate) fn least_simulated(shape: &Shape<'_>) -> u32 {
+    let seconds = (CYCLES * cycle(shape)).max(MESSAGES / shape.accepted()).min(MOST_SIMULATED.into());
+    seconds.ceil() as u32
 }
 
 fn of_seconds(shape: &Shape<'_>, share: f64, rate: f64, seconds: f64) -> Interval {

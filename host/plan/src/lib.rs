@@ -6,12 +6,13 @@
 //!
 //! # Layout
 //!
-//! - `load`, `deployment`: what comes in, and what it comes into; `exclusions`: settings that exclude each other.
+//! - `load`, `deployment`: what comes in, and what it comes into; `ranges`, `exclusions`: what is out of its range, and
+//!   settings that exclude each other.
 //! - `work`: what a record costs in time, replaceable by a TOML file as the prices are; `assumptions`: both.
 //! - `shape`: queues, batches and the largest share of one; `writes`: groups and units of a batch; `shared_items`: those of
 //!   packed groups.
-//! - `interval`: the batches between two polls, and their time; `flow`: the steady state by formulas; `limits`: its use of
-//!   each quota; `cost`: its price.
+//! - `interval`: the batches between two polls, and their time; `flow`: the steady state by formulas; `capacities`: what
+//!   bounds it; `limits`: its use of each quota; `cost`: its price.
 //! - `simulation`: the discrete-event simulation.
 //! - `cheapest`: the search.
 //! - `warnings`: what an operator should know about a setting.
@@ -19,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod assumptions;
+mod capacities;
 mod cheapest;
 mod cost;
 mod deployment;
@@ -29,6 +31,7 @@ mod interval;
 mod limits;
 mod load;
 mod plan;
+mod ranges;
 mod shape;
 mod shared_items;
 mod simulation;
@@ -38,11 +41,12 @@ mod work;
 mod writes;
 
 pub use assumptions::Assumptions;
+pub use capacities::Capacity;
 pub use cheapest::{Cheapest, cheapest};
 pub use cost::{Cost, CostItem};
 pub use deployment::{Aggregate, Consumer, Dedup, Deployment, Function, Indexed, Process, Records, Retry, TableMode};
 pub use exclusions::{Exclusion, exclusions};
-pub use flow::{Capacity, Flow};
+pub use flow::Flow;
 pub use limits::{Limit, LimitKind};
 pub use load::{Finals, Keys, Load, Packing};
 pub use paceline_capacity::{Prices, PricesError};

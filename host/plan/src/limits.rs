@@ -3,8 +3,9 @@
 use paceline_capacity::{dynamodb, kinesis, lambda};
 use serde::Serialize;
 
+use crate::capacities::table_limits;
 use crate::deployment::{Consumer, TableMode};
-use crate::flow::{Flow, table_limits};
+use crate::flow::Flow;
 use crate::shape::{Shape, WINDOW_STATE_BYTES};
 
 /// What is used of a limit.
@@ -46,6 +47,10 @@ const POLLS_OF_OTHERS: f64 = 1.0;
 /// `GetRecords` requests a second of `paceline run` on a shard that is caught up (`idle-ms`).
 const POLLS_OF_RUN: f64 = 2.0;
 
+/// Names of the limits of reads, which the consumers of a shard share.
+pub(crate) const POLLS: &str = "polls/s of a shard";
+pub(crate) const POLLED_BYTES: &str = "bytes/s polled from the fullest shard";
+
 /// What is used of each limit.
 #[must_use]
 pub(crate) fn limits(flow: &Flow, shape: &Shape<'_>) -> Vec<Limit> {
@@ -75,6 +80,7 @@ fn stream(flow: &Flow, shape: &Shape<'_>) -> Vec<Limit> {
     };
     let own = if own_polls > 0.0 { 1.0 } else { 0.0 };
     let bytes = flow.bytes_per_second * flow.shard_share;
+    let accepted = shape.fullest_accepts() / shape.per_record * shape.load.counted_bytes() as f64;
     vec![
         rate(
             "records/s into the fullest shard",
@@ -82,8 +88,8 @@ fn stream(flow: &Flow, shape: &Shape<'_>) -> Vec<Limit> {
             kinesis::SHARD_RECORDS_PER_SECOND,
         ),
         rate("bytes/s into the fullest shard", bytes, kinesis::SHARD_BYTES_PER_SECOND),
-        rate("polls/s of a shard", own_polls + others * POLLS_OF_OTHERS, kinesis::SHARD_READS_PER_SECOND),
-        rate("bytes/s polled from the fullest shard", bytes * (own + others), kinesis::SHARD_READ_BYTES_PER_SECOND),
+        rate(POLLS, own_polls + others * POLLS_OF_OTHERS, kinesis::SHARD_READS_PER_SECOND),
+        rate(POLLED_BYTES, accepted * (own + others), kinesis::SHARD_READ_BYTES_PER_SECOND),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! A load, a deployment, and everything that follows from them.
 
+use paceline_capacity::PricesError;
 use serde::Serialize;
 
 use crate::assumptions::Assumptions;
@@ -8,11 +9,14 @@ use crate::cost::Cost;
 use crate::deployment::Deployment;
 use crate::exclusions::{Exclusion, exclusions};
 use crate::flow::Flow;
+use crate::interval::least_simulated;
 use crate::limits::{Limit, first_full, limits};
 use crate::load::Load;
+use crate::ranges;
 use crate::shape::Shape;
 use crate::simulation::{Options, Outcome, catch_up, simulate};
 use crate::warnings::{Warning, warnings};
+use crate::work::WorkError;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,14 +43,15 @@ pub enum PlanError {
     /// Settings exclude each other.
     #[error("these settings can't be deployed: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Excluded(Vec<Exclusion>),
-    /// A number is none that can be computed with.
-    #[error("{name} is {value}: it must be a number above 0")]
-    NotPositive {
-        /// What it is.
-        name: &'static str,
-        /// The number.
-        value: f64,
-    },
+    /// What is asked for can't be computed.
+    #[error("this can't be computed: {0}")]
+    Target(Exclusion),
+    /// The calibration is none.
+    #[error(transparent)]
+    Work(#[from] WorkError),
+    /// The prices are none.
+    #[error(transparent)]
+    Prices(#[from] PricesError),
 }
 
 /// A plan.
@@ -83,10 +88,16 @@ pub struct Plan {
 pub struct Outage {
     /// Its seconds.
     pub seconds: u32,
-    /// Seconds after it until nothing is behind, by the formula: outage × load ÷ (capacity − load).
+    /// Its first seconds, of which the messages are older than the retention when it ends: they are lost.
+    pub lost_seconds: u32,
+    /// The messages of these seconds.
+    pub lost_messages: f64,
+    /// Seconds after it until nothing is behind, by the formula: (outage − lost) × load ÷ (capacity − load).
     pub catch_up_seconds: Option<f64>,
-    /// The same, simulated.
+    /// The same, simulated; `None` if it did not catch up within [`Outage::simulated_at_most`].
     pub simulated_seconds: Option<f64>,
+    /// Seconds after it that are simulated at most; 0 if it never catches up by the formula.
+    pub simulated_at_most: u32,
 }
 
 /// A wanted age.
@@ -114,27 +125,33 @@ impl Plan {
         assumptions: &Assumptions,
         targets: &Targets,
     ) -> Result<Self, PlanError> {
-        check(load, targets)?;
+        if let Some(target) = ranges::of_targets(targets).into_iter().next() {
+            return Err(PlanError::Target(target));
+        }
         let excluded = exclusions(load, deployment);
         if !excluded.is_empty() {
             return Err(PlanError::Excluded(excluded));
         }
+        assumptions.work.validate()?;
+        assumptions.prices.validate()?;
         let shape = Shape::new(load, deployment, &assumptions.work);
         let flow = Flow::new(&shape);
         let limits = limits(&flow, &shape);
-        let options = Options { seconds: targets.seconds, seed: targets.seed, outage: None };
+        let options =
+            Options { seconds: targets.seconds.max(least_simulated(&shape)), seed: targets.seed, outage: None };
         let simulated = simulate(load, deployment, &assumptions.work, &options);
         let wanted = targets.wanted_age.map(|age_seconds| Wanted {
             age_seconds,
-            is_held: holds(&simulated, age_seconds),
+            is_held: holds(flow.highest_age_seconds, &simulated, age_seconds),
             cheapest: cheapest(load, deployment, age_seconds, assumptions),
         });
         let prices = &assumptions.prices;
+        let outage = outage(&flow, &shape, targets);
         Ok(Self {
-            outage: outage(&flow, &shape, targets),
+            outage,
             cost: Cost::new(&flow, &shape, prices),
             prices: format!("{}, {} ({})", prices.region, prices.date, prices.source),
-            warnings: warnings(&flow, &shape, &limits, &simulated),
+            warnings: warnings(&flow, &shape, &limits, &simulated, &outage),
             first_full: first_full(&limits).cloned(),
             load: load.clone(),
             deployment: deployment.clone(),
@@ -146,32 +163,23 @@ impl Plan {
     }
 }
 
-fn check(load: &Load, targets: &Targets) -> Result<(), PlanError> {
-    let numbers = [
-        ("the number of racers", f64::from(load.racers)),
-        ("the rate of messages", load.rate),
-        ("the bytes of a message", load.message_bytes as f64),
-        ("the seconds of a race", f64::from(load.race_seconds)),
-        ("the wanted age", targets.wanted_age.unwrap_or(1.0)),
-    ];
-    match numbers.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
-        Some((name, value)) => Err(PlanError::NotPositive { name, value }),
-        None => Ok(()),
-    }
-}
-
 fn outage(flow: &Flow, shape: &Shape<'_>, targets: &Targets) -> Outage {
     let seconds = targets.outage_seconds;
-    let catch_up_seconds = flow.catch_up_seconds(f64::from(seconds));
-    let simulated_seconds = catch_up_seconds.and_then(|formula| {
-        let (times, least, most) = SIMULATED_CATCH_UP;
-        let after = (formula * times).clamp(least, most) as u32;
-        let options = Options {
-            seconds: BEFORE_OUTAGE + seconds + after,
-            seed: targets.seed,
-            outage: Some((BEFORE_OUTAGE, seconds)),
-        };
-        catch_up(shape, &options)
-    });
-    Outage { seconds, catch_up_seconds, simulated_seconds }
+    // What is older than the retention is gone when the consumer is back, and nothing of it is behind.
+    let kept = seconds.min(shape.deployment.retention_hours.saturating_mul(3_600));
+    let lost_seconds = seconds - kept;
+    let outage = Outage {
+        seconds,
+        lost_seconds,
+        lost_messages: f64::from(lost_seconds) * flow.accepted_per_second,
+        catch_up_seconds: flow.catch_up_seconds(f64::from(kept)),
+        simulated_seconds: None,
+        simulated_at_most: 0,
+    };
+    let Some(formula) = outage.catch_up_seconds.filter(|_| kept > 0) else { return outage };
+    let (times, least, most) = SIMULATED_CATCH_UP;
+    let after = ((formula * times).clamp(least, most) as u32).max(least_simulated(shape));
+    let options =
+        Options { seconds: BEFORE_OUTAGE + kept + after, seed: targets.seed, outage: Some((BEFORE_OUTAGE, kept)) };
+    Outage { simulated_seconds: catch_up(shape, &options), simulated_at_most: after, ..outage }
 }

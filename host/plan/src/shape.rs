@@ -10,6 +10,10 @@ use crate::work::Work;
 /// the time-out.
 const RESERVE_SECONDS: (f64, f64) = (0.2, 2.0);
 const RESERVE_PART: f64 = 0.1;
+/// Bytes of payloads that fill a batch of a process: the default of `batch.max-bytes`.
+const PROCESS_BATCH_BYTES: f64 = 6_291_456.0;
+/// The least part of a processor. No setting within its range has less.
+pub(crate) const LEAST_SPEED: f64 = 1e-9;
 /// Bytes of JSON beyond which the function commits a window before its end.
 pub(crate) const WINDOW_STATE_BYTES: f64 = 1_000_000.0;
 
@@ -54,7 +58,7 @@ impl<'a> Shape<'a> {
             concurrency: u32::MAX,
             window: 0.0,
         };
-        match &deployment.consumer {
+        let shape = match &deployment.consumer {
             Consumer::Function(function) => {
                 let records = function.batch_size.min(lambda::records_of_an_event(load.record_bytes())).max(1);
                 let poll = 1.0 / lambda::POLLS_PER_SECOND;
@@ -63,19 +67,37 @@ impl<'a> Shape<'a> {
                     interval: f64::from(function.window_seconds).max(poll),
                     speed: (f64::from(function.memory_mb) / lambda::MEGABYTES_OF_A_PROCESSOR).min(1.0),
                     timeout: Some(f64::from(function.timeout_seconds)),
-                    concurrency: function.concurrency.max(1),
+                    concurrency: function.concurrency,
                     ..base
                 };
                 let fits = shape.window_messages() / shape.queue_rate(shape.share()).max(1e-9);
                 Self { window: f64::from(function.tumbling_seconds).min(fits), ..shape }
             }
             Consumer::Run(process) | Consumer::Kcl(process) => Self {
-                batch_messages: f64::from(process.batch_records.max(1)),
+                batch_messages: f64::from(process.batch_records)
+                    .min(PROCESS_BATCH_BYTES / load.message_bytes.max(1) as f64)
+                    .max(1.0),
                 interval: f64::from(process.wait_ms.max(1)) / 1e3,
                 speed: (process.processors / f64::from(queues)).min(1.0),
                 ..base
             },
+        };
+        shape.with_whole_records()
+    }
+
+    /// A packed record comes when it is full. A mapping that waits for a full batch begins to wait with a record, so that its
+    /// intervals are of whole records; a process finds nothing between two of them.
+    fn with_whole_records(self) -> Self {
+        if !self.load.is_packed() {
+            return self;
         }
+        let fills = self.per_record / self.queue_rate(self.share()).max(1e-9);
+        let interval = match &self.deployment.consumer {
+            // Less than a millionth comes from rounding.
+            Consumer::Function(_) => (self.interval / fills - 1e-6).ceil().max(1.0) * fills,
+            Consumer::Run(_) | Consumer::Kcl(_) => self.interval.max(fills),
+        };
+        Self { interval, ..self }
     }
 
     /// The share of the messages that the fullest queue has.
@@ -95,15 +117,32 @@ impl<'a> Shape<'a> {
         by_records.min(by_bytes)
     }
 
-    /// Messages a second of a queue with this share, as far as its shard accepts them.
-    pub(crate) fn queue_rate(&self, share: f64) -> f64 {
-        let factor = f64::from(self.deployment.factor());
-        (self.load.messages_per_second() * share).min(self.shard_accepts() / factor)
+    /// Messages a second that the fullest shard accepts of those that come to it.
+    pub(crate) fn fullest_accepts(&self) -> f64 {
+        (self.load.messages_per_second() * self.shard_share()).min(self.shard_accepts())
     }
 
-    /// Messages a second that all shards accept.
+    /// Messages a second that all shards accept. What they reject is in no other figure of the consumer.
     pub(crate) fn accepted(&self) -> f64 {
-        (0..self.queues).map(|queue| self.queue_rate(self.share_of(queue))).sum()
+        let others = f64::from(self.deployment.shards.max(1) - 1);
+        let of_others = self.load.messages_per_second() * (1.0 - self.shard_share());
+        self.fullest_accepts() + of_others.min(self.shard_accepts() * others)
+    }
+
+    /// Messages a second of a queue as far as its shard accepts them: the fullest one has the largest share, all others have
+    /// what is left of the accepted ones.
+    pub(crate) fn queue_rate(&self, share: f64) -> f64 {
+        let sent = self.load.messages_per_second() * self.share();
+        let fullest = sent * (self.fullest_accepts() / (self.load.messages_per_second() * self.shard_share()));
+        if self.queues == 1 || share >= self.share() {
+            return fullest;
+        }
+        (self.accepted() - fullest) / f64::from(self.queues - 1)
+    }
+
+    /// The share of the fullest queue of all messages that are accepted. It is below [`Shape::share`] if its shard is full.
+    pub(crate) fn accepted_share(&self) -> f64 {
+        self.queue_rate(self.share()) / self.accepted()
     }
 
     /// The share of a queue: the first one is the fullest, the others are equal.
@@ -150,7 +189,7 @@ impl<'a> Shape<'a> {
 
     /// Messages that the state of a tumbling window can hold.
     pub(crate) fn window_messages(&self) -> f64 {
-        WINDOW_STATE_BYTES / self.work.window_message_bytes.max(1.0)
+        WINDOW_STATE_BYTES / self.work.window_message_bytes
     }
 
     /// Seconds of an invocation that are not for work.
@@ -164,11 +203,11 @@ impl<'a> Shape<'a> {
     pub(crate) fn compute_seconds(&self, messages: f64, groups: f64) -> f64 {
         let work = self.work;
         let processor = messages * work.message_ns / 1e9 + groups * work.group_us / 1e6;
-        processor / self.speed.max(1e-6) + (work.batch_ms + work.request_ms) / 1e3
+        processor / self.speed.max(LEAST_SPEED) + (work.batch_ms + work.request_ms) / 1e3
     }
 
     /// Seconds that the messages of an open window cost each invocation.
     pub(crate) fn window_seconds(&self, messages: f64) -> f64 {
-        messages * self.work.window_message_ns / 1e9 / self.speed.max(1e-6)
+        messages * self.work.window_message_ns / 1e9 / self.speed.max(LEAST_SPEED)
     }
 }

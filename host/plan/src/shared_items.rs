@@ -1,7 +1,9 @@
 //! Items that share the packed groups of a race: how many a batch writes, and how often another host was first.
 
+use paceline_capacity::dynamodb;
+
 use crate::load::Keys;
-use crate::shape::Shape;
+use crate::shape::{LEAST_SPEED, Shape};
 
 /// Bytes of a shared item beside its groups: keys, names, one rulebook.
 const PACK_BYTES: f64 = 300.0;
@@ -21,10 +23,17 @@ pub(crate) struct SharedItems {
     races: f64,
     /// Bytes of an item.
     bytes: f64,
+    /// The part of the groups that an item has no room for: they have items of their own.
+    pub(crate) moved: f64,
     /// Items of a race that a shard's messages may be in.
     of_shard: f64,
     /// Other queues that write an item, on average, with a host or an instance of their own.
     pub(crate) rivals: f64,
+}
+
+/// Groups that fit into a shared item.
+pub(crate) fn groups_of_an_item() -> f64 {
+    ((dynamodb::ITEM_BYTES as f64 - PACK_BYTES) / PACKED_GROUP_BYTES).floor()
 }
 
 impl SharedItems {
@@ -44,7 +53,9 @@ impl SharedItems {
         let into = f64::from(into);
         let writers = (f64::from(shape.queues) * of_shard / into).max(1.0);
         let rivals = if shape.has_rivals() { writers - 1.0 } else { 0.0 };
-        Self { into, races, bytes: PACK_BYTES + groups * PACKED_GROUP_BYTES, of_shard, rivals }
+        let fitting = groups.min(groups_of_an_item());
+        let (bytes, moved) = (PACK_BYTES + fitting * PACKED_GROUP_BYTES, 1.0 - fitting / groups);
+        Self { into, races, bytes, moved, of_shard, rivals }
     }
 
     /// The items that have any of so many groups of a queue.
@@ -65,8 +76,8 @@ impl SharedItems {
     /// billed and repeated.
     pub(crate) fn refused_share(&self, shape: &Shape<'_>, messages: f64) -> f64 {
         let work = shape.work;
-        let between =
-            (work.batch_ms + 2.0 * work.request_ms) / 1e3 + messages * work.message_ns / 1e9 / shape.speed.max(1e-6);
+        let between = (work.batch_ms + 2.0 * work.request_ms) / 1e3
+            + messages * work.message_ns / 1e9 / shape.speed.max(LEAST_SPEED);
         let every = shape.interval.max(shape.window).max(1e-3);
         1.0 - (1.0 - (between / every).min(1.0)).powf(self.rivals)
     }

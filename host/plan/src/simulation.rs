@@ -51,6 +51,8 @@ impl Default for Options {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Outcome {
+    /// Seconds that were simulated.
+    pub seconds: f64,
     /// Messages that the stream accepted.
     pub arrived: u64,
     /// Messages that it did not accept in the same time, because a shard was full.
@@ -65,7 +67,8 @@ pub struct Outcome {
     pub ages: Ages,
     /// The age of the oldest message that is not committed, at the end, in seconds.
     pub age_at_end: f64,
-    /// How much higher the highest age of the last quarter is than that of the second quarter, in seconds a second.
+    /// How much higher the highest age of the last quarter is than that of the second quarter, in seconds a second: 1 at most.
+    /// It is 0 if they differ by no more than ages rise and fall by in steady operation.
     pub growth: f64,
     /// Invocations.
     pub invocations: u64,

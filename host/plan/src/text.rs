@@ -62,10 +62,19 @@ impl Plan {
             let (growth, age) = (number(outcome.growth), duration(outcome.age_at_end));
             return format!("grows by {growth} s each second; {age} at the end of the simulation");
         }
-        format!(
-            "{} on average, {} at most by the formulas; simulated {}, 99 % below {}, at most {}",
+        let formulas = format!(
+            "{} on average, {} at most by the formulas",
             duration(flow.mean_age_seconds),
-            duration(flow.highest_age_seconds),
+            duration(flow.highest_age_seconds)
+        );
+        if outcome.committed == 0 {
+            return format!(
+                "{formulas}; no message is committed in the {} that are simulated",
+                duration(outcome.seconds)
+            );
+        }
+        format!(
+            "{formulas}; simulated {}, 99 % below {}, at most {}",
             duration(outcome.ages.mean),
             duration(outcome.ages.p99),
             duration(outcome.ages.highest)
@@ -73,21 +82,30 @@ impl Plan {
     }
 
     fn catch_up(&self) -> String {
-        let lasts = duration(f64::from(self.outage.seconds));
-        match (self.outage.catch_up_seconds, self.outage.simulated_seconds) {
-            (None, _) => format!("after one of {lasts} it never catches up"),
-            (Some(formula), None) => {
-                format!(
-                    "after one of {lasts} it catches up in {} by the formula, in the simulation not",
-                    duration(formula)
-                )
-            }
-            (Some(formula), Some(simulated)) => format!(
-                "after one of {lasts} it catches up in {} by the formula, in {} simulated",
-                duration(formula),
-                duration(simulated)
-            ),
+        let outage = &self.outage;
+        if outage.seconds == 0 {
+            return "none".to_owned();
         }
+        let lasts = duration(f64::from(outage.seconds));
+        let lost = match outage.lost_seconds {
+            0 => String::new(),
+            seconds => {
+                let messages = number(outage.lost_messages.round());
+                format!("the messages of its first {} are lost ({messages}), and ", duration(f64::from(seconds)))
+            }
+        };
+        let catches_up = match (outage.catch_up_seconds, outage.simulated_seconds) {
+            (None, _) => "it never catches up".to_owned(),
+            (Some(formula), None) => format!(
+                "it catches up in {} by the formula, and not within the {} that are simulated",
+                duration(formula),
+                duration(f64::from(outage.simulated_at_most))
+            ),
+            (Some(formula), Some(simulated)) => {
+                format!("it catches up in {} by the formula, in {} simulated", duration(formula), duration(simulated))
+            }
+        };
+        format!("after one of {lasts} {lost}{catches_up}")
     }
 
     fn costs(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,7 +124,8 @@ impl Plan {
         let held = if wanted.is_held { "is held" } else { "is not held" };
         match &wanted.cheapest {
             Some(cheapest) => format!("{age} {held}; the cheapest setting that holds it: {}", setting(cheapest)),
-            None => format!("{age} {held}, and no setting was found that holds it"),
+            // The search leaves out what uses more, which may hold the age nevertheless.
+            None => format!("{age} {held}; no setting was found that holds it with a fifth of each limit to spare"),
         }
     }
 }

@@ -1,14 +1,18 @@
 //! What an operator should know about a setting, with the reason and what to do.
 
-use paceline_capacity::{dynamodb, kinesis, lambda};
+use paceline_capacity::{dynamodb, lambda};
 use serde::Serialize;
 
 use crate::deployment::TableMode;
 use crate::figures::{duration, number};
 use crate::flow::Flow;
 use crate::limits::Limit;
+use crate::plan::Outage;
 use crate::shape::Shape;
+use crate::shared_items::groups_of_an_item;
 use crate::simulation::Outcome;
+
+mod stream;
 
 /// A part of a limit from which on it is worth a warning.
 pub(crate) const HEADROOM: f64 = 0.8;
@@ -31,10 +35,16 @@ pub struct Warning {
 pub enum WarningKind {
     /// Messages are older and older.
     FallsBehind,
+    /// Messages of an outage are older than the retention when it ends.
+    Outage,
     /// A shard rejects records.
     ShardFull,
     /// A shard is full by records, and nearly empty by bytes.
     PackMessages,
+    /// Records or payloads are larger than what is taken by default.
+    LargeMessages,
+    /// The consumers of a shard read more than it lets them.
+    Polls,
     /// The items of a race have one partition key.
     PartitionKey,
     /// More queues than invocations.
@@ -53,18 +63,29 @@ pub enum WarningKind {
     TimedOut,
     /// The window is committed before its end.
     WindowState,
+    /// Shared items have no room for their groups.
+    SharedItems,
     /// Messages wait to be packed.
     PackingDelay,
 }
 
 /// The warnings of a setting.
 #[must_use]
-pub(crate) fn warnings(flow: &Flow, shape: &Shape<'_>, limits: &[Limit], outcome: &Outcome) -> Vec<Warning> {
+pub(crate) fn warnings(
+    flow: &Flow,
+    shape: &Shape<'_>,
+    limits: &[Limit],
+    outcome: &Outcome,
+    outage: &Outage,
+) -> Vec<Warning> {
     let mut found = Vec::new();
     let mut add = |kind, text: Option<String>| found.extend(text.map(|text| Warning { kind, text }));
     add(WarningKind::FallsBehind, falls_behind(shape, outcome));
-    add(WarningKind::ShardFull, shard_full(flow, shape));
-    add(WarningKind::PackMessages, pack(flow, shape));
+    add(WarningKind::Outage, stream::lost(shape, outage));
+    add(WarningKind::ShardFull, stream::shard_full(flow, shape));
+    add(WarningKind::PackMessages, stream::pack(flow, shape));
+    add(WarningKind::LargeMessages, stream::large(shape));
+    add(WarningKind::Polls, stream::polls(shape, limits));
     add(WarningKind::PartitionKey, partition_key(flow));
     add(WarningKind::Concurrency, concurrency(flow, shape));
     add(WarningKind::BatchSize, batch_size(shape));
@@ -74,7 +95,8 @@ pub(crate) fn warnings(flow: &Flow, shape: &Shape<'_>, limits: &[Limit], outcome
     add(WarningKind::TimeOut, time_out(shape));
     add(WarningKind::TimedOut, timed_out(outcome));
     add(WarningKind::WindowState, window_state(shape));
-    add(WarningKind::PackingDelay, packing_delay(shape));
+    add(WarningKind::SharedItems, shared_items(shape));
+    add(WarningKind::PackingDelay, stream::packing_delay(shape));
     found
 }
 
@@ -83,37 +105,12 @@ fn falls_behind(shape: &Shape<'_>, outcome: &Outcome) -> Option<String> {
         return None;
     }
     let retention = f64::from(shape.deployment.retention_hours) * 3_600.0;
-    let hours = (retention - outcome.age_at_end).max(0.0) / outcome.growth / 3_600.0;
+    let hours = (outcome.seconds + (retention - outcome.age_at_end) / outcome.growth) / 3_600.0;
     Some(format!(
         "The age grows by {:.2} s each second: messages are lost {hours:.0} h after the beginning, when the first ones \
          are older than the retention of {} h. Give more to what is full first.",
         outcome.growth, shape.deployment.retention_hours
     ))
-}
-
-fn shard_full(flow: &Flow, shape: &Shape<'_>) -> Option<String> {
-    let (wanted, accepted) = (flow.messages_per_second * shape.shard_share(), shape.shard_accepts());
-    (wanted > accepted * (1.0 + 1e-9)).then(|| {
-        format!(
-            "The fullest shard accepts {} of {} messages/s, and rejects the others: producers retry them, or lose them. \
-             Add shards, or pack messages.",
-            number(accepted),
-            number(wanted)
-        )
-    })
-}
-
-fn pack(flow: &Flow, shape: &Shape<'_>) -> Option<String> {
-    let records = flow.records_per_second * flow.shard_share / kinesis::SHARD_RECORDS_PER_SECOND;
-    let bytes = flow.bytes_per_second * flow.shard_share / kinesis::SHARD_BYTES_PER_SECOND;
-    (records > HEADROOM && bytes < records / 2.0 && !shape.load.is_packed()).then(|| {
-        format!(
-            "The fullest shard is full to {:.0} % by records and to {:.0} % by bytes: packed messages (`--aggregate`) \
-             need fewer shards. Packing excludes a parallelization factor above 1.",
-            records * 100.0,
-            bytes * 100.0
-        )
-    })
 }
 
 fn partition_key(flow: &Flow) -> Option<String> {
@@ -227,12 +224,20 @@ fn window_state(shape: &Shape<'_>) -> Option<String> {
     })
 }
 
-fn packing_delay(shape: &Shape<'_>) -> Option<String> {
-    let seconds = shape.packing_seconds();
-    (seconds > 1.0).then(|| {
+/// Groups that an item of 400 KB has no room for have items of their own, as if they were not packed.
+fn shared_items(shape: &Shape<'_>) -> Option<String> {
+    let (load, room) = (shape.load, groups_of_an_item());
+    let packed = shape.deployment.aggregates.iter().filter(|aggregate| aggregate.packed_into > 0);
+    let aggregate = packed.min_by_key(|aggregate| aggregate.packed_into)?;
+    let groups = f64::from(load.racers) / f64::from(load.races.max(1)) / f64::from(aggregate.packed_into);
+    (groups > room).then(|| {
         format!(
-            "{:.0} messages for a record take {seconds:.1} s to come together in a shard: pack fewer, or by time.",
-            shape.per_record
+            "{} groups of `{}` share an item of {} for a race, and its 400 KB have room for about {}: the others get items \
+             of their own. Use more items (`pack.into` of the rulebook, `--group-items`), some 100 groups each.",
+            number(groups.round()),
+            aggregate.name,
+            aggregate.packed_into,
+            number(room)
         )
     })
 }

@@ -50,13 +50,56 @@ impl Default for Work {
 
 /// A calibration is not one.
 #[derive(Debug, thiserror::Error)]
-#[error("the calibration can't be used")]
-pub struct WorkError(#[from] toml::de::Error);
+pub enum WorkError {
+    /// It is not TOML, or has other keys.
+    #[error("the calibration can't be used")]
+    Toml(#[from] toml::de::Error),
+    /// A value is out of its range.
+    #[error("the calibration can't be used: `{key}` is {value}, and {least} to {most} are allowed")]
+    OutOfRange {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+        /// The least value.
+        least: f64,
+        /// The greatest value.
+        most: f64,
+    },
+}
+
+/// The longest time for a message or group, in seconds. More is a mistake in the unit.
+const MOST_SECONDS: f64 = 1.0;
+/// The longest time for a request, an invocation or a start, in milliseconds: the longest time-out of a function.
+const MOST_MS: f64 = 900_000.0;
 
 impl Work {
     /// Reads a calibration in TOML. What it leaves out has its default.
     pub fn from_toml(text: &str) -> Result<Self, WorkError> {
-        Ok(toml::from_str(text)?)
+        let work: Self = toml::from_str(text)?;
+        work.validate()?;
+        Ok(work)
+    }
+
+    /// Checks that each value is a number within its range. A time may be 0; what is divided by may not.
+    pub fn validate(&self) -> Result<(), WorkError> {
+        let values = [
+            ("message-ns", self.message_ns, 0.0, MOST_SECONDS * 1e9),
+            ("group-us", self.group_us, 0.0, MOST_SECONDS * 1e6),
+            ("window-message-ns", self.window_message_ns, 0.0, MOST_SECONDS * 1e9),
+            ("batch-ms", self.batch_ms, 0.0, MOST_MS),
+            ("request-ms", self.request_ms, 0.0, MOST_MS),
+            ("groups-per-request", self.groups_per_request.into(), 1.0, 100.0),
+            ("requests-in-flight", self.requests_in_flight.into(), 1.0, 10_000.0),
+            ("cold-start-ms", self.cold_start_ms, 0.0, MOST_MS),
+            ("log-bytes", self.log_bytes, 0.0, 1e9),
+            ("window-message-bytes", self.window_message_bytes, 0.01, 1e6),
+            ("metrics", self.metrics.into(), 0.0, 1e6),
+        ];
+        match values.into_iter().find(|(_, value, least, most)| !(*least..=*most).contains(value)) {
+            Some((key, value, least, most)) => Err(WorkError::OutOfRange { key, value, least, most }),
+            None => Ok(()),
+        }
     }
 
     /// Seconds in which so many groups are written, if nothing is throttled.

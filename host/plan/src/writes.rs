@@ -78,18 +78,21 @@ pub(crate) fn writes(shape: &Shape<'_>, share: f64, messages: f64, finals: f64) 
 /// The writes of the shared items of an aggregate, and of its results, which get items of their own.
 fn packed(shape: &Shape<'_>, aggregate: &Aggregate, into: u32, batch: &Batch) -> [Writes; 2] {
     let items = SharedItems::new(shape, into);
-    let touched = items.touched(shape, batch.share, batch.groups);
+    // What a full item has no room for is written by itself, as if it were not packed.
+    let moved = batch.groups * items.moved;
+    let stays = 1.0 - items.moved;
+    let touched = items.touched(shape, batch.share, batch.groups - moved);
     let refused = touched * items.refused_share(shape, batch.messages);
     let finals = batch.finals.min(batch.groups);
     // Groups that have a result by now leave their shared items in a write of its own.
     let left = match shape.load.finals {
         Finals::Together => touched * finals / batch.groups.max(1e-9),
-        Finals::Spread => items.touched(shape, batch.share, finals),
+        Finals::Spread => items.touched(shape, batch.share, finals * stays),
     };
     let item_units = items.write_units();
     let shared = Writes { items: touched + left, conflicts: refused, item_units, ..Writes::default() };
-    let own = of_aggregate(shape, aggregate, finals, batch.finals);
-    [shared, Writes { conflicts: 0.0, ..own }]
+    let own = of_aggregate(shape, aggregate, moved + finals * stays, batch.finals);
+    [shared, Writes { conflicts: moved * shape.stale_share(), ..own }]
 }
 
 fn of_aggregate(shape: &Shape<'_>, aggregate: &Aggregate, all: f64, finals: f64) -> Writes {
@@ -113,7 +116,8 @@ pub(crate) fn read_units(shape: &Shape<'_>, share: f64, messages: f64) -> f64 {
     let all = groups(shape, share, messages);
     let packed = shape.deployment.aggregates.iter().filter(|aggregate| aggregate.packed_into > 0);
     let items = packed.map(|aggregate| SharedItems::new(shape, aggregate.packed_into));
-    items.filter(|items| items.rivals > 0.0).map(|items| items.touched(shape, share, all) * items.read_units()).sum()
+    let read = |items: SharedItems| items.touched(shape, share, all * (1.0 - items.moved)) * items.read_units();
+    items.filter(|items| items.rivals > 0.0).map(read).sum()
 }
 
 /// Units of the table and of the index.
@@ -124,4 +128,10 @@ pub(crate) fn units(writes: &[Writes]) -> (f64, f64) {
 /// Items that are written, and writes that fail.
 pub(crate) fn sent(writes: &[Writes]) -> f64 {
     writes.iter().map(|writes| writes.items + writes.conflicts).sum()
+}
+
+/// Units of the table of the aggregate with the most of them.
+pub(crate) fn busiest(writes: &[Writes]) -> f64 {
+    let by_aggregate = writes.chunk_by(|a, b| a.aggregate == b.aggregate);
+    by_aggregate.map(|writes| units(writes).0).fold(0.0, f64::max)
 }

@@ -22,14 +22,14 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     deployment: arguments::Deployment,
     /// How long the consumer is out of order, for the time to catch up.
-    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = arguments::seconds)]
-    outage: f64,
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = arguments::whole_seconds)]
+    outage: u32,
     /// Search the cheapest setting with which 99 of 100 messages are committed within this time.
     #[arg(long, value_name = "TIME", value_parser = arguments::seconds)]
     wanted_age: Option<f64>,
-    /// How long the simulation lasts, in the time of the load.
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = arguments::seconds)]
-    simulate: f64,
+    /// How long the simulation lasts, in the time of the load: longer where queues or messages come more seldom.
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = arguments::whole_seconds)]
+    simulate: u32,
     /// The seed of the simulation.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -44,25 +44,42 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// The exit code if the wanted age is not held. 1 and 2 are the program's own: it failed, or its arguments are invalid.
+/// The exit code if arguments are invalid: the parser of arguments has the same. 1 is the program's own: it failed.
+const INVALID: u8 = 2;
+/// The exit code if the wanted age is not held.
 const NOT_HELD: u8 = 3;
 
 /// Prints the plan.
 pub(crate) fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let targets = Targets {
         wanted_age: arguments.wanted_age,
-        outage_seconds: arguments.outage.round() as u32,
-        seconds: arguments.simulate.round() as u32,
+        outage_seconds: arguments.outage,
+        seconds: arguments.simulate,
         seed: arguments.seed,
     };
-    let plan =
-        Plan::new(&arguments.load.load(), &arguments.deployment.deployment()?, &assumptions(arguments)?, &targets)?;
+    if let Err(error) = arguments.deployment.check() {
+        return Ok(invalid(&error));
+    }
+    let (load, deployment) = (arguments.load.load(), arguments.deployment.deployment()?);
+    let plan = match Plan::new(&load, &deployment, &assumptions(arguments)?, &targets) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(invalid(&error)),
+    };
     match arguments.json {
         true => report::print_json(&serde_json::to_value(&plan)?)?,
         false => report::print_line(plan.to_string().trim_end())?,
     }
     let is_held = plan.wanted.as_ref().is_none_or(|wanted| wanted.is_held);
     Ok(if is_held { ExitCode::SUCCESS } else { ExitCode::from(NOT_HELD) })
+}
+
+/// Says what is wrong with the arguments.
+fn invalid(error: &dyn std::fmt::Display) -> ExitCode {
+    match report::logs_json() {
+        true => tracing::error!("{error}"),
+        false => report::note(&format!("paceline: {error}")),
+    }
+    ExitCode::from(INVALID)
 }
 
 fn assumptions(arguments: &Arguments) -> anyhow::Result<Assumptions> {

@@ -11,6 +11,7 @@ use super::clock::{Clock, Event, Micros, micros, seconds};
 use super::queue::{Batch, Invocation, Pending, Queue};
 use super::table::Table;
 use super::{Options, Outcome};
+use crate::interval::cycle;
 use crate::shape::Shape;
 
 /// The most doublings of the bound of a wait: `RetryPolicy` of the pipeline has the same.
@@ -34,6 +35,10 @@ struct Simulation<'a> {
     ages: Samples,
     /// The highest age in each quarter of the time.
     oldest: [f64; QUARTERS as usize],
+    /// Quarters that have ended.
+    quarters: u64,
+    /// Seconds in which a queue that is not behind has a turn.
+    cycle: f64,
     outcome: Outcome,
 }
 
@@ -53,10 +58,13 @@ pub(super) fn run(shape: &Shape<'_>, options: &Options, until_caught_up: bool) -
         outage: (micros(f64::from(outage.0)), micros(f64::from(outage.1))),
         ages: Samples::default(),
         oldest: [0.0; QUARTERS as usize],
+        quarters: 0,
+        cycle: cycle(shape),
         outcome: Outcome::default(),
     };
     simulation.start();
     while let Some((at, queue, event)) = simulation.clock.next(end) {
+        simulation.end_quarters(at, end);
         simulation.handle(at, queue, event);
         let age = seconds(at.saturating_sub(simulation.queues[queue].oldest()));
         let quarter = &mut simulation.oldest[(at * QUARTERS / end.max(1)).min(QUARTERS - 1) as usize];
@@ -65,6 +73,7 @@ pub(super) fn run(shape: &Shape<'_>, options: &Options, until_caught_up: bool) -
             return simulation.finish(at);
         }
     }
+    simulation.end_quarters(end, end);
     simulation.finish(end)
 }
 
@@ -93,6 +102,16 @@ impl Simulation<'_> {
         }
     }
 
+    /// Notes the ages at the end of each quarter: a long batch may have no event in it.
+    fn end_quarters(&mut self, at: Micros, end: Micros) {
+        while self.quarters < QUARTERS && at >= (self.quarters + 1) * end / QUARTERS {
+            let age = self.oldest_age((self.quarters + 1) * end / QUARTERS);
+            let quarter = &mut self.oldest[self.quarters as usize];
+            *quarter = quarter.max(age);
+            self.quarters += 1;
+        }
+    }
+
     /// Fetches what has come, and begins to process it.
     fn poll(&mut self, at: Micros, number: usize) {
         if (self.outage.0..self.outage.1).contains(&at) {
@@ -112,6 +131,7 @@ impl Simulation<'_> {
             return;
         }
         let Some(batch) = self.queues[number].next_batch(at, self.shape) else {
+            self.note_catch_up(at);
             let next = self.queues[number].polled + micros(self.shape.interval);
             self.clock.add(next.max(at), number, Event::Poll);
             return;
@@ -140,12 +160,12 @@ impl Simulation<'_> {
         }
         let available = shape.timeout.map_or(f64::INFINITY, |timeout| timeout - shape.reserve());
         let own = compute + shape.deployment.retry.deadline_ms as f64 / 1e3;
-        let limit = at + micros(own.min(available));
+        let limit = at.saturating_add(micros(own.min(available)));
         let timed_out = compute >= available;
         queue.running = Some((batch, Invocation { began: at, limit, attempt: 0, timed_out }));
         match timed_out {
             true => self.clock.add(at + micros(shape.timeout.unwrap_or_default()), number, Event::End),
-            false => self.clock.add(at + micros(compute), number, Event::Write),
+            false => self.clock.add(at.saturating_add(micros(compute)), number, Event::Write),
         }
     }
 
@@ -163,7 +183,7 @@ impl Simulation<'_> {
         if conflicts >= 1.0 {
             took += seconds_of_wait(&mut self.rng, retry.first_wait_ms);
         }
-        let finished = at + micros(took);
+        let finished = at.saturating_add(micros(took));
         if done {
             self.clock.add(finished, number, Event::End);
             return;
@@ -171,7 +191,8 @@ impl Simulation<'_> {
         self.outcome.throttled += 1;
         let bound = retry.first_wait_ms.saturating_mul(1 << invocation.attempt.min(DOUBLINGS));
         invocation.attempt += 1;
-        let again = finished + micros(seconds_of_wait(&mut self.rng, bound.min(retry.longest_wait_ms).max(1)));
+        let wait = micros(seconds_of_wait(&mut self.rng, bound.min(retry.longest_wait_ms).max(1)));
+        let again = finished.saturating_add(wait);
         match again >= invocation.limit {
             true => self.clock.add(finished, number, Event::End),
             false => self.clock.add(again, number, Event::Write),
@@ -228,17 +249,22 @@ impl Simulation<'_> {
         self.ages.add(end - start, age(start) + self.shape.packing_seconds(), age(end - 1));
         queue.committed = end;
         self.outcome.committed += end - start;
-        let began_again = self.outage.1;
-        if self.outcome.catch_up.is_none() && began_again > self.outage.0 && at >= began_again && self.is_on_time(at) {
-            self.outcome.catch_up = Some(seconds(at - began_again));
+        self.note_catch_up(at);
+    }
+
+    /// Notes when no queue is behind any more after the outage.
+    fn note_catch_up(&mut self, at: Micros) {
+        let (began, ended) = self.outage;
+        if self.outcome.catch_up.is_none() && ended > began && at >= ended && self.is_on_time(at) {
+            self.outcome.catch_up = Some(seconds(at - ended));
         }
     }
 
     /// Whether no queue has messages that a queue on time would have committed.
     fn is_on_time(&self, at: Micros) -> bool {
         // An interval to gather, one to wait for its turn, and the batch.
-        let allowed = self.shape.window + 2.0 * self.shape.interval + 1.0;
-        self.oldest_age(at) <= allowed
+        let allowed = self.cycle + self.shape.interval + 1.0;
+        self.queues.iter().all(|queue| seconds(at.saturating_sub(queue.oldest())) <= allowed)
     }
 
     fn oldest_age(&self, at: Micros) -> f64 {
@@ -256,8 +282,13 @@ impl Simulation<'_> {
         let sent = self.shape.load.messages_per_second() * seconds(end);
         outcome.rejected = (sent - outcome.arrived as f64 - f64::from(self.shape.queues)).max(0.0) as u64;
         outcome.age_at_end = self.oldest_age(end);
+        outcome.seconds = seconds(end);
         let [_, second, _, last] = self.oldest;
-        outcome.growth = (last.max(outcome.age_at_end) - second) / (seconds(end) / 2.0).max(1e-6);
+        let rise = last.max(outcome.age_at_end) - second;
+        // A quarter may have more of a window or interval than another one.
+        if rise.abs() > self.cycle {
+            outcome.growth = (rise / (seconds(end) / 2.0).max(1e-6)).min(1.0);
+        }
         outcome.table_units = self.table.table_units.round() as u64;
         outcome.index_units = self.table.index_units.round() as u64;
         outcome.ages = self.ages.ages();

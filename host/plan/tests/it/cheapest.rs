@@ -1,8 +1,8 @@
 //! The cheapest setting.
 
 use paceline_plan::{
-    Aggregate, Assumptions, Consumer, Dedup, Deployment, Keys, Load, Options, Packing, Plan, Targets, Work, cheapest,
-    simulate,
+    Aggregate, Assumptions, Consumer, Dedup, Deployment, Function, Keys, Load, Options, Packing, Plan, Targets, Work,
+    cheapest, simulate,
 };
 use proptest::prelude::*;
 
@@ -36,6 +36,22 @@ fn a_longer_age_is_never_more_expensive() {
         |age| cheapest(&Load::default(), &Deployment::default(), age, &Assumptions::default()).unwrap().cost.total();
     let costs = [3.0, 5.0, 10.0, 20.0, 60.0].map(cost);
     assert!(costs.is_sorted_by(|a, b| a >= b), "{costs:?}");
+}
+
+/// What is given may have values that are not tried.
+#[test]
+fn a_given_setting_that_holds_the_age_with_room_to_spare_is_found_or_a_cheaper_one() {
+    let load = Load { racers: 500, packing: Packing::Messages(7), ..Load::default() };
+    for (window_seconds, tumbling_seconds, age) in [(3, 0, 6.0), (7, 0, 10.0), (1, 7, 12.0), (250, 0, 400.0)] {
+        let function = Function { window_seconds, tumbling_seconds, memory_mb: 400, ..Function::default() };
+        let deployment = Deployment { consumer: Consumer::Function(function), ..Deployment::default() };
+        let targets = Targets { wanted_age: Some(age), ..Targets::default() };
+        let plan = Plan::new(&load, &deployment, &Assumptions::default(), &targets).unwrap();
+        let wanted = plan.wanted.as_ref().unwrap();
+        assert!(wanted.is_held && plan.first_full.as_ref().unwrap().part() <= 0.8, "{plan}");
+        let found = wanted.cheapest.as_ref().unwrap();
+        assert!(found.cost.total() <= plan.cost.total(), "{plan}");
+    }
 }
 
 #[test]

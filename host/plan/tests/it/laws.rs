@@ -180,7 +180,9 @@ proptest! {
         prop_assume!(plan.flow.capacity().messages_per_second > 1.5 * plan.flow.messages_per_second);
         prop_assume!(plan.simulated.rejected == 0 && plan.flow.queues <= function.concurrency);
         prop_assume!(plan.first_full.as_ref().unwrap().part() < 0.67);
-        let window = f64::from(function.tumbling_seconds + 2 * function.window_seconds) + 3.0;
+        // An interval is that of the mapping, or longer: of whole packed records.
+        let interval = plan.flow.interval_seconds.max(f64::from(function.window_seconds));
+        let window = f64::from(function.tumbling_seconds) + 2.0 * interval + 3.0;
         prop_assert!(plan.simulated.age_at_end <= window, "{}", plan);
         prop_assert!(plan.outage.simulated_seconds.is_some(), "{}", plan);
     }

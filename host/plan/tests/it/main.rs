@@ -5,4 +5,5 @@ mod files;
 mod golden;
 mod laws;
 mod measured;
+mod rejected;
 mod settings;

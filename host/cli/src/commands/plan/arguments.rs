@@ -57,48 +57,48 @@ pub(crate) struct Deployment {
     /// What reads the stream.
     #[arg(long, value_name = "CONSUMER", default_value = "function")]
     consumer: ConsumerArgument,
-    /// The parallelization factor of a function's mapping.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    factor: u32,
+    /// The parallelization factor of a function's mapping. Default: 1.
+    #[arg(long, value_name = "N")]
+    factor: Option<u32>,
     /// The maximum records of a batch. Default: 5,000 of a function, 10,000 of a process.
     #[arg(long, value_name = "N")]
     batch_size: Option<u32>,
     /// The batching window, in seconds. Default: 5 of a function, 1 of a process.
     #[arg(long, value_name = "SECONDS")]
     window: Option<u32>,
-    /// The tumbling window of a function's mapping, in seconds; 0 for none.
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    tumbling: u32,
-    /// The time-out of the function, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    timeout: u32,
-    /// The memory of the function, in megabytes.
-    #[arg(long, value_name = "MB", default_value_t = 1_024)]
-    memory: u32,
-    /// Invocations that may run at a time.
-    #[arg(long, value_name = "N", default_value_t = 1_000)]
-    concurrency: u32,
+    /// The tumbling window of a function's mapping, in seconds; 0 for none, which is the default.
+    #[arg(long, value_name = "SECONDS")]
+    tumbling: Option<u32>,
+    /// The time-out of the function, in seconds. Default: 60.
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+    /// The memory of the function, in megabytes. Default: 1,024.
+    #[arg(long, value_name = "MB")]
+    memory: Option<u32>,
+    /// Invocations of the function that may run at a time. Default: 1,000.
+    #[arg(long, value_name = "N")]
+    concurrency: Option<u32>,
     /// The function runs on arm64.
     #[arg(long)]
     arm: bool,
-    /// Processors of `paceline run` or the KCL's workers, of all machines together.
-    #[arg(long, value_name = "N", default_value_t = 1.0)]
-    processors: f64,
+    /// Processors of `paceline run` or the KCL's workers, of all machines together. Default: 1.
+    #[arg(long, value_name = "N")]
+    processors: Option<f64>,
     /// `paceline run` or the KCL reads by fan-out.
     #[arg(long)]
     fan_out: bool,
     /// The write units of the table, or `on-demand`.
     #[arg(long, value_name = "UNITS", default_value = "on-demand", value_parser = table)]
     table: Table,
-    /// The write units of its index. Default: those of the table.
+    /// The write units of its index, if the table is provisioned. Default: those of the table.
     #[arg(long, value_name = "UNITS")]
-    index_units: Option<f64>,
+    index_units: Option<u32>,
     /// A rulebook, for its aggregates. Default: the Alleycat races'.
     #[arg(long, value_name = "FILE")]
     rulebook: Option<PathBuf>,
-    /// Bytes of a group's state, with dedup and outputs, where the rulebook is a file.
-    #[arg(long, value_name = "BYTES", default_value_t = 120)]
-    state_bytes: u64,
+    /// Bytes of a group's state, with dedup and outputs, of the rulebook's aggregates. Default: 120.
+    #[arg(long, value_name = "BYTES")]
+    state_bytes: Option<u64>,
     /// How many items share the groups of a race; 0 for an item each. Default: what the rulebook says.
     #[arg(long, value_name = "N")]
     group_items: Option<u32>,
@@ -112,7 +112,7 @@ enum KeysArgument {
     Random,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum ConsumerArgument {
     /// A Lambda function.
     Function,
@@ -125,14 +125,27 @@ enum ConsumerArgument {
 #[derive(Clone, Copy)]
 enum Table {
     OnDemand,
-    Units(f64),
+    Units(u32),
 }
 
 fn table(text: &str) -> Result<Table, String> {
     match text.parse() {
         _ if text == "on-demand" => Ok(Table::OnDemand),
-        Ok(units) if units > 0.0 => Ok(Table::Units(units)),
-        _ => Err("it is neither `on-demand` nor a number of write units".to_owned()),
+        Ok(units) if units > 0 => Ok(Table::Units(units)),
+        _ => Err("it is neither `on-demand` nor a whole number of write units above 0".to_owned()),
+    }
+}
+
+/// Bytes of a state if the rulebook is a file: those of the Alleycat races.
+const STATE_BYTES: u64 = 120;
+
+/// Reads a time, such as `10m`, as whole seconds.
+pub(super) fn whole_seconds(text: &str) -> Result<u32, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    match u32::try_from(time.as_secs()) {
+        _ if time.subsec_nanos() > 0 => Err("it is not a whole number of seconds".to_owned()),
+        Ok(seconds) => Ok(seconds),
+        Err(_) => Err(format!("it is longer than {} s", u32::MAX)),
     }
 }
 
@@ -167,9 +180,50 @@ impl Load {
 }
 
 impl Deployment {
+    /// Finds options that would be ignored, because of the consumer or the table.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let of_functions = [
+            ("--factor", self.factor.is_some()),
+            ("--tumbling", self.tumbling.is_some()),
+            ("--timeout", self.timeout.is_some()),
+            ("--memory", self.memory.is_some()),
+            ("--concurrency", self.concurrency.is_some()),
+            ("--arm", self.arm),
+        ];
+        let of_processes = [("--processors", self.processors.is_some()), ("--fan-out", self.fan_out)];
+        let given =
+            |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|(option, _)| *option);
+        if self.consumer != ConsumerArgument::Function
+            && let Some(option) = given(&of_functions)
+        {
+            return Err(format!("`{option}` is a function's: leave it out, or use `--consumer function`"));
+        }
+        if self.consumer == ConsumerArgument::Function
+            && let Some(option) = given(&of_processes)
+        {
+            let why = match option {
+                "--fan-out" => "a mapping that reads by fan-out is not modelled",
+                _ => "the processors of a function follow from `--memory`",
+            };
+            return Err(format!("`{option}` is for `--consumer run` and `kcl`: {why}"));
+        }
+        if let (None, Some(bytes)) = (&self.rulebook, self.state_bytes) {
+            return Err(format!(
+                "`--state-bytes` is {bytes}, and it is for the aggregates of a `--rulebook`: leave it out, or name one"
+            ));
+        }
+        match (self.table, self.index_units) {
+            (Table::OnDemand, Some(units)) => Err(format!(
+                "`--index-units` is {units}, and an index on demand has no write units of its own: leave it out, or give the \
+                 table units by `--table`"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn deployment(&self) -> anyhow::Result<paceline_plan::Deployment> {
         let mut aggregates = match &self.rulebook {
-            Some(path) => aggregates::read(path, self.state_bytes)?,
+            Some(path) => aggregates::read(path, self.state_bytes.unwrap_or(STATE_BYTES))?,
             None => Aggregate::alleycat(),
         };
         if let Some(items) = self.group_items {
@@ -179,7 +233,10 @@ impl Deployment {
         let default = paceline_plan::Deployment::default();
         let table = match self.table {
             Table::OnDemand => default.table,
-            Table::Units(units) => TableMode::Provisioned { units, index_units: self.index_units.unwrap_or(units) },
+            Table::Units(units) => {
+                let index_units = f64::from(self.index_units.unwrap_or(units));
+                TableMode::Provisioned { units: f64::from(units), index_units }
+            }
         };
         Ok(paceline_plan::Deployment {
             shards: self.shards,
@@ -195,7 +252,7 @@ impl Deployment {
     fn consumer(&self) -> Consumer {
         let process = Process::default();
         let process = Process {
-            processors: self.processors,
+            processors: self.processors.unwrap_or(process.processors),
             fan_out: self.fan_out,
             batch_records: self.batch_size.unwrap_or(process.batch_records),
             wait_ms: self.window.map_or(process.wait_ms, |seconds| seconds.saturating_mul(1_000)),
@@ -209,11 +266,11 @@ impl Deployment {
                 Consumer::Function(Function {
                     batch_size: self.batch_size.unwrap_or(function.batch_size),
                     window_seconds: self.window.unwrap_or(function.window_seconds),
-                    tumbling_seconds: self.tumbling,
-                    factor: self.factor,
-                    memory_mb: self.memory,
-                    timeout_seconds: self.timeout,
-                    concurrency: self.concurrency,
+                    tumbling_seconds: self.tumbling.unwrap_or(function.tumbling_seconds),
+                    factor: self.factor.unwrap_or(function.factor),
+                    memory_mb: self.memory.unwrap_or(function.memory_mb),
+                    timeout_seconds: self.timeout.unwrap_or(function.timeout_seconds),
+                    concurrency: self.concurrency.unwrap_or(function.concurrency),
                     arm: self.arm,
                 })
             }
