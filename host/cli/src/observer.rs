@@ -103,7 +103,8 @@ impl Observer {
         Self { target, config, file: None, store, registry, closed, seen: Vec::new(), slow: None }
     }
 
-    fn of_file(self, file: Option<&Path>) -> Self {
+    /// With the configuration's file.
+    pub(crate) fn of_file(self, file: Option<&Path>) -> Self {
         Self { file: file.map(Path::to_owned), ..self }
     }
 
@@ -157,7 +158,7 @@ impl Observer {
         };
         let reason = format!("they did not answer within {} s; older figures are shown, if any", SLOW_WITHIN.as_secs());
         let what = "AWS, the rules and the store".to_owned();
-        observed.history.unavailable.push(Unavailable { what, permission: None, reason });
+        observed.history.unavailable.push(Unavailable { what, permission: None, reason, by_limit: false });
         Ok(observed)
     }
 
@@ -232,5 +233,6 @@ impl Observer {
 
 /// Something that could not be read.
 fn unavailable(what: &str, error: &anyhow::Error) -> Unavailable {
-    Unavailable { what: what.to_owned(), permission: None, reason: ErrorChain(error.as_ref()).to_string() }
+    let reason = ErrorChain(error.as_ref()).to_string();
+    Unavailable { what: what.to_owned(), permission: None, reason, by_limit: false }
 }

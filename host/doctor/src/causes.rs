@@ -1,7 +1,8 @@
 //! Which finding comes first.
 //!
 //! The graph names pairs of checks of which the first explains the second. A finding stands below its cause; of several
-//! causes it is below the one at the end of the longest chain, because that is the nearest.
+//! causes it is below the one at the end of the longest chain, because that is the nearest. What began after it, or
+//! concerns other race types or versions, is no cause of it.
 
 use serde::Serialize;
 
@@ -211,7 +212,9 @@ fn causes<'a>(found: &[Found], (check, finding): &Found) -> Vec<(usize, &'a Edge
     };
     let edges = EDGES.iter().filter(fits);
     let of = |edge: &'a Edge| {
-        let is_cause = move |(_, it): &(usize, &Found)| it.0 == edge.cause && (it.1.ongoing || !finding.ongoing);
+        let is_cause = move |(_, (check, it)): &(usize, &Found)| {
+            *check == edge.cause && (it.ongoing || !finding.ongoing) && it.scope.can_lead_to(&finding.scope)
+        };
         found.iter().enumerate().filter(is_cause).map(|(index, _)| (index, edge)).collect::<Vec<_>>()
     };
     edges.flat_map(of).collect()

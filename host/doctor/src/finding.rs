@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::history::{Point, Timestamp};
+use crate::scope::Scope;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -45,6 +46,9 @@ pub struct Finding {
     pub arithmetic: Vec<String>,
     /// What to do, the best first.
     pub remedies: Vec<Remedy>,
+    /// When it was and what it concerns: only what comes before something of the same is its cause.
+    #[serde(skip)]
+    pub scope: Scope,
 }
 
 /// Something that was measured, or a setting.
@@ -97,6 +101,7 @@ impl Finding {
             evidence: Vec::new(),
             arithmetic: Vec::new(),
             remedies: Vec::new(),
+            scope: Scope::default(),
         }
     }
 
@@ -122,6 +127,18 @@ impl Finding {
 
     pub(crate) fn remedies(mut self, remedies: impl IntoIterator<Item = Remedy>) -> Self {
         self.remedies.extend(remedies);
+        self
+    }
+
+    /// The earliest instant at which it can have begun, and the latest at which it can have happened.
+    pub(crate) fn during(mut self, (began, last): (Option<Timestamp>, Option<Timestamp>)) -> Self {
+        (self.scope.began, self.scope.last) = (began, last);
+        self
+    }
+
+    /// The versions that it concerns.
+    pub(crate) fn of_version(mut self, version: &str) -> Self {
+        self.scope.versions = Some([version.to_owned()].into());
         self
     }
 

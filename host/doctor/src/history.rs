@@ -80,6 +80,9 @@ pub struct Unavailable {
     pub permission: Option<String>,
     /// Why, with its causes.
     pub reason: String,
+    /// Whether it was left out by a limit of the doctor's own. Nothing has failed then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_limit: bool,
 }
 
 impl History {

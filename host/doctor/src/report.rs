@@ -2,6 +2,7 @@
 
 mod lag;
 mod text;
+mod verdict;
 
 use serde::Serialize;
 
@@ -10,7 +11,6 @@ use crate::checks::{CHECKS, Reading, readings};
 use crate::finding::{Outcome, Severity};
 use crate::history::{History, Timestamp, Unavailable};
 use crate::lag::Lag;
-use crate::words::counted;
 
 /// What all checks come to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +20,8 @@ pub struct Report {
     pub verdict: String,
     /// The worst finding's severity; nothing without findings.
     pub severity: Option<Severity>,
+    /// Whether every source could be read. If not, a report without warnings does not show health.
+    pub complete: bool,
     /// The first instant that was looked at.
     pub since: Timestamp,
     /// The last one.
@@ -76,9 +78,11 @@ pub fn examine(history: &History) -> Report {
     }
     let findings = arrange(found);
     let severity = findings.iter().map(Diagnosis::worst).max();
+    let unread = verdict::unread(history);
     Report {
-        verdict: verdict(&findings, (healthy.len(), not_checked.len()), history.unavailable.is_empty()),
+        verdict: verdict::verdict(&findings, (healthy.len(), not_checked.len()), &unread),
         severity,
+        complete: unread.is_empty(),
         since: history.since,
         until: history.until,
         subjects: subjects(history),
@@ -103,46 +107,18 @@ fn subjects(history: &History) -> Vec<String> {
     stream.chain(function).chain(tables).collect()
 }
 
-/// The first cause, and how much more there is.
-fn verdict(findings: &[Diagnosis], (healthy, not_checked): (usize, usize), complete: bool) -> String {
-    let Some(first) = findings.first() else {
-        return match healthy {
-            0 => "unknown: nothing could be checked".to_owned(),
-            _ if !complete => format!(
-                "no finding in {}, and {} could not be done",
-                counted(healthy, "check"),
-                counted(not_checked, "check")
-            ),
-            _ => format!("healthy: {} without a finding", counted(healthy, "check")),
-        };
-    };
-    let total: usize = findings.iter().map(|it| 1 + it.following()).sum();
-    if first.worst() == Severity::Note {
-        return format!("healthy, with {}", counted(total, "note"));
-    }
-    let worst = if first.worst() == Severity::Critical { "critical" } else { "warning" };
-    let mut line = format!("{worst}: {}, {}", first.check, first.finding.subject);
-    if first.following() > 0 {
-        line.push_str(&format!(", with {}", counted(first.following(), "consequence")));
-    }
-    let others = total - 1 - first.following();
-    if others > 0 {
-        line.push_str(&format!("; {}", counted(others, "other finding")));
-    }
-    line
-}
-
 impl Report {
-    /// The exit code: 0 healthy or notes only, 3 warnings, 4 something critical, 5 if nothing could be checked. 1 and 2
-    /// are the program's own: it failed, or its arguments are invalid.
+    /// The exit code: 0 healthy or notes only, 3 warnings, 4 something critical, 5 if it is unknown whether the deployment
+    /// is healthy, because a source could not be read or nothing could be checked. 1 and 2 are the program's own: it
+    /// failed, or its arguments are invalid.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self.severity {
             Some(Severity::Critical) => 4,
             Some(Severity::Warning) => 3,
-            Some(Severity::Note) => 0,
+            _ if !self.complete => 5,
             None if self.healthy.is_empty() => 5,
-            None => 0,
+            Some(Severity::Note) | None => 0,
         }
     }
 

@@ -40,6 +40,6 @@ impl Failure {
             true => format!("{}: there is none of this name in the region", self.doing),
             false => self.failure.message.clone(),
         };
-        Unavailable { what: what.into(), permission: denied.then(|| self.action.to_owned()), reason }
+        Unavailable { what: what.into(), permission: denied.then(|| self.action.to_owned()), reason, by_limit: false }
     }
 }

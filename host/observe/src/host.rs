@@ -29,7 +29,12 @@ pub struct Exposition {
 
 /// Reads the metrics of the host at `address`, such as `127.0.0.1:9464`, each as a series of one point at `now`.
 pub(crate) async fn read(address: &str, now: Timestamp) -> Result<Vec<Series>, Unavailable> {
-    let failed = |reason: String| Unavailable { what: format!("metrics of host {address}"), permission: None, reason };
+    let failed = |reason: String| Unavailable {
+        what: format!("metrics of host {address}"),
+        permission: None,
+        reason,
+        by_limit: false,
+    };
     let url = match address.contains("://") {
         true => format!("{}/metrics", address.trim_end_matches('/')),
         false => format!("http://{address}/metrics"),

@@ -160,5 +160,6 @@ pub(crate) fn unread(history: &History) -> Option<Unavailable> {
         what: format!("metrics by shard of {more} more shards"),
         permission: None,
         reason,
+        by_limit: true,
     })
 }

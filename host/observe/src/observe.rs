@@ -156,7 +156,8 @@ async fn read_metrics(config: &SdkConfig, names: &Names, history: &mut History) 
             if more {
                 let reason =
                     "there are more than are read: metrics of versions that ran within two weeks count".to_owned();
-                history.unavailable.push(Unavailable { what: format!("some of {what}"), permission: None, reason });
+                let what = format!("some of {what}");
+                history.unavailable.push(Unavailable { what, permission: None, reason, by_limit: true });
             }
         }
     }

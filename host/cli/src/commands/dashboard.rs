@@ -8,7 +8,7 @@ use anyhow::Context;
 use paceline_dashboard::{Dashboard, Hosts, Options, serve};
 use tokio::net::TcpListener;
 
-use super::doctor::DeploymentArguments;
+use super::doctor::{DeploymentArguments, span};
 use crate::dashboard::Live;
 use crate::observer::Observer;
 use crate::setup::parallel_runtime;
@@ -27,8 +27,8 @@ pub(crate) struct Arguments {
     /// The address and port. Only this machine reaches a loopback address; there is no password. Port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9465")]
     listen: SocketAddr,
-    /// How far back charts go, such as 3h.
-    #[arg(long, value_name = "TIME", default_value = "3h", value_parser = humantime::parse_duration)]
+    /// How far back charts go, such as 3h. At least a minute, the metrics' period.
+    #[arg(long, value_name = "TIME", default_value = "3h", value_parser = span)]
     since: Duration,
     /// How often an open page is updated. CloudWatch is read once a minute at most, and only while a page is open.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]

@@ -6,25 +6,40 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use paceline_config::Config;
 use paceline_doctor::{History, examine};
 use paceline_observe::{Endpoint, Target};
 
 use crate::observer::Observer;
 use crate::report;
-use crate::setup::parallel_runtime;
+use crate::setup::{UsageError, parallel_runtime};
 
 /// Metrics are billed.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The shortest period of CloudWatch's metrics. In less time none ends.
+const LEAST_SPAN: Duration = Duration::from_secs(60);
+
+const NOTHING_NAMED: &str = "nothing is named: use --config FILE, --function NAME, --stream NAME, --table NAME, --queue \
+                             URL or --host ADDRESS";
+
+/// A span of metrics.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let span = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if span < LEAST_SPAN {
+        return Err("it is shorter than the metrics' period: give 1m or more".to_owned());
+    }
+    Ok(span)
+}
 
 /// Arguments of `paceline doctor`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     deployment: DeploymentArguments,
-    /// How far back metrics are read, such as 3h.
-    #[arg(long, value_name = "TIME", default_value = "3h", value_parser = humantime::parse_duration)]
+    /// How far back metrics are read, such as 3h. At least a minute, their period.
+    #[arg(long, value_name = "TIME", default_value = "3h", value_parser = span)]
     since: Duration,
     /// Print JSON.
     #[arg(long)]
@@ -100,12 +115,11 @@ impl DeploymentArguments {
         if target.stream.is_none()
             && target.function.is_none()
             && target.tables.is_empty()
+            && target.queue.is_none()
             && target.hosts.is_empty()
             && config.is_none()
         {
-            bail!(
-                "nothing is named: use --config FILE, --function NAME, --stream NAME, --table NAME or --host ADDRESS"
-            );
+            return Err(UsageError(NOTHING_NAMED).into());
         }
         Ok(target)
     }

@@ -174,7 +174,7 @@ fn stages(history: &History, hosts: bool) -> Vec<Line> {
             let batches = batches.get(at).filter(|batches| **batches > 0.0)?;
             Some(Point(*at, value * unit / batches))
         });
-        Course { points: points.collect(), period_seconds: course.period_seconds }
+        Course { points: points.collect(), ..course }
     };
     let lines = stages.into_iter().map(|(stage, selection)| match hosts {
         true => Line::new(stage, of_a_batch(selection.increases(), 1.0)),
@@ -237,7 +237,7 @@ fn unit_price(history: &History, hosts: bool) -> Vec<Line> {
         let records = records.get(at).filter(|records| **records > 0.0)?;
         Some(Point(*at, units / records * 1_000.0))
     });
-    let course = Course { points: points.collect(), period_seconds: units.period_seconds };
+    let course = Course { points: points.collect(), ..units };
     vec![Line::new("units", course)]
 }
 

@@ -73,10 +73,11 @@ fn verdict(report: &Report) -> Verdict {
     let findings = report.findings.iter().flat_map(all).collect();
     Verdict {
         severity: match report.severity {
-            None => Severity::Sound,
-            Some(Found::Note) => Severity::Notice,
-            Some(Found::Warning) => Severity::Warning,
             Some(Found::Critical) => Severity::Critical,
+            Some(Found::Warning) => Severity::Warning,
+            _ if is_unknown(report) => Severity::Unknown,
+            Some(Found::Note) => Severity::Notice,
+            None => Severity::Sound,
         },
         line: line(report),
         findings,
@@ -84,11 +85,16 @@ fn verdict(report: &Report) -> Verdict {
     }
 }
 
-/// The first cause in a sentence. The severity stands before it.
+/// Whether the deployment may be healthy or not, for lack of sources.
+fn is_unknown(report: &Report) -> bool {
+    report.severity <= Some(Found::Note) && !report.complete || report.findings.is_empty() && report.healthy.is_empty()
+}
+
+/// The first cause in a sentence, or what could not be read. The severity stands before it.
 fn line(report: &Report) -> String {
     match (report.findings.first(), report.healthy.len()) {
+        _ if is_unknown(report) => report.verdict.trim_start_matches("unknown: ").to_owned(),
         (Some(first), _) => first.finding.reason.trim_end_matches('.').to_owned(),
-        (None, 0) => "Nothing could be checked".to_owned(),
         (None, 1) => "One check found nothing".to_owned(),
         (None, checks) => format!("{checks} checks found nothing"),
     }
@@ -268,7 +274,7 @@ fn dead_letters(history: &History) -> Option<Part<DeadLetters>> {
         .collect();
     newest.sort_by_key(|letter| std::cmp::Reverse(letter.time));
     newest.truncate(NEWEST);
-    Some(DeadLetters { by_reason: letters.by_reason.clone(), more: letters.more, newest }.into())
+    Some(DeadLetters { by_reason: letters.by_reason.clone()?, more: letters.more, newest }.into())
 }
 
 #[cfg(test)]
@@ -321,6 +327,24 @@ mod tests {
             }
         }
         Observed { history, rules: None }
+    }
+
+    #[test]
+    fn a_deployment_of_which_a_source_was_not_read_is_not_sound() {
+        let mut observed = observed();
+        observed.history.series.retain(|series| GAUGES.contains(&series.metric.name.as_str()));
+        let known = status(&observed, "a test", None).verdict.known().unwrap().severity;
+        assert!(known <= Severity::Notice, "{known}");
+        observed.history.unavailable.push(paceline_doctor::history::Unavailable {
+            what: "table races".to_owned(),
+            permission: None,
+            reason: "connection refused".to_owned(),
+            by_limit: false,
+        });
+        let status = status(&observed, "a test", None);
+        let verdict = status.verdict.known().unwrap();
+        assert_eq!(verdict.severity, Severity::Unknown, "{}", verdict.line);
+        assert!(verdict.line.starts_with("table races could not be read; "), "{}", verdict.line);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use paceline_pipeline::model::DeadLetter as Letter;
 use paceline_pipeline::store::DeadLetterStore;
 use tokio::time::timeout;
 
+use crate::report::visible;
+
 /// Of each reason.
 const NEWEST: usize = 3;
 /// Letters that were not counted in this time are reported as more.
@@ -26,7 +28,7 @@ pub(super) async fn read(store: &AnyStore) -> anyhow::Result<DeadLetters> {
         Err(_) => true,
     };
     let newest = found.newest.into_values().flatten().collect();
-    Ok(DeadLetters { by_reason: found.by_reason, more, newest, queue: None })
+    Ok(DeadLetters { by_reason: Some(found.by_reason), more, newest, queue: None })
 }
 
 #[derive(Default)]
@@ -41,7 +43,8 @@ impl Found {
         *self.by_reason.entry(reason.clone()).or_default() += 1;
         let newest = self.newest.entry(reason.clone()).or_default();
         let at = letter.arrival_ms.and_then(|ms| u64::try_from(ms).ok()).map(Timestamp);
-        newest.push(DeadLetter { id: letter.id, reason, message: letter.reason.text, at });
+        let rulebook = letter.reason.rulebook.map(|(name, version)| format!("{name}@{version}"));
+        newest.push(DeadLetter { id: letter.id, reason, message: visible(&letter.reason.text), rulebook, at });
         newest.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| b.id.cmp(&a.id)));
         newest.truncate(NEWEST);
     }

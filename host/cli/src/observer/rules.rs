@@ -52,6 +52,7 @@ pub(super) async fn read(
         Some(store) => noted(acknowledgements(store).await, "hosts", unavailable).unwrap_or_default(),
         None => Vec::new(),
     };
+    read_times(registry, &hosts, &mut examined).await?;
     let limits = &config.limits;
     let status = shown_status::Rules {
         registry: registry.location().to_owned(),
@@ -74,6 +75,28 @@ pub(super) async fn read(
     Ok(SeenRules { rules, status, races })
 }
 
+/// Reads when race types were changed for which a host has not the newest rules. Of the others nobody needs to know.
+async fn read_times(
+    registry: &Registry,
+    hosts: &[Acknowledgement],
+    race_types: &mut BTreeMap<String, RaceTypeRules>,
+) -> anyhow::Result<()> {
+    let Some(oldest) = hosts.iter().map(|host| host.revision).min() else { return Ok(()) };
+    let mut times: BTreeMap<u64, Option<Timestamp>> = BTreeMap::new();
+    for race_type in race_types.values_mut() {
+        let Some(since) = race_type.since.filter(|since| *since > oldest) else { continue };
+        race_type.changed = match times.get(&since) {
+            Some(time) => *time,
+            None => {
+                let time = entry_at(registry, since).await?.and_then(|entry| entry.at.parse().ok());
+                times.insert(since, time);
+                time
+            }
+        };
+    }
+    Ok(())
+}
+
 /// A race type as the doctor and as the dashboard take it.
 struct SeenRaceType {
     examined: RaceTypeRules,
@@ -89,7 +112,7 @@ fn noted<T, E: std::error::Error + 'static>(
 ) -> Option<T> {
     let note = |error: E| {
         let reason = ErrorChain(&error).to_string();
-        unavailable.push(Unavailable { what: what.to_owned(), permission: None, reason });
+        unavailable.push(Unavailable { what: what.to_owned(), permission: None, reason, by_limit: false });
     };
     read.map_err(note).ok()
 }
@@ -101,7 +124,8 @@ async fn read_race_type(
     unavailable: &mut Vec<Unavailable>,
 ) -> SeenRaceType {
     let name = |digest| shown(&tail.rules, digest);
-    let mut examined = RaceTypeRules { active: routing.current.map(name), ..RaceTypeRules::default() };
+    let mut examined =
+        RaceTypeRules { active: routing.current.map(name), since: Some(routing.since), ..RaceTypeRules::default() };
     let mut status = RaceType {
         current: routing.current.map(name),
         fallback: routing.way_back().map(name),
@@ -117,21 +141,24 @@ async fn read_race_type(
     }
     let Some(store) = store else { return SeenRaceType { examined, status, races: Vec::new() } };
     let pins = store.list_pins(race_type, MAX_PINS + 1).await;
-    let mut pins = noted(pins, &format!("pinned races of race type {race_type}"), unavailable).unwrap_or_default();
+    let pins = noted(pins, &format!("pinned races of race type {race_type}"), unavailable);
+    let mut pinned: Option<BTreeMap<String, u64>> = pins.as_ref().map(|_| BTreeMap::new());
+    let mut pins = pins.unwrap_or_default();
     status.more = pins.len() > MAX_PINS;
     pins.truncate(MAX_PINS);
     let (mut missing, mut races) = (BTreeSet::new(), Vec::new());
     for (race, pin) in pins {
         let runs = tail.rules.effective(race_type, &race.value, pin);
-        *examined.pinned.entry(name(runs)).or_default() += 1;
+        *pinned.get_or_insert_default().entry(name(runs)).or_default() += 1;
         if tail.rules.id(runs).is_none() {
             missing.insert(runs.to_string());
         }
         races.push(race.value);
     }
     examined.missing = missing.into_iter().collect();
-    let pinned = examined.pinned.iter();
-    status.pinned = pinned.map(|(rulebook, races)| Pinned { rulebook: rulebook.clone(), races: *races }).collect();
+    let counts = pinned.iter().flatten();
+    status.pinned = counts.map(|(rulebook, races)| Pinned { rulebook: rulebook.clone(), races: *races }).collect();
+    examined.pinned = pinned;
     if let Some(trial) = &routing.candidate {
         let registry = tail.registry.as_deref().unwrap_or_default();
         let report = read_trial(store, registry, race_type, trial).await;

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use paceline_testbed::require;
 use serde_json::Value;
 
-use crate::support::paceline;
+use crate::support::{DedupMode, Workspace, joined, paceline, simulate};
 use deployment::Deployment;
 
 /// The program with an access key, which chooses moto's failures.
@@ -205,8 +205,95 @@ fn names_that_do_not_exist_are_reported() {
 fn nothing_named_is_an_error() {
     let output = output(paceline(&["doctor"]));
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("--function NAME"), "{text}");
-    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("--function NAME") && text.contains("--queue URL"), "{text}");
+    assert_eq!(output.status.code(), Some(2), "its arguments are invalid");
+}
+
+#[test]
+fn a_queue_alone_is_a_deployment() {
+    require!(Moto);
+    let deployment = Deployment::create();
+    let url = format!("{}/123456789012/{}", deployment.endpoint(), deployment.name());
+    let (output, history) = recorded(&deployment, "test", &["--queue", &url]);
+    assert_eq!(history["dead-letters"]["queue"]["url"], url, "{history:#}");
+    let report = document(&output);
+    assert!(checks(&report, "healthy").contains(&"failed-batches"), "{report:#}");
+    assert!(checks(&report, "not-checked").contains(&"dead-letters"), "their table was not read: {report:#}");
+}
+
+/// CloudWatch refuses a time in which no period ends.
+#[test]
+fn a_span_shorter_than_the_metrics_period_is_invalid() {
+    for command in ["doctor", "dashboard"] {
+        for span in ["0s", "10s", "59s"] {
+            let output = output(paceline(&[command, "--host", "127.0.0.1:1", "--since", span]));
+            let text = String::from_utf8(output.stderr).unwrap();
+            assert!(text.contains("shorter than the metrics' period"), "{command} {span}: {text}");
+            assert_eq!(output.status.code(), Some(2), "{command} {span}");
+        }
+    }
+}
+
+/// An address that nothing listens at.
+fn closed_address() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn a_host_that_refuses_the_connection_is_in_the_verdict() {
+    let workspace = Workspace::new(DedupMode::Sequence);
+    let address = closed_address();
+    workspace.configure("[source]\nfile = \"messages.ndjson\"\n", &format!("[serve]\nlisten = \"{address}\"\n"));
+    workspace.registry();
+    let output = output(workspace.command(&["doctor", "--json", "--since", "5m"]));
+    let report = document(&output);
+    let verdict = report["verdict"].as_str().unwrap();
+    assert!(verdict.starts_with(&format!("unknown: metrics of host {address} could not be read; ")), "{report:#}");
+    assert_eq!(report["complete"], false, "{report:#}");
+    assert_eq!(output.status.code(), Some(5));
+}
+
+/// The store of a service that cannot be reached, and rules in a folder.
+#[test]
+fn without_a_store_neither_pins_nor_versions_are_sound() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Sequence);
+    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
+    let table = format!("[store.dynamodb]\ntable = \"races\"\nendpoint = \"http://{}\"\n", closed_address());
+    workspace.write("paceline.toml", config.replace("[store]\npath = \"store.redb\"\n", &table));
+    workspace.apply();
+    let mut command = workspace.command(&["doctor", "--json", "--region", "us-east-1"]);
+    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
+    command.env("AWS_ENDPOINT_URL", format!("http://{}", closed_address()));
+    let output = output(command);
+    let report = document(&output);
+    for check in ["missing-rulebook", "failing-version", "hosts-behind", "dead-letters"] {
+        assert!(checks(&report, "not-checked").contains(&check), "{check}: {report:#}");
+    }
+    assert_eq!(output.status.code(), Some(5), "{report:#}");
+}
+
+/// What attributes dead letters to a host that is behind.
+#[test]
+fn a_history_has_the_race_types_changes_and_that_of_a_letter() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Sequence);
+    let mut lines = simulate("--racers 1 --seconds 3 --class 3 --race 131 --seed 9");
+    lines.extend(simulate("--racers 1 --seconds 3 --class 99 --race 132 --seed 9"));
+    workspace.write("messages.ndjson", joined(&lines));
+    workspace.run();
+    let file = workspace.path("history.json");
+    let mut command = workspace.command(&["doctor", "--json"]);
+    command.arg("--record").arg(&file);
+    output(command);
+    let history: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let race_type = &history["rules"]["race-types"]["3"];
+    assert_eq!(race_type["since"], history["rules"]["revision"], "{history:#}");
+    assert_eq!(race_type["pinned"]["class-3@1"], 1, "{history:#}");
+    let newest = &history["dead-letters"]["newest"];
+    let message = newest[0]["message"].as_str().unwrap_or_else(|| panic!("{history:#}"));
+    assert_eq!(newest[0]["reason"], "no-rulebook", "{newest:#}");
+    assert!(message.contains("race type `99`"), "the doctor looks for it: {message}");
 }
 
 #[test]

@@ -118,6 +118,7 @@ fn sign(severity: &Severity) -> &'static str {
     match severity {
         Severity::Sound => "✓",
         Severity::Notice => "i",
+        Severity::Unknown => "?",
         Severity::Warning => "▲",
         Severity::Critical => "■",
     }

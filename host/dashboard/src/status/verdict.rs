@@ -25,6 +25,8 @@ pub enum Severity {
     Sound,
     /// Something to know.
     Notice,
+    /// A source could not be read, so that nothing shows whether something worse is wrong.
+    Unknown,
     /// It will become a problem.
     Warning,
     /// Records are lost, late or rejected, or soon will be.
@@ -56,6 +58,7 @@ impl fmt::Display for Severity {
         formatter.write_str(match self {
             Self::Sound => "sound",
             Self::Notice => "notice",
+            Self::Unknown => "unknown",
             Self::Warning => "warning",
             Self::Critical => "critical",
         })

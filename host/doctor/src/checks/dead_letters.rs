@@ -1,10 +1,16 @@
 //! Records that could not be processed, and batches that were given up.
 
-use super::facts::{COUNTS, events, not_known};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::events::events;
+use super::facts::{COUNTS, allowance_seconds, if_counted, not_known};
 use super::mapping::reprocess;
+use super::readings::readings;
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{DeadLetter, DeadLetters, History, Namespace, Point, Statistic, Timestamp};
+use crate::scope::Scope;
 use crate::words::number;
 
 /// The newest dead letters of a reason that are shown.
@@ -14,12 +20,16 @@ const OF_THE_RULES: [&str; 5] = ["no-rulebook", "pin-unresolved", "plugin-failed
 
 /// Dead letters by reason.
 pub(super) fn dead_letters(history: &History) -> Outcome {
-    let Some(letters) = &history.dead_letters else {
-        return of_metrics(history);
+    let letters = history.dead_letters.as_ref();
+    let Some((letters, by_reason)) = letters.and_then(|letters| Some((letters, letters.by_reason.as_ref()?))) else {
+        return if_counted(history, of_metrics(history));
     };
-    let present = letters.by_reason.iter().filter(|(_, count)| **count > 0);
-    let findings = present.map(|(reason, count)| of_reason(history, letters, reason, *count));
-    Outcome::of(findings.collect(), "there are none")
+    let present = by_reason.iter().filter(|(_, count)| **count > 0);
+    let findings: Vec<Finding> = present.map(|(reason, count)| of_reason(history, letters, reason, *count)).collect();
+    if findings.is_empty() && letters.more {
+        return Outcome::NotChecked("the table of dead letters is so large that reading it took too long".to_owned());
+    }
+    Outcome::of(findings, "there are none")
 }
 
 fn of_reason(history: &History, letters: &DeadLetters, reason: &str, count: u64) -> Finding {
@@ -52,7 +62,39 @@ fn of_reason(history: &History, letters: &DeadLetters, reason: &str, count: u64)
             .breaks("Nothing: no record is folded twice. Unsure ones are left alone without --unsure."),
         );
     }
-    finding.ongoing(is_new)
+    let mut finding = finding.ongoing(is_new);
+    finding.scope = scope(history, reason, &newest);
+    finding
+}
+
+/// When letters of a reason were written, and what they concern: the newest stand for all of it.
+fn scope(history: &History, reason: &str, newest: &[&DeadLetter]) -> Scope {
+    let shown = || newest.iter().take(NEWEST);
+    let written = |letter: &DeadLetter| Some(at_latest(history, letter.at?));
+    // Of two letters of one race type the newer one counts, which comes first.
+    let race_types = shown().rev().map(|letter| Some((race_type(&letter.message)?.to_owned(), written(letter))));
+    let race_types: Option<BTreeMap<String, Option<Timestamp>>> = race_types.collect();
+    let versions: Option<BTreeSet<String>> = shown().map(|letter| letter.rulebook.clone()).collect();
+    Scope {
+        began: None,
+        last: newest.first().and_then(|letter| written(letter)),
+        // What no rulebook was found for is none of what another race type lacks.
+        race_types: race_types.filter(|race_types| reason == "no-rulebook" && !race_types.is_empty()),
+        versions: versions.filter(|versions| !versions.is_empty()),
+    }
+}
+
+/// When a record that arrived then became a dead letter, at the latest: readers that are late process it later.
+fn at_latest(history: &History, arrived: Timestamp) -> Timestamp {
+    let late = readings(history).iter().map(|reading| reading.lag.age_seconds).fold(0.0, f64::max);
+    let late = Duration::try_from_secs_f64(late + allowance_seconds(history)).unwrap_or(Duration::MAX).as_millis();
+    Timestamp(arrived.0.saturating_add(u64::try_from(late).unwrap_or(u64::MAX)))
+}
+
+/// The race type that a message names: "there is no rulebook for race type `99` (field `/classId`)".
+fn race_type(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("race type `")?;
+    rest.split_once('`').map(|(name, _)| name)
 }
 
 /// Without access to the table: what the function or the hosts count.
@@ -79,7 +121,8 @@ fn of_metrics(history: &History) -> Outcome {
             "Lists them with their reasons; `show ID` has the payload.",
             "the reads",
         ))
-        .ongoing(seen.ongoing);
+        .ongoing(seen.ongoing)
+        .during(seen.span);
     Outcome::Findings(vec![finding])
 }
 

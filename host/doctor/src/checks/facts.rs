@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::finding::Outcome;
-use crate::history::{Course, Function, History, Mapping, Namespace, Point, Shard, Statistic, Stream, Timestamp};
+use crate::history::{
+    Course, Function, History, Mapping, Namespace, Point, Shard, Statistic, Stream, Timestamp, Unavailable,
+};
 
 /// Periods at the end of a history within which something counts as going on.
 const RECENT_PERIODS: f64 = 15.0;
@@ -11,22 +13,6 @@ const RECENT_PERIODS: f64 = 15.0;
 const BATCH_SECONDS: f64 = 10.0;
 /// User records in a record of the stream from which on they are packed.
 const PACKED: f64 = 2.0;
-
-/// Occurrences over time.
-pub(super) struct Events {
-    pub(super) total: f64,
-    pub(super) peak: Point,
-    pub(super) last: Timestamp,
-    pub(super) ongoing: bool,
-}
-
-/// The occurrences of a course of counts; nothing if there are none.
-pub(super) fn events(history: &History, course: &Course) -> Option<Events> {
-    let peak = course.peak().filter(|peak| peak.1 > 0.0)?;
-    let last = course.last_above(0.0)?.0;
-    let ongoing = last >= recent(history, course.period_seconds);
-    Some(Events { total: course.total(), peak, last, ongoing })
-}
 
 /// From when on a point is recent.
 pub(super) fn recent(history: &History, period_seconds: f64) -> Timestamp {
@@ -87,14 +73,18 @@ impl Arrivals {
 
 /// User records in a record of the stream, if producers pack them.
 pub(super) fn packed(history: &History) -> Option<f64> {
+    records_of_a_record(history).filter(|ratio| *ratio >= PACKED)
+}
+
+/// User records in a record of the stream; nothing if they were not counted.
+pub(super) fn records_of_a_record(history: &History) -> Option<f64> {
     let of_host = |name| history.select(Namespace::Host, name).growth_per_second();
     let hosts = of_host("paceline_records_total").zip(of_host("paceline_stream_records_total"));
     let committed = history.select(Namespace::Function, "Records").statistic(Statistic::Sum).without("rulebook").sum();
     let records = of_stream(history, "IncomingRecords", Statistic::Sum);
     let function = (!committed.points.is_empty()).then(|| (committed.total(), records.total()));
     let (user_records, stream_records) = hosts.or(function)?;
-    let ratio = user_records / stream_records;
-    (stream_records > 0.0 && ratio >= PACKED).then_some(ratio)
+    (stream_records > 0.0).then(|| user_records / stream_records)
 }
 
 /// The shards that accept records.
@@ -133,13 +123,27 @@ pub(super) fn retention_seconds(history: &History) -> Option<f64> {
 
 /// Why something is not known: what could not be read, or that there are no data.
 pub(super) fn not_known(history: &History, sources: &[&str], missing: &str) -> String {
-    let of = |source: &&str| history.unavailable.iter().find(|it| it.what.starts_with(*source));
-    let Some(unavailable) = sources.iter().find_map(of) else {
-        return missing.to_owned();
-    };
-    match &unavailable.permission {
+    unread(history, sources).unwrap_or_else(|| missing.to_owned())
+}
+
+/// The first of some sources that could not be read, and why.
+pub(super) fn unread(history: &History, sources: &[&str]) -> Option<String> {
+    let is_of = |it: &&Unavailable, source: &str| !it.by_limit && it.what.starts_with(source);
+    let of = |source: &&str| history.unavailable.iter().find(|it| is_of(it, source));
+    let unavailable = sources.iter().find_map(of)?;
+    Some(match &unavailable.permission {
         Some(action) => format!("{}: no permission for {action}", unavailable.what),
         None => format!("{}: {}", unavailable.what, unavailable.reason),
+    })
+}
+
+/// The outcome, unless it is health that the function's own metrics had to show and could not.
+pub(super) fn if_counted(history: &History, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Healthy(_) if lacks_counts(history) => {
+            Outcome::NotChecked(not_known(history, COUNTS, "the function has no metrics of its own"))
+        }
+        outcome => outcome,
     }
 }
 
@@ -148,7 +152,9 @@ pub(super) const METRICS: &[&str] = &["metrics of CloudWatch"];
 /// CloudWatch and the stream.
 pub(super) const STREAM: &[&str] = &["stream", "metrics of CloudWatch"];
 /// CloudWatch and the function.
-pub(super) const FUNCTION: &[&str] = &["function", "metrics of CloudWatch"];
+pub(super) const FUNCTION: &[&str] = &["function", MAPPINGS, "metrics of CloudWatch"];
+/// The mappings, which are read apart from their function.
+pub(super) const MAPPINGS: &str = "event source mappings of function";
 /// CloudWatch and the tables.
 pub(super) const TABLE: &[&str] = &["table", "metrics of CloudWatch"];
 /// `/metrics` of hosts.

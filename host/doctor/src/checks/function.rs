@@ -2,8 +2,9 @@
 
 use paceline_capacity::lambda::{MEGABYTES_OF_A_PROCESSOR, TIMEOUT_SECONDS};
 
+use super::events::{events, span_above};
 use super::facts::{
-    COUNTS, FUNCTION, NO_HOST, arrivals, events, growth_of_hosts, lacks_counts, mapping_concurrency, mappings,
+    COUNTS, FUNCTION, NO_HOST, arrivals, growth_of_hosts, if_counted, lacks_counts, mapping_concurrency, mappings,
     not_known, of_function, recent_part, unknown_function,
 };
 use super::mapping::update_mapping;
@@ -42,7 +43,8 @@ pub(super) fn function_slow(history: &History) -> Outcome {
         .evidence(Evidence::point("Duration, maximum", Point(peak.0, seconds), "s").threshold(timeout))
         .evidences(usual.map(|it| Evidence::point("Duration, average at its lowest", Point(it.0, it.1 / 1_000.0), "s")))
         .remedies(quicker(history, function))
-        .ongoing(ongoing);
+        .ongoing(ongoing)
+        .during(span_above(history, &durations, SLOW * timeout * 1_000.0));
     Outcome::Findings(vec![with_capacity(history, finding, seconds)])
 }
 
@@ -151,7 +153,7 @@ pub(super) fn function_errors(history: &History) -> Outcome {
             .breaks("Nothing. Halving does not use up retries."),
         );
     }
-    Outcome::Findings(vec![finding.ongoing(seen.ongoing)])
+    Outcome::Findings(vec![finding.ongoing(seen.ongoing).during(seen.span)])
 }
 
 /// Whether batches are answered without being committed.
@@ -166,7 +168,7 @@ pub(super) fn uncommitted_batches(history: &History) -> Outcome {
     let of_function = events(history, &batches).map(|seen| ("UncommittedBatches", "batches a period", seen));
     let of_hosts = events(history, &waits).map(|seen| ("paceline_store_waits_total", "more", seen));
     let Some((name, unit, seen)) = of_function.or(of_hosts) else {
-        return Outcome::Healthy("all batches are committed".to_owned());
+        return if_counted(history, Outcome::Healthy("all batches are committed".to_owned()));
     };
     let function = history.function.as_ref().filter(|_| name == "UncommittedBatches");
     let reason = "Batches are not committed, and come again: the store cannot be reached or throttles, or records \
@@ -184,7 +186,8 @@ pub(super) fn uncommitted_batches(history: &History) -> Outcome {
     let finding = Finding::new(severity, subject, reason)
         .evidence(Evidence { at: Some(seen.last), ..Evidence::point(name, seen.peak, unit) }.threshold(0.0))
         .remedy(remedy)
-        .ongoing(seen.ongoing);
+        .ongoing(seen.ongoing)
+        .during(seen.span);
     Outcome::Findings(vec![finding])
 }
 
@@ -211,7 +214,8 @@ pub(super) fn tumbling_window(history: &History) -> Outcome {
                     "Shorter windows have less state.",
                     "more write units: groups are written more often",
                 ))
-                .ongoing(seen.ongoing),
+                .ongoing(seen.ongoing)
+                .during(seen.span),
         );
     }
     if mapping.parallelization_factor > 1 {
@@ -233,8 +237,6 @@ pub(super) fn tumbling_window(history: &History) -> Outcome {
                 ),
         );
     }
-    if findings.is_empty() && lacks_counts(history) {
-        return Outcome::NotChecked(not_known(history, COUNTS, "no data of WindowsCommittedEarly"));
-    }
-    Outcome::of(findings, format!("windows of {} s hold their state", mapping.tumbling_window_seconds))
+    let healthy = format!("windows of {} s hold their state", mapping.tumbling_window_seconds);
+    if_counted(history, Outcome::of(findings, healthy))
 }

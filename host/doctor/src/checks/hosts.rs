@@ -1,6 +1,7 @@
 //! Running hosts, by their own metrics.
 
-use super::facts::{COUNTS, HOST, events, growth_of_hosts, not_known, recent_part};
+use super::events::events;
+use super::facts::{COUNTS, HOST, growth_of_hosts, if_counted, not_known, recent_part};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Statistic};
@@ -61,7 +62,8 @@ pub(super) fn misrouted(history: &History) -> Outcome {
             )
             .breaks("If the producer did send them again, dedup by sequence counts them twice."),
         )
-        .ongoing(seen.ongoing);
+        .ongoing(seen.ongoing)
+        .during(seen.span);
     Outcome::Findings(vec![finding])
 }
 
@@ -78,7 +80,7 @@ pub(super) fn write_conflicts(history: &History) -> Outcome {
     }
     let share = conflicts / (groups + conflicts);
     if share < CONTENTION {
-        return Outcome::Healthy(format!("{} of the writes met another writer", percent(share)));
+        return if_counted(history, Outcome::Healthy(format!("{} of the writes met another writer", percent(share))));
     }
     let reason = "Writers precede each other: records of one group are processed at several places at once. Each \
                   conflict is billed and repeated.";

@@ -1,6 +1,7 @@
 //! How the event source mapping is set.
 
-use super::facts::{FUNCTION, events, mappings, not_known};
+use super::events::events;
+use super::facts::{FUNCTION, mappings, not_known};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Function, History, Mapping, Namespace, Statistic};

@@ -2,7 +2,7 @@
 
 use paceline_capacity::lambda::{BATCH_RECORDS, PAYLOAD_BYTES, records_of_an_event};
 
-use super::facts::{FUNCTION, arrivals, mappings, not_known, packed};
+use super::facts::{COUNTS, FUNCTION, arrivals, mappings, not_known, packed, records_of_a_record};
 use super::mapping::{of_mappings, subject, update_mapping};
 use crate::command::{Command, stream_arn};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
@@ -79,7 +79,14 @@ pub(super) fn batch_size(history: &History) -> Outcome {
 /// Whether packed records are read with a parallelization factor.
 pub(super) fn packing_and_parallelization(history: &History) -> Outcome {
     let Some(ratio) = packed(history) else {
-        return of_mappings(history, "producers do not pack records", |_, _| None);
+        if records_of_a_record(history).is_some() {
+            return of_mappings(history, "producers do not pack records", |_, _| None);
+        }
+        if mappings(history).any(|(_, mapping)| mapping.parallelization_factor > 1) {
+            let missing = "nothing has counted records, so it is not known whether producers pack them";
+            return Outcome::NotChecked(not_known(history, COUNTS, missing));
+        }
+        return of_mappings(history, "packed records, if there are any, are read at factor 1", |_, _| None);
     };
     of_mappings(history, "packed records are read at factor 1", |function, mapping| {
         if mapping.parallelization_factor == 1 {

@@ -2,9 +2,9 @@
 
 use paceline_capacity::lambda::{ACCOUNT_CONCURRENCY, PARALLELIZATION};
 
+use super::events::events;
 use super::facts::{
-    FUNCTION, events, mapping_concurrency, mappings, not_known, of_function, open_shards, packed, recent_part,
-    unknown_function,
+    FUNCTION, mapping_concurrency, mappings, not_known, of_function, open_shards, packed, recent_part, unknown_function,
 };
 use super::mapping::update_mapping;
 use super::readings::{Reading, readings};
@@ -34,7 +34,8 @@ pub(super) fn function_throttled(history: &History) -> Outcome {
         .evidence(Evidence::point("Throttles", seen.peak, "invocations a period").threshold(0.0))
         .evidence(Evidence::new(format!("concurrency {whose}"), f64::from(limit), "invocations at once"))
         .remedy(more_concurrency(history, function))
-        .ongoing(seen.ongoing);
+        .ongoing(seen.ongoing)
+        .during(seen.span);
     Outcome::Findings(vec![finding])
 }
 

@@ -1,6 +1,7 @@
 //! What plugins use of what they may.
 
-use super::facts::{HOST, events, growth_of_hosts, not_known, recent_part};
+use super::events::events;
+use super::facts::{HOST, growth_of_hosts, not_known, recent_part};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, PluginLimits, Selection};
@@ -65,12 +66,14 @@ impl Plugin<'_> {
             );
             Some(
                 Finding::new(Severity::Warning, self.subject(), reason)
+                    .of_version(&format!("{}@{}", self.book, self.version))
                     .evidence(
                         Evidence::point("paceline_plugin_faults_total", seen.peak, format!("calls, {fault}"))
                             .threshold(0.0),
                     )
                     .remedy(show_limits(history, self))
-                    .ongoing(seen.ongoing),
+                    .ongoing(seen.ongoing)
+                    .during(seen.span),
             )
         };
         of_limits.filter_map(finding).collect()
@@ -101,6 +104,7 @@ impl Plugin<'_> {
         );
         Some(
             Finding::new(Severity::Warning, self.subject(), reason)
+                .of_version(&format!("{}@{}", self.book, self.version))
                 .evidence(Evidence::new("fuel of a call", fuel / calls, "").threshold(budget))
                 .evidence(
                     Evidence::new("time of a call", seconds * 1_000.0 / calls, "ms").threshold(limits.call_ms as f64),

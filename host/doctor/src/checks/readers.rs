@@ -2,9 +2,8 @@
 
 use paceline_capacity::kinesis::{SHARD_READ_BYTES_PER_SECOND, SHARD_READS_PER_SECOND};
 
-use super::facts::{
-    Events, METRICS, STREAM, events, growth_of_hosts, mappings, not_known, of_stream, open_shards, recent_part,
-};
+use super::events::{Events, events, span_above};
+use super::facts::{METRICS, STREAM, growth_of_hosts, mappings, not_known, of_stream, open_shards, recent_part};
 use crate::command::{Command, stream_arn};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, Namespace, Point, Statistic, Stream};
@@ -49,7 +48,8 @@ pub(super) fn reads_throttled(history: &History) -> Outcome {
         number(SHARD_READ_BYTES_PER_SECOND / 1_048_576.0)
     ))
     .remedies(stream.map(|stream| fan_out_remedy(history, stream)))
-    .ongoing(seen.ongoing);
+    .ongoing(seen.ongoing)
+    .during(seen.span);
     Outcome::Findings(vec![finding])
 }
 
@@ -107,7 +107,8 @@ pub(super) fn read_failures(history: &History) -> Outcome {
         "Shows status and key of the stream. A reader's log has the error.",
         "nothing",
     ))
-    .ongoing(ongoing);
+    .ongoing(ongoing)
+    .during(span_above(history, &success.map(|share| 1.0 - share), 0.0005));
     Outcome::Findings(vec![finding])
 }
 
@@ -179,7 +180,8 @@ pub(super) fn fan_out(history: &History) -> Outcome {
             )
             .evidence(Evidence::point("SubscribeToShard.RateExceeded", seen.peak, "requests a period").threshold(0.0))
             .remedy(show_consumer(history, &name))
-            .ongoing(seen.ongoing),
+            .ongoing(seen.ongoing)
+            .during(seen.span),
         );
     }
     findings.extend(consumers.iter().filter(|consumer| consumer.status != "ACTIVE").map(|consumer| {
@@ -230,7 +232,8 @@ pub(super) fn subscription_conflicts(history: &History) -> Outcome {
          [source.kinesis].",
         "nothing for one reader less; a second consumer is billed by the hour",
     ))
-    .ongoing(seen.ongoing);
+    .ongoing(seen.ongoing)
+    .during(seen.span);
     Outcome::Findings(vec![finding])
 }
 

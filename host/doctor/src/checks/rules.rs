@@ -1,15 +1,20 @@
 //! The rules: versions that fail, hosts that do not follow, races without a rulebook.
 
-use super::facts::{COUNTS, ONE_READING, lacks_counts, not_known, recent_part};
+use std::collections::BTreeMap;
+
+use super::facts::{COUNTS, ONE_READING, if_counted, not_known, recent_part};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{History, HostState, Namespace, RaceTypeRules, Rules, Statistic, Trial};
-use crate::words::{counted, number, percent};
+use crate::scope::Scope;
+use crate::words::{counted, duration, number, percent};
 
 /// The share of a version's records on which a plugin may fail, as the default of a trial.
 const FAILED: f64 = 0.005;
 /// Records below which a share means nothing.
 const ENOUGH_RECORDS: f64 = 100.0;
+/// Why nothing is known of pins: there is no store that outlives its process.
+const PINS_NOT_READ: &str = "there is no store that keeps pins";
 /// Seconds within which hosts follow a change: they poll each second, note it every ten, and load plugins.
 const FOLLOW_SECONDS: f64 = 60.0;
 
@@ -43,16 +48,15 @@ pub(super) fn failing_version(history: &History) -> Outcome {
         let (race_type, version) = book.split_once(' ').unwrap_or(("", book));
         findings.extend(failing(history, race_type, version, (failed, all.max(failed))));
     }
-    if findings.is_empty() && !history.observes(Namespace::Function) {
-        // Trials alone show nothing of the versions that are active.
-        if !records.is_empty() && records.increases().points.is_empty() {
-            return Outcome::NotChecked(not_known(history, COUNTS, ONE_READING));
-        }
-        if records.is_empty() && lacks_counts(history) {
-            return Outcome::NotChecked(not_known(history, COUNTS, "no data of RulebookRecords"));
-        }
+    // Trials alone show nothing of the versions that are active.
+    if findings.is_empty() && !history.observes(Namespace::Function) && records.increases().points.is_empty() {
+        let missing = match records.is_empty() {
+            true => "neither a function nor a host has counted the records of versions",
+            false => ONE_READING,
+        };
+        return Outcome::NotChecked(not_known(history, COUNTS, missing));
     }
-    Outcome::of(findings, "no version fails on its records")
+    if_counted(history, Outcome::of(findings, "no version fails on its records"))
 }
 
 /// Trials that failed.
@@ -69,6 +73,7 @@ fn trials(history: &History, rules: &Rules) -> Vec<Finding> {
             format!("of {}", number(trial.records as f64)),
         );
         Finding::new(Severity::Warning, format!("race type {name}, {}", trial.version), reason)
+            .of_version(&trial.version)
             .evidence(
                 Evidence::new(
                     "records on which it failed",
@@ -100,6 +105,7 @@ fn failing(history: &History, race_type: &str, version: &str, (failed, all): (f6
     );
     Some(
         Finding::new(severity, format!("race type {race_type}, {version}"), reason)
+            .of_version(version)
             .evidence(
                 Evidence::new("records on which it failed", failed, format!("of {}", number(all)))
                     .threshold(FAILED * all),
@@ -129,14 +135,33 @@ pub(super) fn hosts_behind(history: &History) -> Outcome {
         return Outcome::NotChecked(not_known(history, &["rules"], "the rules are not known"));
     };
     if rules.hosts.is_empty() {
-        return Outcome::NotChecked("no host has noted which rules it follows".to_owned());
+        let missing = "no host has noted which rules it follows";
+        return Outcome::NotChecked(not_known(history, &["hosts", "dead letters, hosts"], missing));
     }
     let since_change = rules.changed.map_or(f64::INFINITY, |changed| history.until.since(changed).as_secs_f64());
     let is_behind =
         |host: &&HostState| host.revision < rules.revision && since_change > FOLLOW_SECONDS || host.refusal.is_some();
     let findings: Vec<Finding> =
         rules.hosts.iter().filter(is_behind).map(|host| behind(history, rules, host)).collect();
-    Outcome::of(findings, format!("{} at revision {}", counted(rules.hosts.len(), "host"), rules.revision))
+    Outcome::of(findings, following(rules, since_change))
+}
+
+/// How many hosts follow the newest revision, and how long the others have to.
+fn following(rules: &Rules, since_change: f64) -> String {
+    let (all, revision) = (rules.hosts.len(), rules.revision);
+    let older = rules.hosts.iter().filter(|host| host.revision < revision).count();
+    if older == 0 {
+        return format!("{} at revision {revision}", counted(all, "host"));
+    }
+    let at = rules.changed.map(|changed| format!(", at {changed}")).unwrap_or_default();
+    format!(
+        "{} of {} at revision {revision}, {older} at an older one: it was written {} ago{at}, and hosts have {} to \
+         follow",
+        all - older,
+        counted(all, "host"),
+        duration(since_change),
+        duration(FOLLOW_SECONDS)
+    )
 }
 
 fn behind(history: &History, rules: &Rules, host: &HostState) -> Finding {
@@ -151,7 +176,9 @@ fn behind(history: &History, rules: &Rules, host: &HostState) -> Finding {
             .to_owned(),
     };
     let severity = if noted_since || host.refusal.is_some() { Severity::Warning } else { Severity::Note };
-    Finding::new(severity, format!("host {}", host.name), reason)
+    let finding =
+        Finding { scope: lacks(rules, host), ..Finding::new(severity, format!("host {}", host.name), reason) };
+    finding
         .evidence(
             Evidence { at: Some(host.seen), ..Evidence::new("revision", host.revision as f64, "") }
                 .threshold(rules.revision as f64),
@@ -167,6 +194,29 @@ fn behind(history: &History, rules: &Rules, host: &HostState) -> Finding {
         ))
 }
 
+/// The race types for which a host has not the rules that hold, and since when.
+fn lacks(rules: &Rules, host: &HostState) -> Scope {
+    let next = host.revision.saturating_add(1);
+    let is_next = |it: &&RaceTypeRules| it.since == Some(next);
+    let changed = if rules.revision == next { rules.changed } else { None };
+    let changed = changed.or_else(|| rules.race_types.values().find(is_next)?.changed);
+    let changed_since = |(name, it): (&String, &RaceTypeRules)| {
+        let is_newer = it.since? > host.revision;
+        Some((is_newer && it.active.is_some()).then(|| (name.clone(), it.changed)))
+    };
+    let race_types: Option<Vec<_>> = rules.race_types.iter().map(changed_since).collect();
+    let mut race_types: Option<BTreeMap<_, _>> = race_types.map(|it| it.into_iter().flatten().collect());
+    if let Some(refusal) = &host.refusal {
+        // Since when a host refuses a rulebook is not noted.
+        let refused = refusal.strip_prefix("race type ").and_then(|rest| rest.split_once(": "));
+        match (refused, &mut race_types) {
+            (Some((name, _)), Some(race_types)) => drop(race_types.insert(name.to_owned(), None)),
+            _ => race_types = None,
+        }
+    }
+    Scope { began: changed.filter(|_| host.refusal.is_none()), race_types, ..Scope::default() }
+}
+
 /// Whether races are pinned to rulebooks that the registry lacks.
 pub(super) fn missing_rulebook(history: &History) -> Outcome {
     let Some(rules) = &history.rules else {
@@ -177,7 +227,7 @@ pub(super) fn missing_rulebook(history: &History) -> Outcome {
         let pinned = race_type
             .missing
             .iter()
-            .filter_map(|version| race_type.pinned.get(version))
+            .filter_map(|version| race_type.pinned.as_ref()?.get(version))
             .fold(0, |sum: u64, races| sum.saturating_add(*races));
         let active = race_type.active.as_deref().unwrap_or("NAME@VERSION");
         let reason = format!(
@@ -202,7 +252,19 @@ pub(super) fn missing_rulebook(history: &History) -> Outcome {
                 ),
         );
     }
-    let pinned = |race_type: &RaceTypeRules| race_type.pinned.len();
-    let versions: usize = rules.race_types.values().map(pinned).sum();
-    Outcome::of(findings, format!("the registry has {}", counted(versions, "pinned version")))
+    let pinned: Option<Vec<usize>> =
+        rules.race_types.values().map(|it| it.pinned.as_ref().map(BTreeMap::len)).collect();
+    let Some(pinned) = pinned else {
+        return match findings.is_empty() {
+            true => Outcome::NotChecked(not_known(history, &["pinned races", "dead letters, hosts"], PINS_NOT_READ)),
+            false => Outcome::Findings(findings),
+        };
+    };
+    Outcome::of(
+        findings,
+        match pinned.iter().sum() {
+            0 => "no race is pinned to a version".to_owned(),
+            versions => format!("the registry has {}", counted(versions, "pinned version")),
+        },
+    )
 }

@@ -2,7 +2,8 @@
 
 use paceline_capacity::kinesis::{SHARD_BYTES_PER_SECOND, SHARD_RECORDS_PER_SECOND};
 
-use super::facts::{METRICS, STREAM, arrivals, events, not_known, of_stream, open_shards, packed};
+use super::events::events;
+use super::facts::{METRICS, STREAM, arrivals, not_known, of_stream, open_shards, packed};
 use crate::command::{Command, aggregating_producer, update_shard_count};
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
 use crate::history::{Course, History, Namespace, Point, Shard, Statistic, Stream, StreamMode};
@@ -46,7 +47,8 @@ pub(super) fn producer_throttled(history: &History) -> Outcome {
              Firehose is FailedPutCount).",
             "nothing",
         ))
-        .ongoing(seen.ongoing);
+        .ongoing(seen.ongoing)
+        .during(seen.span);
     Outcome::Findings(vec![finding])
 }
 
@@ -308,7 +310,8 @@ pub(super) fn bursts(history: &History) -> Outcome {
             )
             .breaks("Messages of a burst arrive later, by the time that the burst takes to pass."),
         )
-        .ongoing(seen.ongoing);
+        .ongoing(seen.ongoing)
+        .during(seen.span);
     Outcome::Findings(vec![finding])
 }
 

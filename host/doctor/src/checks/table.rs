@@ -6,7 +6,8 @@ use super::capacity::{
     HEADROOM, NEARLY_USED, Target, added_write_units, more_units, observed, on_demand, provision, targets,
     with_units_of_an_item,
 };
-use super::facts::{TABLE, events, not_known, recent_part};
+use super::events::events;
+use super::facts::{TABLE, not_known, recent_part};
 use super::fewer_writes::fewer_writes;
 use super::throttles::write_events;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
@@ -130,7 +131,8 @@ pub(super) fn read_throttles(history: &History) -> Outcome {
         findings.push(
             finding
                 .remedy(Remedy::new(on_demand(history, target.table), "No units to provision.", "by the request"))
-                .ongoing(seen.ongoing),
+                .ongoing(seen.ongoing)
+                .during(seen.span),
         );
     }
     Outcome::of(findings, "no read of a table is throttled")

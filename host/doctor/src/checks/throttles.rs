@@ -3,7 +3,8 @@
 use paceline_capacity::dynamodb::{BURST_SECONDS, PARTITION_WRITE_UNITS};
 
 use super::capacity::{NEARLY_USED, Target, more_units, observed, with_units_of_an_item};
-use super::facts::{Events, events};
+use super::events::{Events, Span, events};
+
 use super::fewer_writes::{Packing, fewer_writes, packing, units_per_thousand};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};
@@ -109,13 +110,20 @@ fn of_table(history: &History, parts: &[Throttled<'_>]) -> Finding {
         others => format!("{} and its index {}", first.target.subject(), others.join(", ")),
     };
     let mut finding = Finding::new(Severity::Critical, subject, format!("Writes are throttled. {sentence}{delays}"))
-        .ongoing(parts.iter().any(|part| part.seen.ongoing));
+        .ongoing(parts.iter().any(|part| part.seen.ongoing))
+        .during(span_of(parts));
     for part in parts {
         finding = with_part(finding, part, metric == CAUSES[3].0);
     }
     let counts = causes.iter().map(|cause| Evidence::new(cause.0, cause.2, "events in all").threshold(0.0));
     let demand = parts.iter().filter_map(|part| part.consumed.peak()).map(|peak| peak.1).fold(0.0, f64::max);
     finding.evidences(counts).remedies(remedies(history, first.target, metric, demand))
+}
+
+/// From the first part's beginning to the last one's end.
+fn span_of(parts: &[Throttled<'_>]) -> Span {
+    let began: Option<Vec<_>> = parts.iter().map(|part| part.seen.span.0).collect();
+    (began.and_then(|began| began.into_iter().min()), parts.iter().filter_map(|part| part.seen.span.1).max())
 }
 
 /// What was seen of a table or an index.

@@ -8,8 +8,9 @@ use super::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct DeadLetters {
-    /// Their numbers by reason, such as `rejected`.
-    pub by_reason: BTreeMap<String, u64>,
+    /// Their numbers by reason, such as `rejected`; nothing if their table was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_reason: Option<BTreeMap<String, u64>>,
     /// Whether there are more than were counted.
     #[serde(default)]
     pub more: bool,
@@ -31,6 +32,9 @@ pub struct DeadLetter {
     pub reason: String,
     /// What happened, in words.
     pub message: String,
+    /// The version that its record was evaluated by, such as `flat@2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rulebook: Option<String>,
     /// When its record arrived in the stream, if the stream recorded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,

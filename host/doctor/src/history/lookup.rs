@@ -18,6 +18,8 @@ pub struct Course {
     pub points: Vec<Point>,
     /// Seconds of a point.
     pub period_seconds: f64,
+    /// Whether points are those of periods: CloudWatch has none where nothing was counted. Others are readings.
+    pub of_periods: bool,
 }
 
 impl History {
@@ -133,7 +135,7 @@ impl<'a> Selection<'a> {
             _ => MINUTE,
         };
         let period_seconds = if period > 0.0 { period } else { distance() };
-        Course { points, period_seconds }
+        Course { points, period_seconds, of_periods: period > 0.0 }
     }
 }
 
@@ -206,14 +208,14 @@ impl Course {
     #[must_use]
     pub fn map(&self, of: impl Fn(f64) -> f64) -> Self {
         let points = self.points.iter().map(|Point(at, value)| Point(*at, of(*value))).collect();
-        Self { points, period_seconds: self.period_seconds }
+        Self { points, ..*self }
     }
 
     /// The points from a time on.
     #[must_use]
     pub fn from(&self, time: Timestamp) -> Self {
         let points = self.points.iter().copied().filter(|point| point.0 >= time).collect();
-        Self { points, period_seconds: self.period_seconds }
+        Self { points, ..*self }
     }
 }
 

@@ -43,6 +43,12 @@ pub struct RaceTypeRules {
     /// The active version, such as `flat@2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<String>,
+    /// The revision that changed last what it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
+    /// When that revision was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Timestamp>,
     /// The dedups of the active version's groups: `sequence`, `none`, or such as `ordinal /second`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dedups: Vec<String>,
@@ -52,9 +58,9 @@ pub struct RaceTypeRules {
     /// The version on trial, with its share or role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trial: Option<Trial>,
-    /// The races that are pinned to each version.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub pinned: BTreeMap<String, u64>,
+    /// The races that are pinned to each version; nothing if the pins were not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<BTreeMap<String, u64>>,
     /// Pinned versions that the registry does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,

@@ -50,7 +50,8 @@ impl Builder {
         it.history.function = Some(function());
         it.history.tables = vec![table("alleycat-races", 1_000), dead_letter_table()];
         it.history.rules = Some(rules());
-        it.history.dead_letters = Some(DeadLetters { queue: Some(queue(0)), ..DeadLetters::default() });
+        it.history.dead_letters =
+            Some(DeadLetters { by_reason: Some(BTreeMap::new()), queue: Some(queue(0)), ..DeadLetters::default() });
         it.load(500.0);
         it.metric((Kinesis, "WriteProvisionedThroughputExceeded"), STREAM, Sum, |_| 0.0)
             .metric((Kinesis, "ReadProvisionedThroughputExceeded"), STREAM, Sum, |_| 0.0)
@@ -256,7 +257,7 @@ fn rules() -> Rules {
         active: Some("flat@1".to_owned()),
         dedups: vec!["ordinal /second".to_owned()],
         packs: Some(false),
-        pinned: [("flat@1".to_owned(), 12)].into(),
+        pinned: Some([("flat@1".to_owned(), 12)].into()),
         ..RaceTypeRules::default()
     };
     Rules {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use paceline_doctor::{CHECKS, Diagnosis, EDGES, Finding, Severity, arrange};
+use paceline_doctor::history::{DeadLetter, DeadLetters, Timestamp};
+use paceline_doctor::{CHECKS, Diagnosis, EDGES, Finding, Scope, Severity, arrange, examine};
+
+use super::builder::{self, Builder, minute};
 
 fn finding(severity: Severity, subject: &str) -> Finding {
     Finding {
@@ -13,6 +16,7 @@ fn finding(severity: Severity, subject: &str) -> Finding {
         evidence: Vec::new(),
         arithmetic: Vec::new(),
         remedies: Vec::new(),
+        scope: Scope::default(),
     }
 }
 
@@ -104,4 +108,95 @@ fn other_causes_are_named() {
     let arranged = arrange(found);
     assert_eq!(names(&arranged), ["function-slow(function-errors(iterator-age))"]);
     assert_eq!(arranged[0].consequences[0].consequences[0].also_because, ["function-slow"]);
+}
+
+/// The names of a history's findings, in their places.
+fn examined(it: &Builder) -> Vec<String> {
+    names(&examine(&it.history).findings)
+}
+
+/// A healthy deployment with one host that follows an older revision, and a dead letter of a race type.
+fn behind(letter_of: &str, arrived: Timestamp) -> Builder {
+    let mut it = Builder::healthy();
+    it.rules().changed = Some(minute(10));
+    let race_type = it.rules().race_types.get_mut("3").unwrap();
+    (race_type.since, race_type.changed) = (Some(17), Some(minute(10)));
+    let mut host = builder::host_state("worker-1/7", 16);
+    host.seen = minute(15);
+    it.rules().hosts = vec![host];
+    let letter = DeadLetter {
+        id: "shardId-000000000000:1".to_owned(),
+        reason: "no-rulebook".to_owned(),
+        message: format!("there is no rulebook for race type `{letter_of}` (field `/classId`)"),
+        rulebook: None,
+        at: Some(arrived),
+    };
+    let by_reason = Some([("no-rulebook".to_owned(), 1)].into());
+    it.history.dead_letters = Some(DeadLetters { by_reason, newest: vec![letter], ..DeadLetters::default() });
+    it
+}
+
+#[test]
+fn a_host_that_is_behind_explains_letters_of_the_race_types_that_it_lacks() {
+    assert_eq!(examined(&behind("3", minute(12))), ["hosts-behind(dead-letters)"]);
+    assert_eq!(examined(&behind("99", minute(12))), ["hosts-behind", "dead-letters"], "nobody has rules for 99");
+    let mut it = behind("3", minute(12));
+    it.rules().race_types.get_mut("3").unwrap().since = Some(16);
+    assert_eq!(examined(&it), ["hosts-behind", "dead-letters"], "the host has the newest rules of 3");
+}
+
+#[test]
+fn letters_of_before_the_change_do_not_follow_from_it() {
+    assert_eq!(examined(&behind("3", minute(8))), ["hosts-behind", "dead-letters"]);
+    // A reader that is late processes a record long after it arrived.
+    let mut late = behind("3", minute(8));
+    late.metric((builder::Lambda, "IteratorAge"), builder::FUNCTION, builder::Maximum, |m| 60_000.0 * m as f64);
+    let report = examine(&late.history);
+    let hosts = report.findings.iter().find(|it| it.check == "hosts-behind").unwrap();
+    assert_eq!(names(&hosts.consequences), ["dead-letters"]);
+}
+
+#[test]
+fn a_refused_rulebook_explains_letters_of_its_race_type() {
+    for (of, expected) in [("3", vec!["hosts-behind(dead-letters)"]), ("99", vec!["hosts-behind", "dead-letters"])] {
+        let mut it = behind(of, minute(12));
+        it.rules().hosts[0].revision = 17;
+        it.rules().hosts[0].refusal = Some("race type 3: flat@2 is refused: it has no scorer".to_owned());
+        assert_eq!(examined(&it), expected, "{of}");
+    }
+}
+
+#[test]
+fn throttles_explain_no_errors_of_before_them() {
+    let of = |throttled: fn(u64) -> bool, failed: fn(u64) -> bool| {
+        let mut it = Builder::healthy();
+        let table = ((builder::Dynamodb, "WriteThrottleEvents"), builder::TABLE);
+        it.points(table.0, table.1, builder::Sum, |m| throttled(m).then_some(700.0));
+        let errors = ((builder::Lambda, "Errors"), builder::FUNCTION);
+        it.metric(errors.0, errors.1, builder::Sum, |m| if failed(m) { 9.0 } else { 0.0 });
+        examined(&it)
+    };
+    assert_eq!(of(|m| m >= 3, |m| m == 4), ["write-throttles(function-errors)"]);
+    // CloudWatch has no point of a minute without throttled writes.
+    assert_eq!(of(|m| m >= 12, |m| m == 4), ["write-throttles", "function-errors"]);
+    assert_eq!(of(|_| true, |m| m == 1), ["write-throttles(function-errors)"], "nobody knows when they began");
+}
+
+#[test]
+fn a_version_that_fails_explains_letters_of_its_own_records() {
+    let of = |version: &str| {
+        let mut it = Builder::healthy();
+        let book = [builder::OWN[0], ("rulebook", "3 flat@2")];
+        it.metric((builder::OfFunction, "RulebookFailed"), &book, builder::Sum, |_| 1_200.0);
+        it.metric((builder::OfFunction, "RulebookRecords"), &book, builder::Sum, |_| 30_000.0);
+        let mut behind = behind("3", minute(18));
+        let letters = behind.history.dead_letters.as_mut().unwrap();
+        letters.by_reason = Some([("plugin-failed".to_owned(), 1)].into());
+        letters.newest[0].reason = "plugin-failed".to_owned();
+        letters.newest[0].rulebook = Some(version.to_owned());
+        it.history.dead_letters = behind.history.dead_letters;
+        examined(&it)
+    };
+    assert_eq!(of("flat@2"), ["failing-version(dead-letters)"]);
+    assert_eq!(of("flat@1"), ["failing-version", "dead-letters"]);
 }

@@ -9,7 +9,7 @@ const RETENTION: f64 = 86_400.0;
 
 fn course(ages: &[f64], start: u64) -> Course {
     let point = |(index, age): (usize, &f64)| Point(Timestamp(start + index as u64 * 60_000), *age);
-    Course { points: ages.iter().enumerate().map(point).collect(), period_seconds: 60.0 }
+    Course { points: ages.iter().enumerate().map(point).collect(), period_seconds: 60.0, of_periods: true }
 }
 
 fn context(ages: &Course) -> LagContext {

@@ -6,7 +6,7 @@
 //! - `reports`: each scenario with its report. `causes`: the graph. `lag`: the laws of lag.
 //! - `document`: the history's format.
 //! - `robust`: histories with any numbers.
-//! - `docs`: every check has its section.
+//! - `unread`: what could not be read is not healthy. `docs`: every check has its section.
 
 mod builder;
 mod causes;
@@ -16,3 +16,4 @@ mod lag;
 mod reports;
 mod robust;
 mod scenarios;
+mod unread;

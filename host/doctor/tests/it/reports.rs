@@ -144,7 +144,11 @@ fn what_is_missing_is_named_with_its_permission() {
     let line = |check: &str| report.not_checked.iter().find(|it| it.check == check).unwrap().line.clone();
     assert_eq!(line("producer-throttled"), "metrics of CloudWatch: no permission for cloudwatch:GetMetricData");
     assert_eq!(line("index-capacity"), "table alleycat-races: no permission for dynamodb:DescribeTable");
-    assert_eq!(report.verdict, "no finding in 4 checks, and 42 checks could not be done");
+    assert_eq!(
+        report.verdict,
+        "unknown: metrics of host 127.0.0.1:9464 and 4 other sources could not be read; no finding in 3 checks, and 43 \
+         checks could not be done"
+    );
     assert!(report.healthy.iter().any(|it| it.check == "hosts-behind"), "{:?}", report.healthy);
 }
 

@@ -57,6 +57,11 @@ fn it_shows_what_the_consumer_does() {
     let rows = |board: &Value| board["standings"]["rows"].as_array().map_or(0, Vec::len);
     assert!(boards.iter().any(|board| rows(board) > 1), "{boards:#?}");
     assert!(document["verdict"]["line"].is_string(), "{document:#}");
+    let findings = document["verdict"]["findings"].as_array().unwrap().iter();
+    let commands = findings.flat_map(|finding| finding["commands"].as_array().unwrap());
+    let list = commands.filter_map(Value::as_str).find(|command| command.starts_with("paceline dead-letters list"));
+    let file = deployment.path("paceline.toml");
+    assert_eq!(list, Some(format!("paceline dead-letters list --config {}", file.display()).as_str()), "{document:#}");
 
     let (code, page) = running.get("/");
     assert_eq!(code, 200);

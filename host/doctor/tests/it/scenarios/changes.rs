@@ -60,6 +60,7 @@ pub(super) fn many_shards(it: &mut Builder, records: impl Fn(usize) -> f64, age_
         what: "metrics by shard of 100 more shards".to_owned(),
         permission: None,
         reason: "those of 100 shards are read".to_owned(),
+        by_limit: true,
     }];
 }
 
@@ -98,12 +99,13 @@ pub(super) fn letters(by_reason: &[(&str, u64)]) -> DeadLetters {
             id: format!("shardId-000000000000:4959033827149025660855969253836157109592157598913658889{index}"),
             reason: (*reason).to_owned(),
             message: format!("what the record of second {} lacks", 100 + index),
+            rulebook: None,
             at: Some(minute(15 + index)),
         })
     });
     DeadLetters {
         newest: newest.collect(),
-        by_reason: by_reason.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
+        by_reason: Some(by_reason.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect()),
         more: false,
         queue: None,
     }

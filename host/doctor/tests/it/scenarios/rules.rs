@@ -25,7 +25,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     of("missing-rulebook", &["missing-rulebook", "dead-letters", "uncommitted-batches"], || {
         but(|it| {
             let race_type = it.rules().race_types.get_mut("3").unwrap();
-            race_type.pinned.insert("flat@0".to_owned(), 2);
+            race_type.pinned.as_mut().unwrap().insert("flat@0".to_owned(), 2);
             race_type.missing = vec!["flat@0".to_owned()];
             it.points((OfFunction, "UncommittedBatches"), OWN, Sum, |m| (m > 12).then_some(1.0));
             it.history.dead_letters = Some(letters(&[("pin-unresolved", 600)]));

@@ -81,6 +81,7 @@ fn denied(what: &str, permission: &str) -> Unavailable {
         what: what.to_owned(),
         permission: Some(permission.to_owned()),
         reason: "AccessDeniedException: the role paceline-reader may not do this".to_owned(),
+        by_limit: false,
     }
 }
 
@@ -95,6 +96,7 @@ fn missing_permissions() -> Builder {
             what: "metrics of host 127.0.0.1:9464".to_owned(),
             permission: None,
             reason: "connection refused: start `paceline run` with [serve]".to_owned(),
+            by_limit: false,
         },
     ];
     it.history.rules = Builder::healthy().history.rules;
