@@ -33,7 +33,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::{Subcommand, ValueEnum};
 use paceline_config::{Config, OpenError};
 use paceline_engine::{Engine, Target};
-use paceline_pipeline::rules::operator::{Author, Operator, Request};
+use paceline_pipeline::rules::operator::{Author, Operator};
 use paceline_pipeline::rules::{Registry, Share, TrialLimits, TrialMode};
 use tokio::runtime::Runtime;
 
@@ -371,7 +371,7 @@ pub(crate) fn rules(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Action::Repin { race, rulebook, race_type, change } => {
             change::repin(&session, &change::Race { race_type, race }, &rulebook, &change)
         }
-        Action::Sign { change } => change::make(&session, &change, &[Request::Sign]),
+        Action::Sign { change } => change::sign(&session, &change),
         Action::Verify => view::verify(&session),
         Action::Keygen { .. } => unreachable!("it was handled above"),
         Action::List => view::list(&session),

@@ -275,6 +275,43 @@ fn a_bundle_is_reproducible_and_continues_the_one_before() {
 }
 
 #[test]
+fn signatures_begin_with_the_key_and_are_trusted_afterwards() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let folder = workspace.path("rulebooks");
+    rules::map(&folder);
+    run(&workspace, &["apply", folder.to_str().unwrap()]);
+    let key = workspace.path("operator.key");
+    let public = succeed(paceline(&["rules", "keygen"]).arg(&key));
+    let signing = ["--key", key.to_str().unwrap()];
+    let error = fail(&mut command(&workspace, &["sign"]));
+    assert!(error.contains("no key to sign with") && error.contains("--key FILE"), "{error}");
+    let untrusting = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
+    let trusting = untrusting.replace("[rules]\n", &format!("[rules]\ntrusted-keys = [\"{}\"]\n", public.trim_end()));
+
+    // With the key first, the rules are not known, and nobody may begin others.
+    workspace.write("paceline.toml", &trusting);
+    for change in [&["sign"][..], &["apply", folder.to_str().unwrap()], &["retire", "3"]] {
+        let error = fail(&mut command(&workspace, &[change, &signing].concat()));
+        assert!(error.contains("entry 1: it is not signed by a trusted key"), "{error}");
+        assert!(error.contains("a configuration without `rules.trusted-keys`"), "{error}");
+    }
+    assert!(!workspace.path("registry/log/00000000000000000002.json").exists());
+    let verified = command(&workspace, &["verify"]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(1), "no entry is trusted");
+
+    workspace.write("paceline.toml", &untrusting);
+    run(&workspace, &[&["sign"][..], &signing].concat());
+    workspace.write("paceline.toml", &trusting);
+    let verified: Value = serde_json::from_str(&run(&workspace, &["verify", "--json"])).unwrap();
+    assert_eq!(verified["problems"], json!([]));
+    let note = "entry 1: it is not signed by a trusted key (it has no signature); entry 2 is, and has the whole rules";
+    assert_eq!(verified["notes"], json!([note]));
+    workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 3 --class 3 --race 131 --seed 1")));
+    succeed(paceline(&["run", "--config"]).arg(workspace.path("paceline.toml")));
+}
+
+#[test]
 fn changes_are_signed_and_verified() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);

@@ -30,7 +30,7 @@ pub use precompile::{CompiledError, precompile, precompile_package};
 pub use prepare::{PluginFiles, Prepared, RemotePlugins, prepare, prepare_with_samples, remote_plugins};
 pub use replay_rules::{ReplayRules, ReplayedRulebook, replay_rules};
 
-use super::entry::{Change, Entry};
+use super::entry::{Change, Entry, InvalidEntry};
 pub use super::log::Author;
 use super::log::{Read, Tail};
 use super::registry::{Created, Registry};
@@ -96,7 +96,13 @@ pub struct Operator<'a> {
 impl Operator<'_> {
     /// What these requests would change. Nothing is written.
     pub async fn plan<'r>(&self, requests: &'r [Request<'r>]) -> Result<Plan<'r>, ChangeError> {
-        let (tail, _) = Tail::open(self.registry).await?;
+        let (tail, reads) = Tail::open(self.registry).await?;
+        if tail.newest().is_none()
+            && tail.stopped_at().is_none()
+            && let Some(Read::Skipped { revision, why }) = reads.last()
+        {
+            return Err(without_rules(*revision, why));
+        }
         let edited = self.edit(&tail, requests).await?;
         Ok(Plan { requests, tail, edited })
     }
@@ -168,6 +174,21 @@ impl Operator<'_> {
         let Edit { changes, rules, one_way, .. } = edit;
         Ok(Edited { changes, rules, one_way })
     }
+}
+
+/// A log without a valid entry is not changed: what comes next would begin another registry, without any of the rules, and
+/// hosts would not follow it.
+fn without_rules(revision: u64, why: &InvalidEntry) -> ChangeError {
+    let what_to_do = match why {
+        InvalidEntry::Untrusted(_) => {
+            ". To begin with signatures: run `paceline rules sign --key FILE` with a configuration without \
+             `rules.trusted-keys`, then add the key. To replace a key: trust both until the new one has signed"
+        }
+        _ => ": restore the objects under log/",
+    };
+    ChangeError::Invalid(format!(
+        "the log has no valid entry, so its rules are not known; entry {revision}: {why}{what_to_do}"
+    ))
 }
 
 /// A race type that these requests change and that somebody else changed since.

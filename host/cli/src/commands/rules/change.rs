@@ -81,6 +81,14 @@ pub(super) fn repin(
     make(session, change, &[Request::Repin { race_type: race_type.clone(), race: race.clone(), pin, to }])
 }
 
+/// Writes the rules as they are once more, signed.
+pub(super) fn sign(session: &Session, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
+    if change.key.is_none() {
+        bail!("there is no key to sign with: give its file with --key FILE or PACELINE_SIGNING_KEY");
+    }
+    make(session, change, &[Request::Sign])
+}
+
 /// The rules as they are.
 pub(super) fn rules(session: &Session) -> anyhow::Result<Rules> {
     Ok(session.runtime.block_on(Tail::open(&session.registry))?.0.rules)

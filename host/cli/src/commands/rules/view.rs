@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use paceline_engine::Digest;
 use paceline_pipeline::ErrorChain;
-use paceline_pipeline::rules::{Change, Entry, Read, Tail};
+use paceline_pipeline::rules::{Change, Entry, InvalidEntry, Read, Tail};
 use serde_json::{Value, json};
 use similar::TextDiff;
 
@@ -133,16 +133,24 @@ fn concerns(change: &Change, only: &str) -> bool {
 }
 
 /// Verifies the whole registry. Fails if an entry is not used, or an object is not what it should be.
+///
+/// An entry before those that a trusted key has signed is no problem: each of these has the digest of what was before it,
+/// and the whole rules.
 pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
     let (tail, reads) = session.runtime.block_on(async {
         let mut tail = Tail::default();
         let reads = tail.read_on(&session.registry).await?;
         anyhow::Ok((tail, reads))
     })?;
-    let mut problems: Vec<String> = Vec::new();
+    let newest = tail.newest().map_or(0, |newest| newest.revision);
+    let (mut problems, mut notes) = (Vec::new(), Vec::new());
     for read in &reads {
-        if let Read::Skipped { revision, why } = read {
-            problems.push(format!("entry {revision}: {why}"));
+        match read {
+            Read::Skipped { revision, why: why @ InvalidEntry::Untrusted(_) } if *revision < newest => {
+                notes.push(format!("entry {revision}: {why}; entry {newest} is, and has the whole rules"));
+            }
+            Read::Skipped { revision, why } => problems.push(format!("entry {revision}: {why}")),
+            Read::Entry(_) => {}
         }
     }
     let mut plugins: BTreeSet<Digest> = BTreeSet::new();
@@ -158,10 +166,10 @@ pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
         }
     }
     if session.json {
-        report::print_json(&json!({ "revision": tail.revision, "problems": problems }))?;
+        report::print_json(&json!({ "revision": tail.revision, "problems": problems, "notes": notes }))?;
     } else {
-        for problem in &problems {
-            report::print_line(problem)?;
+        for line in notes.iter().chain(&problems) {
+            report::print_line(line)?;
         }
         let (entries, rulebooks) = (reads.len(), tail.rules.rulebooks.len());
         report::print_line(&format!("{entries} entries, {rulebooks} rulebooks, {} plugins", plugins.len()))?;
