@@ -13,6 +13,7 @@
 //! - `without_aws`: what stands for DynamoDB and Kinesis in a program without the feature `aws`.
 #![forbid(unsafe_code)]
 
+mod bounds;
 mod collector;
 mod error;
 pub mod leaderboard;
@@ -287,26 +288,6 @@ impl Config {
         if self.store.pin_days.is_some() && self.store.path.is_none() {
             return invalid("[store] `pin-days` is for the embedded store; that of DynamoDB is in [store.dynamodb]");
         }
-        let positive = [
-            ("[batch] max-records", self.batch.max_records),
-            ("[batch] max-bytes", self.batch.max_bytes),
-            ("[batch] max-payload-bytes", self.batch.max_payload_bytes),
-            ("[limits] memory-bytes", self.limits.memory_bytes),
-        ];
-        for (name, value) in positive {
-            if value == 0 {
-                return invalid(&format!("{name} is 0"));
-            }
-        }
-        for (name, value, most) in [
-            ("[batch] max-records", self.batch.max_records, 1_000_000),
-            ("[batch] max-bytes", self.batch.max_bytes, 256 << 20),
-            ("[batch] max-payload-bytes", self.batch.max_payload_bytes, 10 << 20),
-        ] {
-            if value > most {
-                return invalid(&format!("{name} is {value}, at most {most} is allowed"));
-            }
-        }
-        Ok(())
+        bounds::check(self).or_else(|what| invalid(&what))
     }
 }

@@ -174,7 +174,7 @@ fn the_daemon_parses_the_generated_properties() {
         deployment.workspace.ok(&[&["kcl", "--write-properties", file.to_str().unwrap()], arguments].concat());
         file
     };
-    let poll = write("poll", "stream = \"alleycat\"\nregion = \"us-east-1\"\nidle-ms = 100", &[]);
+    let poll = write("poll", "stream = \"alleycat\"\nregion = \"us-east-1\"\nidle-ms = 200", &[]);
     let fan_out = write(
         "fan-out",
         "stream = \"arn:aws:kinesis:eu-west-1:123456789012:stream/alleycat\"\nregion = \"eu-west-1\"\n\

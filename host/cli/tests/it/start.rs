@@ -29,6 +29,30 @@ fn an_invalid_configuration_fails_the_start() {
             "[source.simulate] racers is 1001, not within 1 and 1000",
         ),
         (file, "[batch]\nmax-records = 0\n", "[batch] max-records is 0"),
+        (file, "[batch]\nmax-bytes = 1000000000\n", "[batch] max-bytes is 1000000000, at most 268435456 is allowed"),
+        (file, "[limits]\nmemory-bytes = 10\n", "[limits] memory-bytes is 10, at least 65536 is needed"),
+        (file, "[limits]\nfuel-per-call = 0\n", "[limits] fuel-per-call is 0, at least 1"),
+        (file, "[limits]\ncalls-per-batch = 0\n", "[limits] calls-per-batch is 0, at least 1"),
+        (file, "[limits]\ncall-ms = 0\n", "[limits] call-ms is 0, at least 1"),
+        (file, "[limits]\nreturned-bytes = 0\n", "[limits] returned-bytes is 0, at least 1"),
+        (file, "[limits]\nstate-bytes = 0\n", "[limits] state-bytes is 0, at least 1"),
+        ("[source.kinesis]\nstream = \"s\"\nidle-ms = 10\n", "", "[source.kinesis] idle-ms is 10, at least 200"),
+        (
+            "[source.kinesis]\nstream = \"s\"\ndiscover-every-ms = 1\n",
+            "",
+            "[source.kinesis] discover-every-ms is 1, at least 100",
+        ),
+        ("[source.kinesis]\nstream = \"s\"\nrequest-ms = 0\n", "", "[source.kinesis] request-ms is 0, at least 1"),
+        (
+            "[source.kinesis]\nstream = \"s\"\nresubscribe-ms = 0\n",
+            "",
+            "[source.kinesis] resubscribe-ms is 0, at least 5000",
+        ),
+        (
+            "[source.kinesis]\nstream = \"s\"\nendpoint = \"kinesis\"\n",
+            "",
+            "[source.kinesis] endpoint is `kinesis`, which is not a URL such as https://HOST",
+        ),
         (file, "[batch]\nmax-records = \"many\"\n", "invalid type: string \"many\""),
         (file, "[[[", "TOML parse error"),
         ("[source]\nfile = \"no-such-file\"\n", "", "no-such-file: No such file or directory"),
@@ -115,6 +139,60 @@ fn without_rules_nothing_starts() {
     let error = crate::support::fail(run.arg(workspace.path("paceline.toml")));
     assert!(error.contains("registry has no rules") && error.contains("paceline rules apply FOLDER"), "{error}");
     assert!(!workspace.path("store.redb").exists(), "the store exists after a failed start");
+}
+
+/// A file that can never be written, as on a full disk.
+fn full() -> std::fs::File {
+    std::fs::File::options().write(true).open("/dev/full").unwrap()
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 3 --class 3 --race 131 --seed 1")));
+    for form in ["json", "text"] {
+        let mut command = workspace.command(&["run", "--json"]);
+        let output = command.env("PACELINE_LOG", form).env("RUST_LOG", "trace").stderr(full()).output().unwrap();
+        assert!(output.status.success(), "{form}: {}", output.status);
+        assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok(), "{form}");
+    }
+    let mut command = paceline(&["run", "--config", "/no/such/file.toml"]);
+    assert_eq!(command.stderr(full()).output().unwrap().status.code(), Some(1), "no panic");
+}
+
+#[test]
+fn a_log_for_programs_has_nothing_but_json() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 3 --class 3 --race 131 --seed 1")));
+    let lines = |command: &mut std::process::Command| -> Vec<serde_json::Value> {
+        let stderr = command.env("PACELINE_LOG", "json").output().unwrap().stderr;
+        let parsed = String::from_utf8(stderr).unwrap();
+        parsed
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+            .collect()
+    };
+    let of_run = lines(&mut workspace.command(&["run"]));
+    assert!(of_run.iter().any(|line| line["message"] == "race type 3: class-3@1 is active (revision 1)"), "{of_run:?}");
+    let of_failure = lines(&mut paceline(&["run", "--config", "/no/such/file.toml"]));
+    assert_eq!(of_failure.len(), 1, "{of_failure:?}");
+    assert!(of_failure[0]["message"].as_str().unwrap().contains("/no/such/file.toml"), "{of_failure:?}");
+}
+
+#[test]
+fn a_filter_of_the_log_that_is_none_is_reported() {
+    let output = paceline(&["run", "--config", "/no/such/file.toml"]).env("RUST_LOG", "garbage=[").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("RUST_LOG is not a filter, so `info` is used"), "{stderr}");
+}
+
+#[test]
+fn a_subcommand_without_its_configuration_is_an_invalid_argument() {
+    let output = paceline(&["rules", "list"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--config FILE is missing"));
 }
 
 #[test]
