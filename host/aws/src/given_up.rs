@@ -67,6 +67,16 @@ pub enum NotGivenUp {
     /// A position is no position.
     #[error("a position of the batch can't be read")]
     Position(#[from] NotASequenceNumber),
+    /// The positions are in the wrong order.
+    #[error("the batch of {shard} ends at {last}, before its first record {first}: it is not a record of Lambda's")]
+    Reversed {
+        /// The shard.
+        shard: String,
+        /// Where it begins.
+        first: SequenceNumber,
+        /// Where it ends.
+        last: SequenceNumber,
+    },
     /// Its records can't be read.
     #[error("the batch's event can't be read")]
     Payload(#[from] PayloadError),
@@ -143,11 +153,15 @@ impl GivenUpBatch {
         let (Some(first), Some(last)) = (batch.start_sequence_number, batch.end_sequence_number) else {
             return Err(NotGivenUp::Window { shard });
         };
+        let (first, last) = (first.parse()?, last.parse()?);
+        if first > last {
+            return Err(NotGivenUp::Reversed { shard, first, last });
+        }
         let records = payload.map(|payload| payload::read(payload, &format!("{stream}/{shard}"))).transpose()?;
         Ok(Self {
             region: region.to_owned(),
-            first: first.parse()?,
-            last: last.parse()?,
+            first,
+            last,
             size: batch.batch_size,
             condition: request.and_then(|request| request.condition).map(Cow::into_owned),
             records,
@@ -236,6 +250,9 @@ mod tests {
     #[test]
     fn what_is_something_else_is_refused_with_the_reason() {
         assert!(refused("a text").contains("not JSON"));
+        let mut reversed = document();
+        reversed["KinesisBatchInfo"]["endSequenceNumber"] = json!("7");
+        assert!(refused(&reversed.to_string()).contains("ends at 7, before its first record 4960118965842"));
         assert!(refused("{}").contains("KinesisBatchInfo"));
         assert!(refused(r#"{"Type":"Notification","Message":"{}"}"#).contains("KinesisBatchInfo"));
         let mut window = document();

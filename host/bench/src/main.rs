@@ -123,7 +123,7 @@ fn main() -> ExitCode {
 /// Runs one part or all. The summary then contains only the results of that part.
 fn measure(only: Option<&str>) {
     if std::env::var_os("RUST_BACKTRACE").is_some() {
-        eprintln!("RUST_BACKTRACE is set, which slows down errors of the sandbox: unset it for valid results");
+        print_line("RUST_BACKTRACE is set, which slows down errors of the sandbox: unset it for valid results");
     }
     let is_selected = |part: &str| only.is_none_or(|only| only == part);
     let mut results = Results::default();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use paceline_config::AnyStore;
 use paceline_pipeline::rules::{RegistryError, RulesEvent};
+use paceline_pipeline::store::DeadLetterStore;
 use paceline_pipeline::{ErrorChain, Pipeline};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -21,6 +22,28 @@ pub(crate) enum Notes {
     /// In the log of a process that runs for long.
     #[cfg(feature = "aws")]
     Log,
+}
+
+/// Does the work of a host that follows the rules. However it ends, the store's note of the host goes: others would wait for
+/// a host that is gone.
+pub(crate) async fn work_as_host<T>(
+    pipeline: &Pipeline<AnyStore>,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let ended = match check_dead_letters(pipeline).await {
+        Ok(()) => work.await,
+        Err(error) => Err(error),
+    };
+    pipeline.sign_off().await;
+    ended
+}
+
+/// That there is a place for dead letters is known at the start, and not when the first broken record stops a shard.
+async fn check_dead_letters(pipeline: &Pipeline<AnyStore>) -> anyhow::Result<()> {
+    match pipeline.store().known_dead_letters(&["start".to_owned()]).await {
+        Err(error) if !error.is_transient() => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 impl Follower {

@@ -27,6 +27,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use paceline_pipeline::ErrorChain;
+use tracing_subscriber::EnvFilter;
+
+use setup::UsageError;
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -76,6 +79,9 @@ enum Command {
     Torture(commands::torture::Arguments),
 }
 
+/// The exit code of invalid arguments, which is clap's.
+const INVALID_ARGUMENTS: u8 = 2;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log_to_stderr();
@@ -83,8 +89,13 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("paceline: {}", ErrorChain(error.as_ref()));
-            ExitCode::FAILURE
+            let code = if error.is::<UsageError>() { ExitCode::from(INVALID_ARGUMENTS) } else { ExitCode::FAILURE };
+            let error = ErrorChain(error.as_ref());
+            match report::logs_json() {
+                true => tracing::error!("{error}"),
+                false => report::note(&format!("paceline: {error}")),
+            }
+            code
         }
     }
 }
@@ -117,14 +128,25 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 /// Logs to standard error; standard output is for results. `RUST_LOG` is the filter; plugins log under the target
 /// `plugin`. `PACELINE_LOG=json` makes each line a JSON object, for programs that collect logs.
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok();
+    let (filter, refused) = match wanted.as_deref().map_or_else(|| Ok("info".into()), EnvFilter::try_new) {
+        Ok(filter) => (filter, None),
+        Err(error) => ("info".into(), Some(error)),
+    };
     // Programs that collect logs, such as the MultiLangDaemon, have no use for colours.
     let colours = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr);
-    match std::env::var("PACELINE_LOG").as_deref() {
-        Ok("json") => log.json().flatten_event(true).with_span_list(false).init(),
-        _ => log.init(),
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        // It would report the error where the log can't be written, and panic.
+        .log_internal_errors(false);
+    match report::logs_json() {
+        true => log.json().flatten_event(true).with_span_list(false).init(),
+        false => log.init(),
+    }
+    if let Some(error) = refused {
+        tracing::warn!("RUST_LOG is not a filter, so `info` is used: {error}");
     }
 }
 

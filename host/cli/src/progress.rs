@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use paceline_pipeline::model::Batch;
 use paceline_pipeline::summary::Summary;
 
-use crate::report::thousands;
+use crate::report::{self, thousands};
 
 /// How often a plain line is written.
 const LINE_EVERY: Duration = Duration::from_secs(2);
@@ -64,7 +64,7 @@ impl Progress {
                 let mut last_line = self.last_line.lock().expect("nothing panics while it is held");
                 if last_line.elapsed() >= LINE_EVERY {
                     *last_line = Instant::now();
-                    eprintln!("{}", message());
+                    report::note(&message());
                 }
             }
         }
@@ -73,8 +73,8 @@ impl Progress {
     /// Writes a line that stays visible.
     pub(crate) fn note(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| report::note(line)),
+            None => report::note(line),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Results on standard output, for people and as JSON.
+//! Results on standard output, for people and as JSON; notes on standard error.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +31,21 @@ fn print_with(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> anyhow::R
     }
 }
 
+/// Whether the log's lines are JSON objects, for programs that collect logs.
+pub(crate) fn logs_json() -> bool {
+    std::env::var_os("PACELINE_LOG").is_some_and(|form| form == "json")
+}
+
+/// Shows a person a line: on standard error, as a line of the log where that is for programs. A log that can't be written, because its disk is full or whoever collects it has ended, is
+/// no reason to stop.
+pub(crate) fn note(line: &str) {
+    if logs_json() {
+        tracing::info!("{line}");
+        return;
+    }
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Prints a line.
 pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
     print_with(|out| writeln!(out, "{line}"))
@@ -49,8 +64,21 @@ pub(crate) fn print_json(value: &Value) -> anyhow::Result<()> {
     })
 }
 
+/// A text with its control characters escaped. Keys and payloads are what producers sent: they must not begin another row, or
+/// speak to the terminal.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut visible, letter| {
+        match letter.is_control() {
+            true => visible.extend(letter.escape_default()),
+            false => visible.push(letter),
+        }
+        visible
+    })
+}
+
 /// Rows as lines of aligned columns. The last column is not padded.
 pub(crate) fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();

@@ -8,6 +8,11 @@ use paceline_config::{AnyStore, Config};
 use paceline_pipeline::rules::HostIdentity;
 use tokio::runtime::Runtime;
 
+/// The arguments are invalid in a way that their parser does not see. The process ends as for those that it sees.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub(crate) &'static str);
+
 /// The argument that names the configuration.
 #[derive(clap::Args)]
 pub(crate) struct ConfigArgument {
@@ -33,7 +38,8 @@ pub(crate) struct GlobalConfigArgument {
 impl GlobalConfigArgument {
     pub(crate) fn load(&self) -> anyhow::Result<Config> {
         // clap can't require a global argument.
-        Ok(Config::load(self.config.as_deref().context("--config FILE is missing")?)?)
+        let file = self.config.as_deref().ok_or(UsageError("--config FILE is missing"))?;
+        Ok(Config::load(file)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,6 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// How long plugins may run after the signal to stop. Sound ones take a small part of it for a batch; what is not done
 /// by then is left to the next start.
 pub(crate) const CALLS_AFTER_STOP: Duration = Duration::from_secs(5);
+
+/// Signals within this time are one: a supervisor may signal the process and its group, as `timeout` does.
+const ONE_SIGNAL: Duration = Duration::from_millis(100);
 
 /// Ready at the first Ctrl-C or SIGTERM, after a call of `note`. The second one ends the process at once. A thread of
 /// its own waits for them: all others may be busy with calls of plugins.
@@ -28,10 +31,15 @@ pub(crate) fn stop_signal(note: impl FnOnce() + Send + 'static) -> anyhow::Resul
             }
         };
         next().await;
+        let first = Instant::now();
         note();
         let _ = sender.send(());
-        next().await;
-        std::process::exit(130);
+        loop {
+            next().await;
+            if first.elapsed() > ONE_SIGNAL {
+                std::process::exit(130);
+            }
+        }
     };
     let thread = std::thread::Builder::new().name("paceline-signals".to_owned());
     thread.spawn(move || runtime.block_on(signals)).context(NO_HANDLER)?;

@@ -16,9 +16,9 @@ use paceline_pipeline::store::StoreError;
 use super::throttle::{Throttled, throttled};
 use crate::sdk::{self, RequestError, RetryClass, ServiceError, Source};
 
-/// The permissions that the host needs.
-const PERMISSIONS: &str = "dynamodb:BatchGetItem, GetItem, Query, Scan, PutItem, UpdateItem, BatchWriteItem, \
-                           DescribeTable, and for `write = \"statements\"` PartiQLInsert and PartiQLUpdate";
+/// What to do about a refused request.
+const PERMISSIONS: &str = "Allow the role this action on the table: docs/operations/permissions.md has the policy of each \
+                           command and host";
 
 /// What the caller does about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,10 +186,7 @@ fn classify_code(doing: &str, error: &ServiceError, reasons: &[ThrottlingReason]
                  …`, or correct its name, the region or the endpoint"
             ),
         ),
-        "AccessDenied" => (
-            TableErrorKind::Fatal,
-            format!("{doing} is not allowed ({error}). The role needs the permissions {PERMISSIONS}"),
-        ),
+        "AccessDenied" => (TableErrorKind::Fatal, format!("{doing} is not allowed ({error}). {PERMISSIONS}")),
         "ItemCollectionSizeLimitExceeded" => (
             TableErrorKind::Fatal,
             format!(

@@ -9,11 +9,10 @@ use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 
 use crate::sdk::{self, RequestError, RetryClass, ServiceError, Source};
 
-/// The permissions that readers and producers need.
-const PERMISSIONS: &str = "kinesis:DescribeStreamSummary, ListShards, GetShardIterator and GetRecords; for \
-                           `consumer = \"fan-out\"` also DescribeStreamConsumer, RegisterStreamConsumer and \
-                           SubscribeToShard; a producer needs PutRecords and ListShards; if the stream is encrypted \
-                           with its own key, kms:Decrypt on it to read and kms:GenerateDataKey to write";
+/// What to do about a refused request.
+const PERMISSIONS: &str = "Allow the role this action: docs/operations/permissions.md has the policy of each command and host. \
+                           If the stream is encrypted with its own key, allow kms:Decrypt on it to read and \
+                           kms:GenerateDataKey to write";
 
 /// What the caller does about a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,10 +132,7 @@ fn classify_code(doing: &str, error: &ServiceError) -> (StreamErrorKind, String)
                  the region and the endpoint"
             ),
         ),
-        "AccessDenied" => (
-            StreamErrorKind::Fatal,
-            format!("{doing} is not allowed ({error}). The role needs the permissions {PERMISSIONS}"),
-        ),
+        "AccessDenied" => (StreamErrorKind::Fatal, format!("{doing} is not allowed ({error}). {PERMISSIONS}")),
         name if name.starts_with("KMS") => (
             StreamErrorKind::Fatal,
             format!(

@@ -182,7 +182,7 @@ async fn child() {
         },
         Err(error) => ErrorChain(&error).to_string(),
     };
-    eprintln!("outcome: {outcome}");
+    std::io::Write::write_all(&mut std::io::stderr(), format!("outcome: {outcome}\n").as_bytes()).unwrap();
 }
 
 /// What comes of a read of `head` in another process, with these variables, and none of the other ones that the AWS

@@ -44,7 +44,7 @@ pub(crate) fn run(target: &Path, batches: &[Batch], results: &mut Results) {
         node: Node::start(),
     };
     if hosts.node.is_none() {
-        eprintln!("node is not installed, and is left out");
+        crate::table::print_line("node is not installed, and is left out");
     }
     let group = Group { title: "from JSON to scores", ours: "json_to_score_ns", control: "control", infix: "" };
     group.compare(batches, |batch| from_json(&hosts, batch), results);

@@ -32,7 +32,7 @@ fn main() {
     let paceline = std::env::args_os().nth(1).map(PathBuf::from);
     let paceline = paceline.expect("the first argument is the program `paceline`, which simulates the messages");
     if std::env::var_os("RUST_BACKTRACE").is_some() {
-        eprintln!("RUST_BACKTRACE is set, which slows down errors of the sandbox: unset it for valid results");
+        table::print_line("RUST_BACKTRACE is set, which slows down errors of the sandbox: unset it for valid results");
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().expect("the checkout exists");
     let target = root.join("target");

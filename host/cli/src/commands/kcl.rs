@@ -26,7 +26,7 @@ use paceline_config::Config;
 use paceline_pipeline::rules::RulesEvent;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::follower::{Follower, Notes};
+use crate::follower::{Follower, Notes, work_as_host};
 use crate::serve::{ShardView, ShardWork, Together};
 use crate::setup::{ConfigArgument, cache, identity, poll_interval, runtime};
 use crate::stop::CALLS_AFTER_STOP;
@@ -52,7 +52,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     write_properties: Option<PathBuf>,
     /// The name of the application and of the daemon's lease table [default: `paceline-` and the stream's name]
-    #[arg(long, value_name = "NAME", requires = "write_properties")]
+    #[arg(long, value_name = "NAME", requires = "write_properties", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     application: Option<String>,
     /// A setting of the daemon: an additional one, or another value of a generated one.
     #[arg(long, value_name = "KEY=VALUE", requires = "write_properties")]
@@ -88,7 +88,7 @@ fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyho
     let (pipeline, events) = opened?;
     let pipeline = Arc::new(pipeline);
     events.iter().for_each(RulesEvent::log);
-    let outcome = runtime.block_on(async {
+    let outcome = runtime.block_on(work_as_host(&pipeline, async {
         let follower = Follower::start(Arc::clone(&pipeline), poll_interval(config), Notes::Log);
         ignore_signals()?;
         let calls = pipeline.rulebooks().call_deadline().clone();
@@ -111,9 +111,8 @@ fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyho
             traces.flush(LAST_TRACES).await;
         }
         drop((server, follower));
-        pipeline.sign_off().await;
-        anyhow::Ok(ended?)
-    });
+        Ok(ended?)
+    }));
     // The thread that reads standard input may still wait.
     runtime.shutdown_background();
     outcome

@@ -12,7 +12,7 @@ use paceline_pipeline::receive::{NdjsonSource, Source};
 use paceline_pipeline::run::run as run_source;
 use paceline_simulator::Simulation;
 
-use crate::follower::{Follower, Notes};
+use crate::follower::{Follower, Notes, work_as_host};
 use crate::progress::Progress;
 use crate::report;
 use crate::setup::{ConfigArgument, cache, identity, poll_interval, runtime};
@@ -43,20 +43,20 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     #[cfg(feature = "aws")]
     if let Some(kinesis) = &config.source()?.kinesis {
         let kinesis = kinesis.clone();
-        return stream::run(&Arc::new(config), &kinesis, arguments.json);
+        return stream::run((&Arc::new(config), &arguments.config.config), &kinesis, arguments.json);
     }
     let runtime = runtime()?;
+    let source = source(&config)?;
     let opened = runtime.block_on(paceline_config::open(&config, cache().as_deref(), Some(identity("run"))));
     let (pipeline, events) = opened?;
     let pipeline = Arc::new(pipeline);
-    let source = source(&config)?;
 
     let progress = Arc::new(Progress::new(source.len_hint()));
     events.iter().for_each(|event| progress.note(&event.to_string()));
     let notes = Arc::clone(&progress);
     let started = Instant::now();
     let limits = config.batch.clone();
-    let summary = runtime.block_on(async {
+    let summary = runtime.block_on(work_as_host(&pipeline, async {
         let follower = Follower::start(Arc::clone(&pipeline), poll_interval(&config), Notes::Progress(notes));
         let stop_progress = Arc::clone(&progress);
         let calls = pipeline.rulebooks().call_deadline().clone();
@@ -67,9 +67,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         let committed = |batch: &_, summary: &_| progress.advance(batch, summary);
         let summary = run_source(source, &pipeline, limits, stop, committed).await;
         drop(follower);
-        pipeline.sign_off().await;
-        anyhow::Ok(summary?)
-    });
+        Ok(summary?)
+    }));
     progress.finish();
     let summary = summary?;
     // A reader of standard input may still wait for a line.

@@ -1,9 +1,11 @@
 //! `paceline table`.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use paceline_aws::dynamodb::client;
-use paceline_aws::dynamodb::table::{Billing, check, create};
+use paceline_aws::dynamodb::table::{Billing, Difference, check, create};
 
 use crate::report;
 use crate::setup::{ConfigArgument, runtime};
@@ -22,10 +24,10 @@ enum Action {
         #[command(flatten)]
         config: ConfigArgument,
         /// Read capacity units. Without both units, the tables are billed by request.
-        #[arg(long, value_name = "RCU", requires = "write_units")]
+        #[arg(long, value_name = "RCU", requires = "write_units", value_parser = clap::value_parser!(u32).range(1..))]
         read_units: Option<u32>,
         /// Write capacity units. The index gets as many.
-        #[arg(long, value_name = "WCU", requires = "read_units")]
+        #[arg(long, value_name = "WCU", requires = "read_units", value_parser = clap::value_parser!(u32).range(1..))]
         write_units: Option<u32>,
     },
     /// Report how the tables differ from what paceline needs.
@@ -46,26 +48,35 @@ pub(crate) fn table(arguments: &Arguments) -> anyhow::Result<()> {
         .with_context(|| format!("{}: there is no [store.dynamodb]", config.config.display()))?;
     runtime()?.block_on(async {
         let client = client(dynamodb).await?;
-        match &arguments.action {
+        let tables = format!("the tables {} and {}", dynamodb.table, dynamodb.dead_letter_table());
+        let done = match &arguments.action {
             Action::Create { read_units, write_units, .. } => {
                 let billing = match (read_units, write_units) {
                     (Some(read), Some(write)) => Billing::Provisioned { read: *read, write: *write },
                     _ => Billing::OnDemand,
                 };
                 create(&client, dynamodb, billing).await?;
-                report::print_line(&format!("the tables {} and {} exist", dynamodb.table, dynamodb.dead_letter_table()))
+                "exist"
             }
-            Action::Check { .. } => {
-                let differences = check(&client, dynamodb).await?;
-                for difference in &differences {
-                    report::print_line(&difference.to_string())?;
-                }
-                match differences.iter().filter(|difference| difference.is_incompatible()).count() {
-                    0 => report::print_line(&format!("the table {} is compatible", dynamodb.table)),
-                    1 => bail!("the table {} is incompatible: 1 difference", dynamodb.table),
-                    count => bail!("the table {} is incompatible: {count} differences", dynamodb.table),
-                }
-            }
-        }
+            Action::Check { .. } => "are compatible",
+        };
+        // One that was there before `create` may be another program's.
+        print_differences(&check(&client, dynamodb).await?)?;
+        report::print_line(&format!("{tables} {done}"))
     })
+}
+
+/// Prints how the tables differ from what is needed. Fails if one can't be used.
+fn print_differences(differences: &[Difference]) -> anyhow::Result<()> {
+    for difference in differences {
+        report::print_line(&difference.to_string())?;
+    }
+    let errors = differences.iter().filter(|difference| difference.is_incompatible());
+    let tables = Vec::from_iter(errors.clone().map(|difference| &*difference.table).collect::<BTreeSet<_>>());
+    let (names, count) = (tables.join(" and "), report::counted(errors.count(), "difference"));
+    match tables.len() {
+        0 => Ok(()),
+        1 => bail!("the table {names} is incompatible: {count}"),
+        _ => bail!("the tables {names} are incompatible: {count}"),
+    }
 }

@@ -23,6 +23,36 @@ fn workspace_with_two_classes(dedup: DedupMode) -> (Workspace, Vec<Vec<u8>>) {
     (workspace, lines)
 }
 
+/// Keys and payloads are what producers sent.
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let rulebook = rulebook(3, 1, DedupMode::Ordinal);
+    workspace.write(
+        "rulebooks/class-3.toml",
+        rulebook.replace("racerId = \"{/racerId}\", ruled", "racerId = \"{/label}\", ruled"),
+    );
+    let valid = simulate("--racers 1 --seconds 2 --class 3 --race 131 --seed 1");
+    let named = String::from_utf8(valid[0].clone()).unwrap().replace("{", "{\"label\":\"\\u001b[31mevil\\nrow\",");
+    workspace.write("messages.ndjson", format!("{named}\n\u{1b}[31m\u{1b}]0;title\u{7} no JSON\n"));
+    let summary = workspace.run();
+    assert_eq!((&summary["records"], &summary["deadLetters"]), (&json!(2), &json!(1)), "{summary}");
+    let letters = workspace.json(&["dead-letters", "list"]);
+    let id = letters[0]["id"].as_str().unwrap();
+    assert!(letters[0]["payload"].as_str().unwrap().starts_with("\u{1b}[31m"), "JSON has what was sent: {letters}");
+    for (command, shown, lines) in [
+        (&["dead-letters", "show", id][..], "\\u{1b}[31m\\u{1b}]0;title\\u{7} no JSON", None),
+        (&["dead-letters", "list"], "", Some(2)),
+        (&["leaderboard", "--class", "3", "--race", "131"], "\\u{1b}[31mevil\\nrow", Some(2)),
+    ] {
+        let text = workspace.ok(command);
+        assert!(text.contains(shown), "{text}");
+        assert!(!text.contains(|letter: char| letter.is_control() && letter != '\n'), "{text:?}");
+        assert!(lines.is_none_or(|lines| text.lines().count() == lines), "{text}");
+    }
+}
+
 fn redrive_counts_each_record_once(dedup: DedupMode) {
     let (workspace, _) = workspace_with_two_classes(dedup);
     let before = workspace.dead_letters();

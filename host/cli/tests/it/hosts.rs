@@ -37,6 +37,38 @@ fn host(id: &str, registry: &Value, revision: u64, refusals: Vec<RefusedRulebook
     Notice { name: id.to_owned(), body, version: 1, expires: Some(notice_time() + 3600) }
 }
 
+/// Others would wait for a host that is gone.
+#[test]
+fn a_host_that_fails_at_its_start_is_no_host() {
+    require!(Plugins, DynamoDbLocal);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 3 --class 3 --race 131 --seed 1")));
+    workspace.run();
+    workspace.fails(&["run", "--input", "nonexistent"]);
+    assert_eq!(workspace.json(&["rules", "status"])["hosts"], json!([]));
+
+    // The address is in use.
+    let deployment = Deployment::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("[serve]\nlisten = \"{}\"\n", taken.local_addr().unwrap());
+    let stream = "stream = \"alleycat\"\nregion = \"us-east-1\"";
+    deployment.configure(stream, &listen);
+    let error = fail(&mut deployment.command(&["run"], &endpoint()));
+    assert!(error.contains("can't be listened on"), "{error}");
+    let status = succeed(&mut deployment.command(&["rules", "status", "--json"], &endpoint()));
+    assert_eq!(serde_json::from_str::<Value>(&status).unwrap()["hosts"], json!([]));
+
+    // So is a host without a place for dead letters, which ends before it reads anything.
+    deployment.configure(stream, "");
+    for kind in ["run", "kcl"] {
+        let mut command = deployment.command(&[kind], &endpoint());
+        let error = fail(command.env("PACELINE_DEAD_LETTERS", "no-such-table"));
+        assert!(error.contains("no-such-table") && error.contains("paceline table create"), "{kind}: {error}");
+    }
+    let status = succeed(&mut deployment.command(&["rules", "status", "--json"], &endpoint()));
+    assert_eq!(serde_json::from_str::<Value>(&status).unwrap()["hosts"], json!([]));
+}
+
 #[test]
 fn status_shows_hosts_pinned_races_and_who_changed_what() {
     require!(Plugins);

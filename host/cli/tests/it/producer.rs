@@ -230,7 +230,7 @@ fn throttled_failed_and_reset_requests_lose_no_record_and_keep_the_order_per_rac
 fn a_fatal_error_reports_how_many_messages_were_not_accepted() {
     let race = "--racers 20 --seconds 20 --class 3 --race 131 --seed 9";
     for (code, remedy) in [
-        ("AccessDeniedException", "PutRecords and ListShards"),
+        ("AccessDeniedException", "docs/operations/permissions.md has the policy of each command"),
         ("KMSDisabledException", "the key that the stream is encrypted with"),
         ("ResourceNotFoundException", "there is no such stream"),
     ] {
@@ -307,6 +307,12 @@ fn a_missing_stream_and_an_unreachable_endpoint_are_reported() {
     let both = command(race, "races", &endpoint(), "--out file").output().unwrap();
     assert_eq!(both.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&both.stderr).contains("cannot be used with"));
+    // What is for a stream has no meaning for a file.
+    let file = folder.path().join("messages");
+    for option in ["--json", "--aggregate", "--region=eu-west-1", "--endpoint=http://localhost", "--give-up-after=0"] {
+        let mut command = paceline(&["simulate", "--out", file.to_str().unwrap(), option]);
+        assert_eq!(command.args(race.split(' ')).output().unwrap().status.code(), Some(2), "{option}");
+    }
 }
 
 #[test]

@@ -329,7 +329,7 @@ fn of_a_batch_that_has_expired_in_part_the_rest_is_processed_and_the_loss_named(
     let done: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(counts(&done), [35, 0, 35, 0, 0]);
     let lost = done["batches"][0]["error"].as_str().unwrap();
-    assert!(lost.contains(&format!("{SHARD} from {first} before {oldest} are lost")), "{lost}");
+    assert!(lost.contains(&format!("{SHARD} from {first} before {oldest}: they have expired")), "{lost}");
     assert!(lost.ends_with("Of the batch's 50, 35 were read"), "{lost}");
     assert_eq!(scene.queue.messages(), (1, 0), "the message stays");
 
@@ -356,7 +356,7 @@ fn records_that_have_expired_are_named_unless_they_came_with_the_batch() {
     let errors: Vec<&str> =
         done["batches"].as_array().unwrap().iter().map(|of| of["error"].as_str().unwrap()).collect();
     let (first, last) = (&scene.records[0].sequence, &scene.records[BATCH - 1].sequence);
-    let range = format!("/shardId-000000000007 from {first} to {last} are lost");
+    let range = format!("/shardId-000000000007 from {first} to {last}: they have expired");
     assert!(errors.iter().any(|error| error.contains(&range)), "{errors:?}");
     assert!(errors.iter().any(|error| error.contains("not JSON")), "{errors:?}");
     assert_eq!(scene.queue.messages(), (2, 0), "they stay in the queue");

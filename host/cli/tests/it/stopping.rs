@@ -40,6 +40,23 @@ fn a_file_whose_plugin_spins_is_left_at_a_signal_and_read_again() {
     assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", "131"]), oracle::race(&lines, 131));
 }
 
+/// `timeout` signals its child, and then the group that the child is in.
+#[test]
+fn two_signals_at_once_are_one() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.configure("[source]\nfile = \"messages.ndjson\"\n", NO_LIMITS);
+    workspace.write("messages.ndjson", joined(&simulate_file("--racers 5 --seconds 20 --class 3 --race 131 --seed 1")));
+    workspace.write("rulebooks/class-3.toml", spinning(&rulebook(3, 1, DedupMode::Ordinal)));
+    let process = Process::start(workspace.command(&["run", "--json"]));
+    process.wait_for("and another thing");
+    let id = process.child.id();
+    let both = std::process::Command::new("sh").args(["-c", &format!("kill -TERM {id}; kill -TERM {id}")]).status();
+    assert!(both.unwrap().success());
+    let summary: serde_json::Value = serde_json::from_str(&process.finish()).unwrap();
+    assert_eq!(summary["records"], 0, "{summary}");
+}
+
 #[test]
 fn shards_whose_plugins_spin_are_left_at_a_signal() {
     require!(Plugins, DynamoDbLocal, KinesisLocal);

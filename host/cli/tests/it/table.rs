@@ -32,7 +32,11 @@ fn a_race_is_stored_in_a_table_and_read_from_it() {
     assert_eq!(made.trim_end(), format!("the tables {table} and {table}-dead-letters exist"));
     // A second time changes nothing.
     workspace.ok(&["table", "create"]);
-    assert!(workspace.ok(&["table", "check"]).contains(&format!("the table {table} is compatible")));
+    assert!(
+        workspace
+            .ok(&["table", "check"])
+            .contains(&format!("the tables {table} and {table}-dead-letters are compatible"))
+    );
 
     let summary = workspace.run();
     assert_eq!(summary["records"], mixed.len());
@@ -76,7 +80,11 @@ fn a_table_with_other_keys_is_incompatible_and_the_check_reports_why() {
     assert!(!output.status.success());
     assert!(stdout.contains("PK") && stdout.contains(&format!("{table}-dead-letters")), "{stdout}");
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains(&format!("the table {table} is incompatible: ")), "{error}");
+    let create = workspace.fails(&["table", "create"]);
+    assert!(create.contains(&format!("the table {table} is incompatible: ")), "{create}");
+    let refused = workspace.command(&["table", "create", "--read-units", "0", "--write-units", "0"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2), "tables without units");
+    assert!(error.contains(&format!("the tables {table} and {table}-dead-letters are incompatible: ")), "{error}");
 }
 
 async fn other_keys(client: &aws_sdk_dynamodb::Client, table: &str) {

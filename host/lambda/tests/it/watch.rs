@@ -74,7 +74,7 @@ impl Emulator {
             });
             if listens {
                 // It would block on a full pipe.
-                std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
+                std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
                 return Self { address: format!("127.0.0.1:{port}"), _process: process, _package: package };
             }
         }

@@ -146,8 +146,8 @@ fn expired(batch: &GivenUpBatch, found: &Found, left: usize) -> String {
         None => format!("to {last}"),
     };
     format!(
-        "the records of {stream}/{shard} from {first} {lost} are lost: the stream does not have them any more. Of the \
-         batch's {size}, {left} were read"
+        "the stream does not have the records of {stream}/{shard} from {first} {lost}: they have expired and are lost, or \
+         never were in this stream. Of the batch's {size}, {left} were read"
     )
 }
 

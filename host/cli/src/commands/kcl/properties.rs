@@ -7,6 +7,7 @@ use paceline_aws::kinesis::{ConsumerKind, KinesisConfig, Start};
 use paceline_config::Config;
 
 use super::keys::{self, UnknownKey};
+use crate::report;
 
 /// Records of one call: the limit of Kinesis.
 const MAX_RECORDS: usize = 10_000;
@@ -86,15 +87,15 @@ pub(super) fn write(
     let written = std::fs::write(&new, &text).and_then(|()| std::fs::rename(&new, file));
     written.map_err(io(file))?;
     let application = entries.iter().find(|(key, _)| key == "applicationName").map_or("", |(_, value)| value);
-    eprintln!(
+    report::note(&format!(
         "{} is written: stream {}, application (and lease table) {application}, {} settings.\nStart the daemon on any \
          number of machines, and restart it when it ends:\n  java -cp \"$(scripts/kcl)/*\" \
          software.amazon.kinesis.multilang.MultiLangDaemon --properties-file {}",
         file.display(),
         stream_name(&kinesis.stream),
         entries.len(),
-        file.display(),
-    );
+        file.display()
+    ));
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! A Kinesis stream as the source, read until the process is stopped.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::commands::dashboard::{LEADERBOARD, LISTENERS};
 use crate::commands::doctor::add_config;
 use crate::commands::healthcheck::reachable;
 use crate::dashboard::Live;
-use crate::follower::{Follower, Notes};
+use crate::follower::{Follower, Notes, work_as_host};
 use crate::observer::{Observer, SharedStore};
 use crate::report;
 use crate::serve::{Listening, Metrics, StreamView};
@@ -33,8 +33,8 @@ const REFRESH: Duration = Duration::from_secs(2);
 /// How long the end of the process waits for the last traces.
 const LAST_TRACES: Duration = Duration::from_secs(2);
 
-/// Processes the stream's records. Progress is logged; the summary is printed at the end.
-pub(super) fn run(config: &Arc<Config>, kinesis: &KinesisConfig, json: bool) -> anyhow::Result<()> {
+/// Processes the stream's records by a configuration and its file. Progress is logged; the summary is printed at the end.
+pub(super) fn run((config, file): (&Arc<Config>, &Path), kinesis: &KinesisConfig, json: bool) -> anyhow::Result<()> {
     let runtime = parallel_runtime()?;
     let started = Instant::now();
     let total = Arc::new(Mutex::new(Summary::default()));
@@ -59,38 +59,39 @@ pub(super) fn run(config: &Arc<Config>, kinesis: &KinesisConfig, json: bool) -> 
         let pipeline = Arc::new(pipeline);
         calls.get_or_init(|| pipeline.rulebooks().call_deadline().clone());
         events.iter().for_each(RulesEvent::log);
-        let follower = Follower::start(Arc::clone(&pipeline), poll_interval(config), Notes::Log);
-        let server = match config.serve.listen {
-            Some(address) => {
-                let unread = Duration::from_millis(config.serve.unread_ms);
-                let view = StreamView::new(&consumer, Arc::clone(&pipeline), metrics.clone(), unread);
-                let listening = Listening::at(address).await?;
-                let dashboard = match config.serve.dashboard.unwrap_or(address.ip().is_loopback()) {
-                    true => Some(dashboard(config, Arc::clone(&pipeline), listening.address()).await),
-                    false => None,
-                };
-                Some(listening.serve(view, dashboard))
+        work_as_host(&pipeline, async {
+            let follower = Follower::start(Arc::clone(&pipeline), poll_interval(config), Notes::Log);
+            let server = match config.serve.listen {
+                Some(address) => {
+                    let unread = Duration::from_millis(config.serve.unread_ms);
+                    let view = StreamView::new(&consumer, Arc::clone(&pipeline), metrics.clone(), unread);
+                    let listening = Listening::at(address).await?;
+                    let dashboard = match config.serve.dashboard.unwrap_or(address.ip().is_loopback()) {
+                        true => Some(dashboard((config, file), Arc::clone(&pipeline), listening.address()).await),
+                        false => None,
+                    };
+                    Some(listening.serve(view, dashboard))
+                }
+                None => None,
+            };
+            let (sum, traces) = (Arc::clone(&total), paceline_config::open_traces(config)?);
+            let sent = traces.clone();
+            let finished = move |finished: &Finished<'_>| {
+                if let Some(traces) = &sent {
+                    let began = Instant::now().checked_sub(finished.took).unwrap_or_else(Instant::now);
+                    traces.send(&batch_trace(finished.batch, finished.summary, began, None));
+                }
+                metrics.finished(finished.shard, finished.summary, finished.took);
+                sum.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
+            };
+            let ended = consumer.run(Arc::clone(&pipeline), stop, finished).await;
+            drop((follower, server));
+            if let Some(traces) = traces {
+                traces.flush(LAST_TRACES).await;
             }
-            None => None,
-        };
-        let (sum, traces) = (Arc::clone(&total), paceline_config::open_traces(config)?);
-        let sent = traces.clone();
-        let finished = move |finished: &Finished<'_>| {
-            if let Some(traces) = &sent {
-                let began = Instant::now().checked_sub(finished.took).unwrap_or_else(Instant::now);
-                traces.send(&batch_trace(finished.batch, finished.summary, began, None));
-            }
-            metrics.finished(finished.shard, finished.summary, finished.took);
-            sum.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
-        };
-        let ended = consumer.run(Arc::clone(&pipeline), stop, finished).await;
-        drop(follower);
-        pipeline.sign_off().await;
-        drop(server);
-        if let Some(traces) = traces {
-            traces.flush(LAST_TRACES).await;
-        }
-        anyhow::Ok(ended?)
+            Ok(ended?)
+        })
+        .await
     });
     // Pending requests have no receiver any more.
     runtime.shutdown_background();
@@ -100,11 +101,15 @@ pub(super) fn run(config: &Arc<Config>, kinesis: &KinesisConfig, json: bool) -> 
 
 /// The dashboard of this process: its own metrics as often as a page is updated, everything else once a minute, and
 /// nothing while no page is open.
-async fn dashboard(config: &Arc<Config>, pipeline: Arc<Pipeline<AnyStore>>, address: SocketAddr) -> Arc<Dashboard> {
+async fn dashboard(
+    (config, file): (&Arc<Config>, &Path),
+    pipeline: Arc<Pipeline<AnyStore>>,
+    address: SocketAddr,
+) -> Arc<Dashboard> {
     let mut target = Target { hosts: vec![reachable(address).to_string()], ..Target::nothing(CHARTS) };
     add_config(config, None, &mut target);
     let store = Some(SharedStore::Pipeline(pipeline));
-    let observer = Observer::with_store(target, Some(Arc::clone(config)), store).await;
+    let observer = Observer::with_store(target, Some(Arc::clone(config)), store).await.of_file(Some(file));
     let source = Live::new(observer, Some(Arc::clone(config)), "paceline run".to_owned());
     let hosts = Hosts::of(address);
     let options = Options { refresh: REFRESH, leaderboard: LEADERBOARD, max_listeners: LISTENERS, hosts };

@@ -25,19 +25,19 @@ pub(super) struct StreamArguments {
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(super) stream: Option<String>,
     /// The stream's region [default: from the environment or the profile]
-    #[arg(long, requires = "stream")]
+    #[arg(long, requires = "stream", conflicts_with = "out")]
     region: Option<String>,
     /// The URL of the service, for private endpoints and tests [default: the region's]
-    #[arg(long, value_name = "URL", requires = "stream")]
+    #[arg(long, value_name = "URL", requires = "stream", conflicts_with = "out")]
     endpoint: Option<String>,
     /// Pack messages into aggregates of the Kinesis Producer Library, many messages in one record of the stream.
-    #[arg(long, requires = "stream")]
+    #[arg(long, requires = "stream", conflicts_with = "out")]
     aggregate: bool,
     /// Give up after so many seconds in which the stream accepted no record.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "stream")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "stream", conflicts_with = "out")]
     give_up_after: u32,
     /// Print the summary as JSON.
-    #[arg(long, requires = "stream")]
+    #[arg(long, requires = "stream", conflicts_with = "out")]
     json: bool,
 }
 
