@@ -27,6 +27,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use paceline_pipeline::ErrorChain;
+use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use setup::UsageError;
@@ -92,7 +93,8 @@ fn main() -> ExitCode {
             let code = if error.is::<UsageError>() { ExitCode::from(INVALID_ARGUMENTS) } else { ExitCode::FAILURE };
             let error = ErrorChain(error.as_ref());
             match report::logs_json() {
-                true => tracing::error!("{error}"),
+                // Whatever the filter of the log is, who started the command learns why it failed.
+                true => report::note_json(&json!({ "level": "ERROR", "message": error.to_string() })),
                 false => report::note(&format!("paceline: {error}")),
             }
             code

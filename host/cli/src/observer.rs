@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use paceline_config::{AnyStore, Config};
-use paceline_doctor::history::{Namespace, Series, Unavailable};
+use paceline_doctor::history::{ALL_BUT_HOSTS, Namespace, Series, Unavailable};
 use paceline_doctor::{History, Timestamp};
 use paceline_observe::{Target, observe};
 use paceline_pipeline::rules::Registry;
@@ -157,7 +157,7 @@ impl Observer {
             }
         };
         let reason = format!("they did not answer within {} s; older figures are shown, if any", SLOW_WITHIN.as_secs());
-        let what = "AWS, the rules and the store".to_owned();
+        let what = ALL_BUT_HOSTS.to_owned();
         observed.history.unavailable.push(Unavailable { what, permission: None, reason, by_limit: false });
         Ok(observed)
     }

@@ -36,13 +36,18 @@ pub(crate) fn logs_json() -> bool {
     std::env::var_os("PACELINE_LOG").is_some_and(|form| form == "json")
 }
 
-/// Shows a person a line: on standard error, as a line of the log where that is for programs. A log that can't be written, because its disk is full or whoever collects it has ended, is
-/// no reason to stop.
+/// Shows a person a line: on standard error, as a line of the log where that is for programs. A log that can't be written,
+/// because its disk is full or whoever collects it has ended, is no reason to stop.
 pub(crate) fn note(line: &str) {
     if logs_json() {
         tracing::info!("{line}");
         return;
     }
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes a line of a log for programs, whatever its filter is.
+pub(crate) fn note_json(line: &Value) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 /// The arguments are invalid in a way that their parser does not see. The process ends as for those that it sees.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct UsageError(pub(crate) &'static str);
+pub(crate) struct UsageError(pub(crate) String);
 
 /// The argument that names the configuration.
 #[derive(clap::Args)]
@@ -38,7 +38,7 @@ pub(crate) struct GlobalConfigArgument {
 impl GlobalConfigArgument {
     pub(crate) fn load(&self) -> anyhow::Result<Config> {
         // clap can't require a global argument.
-        let file = self.config.as_deref().ok_or(UsageError("--config FILE is missing"))?;
+        let file = self.config.as_deref().ok_or_else(|| UsageError("--config FILE is missing".to_owned()))?;
         Ok(Config::load(file)?)
     }
 }

@@ -11,9 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 pub(crate) const CALLS_AFTER_STOP: Duration = Duration::from_secs(5);
 
 /// Signals within this time are one: a supervisor may signal the process and its group, as `timeout` does.
-const ONE_SIGNAL: Duration = Duration::from_millis(100);
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
-/// Ready at the first Ctrl-C or SIGTERM, after a call of `note`. The second one ends the process at once. A thread of
+/// Ready at the first Ctrl-C or SIGTERM, after a call of `note`. A later one ends the process at once. A thread of
 /// its own waits for them: all others may be busy with calls of plugins.
 #[expect(clippy::disallowed_methods, reason = "the second signal means: at once, whatever is lost")]
 pub(crate) fn stop_signal(note: impl FnOnce() + Send + 'static) -> anyhow::Result<impl Future<Output = ()>> {

@@ -69,6 +69,9 @@ pub struct History {
     pub unavailable: Vec<Unavailable>,
 }
 
+/// What [`Unavailable::what`] is where nothing but hosts was read in time.
+pub const ALL_BUT_HOSTS: &str = "AWS, the rules and the store";
+
 /// Something that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -16,6 +16,9 @@ pub struct Capacity {
     pub part: &'static str,
     /// Messages a second.
     pub messages_per_second: f64,
+    /// Whether time bounds it, and not units that a table has.
+    #[serde(skip)]
+    pub(crate) is_of_time: bool,
 }
 
 /// What runs the batches.
@@ -24,6 +27,10 @@ fn consumer(shape: &Shape<'_>) -> &'static str {
         Some(_) => "function",
         None => "process",
     }
+}
+
+fn of_time(part: &'static str, messages_per_second: f64) -> Capacity {
+    Capacity { part, messages_per_second, is_of_time: true }
 }
 
 /// What each part can take, with full batches.
@@ -39,8 +46,8 @@ pub(crate) fn capacities(shape: &Shape<'_>) -> Vec<Capacity> {
     let by_time = full / batch_seconds(shape, share, full);
     let of_shard = shape.fullest_accepts() / shape.accepted();
     let mut found = vec![
-        Capacity { part: consumer(shape), messages_per_second: by_time / shape.accepted_share() * running },
-        Capacity { part: "reads of a shard", messages_per_second: shape.shard_reads() / of_shard },
+        of_time(consumer(shape), by_time / shape.accepted_share() * running),
+        of_time("reads of a shard", shape.shard_reads() / of_shard),
     ];
     // Of a queue that is behind, a batch is full.
     let even = 1.0 / queues;
@@ -53,7 +60,7 @@ pub(crate) fn capacities(shape: &Shape<'_>) -> Vec<Capacity> {
     let (of_table, of_index) = table_limits(shape);
     let mut add = |part, limit: f64, units: f64| {
         if units > 0.0 {
-            found.push(Capacity { part, messages_per_second: limit * messages / units });
+            found.push(Capacity { part, messages_per_second: limit * messages / units, is_of_time: false });
         }
     };
     add("table", of_table, table);

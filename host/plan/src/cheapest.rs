@@ -85,19 +85,21 @@ pub fn cheapest(load: &Load, deployment: &Deployment, wanted_age: f64, assumptio
     }
     candidates.into_iter().find_map(|candidate| {
         let Candidate { load, deployment, cost, highest_age, first_full } = candidate;
-        let least = least_simulated(&Shape::new(&load, &deployment, &assumptions.work));
-        let seconds = load.race_seconds.saturating_mul(RACES).clamp(least.max(60), MOST_SIMULATED);
-        let mut age_seconds: f64 = 0.0;
-        for seed in SEEDS {
-            let outcome =
-                simulate(&load, &deployment, &assumptions.work, &Options { seconds, seed, ..Options::default() });
-            if !holds(highest_age, &outcome, wanted_age) {
-                return None;
-            }
-            age_seconds = age_seconds.max(if outcome.committed > 0 { outcome.ages.p99 } else { highest_age });
-        }
+        let age_seconds = held_age(&Shape::new(&load, &deployment, &assumptions.work), highest_age, wanted_age)?;
         Some(Cheapest { packing: load.packing, deployment, cost, age_seconds, first_full })
     })
+}
+
+/// The highest age of several simulations of two races, if all of them hold the wanted age. `highest_age` is the formula's.
+pub(crate) fn held_age(shape: &Shape<'_>, highest_age: f64, wanted_age: f64) -> Option<f64> {
+    let seconds = shape.load.race_seconds.saturating_mul(RACES).clamp(least_simulated(shape).max(60), MOST_SIMULATED);
+    let ages = SEEDS.map(|seed| {
+        let options = Options { seconds, seed, ..Options::default() };
+        let outcome = simulate(shape.load, shape.deployment, shape.work, &options);
+        let age = if outcome.committed > 0 { outcome.ages.p99 } else { highest_age };
+        holds(highest_age, &outcome, wanted_age).then_some(age)
+    });
+    ages.into_iter().try_fold(0.0_f64, |highest, age| Some(highest.max(age?)))
 }
 
 /// Whether what was simulated holds an age. Of a load of which no message came in that time, the formula says so.

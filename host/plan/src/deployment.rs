@@ -159,7 +159,7 @@ pub struct Retry {
 }
 
 /// Bytes of an item beside its state: keys, `@revision`, `@rulebook`, `@plugins` and the other attributes of the host.
-const ITEM_OVERHEAD_BYTES: u64 = 480;
+pub(crate) const ITEM_OVERHEAD_BYTES: u64 = 480;
 
 impl Aggregate {
     /// An aggregator with states of about so many bytes, dedup state and outputs included.
@@ -168,7 +168,7 @@ impl Aggregate {
         Self {
             name: name.to_owned(),
             records: Records::All,
-            item_bytes: ITEM_OVERHEAD_BYTES + state_bytes,
+            item_bytes: ITEM_OVERHEAD_BYTES.saturating_add(state_bytes),
             indexed: Indexed::Never,
             dedup: Dedup::Ordinal,
             packed_into: 0,

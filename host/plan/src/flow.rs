@@ -103,7 +103,8 @@ impl Flow {
             interval_seconds: hottest.seconds,
             batches_per_interval: hottest.batches,
             batches_per_second,
-            duration_seconds: hottest.duration,
+            duration_seconds: sum(|interval| interval.batches / interval.seconds * interval.duration)
+                / batches_per_second,
             longest_duration_seconds: longest,
             busy: hottest.busy / hottest.seconds,
             concurrency: sum(|interval| interval.busy / interval.seconds),
@@ -129,6 +130,17 @@ impl Flow {
     pub fn capacity(&self) -> &Capacity {
         let least = self.capacities.iter().min_by(|a, b| a.messages_per_second.total_cmp(&b.messages_per_second));
         least.expect("there is always the function or process")
+    }
+
+    /// Seconds a second by which ages grow because the consumer or its reads take less than comes, with full batches: a
+    /// simulation that has a few of them does not show it. What a table lacks, its burst credit may have.
+    pub(crate) fn overload(&self) -> f64 {
+        /// A formula is as exact.
+        const EXACT: f64 = 0.02;
+        let of_time = self.capacities.iter().filter(|capacity| capacity.is_of_time);
+        let least = of_time.map(|capacity| capacity.messages_per_second).fold(f64::INFINITY, f64::min);
+        let growth = 1.0 - least / self.accepted_per_second.max(1e-9);
+        if growth > EXACT { growth } else { 0.0 }
     }
 
     /// Records a second that the shards accept.
@@ -271,7 +283,8 @@ fn longest_duration(shape: &Shape<'_>, hottest: &Interval) -> f64 {
 
 /// The mean and the highest age. Messages of a batch have waited for half of its interval on average.
 fn ages(shape: &Shape<'_>, hottest: &Interval) -> (f64, f64) {
-    let waits_to_be_packed = shape.packing_seconds();
+    let (oldest, newest) = shape.record_waits();
+    let record = (oldest + newest) / 2.0;
     if shape.window > 0.0 {
         let flush = flush_seconds(shape, shape.share(), 0.0);
         // An interval that is longer than the window has several, one after another.
@@ -279,11 +292,11 @@ fn ages(shape: &Shape<'_>, hottest: &Interval) -> (f64, f64) {
         let batches = hottest.batches * hottest.duration;
         // The poll after the end of a window comes half an interval later on average, and has its last messages.
         let waits = hottest.seconds / 2.0 + batches / 2.0 + flush * (flushes + 1.0) / 2.0;
-        let mean = shape.window / 2.0 + waits + waits_to_be_packed / 2.0;
-        return (mean, shape.window + hottest.seconds + batches + flush * flushes + waits_to_be_packed);
+        let mean = shape.window / 2.0 + waits + record;
+        return (mean, shape.window + hottest.seconds + batches + flush * flushes + oldest);
     }
     let mean = hottest.seconds / 2.0 + hottest.duration * (hottest.batches + 1.0) / 2.0;
     // A single batch takes the whole interval; the first messages of several wait for the first batch only.
     let highest = hottest.seconds + hottest.duration;
-    (mean + waits_to_be_packed / 2.0, highest + waits_to_be_packed)
+    (mean + record, highest + oldest)
 }

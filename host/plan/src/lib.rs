@@ -7,7 +7,7 @@
 //! # Layout
 //!
 //! - `load`, `deployment`: what comes in, and what it comes into; `ranges`, `exclusions`: what is out of its range, and
-//!   settings that exclude each other.
+//!   settings that exclude each other; `exclusion`: why.
 //! - `work`: what a record costs in time, replaceable by a TOML file as the prices are; `assumptions`: both.
 //! - `shape`: queues, batches and the largest share of one; `writes`: groups and units of a batch; `shared_items`: those of
 //!   packed groups.
@@ -16,6 +16,7 @@
 //! - `simulation`: the discrete-event simulation.
 //! - `cheapest`: the search.
 //! - `warnings`: what an operator should know about a setting.
+//! - `targets`: what is asked for; `outage`: what an outage does.
 //! - `plan`: all of it together; `text`, `figures`: the report.
 #![forbid(unsafe_code)]
 
@@ -24,17 +25,20 @@ mod capacities;
 mod cheapest;
 mod cost;
 mod deployment;
+mod exclusion;
 mod exclusions;
 mod figures;
 mod flow;
 mod interval;
 mod limits;
 mod load;
+mod outage;
 mod plan;
 mod ranges;
 mod shape;
 mod shared_items;
 mod simulation;
+mod targets;
 mod text;
 mod warnings;
 mod work;
@@ -45,12 +49,15 @@ pub use capacities::Capacity;
 pub use cheapest::{Cheapest, cheapest};
 pub use cost::{Cost, CostItem};
 pub use deployment::{Aggregate, Consumer, Dedup, Deployment, Function, Indexed, Process, Records, Retry, TableMode};
-pub use exclusions::{Exclusion, exclusions};
+pub use exclusion::Exclusion;
+pub use exclusions::exclusions;
 pub use flow::Flow;
 pub use limits::{Limit, LimitKind};
 pub use load::{Finals, Keys, Load, Packing};
+pub use outage::Outage;
 pub use paceline_capacity::{Prices, PricesError};
-pub use plan::{Outage, Plan, PlanError, Targets, Wanted};
+pub use plan::{Plan, PlanError, Wanted};
 pub use simulation::{Ages, Options, Outcome, simulate};
+pub use targets::Targets;
 pub use warnings::{Warning, WarningKind};
 pub use work::{Work, WorkError};

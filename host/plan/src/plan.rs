@@ -4,38 +4,22 @@ use paceline_capacity::PricesError;
 use serde::Serialize;
 
 use crate::assumptions::Assumptions;
-use crate::cheapest::{Cheapest, cheapest, holds};
+use crate::cheapest::{Cheapest, cheapest, held_age, holds};
 use crate::cost::Cost;
 use crate::deployment::Deployment;
-use crate::exclusions::{Exclusion, exclusions};
+use crate::exclusion::Exclusion;
+use crate::exclusions::exclusions;
 use crate::flow::Flow;
 use crate::interval::least_simulated;
 use crate::limits::{Limit, first_full, limits};
 use crate::load::Load;
+use crate::outage::{Outage, outage};
 use crate::ranges;
 use crate::shape::Shape;
-use crate::simulation::{Options, Outcome, catch_up, simulate};
+use crate::simulation::{Options, Outcome, simulate};
+use crate::targets::Targets;
 use crate::warnings::{Warning, warnings};
 use crate::work::WorkError;
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Targets {
-    /// The age within which 99 of 100 messages are to be committed, in seconds. Without it nothing is searched.
-    pub wanted_age: Option<f64>,
-    /// Seconds of an outage of the consumer.
-    pub outage_seconds: u32,
-    /// Seconds that are simulated.
-    pub seconds: u32,
-    /// The seed of the simulation.
-    pub seed: u64,
-}
-
-impl Default for Targets {
-    fn default() -> Self {
-        Self { wanted_age: None, outage_seconds: 600, seconds: 900, seed: 1 }
-    }
-}
 
 /// The plan cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -82,24 +66,6 @@ pub struct Plan {
     pub wanted: Option<Wanted>,
 }
 
-/// What an outage of the consumer does.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Outage {
-    /// Its seconds.
-    pub seconds: u32,
-    /// Its first seconds, of which the messages are older than the retention when it ends: they are lost.
-    pub lost_seconds: u32,
-    /// The messages of these seconds.
-    pub lost_messages: f64,
-    /// Seconds after it until nothing is behind, by the formula: (outage − lost) × load ÷ (capacity − load).
-    pub catch_up_seconds: Option<f64>,
-    /// The same, simulated; `None` if it did not catch up within [`Outage::simulated_at_most`].
-    pub simulated_seconds: Option<f64>,
-    /// Seconds after it that are simulated at most; 0 if it never catches up by the formula.
-    pub simulated_at_most: u32,
-}
-
 /// A wanted age.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -111,11 +77,6 @@ pub struct Wanted {
     /// The cheapest setting that holds it.
     pub cheapest: Option<Cheapest>,
 }
-
-/// Seconds before a simulated outage.
-const BEFORE_OUTAGE: u32 = 60;
-/// A catch-up is simulated for so many times its formula's time, at least and at most so many seconds.
-const SIMULATED_CATCH_UP: (f64, f64, f64) = (4.0, 60.0, 14_400.0);
 
 impl Plan {
     /// Computes a plan.
@@ -139,10 +100,12 @@ impl Plan {
         let limits = limits(&flow, &shape);
         let options =
             Options { seconds: targets.seconds.max(least_simulated(&shape)), seed: targets.seed, outage: None };
-        let simulated = simulate(load, deployment, &assumptions.work, &options);
+        let mut simulated = simulate(load, deployment, &assumptions.work, &options);
+        simulated.growth = simulated.growth.max(flow.overload());
         let wanted = targets.wanted_age.map(|age_seconds| Wanted {
             age_seconds,
-            is_held: holds(flow.highest_age_seconds, &simulated, age_seconds),
+            is_held: holds(flow.highest_age_seconds, &simulated, age_seconds)
+                && held_age(&shape, flow.highest_age_seconds, age_seconds).is_some(),
             cheapest: cheapest(load, deployment, age_seconds, assumptions),
         });
         let prices = &assumptions.prices;
@@ -161,25 +124,4 @@ impl Plan {
             wanted,
         })
     }
-}
-
-fn outage(flow: &Flow, shape: &Shape<'_>, targets: &Targets) -> Outage {
-    let seconds = targets.outage_seconds;
-    // What is older than the retention is gone when the consumer is back, and nothing of it is behind.
-    let kept = seconds.min(shape.deployment.retention_hours.saturating_mul(3_600));
-    let lost_seconds = seconds - kept;
-    let outage = Outage {
-        seconds,
-        lost_seconds,
-        lost_messages: f64::from(lost_seconds) * flow.accepted_per_second,
-        catch_up_seconds: flow.catch_up_seconds(f64::from(kept)),
-        simulated_seconds: None,
-        simulated_at_most: 0,
-    };
-    let Some(formula) = outage.catch_up_seconds.filter(|_| kept > 0) else { return outage };
-    let (times, least, most) = SIMULATED_CATCH_UP;
-    let after = ((formula * times).clamp(least, most) as u32).max(least_simulated(shape));
-    let options =
-        Options { seconds: BEFORE_OUTAGE + kept + after, seed: targets.seed, outage: Some((BEFORE_OUTAGE, kept)) };
-    Outage { simulated_seconds: catch_up(shape, &options), simulated_at_most: after, ..outage }
 }

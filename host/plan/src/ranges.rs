@@ -2,10 +2,10 @@
 
 use paceline_capacity::{dynamodb, kinesis, lambda};
 
-use crate::deployment::{Consumer, Deployment, Function, Process, TableMode};
-use crate::exclusions::Exclusion;
+use crate::deployment::{Consumer, Deployment, Function, ITEM_OVERHEAD_BYTES, Process, TableMode};
+use crate::exclusion::Exclusion;
 use crate::load::{Load, Packing};
-use crate::plan::Targets;
+use crate::targets::Targets;
 
 /// The least and the most memory of a function, in megabytes.
 const MEMORY_MB: (f64, f64) = (128.0, 10_240.0);
@@ -25,7 +25,7 @@ const PROCESSORS: (f64, f64) = (1e-3, 1e5);
 const PROCESS_RECORDS: f64 = 1e6;
 /// The longest wait of a process for the records of a batch, in seconds.
 const PROCESS_WAIT_SECONDS: f64 = 3_600.0;
-/// The longest simulation in seconds. A day is the least retention: no message expires in it.
+/// The longest simulation without an outage, in seconds. A day is the least retention: no message expires in it.
 pub(crate) const MOST_SIMULATED: u32 = 86_400;
 
 /// What is out of its range in a load.
@@ -66,15 +66,19 @@ pub(crate) fn of_deployment(deployment: &Deployment) -> Vec<Exclusion> {
         }
     }
     for aggregate in &deployment.aggregates {
-        let (bytes, items) = (aggregate.item_bytes as f64, f64::from(aggregate.packed_into));
-        found.push(range("bytes of an item", "--state-bytes", bytes, 1.0, dynamodb::ITEM_BYTES as f64));
+        let bytes = aggregate.item_bytes.saturating_sub(ITEM_OVERHEAD_BYTES) as f64;
+        let (most, items) = (dynamodb::ITEM_BYTES - ITEM_OVERHEAD_BYTES, f64::from(aggregate.packed_into));
+        found.push(range("bytes of a state", "--state-bytes", bytes, 0.0, most as f64));
         found.push(range("number of items that share the groups of a race", "--group-items", items, 0.0, GROUP_ITEMS));
     }
     found.extend(match &deployment.consumer {
         Consumer::Function(function) => of_function(function),
         Consumer::Run(process) | Consumer::Kcl(process) => of_process(process),
     });
-    found.into_iter().flatten().collect()
+    let mut found: Vec<Exclusion> = found.into_iter().flatten().collect();
+    // Of several aggregates with one value.
+    found.dedup();
+    found
 }
 
 fn of_function(function: &Function) -> Vec<Option<Exclusion>> {

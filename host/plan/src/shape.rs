@@ -29,6 +29,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) per_record: f64,
     /// The most messages of a batch.
     pub(crate) batch_messages: f64,
+    /// Seconds that a mapping waits for a full batch, or a process between two polls.
+    pub(crate) waits: f64,
     /// Seconds between two batches of a queue that is not behind.
     pub(crate) interval: f64,
     /// Processors that a batch has, 1 at most.
@@ -52,6 +54,7 @@ impl<'a> Shape<'a> {
             queues,
             per_record,
             batch_messages: f64::INFINITY,
+            waits: 1.0,
             interval: 1.0,
             speed: 1.0,
             timeout: None,
@@ -64,6 +67,7 @@ impl<'a> Shape<'a> {
                 let poll = 1.0 / lambda::POLLS_PER_SECOND;
                 let shape = Self {
                     batch_messages: f64::from(records) * per_record,
+                    waits: f64::from(function.window_seconds).max(poll),
                     interval: f64::from(function.window_seconds).max(poll),
                     speed: (f64::from(function.memory_mb) / lambda::MEGABYTES_OF_A_PROCESSOR).min(1.0),
                     timeout: Some(f64::from(function.timeout_seconds)),
@@ -77,6 +81,7 @@ impl<'a> Shape<'a> {
                 batch_messages: f64::from(process.batch_records)
                     .min(PROCESS_BATCH_BYTES / load.message_bytes.max(1) as f64)
                     .max(1.0),
+                waits: f64::from(process.wait_ms.max(1)) / 1e3,
                 interval: f64::from(process.wait_ms.max(1)) / 1e3,
                 speed: (process.processors / f64::from(queues)).min(1.0),
                 ..base
@@ -91,13 +96,34 @@ impl<'a> Shape<'a> {
         if !self.load.is_packed() {
             return self;
         }
-        let fills = self.per_record / self.queue_rate(self.share()).max(1e-9);
+        let fills = self.record_fills();
         let interval = match &self.deployment.consumer {
             // Less than a millionth comes from rounding.
-            Consumer::Function(_) => (self.interval / fills - 1e-6).ceil().max(1.0) * fills,
-            Consumer::Run(_) | Consumer::Kcl(_) => self.interval.max(fills),
+            Consumer::Function(_) => (self.waits / fills - 1e-6).ceil().max(1.0) * fills,
+            Consumer::Run(_) | Consumer::Kcl(_) => self.waits.max(fills),
         };
         Self { interval, ..self }
+    }
+
+    /// Seconds from one record of the fullest queue to the next.
+    fn record_fills(&self) -> f64 {
+        self.per_record / self.queue_rate(self.share()).max(1e-9)
+    }
+
+    /// Seconds that the oldest and the newest message of a batch wait beyond its interval: until their packed record is full,
+    /// or until the wait that began with it is over.
+    pub(crate) fn record_waits(&self) -> (f64, f64) {
+        if !self.load.is_packed() {
+            return (0.0, 0.0);
+        }
+        let fills = self.record_fills();
+        match &self.deployment.consumer {
+            Consumer::Function(_) => {
+                let after_the_last = (self.waits - (self.interval - fills)).max(0.0);
+                (after_the_last, after_the_last)
+            }
+            Consumer::Run(_) | Consumer::Kcl(_) => (fills.min(self.waits), 0.0),
+        }
     }
 
     /// The share of the messages that the fullest queue has.

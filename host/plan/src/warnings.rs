@@ -7,7 +7,7 @@ use crate::deployment::TableMode;
 use crate::figures::{duration, number};
 use crate::flow::Flow;
 use crate::limits::Limit;
-use crate::plan::Outage;
+use crate::outage::Outage;
 use crate::shape::Shape;
 use crate::shared_items::groups_of_an_item;
 use crate::simulation::Outcome;

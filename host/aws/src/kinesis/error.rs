@@ -196,7 +196,7 @@ mod tests {
     fn a_message_names_the_stream_and_the_remedy() {
         for (code, part) in [
             ("KMSAccessDeniedException", "kms:Decrypt"),
-            ("AccessDeniedException", "kinesis:DescribeStreamSummary"),
+            ("AccessDeniedException", "docs/operations/permissions.md"),
             ("ResourceNotFoundException", "region"),
             ("ExpiredTokenException", "clock"),
         ] {

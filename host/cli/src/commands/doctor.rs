@@ -119,7 +119,7 @@ impl DeploymentArguments {
             && target.hosts.is_empty()
             && config.is_none()
         {
-            return Err(UsageError(NOTHING_NAMED).into());
+            return Err(UsageError(NOTHING_NAMED.to_owned()).into());
         }
         Ok(target)
     }

@@ -5,6 +5,7 @@
 mod aggregates;
 mod arguments;
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +14,7 @@ use clap::Args;
 use paceline_plan::{Assumptions, Plan, Prices, Targets, Work};
 
 use crate::report;
+use crate::setup::UsageError;
 
 /// Arguments of `paceline plan`.
 #[derive(Args)]
@@ -44,8 +46,6 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// The exit code if arguments are invalid: the parser of arguments has the same. 1 is the program's own: it failed.
-const INVALID: u8 = 2;
 /// The exit code if the wanted age is not held.
 const NOT_HELD: u8 = 3;
 
@@ -57,29 +57,16 @@ pub(crate) fn plan(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         seconds: arguments.simulate,
         seed: arguments.seed,
     };
-    if let Err(error) = arguments.deployment.check() {
-        return Ok(invalid(&error));
-    }
+    let invalid = |error: &dyn Display| UsageError(error.to_string());
+    arguments.deployment.check().map_err(|error| invalid(&error))?;
     let (load, deployment) = (arguments.load.load(), arguments.deployment.deployment()?);
-    let plan = match Plan::new(&load, &deployment, &assumptions(arguments)?, &targets) {
-        Ok(plan) => plan,
-        Err(error) => return Ok(invalid(&error)),
-    };
+    let plan = Plan::new(&load, &deployment, &assumptions(arguments)?, &targets).map_err(|error| invalid(&error))?;
     match arguments.json {
         true => report::print_json(&serde_json::to_value(&plan)?)?,
         false => report::print_line(plan.to_string().trim_end())?,
     }
     let is_held = plan.wanted.as_ref().is_none_or(|wanted| wanted.is_held);
     Ok(if is_held { ExitCode::SUCCESS } else { ExitCode::from(NOT_HELD) })
-}
-
-/// Says what is wrong with the arguments.
-fn invalid(error: &dyn std::fmt::Display) -> ExitCode {
-    match report::logs_json() {
-        true => tracing::error!("{error}"),
-        false => report::note(&format!("paceline: {error}")),
-    }
-    ExitCode::from(INVALID)
 }
 
 fn assumptions(arguments: &Arguments) -> anyhow::Result<Assumptions> {

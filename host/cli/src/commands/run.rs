@@ -46,10 +46,11 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         return stream::run((&Arc::new(config), &arguments.config.config), &kinesis, arguments.json);
     }
     let runtime = runtime()?;
-    let source = source(&config)?;
     let opened = runtime.block_on(paceline_config::open(&config, cache().as_deref(), Some(identity("run"))));
     let (pipeline, events) = opened?;
     let pipeline = Arc::new(pipeline);
+    // Standard input is not read before signals are handled.
+    let source = source(&config).inspect_err(|_| runtime.block_on(pipeline.sign_off()))?;
 
     let progress = Arc::new(Progress::new(source.len_hint()));
     events.iter().for_each(|event| progress.note(&event.to_string()));

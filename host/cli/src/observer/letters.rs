@@ -10,8 +10,6 @@ use paceline_pipeline::model::DeadLetter as Letter;
 use paceline_pipeline::store::DeadLetterStore;
 use tokio::time::timeout;
 
-use crate::report::visible;
-
 /// Of each reason.
 const NEWEST: usize = 3;
 /// Letters that were not counted in this time are reported as more.
@@ -44,7 +42,7 @@ impl Found {
         let newest = self.newest.entry(reason.clone()).or_default();
         let at = letter.arrival_ms.and_then(|ms| u64::try_from(ms).ok()).map(Timestamp);
         let rulebook = letter.reason.rulebook.map(|(name, version)| format!("{name}@{version}"));
-        newest.push(DeadLetter { id: letter.id, reason, message: visible(&letter.reason.text), rulebook, at });
+        newest.push(DeadLetter { id: letter.id, reason, message: letter.reason.text, rulebook, at });
         newest.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| b.id.cmp(&a.id)));
         newest.truncate(NEWEST);
     }

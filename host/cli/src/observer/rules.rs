@@ -88,7 +88,9 @@ async fn read_times(
         race_type.changed = match times.get(&since) {
             Some(time) => *time,
             None => {
-                let time = entry_at(registry, since).await?.and_then(|entry| entry.at.parse().ok());
+                // Without it, nothing is ruled out.
+                let entry = entry_at(registry, since).await.ok().flatten();
+                let time = entry.and_then(|entry| entry.at.parse().ok());
                 times.insert(since, time);
                 time
             }

@@ -183,7 +183,8 @@ fn the_configuration_works_at_its_path_in_the_image() {
 
     let mut command = paceline(&["kcl", "--config", file.to_str().unwrap()]);
     environment(&mut command, &endpoint());
-    command.env("PACELINE_TABLE", &deployment.table.table);
+    let (table, letters) = (&deployment.table.table, deployment.table.dead_letter_table());
+    command.env("PACELINE_TABLE", table).env("PACELINE_DEAD_LETTERS", letters);
     let mut process = Process::start(command);
     let mut answers = BufReader::new(process.child.stdout.take().unwrap());
     process.write_stdin(b"{\"action\":\"initialize\",\"shardId\":\"shardId-000000000000\"}\n");

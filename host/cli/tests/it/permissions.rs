@@ -16,7 +16,6 @@ use scene::{NAMES, Scene};
 /// Actions that the commands below do not need, as `SID ACTION`, and when they are needed.
 const RARE: &[(&str, &str, &str)] = &[
     ("kcl", "Daemon*", "the daemon's own requests: Amazon's guide lists them, and it is not started here"),
-    ("run", "StoreDeadLetters dynamodb:BatchGetItem", "a batch with dead letters comes again"),
     ("rules", "FollowAndNote dynamodb:BatchGetItem", "a race is repinned"),
 ];
 

@@ -309,6 +309,17 @@ fn signatures_begin_with_the_key_and_are_trusted_afterwards() {
     assert_eq!(verified["notes"], json!([note]));
     workspace.write("messages.ndjson", joined(&simulate("--racers 5 --seconds 3 --class 3 --race 131 --seed 1")));
     succeed(paceline(&["run", "--config"]).arg(workspace.path("paceline.toml")));
+
+    // An entry that somebody without a key put between trusted ones is no earlier one.
+    workspace.write("paceline.toml", &untrusting);
+    run(&workspace, &["retire", "3"]);
+    workspace.write("paceline.toml", &trusting);
+    run(&workspace, &[&["sign"][..], &signing].concat());
+    let verified = command(&workspace, &["verify", "--json"]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(1));
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    let problem = "entry 3: it is not signed by a trusted key (it has no signature)";
+    assert_eq!((&verified["problems"], &verified["notes"]), (&json!([problem]), &json!([note])));
 }
 
 #[test]

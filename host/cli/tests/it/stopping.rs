@@ -50,9 +50,9 @@ fn two_signals_at_once_are_one() {
     workspace.write("rulebooks/class-3.toml", spinning(&rulebook(3, 1, DedupMode::Ordinal)));
     let process = Process::start(workspace.command(&["run", "--json"]));
     process.wait_for("and another thing");
-    let id = process.child.id();
-    let both = std::process::Command::new("sh").args(["-c", &format!("kill -TERM {id}; kill -TERM {id}")]).status();
-    assert!(both.unwrap().success());
+    signal(&process.child, "TERM");
+    process.wait_for("stopping after the current batch");
+    signal(&process.child, "TERM");
     let summary: serde_json::Value = serde_json::from_str(&process.finish()).unwrap();
     assert_eq!(summary["records"], 0, "{summary}");
 }

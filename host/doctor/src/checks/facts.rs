@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::finding::Outcome;
 use crate::history::{
-    Course, Function, History, Mapping, Namespace, Point, Shard, Statistic, Stream, Timestamp, Unavailable,
+    ALL_BUT_HOSTS, Course, Function, History, Mapping, Namespace, Point, Shard, Statistic, Stream, Timestamp,
+    Unavailable,
 };
 
 /// Periods at the end of a history within which something counts as going on.
@@ -128,7 +129,10 @@ pub(super) fn not_known(history: &History, sources: &[&str], missing: &str) -> S
 
 /// The first of some sources that could not be read, and why.
 pub(super) fn unread(history: &History, sources: &[&str]) -> Option<String> {
-    let is_of = |it: &&Unavailable, source: &str| !it.by_limit && it.what.starts_with(source);
+    let is_of = |it: &&Unavailable, source: &str| {
+        let is_it = it.what.starts_with(source) || it.what == ALL_BUT_HOSTS && !HOST.contains(&source);
+        is_it && !it.by_limit
+    };
     let of = |source: &&str| history.unavailable.iter().find(|it| is_of(it, source));
     let unavailable = sources.iter().find_map(of)?;
     Some(match &unavailable.permission {

@@ -4,7 +4,6 @@ use paceline_capacity::dynamodb::{BURST_SECONDS, PARTITION_WRITE_UNITS};
 
 use super::capacity::{NEARLY_USED, Target, more_units, observed, with_units_of_an_item};
 use super::events::{Events, Span, events};
-
 use super::fewer_writes::{Packing, fewer_writes, packing, units_per_thousand};
 use crate::command::Command;
 use crate::finding::{Evidence, Finding, Outcome, Remedy, Severity};

@@ -231,8 +231,10 @@ fn agreeing(unit: &str, value: &str) -> String {
     format!(" {singular} {rest}").trim_end().to_owned()
 }
 
-/// Words in lines of at most so many columns. A longer word has a line of its own.
+/// Words in lines of at most so many columns. A longer word has a line of its own. What producers sent may have control
+/// characters, and must not speak to the terminal.
 fn wrap(words: &str, columns: usize) -> Vec<String> {
+    let words = words.replace(char::is_control, "\u{fffd}");
     let mut lines = vec![String::new()];
     for word in words.split(' ').filter(|word| !word.is_empty()) {
         let line = lines.last_mut().expect("there is always a line");

@@ -97,11 +97,8 @@ impl Operator<'_> {
     /// What these requests would change. Nothing is written.
     pub async fn plan<'r>(&self, requests: &'r [Request<'r>]) -> Result<Plan<'r>, ChangeError> {
         let (tail, reads) = Tail::open(self.registry).await?;
-        if tail.newest().is_none()
-            && tail.stopped_at().is_none()
-            && let Some(Read::Skipped { revision, why }) = reads.last()
-        {
-            return Err(without_rules(*revision, why));
+        if tail.newest().is_none() && tail.stopped_at().is_none() && !reads.is_empty() {
+            return Err(without_rules(&reads));
         }
         let edited = self.edit(&tail, requests).await?;
         Ok(Plan { requests, tail, edited })
@@ -178,17 +175,22 @@ impl Operator<'_> {
 
 /// A log without a valid entry is not changed: what comes next would begin another registry, without any of the rules, and
 /// hosts would not follow it.
-fn without_rules(revision: u64, why: &InvalidEntry) -> ChangeError {
-    let what_to_do = match why {
-        InvalidEntry::Untrusted(_) => {
-            ". To begin with signatures: run `paceline rules sign --key FILE` with a configuration without \
-             `rules.trusted-keys`, then add the key. To replace a key: trust both until the new one has signed"
+fn without_rules(reads: &[Read]) -> ChangeError {
+    let skipped = reads.iter().filter_map(|read| match read {
+        Read::Skipped { revision, why } => Some((revision, why)),
+        Read::Entry(_) => None,
+    });
+    let entries: Vec<String> = skipped.clone().map(|(revision, why)| format!("entry {revision}: {why}")).collect();
+    let what_to_do = match skipped.into_iter().any(|(_, why)| matches!(why, InvalidEntry::Untrusted(_))) {
+        true => {
+            "To begin with signatures: with a configuration without `rules.trusted-keys`, look at the rules by \
+             `paceline rules history` and `status`, sign them by `paceline rules sign --key FILE`, then add the key. To \
+             replace a key: trust both until the new one has signed"
         }
-        _ => ": restore the objects under log/",
+        false => "Restore the objects below log/",
     };
-    ChangeError::Invalid(format!(
-        "the log has no valid entry, so its rules are not known; entry {revision}: {why}{what_to_do}"
-    ))
+    let entries = entries.join("; ");
+    ChangeError::Invalid(format!("the log has no valid entry, so its rules are not known: {entries}. {what_to_do}"))
 }
 
 /// A race type that these requests change and that somebody else changed since.

@@ -246,7 +246,8 @@ impl Simulation<'_> {
         let queue = &mut self.queues[number];
         let (start, end) = (batch.messages.start, batch.messages.end);
         let age = |message| seconds(at - queue.arrivals.time_of(message).min(at));
-        self.ages.add(end - start, age(start) + self.shape.packing_seconds(), age(end - 1));
+        let (oldest, newest) = self.shape.record_waits();
+        self.ages.add(end - start, age(start) + oldest, age(end - 1) + newest);
         queue.committed = end;
         self.outcome.committed += end - start;
         self.note_catch_up(at);
@@ -287,7 +288,7 @@ impl Simulation<'_> {
         let rise = last.max(outcome.age_at_end) - second;
         // A quarter may have more of a window or interval than another one.
         if rise.abs() > self.cycle {
-            outcome.growth = (rise / (seconds(end) / 2.0).max(1e-6)).min(1.0);
+            outcome.growth = rise / (seconds(end) / 2.0).max(1e-6);
         }
         outcome.table_units = self.table.table_units.round() as u64;
         outcome.index_units = self.table.index_units.round() as u64;

@@ -6,7 +6,7 @@ use super::HEADROOM;
 use crate::figures::{duration, number, percent};
 use crate::flow::Flow;
 use crate::limits::{Limit, POLLED_BYTES, POLLS};
-use crate::plan::Outage;
+use crate::outage::Outage;
 use crate::shape::Shape;
 
 /// Bytes of the largest payload that the host takes by default: `batch.max-payload-bytes`.

@@ -1,6 +1,8 @@
 //! Six settings, their figures computed by hand in the comments.
 
-use paceline_plan::{Consumer, Deployment, Function, Keys, Load, Packing, Plan, WarningKind};
+use paceline_plan::{
+    Assumptions, Consumer, Deployment, Function, Keys, Load, Packing, Plan, Targets, WarningKind, Work,
+};
 
 use crate::settings::{article, every_second, function, plan, ten_races};
 
@@ -190,4 +192,33 @@ fn a_plan_is_json() {
     assert_eq!(json["first-full"]["name"], "write units/s of the table");
     assert_eq!(json["deployment"]["consumer"]["function"]["timeout-seconds"], 15);
     assert_eq!(json["warnings"][0]["kind"], "falls-behind");
+}
+
+#[test]
+fn a_packed_record_that_takes_longer_to_fill_than_the_window_begins_a_batch() {
+    let load = Load { racers: 10, packing: Packing::Bytes(51_200), ..Load::default() };
+    let plan = plan(&load, &function(Function { window_seconds: 5, ..every_second() }));
+    // 290 messages in a record, ten a second: 29 s. A message waits for half of that on average, and its record for 5 s.
+    about(plan.flow.interval_seconds, 29.0);
+    about(plan.flow.mean_age_seconds, 29.0 / 2.0 + 5.0 + plan.flow.duration_seconds);
+    about(plan.flow.highest_age_seconds, 29.0 + 5.0 + plan.flow.duration_seconds);
+    assert!((plan.simulated.ages.mean - plan.flow.mean_age_seconds).abs() < 0.1, "{:?}", plan.simulated.ages);
+}
+
+#[test]
+fn a_function_that_takes_a_little_less_than_comes_falls_behind_however_few_batches_are_simulated() {
+    let slow = |message_ns| {
+        let work = Work { message_ns, ..Work::default() };
+        let consumer = Consumer::Function(Function {
+            window_seconds: 120,
+            batch_size: 10_000,
+            timeout_seconds: 900,
+            ..every_second()
+        });
+        let deployment = Deployment { consumer, aggregates: vec![], ..Deployment::default() };
+        let assumptions = Assumptions { work, ..Assumptions::default() };
+        Plan::new(&Load { racers: 900, ..Load::default() }, &deployment, &assumptions, &Targets::default()).unwrap()
+    };
+    assert!(warns(&slow(1.2e6), WarningKind::FallsBehind));
+    assert!(!warns(&slow(0.5e6), WarningKind::FallsBehind));
 }

@@ -134,7 +134,7 @@ fn concerns(change: &Change, only: &str) -> bool {
 
 /// Verifies the whole registry. Fails if an entry is not used, or an object is not what it should be.
 ///
-/// An entry before those that a trusted key has signed is no problem: each of these has the digest of what was before it,
+/// An entry before the first one that a trusted key has signed is no problem: that one has the digest of what was before it,
 /// and the whole rules.
 pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
     let (tail, reads) = session.runtime.block_on(async {
@@ -142,12 +142,16 @@ pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
         let reads = tail.read_on(&session.registry).await?;
         anyhow::Ok((tail, reads))
     })?;
-    let newest = tail.newest().map_or(0, |newest| newest.revision);
+    let first = reads.iter().find_map(|read| match read {
+        Read::Entry(entry) => Some(entry.revision),
+        Read::Skipped { .. } => None,
+    });
+    let first = first.unwrap_or(0);
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
     for read in &reads {
         match read {
-            Read::Skipped { revision, why: why @ InvalidEntry::Untrusted(_) } if *revision < newest => {
-                notes.push(format!("entry {revision}: {why}; entry {newest} is, and has the whole rules"));
+            Read::Skipped { revision, why: why @ InvalidEntry::Untrusted(_) } if *revision < first => {
+                notes.push(format!("entry {revision}: {why}; entry {first} is, and has the whole rules"));
             }
             Read::Skipped { revision, why } => problems.push(format!("entry {revision}: {why}")),
             Read::Entry(_) => {}

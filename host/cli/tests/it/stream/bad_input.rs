@@ -98,7 +98,11 @@ fn a_missing_stream_is_reported_with_a_remedy() {
 fn an_access_error_reports_the_operation_and_the_remedy() {
     require!(Plugins);
     for (operation, code, parts) in [
-        ("DescribeStreamSummary", "AccessDeniedException", ["describing the stream is not allowed", "ListShards"]),
+        (
+            "DescribeStreamSummary",
+            "AccessDeniedException",
+            ["describing the stream is not allowed", "docs/operations/permissions.md"],
+        ),
         ("GetRecords", "KMSAccessDeniedException", ["the key that the stream is encrypted with", "kms:Decrypt"]),
         ("GetRecords", "KMSDisabledException", ["KMSDisabledException", "has to be enabled"]),
         ("ListShards", "ExpiredTokenException", ["the credentials are not accepted", "clock"]),

@@ -5,7 +5,7 @@ use paceline_pipeline::replay::{Comparison, Cost, Distribution, Figures, ListedR
 
 use super::places::{Move, Places};
 use super::shown::Shown;
-use crate::report::{self, aligned, thousands};
+use crate::report::{self, aligned, thousands, visible};
 
 /// The columns of a terminal that has its usual size.
 const COLUMNS: usize = 80;
@@ -131,9 +131,11 @@ fn items(shown: &Shown) -> Vec<String> {
         lines.extend(distributions(named.iter().map(|(name, found)| (name.as_str(), *found))));
     }
     for item in &items.first {
-        lines.push(format!("  {}", item.key));
+        lines.push(format!("  {}", visible(&item.key.to_string())));
         let attributes = item.attributes.iter();
-        lines.extend(attributes.map(|(name, against, rules)| format!("    {name}: {}", change(against, rules))));
+        lines.extend(
+            attributes.map(|(name, against, rules)| format!("    {name}: {}", visible(&change(against, rules)))),
+        );
     }
     lines
 }
