@@ -52,9 +52,10 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// The figures that deviate by more than [`TOLERANCE`], in words.
+    /// The figures that deviate by more than [`TOLERANCE`], in words. The duration of a batch is not judged: the plan takes
+    /// a conflict as certain in each batch, and the times of the work are measured in another minute than the settings.
     pub fn misses(&self) -> Vec<String> {
-        let figures = [("number of units", self.units), ("duration of a batch", self.duration), ("mean age", self.age)];
+        let figures = [("number of units", self.units), ("mean age", self.age)];
         let misses = figures.into_iter().filter(|(_, pair)| !pair.holds(TOLERANCE));
         let words = |(figure, pair): (&str, Pair)| {
             format!("{}: the {figure} deviates by {:+.0} %", self.name, pair.deviation() * 100.0)
@@ -211,8 +212,15 @@ fn compared(setting: &Setting, measures: &Measures, plan: &Plan) -> Compared {
         name: setting.change,
         units: Pair { predicted: flow.units_per_thousand, measured: units / messages * 1e3 },
         duration: Pair { predicted: flow.duration_seconds, measured: mean_duration(measures) },
-        age: Pair { predicted: flow.mean_age_seconds, measured: age / committed },
+        age: Pair { predicted: age_since_arrival(setting, plan), measured: age / committed },
     }
+}
+
+/// The mean age by the plan since the record's arrival, which is measured. A message waits before that until its record is
+/// full: half of the time that this takes on average.
+fn age_since_arrival(setting: &Setting, plan: &Plan) -> f64 {
+    let fills = setting.shards as f64 / plan.flow.records_per_second;
+    plan.flow.mean_age_seconds - if setting.packed { fills / 2.0 } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -223,14 +231,10 @@ mod tests {
     fn a_figure_that_deviates_by_more_than_a_fifth_is_named_with_its_setting() {
         let of = |predicted: f64| Pair { predicted, measured: 100.0 };
         let compared = |units, duration, age| Compared { name: "2 shards", units, duration, age };
-        assert!(compared(of(120.0), of(100.0), of(80.0)).misses().is_empty());
+        assert!(compared(of(120.0), of(300.0), of(80.0)).misses().is_empty());
         assert_eq!(
-            compared(of(121.0), of(300.0), of(79.0)).misses(),
-            [
-                "2 shards: the number of units deviates by +21 %",
-                "2 shards: the duration of a batch deviates by +200 %",
-                "2 shards: the mean age deviates by -21 %",
-            ]
+            compared(of(121.0), of(80.0), of(79.0)).misses(),
+            ["2 shards: the number of units deviates by +21 %", "2 shards: the mean age deviates by -21 %"]
         );
         let nothing = Pair { predicted: 0.0, measured: 0.0 };
         assert_eq!(compared(nothing, of(100.0), of(100.0)).misses().len(), 1, "nothing was measured");
