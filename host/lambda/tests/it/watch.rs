@@ -1,14 +1,16 @@
 //! The compiled function with another implementation of the runtime API: `cargo lambda watch`.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use paceline_testbed::dynamodb::endpoint;
 use paceline_testbed::environment::checkout;
 use paceline_testbed::http::post;
 use paceline_testbed::lambda::Configuration;
+use paceline_testbed::poll::pause;
 use paceline_testbed::require;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,6 +43,9 @@ struct Emulator {
     /// It runs in the folder of a package, of which it reads the name.
     _package: TempDir,
 }
+
+/// How long it may take from its line in the log to the socket.
+const LISTENS_WITHIN: Duration = Duration::from_secs(30);
 
 impl Emulator {
     /// Starts it without a function: it would build one with `cargo run`, with other features than the workspace's,
@@ -75,7 +80,14 @@ impl Emulator {
             if listens {
                 // It would block on a full pipe.
                 std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-                return Self { address: format!("127.0.0.1:{port}"), _process: process, _package: package };
+                let address = format!("127.0.0.1:{port}");
+                // It says so before it does.
+                let began = Instant::now();
+                while let Err(error) = TcpStream::connect(&address) {
+                    assert!(began.elapsed() < LISTENS_WITHIN, "nobody listens at {address}: {error}\n{output}");
+                    pause(Duration::from_millis(20));
+                }
+                return Self { address, _process: process, _package: package };
             }
         }
         panic!("`scripts/cargo-lambda watch` does not listen:\n{output}");
