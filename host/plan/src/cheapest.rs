@@ -93,13 +93,14 @@ pub fn cheapest(load: &Load, deployment: &Deployment, wanted_age: f64, assumptio
 /// The highest age of several simulations of two races, if all of them hold the wanted age. `highest_age` is the formula's.
 pub(crate) fn held_age(shape: &Shape<'_>, highest_age: f64, wanted_age: f64) -> Option<f64> {
     let seconds = shape.load.race_seconds.saturating_mul(RACES).clamp(least_simulated(shape).max(60), MOST_SIMULATED);
-    let ages = SEEDS.map(|seed| {
+    // Lazily: the first one that does not hold it decides.
+    let mut ages = SEEDS.into_iter().map(|seed| {
         let options = Options { seconds, seed, ..Options::default() };
         let outcome = simulate(shape.load, shape.deployment, shape.work, &options);
         let age = if outcome.committed > 0 { outcome.ages.p99 } else { highest_age };
         holds(highest_age, &outcome, wanted_age).then_some(age)
     });
-    ages.into_iter().try_fold(0.0_f64, |highest, age| Some(highest.max(age?)))
+    ages.try_fold(0.0_f64, |highest, age| Some(highest.max(age?)))
 }
 
 /// Whether what was simulated holds an age. Of a load of which no message came in that time, the formula says so.
