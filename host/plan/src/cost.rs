@@ -105,8 +105,7 @@ impl Cost {
         let busy = shape.load.duty() * SECONDS;
         match &shape.deployment.consumer {
             Consumer::Function(function) => {
-                let flushes = if shape.window > 0.0 { f64::from(flow.queues) / shape.window } else { 0.0 };
-                let requests = (flow.batches_per_second + flushes) * busy / MILLION;
+                let requests = flow.batches_per_second * busy / MILLION;
                 let gigabytes = f64::from(function.memory_mb) / 1_024.0;
                 let price = match function.arm {
                     true => prices.lambda.arm_gigabyte_second,

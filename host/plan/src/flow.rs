@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::capacities::{Capacity, capacities};
-use crate::interval::{Interval, Part, batch_seconds, flush_seconds, interval, write_seconds};
+use crate::interval::{
+    Interval, Part, flush_seconds, interval, longest_batch_seconds, longest_flush_seconds, longest_write_seconds,
+};
 use crate::load::Finals;
 use crate::shape::Shape;
 use crate::writes::{Writes, busiest, read_units, sent, units, writes};
@@ -34,9 +36,9 @@ pub struct Flow {
     pub interval_seconds: f64,
     /// Batches of a queue in an interval.
     pub batches_per_interval: f64,
-    /// Invocations, or batches, a second.
+    /// Invocations, or batches, a second. The end of a window is one, too.
     pub batches_per_second: f64,
-    /// Seconds of a batch, on average.
+    /// Seconds of one of them, on average.
     pub duration_seconds: f64,
     /// Seconds of the longest batch: one that is full, the end of a race or of a window.
     pub longest_duration_seconds: f64,
@@ -86,7 +88,8 @@ impl Flow {
         let peak = peak_writes(shape, &queues);
         let (peak_units, peak_index_units) = units(&peak);
         let sum = |of: fn(&Interval) -> f64| queues.iter().map(|queue| queue.count * of(&queue.interval)).sum::<f64>();
-        let batches_per_second = sum(|interval| interval.batches / interval.seconds);
+        let batches_per_second = sum(|interval| (interval.batches + interval.flushes) / interval.seconds);
+        let concurrency = sum(|interval| interval.busy / interval.seconds);
         let window_messages = shape.queue_rate(shape.share()) * shape.window;
         let (mean_age_seconds, highest_age_seconds) = ages(shape, hottest);
         let longest = longest_duration(shape, hottest);
@@ -103,11 +106,10 @@ impl Flow {
             interval_seconds: hottest.seconds,
             batches_per_interval: hottest.batches,
             batches_per_second,
-            duration_seconds: sum(|interval| interval.batches / interval.seconds * interval.duration)
-                / batches_per_second,
+            duration_seconds: concurrency / batches_per_second,
             longest_duration_seconds: longest,
             busy: hottest.busy / hottest.seconds,
-            concurrency: sum(|interval| interval.busy / interval.seconds),
+            concurrency,
             items_per_second: average.iter().map(|writes| writes.items).sum(),
             table_units_per_second: table,
             index_units_per_second: index,
@@ -270,15 +272,15 @@ fn partition_units(shape: &Shape<'_>, average: &[Writes]) -> f64 {
 
 fn longest_duration(shape: &Shape<'_>, hottest: &Interval) -> f64 {
     let share = shape.share();
-    let full = batch_seconds(shape, share, hottest.batch_messages());
+    let full = longest_batch_seconds(shape, share, hottest.batch_messages());
     let finals = finals(shape, share);
     let together = if shape.load.finals == Finals::Together { 1.0 } else { shape.load.final_share() };
     if shape.window > 0.0 {
-        return full.max(flush_seconds(shape, share, finals * together));
+        return full.max(longest_flush_seconds(shape, share, finals * together));
     }
     let messages = hottest.batch_messages();
     let end = writes(shape, share, messages, finals.min(messages) * together);
-    full.max(shape.compute_seconds(messages, sent(&end)) + write_seconds(shape, &end))
+    full.max(shape.compute_seconds(messages, sent(&end)) + longest_write_seconds(shape, &end))
 }
 
 /// The mean and the highest age. Messages of a batch have waited for half of its interval on average.

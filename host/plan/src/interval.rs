@@ -2,7 +2,7 @@
 
 use crate::ranges::MOST_SIMULATED;
 use crate::shape::Shape;
-use crate::writes::{Writes, sent, writes};
+use crate::writes::{Writes, conflicts, sent, writes};
 
 /// Turns of a queue in the shortest simulation: one in each quarter of it.
 const CYCLES: f64 = 4.0;
@@ -13,10 +13,12 @@ const MESSAGES: f64 = 10.0;
 pub(crate) struct Interval {
     pub(crate) seconds: f64,
     pub(crate) batches: f64,
+    /// Ends of windows in it, on average. Each has an invocation of its own.
+    pub(crate) flushes: f64,
     pub(crate) parts: Vec<Part>,
-    /// Seconds of all of its batches.
+    /// Seconds of all of its batches and ends of windows.
     pub(crate) busy: f64,
-    /// Seconds of one, on average.
+    /// Seconds of a batch, on average.
     pub(crate) duration: f64,
 }
 
@@ -34,22 +36,46 @@ impl Interval {
     }
 }
 
-/// What one batch of a queue writes, and how long it takes: with a tumbling window it writes nothing.
+/// How long a batch of a queue takes on average: with a tumbling window it writes nothing.
 pub(crate) fn batch_seconds(shape: &Shape<'_>, share: f64, messages: f64) -> f64 {
+    seconds_of_batch(shape, share, messages, write_seconds)
+}
+
+/// How long it takes with a conflict, if there can be one.
+pub(crate) fn longest_batch_seconds(shape: &Shape<'_>, share: f64, messages: f64) -> f64 {
+    seconds_of_batch(shape, share, messages, longest_write_seconds)
+}
+
+/// Seconds of writes.
+type OfWrites = fn(&Shape<'_>, &[Writes]) -> f64;
+
+fn seconds_of_batch(shape: &Shape<'_>, share: f64, messages: f64, of_writes: OfWrites) -> f64 {
     if shape.window > 0.0 {
         let waiting = shape.queue_rate(share) * shape.window / 2.0;
         return shape.compute_seconds(messages, 0.0) + shape.window_seconds(waiting);
     }
     let writes = writes(shape, share, messages, 0.0);
-    shape.compute_seconds(messages, sent(&writes)) + write_seconds(shape, &writes)
+    shape.compute_seconds(messages, sent(&writes)) + of_writes(shape, &writes)
 }
 
-/// Seconds of the writes: those that met a conflict go once more.
-pub(crate) fn write_seconds(shape: &Shape<'_>, writes: &[Writes]) -> f64 {
-    let conflicts: f64 = writes.iter().map(|writes| writes.conflicts).sum();
-    let items: f64 = writes.iter().map(|writes| writes.items).sum();
-    let wait = if conflicts >= 1.0 { shape.deployment.retry.first_wait_ms as f64 / 2e3 } else { 0.0 };
-    shape.work.write_seconds(items) + shape.work.write_seconds(conflicts) + wait
+/// Seconds of the writes on average: those that meet a conflict go once more.
+fn write_seconds(shape: &Shape<'_>, writes: &[Writes]) -> f64 {
+    let (chance, conflicts) = conflicts(writes);
+    first_write_seconds(shape, writes) + chance * second_write_seconds(shape, conflicts)
+}
+
+/// Seconds of the writes with a conflict, if there can be one.
+pub(crate) fn longest_write_seconds(shape: &Shape<'_>, writes: &[Writes]) -> f64 {
+    let (chance, conflicts) = conflicts(writes);
+    first_write_seconds(shape, writes) + if chance > 0.0 { second_write_seconds(shape, conflicts) } else { 0.0 }
+}
+
+fn first_write_seconds(shape: &Shape<'_>, writes: &[Writes]) -> f64 {
+    shape.work.write_seconds(writes.iter().map(|writes| writes.items).sum())
+}
+
+fn second_write_seconds(shape: &Shape<'_>, conflicts: f64) -> f64 {
+    shape.work.write_seconds(conflicts) + shape.deployment.retry.first_wait_ms as f64 / 2e3
 }
 
 /// The steady interval: what arrives in it is processed in it. It is longer than the mapping's if that is too short for
@@ -85,11 +111,19 @@ fn of_seconds(shape: &Shape<'_>, share: f64, rate: f64, seconds: f64) -> Interva
     let parts = parts(shape, (rate * seconds).max(1e-9));
     let batches: f64 = parts.iter().map(|part| part.batches).sum();
     let busy: f64 = parts.iter().map(|part| part.batches * batch_seconds(shape, share, part.messages)).sum();
-    let flush = match shape.window > 0.0 {
-        true => flush_seconds(shape, share, 0.0) * seconds / shape.window,
-        false => 0.0,
-    };
-    Interval { seconds, batches, parts, busy: busy + flush, duration: busy / batches }
+    let flushes = if shape.window > 0.0 { seconds / shape.window } else { 0.0 };
+    let more = flushes * more_at_an_end(rate * seconds / shape.batch_messages);
+    let (batches, busy) = (batches + more, busy + more * batch_seconds(shape, share, 0.0));
+    let flush = if flushes > 0.0 { flush_seconds(shape, share, 0.0) * flushes } else { 0.0 };
+    Interval { seconds, batches, flushes, parts, busy: busy + flush, duration: busy / batches }
+}
+
+/// Batches that come to those of a poll, on average, if a window ends somewhere in it: a batch has messages of one window.
+///
+/// Both halves have a rest then, unless that of the poll has room for them.
+fn more_at_an_end(full_batches: f64) -> f64 {
+    let before_the_last = (full_batches - 1e-6).floor().max(0.0);
+    (before_the_last + 1.0) * (full_batches - before_the_last) / full_batches.max(1e-9)
 }
 
 /// The batches of so many messages: full ones, and the rest.
@@ -108,9 +142,18 @@ fn parts(shape: &Shape<'_>, messages: f64) -> Vec<Part> {
     parts
 }
 
-/// Seconds of the invocation that ends a window.
+/// Seconds of the invocation that ends a window, on average.
 pub(crate) fn flush_seconds(shape: &Shape<'_>, share: f64, finals: f64) -> f64 {
+    seconds_of_flush(shape, share, finals, write_seconds)
+}
+
+/// The same with a conflict, if there can be one.
+pub(crate) fn longest_flush_seconds(shape: &Shape<'_>, share: f64, finals: f64) -> f64 {
+    seconds_of_flush(shape, share, finals, longest_write_seconds)
+}
+
+fn seconds_of_flush(shape: &Shape<'_>, share: f64, finals: f64, of_writes: OfWrites) -> f64 {
     let messages = shape.queue_rate(share) * shape.window;
     let writes = writes(shape, share, messages, finals);
-    shape.compute_seconds(0.0, sent(&writes)) + shape.window_seconds(messages) + write_seconds(shape, &writes)
+    shape.compute_seconds(0.0, sent(&writes)) + shape.window_seconds(messages) + of_writes(shape, &writes)
 }

@@ -14,8 +14,10 @@ pub(crate) struct Writes {
     pub(crate) aggregate: usize,
     /// Items that are written.
     pub(crate) items: f64,
-    /// Writes that fail because another batch was first, and are billed nevertheless.
+    /// Writes that fail because another batch was first, and are billed nevertheless, on average.
     pub(crate) conflicts: f64,
+    /// The probability that a batch has any of them: it has as many more then.
+    pub(crate) conflict_chance: f64,
     /// Items whose write also goes to the index.
     pub(crate) indexed: f64,
     /// Units of an item in the table.
@@ -90,9 +92,33 @@ fn packed(shape: &Shape<'_>, aggregate: &Aggregate, into: u32, batch: &Batch) ->
         Finals::Spread => items.touched(shape, batch.share, finals * stays),
     };
     let item_units = items.write_units();
-    let shared = Writes { items: touched + left, conflicts: refused, item_units, ..Writes::default() };
+    let shared = Writes {
+        items: touched + left,
+        conflicts: refused,
+        conflict_chance: any_of(touched, refused / touched.max(1e-9)),
+        item_units,
+        ..Writes::default()
+    };
     let own = of_aggregate(shape, aggregate, moved + finals * stays, batch.finals);
-    [shared, Writes { conflicts: moved * shape.stale_share(), ..own }]
+    // A result is new, and nobody's cache has it.
+    let conflict_chance = conflict_chance(shape, moved);
+    [shared, Writes { conflicts: moved * shape.stale_share(), conflict_chance, ..own }]
+}
+
+/// The probability that a batch that writes so many items has a conflict in any of them.
+///
+/// By racer keys a queue's groups are its own, and the instance that had its last batch knows them all; any other one knows
+/// none as they are. By random keys each item was written by a queue of its own last.
+fn conflict_chance(shape: &Shape<'_>, items: f64) -> f64 {
+    match shape.load.keys {
+        Keys::Racer => shape.stale_share(),
+        Keys::Random => any_of(items, shape.stale_share()),
+    }
+}
+
+/// The probability of any of so many independent events.
+fn any_of(events: f64, each: f64) -> f64 {
+    1.0 - (1.0 - each.min(1.0)).powf(events)
 }
 
 fn of_aggregate(shape: &Shape<'_>, aggregate: &Aggregate, all: f64, finals: f64) -> Writes {
@@ -107,8 +133,15 @@ fn of_aggregate(shape: &Shape<'_>, aggregate: &Aggregate, all: f64, finals: f64)
         Indexed::Changing => (items, 2.0),
     };
     let item_units = dynamodb::write_units(aggregate.item_bytes) as f64;
-    let conflicts = items * shape.stale_share();
-    Writes { items, conflicts, indexed, item_units, index_item_units: item_units * times, ..Writes::default() }
+    Writes {
+        items,
+        conflicts: items * shape.stale_share(),
+        conflict_chance: conflict_chance(shape, items),
+        indexed,
+        item_units,
+        index_item_units: item_units * times,
+        ..Writes::default()
+    }
 }
 
 /// Read units of a batch: shared items that other hosts write, too, are read before each write.
@@ -128,6 +161,16 @@ pub(crate) fn units(writes: &[Writes]) -> (f64, f64) {
 /// Items that are written, and writes that fail.
 pub(crate) fn sent(writes: &[Writes]) -> f64 {
     writes.iter().map(|writes| writes.items + writes.conflicts).sum()
+}
+
+/// The probability that a batch has any conflict, and how many it has then.
+///
+/// Aggregates have them together: the groups of all of them were written by the batches before.
+pub(crate) fn conflicts(writes: &[Writes]) -> (f64, f64) {
+    let all: f64 = writes.iter().map(|writes| writes.conflicts).sum();
+    let of_any = writes.iter().filter(|writes| writes.conflicts > 0.0).map(|writes| writes.conflict_chance);
+    let chance = of_any.fold(0.0, f64::max);
+    (chance, if chance > 0.0 { all / chance } else { 0.0 })
 }
 
 /// Units of the table of the aggregate with the most of them.

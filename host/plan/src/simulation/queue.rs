@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use fastrand::Rng;
+
 use super::arrivals::Arrivals;
 use super::bucket::Bucket;
 use super::clock::{Micros, micros, seconds};
@@ -24,13 +26,23 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub(super) fn new(writes: &Writes) -> Self {
+    /// What a batch writes, and whether it meets conflicts.
+    fn of_batch(writes: &[Writes], rng: &mut Rng) -> Vec<Self> {
+        // Aggregates have them together.
+        let drawn = rng.f64();
+        writes.iter().map(|writes| Self::new(writes, drawn, rng)).collect()
+    }
+
+    fn new(writes: &Writes, drawn: f64, rng: &mut Rng) -> Self {
         let (items, indexed) = (writes.items.round(), writes.indexed.round());
+        let conflicts = if drawn < writes.conflict_chance { writes.conflicts / writes.conflict_chance } else { 0.0 };
+        // Of a fraction of a conflict, a batch has a whole one or none.
+        let conflicts = (conflicts + rng.f64()).floor();
         Self {
             aggregate: writes.aggregate,
             plain: (items - indexed).max(0.0),
             indexed,
-            conflicts: writes.conflicts.round(),
+            conflicts,
             item_units: writes.item_units,
             index_item_units: writes.index_item_units,
         }
@@ -107,7 +119,7 @@ impl Queue {
     }
 
     /// A batch to deliver again, or a new one.
-    pub(super) fn next_batch(&mut self, at: Micros, shape: &Shape<'_>) -> Option<Batch> {
+    pub(super) fn next_batch(&mut self, at: Micros, shape: &Shape<'_>, rng: &mut Rng) -> Option<Batch> {
         if let Some(batch) = self.again.pop() {
             return Some(batch);
         }
@@ -120,7 +132,7 @@ impl Queue {
             // A window ends by the arrival of its messages. A batch has those of one window.
             let (window_end, last) = self.window(shape.window);
             if self.taken >= last && self.committed < self.taken && at >= window_end {
-                return Some(self.batch(self.committed..self.taken, true, shape));
+                return Some(self.batch(self.committed..self.taken, true, shape, rng));
             }
             end = end.min(last);
         }
@@ -129,17 +141,17 @@ impl Queue {
         }
         let messages = self.taken..end;
         self.taken = end;
-        Some(self.batch(messages, false, shape))
+        Some(self.batch(messages, false, shape, rng))
     }
 
     /// A batch and what it writes.
-    pub(super) fn batch(&self, messages: Range<u64>, flush: bool, shape: &Shape<'_>) -> Batch {
+    pub(super) fn batch(&self, messages: Range<u64>, flush: bool, shape: &Shape<'_>, rng: &mut Rng) -> Batch {
         let pending = match shape.window > 0.0 && !flush {
             true => Vec::new(),
             false => {
                 let finals = self.arrivals.finals(messages.clone()) as f64;
                 let count = (messages.end - messages.start) as f64;
-                writes(shape, self.share, count, finals).iter().map(Pending::new).collect()
+                Pending::of_batch(&writes(shape, self.share, count, finals), rng)
             }
         };
         Batch { messages, pending, flush }

@@ -130,7 +130,7 @@ impl Simulation<'_> {
             self.clock.add(self.outage.1, number, Event::Poll);
             return;
         }
-        let Some(batch) = self.queues[number].next_batch(at, self.shape) else {
+        let Some(batch) = self.queues[number].next_batch(at, self.shape, &mut self.rng) else {
             self.note_catch_up(at);
             let next = self.queues[number].polled + micros(self.shape.interval);
             self.clock.add(next.max(at), number, Event::Poll);
@@ -233,7 +233,7 @@ impl Simulation<'_> {
         }
         let middle = start + (end - start) / 2;
         for messages in [middle..end, start..middle] {
-            let half = queue.batch(messages, false, self.shape);
+            let half = queue.batch(messages, false, self.shape, &mut self.rng);
             queue.again.push(half);
         }
     }
