@@ -14,13 +14,20 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 26
 
 .PHONY: setup
-setup: ## Install what is missing: a C compiler, Rust, a WebAssembly standard library
+setup: rust ## Install what is missing: a C compiler, Rust, a WebAssembly standard library
+	@scripts/wasm-toolchain
+
+.PHONY: rust
+rust:
 	@scripts/setup
 
 .PHONY: race
 race: PACELINE := target/quick/paceline
-race: setup ## Simulate a flat race and a climb with 1,000 racers and broken and repeated messages, run them, show both results
-	cargo build --profile quick -p paceline --no-default-features
+race: rust ## Simulate a flat race and a climb with 1,000 racers and broken and repeated messages, run them, show both results
+	@# What the plugins need is installed while the program is built.
+	@scripts/wasm-toolchain & toolchain=$$!; \
+	    cargo build --profile quick -p paceline --no-default-features; built=$$?; \
+	    wait $$toolchain && exit $$built
 	@$(MAKE) --no-print-directory plugins PACELINE=$(PACELINE) RULES= EVIL=
 	@rm -rf target/race && mkdir -p target/race
 	$(PACELINE) rules apply examples/alleycat/rulebooks --config $(ALLEYCAT)
@@ -68,8 +75,11 @@ lint: setup ## Check format, lints, dependencies, spelling, templates and workfl
 	scripts/workflow-lint
 
 .PHONY: test
-test: setup lint ## Set up and run every test and check
-	cargo build --workspace --all-targets
+test: setup ## Set up and run every test and check
+	@# What the tests start is downloaded while they are built.
+	@scripts/test-tools & tools=$$!; \
+	    { $(MAKE) --no-print-directory lint && cargo build --workspace --all-targets; }; built=$$?; \
+	    wait $$tools && exit $$built
 	@$(MAKE) --no-print-directory plugins
 	PACELINE_TEST_CHROMIUM=$$(scripts/chromium) PACELINE_TEST_OCI=$$(scripts/oci-registry) \
 	    PACELINE_TEST_VALGRIND=$$(scripts/valgrind) PACELINE_TEST_STRICT=1 \
