@@ -60,7 +60,7 @@ pub use event::RulesEvent;
 pub use head::{adopt_head, read_head};
 pub use head_error::HeadError;
 pub(crate) use loaded::{InputColumn, InputSource, LoadedAggregate};
-pub use loading::SharedComponents;
+pub use loading::SharedRulebooks;
 pub use log::{Read, Tail, entry_at};
 pub(crate) use pins::{MAX_PIN_BYTES, PinCache};
 pub use position::{Head, Position};

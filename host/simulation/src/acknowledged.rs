@@ -1,12 +1,13 @@
 //! During the run: a record that was acknowledged is in its groups or a dead letter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use paceline_pipeline::model::{Attribute, DeadLetter, Item, Key, RecordPosition};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore, StoreError};
 use serde_json::Value;
 
 use crate::finding::Finding;
+use crate::message::Message;
 use crate::world::World;
 
 /// How often a group lists a message.
@@ -31,32 +32,33 @@ pub(crate) async fn check(world: &World, records: &[usize]) {
 }
 
 async fn find(world: &World, records: &[usize]) -> Result<Option<Finding>, StoreError> {
-    // With windows, how many different messages each group has to have counted.
-    let mut counts: BTreeMap<Key, BTreeMap<u8, String>> = BTreeMap::new();
+    let mut found = Vec::new();
     for &record in records {
         let id = world.stream.letter_id(record);
-        if world.store.get_dead_letter(&id).await?.is_some() {
-            continue;
+        if world.store.get_dead_letter(&id).await?.is_none() {
+            found.push((id, &*world.stream.records[record].message));
         }
-        let message = &world.stream.records[record].message;
-        if message.is_final && !is_published(world, &message.last_key()).await? {
-            return Ok(Some(lost(world, &id, "published: its result has no item of its own")));
+    }
+    let groups = groups(world, &found).await?;
+    // With windows, how many different messages each group has to have counted.
+    let mut counts: BTreeMap<Key, BTreeMap<u8, &str>> = BTreeMap::new();
+    for (id, message) in &found {
+        if message.is_final && !is_published(world, &groups, &message.last_key()) {
+            return Ok(Some(lost(world, id, "published: its result has no item of its own")));
         }
-        let keys = [message.race_key(), message.class_key()];
-        if world.plan.has_windows() {
-            for key in keys {
-                counts.entry(key).or_default().insert(message.mark(), id.clone());
-            }
-            continue;
-        }
-        for key in &keys {
-            if listed(group(world, key).await?.as_ref(), message.mark()) == 0 {
-                return Ok(Some(lost(world, &id, &format!("in its group {key}, nor a dead letter"))));
+        for key in [message.race_key(), message.class_key()] {
+            if world.plan.has_windows() {
+                counts.entry(key).or_default().insert(message.mark(), id);
+            } else if listed(groups.get(&key), message.mark()) == 0 {
+                return Ok(Some(lost(world, id, &format!("in its group {key}, nor a dead letter"))));
             }
         }
     }
     for (key, marks) in counts {
-        let counted = counted(group(world, &key).await?.as_ref()) + in_letters(world, &key).await?;
+        let mut counted = counted(groups.get(&key));
+        if counted < marks.len() as i64 {
+            counted += in_letters(world, &key).await?;
+        }
         if counted < marks.len() as i64 {
             let id = marks.last_key_value().map_or("", |(_, id)| id);
             let what = format!("in its group {key}, which has {counted} of {} records, nor a dead letter", marks.len());
@@ -97,17 +99,27 @@ impl WindowRows {
     }
 }
 
-/// A group, be it packed or not.
-async fn group(world: &World, key: &Key) -> Result<Option<Item>, StoreError> {
-    let partition = world.store.list_partition(&key.partition).await?;
-    Ok(partition.into_iter().find(|(other, _)| other == key).map(|(_, item)| item))
+/// The groups of messages, be they packed or not.
+async fn groups(world: &World, messages: &[(String, &Message)]) -> Result<BTreeMap<Key, Item>, StoreError> {
+    let keys = messages.iter().flat_map(|(_, message)| [message.last_key(), message.race_key(), message.class_key()]);
+    let keys: BTreeSet<Key> = keys.collect();
+    let Some(_) = &world.database else {
+        let keys = Vec::from_iter(keys);
+        let items = world.store.load_groups(&keys).await?;
+        return Ok(keys.into_iter().zip(items).filter_map(|(key, item)| Some((key, item?))).collect());
+    };
+    let mut groups = BTreeMap::new();
+    for partition in keys.into_iter().map(|key| key.partition).collect::<BTreeSet<_>>() {
+        groups.extend(world.store.list_partition(&partition).await?);
+    }
+    Ok(groups)
 }
 
 /// In DynamoDB, a packed group that has a result has an item of its own.
-async fn is_published(world: &World, key: &Key) -> Result<bool, StoreError> {
-    let Some(database) = &world.database else { return Ok(true) };
-    let has_result = group(world, key).await?.is_some_and(|item| item.attribute("final").is_some());
-    Ok(!has_result || database.has_item(&key.partition, &key.sort))
+fn is_published(world: &World, groups: &BTreeMap<Key, Item>, key: &Key) -> bool {
+    let Some(database) = &world.database else { return true };
+    let has_result = groups.get(key).is_some_and(|item| item.attribute("final").is_some());
+    !has_result || database.has_item(&key.partition, &key.sort)
 }
 
 fn lost(world: &World, record: &str, what: &str) -> Finding {

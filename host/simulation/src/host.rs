@@ -123,7 +123,7 @@ impl Host {
         let objects = SimulatedObjects::new(Arc::clone(objects), Arc::clone(world), self.id, Arc::clone(&killed));
         let registry = Registry::new(Arc::new(objects), "memory");
         let rulebooks =
-            Rulebooks::new(setup.engine.clone(), registry, route()).with_shared_components(setup.components.clone());
+            Rulebooks::new(setup.engine.clone(), registry, route()).with_shared_rulebooks(setup.shared.clone());
         let clock = world.draw_clock();
         let backend = backend(world, clock, self.id, &killed);
         let store = SimulatedStore::new(Arc::clone(world), backend, self.id, Arc::clone(&killed));

@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use paceline_engine::{Digest, Engine, EngineError, Limits};
 use paceline_pipeline::model::Pointer;
 use paceline_pipeline::rules::operator::{Author, ChangeError, Operator, PluginFiles, Prepared, Request, prepare};
-use paceline_pipeline::rules::{Registry, RegistryError, RulebookError, SharedComponents};
+use paceline_pipeline::rules::{Registry, RegistryError, RulebookError, SharedRulebooks};
 
 use crate::plan::Plan;
 
@@ -52,7 +52,7 @@ const PLUGINS: [&str; 6] = ["telemetry", "output", "last-output", "best-output",
 #[derive(Debug)]
 pub struct Setup {
     pub(crate) engine: Engine,
-    pub(crate) components: SharedComponents,
+    pub(crate) shared: SharedRulebooks,
     families: BTreeMap<Family, Rulebooks>,
 }
 
@@ -111,7 +111,7 @@ impl Setup {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         let folder = tempfile::tempdir()?;
         let files = PluginFiles { folder: Some(plugins.to_owned()), ..PluginFiles::default() };
-        let components = SharedComponents::default();
+        let shared = SharedRulebooks::default();
         let mut families = BTreeMap::new();
         for (is_ordinal, has_windows) in [(false, false), (false, true), (true, false), (true, true)] {
             let family = Family { is_ordinal, has_windows };
@@ -124,10 +124,10 @@ impl Setup {
                 prepared.insert((is_pinned, version), found);
             }
             let rulebooks = runtime.block_on(publish(prepared))?;
-            runtime.block_on(load(&engine, &components, &rulebooks))?;
+            runtime.block_on(load(&engine, &shared, &rulebooks))?;
             families.insert(family, rulebooks);
         }
-        Ok(Self { engine, components, families })
+        Ok(Self { engine, shared, families })
     }
 
     /// The rulebooks of a plan.
@@ -148,15 +148,15 @@ async fn publish(prepared: BTreeMap<(bool, u64), Prepared>) -> Result<Rulebooks,
     Ok(Rulebooks { objects, digests })
 }
 
-/// Loads all plugins, so that no run has to: the first one would go otherwise than those after it.
-async fn load(engine: &Engine, components: &SharedComponents, published: &Rulebooks) -> Result<(), SetupError> {
+/// Loads all rulebooks, so that no run has to: the first one would go otherwise than those after it.
+async fn load(engine: &Engine, shared: &SharedRulebooks, published: &Rulebooks) -> Result<(), SetupError> {
     let (registry, route) = (Registry::new(published.objects(), "memory"), route());
     let operator = Operator { registry: &registry, route: &route };
     let activate = |(at, &rulebook)| Request::Activate { race_type: format!("{at}"), rulebook, now: false };
     let requests: Vec<Request<'_>> = published.digests.values().enumerate().map(activate).collect();
     operator.commit(&author(), operator.plan(&requests).await?).await?;
     let rulebooks = paceline_pipeline::Rulebooks::new(engine.clone(), registry.clone(), route.clone());
-    rulebooks.with_shared_components(components.clone()).poll().await?;
+    rulebooks.with_shared_rulebooks(shared.clone()).poll().await?;
     Ok(())
 }
 

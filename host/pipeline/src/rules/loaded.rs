@@ -21,7 +21,7 @@ pub(crate) struct LoadedRulebook {
     pub(crate) document: Rulebook,
     pub(crate) id: RulebookId,
     /// The number of the last batch that was routed to it, among those of the process. Those that were not used for long
-    /// are dropped.
+    /// are dropped. Hosts that share it mark it together.
     pub(super) last_used: AtomicU64,
     /// The columns that the plugins read, each once.
     pub(crate) inputs: Vec<InputColumn>,

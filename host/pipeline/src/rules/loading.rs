@@ -2,14 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use paceline_engine::{Component, Digest, Engine, SignedCode};
 
 use super::document::Rulebook;
 use super::error::{RegistryError, RulebookError};
 use super::loaded::LoadedRulebook;
-use super::registry::Registry;
+use super::registry::{Registry, RulebookBytes};
 use crate::error::ErrorChain;
 use crate::model::RulebookId;
 
@@ -23,21 +23,24 @@ pub(super) struct Sources {
     pub(super) registry: Registry,
     /// A registry that came with the program. It is used until the other one has rules, and for what the other one lacks.
     pub(super) seed: Option<Registry>,
-    /// Plugins that other hosts of this process have compiled.
-    pub(super) shared: Option<SharedComponents>,
+    /// What other hosts of this process have loaded.
+    pub(super) shared: Option<SharedRulebooks>,
 }
 
-/// Compiled plugins that several hosts in one process share, as those of a simulation do.
+/// Loaded rulebooks that several hosts in one process share, as those of a simulation do. Each host fetches and verifies a
+/// rulebook all the same.
 #[derive(Clone, Debug, Default)]
-pub struct SharedComponents(Arc<Mutex<HashMap<Digest, Component>>>);
+pub struct SharedRulebooks(Arc<Mutex<Shared>>);
 
-impl SharedComponents {
-    fn get(&self, digest: Digest) -> Option<Component> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned()
-    }
+#[derive(Debug, Default)]
+struct Shared {
+    components: HashMap<Digest, Component>,
+    rulebooks: HashMap<Digest, Arc<LoadedRulebook>>,
+}
 
-    fn add(&self, compiled: &[(Digest, Component)]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(compiled.iter().cloned());
+impl SharedRulebooks {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,15 +63,19 @@ enum Refusal {
 }
 
 impl Sources {
-    async fn rulebook(&self, digest: Digest) -> Result<Rulebook, RegistryError> {
-        match (self.registry.rulebook(digest).await, &self.seed) {
-            (Err(error), Some(seed)) => seed.rulebook(digest).await.map_err(|_| error),
+    async fn rulebook(&self, digest: Digest) -> Result<RulebookBytes, RegistryError> {
+        match (self.registry.rulebook_bytes(digest).await, &self.seed) {
+            (Err(error), Some(seed)) => seed.rulebook_bytes(digest).await.map_err(|_| error),
             (found, _) => found,
         }
     }
 
-    fn shared(&self, digest: Digest) -> Option<Component> {
-        self.shared.as_ref()?.get(digest)
+    fn shared_rulebook(&self, digest: Digest) -> Option<Arc<LoadedRulebook>> {
+        self.shared.as_ref()?.lock().rulebooks.get(&digest).cloned()
+    }
+
+    fn shared_component(&self, digest: Digest) -> Option<Component> {
+        self.shared.as_ref()?.lock().components.get(&digest).cloned()
     }
 
     async fn plugin(&self, digest: Digest) -> Result<Vec<u8>, RegistryError> {
@@ -124,28 +131,43 @@ impl Loaded {
         if self.find(digest).is_some() {
             return Ok(());
         }
-        let document = sources.rulebook(digest).await?;
+        let bytes = sources.rulebook(digest).await?;
+        let rulebook = match sources.shared_rulebook(digest) {
+            Some(shared) => shared,
+            None => self.load_plugins(engine, sources, bytes.parse()?).await?,
+        };
+        rulebook.last_used.store(nth, Ordering::Relaxed);
+        self.rulebooks.push(rulebook);
+        self.refused.remove(&digest);
+        Ok(())
+    }
+
+    async fn load_plugins(
+        &mut self,
+        engine: &Engine,
+        sources: &Sources,
+        document: Rulebook,
+    ) -> Result<Arc<LoadedRulebook>, RulebookError> {
         let mut missing: Vec<PluginCode> = Vec::new();
         for plugin in document.digests()? {
             if self.components.contains_key(&plugin) || missing.iter().any(|other| other.digest == plugin) {
                 continue;
             }
-            match sources.shared(plugin) {
+            match sources.shared_component(plugin) {
                 Some(component) => drop(self.components.insert(plugin, component)),
                 None => missing.push(sources.code(engine, plugin).await?),
             }
         }
         let compiled = compile(engine, missing).await?;
-        if let Some(shared) = &sources.shared {
-            shared.add(&compiled);
-        }
-        self.components.extend(compiled);
+        self.components.extend(compiled.iter().cloned());
         let components = &self.components;
-        let rulebook = LoadedRulebook::new(document, |digest| components.get(&digest).cloned())?;
-        rulebook.last_used.store(nth, Ordering::Relaxed);
-        self.rulebooks.push(Arc::new(rulebook));
-        self.refused.remove(&digest);
-        Ok(())
+        let rulebook = Arc::new(LoadedRulebook::new(document, |digest| components.get(&digest).cloned())?);
+        if let Some(shared) = &sources.shared {
+            let mut shared = shared.lock();
+            shared.components.extend(compiled);
+            shared.rulebooks.insert(rulebook.id.digest, Arc::clone(&rulebook));
+        }
+        Ok(rulebook)
     }
 
     /// Remembers why a rulebook is not loaded. Returns whether that is new.

@@ -44,6 +44,22 @@ pub struct Registry {
     trusted: Arc<[PublicKey]>,
 }
 
+/// The bytes of a rulebook, verified against its digest.
+#[derive(Debug)]
+pub(super) struct RulebookBytes {
+    bytes: Vec<u8>,
+    location: Arc<str>,
+    path: ObjectPath,
+}
+
+impl RulebookBytes {
+    pub(super) fn parse(self) -> Result<Rulebook, RegistryError> {
+        let invalid = |why: String| ObjectError { location: &self.location, object: self.path.as_ref() }.invalid(why);
+        let text = str::from_utf8(&self.bytes).map_err(|error| invalid(error.to_string()))?;
+        Rulebook::parse(text).map_err(|error| invalid(error.to_string()))
+    }
+}
+
 /// How a conditional write of a log entry ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Created {
@@ -132,11 +148,14 @@ impl Registry {
 
     /// A rulebook, verified against its digest.
     pub async fn rulebook(&self, digest: Digest) -> Result<Rulebook, RegistryError> {
+        self.rulebook_bytes(digest).await?.parse()
+    }
+
+    /// The same, before it is parsed.
+    pub(super) async fn rulebook_bytes(&self, digest: Digest) -> Result<RulebookBytes, RegistryError> {
         let path = rulebook_path(digest);
         let bytes = self.verified(&path, digest).await?;
-        let invalid = |why: String| self.error(&path).invalid(why);
-        let text = String::from_utf8(bytes).map_err(|error| invalid(error.to_string()))?;
-        Rulebook::parse(&text).map_err(|error| invalid(error.to_string()))
+        Ok(RulebookBytes { bytes, location: Arc::clone(&self.location), path })
     }
 
     /// Adds a rulebook whose plugins are named by digests.

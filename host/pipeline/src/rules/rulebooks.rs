@@ -19,7 +19,7 @@ use super::catalog::{Catalog, Followed};
 use super::error::{RegistryError, RulebookError};
 use super::event::{RulesEvent, skipped};
 use super::head;
-use super::loading::{Loaded, SharedComponents, Sources};
+use super::loading::{Loaded, SharedRulebooks, Sources};
 use super::log::{Read, Tail};
 use super::registry::Registry;
 use crate::error::ErrorChain;
@@ -58,8 +58,8 @@ impl Rulebooks {
         self.engine.call_deadline()
     }
 
-    /// Shares compiled plugins with other hosts of this process, which have the same engine.
-    pub fn with_shared_components(self, shared: SharedComponents) -> Self {
+    /// Shares loaded rulebooks with other hosts of this process, which have the same engine.
+    pub fn with_shared_rulebooks(self, shared: SharedRulebooks) -> Self {
         Self { sources: Sources { shared: Some(shared), ..self.sources }, ..self }
     }
 
