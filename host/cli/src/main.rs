@@ -28,7 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use paceline_pipeline::ErrorChain;
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use setup::UsageError;
 
@@ -130,25 +130,17 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 /// Logs to standard error; standard output is for results. `RUST_LOG` is the filter; plugins log under the target
 /// `plugin`. `PACELINE_LOG=json` makes each line a JSON object, for programs that collect logs.
 fn log_to_stderr() {
-    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok();
-    let (filter, refused) = match wanted.as_deref().map_or_else(|| Ok("info".into()), EnvFilter::try_new) {
-        Ok(filter) => (filter, None),
-        Err(error) => ("info".into(), Some(error)),
-    };
     // Programs that collect logs, such as the MultiLangDaemon, have no use for colours.
     let colours = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_ansi(colours)
         .with_writer(std::io::stderr)
         // It would report the error where the log can't be written, and panic.
         .log_internal_errors(false);
     match report::logs_json() {
-        true => log.json().flatten_event(true).with_span_list(false).init(),
-        false => log.init(),
-    }
-    if let Some(error) = refused {
-        tracing::warn!("RUST_LOG is not a filter, so `info` is used: {error}");
+        true => paceline_config::log_to(log.json().flatten_event(true).with_span_list(false).finish()),
+        false => paceline_config::log_to(log.finish()),
     }
 }
 

@@ -7,6 +7,7 @@
 //! - `collector`: where the collector of traces is.
 //! - [`error`](ConfigError): why a configuration can't be used, or nothing can be opened by it.
 //! - [`leaderboard`]: how leaderboards are read.
+//! - `log`: which lines are logged.
 //! - [`mod@open`]: engine, rulebooks and store, opened.
 //! - [`store`]: the store that the configuration names.
 //! - `traces`: what traces show of a batch, and where they are sent.
@@ -17,6 +18,7 @@ mod bounds;
 mod collector;
 mod error;
 pub mod leaderboard;
+mod log;
 pub mod open;
 pub mod store;
 #[cfg(feature = "aws")]
@@ -42,6 +44,7 @@ use serde::Deserialize;
 pub use collector::NotACollector;
 pub use error::{ConfigError, OpenError};
 pub use leaderboard::LeaderboardConfig;
+pub use log::log_to;
 pub use open::{create_registry, open, open_engine, open_registry, open_store, registry_at};
 pub use store::AnyStore;
 #[cfg(feature = "aws")]

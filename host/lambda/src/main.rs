@@ -21,7 +21,7 @@ use paceline_config::AnyStore;
 use paceline_lambda::{self as function, Handler};
 use paceline_pipeline::ErrorChain;
 use tracing::Instrument;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use runtime_api::{Invocation, RuntimeApi, RuntimeApiError};
 use start::StartError;
@@ -31,23 +31,15 @@ use start::StartError;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let wanted = std::env::var(EnvFilter::DEFAULT_ENV).ok();
-    let (filter, refused) = match wanted.as_deref().map_or_else(|| Ok("info".into()), EnvFilter::try_new) {
-        Ok(filter) => (filter, None),
-        Err(error) => ("info".into(), Some(error)),
-    };
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         // It would report the error where the log can't be written, and panic.
-        .log_internal_errors(false)
-        .init();
-    if let Some(error) = refused {
-        tracing::warn!("RUST_LOG is not a filter, so `info` is used: {error}");
-    }
+        .log_internal_errors(false);
+    paceline_config::log_to(log.finish());
     // One event at a time, on one core or less: requests overlap while they wait, not while they compute.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -25,8 +25,8 @@ pub(crate) fn counted(item: Option<&Item>) -> i64 {
 
 /// Checks records that were just acknowledged.
 pub(crate) async fn check(world: &World, records: &[usize]) {
-    // The store in memory does not fail.
-    if let Ok(Some(finding)) = find(world, records).await {
+    // The store in memory does not fail. Boxed, because the compiler limits how deep futures nest in one type.
+    if let Ok(Some(finding)) = Box::pin(find(world, records)).await {
         world.report(finding);
     }
 }

@@ -122,8 +122,8 @@ const CALIBRATION_SECONDS: u32 = 40;
 /// The times of the work here, at a setting's speed and number of racers, by one shard: where several write the same
 /// groups, the plan adds what that costs.
 ///
-/// Four short runs differ in one part each: a batch of one racer, of many racers, of many messages of few racers, and of a
-/// tumbling window. None of them is among the settings.
+/// Four short runs differ in one part each: a batch of one racer, of all racers, of several messages of each, and of a
+/// tumbling window.
 fn calibrated(parts: &Parts, setting: &Setting) -> Work {
     let of = |setting: Setting| mean_duration(&phase::run(parts, &setting, &mut |_| ()));
     let base = Setting {
@@ -135,20 +135,19 @@ fn calibrated(parts: &Parts, setting: &Setting) -> Work {
         shards: 1,
         ..*setting
     };
-    let (few, window) = (base.racers / 2, 5);
+    let seconds = 4;
     let one = of(Setting { racers: 1, ..base });
-    let many = of(base) - one;
-    let messages = of(Setting { racers: few, batching_window_seconds: window, batch_size: 10_000, ..base }) - one;
-    // Each has so many messages and groups beside those of one racer.
-    let (in_many, in_few) = (f64::from(base.racers) - 1.0, f64::from(few) - 1.0);
-    let in_window = f64::from(few * window) - 1.0;
-    let message = ((messages - many * in_few / in_many) / (in_window - in_few)).max(0.0);
-    let group = (many / in_many - message).max(0.0);
+    let all = of(base);
+    let several = of(Setting { batching_window_seconds: seconds, batch_size: 10_000, ..base });
+    // The groups of the last two are the same.
+    let message = ((several - all) / f64::from(base.racers * (seconds - 1))).max(0.0);
+    let group = ((all - one) / f64::from(base.racers - 1) - message).max(0.0);
     // One racer's batch is the invocation, a read and a write.
     let request = f64::from(setting.table_latency_ms) / 1e3;
     let batch = (one - 2.0 * request).max(0.0);
     // A window has a batch a second, one more where it ends within a second, and its end, which writes. Half of its messages
     // wait in it on average, all at its end.
+    let (few, window) = (base.racers / 2, 5);
     let tumbling = of(Setting { racers: few, tumbling_seconds: window, ..base });
     let (all, batches) = (f64::from(few * window), f64::from(window) + 1.0);
     let without_state = batches * (batch + request) + message * all + batch + 2.0 * request + group * f64::from(few);
@@ -163,8 +162,11 @@ fn calibrated(parts: &Parts, setting: &Setting) -> Work {
     }
 }
 
+/// Without the first period, in which the function starts: the plan's batches have an instance.
 fn mean_duration(measures: &Measures) -> f64 {
-    measures.total_with_drain(|it| it.invocations.seconds) / measures.total_with_drain(|it| it.invocations.ended as f64)
+    let mut later = measures.clone();
+    later.periods.remove(0);
+    later.total_with_drain(|it| it.invocations.seconds) / later.total_with_drain(|it| it.invocations.ended as f64)
 }
 
 fn plan(setting: &Setting, work: &Work) -> Plan {

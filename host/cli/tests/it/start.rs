@@ -185,7 +185,7 @@ fn a_log_for_programs_has_nothing_but_json() {
 fn a_filter_of_the_log_that_is_none_is_reported() {
     let output = paceline(&["run", "--config", "/no/such/file.toml"]).env("RUST_LOG", "garbage=[").output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("RUST_LOG is not a filter, so `info` is used"), "{stderr}");
+    assert!(stderr.contains("RUST_LOG is not a filter such as `info,plugin=debug`, so `info` is used"), "{stderr}");
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn template_and_program_have_the_same_variables() {
     for name in set.keys().filter(|name| *name != "RUST_LOG") {
         assert!(read_by_it.contains(name), "the template sets {name}, which the program does not read");
     }
-    assert!(set.contains_key("RUST_LOG") && read("host/lambda/src/main.rs").contains("EnvFilter::DEFAULT_ENV"));
+    assert!(set.contains_key("RUST_LOG") && read("host/config/src/log.rs").contains("\"RUST_LOG\""));
     for name in &read_by_it {
         let optional = OPTIONAL.iter().any(|(optional, _)| optional == name);
         assert!(

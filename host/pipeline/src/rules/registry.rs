@@ -24,12 +24,14 @@ use paceline_engine::{Digest, PackagedCode, SignedCode};
 use serde::Deserialize;
 
 use self::object::{COMPILED, ObjectError, compiled_path, entry_path, plugin_path, rulebook_path};
+pub(super) use self::rulebook_bytes::RulebookBytes;
 use super::document::Rulebook;
 use super::error::RegistryError;
 use super::routing::Rules;
 use super::signature::PublicKey;
 
 mod object;
+mod rulebook_bytes;
 
 /// The hint at the newest revision.
 const HEAD: &str = "head";
@@ -42,22 +44,6 @@ pub struct Registry {
     location: Arc<str>,
     /// The keys of which one has to sign each log entry. None: entries need no signature.
     trusted: Arc<[PublicKey]>,
-}
-
-/// The bytes of a rulebook, verified against its digest.
-#[derive(Debug)]
-pub(super) struct RulebookBytes {
-    bytes: Vec<u8>,
-    location: Arc<str>,
-    path: ObjectPath,
-}
-
-impl RulebookBytes {
-    pub(super) fn parse(self) -> Result<Rulebook, RegistryError> {
-        let invalid = |why: String| ObjectError { location: &self.location, object: self.path.as_ref() }.invalid(why);
-        let text = str::from_utf8(&self.bytes).map_err(|error| invalid(error.to_string()))?;
-        Rulebook::parse(text).map_err(|error| invalid(error.to_string()))
-    }
 }
 
 /// How a conditional write of a log entry ended.
@@ -155,7 +141,7 @@ impl Registry {
     pub(super) async fn rulebook_bytes(&self, digest: Digest) -> Result<RulebookBytes, RegistryError> {
         let path = rulebook_path(digest);
         let bytes = self.verified(&path, digest).await?;
-        Ok(RulebookBytes { bytes, location: Arc::clone(&self.location), path })
+        Ok(RulebookBytes::new(bytes, Arc::clone(&self.location), path))
     }
 
     /// Adds a rulebook whose plugins are named by digests.
