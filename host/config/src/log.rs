@@ -10,6 +10,7 @@ const VARIABLE: &str = "RUST_LOG";
 const DEFAULT: LevelFilter = LevelFilter::INFO;
 
 /// Logs to this subscriber what passes the filter in `RUST_LOG`: levels, also by target, such as `info,plugin=debug`.
+/// The subscriber takes all levels.
 pub fn log_to(subscriber: impl Subscriber + Send + Sync + 'static) {
     let wanted = std::env::var(VARIABLE).unwrap_or_default();
     let parsed = match wanted.trim() {

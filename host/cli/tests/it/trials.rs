@@ -57,7 +57,7 @@ fn a_shadow_changes_no_result_and_status_shows_what_it_made_of_the_records() {
         assert_eq!(workspace.json(&["leaderboard", "--class", "3", "--race", &id]), oracle::race(&lines, race));
         (records, bad) = (records + lines.len() as u64, bad + victims(&lines));
         let candidate = status(&workspace)["candidate"].clone();
-        (number(&candidate["tally"]["candidate"]["evaluated"]) > 0).then_some(candidate)
+        (number(&candidate["tally"]["candidate"]["failed"]) > 0).then_some(candidate)
     });
     let candidate = candidate.expect("a shadow that compares something in one of ten races");
     assert_eq!((&candidate["rulebook"], &candidate["mode"]["kind"]), (&"class-3@2".into(), &"shadow".into()));
