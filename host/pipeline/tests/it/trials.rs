@@ -208,23 +208,26 @@ fn a_shadow_harms_nothing_and_what_it_makes_of_the_records_is_reported() {
     desk.activate(3, &desk.prepared(3, 1));
     try_beside(&desk, &desk.prepare(&trapping(2)), TrialMode::Shadow);
     let host = host_of(&desk, &store);
-    for number in 0..50 {
-        process(&host, &second(number, 1));
+    // A machine that stalls in the first race uses the shadow's time up, and it is skipped until there is more.
+    let mut races = 0;
+    while races < 50 || (races < 2_000 && report(&desk, &store).tally.candidate.rows.evaluated == 0) {
+        process(&host, &second(races, 1));
         assert_eq!(follow(&host).len(), 0);
+        races += 1;
     }
-    assert!((0..50).all(|number| race(&store, number) == (1, RACERS)));
+    assert!((0..races).all(|number| race(&store, number) == (1, RACERS)));
     assert_eq!(block_on(store.store.list_dead_letters()).unwrap(), []);
-    assert!((0..50).all(|number| pinned(&desk, &store, number) == Some(1)));
+    assert!((0..races).all(|number| pinned(&desk, &store, number) == Some(1)));
     let TrialReport { tally, hosts, veto } = report(&desk, &store);
     assert_eq!((hosts, veto), (1, None));
     let (shadow, candidate) = (tally.shadow, tally.candidate);
-    assert_eq!(shadow.equal + shadow.other_score + shadow.only_shadow_rejects + shadow.skipped, 5_000);
-    assert_eq!(candidate.rows.evaluated + shadow.skipped, 5_000);
+    assert_eq!(shadow.equal + shadow.other_score + shadow.only_shadow_rejects + shadow.skipped, races * RACERS);
+    assert_eq!(candidate.rows.evaluated + shadow.skipped, races * RACERS);
     assert!(candidate.rows.evaluated > 0 && candidate.fuel > 0, "{tally:?}");
     // It fails on one record of each race that it sees, and its scores are the product, not the output.
     assert_eq!(candidate.rows.failed * RACERS, candidate.rows.evaluated);
     assert_eq!(shadow.only_shadow_rejects, candidate.rows.failed);
-    assert_eq!(tally.current.rows.evaluated, 5_000);
+    assert_eq!(tally.current.rows.evaluated, races * RACERS);
 }
 
 #[test]
