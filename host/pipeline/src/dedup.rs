@@ -40,6 +40,11 @@ impl DedupState {
         postcard::from_bytes(bytes).map_err(|error| NotADedupState(error.to_string()))
     }
 
+    /// Decodes the bytes of an item and what is behind them. Returns the rest.
+    pub fn take_from_bytes(bytes: &[u8]) -> Result<(Self, &[u8]), NotADedupState> {
+        postcard::take_from_bytes(bytes).map_err(|error| NotADedupState(error.to_string()))
+    }
+
     /// About what it takes in memory, in bytes.
     pub fn memory_bytes(&self) -> usize {
         let runs = |set: &OrdinalSet| size_of_val(set.runs());

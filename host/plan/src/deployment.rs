@@ -110,6 +110,9 @@ pub struct Aggregate {
     /// How many items share the groups of a race; 0 if each group has an item of its own.
     #[serde(default)]
     pub packed_into: u32,
+    /// After so many writes of a shared item, what it shows to other programs is written; 0 if it shows nothing.
+    #[serde(default)]
+    pub show_every: u32,
 }
 
 /// Which records are folded.
@@ -172,6 +175,7 @@ impl Aggregate {
             indexed: Indexed::Never,
             dedup: Dedup::Ordinal,
             packed_into: 0,
+            show_every: 0,
         }
     }
 
@@ -179,7 +183,7 @@ impl Aggregate {
     #[must_use]
     pub fn alleycat() -> Vec<Self> {
         vec![
-            Self { indexed: Indexed::Finals, packed_into: 8, ..Self::new("last-output", 120) },
+            Self { indexed: Indexed::Finals, packed_into: 8, show_every: 10, ..Self::new("last-output", 120) },
             Self { records: Records::Finals, indexed: Indexed::Always, ..Self::new("best-output", 120) },
         ]
     }

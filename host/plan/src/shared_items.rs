@@ -5,13 +5,17 @@ use paceline_capacity::dynamodb;
 use crate::load::Keys;
 use crate::shape::{LEAST_SPEED, Shape};
 
-/// Bytes of a shared item beside its groups: keys, names, one rulebook.
-const PACK_BYTES: f64 = 300.0;
-/// Bytes of a group in a shared item that shows one number: the state, dedup state and outputs of Alleycat's standings,
-/// compressed, and the number with the sort key.
-const PACKED_GROUP_BYTES: f64 = 36.0;
-/// Bytes of a write unit. Items have different numbers of groups, so that half a unit is begun in vain on average.
+/// Bytes of a shared item beside its groups: keys, names, one rulebook with its plugins.
+const PACK_BYTES: f64 = 480.0;
+/// Bytes of a group in a shared item: the state, dedup state and outputs of Alleycat's standings, compressed.
+const PACKED_GROUP_BYTES: f64 = 5.5;
+/// Bytes of an item that shows one number of each group, beside the groups, and of a group in it: the sort key and the
+/// number.
+const SHOWN_BYTES: f64 = 60.0;
+const SHOWN_GROUP_BYTES: f64 = 14.0;
 const WRITE_UNIT_BYTES: f64 = 1024.0;
+/// Items have different numbers of groups: their bytes are spread by so much about the mean, relative to it.
+const SPREAD: f64 = 0.15;
 /// Bytes of a read unit.
 const READ_UNIT_BYTES: f64 = 4096.0;
 
@@ -21,8 +25,9 @@ pub(crate) struct SharedItems {
     /// Items of a race, and races.
     into: f64,
     races: f64,
-    /// Bytes of an item.
+    /// Bytes of an item, and of what it shows.
     bytes: f64,
+    shown_bytes: f64,
     /// The part of the groups that an item has no room for: they have items of their own.
     pub(crate) moved: f64,
     /// Items of a race that a shard's messages may be in.
@@ -55,7 +60,8 @@ impl SharedItems {
         let rivals = if shape.has_rivals() { writers - 1.0 } else { 0.0 };
         let fitting = groups.min(groups_of_an_item());
         let (bytes, moved) = (PACK_BYTES + fitting * PACKED_GROUP_BYTES, 1.0 - fitting / groups);
-        Self { into, races, bytes, moved, of_shard, rivals }
+        let shown_bytes = SHOWN_BYTES + fitting * SHOWN_GROUP_BYTES;
+        Self { into, races, bytes, shown_bytes, moved, of_shard, rivals }
     }
 
     /// The items that have any of so many groups of a queue.
@@ -83,10 +89,30 @@ impl SharedItems {
     }
 
     pub(crate) fn write_units(&self) -> f64 {
-        (self.bytes / WRITE_UNIT_BYTES + 0.5).max(1.0)
+        mean_units(self.bytes)
+    }
+
+    /// What is too large for an item is not shown.
+    pub(crate) fn shown_units(&self) -> f64 {
+        match self.shown_bytes <= dynamodb::ITEM_BYTES as f64 {
+            true => mean_units(self.shown_bytes),
+            false => 0.0,
+        }
     }
 
     pub(crate) fn read_units(&self) -> f64 {
         (self.bytes / READ_UNIT_BYTES).ceil()
     }
+}
+
+/// The write units of items with so many bytes on average.
+fn mean_units(bytes: f64) -> f64 {
+    // The integral of the units from 0 on, whose slope is a unit more after each kilobyte.
+    let below = |kilobytes: f64| {
+        let whole = kilobytes.floor();
+        whole * (whole + 1.0) / 2.0 + (kilobytes - whole) * (whole + 1.0)
+    };
+    let mean = bytes / WRITE_UNIT_BYTES;
+    let (least, most) = (mean * (1.0 - SPREAD), mean * (1.0 + SPREAD));
+    (below(most) - below(least)) / (most - least)
 }

@@ -77,8 +77,8 @@ pub(crate) fn writes(shape: &Shape<'_>, share: f64, messages: f64, finals: f64) 
     shape.deployment.aggregates.iter().enumerate().flat_map(of).collect()
 }
 
-/// The writes of the shared items of an aggregate, and of its results, which get items of their own.
-fn packed(shape: &Shape<'_>, aggregate: &Aggregate, into: u32, batch: &Batch) -> [Writes; 2] {
+/// The writes of the shared items of an aggregate, of what they show, and of its results, which get items of their own.
+fn packed(shape: &Shape<'_>, aggregate: &Aggregate, into: u32, batch: &Batch) -> [Writes; 3] {
     let items = SharedItems::new(shape, into);
     // What a full item has no room for is written by itself, as if it were not packed.
     let moved = batch.groups * items.moved;
@@ -99,10 +99,16 @@ fn packed(shape: &Shape<'_>, aggregate: &Aggregate, into: u32, batch: &Batch) ->
         item_units,
         ..Writes::default()
     };
+    let shown = match aggregate.show_every {
+        0 => Writes::default(),
+        every => {
+            Writes { items: touched / f64::from(every) + left, item_units: items.shown_units(), ..Writes::default() }
+        }
+    };
     let own = of_aggregate(shape, aggregate, moved + finals * stays, batch.finals);
     // A result is new, and nobody's cache has it.
     let conflict_chance = conflict_chance(shape, moved);
-    [shared, Writes { conflicts: moved * shape.stale_share(), conflict_chance, ..own }]
+    [shared, shown, Writes { conflicts: moved * shape.stale_share(), conflict_chance, ..own }]
 }
 
 /// The probability that a batch that writes so many items has a conflict in any of them.

@@ -45,7 +45,7 @@ pub(super) const MAX_ITEM_BYTES: usize = 400 * 1024 - 1024;
 const MAX_NAME_BYTES: usize = 65_535;
 
 /// The maximum size of a number: a byte for two digits, of which an integer of 64 bits has 20, and two bytes more.
-const NUMBER_BYTES: usize = 12;
+pub(super) const NUMBER_BYTES: usize = 12;
 
 /// Decimal digits of the largest `u64`.
 const U64_DIGITS: usize = 20;

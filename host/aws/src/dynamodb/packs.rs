@@ -8,14 +8,18 @@
 //! is one transaction with the shared item; the former takes a few plain writes.
 //!
 //! - `write`: writes of groups, and what becomes of conflicts. `results`: groups that get items of their own.
+//!   `shown`: what other programs can read.
 //! - `plan`: what one write does. `request`: how it is sent.
-//! - `known`: cached copies, and when an item is read nevertheless. `content`: the format.
+//! - `known`: cached copies, and when an item is read nevertheless. `content`: what an item holds. `groups_format`: its
+//!   bytes.
 
 mod content;
+mod groups_format;
 mod known;
 mod plan;
 mod request;
 mod results;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod write;

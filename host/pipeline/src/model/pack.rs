@@ -42,12 +42,24 @@ impl Pack {
 pub struct Packing {
     /// How many items share the groups of a partition.
     pub into: u16,
-    /// Attributes that the shared item shows to other programs, each as a map by sort key.
+    /// Attributes that are shown to other programs beside the shared item, each as a map by sort key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub show: Vec<String>,
+    /// After so many writes of the shared item they are shown as they are then.
+    #[serde(default = "each_write", skip_serializing_if = "is_each_write")]
+    pub show_every: u16,
     /// A group that has this attribute gets an item of its own, and keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alone: Option<String>,
+}
+
+fn each_write() -> u16 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_each_write(show_every: &u16) -> bool {
+    *show_every == each_write()
 }
 
 /// The most items that share the groups of a partition.
@@ -78,7 +90,7 @@ mod tests {
     use super::*;
 
     fn packing(into: u16) -> Arc<Packing> {
-        Arc::new(Packing { into, show: Vec::new(), alone: None })
+        Arc::new(Packing { into, show: Vec::new(), show_every: 1, alone: None })
     }
 
     #[test]

@@ -115,6 +115,9 @@ impl AggregateUse {
         if !(1..=MAX_PACKS).contains(&packing.into) {
             return of(format!("into = {}: 1 to {MAX_PACKS} items can share the groups of a partition", packing.into));
         }
+        if packing.show_every == 0 {
+            return of("show-every = 0: they are shown after each write, `show-every = 1`, or after more".to_owned());
+        }
         if self.key.sort.fields().count() != 1 {
             return of(format!(
                 "the SK {:?} must contain one field: it decides which item a group is in",
@@ -298,7 +301,7 @@ plugin = "last-output"
 key = { PK = "race-{/raceId}", SK = "racer-{/racerId}" }
 attributes = { classId = "{/classId}" }
 dedup = "sequence"
-pack = { into = 8, show = ["output"], alone = "GSI" }
+pack = { into = 8, show = ["output"], show-every = 10, alone = "GSI" }
 
 [[aggregate]]
 plugin = "best-output"
@@ -313,7 +316,8 @@ where = { "/event" = "final" }
         assert_eq!((document.name.as_str(), document.version), ("flat", 7));
         assert_eq!(document.validate[0].settings["min-second"], "1");
         assert_eq!(document.aggregate[0].dedup, DedupRule::Sequence);
-        let packing = Packing { into: 8, show: vec!["output".to_owned()], alone: Some("GSI".to_owned()) };
+        let packing =
+            Packing { into: 8, show: vec!["output".to_owned()], show_every: 10, alone: Some("GSI".to_owned()) };
         assert_eq!(document.aggregate[0].pack.as_deref(), Some(&packing));
         assert_eq!(document.aggregate[1].dedup, DedupRule::Ordinal(Pointer::parse("/raceId").unwrap()));
         assert_eq!(Rulebook::parse(&document.to_toml()).unwrap(), document);
@@ -331,6 +335,7 @@ where = { "/event" = "final" }
             ("dedup = \"sequence\"", "dedup = \"ordinal\"", "write `{ NAME = VALUE }` instead of `\"NAME\"`"),
             ("PK = \"class-{/classId}\"", "PK = \"race-{/raceId}\"", "two [[aggregate]] have the key"),
             ("into = 8", "into = 0", "1 to 1000 items can share"),
+            ("show-every = 10", "show-every = 0", "they are shown after each write, `show-every = 1`, or after more"),
             ("{/racerId}\" }\nattributes", "{/a}{/b}\" }\nattributes", "must contain one field"),
             ("SK = \"racer-{/racerId}\" }\ndedup", "SKU = \"x\" }\ndedup", "unknown field `SKU`"),
         ];

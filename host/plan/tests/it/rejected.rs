@@ -22,10 +22,10 @@ fn what_a_shard_rejects_is_neither_paid_for_nor_written() {
     let full = plan(&Load::default(), &Deployment::default());
     let twice = plan(&Load { racers: 2_000, ..Load::default() }, &Deployment::default());
     assert_eq!((twice.flow.messages_per_second, twice.flow.accepted_per_second), (2_000.0, 1_000.0));
-    // 22.1 and 6.67 units a second for the 1,000 messages that are accepted in it.
+    // 10.8 and 6.67 units a second for the 1,000 messages that are accepted in it.
     let units = twice.flow.table_units_per_second + twice.flow.index_units_per_second;
     about(twice.flow.units_per_thousand, units);
-    about(twice.flow.units_per_thousand, 28.8);
+    about(twice.flow.units_per_thousand, 17.49);
     assert_eq!(dollars(&twice, "million PUT units"), dollars(&full, "million PUT units"));
     assert_eq!(twice.outage.catch_up_seconds, full.outage.catch_up_seconds);
     // The records of producers are what the limit of the shard is compared with.
@@ -105,21 +105,21 @@ fn windows_longer_than_the_simulation_are_no_growth() {
 
 #[test]
 fn a_full_shared_item_leaves_its_other_groups_to_items_of_their_own() {
-    let load = Load { racers: 100_000, ..Load::default() };
+    let load = Load { racers: 640_000, ..Load::default() };
     let table = TableMode::Provisioned { units: 20_000.0, index_units: 20_000.0 };
     let with = |into| {
         let aggregates = Aggregate::alleycat().into_iter();
         let aggregates =
             aggregates.map(|it| Aggregate { packed_into: if it.packed_into > 0 { into } else { 0 }, ..it });
-        plan(&load, &Deployment { shards: 130, table, aggregates: aggregates.collect(), ..Deployment::default() })
+        plan(&load, &Deployment { shards: 800, table, aggregates: aggregates.collect(), ..Deployment::default() })
     };
     let warning = |plan: &Plan| plan.warnings.iter().find(|it| it.kind == WarningKind::SharedItems).cloned();
-    // 100,000 ÷ 8 groups of 36 bytes are 450 KB: an item has room for (409,600 - 300) ÷ 36.
+    // 640,000 ÷ 8 groups of 5.5 bytes are 430 KB: an item has room for (409,600 - 480) ÷ 5.5.
     let text = warning(&with(8)).unwrap().text;
-    assert!(text.contains("12,500 groups of `last-output`") && text.contains("room for about 11,369"), "{text}");
+    assert!(text.contains("80,000 groups of `last-output`") && text.contains("room for about 74,385"), "{text}");
     assert_eq!(warning(&with(9)), None);
     // The fewer items there are, the more groups are written as if they were not packed.
-    let alone = plan(&load, &Deployment { shards: 130, table, aggregates: unpacked(), ..Deployment::default() });
+    let alone = plan(&load, &Deployment { shards: 800, table, aggregates: unpacked(), ..Deployment::default() });
     let items = [1, 2, 4, 8].map(|into| with(into).flow.items_per_second);
     assert!(items.is_sorted_by(|few, many| few > many), "{items:?}");
     assert!(items[0] < alone.flow.items_per_second && items[0] > 0.85 * alone.flow.items_per_second, "{items:?}");

@@ -2,37 +2,25 @@
 //!
 //! - `PK` is the groups' partition, `SK` is `@pack-` and the number.
 //! - `@pack-revision` counts the writes.
-//! - `@groups` has everything of every group, and which ones have moved out: a byte for the format, then a zlib stream.
-//! - Each attribute that the rulebook shows is a map from the groups' sort keys to their values.
+//! - `@groups` has everything of every group, and which ones have moved out, behind a byte for the format.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write as _};
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use flate2::Compression;
-use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
-use paceline_pipeline::dedup::DedupState;
-use paceline_pipeline::model::{Attribute, Item, Key, PACK_PREFIX, Pack, Packing, Provenance, SmolStr};
+use paceline_pipeline::model::{Item, Key, PACK_PREFIX, Pack};
 use serde::{Deserialize, Serialize};
 
+use super::groups_format::{self, InvalidGroups};
 use crate::dynamodb::error::{TableError, TableErrorKind, TableRef};
-use crate::dynamodb::item::{self, Map, PARTITION, SORT};
+use crate::dynamodb::item::{self, Map, SORT};
 
 pub(super) const REVISION: &str = "@pack-revision";
 const GROUPS: &str = "@groups";
 
 /// The format of `@groups`.
-const FORMAT: u8 = 1;
-
-/// The most bytes of groups that are decompressed: many times what fits into an item.
-const MAX_DECOMPRESSED: u64 = 64 << 20;
-
-/// Bytes that DynamoDB adds to a map, and to each of its members.
-const MAP_BYTES: usize = 3;
-const MEMBER_BYTES: usize = 1;
+const FORMAT: u8 = 2;
 
 /// The key of an item of packed groups.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +38,9 @@ impl PackKey {
         Key::new(self.partition.as_str(), format!("{PACK_PREFIX}{:03}", self.number))
     }
 }
+
+/// Groups, by sort key.
+pub(super) type Groups = BTreeMap<Arc<str>, Arc<Item>>;
 
 /// The groups that share an item.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -105,33 +96,8 @@ pub(in crate::dynamodb) enum InvalidPack {
     Attribute(&'static str),
     #[error("its `{GROUPS}` has the format {0}; this program reads {FORMAT}")]
     Format(u8),
-    #[error("its `{GROUPS}` can't be decompressed")]
-    Compression(#[source] std::io::Error),
     #[error("its `{GROUPS}` can't be decoded")]
-    Encoding(#[source] postcard::Error),
-}
-
-/// The groups as they are encoded. Neighbours have nearly everything in common but their numbers: what repeats is there
-/// once, and the rest compresses well.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    provenances: Vec<Arc<Provenance>>,
-    /// The names of attributes, of groups that have the same.
-    layouts: Vec<Vec<SmolStr>>,
-    groups: Vec<StoredGroup>,
-    moved: Moved,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredGroup {
-    sort: Arc<str>,
-    revision: u64,
-    provenance: u32,
-    layout: u32,
-    reruled: bool,
-    dedup: DedupState,
-    state: Vec<u8>,
-    values: Vec<Attribute>,
+    Groups(#[source] InvalidGroups),
 }
 
 /// Whether an item has packed groups.
@@ -141,61 +107,12 @@ pub(in crate::dynamodb) fn is_pack(map: &Map) -> bool {
 
 impl Content {
     /// The item, with its key.
-    pub(super) fn encode(&self, key: &PackKey, packing: &Packing) -> Map {
+    pub(super) fn encode(&self, key: &PackKey) -> Map {
         let mut map = item::key_map(&key.item_key());
         map.insert(REVISION.to_owned(), AttributeValue::N(self.revision.to_string()));
-        map.insert(GROUPS.to_owned(), AttributeValue::B(Blob::new(self.groups_bytes())));
-        for name in &packing.show {
-            let shown = self.shown(name).map(|(sort, value)| (sort.to_owned(), item::attribute_value(value)));
-            map.insert(name.clone(), AttributeValue::M(shown.collect()));
-        }
+        let groups = [&[FORMAT], &*groups_format::encode(&self.groups, &self.moved)].concat();
+        map.insert(GROUPS.to_owned(), AttributeValue::B(Blob::new(groups)));
         map
-    }
-
-    /// An upper bound of the size of an encoded item, as DynamoDB counts it.
-    pub(super) fn size(&self, map: &Map, packing: &Packing) -> usize {
-        let bytes = |name: &str| match map.get(name) {
-            Some(AttributeValue::B(bytes)) => name.len() + bytes.as_ref().len(),
-            Some(AttributeValue::S(text)) => name.len() + text.len(),
-            // A number of 64 bits.
-            Some(_) => name.len() + 12,
-            None => 0,
-        };
-        let shown = packing.show.iter().map(|name| {
-            let member = |(sort, value): (&str, &Attribute)| sort.len() + item::value_size(value) + MEMBER_BYTES;
-            name.len() + MAP_BYTES + self.shown(name).map(member).sum::<usize>()
-        });
-        [PARTITION, SORT, REVISION, GROUPS].into_iter().map(bytes).sum::<usize>() + shown.sum::<usize>()
-    }
-
-    fn shown<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a Attribute)> {
-        self.groups.iter().filter_map(move |(sort, item)| Some((&**sort, item.attribute(name)?)))
-    }
-
-    fn groups_bytes(&self) -> Vec<u8> {
-        let moved = self.moved.clone();
-        let mut stored = Stored { provenances: Vec::new(), layouts: Vec::new(), groups: Vec::new(), moved };
-        for (sort, item) in &self.groups {
-            // The same one mostly, so the last one is looked at first.
-            let provenance =
-                index_of(&mut stored.provenances, |other| **other == *item.provenance, || Arc::clone(&item.provenance));
-            let names = || item.attributes.iter().map(|(name, _)| name);
-            let layout = index_of(&mut stored.layouts, |other| other.iter().eq(names()), || names().cloned().collect());
-            stored.groups.push(StoredGroup {
-                sort: Arc::clone(sort),
-                revision: item.revision,
-                provenance,
-                layout,
-                reruled: item.reruled,
-                dedup: item.dedup.clone(),
-                state: item.state.clone(),
-                values: item.attributes.iter().map(|(_, value)| value.clone()).collect(),
-            });
-        }
-        let plain = postcard::to_allocvec(&stored).expect("groups can always be encoded");
-        let mut encoder = ZlibEncoder::new(vec![FORMAT], Compression::new(4));
-        encoder.write_all(&plain).expect("memory can always be written");
-        encoder.finish().expect("memory can always be written")
     }
 
     /// Decodes an item.
@@ -210,7 +127,7 @@ impl Content {
             _ => return Err(InvalidPack::Attribute(GROUPS)),
         };
         let (groups, moved) = match bytes.split_first() {
-            Some((&FORMAT, compressed)) => decode_groups(compressed)?,
+            Some((&FORMAT, compressed)) => groups_format::decode(compressed).map_err(InvalidPack::Groups)?,
             Some((&other, _)) => return Err(InvalidPack::Format(other)),
             None => return Err(InvalidPack::Attribute(GROUPS)),
         };
@@ -218,38 +135,14 @@ impl Content {
     }
 }
 
-type Groups = BTreeMap<Arc<str>, Arc<Item>>;
-
-fn decode_groups(compressed: &[u8]) -> Result<(Groups, Moved), InvalidPack> {
-    let mut plain = Vec::new();
-    let mut decoder = ZlibDecoder::new(compressed).take(MAX_DECOMPRESSED);
-    decoder.read_to_end(&mut plain).map_err(InvalidPack::Compression)?;
-    let stored: Stored = postcard::from_bytes(&plain).map_err(InvalidPack::Encoding)?;
-    let Stored { provenances, layouts, groups, moved } = stored;
-    let group = |group: StoredGroup| {
-        let provenance = provenances.get(group.provenance as usize)?;
-        let names = layouts.get(group.layout as usize).filter(|names| names.len() == group.values.len())?;
-        let item = Item {
-            revision: group.revision,
-            state: group.state,
-            dedup: group.dedup,
-            attributes: names.iter().cloned().zip(group.values).collect(),
-            provenance: Arc::clone(provenance),
-            reruled: group.reruled,
-        };
-        Some((group.sort, Arc::new(item)))
+/// The size of an encoded item, as DynamoDB counts it.
+pub(super) fn size(map: &Map) -> usize {
+    let bytes = |value: &AttributeValue| match value {
+        AttributeValue::B(bytes) => bytes.as_ref().len(),
+        AttributeValue::S(text) => text.len(),
+        _ => item::NUMBER_BYTES,
     };
-    let groups = groups.into_iter().map(group).collect::<Option<_>>().ok_or(InvalidPack::Attribute(GROUPS))?;
-    Ok((groups, moved))
-}
-
-/// The index of an entry, which is added if it is missing.
-fn index_of<T>(entries: &mut Vec<T>, is_it: impl Fn(&T) -> bool, new: impl FnOnce() -> T) -> u32 {
-    let found = entries.iter().rposition(is_it).unwrap_or_else(|| {
-        entries.push(new());
-        entries.len() - 1
-    });
-    found as u32
+    map.iter().map(|(name, value)| name.len() + bytes(value)).sum()
 }
 
 /// The groups of an item that was read from this table.

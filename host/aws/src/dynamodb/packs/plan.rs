@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use paceline_pipeline::model::{Item, Key, Packing};
 
-use super::content::{Content, PackKey};
+use super::content::{self, Content, PackKey};
 use crate::dynamodb::item::{self, MAX_ITEM_BYTES, Map};
 
 /// DynamoDB's limit for the items of a transaction is 100, of which the shared item is one.
@@ -51,7 +51,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Plans as many writes as one request can do.
-    pub(super) fn new(base: &Content, key: &PackKey, packing: &Packing, writes: Vec<GroupWrite>) -> Self {
+    pub(super) fn new(base: &Content, key: &PackKey, writes: Vec<GroupWrite>) -> Self {
         let mut plan = Self {
             content: Content { revision: base.revision + 1, ..base.clone() },
             map: Map::new(),
@@ -76,7 +76,7 @@ impl Plan {
                 plan.taken.push(write);
             }
         }
-        plan.fit(base, key, packing, &mut room);
+        plan.fit(base, key, &mut room);
         plan
     }
 
@@ -102,11 +102,11 @@ impl Plan {
 
     /// Moves the largest groups out of an item that would be too large. Those that would be too many for one request are
     /// left as they were, to be written by the next one.
-    fn fit(&mut self, base: &Content, key: &PackKey, packing: &Packing, room: &mut Room) {
+    fn fit(&mut self, base: &Content, key: &PackKey, room: &mut Room) {
         let mut limit = MAX_ITEM_BYTES;
         loop {
-            self.map = self.content.encode(key, packing);
-            let bytes = self.content.size(&self.map, packing);
+            self.map = self.content.encode(key);
+            let bytes = content::size(&self.map);
             if bytes <= limit {
                 return;
             }

@@ -11,10 +11,10 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, ReturnConsumedCapacity, ReturnValuesOnConditionCheckFailure,
     TransactWriteItem,
 };
-use paceline_pipeline::model::{Key, Packing};
+use paceline_pipeline::model::Key;
 use tokio::time::Instant;
 
-use super::content::{Content, PackKey, REVISION, decode};
+use super::content::{self, Content, PackKey, REVISION, decode};
 use super::known::Packs;
 use super::plan::GroupWrite;
 use crate::dynamodb::DynamoDbStore;
@@ -75,9 +75,9 @@ pub(super) enum PutResult {
 /// What requests need, so that they can run in tasks of their own.
 #[derive(Clone)]
 pub(super) struct Sender {
-    client: Client,
-    table: Arc<TableRef>,
-    usage: Arc<UsageCounter>,
+    pub(super) client: Client,
+    pub(super) table: Arc<TableRef>,
+    pub(super) usage: Arc<UsageCounter>,
     pub(super) packs: Arc<Packs>,
 }
 
@@ -115,7 +115,6 @@ impl Sender {
     pub(super) async fn changed(
         &self,
         key: &PackKey,
-        packing: &Packing,
         map: Option<Map>,
         attempt: Attempt,
     ) -> Result<(Arc<Content>, Attempt), TableError> {
@@ -123,7 +122,7 @@ impl Sender {
             Some(map) => decode(&self.table, map).map(|(_, content)| Arc::new(content))?,
             None => self.read(key).await?,
         };
-        self.usage.add_refused(map.map_or(0, |map| found.size(&map, packing)));
+        self.usage.add_refused(map.as_ref().map_or(0, content::size));
         self.packs.overtaken(key, &found);
         if attempt.number < ATTEMPTS {
             tokio::time::sleep(attempt.wait()).await;

@@ -162,12 +162,13 @@ impl Sender {
         let mut attempt = Attempt::first();
         while !attempt.is_beyond() {
             let Some(content) = Plan::without(&base, &groups) else { return Ok(()) };
-            match self.put(&base, &content.encode(&key, &packing)).await {
+            match self.put(&base, &content.encode(&key)).await {
                 PutResult::Written => {
+                    self.show(&key, &packing, &content, true).await;
                     self.packs.written(&key, &Arc::new(content));
                     return Ok(());
                 }
-                PutResult::Changed(map) => (base, attempt) = self.changed(&key, &packing, map, attempt).await?,
+                PutResult::Changed(map) => (base, attempt) = self.changed(&key, map, attempt).await?,
                 PutResult::Failed(error) => return Err(error),
             }
         }

@@ -1,15 +1,21 @@
 //! Laws of packed groups.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
 use paceline_pipeline::dedup::{DedupState, OrdinalSet};
 use paceline_pipeline::model::{Attribute, Item, Packing, SmolStr};
 use proptest::prelude::*;
 
-use super::content::{Content, InvalidPack, Moved, PackKey};
+use super::content::{self, Content, InvalidPack, Moved, PackKey};
+use super::groups_format::{self, InvalidGroups};
 use super::plan::{GroupWrite, Plan};
+use super::shown;
 use crate::dynamodb::item::{MAX_ITEM_BYTES, Map, test_provenance};
 
 fn pack_key() -> PackKey {
@@ -17,7 +23,7 @@ fn pack_key() -> PackKey {
 }
 
 fn packing() -> Packing {
-    Packing { into: 8, show: vec!["output".to_owned()], alone: Some("GSI".to_owned()) }
+    Packing { into: 8, show: vec!["output".to_owned()], show_every: 1, alone: Some("GSI".to_owned()) }
 }
 
 /// An item with a state of so many bytes that do not compress.
@@ -76,6 +82,40 @@ prop_compose! {
         };
         Content { revision, groups: groups.into_iter().map(group).collect(), moved: these(moved) }
     }
+}
+
+/// Groups whose attributes have one of several layouts, and are in their states or not.
+fn shape() -> impl Strategy<Value = Item> {
+    let value = prop_oneof![
+        any::<bool>().prop_map(Attribute::Boolean),
+        prop_oneof![any::<i64>(), 1_700_000_000_000..1_700_000_009_999_i64].prop_map(Attribute::Integer),
+        prop_oneof![-1e300..1e300, (0..2_000_000_u32).prop_map(|n| f64::from(n) / 1e4)].prop_map(Attribute::Number),
+        "[a-c]{0,2}".prop_map(Attribute::Text),
+        prop::collection::vec(any::<u8>(), 0..4).prop_map(Attribute::Blob),
+    ];
+    let values = prop::collection::vec((value, any::<bool>()), 0..4);
+    let rest = (prop::collection::vec(any::<u8>(), 0..100), any::<u64>(), any::<i64>(), any::<bool>());
+    (values, rest).prop_map(|(values, (mut state, revision, ordinal, reruled))| {
+        for (value, is_in_state) in &values {
+            match value {
+                Attribute::Number(number) if *is_in_state => state.extend(number.to_le_bytes()),
+                Attribute::Integer(integer) if *is_in_state => state.extend(postcard::to_allocvec(integer).unwrap()),
+                _ => {}
+            }
+        }
+        let mut ordinals = OrdinalSet::default();
+        ordinals.insert(ordinal);
+        let name = |(at, (value, _)): (usize, _)| (SmolStr::from(format!("value-{at}")), value);
+        let attributes = values.into_iter().enumerate().map(name).collect();
+        let dedup = DedupState::Ordinal(ordinals);
+        Item { revision, state, dedup, attributes, provenance: test_provenance(), reruled }
+    })
+}
+
+fn inflated(compressed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    ZlibDecoder::new(compressed).read_to_end(&mut plain).unwrap();
+    plain
 }
 
 /// A write: which group, whether its revision is the one that was read, the bytes of its state, and whether it is final.
@@ -141,7 +181,7 @@ fn check_plan(
         }
     }
     prop_assert_eq!(&plan.content.groups, &expected, "nothing else changes");
-    prop_assert!(plan.taken.is_empty() || plan.content.size(&plan.map, &packing()) <= MAX_ITEM_BYTES);
+    prop_assert!(plan.taken.is_empty() || content::size(&plan.map) <= MAX_ITEM_BYTES);
     Ok(moved)
 }
 
@@ -150,19 +190,43 @@ proptest! {
 
     #[test]
     fn what_is_encoded_comes_back(content in contents(200)) {
-        let map = content.encode(&pack_key(), &packing());
+        let map = content.encode(&pack_key());
         let (key, read) = Content::decode(&map).unwrap();
         prop_assert_eq!(key, pack_key());
         prop_assert_eq!(&read, &content);
-        let (size, documented) = (content.size(&map, &packing()), documented_size(&map));
-        prop_assert!(size >= documented, "{} is less than {}", size, documented);
-        prop_assert!(size <= documented + documented / 2 + 64, "{} is much more than {}", size, documented);
+        let (size, documented) = (content::size(&map), documented_size(&map));
+        prop_assert!((documented..=documented + 16).contains(&size), "{} and not {}", size, documented);
+    }
+
+    /// Groups of several layouts, with values of all types, whose states have some of their attributes.
+    #[test]
+    fn groups_of_any_shape_come_back(groups in prop::collection::btree_map("[a-c]{0,3}", shape(), 0..30)) {
+        let groups = groups.into_iter().map(|(sort, item)| (Arc::from(sort), Arc::new(item))).collect();
+        let moved = these([]);
+        let bytes = groups_format::encode(&groups, &moved);
+        prop_assert_eq!(groups_format::decode(&bytes).unwrap(), (groups, moved));
+    }
+
+    /// Bytes that nobody wrote are refused, or are some groups; nothing panics.
+    #[test]
+    fn columns_that_contradict_each_other_are_refused(
+        content in contents(20),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut plain = inflated(&groups_format::encode(&content.groups, &content.moved));
+        changes.iter().for_each(|(at, byte)| *at.get_mut(&mut plain) = *byte);
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&plain).unwrap();
+        if let Ok((groups, moved)) = groups_format::decode(&encoder.finish().unwrap()) {
+            let again = groups_format::encode(&groups, &moved);
+            prop_assert_eq!(groups_format::decode(&again).unwrap(), (groups, moved));
+        }
     }
 
     #[test]
     fn a_plan_does_what_the_conditions_allow(base in contents(200), drafts in drafts(200)) {
         let writes = writes(&base, &drafts);
-        let plan = Plan::new(&base, &pack_key(), &packing(), writes.clone());
+        let plan = Plan::new(&base, &pack_key(), writes.clone());
         check_plan(&base, &writes, &plan)?;
         prop_assert!(plan.left.is_empty(), "so few writes are one request");
     }
@@ -179,7 +243,7 @@ proptest! {
         let valid: HashSet<usize> = pending.iter().filter(is_valid).map(|write| write.at).collect();
         let mut done = HashSet::new();
         while !pending.is_empty() {
-            let plan = Plan::new(&base, &pack_key(), &packing(), pending.clone());
+            let plan = Plan::new(&base, &pack_key(), pending.clone());
             check_plan(&base, &pending, &plan)?;
             prop_assert!(plan.left.len() < pending.len(), "each request does something");
             done.extend(plan.taken.iter().map(|write| write.at));
@@ -203,7 +267,7 @@ fn a_result_stays_until_it_has_an_item_of_its_own() {
         item: item(2, 24, attributes(0.75, true)),
     };
     let writes: Vec<GroupWrite> = base.groups.iter().enumerate().map(write).collect();
-    let plan = Plan::new(&base, &pack_key(), &packing(), writes);
+    let plan = Plan::new(&base, &pack_key(), writes);
     assert_eq!((plan.taken.len(), plan.moves.len(), plan.content.groups.len()), (150, 0, 150));
 
     // One has another revision by now, and another is not there.
@@ -226,7 +290,7 @@ fn groups_that_moved_are_named_as_long_as_they_are_few() {
     assert_eq!(moved, Moved::AllOthers);
     let base = Content { revision: 3, groups: [(Arc::from("a"), item(1, 9, vec![]))].into(), moved };
     let write = |(at, sort, expected)| GroupWrite { at, sort: Arc::from(sort), expected, item: item(2, 9, vec![]) };
-    let plan = Plan::new(&base, &pack_key(), &packing(), [(0, "a", Some(1)), (1, "b", None)].map(write).into());
+    let plan = Plan::new(&base, &pack_key(), [(0, "a", Some(1)), (1, "b", None)].map(write).into());
     let parts = [&plan.taken, &plan.alone].map(|part| part.iter().map(|write| write.at).collect::<Vec<_>>());
     assert_eq!(parts, [[0], [1]]);
 }
@@ -234,7 +298,7 @@ fn groups_that_moved_are_named_as_long_as_they_are_few() {
 #[test]
 fn what_paceline_did_not_write_is_refused_with_its_attribute() {
     let content = Content { revision: 4, groups: [(Arc::from("a"), item(1, 9, vec![]))].into(), moved: these([]) };
-    let map = content.encode(&pack_key(), &packing());
+    let map = content.encode(&pack_key());
     let bytes = |bytes: &[u8]| AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new(bytes));
     let changed = |name: &str, value: AttributeValue| {
         let mut map = map.clone();
@@ -247,10 +311,63 @@ fn what_paceline_did_not_write_is_refused_with_its_attribute() {
     }
     assert!(matches!(changed("SK", text()), InvalidPack::Attribute("SK")));
     assert!(matches!(changed("@groups", bytes(&[9, 1, 2])), InvalidPack::Format(9)));
-    assert!(matches!(changed("@groups", bytes(&[1, 1, 2])), InvalidPack::Compression(_)));
+    let compression = |error| matches!(error, InvalidPack::Groups(InvalidGroups::Compression(_)));
+    assert!(compression(changed("@groups", bytes(&[2, 1, 2]))));
     let AttributeValue::B(groups) = &map["@groups"] else { panic!("{map:?}") };
-    assert!(matches!(
-        changed("@groups", bytes(&groups.as_ref()[..groups.as_ref().len() / 2])),
-        InvalidPack::Compression(_)
-    ));
+    assert!(compression(changed("@groups", bytes(&groups.as_ref()[..groups.as_ref().len() / 2]))));
+}
+
+/// The racers of an eighth of the example's race, in its second minute. Their bytes are what a race costs.
+#[test]
+fn a_racer_takes_a_few_bytes_of_a_shared_item() {
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut racer = |racer: u32| {
+        let second = 70 + i64::from(random.u8(..2));
+        let sent_ms = 1_700_000_000_000 + second * 1_000 + i64::from(random.u16(..1_000));
+        let output = f64::from(random.u32(600_000..1_900_000)) / 1e4;
+        let mut ordinals = OrdinalSet::default();
+        assert!((1..=second).all(|second| ordinals.insert(second)));
+        let last = (second, sent_ms, output);
+        let attributes: Vec<(SmolStr, Attribute)> = [
+            ("output", Attribute::Number(output)),
+            ("second", Attribute::Integer(second)),
+            ("ts", Attribute::Integer(sent_ms)),
+            ("seconds", Attribute::Integer(second)),
+            ("finished", Attribute::Boolean(false)),
+            ("classId", Attribute::Text("3".to_owned())),
+            ("racerId", Attribute::Text(racer.to_string())),
+        ]
+        .map(|(name, value)| (name.into(), value))
+        .into();
+        let item = Item {
+            revision: second as u64,
+            // As the plugin of the example encodes it.
+            state: postcard::to_allocvec(&(Some(last), None::<(i64, i64, f64)>, [(1_i64, second)].as_slice())).unwrap(),
+            dedup: DedupState::Ordinal(ordinals),
+            attributes,
+            provenance: test_provenance(),
+            reruled: false,
+        };
+        (Arc::from(format!("racer-{racer}")), Arc::new(item))
+    };
+    let groups = (0..1_000).step_by(8).map(&mut racer).collect();
+    let content = Content { revision: 70, groups, moved: Moved::default() };
+    let map = content.encode(&pack_key());
+    let bytes = content::size(&map);
+    assert!(bytes <= 1_024, "{bytes} bytes of 125 racers are more than a write unit");
+    let shown = shown::encode(&pack_key(), &packing(), &content).unwrap();
+    let AttributeValue::M(outputs) = &shown["output"] else { panic!("{shown:?}") };
+    assert_eq!((outputs.len(), &shown["SK"]), (125, &AttributeValue::S("@pack-007-shown".to_owned())));
+    assert_eq!(shown::encode(&pack_key(), &Packing { show: Vec::new(), ..packing() }, &content), None);
+}
+
+#[test]
+fn what_is_too_large_for_an_item_is_not_shown() {
+    let content = |racers: usize| {
+        let group = |racer| (Arc::from(format!("racer-{racer:06}")), item(1, 0, attributes(0.5, false)));
+        Content { revision: 1, groups: (0..racers).map(group).collect(), moved: Moved::default() }
+    };
+    let shown = |racers| shown::encode(&pack_key(), &packing(), &content(racers));
+    assert!(documented_size(&shown(16_000).unwrap()) <= MAX_ITEM_BYTES);
+    assert_eq!(shown(17_000), None);
 }

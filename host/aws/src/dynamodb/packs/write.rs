@@ -104,7 +104,7 @@ impl Sender {
         };
         let mut attempt = Attempt::first();
         while !pending.is_empty() {
-            let plan = Plan::new(&base, &key, &packing, pending);
+            let plan = Plan::new(&base, &key, pending);
             written.done(plan.done, &packing);
             written.all(&plan.conflicts, &WriteOutcome::Conflict);
             written.alone.extend(plan.alone.iter().map(|write| write.at));
@@ -121,6 +121,7 @@ impl Sender {
                 PutResult::Written => {
                     base = Arc::new(plan.content);
                     self.packs.written(&key, &base);
+                    self.show(&key, &packing, &base, !plan.moves.is_empty()).await;
                     let (moved, stayed): (Vec<_>, Vec<_>) =
                         plan.taken.into_iter().partition(|write| !base.groups.contains_key(&write.sort));
                     written.all(&moved, &WriteOutcome::Done);
@@ -129,7 +130,7 @@ impl Sender {
                 }
                 PutResult::Changed(map) => {
                     pending = [plan.taken, plan.left].concat();
-                    (base, attempt) = match self.changed(&key, &packing, map, attempt).await {
+                    (base, attempt) = match self.changed(&key, map, attempt).await {
                         Ok(next) => next,
                         Err(error) => {
                             written.fail(pending, error);

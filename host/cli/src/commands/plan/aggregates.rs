@@ -34,7 +34,9 @@ fn aggregate(used: &AggregateUse, state_bytes: u64) -> Aggregate {
         DedupRule::Ordinal(_) => Dedup::Ordinal,
     };
     let packed_into = used.pack.as_ref().map_or(0, |packing| packing.into.into());
-    Aggregate { records, indexed, dedup, packed_into, ..Aggregate::new(&used.plugin, state_bytes) }
+    let show_every =
+        used.pack.as_ref().filter(|packing| !packing.show.is_empty()).map_or(0, |packing| packing.show_every.into());
+    Aggregate { records, indexed, dedup, packed_into, show_every, ..Aggregate::new(&used.plugin, state_bytes) }
 }
 
 #[cfg(test)]

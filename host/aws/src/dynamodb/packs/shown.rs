@@ -1,0 +1,94 @@
+//! What other programs can read of packed groups: maps in an item beside the shared one.
+//!
+//! They would be a third of the shared item, and be paid for with each of its writes. By themselves they are written after
+//! as many writes as the rulebook says, and whenever groups have moved out, which readers would find twice. They are for
+//! looking at, and nothing else depends on them: that they could not be written is no failure.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
+use paceline_pipeline::ErrorChain;
+use paceline_pipeline::model::{Attribute, Key, Packing};
+
+use super::content::{Content, PackKey};
+use super::request::Sender;
+use crate::dynamodb::item::{self, MAX_ITEM_BYTES, Map};
+
+/// Follows the sort key of the shared item.
+const SUFFIX: &str = "-shown";
+
+/// The revision of the shared item that is shown.
+const REVISION: &str = "@shown-revision";
+
+/// Bytes that DynamoDB adds to a map, and to each of its members.
+const MAP_BYTES: usize = 3;
+const MEMBER_BYTES: usize = 1;
+
+impl PackKey {
+    fn shown_key(&self) -> Key {
+        let Key { partition, sort, .. } = self.item_key();
+        Key::new(partition, format!("{sort}{SUFFIX}"))
+    }
+}
+
+/// The item that shows these groups; `None` if there is nothing to show, or if it would be too large.
+pub(super) fn encode(key: &PackKey, packing: &Packing, content: &Content) -> Option<Map> {
+    if packing.show.is_empty() {
+        return None;
+    }
+    let mut map = item::key_map(&key.shown_key());
+    map.insert(REVISION.to_owned(), AttributeValue::N(content.revision.to_string()));
+    let mut bytes = 0;
+    for name in &packing.show {
+        let groups = content.groups.iter();
+        let values: Vec<(&str, &Attribute)> =
+            groups.filter_map(|(sort, item)| Some((&**sort, item.attribute(name)?))).collect();
+        let sizes = values.iter().map(|(sort, value)| sort.len() + item::value_size(value) + MEMBER_BYTES);
+        bytes += name.len() + MAP_BYTES + sizes.sum::<usize>();
+        let members = values.into_iter().map(|(sort, value)| (sort.to_owned(), item::attribute_value(value)));
+        map.insert(name.clone(), AttributeValue::M(members.collect()));
+    }
+    let own = key.partition.len() + [item::PARTITION, item::SORT, REVISION, "@pack-000-shown"].concat().len();
+    (bytes + own + item::NUMBER_BYTES <= MAX_ITEM_BYTES).then_some(map)
+}
+
+/// Whether groups are shown after this write of their item.
+fn is_due(packing: &Packing, revision: u64) -> bool {
+    let every = u64::from(packing.show_every.max(1));
+    revision % every == 1 % every
+}
+
+impl Sender {
+    /// Shows what the shared item holds, if it is time.
+    pub(super) async fn show(&self, key: &PackKey, packing: &Packing, content: &Content, have_moved: bool) {
+        if !have_moved && !is_due(packing, content.revision) {
+            return;
+        }
+        let Some(map) = encode(key, packing, content) else { return };
+        self.usage.add_request();
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table.table)
+            .set_item(Some(map))
+            // Another host may have shown a later revision.
+            .condition_expression("attribute_not_exists(#r) OR #r < :r")
+            .expression_attribute_names("#r", REVISION)
+            .set_expression_attribute_values(Some(HashMap::from([(
+                ":r".to_owned(),
+                AttributeValue::N(content.revision.to_string()),
+            )])))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        match request.send().await {
+            Ok(response) => self.usage.add_writes(response.consumed_capacity()),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => {}
+                _ => {
+                    let error = self.usage.classify(&self.table, "a write of what packed groups show", error);
+                    tracing::debug!("{} is not shown as it is: {}", key.item_key(), ErrorChain(&error));
+                }
+            },
+        }
+    }
+}
