@@ -183,7 +183,7 @@ impl Aggregate {
     #[must_use]
     pub fn alleycat() -> Vec<Self> {
         vec![
-            Self { indexed: Indexed::Finals, packed_into: 8, show_every: 10, ..Self::new("last-output", 120) },
+            Self { indexed: Indexed::Finals, packed_into: 4, show_every: 10, ..Self::new("last-output", 120) },
             Self { records: Records::Finals, indexed: Indexed::Always, ..Self::new("best-output", 120) },
         ]
     }

@@ -8,14 +8,14 @@ use crate::shape::{LEAST_SPEED, Shape};
 /// Bytes of a shared item beside its groups: keys, names, one rulebook with its plugins.
 const PACK_BYTES: f64 = 480.0;
 /// Bytes of a group in a shared item: the state, dedup state and outputs of Alleycat's standings, compressed.
-const PACKED_GROUP_BYTES: f64 = 5.5;
+const PACKED_GROUP_BYTES: f64 = 7.0;
 /// Bytes of an item that shows one number of each group, beside the groups, and of a group in it: the sort key and the
 /// number.
 const SHOWN_BYTES: f64 = 60.0;
 const SHOWN_GROUP_BYTES: f64 = 14.0;
 const WRITE_UNIT_BYTES: f64 = 1024.0;
 /// Items have different numbers of groups: their bytes are spread by so much about the mean, relative to it.
-const SPREAD: f64 = 0.15;
+const SPREAD: f64 = 0.1;
 /// Bytes of a read unit.
 const READ_UNIT_BYTES: f64 = 4096.0;
 

@@ -106,7 +106,7 @@ pub fn remedies() -> Vec<Setting> {
         },
         Setting {
             name: "packed-groups",
-            change: "groups packed into 8 items, 100 write units, for the index too",
+            change: "groups packed into 4 items, 100 write units, for the index too",
             speed: 3.0,
             packed_groups: true,
             table_units: 100,

@@ -14,6 +14,7 @@
 //!   bytes.
 
 mod content;
+mod groups;
 mod groups_format;
 mod known;
 mod plan;

@@ -15,8 +15,8 @@ const WINDOW_SECONDS: u32 = 15;
 const UNITS_UNPACKED: f64 = 1_010.0;
 /// The same in windows of 15 seconds.
 const UNITS_IN_WINDOWS: f64 = 77.0;
-/// The same with packed groups instead: 41 of shared items, and 13 of results that have an item of their own.
-const UNITS_PACKED: f64 = 54.0;
+/// The same with packed groups instead: 13 of shared items, and 13 of results that have an item of their own.
+const UNITS_PACKED: f64 = 26.0;
 /// Records below which their write units mean nothing.
 const ENOUGH_RECORDS: f64 = 1_000.0;
 

@@ -24,8 +24,8 @@ fn write_units_are_those_that_were_measured() {
 fn packed_groups_cost_what_was_measured() {
     let work = Work { request_ms: 0.0, batch_ms: 0.0, message_ns: 0.0, ..Work::default() };
     let assumptions = Assumptions { work, ..Assumptions::default() };
-    let keyed = [(1, Keys::Racer, 84.9), (4, Keys::Racer, 84.9), (10, Keys::Racer, 103.1)];
-    let random = [(4, Keys::Random, 139.7), (10, Keys::Random, 249.7)];
+    let keyed = [(1, Keys::Racer, 79.8), (4, Keys::Racer, 79.8), (10, Keys::Racer, 108.2)];
+    let random = [(4, Keys::Random, 122.6), (10, Keys::Random, 206.7)];
     for (shards, keys, measured) in keyed.into_iter().chain(random) {
         let load = Load { keys, race_seconds: 60, ..Load::default() };
         let deployment = Deployment { shards, consumer: Consumer::Kcl(Process::default()), ..Deployment::default() };
@@ -35,7 +35,7 @@ fn packed_groups_cost_what_was_measured() {
         assert!((units - measured).abs() < 0.05 * measured, "{shards} {keys:?}: {units}, measured {measured}");
         // With work that takes no time, only a host that begins at the same moment is a rival.
         let refused = flow.refused_units_per_second / units;
-        let expected = if keys == Keys::Racer { 0.0..=0.0 } else { 0.01..=0.1 };
+        let expected = if keys == Keys::Racer { 0.0..=0.0 } else { 0.01..=0.15 };
         assert!(expected.contains(&refused), "{shards} {keys:?}: {refused}");
     }
 }

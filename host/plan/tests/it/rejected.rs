@@ -114,10 +114,10 @@ fn a_full_shared_item_leaves_its_other_groups_to_items_of_their_own() {
         plan(&load, &Deployment { shards: 800, table, aggregates: aggregates.collect(), ..Deployment::default() })
     };
     let warning = |plan: &Plan| plan.warnings.iter().find(|it| it.kind == WarningKind::SharedItems).cloned();
-    // 640,000 ÷ 8 groups of 5.5 bytes are 430 KB: an item has room for (409,600 - 480) ÷ 5.5.
+    // 640,000 ÷ 8 groups of 7 bytes are 560 KB: an item has room for (409,600 - 480) ÷ 7.
     let text = warning(&with(8)).unwrap().text;
-    assert!(text.contains("80,000 groups of `last-output`") && text.contains("room for about 74,385"), "{text}");
-    assert_eq!(warning(&with(9)), None);
+    assert!(text.contains("80,000 groups of `last-output`") && text.contains("room for about 58,445"), "{text}");
+    assert_eq!(warning(&with(11)), None);
     // The fewer items there are, the more groups are written as if they were not packed.
     let alone = plan(&load, &Deployment { shards: 800, table, aggregates: unpacked(), ..Deployment::default() });
     let items = [1, 2, 4, 8].map(|into| with(into).flow.items_per_second);

@@ -4,14 +4,11 @@
 //! - `@pack-revision` counts the writes.
 //! - `@groups` has everything of every group, and which ones have moved out, behind a byte for the format.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use paceline_pipeline::model::{Item, Key, PACK_PREFIX, Pack};
-use serde::{Deserialize, Serialize};
+use paceline_pipeline::model::{Key, PACK_PREFIX, Pack};
 
+use super::groups::{Groups, Moved};
 use super::groups_format::{self, InvalidGroups};
 use crate::dynamodb::error::{TableError, TableErrorKind, TableRef};
 use crate::dynamodb::item::{self, Map, SORT};
@@ -39,9 +36,6 @@ impl PackKey {
     }
 }
 
-/// Groups, by sort key.
-pub(super) type Groups = BTreeMap<Arc<str>, Arc<Item>>;
-
 /// The groups that share an item.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::dynamodb) struct Content {
@@ -50,43 +44,6 @@ pub(in crate::dynamodb) struct Content {
     /// The groups, by sort key.
     pub(super) groups: Groups,
     pub(super) moved: Moved,
-}
-
-/// Which groups that belong into an item have items of their own.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Moved {
-    /// These.
-    These(Arc<BTreeSet<Arc<str>>>),
-    /// All that are not in the item: they are too many to be named.
-    AllOthers,
-}
-
-impl Default for Moved {
-    fn default() -> Self {
-        Self::These(Arc::default())
-    }
-}
-
-/// Of so many groups that have moved out, the item names each: some 100 KB.
-const MAX_MOVED: usize = 20_000;
-
-impl Moved {
-    /// Whether a group that is not in the shared item has, or would get, an item of its own.
-    pub(super) fn has(&self, sort: &str) -> bool {
-        match self {
-            Self::These(sorts) => sorts.contains(sort),
-            Self::AllOthers => true,
-        }
-    }
-
-    /// Adds a group that moves out.
-    pub(super) fn add(&mut self, sort: &Arc<str>) {
-        let Self::These(sorts) = self else { return };
-        Arc::make_mut(sorts).insert(Arc::clone(sort));
-        if sorts.len() > MAX_MOVED {
-            *self = Self::AllOthers;
-        }
-    }
 }
 
 /// An item of packed groups that can't be decoded.

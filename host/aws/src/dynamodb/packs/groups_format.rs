@@ -20,7 +20,7 @@ use paceline_pipeline::dedup::DedupState;
 use paceline_pipeline::model::{Attribute, Item, Provenance, SmolStr};
 use serde::{Deserialize, Serialize};
 
-use super::content::{Groups, Moved};
+use super::groups::{Groups, Moved};
 
 mod column;
 mod frame;

@@ -12,7 +12,8 @@ use paceline_pipeline::dedup::{DedupState, OrdinalSet};
 use paceline_pipeline::model::{Attribute, Item, Packing, SmolStr};
 use proptest::prelude::*;
 
-use super::content::{self, Content, InvalidPack, Moved, PackKey};
+use super::content::{self, Content, InvalidPack, PackKey};
+use super::groups::Moved;
 use super::groups_format::{self, InvalidGroups};
 use super::plan::{GroupWrite, Plan};
 use super::shown;
