@@ -76,9 +76,9 @@ fn best(integers: &[i64]) -> (i64, u8) {
     let range = last.wrapping_sub(*first) as u64;
     let all = (u64::BITS - range.leading_zeros()) as u8;
     let mut best = (usize::from(all) * sorted.len(), *first, all);
-    for width in 0..all {
+    for width in (0..all).rev() {
         // The most integers in a frame of this width, by two pointers.
-        let mut from = 0;
+        let (mut from, mut least) = (0, usize::MAX);
         for (to, integer) in sorted.iter().enumerate() {
             while !fits(integer.wrapping_sub(sorted[from]) as u64, width) {
                 from += 1;
@@ -86,6 +86,11 @@ fn best(integers: &[i64]) -> (i64, u8) {
             let inside = to + 1 - from;
             let cost = usize::from(width) * inside + EXCEPTION_BITS * (sorted.len() - inside);
             best = best.min((cost, sorted[from], width));
+            least = least.min(cost);
+        }
+        // Narrower ones only leave out more.
+        if least > best.0 + best.0 / 4 {
+            break;
         }
     }
     (best.1, best.2)
