@@ -4,7 +4,7 @@
 //! have nearly everything in common but their numbers:
 //!
 //! - What repeats is there once: [`Stored`]'s provenances and layouts.
-//! - Integers, and numbers that are short decimals, take the bits of their range: [`frame`], [`column`].
+//! - Integers, and numbers that are short decimals, take the bits of their range: [`frame`], [`mod@column`].
 //! - Numbers that a state or a dedup state has as well as an attribute are left out there: [`holes`].
 //! - What is left is [`transposed`], so that what is at the same place in all groups is next to each other, and is compressed
 //!   by zlib.
