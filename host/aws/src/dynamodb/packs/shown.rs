@@ -1,6 +1,6 @@
 //! What other programs can read of packed groups: maps in an item beside the shared one.
 //!
-//! They would be a third of the shared item, and be paid for with each of its writes. By themselves they are written after
+//! They would be two thirds of the shared item, and be paid for with each of its writes. By themselves they are written after
 //! as many writes as the rulebook says, and whenever groups have moved out, which readers would find twice. They are for
 //! looking at, and nothing else depends on them: that they could not be written is no failure.
 
