@@ -105,7 +105,7 @@ fn packed_groups(history: &History) -> Option<Remedy> {
         change(UNITS_PACKED, history)
     );
     Some(Remedy::new(command.build(), effect, "less, by fewer write units").breaks(
-        "The aggregates need other keys, so that races in progress end by the old ones. Other programs read a shared item \
-         by what `pack.show` names.",
+        "The aggregates need other keys, so that races in progress end by the old ones. Other programs read what \
+         `pack.show` names, in an item beside each shared one.",
     ))
 }

@@ -92,13 +92,20 @@ impl Content {
     }
 }
 
-/// The size of an encoded item, as DynamoDB counts it.
+/// Bytes that DynamoDB adds to a map, and to each of its members.
+const MAP_BYTES: usize = 3;
+const MEMBER_BYTES: usize = 1;
+
+/// An upper bound of the size of an encoded item, as DynamoDB counts it.
 pub(super) fn size(map: &Map) -> usize {
-    let bytes = |value: &AttributeValue| match value {
-        AttributeValue::B(bytes) => bytes.as_ref().len(),
-        AttributeValue::S(text) => text.len(),
-        _ => item::NUMBER_BYTES,
-    };
+    fn bytes(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::B(bytes) => bytes.as_ref().len(),
+            AttributeValue::S(text) => text.len(),
+            AttributeValue::M(members) => MAP_BYTES + MEMBER_BYTES * members.len() + size(members),
+            _ => item::NUMBER_BYTES,
+        }
+    }
     map.iter().map(|(name, value)| name.len() + bytes(value)).sum()
 }
 

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 use paceline_pipeline::ErrorChain;
-use paceline_pipeline::model::{Attribute, Key, Packing};
+use paceline_pipeline::model::{Key, Packing};
 
-use super::content::{Content, PackKey};
+use super::content::{self, Content, PackKey};
 use super::request::Sender;
 use crate::dynamodb::item::{self, MAX_ITEM_BYTES, Map};
 
@@ -20,10 +20,6 @@ const SUFFIX: &str = "-shown";
 
 /// The revision of the shared item that is shown.
 const REVISION: &str = "@shown-revision";
-
-/// Bytes that DynamoDB adds to a map, and to each of its members.
-const MAP_BYTES: usize = 3;
-const MEMBER_BYTES: usize = 1;
 
 impl PackKey {
     fn shown_key(&self) -> Key {
@@ -39,18 +35,12 @@ pub(super) fn encode(key: &PackKey, packing: &Packing, content: &Content) -> Opt
     }
     let mut map = item::key_map(&key.shown_key());
     map.insert(REVISION.to_owned(), AttributeValue::N(content.revision.to_string()));
-    let mut bytes = 0;
     for name in &packing.show {
-        let groups = content.groups.iter();
-        let values: Vec<(&str, &Attribute)> =
-            groups.filter_map(|(sort, item)| Some((&**sort, item.attribute(name)?))).collect();
-        let sizes = values.iter().map(|(sort, value)| sort.len() + item::value_size(value) + MEMBER_BYTES);
-        bytes += name.len() + MAP_BYTES + sizes.sum::<usize>();
-        let members = values.into_iter().map(|(sort, value)| (sort.to_owned(), item::attribute_value(value)));
+        let values = content.groups.iter().filter_map(|(sort, item)| Some((sort, item.attribute(name)?)));
+        let members = values.map(|(sort, value)| (sort.to_string(), item::attribute_value(value)));
         map.insert(name.clone(), AttributeValue::M(members.collect()));
     }
-    let own = key.partition.len() + [item::PARTITION, item::SORT, REVISION, "@pack-000-shown"].concat().len();
-    (bytes + own + item::NUMBER_BYTES <= MAX_ITEM_BYTES).then_some(map)
+    (content::size(&map) <= MAX_ITEM_BYTES).then_some(map)
 }
 
 /// Whether groups are shown after this write of their item.

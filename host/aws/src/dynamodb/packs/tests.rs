@@ -318,7 +318,7 @@ fn what_paceline_did_not_write_is_refused_with_its_attribute() {
     assert!(compression(changed("@groups", bytes(&groups.as_ref()[..groups.as_ref().len() / 2]))));
 }
 
-/// The racers of an eighth of the example's race, in its second minute. Their bytes are what a race costs.
+/// 125 racers of the example's race, in its second minute. Their bytes are what a race costs.
 #[test]
 fn a_racer_takes_a_few_bytes_of_a_shared_item() {
     let mut random = fastrand::Rng::with_seed(1);

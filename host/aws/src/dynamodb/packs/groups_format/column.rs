@@ -17,8 +17,8 @@ enum Kind {
     /// Any other number: its eight bytes.
     Number,
     Text,
-    /// A text that ends the sort key.
-    EndOfSort,
+    /// A text that is a suffix of the sort key.
+    SortSuffix,
     Blob,
 }
 
@@ -30,8 +30,8 @@ pub(super) struct Column {
     /// The decimals' places, and the decimals without their points.
     places: u8,
     decimals: Frame,
-    /// The lengths of texts that end sort keys.
-    ends: Frame,
+    /// The lengths of suffixes of sort keys.
+    suffixes: Frame,
     /// The bytes of other numbers, texts and blobs.
     rest: Transposed,
 }
@@ -65,7 +65,7 @@ impl Column {
         });
         let places = numbers.max().unwrap_or(0);
         let (mut kinds, mut integers, mut decimals) = (Vec::with_capacity(values.len()), Vec::new(), Vec::new());
-        let (mut ends, mut rest) = (Vec::new(), Rows::default());
+        let (mut suffixes, mut rest) = (Vec::new(), Rows::default());
         for (value, sort) in values {
             kinds.push(match value {
                 Attribute::Boolean(false) => Kind::False,
@@ -85,8 +85,8 @@ impl Column {
                     }
                 },
                 Attribute::Text(text) if sort.ends_with(text) => {
-                    ends.push(text.len() as i64);
-                    Kind::EndOfSort
+                    suffixes.push(text.len() as i64);
+                    Kind::SortSuffix
                 }
                 Attribute::Text(text) => {
                     rest.push(text.as_bytes());
@@ -103,7 +103,7 @@ impl Column {
             integers: Frame::of(&integers, bits),
             places: places as u8,
             decimals: Frame::of(&decimals, bits),
-            ends: Frame::of(&ends, bits),
+            suffixes: Frame::of(&suffixes, bits),
             rest: Transposed::of(&rest),
         }
     }
@@ -118,7 +118,7 @@ impl Column {
             integers: self.integers.integers(of(|kind| kind == Kind::Integer), bits)?.into_iter(),
             power,
             decimals: self.decimals.integers(of(|kind| kind == Kind::Decimal), bits)?.into_iter(),
-            ends: self.ends.integers(of(|kind| kind == Kind::EndOfSort), bits)?.into_iter(),
+            suffixes: self.suffixes.integers(of(|kind| kind == Kind::SortSuffix), bits)?.into_iter(),
             rest: self.rest.rows(rest)?.iter().map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter(),
             kinds: self.kinds.clone().into_iter(),
         })
@@ -131,7 +131,7 @@ pub(super) struct Values {
     integers: std::vec::IntoIter<i64>,
     power: f64,
     decimals: std::vec::IntoIter<i64>,
-    ends: std::vec::IntoIter<i64>,
+    suffixes: std::vec::IntoIter<i64>,
     rest: std::vec::IntoIter<Vec<u8>>,
 }
 
@@ -145,8 +145,8 @@ impl Values {
             Kind::Decimal => Attribute::Number(self.decimals.next()? as f64 / self.power),
             Kind::Number => Attribute::Number(f64::from_le_bytes(self.rest.next()?.try_into().ok()?)),
             Kind::Text => Attribute::Text(String::from_utf8(self.rest.next()?).ok()?),
-            Kind::EndOfSort => {
-                let length = usize::try_from(self.ends.next()?).ok()?;
+            Kind::SortSuffix => {
+                let length = usize::try_from(self.suffixes.next()?).ok()?;
                 Attribute::Text(sort.get(sort.len().checked_sub(length)?..)?.to_owned())
             }
             Kind::Blob => Attribute::Blob(self.rest.next()?),
