@@ -39,8 +39,12 @@ const FUNCTION: &[&str] = &["function ", "polling readers", "stream "];
 /// Readers that are hosts.
 const HOST: &[&str] = &["host ", "running hosts", "polling readers"];
 
-/// The graph.
-pub const EDGES: [Edge; 52] = [
+const WAITS_FOR_WRITES: &str = "A batch waits for its throttled writes, and its shard waits for the batch.";
+const WAITS_FOR_READS: &str = "A batch waits for the items that it has to read, and its shard waits for the batch.";
+
+/// The graph. Between a cause and what is far below it there may be no finding: what is between them can stay just
+/// below its limit.
+pub const EDGES: [Edge; 59] = [
     // Producers
     edge("shard-full", "producer-throttled", "A shard that is full rejects what comes on top."),
     edge("hot-shard", "producer-throttled", "The hot shard rejects records while others are idle."),
@@ -73,16 +77,17 @@ pub const EDGES: [Edge; 52] = [
     ),
     edge("write-throttles", "function-slow", "A batch waits for its throttled writes."),
     edge("write-throttles", "function-errors", "Throttled writes take until the time-out, or fail the batch."),
-    edge_only(
-        "write-throttles",
-        "iterator-age",
-        HOST,
-        "A batch waits for its throttled writes, and its shard waits for the batch.",
-    ),
+    edge("write-throttles", "no-parallelism", "While batches wait for their throttled writes, no other can begin."),
+    edge_only("write-throttles", "iterator-age", FUNCTION, WAITS_FOR_WRITES),
+    edge_only("write-throttles", "iterator-age", HOST, WAITS_FOR_WRITES),
     edge("write-throttles", "shard-failing", "The host cannot commit while writes are throttled."),
     edge("read-throttles", "uncommitted-batches", "A batch waits for the items that it has to read."),
     edge("read-throttles", "function-slow", "A batch waits for the items that it has to read."),
+    edge("read-throttles", "no-parallelism", "While batches wait for the items that they read, no other can begin."),
+    edge_only("read-throttles", "iterator-age", FUNCTION, WAITS_FOR_READS),
+    edge_only("read-throttles", "iterator-age", HOST, WAITS_FOR_READS),
     edge("write-conflicts", "function-slow", "A batch folds and writes again whenever another writer was first."),
+    edge("write-conflicts", "no-parallelism", "While batches fold and write again, no other can begin."),
     edge("status", "write-throttles", "A table that is not active takes no writes."),
     edge("status", "uncommitted-batches", "A table that is not active takes no writes."),
     // The rules
@@ -124,6 +129,7 @@ pub const EDGES: [Edge; 52] = [
     edge("uncommitted-batches", "function-slow", "An invocation retries its store until the deadline."),
     edge("function-slow", "function-errors", "A batch that runs into the time-out is an error."),
     edge("function-slow", "no-parallelism", "While slow batches are under way, no other can begin."),
+    edge("uncommitted-batches", "no-parallelism", "A batch that comes again holds its place."),
     edge("function-errors", "no-parallelism", "A batch that is repeated holds its place."),
     edge("concurrency", "function-throttled", "The mapping sends more batches at once than the function may run."),
     edge_only("function-throttled", "iterator-age", FUNCTION, "Batches wait until the function may run."),
@@ -162,7 +168,7 @@ pub struct Diagnosis {
     /// How the finding above leads to this one; nothing at the top.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub because: Option<&'static str>,
-    /// The checks of other findings that lead to this one as well.
+    /// The checks of findings that it does not stand below and that lead to it as well.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also_because: Vec<&'static str>,
     /// What follows from it.
@@ -234,10 +240,11 @@ fn diagnosis(
     let below = (0..found.len()).filter(|other| parents[*other].is_some_and(|(cause, _)| cause == index));
     let mut consequences: Vec<Diagnosis> = below.map(|other| diagnosis(found, edges, parents, other)).collect();
     sort(&mut consequences);
+    let above: Vec<&str> = chain(parents, index).map(|cause| found[cause].0).collect();
     let mut also: Vec<&'static str> = edges[index].iter().map(|(_, edge)| edge.cause).collect();
     also.sort_unstable();
     also.dedup();
-    also.retain(|cause| parents[index].is_none_or(|(_, edge)| edge.cause != *cause));
+    also.retain(|cause| !above.contains(cause));
     let (check, finding) = &found[index];
     Diagnosis {
         check,
@@ -246,6 +253,12 @@ fn diagnosis(
         also_because: also,
         consequences,
     }
+}
+
+/// The findings that one stands below, from the nearest to the top.
+fn chain(parents: &[Option<(usize, &Edge)>], index: usize) -> impl Iterator<Item = usize> {
+    let above = |index: usize| parents[index].map(|(cause, _)| cause);
+    std::iter::successors(above(index), move |cause| above(*cause))
 }
 
 /// The worst first; equal ones in the order of the checks.

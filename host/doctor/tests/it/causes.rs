@@ -63,6 +63,34 @@ fn a_throttled_table_makes_a_slow_function_makes_a_growing_age() {
 }
 
 #[test]
+fn what_makes_batches_wait_leaves_no_parallelism_though_none_is_near_the_time_out() {
+    let late = || {
+        vec![
+            ("no-parallelism", finding(Severity::Warning, "function alleycat")),
+            ("iterator-age", finding(Severity::Warning, "function alleycat")),
+        ]
+    };
+    let causes = [
+        ("write-throttles", "table alleycat-races"),
+        ("read-throttles", "table alleycat-races"),
+        ("write-conflicts", "function alleycat"),
+        ("uncommitted-batches", "function alleycat"),
+    ];
+    for (cause, subject) in causes {
+        let found = [late(), vec![(cause, finding(Severity::Warning, subject))]].concat();
+        assert_eq!(names(&arrange(found)), [format!("{cause}(no-parallelism(iterator-age))")]);
+    }
+    let throttled = vec![
+        ("write-throttles", finding(Severity::Critical, "table alleycat-races")),
+        ("uncommitted-batches", finding(Severity::Warning, "function alleycat")),
+    ];
+    assert_eq!(
+        names(&arrange([late(), throttled].concat())),
+        ["write-throttles(uncommitted-batches(no-parallelism(iterator-age)))"]
+    );
+}
+
+#[test]
 fn causes_that_have_nothing_to_do_with_each_other_stand_apart_the_worst_first() {
     let found = vec![
         ("shard-full", finding(Severity::Warning, "stream alleycat")),
@@ -99,15 +127,16 @@ fn a_function_is_no_cause_of_a_hosts_age() {
 }
 
 #[test]
-fn other_causes_are_named() {
+fn other_causes_are_named_beside_those_above() {
     let found = vec![
         ("function-slow", finding(Severity::Warning, "function alleycat")),
         ("function-errors", finding(Severity::Warning, "function alleycat")),
+        ("function-throttled", finding(Severity::Warning, "function alleycat")),
         ("iterator-age", finding(Severity::Warning, "function alleycat")),
     ];
     let arranged = arrange(found);
-    assert_eq!(names(&arranged), ["function-slow(function-errors(iterator-age))"]);
-    assert_eq!(arranged[0].consequences[0].consequences[0].also_because, ["function-slow"]);
+    assert_eq!(names(&arranged), ["function-slow(function-errors(iterator-age))", "function-throttled"]);
+    assert_eq!(arranged[0].consequences[0].consequences[0].also_because, ["function-throttled"]);
 }
 
 /// The names of a history's findings, in their places.
