@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::progress::Progress;
 
-/// A task that polls the log. It ends when dropped.
+/// A task that polls the log. It ends when dropped, and has ended after [`Follower::end`].
 pub(crate) struct Follower(JoinHandle<()>);
 
 /// Where a person sees what changes.
@@ -25,7 +25,7 @@ pub(crate) enum Notes {
 }
 
 /// Does the work of a host that follows the rules. However it ends, the store's note of the host goes: others would wait for
-/// a host that is gone.
+/// a host that is gone. So does the socket by which other processes use the store.
 pub(crate) async fn work_as_host<T>(
     pipeline: &Pipeline<AnyStore>,
     work: impl Future<Output = anyhow::Result<T>>,
@@ -35,6 +35,7 @@ pub(crate) async fn work_as_host<T>(
         Err(error) => Err(error),
     };
     pipeline.sign_off().await;
+    pipeline.store().stop_serving();
     ended
 }
 
@@ -64,6 +65,12 @@ impl Follower {
                 }
             }
         }))
+    }
+
+    /// Ends the task, which holds the pipeline: the process closes its store only if nobody does.
+    pub(crate) async fn end(mut self) {
+        self.0.abort();
+        let _ = (&mut self.0).await;
     }
 }
 

@@ -25,6 +25,16 @@ pub enum AnyStore {
     Memory(MemoryStore),
 }
 
+impl AnyStore {
+    /// From now on no other process can begin to use the store. A process that ends calls this: those of its tasks that it does
+    /// not wait for hold the store as well.
+    pub fn stop_serving(&self) {
+        if let Self::Embedded(_, Some(server)) = self {
+            server.stop();
+        }
+    }
+}
+
 /// The same call on whichever store it is.
 macro_rules! each {
     ($self:ident, $store:ident => $call:expr) => {

@@ -110,7 +110,8 @@ fn process(config: &Config, stream: String, checkpoint_every: Duration) -> anyho
         if let Some(traces) = traces {
             traces.flush(LAST_TRACES).await;
         }
-        drop((server, follower));
+        drop(server);
+        follower.end().await;
         Ok(ended?)
     }));
     // The thread that reads standard input may still wait.

@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         })?;
         let committed = |batch: &_, summary: &_| progress.advance(batch, summary);
         let summary = run_source(source, &pipeline, limits, stop, committed).await;
-        drop(follower);
+        follower.end().await;
         Ok(summary?)
     }));
     progress.finish();

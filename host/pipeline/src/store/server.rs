@@ -14,7 +14,7 @@ use super::protocol::{Failure, GREETING, Request, receive, send, socket_path};
 use super::{CheckpointStore, DeadLetterStore, EmbeddedStore, GroupStore, NoticeStore, PinStore, StoreError};
 use crate::error::ErrorChain;
 
-/// Answers the calls of other processes on a socket beside the store's file, until it is dropped.
+/// Answers the calls of other processes on a socket beside the store's file, until it is stopped or dropped.
 #[derive(Debug)]
 pub struct StoreServer {
     socket: PathBuf,
@@ -57,12 +57,22 @@ impl StoreServer {
     }
 }
 
-impl Drop for StoreServer {
-    fn drop(&mut self) {
-        self.stopped.store(true, Ordering::SeqCst);
+impl StoreServer {
+    /// Ends at once, whoever else holds the store. A process does not wait for all who do before it ends, and its socket would
+    /// stay.
+    pub fn stop(&self) {
+        if self.stopped.swap(true, Ordering::SeqCst) {
+            return;
+        }
         // The thread waits for a connection.
         let _ = UnixStream::connect(&self.socket);
         let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+impl Drop for StoreServer {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

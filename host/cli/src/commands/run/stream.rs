@@ -85,7 +85,8 @@ pub(super) fn run((config, file): (&Arc<Config>, &Path), kinesis: &KinesisConfig
                 sum.lock().unwrap_or_else(PoisonError::into_inner).add(finished.summary);
             };
             let ended = consumer.run(Arc::clone(&pipeline), stop, finished).await;
-            drop((follower, server));
+            drop(server);
+            follower.end().await;
             if let Some(traces) = traces {
                 traces.flush(LAST_TRACES).await;
             }
