@@ -30,8 +30,9 @@ fn workspace() -> Workspace {
     workspace
 }
 
-/// Runs a race. Returns its messages.
+/// Runs a race, from an input of its own. Returns its messages.
 fn race(workspace: &Workspace, race: i64) -> Vec<Vec<u8>> {
+    workspace.configure(&format!("[source]\nfile = \"messages.ndjson\"\nname = \"race-{race}\"\n"), "");
     let lines = simulate(&format!("--racers 100 --seconds 60 --class 3 --race {race} --seed 1"));
     workspace.write("messages.ndjson", joined(&lines));
     succeed(paceline(&["run", "--config"]).arg(workspace.path("paceline.toml")));

@@ -80,11 +80,13 @@ fn dark_and_light_differ_and_charts_follow() {
     let mut browser = Browser::start();
     let mut page = browser.open(&served.url("/"), Look::default());
     let grounds = |page: &mut Page<'_>| page.evaluate("getComputedStyle(document.documentElement).backgroundColor");
-    // The colour of the first pixel of a stacked chart that is painted.
+    // The colour of a pixel of a stacked chart that is painted. It is read from a copy: Chromium warns of a canvas that is read
+    // several times.
     let painted = "(() => {
         const canvas = document.querySelector('[data-chart=throttles] canvas');
-        const { data } = canvas.getContext('2d').getImageData(canvas.width - 40, canvas.height - 40, 1, 1);
-        return [...data].join();
+        const copy = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+        copy.drawImage(canvas, canvas.width - 40, canvas.height - 40, 1, 1, 0, 0, 1, 1);
+        return [...copy.getImageData(0, 0, 1, 1).data].join();
     })()";
     let (light, light_chart) = (grounds(&mut page), page.evaluate(painted));
     page.set_dark(true);

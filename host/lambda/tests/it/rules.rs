@@ -25,6 +25,8 @@ use crate::support::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// How long functions may take together until something is seen: it takes many invocations.
+const PATIENCE: Duration = Duration::from_secs(240);
 const RACERS: u32 = 8;
 const SECONDS: u32 = 3;
 
@@ -181,7 +183,7 @@ fn a_function_follows_the_bucket_while_it_runs_and_races_keep_their_rulebook() {
     invoke(&function, second(131, 1, 1..=RACERS));
     shared.activate(2);
     // The change is taken over beside an invocation, and holds from a later one on.
-    let deadline = Instant::now() + TIMEOUT;
+    let deadline = Instant::now() + PATIENCE;
     let mut race = 200;
     while shared.versions().get(&race.to_string()).is_none_or(|versions| *versions != BTreeSet::from([2])) {
         assert!(Instant::now() < deadline, "{:?}\n{}", shared.versions(), function.logs());
@@ -238,7 +240,7 @@ fn one_function_of_four_takes_a_failing_canary_back_and_the_dead_letters_complet
     shared.try_beside(TrialMode::Canary { share: "50%".parse().unwrap() });
     let functions = [(); 4].map(|()| shared.function());
     let vetoed = |function: &Function| function.logs().contains("class-3@2 has failed; its races go on");
-    let deadline = Instant::now() + TIMEOUT;
+    let deadline = Instant::now() + PATIENCE;
     let mut races = 1000..;
     while !functions.iter().all(vetoed) {
         assert!(Instant::now() < deadline, "{}", functions[0].logs());
@@ -272,7 +274,7 @@ fn what_a_shadow_saw_in_two_functions_is_reported_and_it_changes_nothing() {
     let shared = Shared::new();
     shared.try_beside(TrialMode::Shadow);
     let functions = [(); 2].map(|()| shared.function());
-    let deadline = Instant::now() + TIMEOUT;
+    let deadline = Instant::now() + PATIENCE;
     let mut races = 0;
     // A function notes what it has seen beside a later invocation.
     let report = loop {

