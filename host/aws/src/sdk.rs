@@ -47,7 +47,7 @@ pub async fn load(region: Option<&str>, endpoint: Option<&str>, setting: &'stati
     if let Some(endpoint) = endpoint {
         loader = loader.endpoint_url(endpoint);
     }
-    let config = loader.load().await;
+    let config = Box::pin(loader.load()).await;
     if config.region().is_none() {
         return Err(NoRegion { setting });
     }

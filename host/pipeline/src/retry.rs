@@ -1,6 +1,7 @@
 //! How often and how long a store is retried.
 
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -86,10 +87,12 @@ impl RetryBudget<'_> {
     }
 
     /// One attempt, cut off at the limit. What a cut-off attempt was about to do may be done or not.
+    ///
+    /// It is pinned, because it would be copied three times on its way: a store's futures are large.
     async fn attempt<T>(
         &self,
         limit: Instant,
-        attempt: impl Future<Output = Result<T, StoreError>>,
+        attempt: Pin<&mut impl Future<Output = Result<T, StoreError>>>,
     ) -> Result<T, StoreError> {
         match tokio::time::timeout_at(limit, attempt).await {
             Ok(done) => done,
@@ -105,7 +108,8 @@ impl RetryBudget<'_> {
         let limit = self.limit();
         let mut before = None;
         for attempt in 0.. {
-            match self.attempt(limit, call()).await {
+            let done = self.attempt(limit, pin!(call())).await;
+            match done {
                 Err(StoreError::Transient(failure)) => {
                     let why = most_informative(before.take(), failure.to_string());
                     if !self.wait(attempt, limit).await {
@@ -131,7 +135,8 @@ impl RetryBudget<'_> {
         let mut open: Vec<usize> = (0..writes.len()).collect();
         let mut before = None;
         for attempt in 0.. {
-            let (why, again): (String, Vec<usize>) = match self.attempt(limit, store.write_groups(&writes)).await {
+            let done = self.attempt(limit, pin!(store.write_groups(&writes))).await;
+            let (why, again): (String, Vec<usize>) = match done {
                 Ok(ended) => {
                     let mut reason = String::new();
                     let mut again = Vec::new();

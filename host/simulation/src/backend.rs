@@ -27,7 +27,8 @@ macro_rules! on {
     ($backend:expr, $method:ident($($argument:expr),*)) => {
         match $backend {
             Backend::Memory(store) => store.$method($($argument),*).await,
-            Backend::DynamoDb(store) => store.$method($($argument),*).await,
+            // The larger of the two futures: it would make all calls as large as itself.
+            Backend::DynamoDb(store) => Box::pin(store.$method($($argument),*)).await,
         }
     };
 }

@@ -33,12 +33,11 @@ pub(super) async fn get_batch(
         let request = KeysAndAttributes::builder().set_keys(Some(pending.clone())).consistent_read(true).build();
         let request = request.expect("the keys are set");
         usage.add_request();
-        let response = client
+        let request = client
             .batch_get_item()
             .request_items(&table.table, request)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await;
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let response = Box::pin(request.send()).await;
         let response = match response {
             Ok(response) => response,
             Err(error) => {

@@ -23,13 +23,13 @@ const ENDED: &str = "@ended";
 impl CheckpointStore for DynamoDbStore {
     async fn put_checkpoint(&self, shard: &str, checkpoint: &Checkpoint) -> Result<(), StoreError> {
         self.usage.add_request();
-        let response = self
+        let request = self
             .client
             .put_item()
             .table_name(&self.table.table)
             .set_item(Some(encode(shard, checkpoint, self.now())))
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let response = Box::pin(request.send())
             .await
             .map_err(|error| self.usage.classify(&self.table, "writing a checkpoint", error))?;
         self.usage.add_writes(response.consumed_capacity());

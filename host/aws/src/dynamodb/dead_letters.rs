@@ -133,13 +133,12 @@ impl DynamoDbStore {
                 while !pending.is_empty() {
                     let requested = pending.len();
                     usage.add_request();
-                    let response = client
+                    let request = client
                         .batch_write_item()
                         .request_items(&table.table, pending)
-                        .return_consumed_capacity(ReturnConsumedCapacity::Total)
-                        .send()
-                        .await
-                        .map_err(|error| usage.classify(&table, doing, error))?;
+                        .return_consumed_capacity(ReturnConsumedCapacity::Total);
+                    let response =
+                        Box::pin(request.send()).await.map_err(|error| usage.classify(&table, doing, error))?;
                     usage.add_writes(response.consumed_capacity());
                     // The request is for a single table.
                     pending = response.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
@@ -207,7 +206,7 @@ impl DynamoDbStore {
     /// Reserves `count` redrive sequences and returns the last of them. If the response is lost, they are never assigned.
     async fn reserve_redrive_sequences(&self, count: u64) -> Result<u64, StoreError> {
         self.usage.add_request();
-        let response = self
+        let request = self
             .client
             .update_item()
             .table_name(&self.dead_letters.table)
@@ -216,8 +215,8 @@ impl DynamoDbStore {
             .expression_attribute_names("#last", LAST)
             .expression_attribute_values(":count", AttributeValue::N(count.to_string()))
             .return_values(ReturnValue::UpdatedNew)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let response = Box::pin(request.send())
             .await
             .map_err(|error| self.usage.classify(&self.dead_letters, "reserving redrive sequences", error))?;
         self.usage.add_writes(response.consumed_capacity());
@@ -247,7 +246,7 @@ impl DynamoDbStore {
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         async move {
             usage.add_request();
-            match request.send().await {
+            match Box::pin(request.send()).await {
                 Ok(response) => {
                     usage.add_writes(response.consumed_capacity());
                     Ok(sequence)

@@ -193,7 +193,7 @@ impl DynamoDbStore {
         start_key: Option<Map>,
     ) -> Result<(Vec<Map>, Option<Map>), TableError> {
         self.usage.add_request();
-        let page = self
+        let request = self
             .client
             .query()
             .table_name(&self.table.table)
@@ -202,10 +202,9 @@ impl DynamoDbStore {
             .expression_attribute_names("#p", PARTITION)
             .expression_attribute_values(":p", AttributeValue::S(partition.to_owned()))
             .set_exclusive_start_key(start_key)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| self.usage.classify(&self.table, "a query", error))?;
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let page =
+            Box::pin(request.send()).await.map_err(|error| self.usage.classify(&self.table, "a query", error))?;
         self.usage.add_reads(&page.consumed_capacity);
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key.filter(|key| !key.is_empty())))
     }
@@ -217,16 +216,14 @@ impl DynamoDbStore {
         start_key: Option<Map>,
     ) -> Result<(Vec<Map>, Option<Map>), TableError> {
         self.usage.add_request();
-        let page = self
+        let request = self
             .client
             .scan()
             .table_name(&table.table)
             .consistent_read(true)
             .set_exclusive_start_key(start_key)
-            .return_consumed_capacity(ReturnConsumedCapacity::Total)
-            .send()
-            .await
-            .map_err(|error| self.usage.classify(table, "a scan", error))?;
+            .return_consumed_capacity(ReturnConsumedCapacity::Total);
+        let page = Box::pin(request.send()).await.map_err(|error| self.usage.classify(table, "a scan", error))?;
         self.usage.add_reads(&page.consumed_capacity);
         Ok((page.items.unwrap_or_default(), page.last_evaluated_key.filter(|key| !key.is_empty())))
     }

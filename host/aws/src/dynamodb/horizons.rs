@@ -55,7 +55,7 @@ impl DynamoDbStore {
                 .condition_expression("#version = :before")
                 .expression_attribute_values(":before", AttributeValue::N(before.to_string())),
         };
-        match put.return_consumed_capacity(ReturnConsumedCapacity::Total).send().await {
+        match Box::pin(put.return_consumed_capacity(ReturnConsumedCapacity::Total).send()).await {
             Ok(response) => {
                 self.usage.add_writes(response.consumed_capacity());
                 Ok(true)

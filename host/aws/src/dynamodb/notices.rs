@@ -62,7 +62,7 @@ impl NoticeStore for DynamoDbStore {
                 .expression_attribute_values(":v", AttributeValue::N(version.to_string()))
                 .expression_attribute_values(":now", now),
         };
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(response) => {
                 self.usage.add_writes(response.consumed_capacity());
                 Ok(true)

@@ -118,7 +118,7 @@ impl DynamoDbStore {
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
         async move {
             usage.add_request();
-            let error = match request.send().await {
+            let error = match Box::pin(request.send()).await {
                 Ok(response) => {
                     usage.add_writes(response.consumed_capacity());
                     return Ok((key, pin));

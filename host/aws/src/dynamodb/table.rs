@@ -138,7 +138,7 @@ async fn create_table(client: &Client, table: &TableRef, request: CreateTable) -
     if describe(client, table).await?.is_some() {
         return Ok(false);
     }
-    match request.send().await {
+    match Box::pin(request.send()).await {
         Ok(_) => Ok(true),
         Err(error) => match error.as_service_error() {
             // Another process created it first, or the response to an earlier attempt was lost.
@@ -182,24 +182,18 @@ async fn turn_on_expiry(client: &Client, table: &TableRef, attribute: &str) -> R
         return Ok(());
     }
     let specification = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build();
-    client
+    let request = client
         .update_time_to_live()
         .table_name(&table.table)
-        .time_to_live_specification(specification.expect("both are set"))
-        .send()
-        .await
-        .map_err(|error| table.classify("turning on the time to live", error))?;
+        .time_to_live_specification(specification.expect("both are set"));
+    Box::pin(request.send()).await.map_err(|error| table.classify("turning on the time to live", error))?;
     Ok(())
 }
 
 /// The attribute by which the items of a table expire; `None` if time to live is off.
 async fn time_to_live_attribute(client: &Client, table: &TableRef) -> Result<Option<String>, TableError> {
-    let response = client
-        .describe_time_to_live()
-        .table_name(&table.table)
-        .send()
-        .await
-        .map_err(|error| table.classify("reading the time to live", error))?;
+    let request = client.describe_time_to_live().table_name(&table.table);
+    let response = Box::pin(request.send()).await.map_err(|error| table.classify("reading the time to live", error))?;
     Ok(response
         .time_to_live_description
         .filter(|found| {
@@ -211,7 +205,7 @@ async fn time_to_live_attribute(client: &Client, table: &TableRef) -> Result<Opt
 
 /// `None`: the table does not exist.
 async fn describe(client: &Client, table: &TableRef) -> Result<Option<TableDescription>, TableError> {
-    match client.describe_table().table_name(&table.table).send().await {
+    match Box::pin(client.describe_table().table_name(&table.table).send()).await {
         Ok(response) => Ok(response.table),
         Err(SdkError::ServiceError(error))
             if matches!(error.err(), DescribeTableError::ResourceNotFoundException(_)) =>

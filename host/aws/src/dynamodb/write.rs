@@ -209,7 +209,7 @@ impl Sender {
         };
         Box::pin(async move {
             usage.add_request();
-            let result = match request.send().await {
+            let result = match Box::pin(request.send()).await {
                 Ok(response) => {
                     usage.add_writes(response.consumed_capacity());
                     WriteResult::Written
@@ -235,7 +235,7 @@ impl Sender {
                 .batch_execute_statement()
                 .set_statements(Some(statements))
                 .return_consumed_capacity(ReturnConsumedCapacity::Total);
-            let response = match request.send().await {
+            let response = match Box::pin(request.send()).await {
                 Ok(response) => response,
                 Err(error) => {
                     let error = usage.classify(&table, "a batch of writes", error);

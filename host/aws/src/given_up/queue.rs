@@ -64,7 +64,7 @@ impl Queue {
         for _ in 0..EMPTY_RESPONSES {
             let request = self.client.receive_message().queue_url(&self.url).max_number_of_messages(1);
             let request = request.visibility_timeout(HIDDEN.as_secs() as i32).wait_time_seconds(WAIT.as_secs() as i32);
-            let response = request.send().await;
+            let response = Box::pin(request.send()).await;
             let response = response.map_err(|error| self.failed(describe_failure("receiving a message", error)))?;
             if let Some(message) = response.messages.unwrap_or_default().pop() {
                 return Ok(Some(Message {
@@ -102,14 +102,14 @@ impl Queue {
     /// The request failed.
     pub async fn delete(&self, message: &Message) -> Result<(), QueueError> {
         let request = self.client.delete_message().queue_url(&self.url).receipt_handle(&message.receipt);
-        let response = request.send().await;
+        let response = Box::pin(request.send()).await;
         response.map_err(|error| self.failed(describe_failure("deleting a message", error)))?;
         Ok(())
     }
 
     async fn hide(&self, message: &Message, time: Duration) -> Result<(), QueueError> {
         let request = self.client.change_message_visibility().queue_url(&self.url).receipt_handle(&message.receipt);
-        let response = request.visibility_timeout(time.as_secs() as i32).send().await;
+        let response = Box::pin(request.visibility_timeout(time.as_secs() as i32).send()).await;
         response.map_err(|error| self.failed(describe_failure("hiding or showing a message", error)))?;
         Ok(())
     }

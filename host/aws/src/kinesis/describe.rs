@@ -39,7 +39,7 @@ pub(super) async fn summary(stream: &Stream) -> Result<StreamSummary, StreamErro
             return Ok(StreamSummary { arn, status: StreamStatus::Active, retention_hours, created_ms });
         }
     };
-    let response = client.describe_stream_summary().stream_name(&stream_ref.stream).send().await;
+    let response = Box::pin(client.describe_stream_summary().stream_name(&stream_ref.stream).send()).await;
     let response = response.map_err(|error| match stream_ref.classify("describing the stream", error) {
         missing if missing.kind == StreamErrorKind::Missing => stream_ref.reword(
             missing,
@@ -103,7 +103,8 @@ pub(super) async fn shards(stream: &Stream) -> Result<Vec<Shard>, StreamError> {
             Some(token) => request.next_token(token),
             None => request.stream_name(&stream.stream_ref.stream),
         };
-        let response = request.send().await.map_err(|error| stream.stream_ref.classify("listing the shards", error))?;
+        let response =
+            Box::pin(request.send()).await.map_err(|error| stream.stream_ref.classify("listing the shards", error))?;
         for listed in response.shards() {
             let shard = Shard::from_listing(listed).map_err(|malformed| {
                 let text = "listing the shards got a response that can't be read";

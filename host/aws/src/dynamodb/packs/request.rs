@@ -156,7 +156,7 @@ impl Sender {
             .set_expression_attribute_values(condition.values)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(response) => {
                 self.usage.add_writes(response.consumed_capacity());
                 PutResult::Written
@@ -188,7 +188,7 @@ impl Sender {
             .transact_write_items()
             .transact_items(TransactWriteItem::builder().put(shared).build())
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let response = own.fold(request, |request, item| request.transact_items(item)).send().await;
+        let response = Box::pin(own.fold(request, |request, item| request.transact_items(item)).send()).await;
         match response {
             Ok(response) => {
                 self.usage.add_writes(response.consumed_capacity());

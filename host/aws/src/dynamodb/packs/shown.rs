@@ -70,7 +70,7 @@ impl Sender {
                 AttributeValue::N(content.revision.to_string()),
             )])))
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        match request.send().await {
+        match Box::pin(request.send()).await {
             Ok(response) => self.usage.add_writes(response.consumed_capacity()),
             Err(error) => match error.as_service_error() {
                 Some(PutItemError::ConditionalCheckFailedException(_)) => {}

@@ -83,7 +83,7 @@ pub(super) async fn put(stream: &Stream, entries: Vec<Packed>) -> Result<Vec<Put
     };
     let entries = entries.into_iter().map(entry).collect();
     let request = stream.client()?.put_records().stream_name(&stream_ref.stream).set_records(Some(entries));
-    let response = request.send().await.map_err(|error| stream_ref.classify("putting records", error))?;
+    let response = Box::pin(request.send()).await.map_err(|error| stream_ref.classify("putting records", error))?;
     Ok(response.records().iter().map(|entry| result(stream, entry)).collect())
 }
 

@@ -111,15 +111,14 @@ impl FanOut {
 
     async fn subscribe(&self) -> Result<Subscription, StreamError> {
         let ReaderContext { stream, config, consumer_arn, .. } = &self.context;
-        let response = stream
+        let request = stream
             .client()?
             .subscribe_to_shard()
             .consumer_arn(consumer_arn.as_deref().unwrap_or_default())
             .shard_id(&*self.shard.id)
-            .starting_position(self.position.starting_position())
-            .send()
-            .await
-            .map_err(|error| stream.stream_ref.classify(&self.doing(), error))?;
+            .starting_position(self.position.starting_position());
+        let response =
+            Box::pin(request.send()).await.map_err(|error| stream.stream_ref.classify(&self.doing(), error))?;
         let began = Instant::now();
         let until = began + Duration::from_millis(config.resubscribe_ms);
         Ok(Subscription { events: response.event_stream, began, until })

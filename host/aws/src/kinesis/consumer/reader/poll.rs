@@ -75,7 +75,8 @@ impl Poll {
         let doing = format!("reading {}", self.shard.id);
         let response = match &stream.service {
             Service::Kinesis(client) => {
-                let response = client.get_records().shard_iterator(iterator).limit(RECORDS_PER_CALL).send().await;
+                let response =
+                    Box::pin(client.get_records().shard_iterator(iterator).limit(RECORDS_PER_CALL).send()).await;
                 response.map_err(|error| stream.stream_ref.classify(&doing, error))?
             }
             Service::Other(other) => {
@@ -105,7 +106,7 @@ impl Poll {
             }
         };
         let request = client.get_shard_iterator().stream_name(&stream.stream_ref.stream);
-        let response = self.position.set_on(request.shard_id(&*self.shard.id)).send().await;
+        let response = Box::pin(self.position.set_on(request.shard_id(&*self.shard.id)).send()).await;
         let response = response.map_err(|error| stream.stream_ref.classify(&doing, error))?;
         let iterator = response.shard_iterator.ok_or_else(|| {
             let text = format_args!("{doing} got a response without an iterator");

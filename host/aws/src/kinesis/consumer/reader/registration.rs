@@ -34,7 +34,7 @@ pub(in crate::kinesis::consumer) async fn register(
             }
             Err(error) if error.kind == StreamErrorKind::Missing => {
                 let request = stream.client()?.register_stream_consumer().stream_arn(stream_arn).consumer_name(name);
-                match request.send().await {
+                match Box::pin(request.send()).await {
                     Ok(_) => tracing::info!("registered the fan-out consumer `{name}`"),
                     Err(error) => {
                         let doing = format!("registering the fan-out consumer `{name}`");
@@ -83,7 +83,7 @@ fn retry_or_fail(error: StreamError, began: Instant) -> Result<(), StreamError> 
 async fn find(stream: &Stream, stream_arn: &str, name: &str) -> Result<(String, ConsumerStatus), StreamError> {
     let doing = format!("describing the fan-out consumer `{name}`");
     let request = stream.client()?.describe_stream_consumer().stream_arn(stream_arn).consumer_name(name);
-    let response = request.send().await.map_err(|error| stream.stream_ref.classify(&doing, error))?;
+    let response = Box::pin(request.send()).await.map_err(|error| stream.stream_ref.classify(&doing, error))?;
     let found = response.consumer_description.map(|found| (found.consumer_arn, found.consumer_status));
     found.ok_or_else(|| {
         let text = format_args!("{doing} got a response without a description");
