@@ -23,7 +23,9 @@ impl Digest {
 
     /// The 64 hexadecimal digits without `sha256:`, as in file names.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let digits = |byte: u8| [byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)]));
+        self.0.iter().flat_map(|byte| digits(*byte)).collect()
     }
 }
 
@@ -73,11 +75,11 @@ impl FromStr for Digest {
     type Err = NotADigest;
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
-        let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64);
-        let hex = hex.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit())).ok_or(NotADigest)?;
+        let hex = text.strip_prefix("sha256:").filter(|hex| hex.len() == 64).ok_or(NotADigest)?;
+        let value = |digit: u8| char::from(digit).to_digit(16).map(|value| value as u8).ok_or(NotADigest);
         let mut bytes = [0; 32];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).map_err(|_| NotADigest)?;
+        for (byte, [high, low]) in bytes.iter_mut().zip(hex.as_bytes().as_chunks().0) {
+            *byte = value(*high)? << 4 | value(*low)?;
         }
         Ok(Self(bytes))
     }

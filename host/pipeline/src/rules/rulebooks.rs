@@ -112,12 +112,15 @@ impl Rulebooks {
         let reads = self.read_on(&mut following).await?;
         following.note_published(&reads);
         let mut events: Vec<RulesEvent> = reads.into_iter().filter_map(skipped).collect();
-        let mut tail = following.tail.clone().unwrap_or_default();
+        let none = Tail::default();
+        let tail = following.tail.as_ref().unwrap_or(&none);
         let unchanged = (&tail.registry, tail.revision) == (&following.followed.registry, following.followed.revision)
             && tail.newest() == following.newest;
         if unchanged && !following.is_behind(&tail.rules) {
             return Ok(events);
         }
+        // All rulebooks that were ever published are in it.
+        let mut tail = tail.clone();
         // What was compared once needs no comparison again.
         if let Some(store) = store.filter(|_| !unchanged) {
             match self.advance_head(&mut following, store, &mut tail).await {
