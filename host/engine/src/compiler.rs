@@ -24,6 +24,9 @@ pub(crate) fn config() -> Config {
         // makes the same before the code is compiled.
         .cranelift_nan_canonicalization(false)
         .relaxed_simd_deterministic(true)
+        // Faults and profiles name functions, and no place within one. The map of places is a twelfth of the compiled code,
+        // which is read and checked at each start, and it is searched for each frame of a trap.
+        .generate_address_map(false)
         .max_wasm_stack(limits::STACK_BYTES);
     config
 }
