@@ -1,4 +1,7 @@
 //! What the clients of all services share: how they are configured, and what a failed request means.
+//!
+//! A request is awaited as `Box::pin(request.send())`. Its future has 5 KB or more, a future that awaits it has room for it, and
+//! futures are copied on their way to where they are polled.
 
 use std::error::Error;
 use std::sync::Arc;

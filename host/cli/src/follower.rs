@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::progress::Progress;
 
-/// A task that polls the log. It ends when dropped, and has ended after [`Follower::end`].
+/// A task that polls the log. It is told to end when dropped, and has ended after [`Follower::end`].
 pub(crate) struct Follower(JoinHandle<()>);
 
 /// Where a person sees what changes.
@@ -67,7 +67,7 @@ impl Follower {
         }))
     }
 
-    /// Ends the task, which holds the pipeline: the process closes its store only if nobody does.
+    /// Ends the task. The store is closed when nobody holds the pipeline any more, which the task does.
     pub(crate) async fn end(mut self) {
         self.0.abort();
         let _ = (&mut self.0).await;
@@ -101,5 +101,58 @@ impl Notes {
             Self::Log => tracing::warn!("{text}"),
         }
         *noted = text;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use paceline_engine::{Engine, Limits};
+    use paceline_pipeline::model::{BatchLimits, Pointer};
+    use paceline_pipeline::rules::Registry;
+    use paceline_pipeline::store::{EmbeddedStore, StoreServer};
+    use paceline_pipeline::{RetryPolicy, Rulebooks};
+
+    use super::*;
+    use crate::setup::runtime;
+
+    /// A pipeline into a file that is served, by an empty registry.
+    fn pipeline(file: &Path) -> Arc<Pipeline<AnyStore>> {
+        let store = Arc::new(EmbeddedStore::open(file).unwrap());
+        let server = StoreServer::start(Arc::clone(&store), file);
+        let engine = Engine::new(Limits::default()).unwrap();
+        let rulebooks = Rulebooks::new(engine, Registry::memory(), Pointer::parse("/classId").unwrap());
+        let store = AnyStore::Embedded(store, server);
+        Arc::new(Pipeline::new(store, Arc::new(rulebooks), BatchLimits::default(), RetryPolicy::default()))
+    }
+
+    #[test]
+    fn the_socket_goes_though_a_task_still_holds_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("store.redb.socket");
+        let pipeline = pipeline(&folder.path().join("store.redb"));
+        let held = Arc::clone(&pipeline);
+        let work = async {
+            assert!(socket.exists());
+            Ok(())
+        };
+        runtime().unwrap().block_on(work_as_host(&pipeline, work)).unwrap();
+        drop(pipeline);
+        assert!(!socket.exists());
+        drop(held);
+    }
+
+    #[test]
+    fn a_follower_that_has_ended_holds_no_pipeline() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipeline = pipeline(&folder.path().join("store.redb"));
+        runtime().unwrap().block_on(async {
+            for _ in 0..100 {
+                let notes = Notes::Progress(Arc::new(Progress::new(None)));
+                Follower::start(Arc::clone(&pipeline), Duration::ZERO, notes).end().await;
+                assert_eq!(Arc::strong_count(&pipeline), 1);
+            }
+        });
     }
 }

@@ -26,8 +26,7 @@ pub enum AnyStore {
 }
 
 impl AnyStore {
-    /// From now on no other process can begin to use the store. A process that ends calls this: those of its tasks that it does
-    /// not wait for hold the store as well.
+    /// Stops the server, if there is one: from now on no other process can begin to use the store.
     pub fn stop_serving(&self) {
         if let Self::Embedded(_, Some(server)) = self {
             server.stop();

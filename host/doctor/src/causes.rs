@@ -39,12 +39,12 @@ const FUNCTION: &[&str] = &["function ", "polling readers", "stream "];
 /// Readers that are hosts.
 const HOST: &[&str] = &["host ", "running hosts", "polling readers"];
 
-const WAITS_FOR_WRITES: &str = "A batch waits for its throttled writes, and its shard waits for the batch.";
-const WAITS_FOR_READS: &str = "A batch waits for the items that it has to read, and its shard waits for the batch.";
+/// Readers of both kinds.
+const READERS: &[&str] = &["function ", "stream ", "host ", "running hosts", "polling readers"];
 
-/// The graph. Between a cause and what is far below it there may be no finding: what is between them can stay just
-/// below its limit.
-pub const EDGES: [Edge; 59] = [
+/// The graph. A cause also has edges to what is further below: what is between them may stay just below its limit, and is no
+/// finding then.
+pub const EDGES: [Edge; 58] = [
     // Producers
     edge("shard-full", "producer-throttled", "A shard that is full rejects what comes on top."),
     edge("hot-shard", "producer-throttled", "The hot shard rejects records while others are idle."),
@@ -78,16 +78,25 @@ pub const EDGES: [Edge; 59] = [
     edge("write-throttles", "function-slow", "A batch waits for its throttled writes."),
     edge("write-throttles", "function-errors", "Throttled writes take until the time-out, or fail the batch."),
     edge("write-throttles", "no-parallelism", "While batches wait for their throttled writes, no other can begin."),
-    edge_only("write-throttles", "iterator-age", FUNCTION, WAITS_FOR_WRITES),
-    edge_only("write-throttles", "iterator-age", HOST, WAITS_FOR_WRITES),
+    edge_only(
+        "write-throttles",
+        "iterator-age",
+        READERS,
+        "A batch waits for its throttled writes, and its shard waits for the batch.",
+    ),
     edge("write-throttles", "shard-failing", "The host cannot commit while writes are throttled."),
     edge("read-throttles", "uncommitted-batches", "A batch waits for the items that it has to read."),
     edge("read-throttles", "function-slow", "A batch waits for the items that it has to read."),
     edge("read-throttles", "no-parallelism", "While batches wait for the items that they read, no other can begin."),
-    edge_only("read-throttles", "iterator-age", FUNCTION, WAITS_FOR_READS),
-    edge_only("read-throttles", "iterator-age", HOST, WAITS_FOR_READS),
+    edge_only(
+        "read-throttles",
+        "iterator-age",
+        READERS,
+        "A batch waits for the items that it has to read, and its shard waits for the batch.",
+    ),
     edge("write-conflicts", "function-slow", "A batch folds and writes again whenever another writer was first."),
     edge("write-conflicts", "no-parallelism", "While batches fold and write again, no other can begin."),
+    edge_only("write-conflicts", "iterator-age", READERS, "A batch that folds and writes again holds its shard."),
     edge("status", "write-throttles", "A table that is not active takes no writes."),
     edge("status", "uncommitted-batches", "A table that is not active takes no writes."),
     // The rules

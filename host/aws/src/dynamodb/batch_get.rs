@@ -30,15 +30,13 @@ pub(super) async fn get_batch(
 ) -> BatchGetResult {
     let mut result = BatchGetResult { items: Vec::new(), absent: Vec::new(), error: None };
     while !pending.is_empty() {
-        let request = KeysAndAttributes::builder().set_keys(Some(pending.clone())).consistent_read(true).build();
-        let request = request.expect("the keys are set");
+        let keys = KeysAndAttributes::builder().set_keys(Some(pending.clone())).consistent_read(true).build();
         usage.add_request();
         let request = client
             .batch_get_item()
-            .request_items(&table.table, request)
+            .request_items(&table.table, keys.expect("the keys are set"))
             .return_consumed_capacity(ReturnConsumedCapacity::Total);
-        let response = Box::pin(request.send()).await;
-        let response = match response {
+        let response = match Box::pin(request.send()).await {
             Ok(response) => response,
             Err(error) => {
                 result.error = Some(usage.classify(&table, "a batch of reads", error));

@@ -61,6 +61,30 @@ async fn client(config: &DynamoDbConfig) -> Client {
     Client::from_conf(settings.credentials_provider(SharedCredentialsProvider::new(credentials)).build())
 }
 
+/// Futures are copied on their way to where they are polled, and a batch awaits dozens of these.
+#[tokio::test]
+async fn the_futures_of_the_store_s_calls_are_small() {
+    const MOST: usize = 3_072;
+    let (table, region) = ("races".to_owned(), Some("eu-west-1".into()));
+    let config = DynamoDbConfig { table, region, ..DynamoDbConfig::default() };
+    let store = DynamoDbStore::new(dynamodb::client(&config).await.unwrap(), &config);
+    let checkpoint = Checkpoint::default();
+    let sizes = [
+        ("load_groups", size_of_val(&store.load_groups(&[]))),
+        ("write_groups", size_of_val(&store.write_groups(&[]))),
+        ("list_partition", size_of_val(&store.list_partition(""))),
+        ("get_pins", size_of_val(&store.get_pins(&[]))),
+        ("put_pins", size_of_val(&store.put_pins(&[]))),
+        ("get_checkpoint", size_of_val(&store.get_checkpoint(""))),
+        ("put_checkpoint", size_of_val(&store.put_checkpoint("", &checkpoint))),
+        ("put_dead_letters", size_of_val(&store.put_dead_letters(&[]))),
+        ("known_dead_letters", size_of_val(&store.known_dead_letters(&[]))),
+        ("get_horizon", size_of_val(&store.get_horizon(""))),
+        ("list_notices", size_of_val(&store.list_notices(""))),
+    ];
+    assert!(sizes.iter().all(|(_, size)| *size <= MOST), "{sizes:?}");
+}
+
 /// Tables, and stores on them.
 struct Tables {
     config: DynamoDbConfig,

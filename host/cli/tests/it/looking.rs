@@ -79,23 +79,6 @@ fn a_run_that_was_killed_leaves_no_socket_in_the_way() {
     assert!(!socket.exists());
 }
 
-/// Its tasks hold the store, and end at any moment: one run in thirty left its socket.
-#[test]
-fn no_run_leaves_its_socket_whatever_its_tasks_are_doing_at_its_end() {
-    require!(Plugins);
-    let workspace = Workspace::new(DedupMode::Ordinal);
-    workspace.configure("[source]\nstdin = true\n", "");
-    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
-    workspace.write("paceline.toml", config.replace("poll-interval-ms = 20", "poll-interval-ms = 1"));
-    for at in 0..60 {
-        let run = Process::start(workspace.command(&["run"]));
-        run.wait_for("race type 3: class-3@1 is active");
-        poll::pause(Duration::from_micros(at * 100));
-        run.finish();
-        assert!(!workspace.path("store.redb.socket").exists(), "run {at} has left its socket");
-    }
-}
-
 #[test]
 fn a_run_that_starts_while_commands_have_the_store_open_waits_for_their_ends() {
     require!(Plugins);

@@ -63,7 +63,7 @@ fn a_throttled_table_makes_a_slow_function_makes_a_growing_age() {
 }
 
 #[test]
-fn what_makes_batches_wait_leaves_no_parallelism_though_none_is_near_the_time_out() {
+fn what_makes_batches_wait_explains_a_late_reader_though_no_batch_is_near_the_time_out() {
     let late = || {
         vec![
             ("no-parallelism", finding(Severity::Warning, "function alleycat")),
@@ -73,12 +73,16 @@ fn what_makes_batches_wait_leaves_no_parallelism_though_none_is_near_the_time_ou
     let causes = [
         ("write-throttles", "table alleycat-races"),
         ("read-throttles", "table alleycat-races"),
-        ("write-conflicts", "function alleycat"),
+        ("write-conflicts", "table alleycat-races"),
         ("uncommitted-batches", "function alleycat"),
     ];
     for (cause, subject) in causes {
-        let found = [late(), vec![(cause, finding(Severity::Warning, subject))]].concat();
-        assert_eq!(names(&arrange(found)), [format!("{cause}(no-parallelism(iterator-age))")]);
+        let cause_of = |late| names(&arrange([late, vec![(cause, finding(Severity::Warning, subject))]].concat()));
+        assert_eq!(cause_of(late()), [format!("{cause}(no-parallelism(iterator-age))")]);
+        for reader in ["function alleycat", "stream alleycat", "host 127.0.0.1:9464, shardId-000000000000"] {
+            let age = vec![("iterator-age", finding(Severity::Warning, reader))];
+            assert_eq!(cause_of(age), [format!("{cause}(iterator-age)")], "{reader}");
+        }
     }
     let throttled = vec![
         ("write-throttles", finding(Severity::Critical, "table alleycat-races")),

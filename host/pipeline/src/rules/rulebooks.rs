@@ -119,7 +119,7 @@ impl Rulebooks {
         if unchanged && !following.is_behind(&tail.rules) {
             return Ok(events);
         }
-        // All rulebooks that were ever published are in it.
+        // Not before: it holds all rulebooks that were ever published.
         let mut tail = tail.clone();
         // What was compared once needs no comparison again.
         if let Some(store) = store.filter(|_| !unchanged) {

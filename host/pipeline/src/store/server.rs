@@ -55,11 +55,9 @@ impl StoreServer {
         })?;
         Ok(Self { socket, stopped })
     }
-}
 
-impl StoreServer {
-    /// Ends at once, whoever else holds the store. A process does not wait for all who do before it ends, and its socket would
-    /// stay.
+    /// Removes the socket and takes no more connections. A process that ends calls this: its tasks may hold the server until
+    /// then, so that it is never dropped.
     pub fn stop(&self) {
         if self.stopped.swap(true, Ordering::SeqCst) {
             return;
