@@ -46,13 +46,13 @@ pub(crate) fn producer(deployment: &Deployment, endpoint: &str, race: &Race) -> 
 /// Runs one race from the simulator to the table, through a stream with the limits of real shards. Subscriptions use
 /// TLS and HTTP/2, as on AWS.
 fn run(consumer: &str, shards: i32, aggregate: bool, key: PartitionKey, dedup: DedupMode) {
-    let each_is_there_once = (0..5).any(|_| runs(consumer, shards, aggregate, key, dedup));
+    let each_is_there_once = (0..5).any(|_| try_run(consumer, shards, aggregate, key, dedup));
     assert!(each_is_there_once, "the simulator got no response to a request in each of five runs");
 }
 
 /// Returns false if the machine was so slow that the simulator got no response to a request and sent its messages again: the
 /// stream has them twice then, and the outcome is another one.
-fn runs(consumer: &str, shards: i32, aggregate: bool, key: PartitionKey, dedup: DedupMode) -> bool {
+fn try_run(consumer: &str, shards: i32, aggregate: bool, key: PartitionKey, dedup: DedupMode) -> bool {
     let deployment = Deployment::new(dedup, shards);
     deployment.configure(&format!("consumer = \"{consumer}\""), "");
     let limits = KinesisFaults { limits: Some(KinesisLimits::default()), ..KinesisFaults::default() };
