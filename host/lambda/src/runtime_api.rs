@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use lambda_runtime::{Context, Diagnostic};
 use lambda_runtime_api_client::body::Body;
@@ -83,7 +84,7 @@ impl RuntimeApi {
             if !head.status.is_success() {
                 return Err(RuntimeApiError::Status(head.status));
             }
-            let body = body.collect().await.map_err(RuntimeApiError::call)?.to_bytes();
+            let body = collect(body).await.map_err(RuntimeApiError::call)?;
             let context = context(&head.headers).ok_or(RuntimeApiError::NoRequestId)?;
             return Ok(Invocation { body, context, id: head.headers.get(INVOCATION_ID).cloned() });
         }
@@ -116,6 +117,22 @@ impl RuntimeApi {
             }
         }
     }
+}
+
+/// Receives an event. Each part is copied while the processor's cache has it, into room for all of them: parts that wait
+/// for the last one would be copied from memory, and an event would be in memory twice.
+async fn collect<B: HttpBody<Data = Bytes> + Unpin>(mut body: B) -> Result<Bytes, B::Error> {
+    /// Lambda's limit for an event.
+    const LIMIT: u64 = 6 << 20;
+
+    let announced = body.size_hint().lower().min(LIMIT);
+    let mut event = Vec::with_capacity(announced as usize);
+    while let Some(frame) = body.frame().await {
+        if let Ok(part) = frame?.into_data() {
+            event.extend_from_slice(&part);
+        }
+    }
+    Ok(event.into())
 }
 
 /// Reads an answer to its end, so that its connection is used again.

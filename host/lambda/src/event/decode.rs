@@ -161,18 +161,20 @@ impl<'a> Decoder<'a> {
             first = false;
             self.cursor.peek();
             let text = self.cursor.rest();
-            if let Some((values, length)) = layout.as_ref().and_then(|layout| layout.match_record(text)) {
+            if let Some((values, length)) = layout.as_ref().and_then(|layout| layout.match_record(text))
+                && let Some(payload) = self.payload(values.data)
+            {
                 self.cursor.at += length;
-                self.push(values, None)?;
+                self.push(values, payload)?;
                 continue;
             }
             let index = self.batch.records.len();
             layout = self.record(index, text)?;
             if index == 0 {
-                // Buffers that grow by doubling would copy megabytes.
+                // Buffers that grow by doubling would copy megabytes. Later records may be a little longer.
                 let more = self.cursor.rest().len() / (text.len() - self.cursor.rest().len());
                 self.batch.records.reserve(more);
-                self.batch.bytes.reserve(more * self.batch.bytes.len());
+                self.batch.bytes.reserve(more * self.batch.bytes.len() / 8 * 9);
             }
         }
         Ok(())
@@ -212,33 +214,33 @@ impl<'a> Decoder<'a> {
             None => "the record has no `kinesis`, which holds the data".to_owned(),
         });
         let is_readable = unreadable.is_none();
+        let data_text = data.as_deref().or(part.data.map(RawValue::get)).unwrap_or_default();
+        let payload = match unreadable {
+            Some(why) => self.unreadable_payload(data_text, why),
+            None => self
+                .payload(data_text.as_bytes())
+                .unwrap_or_else(|| self.unreadable_payload(data_text, why_not_base64(data_text))),
+        };
         let values = RecordValues {
             partition_key: key.as_deref(),
             sequence: &sequence,
-            data: data.as_deref().or(part.data.map(RawValue::get)).unwrap_or_default(),
+            data: data_text.as_bytes(),
             arrival: part.approximate_arrival_timestamp.map(RawValue::get),
         };
-        self.push(values, unreadable)?;
+        self.push(values, payload)?;
         let is_plain = is_readable && self.remarks.count() == before;
         let length = text.len() - self.cursor.rest().len();
         let id = borrowed.and_then(|(_, id)| id);
         Ok(is_plain.then(|| RecordLayout::infer(&text[..length], &values, id)).flatten())
     }
 
-    /// Adds a record to the batch. `unreadable` is why its data can't be read.
-    fn push(&mut self, values: RecordValues<'_>, unreadable: Option<String>) -> Result<(), EventError> {
-        let RecordValues { partition_key, sequence: text, data, arrival } = values;
+    /// Adds a record to the batch.
+    fn push(&mut self, values: RecordValues<'_>, payload: Span) -> Result<(), EventError> {
+        let RecordValues { partition_key, sequence: text, arrival, .. } = values;
         let record = self.batch.records.len();
         let sequence = text.parse().map_err(|source| EventError::SequenceNumber { record, source })?;
         self.sequences.keep(sequence, text);
         let arrival_ms = arrival.and_then(|json| arrival_ms(json, record, &mut self.remarks));
-        let payload = match unreadable {
-            Some(why) => {
-                self.batch.undecodable.push((record as u32, why));
-                self.batch.push_bytes(data.as_bytes())
-            }
-            None => self.push_payload(data),
-        };
         let partition_key = partition_key.map(|key| self.batch.push_bytes(key.as_bytes()));
         let position = RecordPosition { sequence, sub_sequence: 0 };
         self.batch.records.push(Record {
@@ -252,19 +254,21 @@ impl<'a> Decoder<'a> {
         Ok(())
     }
 
-    /// Decodes the data of the next record into the batch's buffer. Data that is not base64 becomes the payload as it
-    /// is, for the dead letter.
-    fn push_payload(&mut self, data: &str) -> Span {
+    /// Decodes the data of the next record into the batch's buffer, if it is base64.
+    fn payload(&mut self, data: &[u8]) -> Option<Span> {
         let bytes = &mut self.batch.bytes;
         let start = bytes.len();
         // `decode_append` reserves exactly what it needs, which would move the buffer for every record.
         bytes.reserve(data.len());
-        if base64_simd::STANDARD.decode_append(data, bytes).is_err() {
-            self.batch.undecodable.push((self.batch.records.len() as u32, why_not_base64(data)));
-            return self.batch.push_bytes(data.as_bytes());
-        }
+        base64_simd::STANDARD.decode_append(data, bytes).ok()?;
         // The bytes are fewer than the event's, and spans are for batches far larger than Lambda's 6 MB.
         let end = u32::try_from(bytes.len()).expect("an event holds less than 4 GiB");
-        Span { start: start as u32, end }
+        Some(Span { start: start as u32, end })
+    }
+
+    /// The data of the next record becomes its payload as it is, for the dead letter.
+    fn unreadable_payload(&mut self, data: &str, why: String) -> Span {
+        self.batch.undecodable.push((self.batch.records.len() as u32, why));
+        self.batch.push_bytes(data.as_bytes())
     }
 }

@@ -79,12 +79,12 @@ pub(super) fn kind(raw: &RawValue) -> &'static str {
     }
 }
 
-/// The values of a record that a batch needs, as text.
+/// The values of a record that a batch needs, as the event has them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct RecordValues<'a> {
     pub(super) partition_key: Option<&'a str>,
     pub(super) sequence: &'a str,
-    pub(super) data: &'a str,
+    pub(super) data: &'a [u8],
     pub(super) arrival: Option<&'a str>,
 }
 

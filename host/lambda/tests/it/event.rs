@@ -121,6 +121,19 @@ fn keys_may_be_null_and_records_may_have_other_formats() {
 }
 
 #[test]
+fn data_may_be_escaped_in_some_records_only() {
+    for (data, payload) in [(r"aGk\/", b"hi?".as_slice()), (r"aGk\u003d", b"hi"), (r"\u0061Gk=", b"hi")] {
+        for before in [0, 2] {
+            let event = decode(with_another(&event(before + 1, "aGk=", data)).as_bytes()).unwrap();
+            assert!(event.batch.undecodable.is_empty(), "{data}");
+            let payloads: Vec<_> = (0..before + 2).map(|record| event.batch.payload(record)).collect();
+            let expected: Vec<&[u8]> = (0..before + 2).map(|at| if at == before { payload } else { b"hi" }).collect();
+            assert_eq!(payloads, expected);
+        }
+    }
+}
+
+#[test]
 fn data_that_is_not_base64_does_not_stop_the_others() {
     for (data, why) in [
         ("a-k=", "the data is not base64: unexpected '-' at byte 1"),
