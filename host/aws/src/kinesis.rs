@@ -28,7 +28,8 @@ mod shard;
 pub use client::Stream;
 pub use config::{ConsumerKind, KinesisConfig, Misrouted, NotAStart, Start};
 pub use consumer::{
-    Consumer, ConsumerError, Finished, Range, RangeReader, RangeRecords, Recording, ShardState, ShardStatus, Status,
+    Consumer, ConsumerError, Finished, Range, RangeReader, RangeRecords, ReaderStatus, Recording, ShardState,
+    ShardStatus, Status,
 };
 pub use error::{StreamError, StreamErrorKind};
 pub use polled_stream::{PolledFrom, PolledRecord, PolledRecords, PolledShard, PolledStream, Refusal};

@@ -91,7 +91,8 @@ impl Metrics {
         done.retain(|shard, _| shards.iter().any(|(id, now)| id == shard && now.state == ShardState::Done));
         let mut kept: Vec<&str> = Vec::new();
         for (shard, now) in shards {
-            let is_done = now.state == ShardState::Done && now.expired_hours == 0.0;
+            let has_losses = now.reader.is_some_and(|reader| reader.expired_hours > 0.0);
+            let is_done = now.state == ShardState::Done && !has_losses;
             if is_done && at.saturating_duration_since(*done.entry(Arc::clone(shard)).or_insert(at)) >= KEPT {
                 continue;
             }
@@ -112,15 +113,21 @@ impl Metrics {
         for (metric, count) in [
             (&list::STREAM_RECORDS, now.records),
             (&list::STREAM_BYTES, now.bytes),
-            (&list::STREAM_THROTTLES, now.throttles),
-            (&list::STREAM_RETRIES, now.retries),
-            (&list::SUBSCRIPTION_CONFLICTS, now.conflicts),
             (&list::STORE_WAITS, now.store_retries),
-            (&list::MISROUTED_RECORDS, now.misrouted),
         ] {
             registry.set(metric, &[shard], count as f64);
         }
-        registry.set(&list::EXPIRED_HOURS, &[shard], now.expired_hours);
+        // A series that is always 0 would say that nothing was throttled or lost.
+        let Some(reader) = &now.reader else { return };
+        for (metric, count) in [
+            (&list::STREAM_THROTTLES, reader.throttles),
+            (&list::STREAM_RETRIES, reader.retries),
+            (&list::SUBSCRIPTION_CONFLICTS, reader.conflicts),
+            (&list::MISROUTED_RECORDS, reader.misrouted),
+        ] {
+            registry.set(metric, &[shard], count as f64);
+        }
+        registry.set(&list::EXPIRED_HOURS, &[shard], reader.expired_hours);
     }
 
     /// All metrics with their values, those of the store and of the rules as they are now.
@@ -150,6 +157,8 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use paceline_aws::kinesis::ReaderStatus;
+
     use super::*;
 
     fn shard(id: &str, state: ShardState, expired_hours: f64) -> (Arc<str>, ShardStatus) {
@@ -157,12 +166,8 @@ mod tests {
             state,
             records: 7,
             bytes: 0,
-            throttles: 0,
-            retries: 0,
-            conflicts: 0,
             store_retries: 0,
-            misrouted: 0,
-            expired_hours,
+            reader: Some(ReaderStatus { expired_hours, ..ReaderStatus::default() }),
             iterator_age: Duration::ZERO,
         };
         (id.into(), status)

@@ -94,17 +94,13 @@ impl ShardWork {
             (false, Some(_)) => (ShardState::Failing, now.behind + open),
             (false, None) => (ShardState::Reading, now.behind + open),
         };
-        // Kinesis is the daemon's business.
         ShardStatus {
             state,
             records: now.records,
             bytes: now.bytes,
-            throttles: 0,
-            retries: 0,
-            conflicts: 0,
             store_retries: now.store_waits,
-            misrouted: 0,
-            expired_hours: 0.0,
+            // The daemon reads the stream.
+            reader: None,
             iterator_age: age,
         }
     }

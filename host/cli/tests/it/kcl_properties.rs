@@ -38,6 +38,7 @@ fn the_daemons_properties_are_generated_from_the_configuration() {
             "retrievalMode = POLLING",
             "maxRecords = 10000",
             "idleTimeBetweenReadsInMillis = 500",
+            "callProcessRecordsEvenForEmptyRecordList = true",
             "shutdownGraceMillis = 20000",
             "failoverTimeMillis = 10000",
         ]
@@ -68,6 +69,7 @@ fn the_daemons_properties_are_generated_from_the_configuration() {
             "dynamoDbClient.region = us-east-1",
             "retrievalMode = FANOUT",
             "fanoutConfig.consumerName = races",
+            "callProcessRecordsEvenForEmptyRecordList = true",
             "shutdownGraceMillis = 5000",
             "failoverTimeMillis = 5000",
             "metricsLevel = NONE",

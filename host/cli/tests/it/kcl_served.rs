@@ -95,6 +95,11 @@ fn the_processes_of_a_daemon_share_an_address() {
         assert!(text.contains(series), "{series}: {text}");
     }
     assert_eq!(text.matches("# TYPE paceline_shard_state gauge\n").count(), 1, "{text}");
+    // The daemon reads the stream: what only it knows is not 0.
+    for metric in ["stream_throttles", "stream_retries", "subscription_conflicts", "misrouted_records", "expired_hours"]
+    {
+        assert!(!text.contains(&format!("\npaceline_{metric}")), "{metric}: {text}");
+    }
     let bytes = format!("paceline_stream_bytes_total{{shard=\"shardId-000000000001\"}} {}\n", PAYLOAD.len());
     assert!(text.contains(&bytes), "{bytes}: {text}");
 

@@ -192,7 +192,11 @@ pub(super) fn growth_of_hosts(history: &History, name: &str) -> Result<Course, O
     if !growth.points.is_empty() {
         return Ok(growth);
     }
-    let missing = if counter.is_empty() { NO_HOST } else { ONE_READING };
+    let missing = match counter.is_empty() {
+        true if history.observes(Namespace::Host) => NO_SERIES,
+        true => NO_HOST,
+        false => ONE_READING,
+    };
     Err(Outcome::NotChecked(not_known(history, HOST, missing)))
 }
 
@@ -206,6 +210,9 @@ pub(super) fn lacks_counts(history: &History) -> bool {
         && !history.observes(Namespace::Function)
         && history.unavailable.iter().any(|it| is_own(&it.what))
 }
+
+/// Why hosts that were asked show nothing.
+pub(super) const NO_SERIES: &str = "no host that was asked measures it; under the KCL, the daemon reads the stream";
 
 /// Why nothing is known of hosts.
 pub(super) const NO_HOST: &str = "no running host was asked for its metrics";

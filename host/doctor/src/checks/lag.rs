@@ -1,6 +1,6 @@
 //! How far readers are behind, and when records are lost.
 
-use super::facts::{HOST, METRICS, arrivals, not_known, recent, retention_seconds};
+use super::facts::{HOST, METRICS, NO_SERIES, arrivals, not_known, recent, retention_seconds};
 use super::parallelism::parallelize;
 use super::readers::show_consumer;
 use super::readings::{Reading, readings};
@@ -236,6 +236,9 @@ pub(super) fn expired_records(history: &History) -> Outcome {
     let expired = history.select(Namespace::Host, "paceline_expired_hours").statistic(Statistic::Value);
     if !history.observes(Namespace::Host) {
         return Outcome::NotChecked(not_known(history, HOST, "no running host was asked for its metrics"));
+    }
+    if expired.is_empty() {
+        return Outcome::NotChecked(NO_SERIES.to_owned());
     }
     let hours = expired.sum();
     let Some(last) = hours.last().filter(|point| point.1 > 0.0) else {

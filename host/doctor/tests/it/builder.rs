@@ -87,6 +87,7 @@ impl Builder {
             .host("paceline_stream_throttles_total", &[], |_| 0.0)
             .host("paceline_store_waits_total", &[], |_| 2.0)
             .host("paceline_misrouted_records_total", &[], |_| 0.0)
+            .host("paceline_expired_hours", &[], |_| 0.0)
             .host("paceline_subscription_conflicts_total", &[], |_| 0.0)
             .process("paceline_groups_total", &[], |m| 30_000.0 * m as f64)
             .process("paceline_conflicts_total", &[], |_| 0.0)

@@ -52,6 +52,18 @@ fn rules_alone_show_neither_pins_nor_versions_to_be_sound() {
 }
 
 #[test]
+fn under_the_kcl_a_host_does_not_know_what_the_daemon_reads() {
+    let mut it = Builder::hosts();
+    let is_the_readers =
+        |name: &str| ["throttles", "misrouted", "conflicts", "expired"].iter().any(|it| name.contains(it));
+    it.history.series.retain(|series| !(series.metric.namespace == Host && is_the_readers(&series.metric.name)));
+    for check in ["expired-records", "misrouted", "subscription-conflicts"] {
+        let line = not_checked(&it.history, check);
+        assert_eq!(line, "no host that was asked measures it; under the KCL, the daemon reads the stream", "{check}");
+    }
+}
+
+#[test]
 fn no_pins_are_no_pinned_versions() {
     let mut it = Builder::healthy();
     it.rules().race_types.get_mut("3").unwrap().pinned = Some([].into());

@@ -157,6 +157,8 @@ fn entries(
             put("fanoutConfig.consumerName", kinesis.consumer_name.clone());
         }
     }
+    // Without empty lists, a shard without new records would have the age of the last ones for ever.
+    put("callProcessRecordsEvenForEmptyRecordList", "true".to_owned());
     put("shutdownGraceMillis", kinesis.stop_ms.to_string());
     put("failoverTimeMillis", FAILOVER_MS.to_string());
     for setting in overrides.set {

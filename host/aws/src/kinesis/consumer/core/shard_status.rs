@@ -42,21 +42,28 @@ pub struct ShardStatus {
     pub records: u64,
     /// Bytes of their data.
     pub bytes: u64,
+    /// Times that a batch or a checkpoint had to wait for the store.
+    pub store_retries: u64,
+    /// What happened to the reader of the shard. `None` where another program reads it.
+    pub reader: Option<ReaderStatus>,
+    /// The age of the oldest record that is not committed; 0 if every record is. While requests fail, it grows from the
+    /// first that failed: what arrived since then is unknown.
+    pub iterator_age: Duration,
+}
+
+/// What happened to the reader of a shard. Counters begin with the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReaderStatus {
     /// Requests that were throttled.
     pub throttles: u64,
     /// Requests that failed for other reasons and were retried.
     pub retries: u64,
     /// Subscriptions that another reader under the same consumer name had or took.
     pub conflicts: u64,
-    /// Times that a batch or a checkpoint had to wait for the store.
-    pub store_retries: u64,
     /// User records of aggregates that belong to other shards, to which their producer sends them again.
     pub misrouted: u64,
     /// Hours of records that expired before they were read.
     pub expired_hours: f64,
-    /// The age of the oldest record that is not committed; 0 if every record is. While requests fail, it grows from the
-    /// first that failed: what arrived since then is unknown.
-    pub iterator_age: Duration,
 }
 
 /// What happened to a shard.
@@ -74,12 +81,8 @@ pub(super) struct ShardRecord {
     pub(super) oldest_uncommitted_ms: Option<i64>,
     records: u64,
     bytes: u64,
-    throttles: u64,
-    retries: u64,
-    pub(super) conflicts: u64,
     pub(super) store_retries: u64,
-    pub(super) misrouted: u64,
-    expired_hours: f64,
+    pub(super) reader: ReaderStatus,
     /// Whether records expired unread, also if their number is unknown.
     has_losses: bool,
 }
@@ -115,9 +118,9 @@ impl ShardRecord {
     pub(super) fn request_failed(&mut self, throttled: bool, now: Instant) {
         self.failing_since.get_or_insert(now);
         match throttled {
-            true => self.throttles += 1,
+            true => self.reader.throttles += 1,
             false => {
-                self.retries += 1;
+                self.reader.retries += 1;
                 self.failed = true;
             }
         }
@@ -125,7 +128,7 @@ impl ShardRecord {
 
     pub(super) fn expired(&mut self, hours: f64) {
         self.has_losses = true;
-        self.expired_hours += hours;
+        self.reader.expired_hours += hours;
     }
 
     /// The status in this state. `now_ms` is by the service's clock.
@@ -134,12 +137,8 @@ impl ShardRecord {
             state,
             records: self.records,
             bytes: self.bytes,
-            throttles: self.throttles,
-            retries: self.retries,
-            conflicts: self.conflicts,
             store_retries: self.store_retries,
-            misrouted: self.misrouted,
-            expired_hours: self.expired_hours,
+            reader: Some(self.reader),
             iterator_age: self.iterator_age(state, now_ms, now),
         }
     }
@@ -189,7 +188,8 @@ mod tests {
         record.received(0, 0, 0, None);
         assert_eq!((record.state(), age_ms(&record, 9_000, began)), (ShardState::Reading, 0));
         let status = record.status(ShardState::Reading, 9_000, began);
-        assert_eq!((status.throttles, status.retries), (1, 1));
+        let reader = status.reader.unwrap();
+        assert_eq!((reader.throttles, reader.retries), (1, 1));
     }
 
     #[test]
