@@ -144,7 +144,7 @@ impl DynamoDbStore {
             dead_letter_days: config.dead_letter_days,
             pin_days: config.pin_days,
             write: config.write,
-            concurrency: config.concurrency.max(1),
+            concurrency: config.concurrency,
             index_attribute: config.index.attribute.clone(),
             cache: Cache::new(config.cached_bytes / 2),
             packs: Arc::new(Packs::new(config.cached_bytes / 2)),

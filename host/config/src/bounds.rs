@@ -19,6 +19,7 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
     #[cfg(feature = "aws")]
     if let Some(dynamodb) = &config.store.dynamodb {
         bounds.push(("[store.dynamodb] request-ms", dynamodb.request_ms, 1, u64::MAX));
+        bounds.push(("[store.dynamodb] concurrency", dynamodb.concurrency as u64, 1, u64::MAX));
         endpoint("[store.dynamodb]", dynamodb.endpoint.as_deref())?;
     }
     #[cfg(feature = "aws")]

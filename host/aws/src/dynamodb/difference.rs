@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::{
 use super::config::IndexConfig;
 use super::dead_letter_item::{EXPIRES, ID};
 use super::item::{PARTITION, SORT};
+use super::notices;
 
 /// A difference between a table and the one that paceline needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +90,21 @@ impl<'t> TableCheck<'t> {
         self.status(found);
     }
 
-    /// Checks the attribute by which the items of the table expire.
+    /// Checks the attribute by which what is beside the groups expires.
+    pub(super) fn items_time_to_live(&mut self, attribute: Option<String>) {
+        let found = match attribute.as_deref() {
+            Some(notices::EXPIRES) => return,
+            Some(other) => format!("its time-to-live attribute is `{other}`, not `{}`", notices::EXPIRES),
+            None => "its time to live is off".to_owned(),
+        };
+        self.warning(format!(
+            "{found}, so that pins, horizons, checkpoints of ended shards and notices stay for ever. Turn it on for the \
+             attribute `{}`",
+            notices::EXPIRES
+        ));
+    }
+
+    /// Checks the attribute by which dead letters expire.
     pub(super) fn time_to_live(&mut self, attribute: Option<String>) {
         match attribute.as_deref() {
             Some(EXPIRES) => {}

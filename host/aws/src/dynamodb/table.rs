@@ -222,7 +222,10 @@ pub async fn check(client: &Client, config: &DynamoDbConfig) -> Result<Vec<Diffe
     let (table, dead_letters) = table_refs(client, config);
     let mut items = TableCheck::new(&table.table);
     match describe(client, &table).await? {
-        Some(found) => items.items_table(&found, &config.index),
+        Some(found) => {
+            items.items_table(&found, &config.index);
+            items.items_time_to_live(time_to_live_attribute(client, &table).await?);
+        }
         None => items.missing(),
     }
     let mut letters = TableCheck::new(&dead_letters.table);
