@@ -18,6 +18,7 @@ pub mod given_up;
 pub mod kcl;
 pub mod kinesis;
 pub mod kpl;
+mod renewed;
 pub mod s3;
 pub mod sdk;
 

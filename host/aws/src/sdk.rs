@@ -12,9 +12,11 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpClient, SharedHttpConnector};
 use aws_types::service_config::ServiceConfigKey;
 use paceline_pipeline::ErrorChain;
+
+use crate::renewed::{Renewed, RenewedClient, RenewedConnector};
 
 /// The TLS of all clients.
 const TLS: Provider = Provider::Rustls(CryptoMode::Ring);
@@ -42,8 +44,7 @@ pub struct NoRegion {
 ///
 /// No region is set anywhere.
 pub async fn load(region: Option<&str>, endpoint: Option<&str>, setting: &'static str) -> Result<SdkConfig, NoRegion> {
-    let http = aws_smithy_http_client::Builder::new().tls_provider(TLS).build_https();
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(client());
     if let Some(region) = region {
         loader = loader.region(Region::new(region.to_owned()));
     }
@@ -75,7 +76,17 @@ pub(crate) fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
 pub fn connector(connect_timeout: Duration) -> SharedHttpConnector {
     // The HTTP client in `SdkConfig` has connectors for clients of the SDK only.
     let settings = HttpConnectorSettings::builder().connect_timeout(connect_timeout).build();
-    SharedHttpConnector::new(Connector::builder().tls_provider(TLS).connector_settings(settings).build())
+    let make = move || {
+        let connector = Connector::builder().tls_provider(TLS).connector_settings(settings.clone());
+        SharedHttpConnector::new(connector.build())
+    };
+    SharedHttpConnector::new(RenewedConnector(Renewed::new(make)))
+}
+
+/// What sends the requests of clients of the SDK, with connections of its own.
+pub(crate) fn client() -> SharedHttpClient {
+    let make = || aws_smithy_http_client::Builder::new().tls_provider(TLS).build_https();
+    SharedHttpClient::new(RenewedClient(Renewed::new(make)))
 }
 
 /// What the caller does about a failed request.

@@ -129,6 +129,12 @@ impl FaultProxy {
         self.state.set_faults(faults);
     }
 
+    /// Connections that exist now fall silent, and stay open: as those of a machine that is gone without a word. Later
+    /// connections are served.
+    pub fn freeze_connections(&self) {
+        self.state.freeze_connections();
+    }
+
     /// The requests received and the faults injected so far.
     pub fn counts(&self) -> Counts {
         self.state.counts()

@@ -25,6 +25,8 @@ pub struct Stream {
     pub(super) service: Service,
     pub(super) stream_ref: StreamRef,
     pub(super) clock: ServiceClock,
+    /// Whether each subscription has a connection of its own: unless the caller provides the HTTP.
+    own_connections: bool,
 }
 
 /// Where a stream is.
@@ -38,7 +40,14 @@ impl Stream {
     /// A stream in another place than Kinesis, which can be polled. `clock` is this machine's.
     pub fn polled(stream: Arc<dyn PolledStream>, name: &str, clock: Clock) -> Self {
         let stream_ref = StreamRef { stream: name.to_owned(), location: String::new() };
-        Self { service: Service::Other(stream), stream_ref, clock: ServiceClock::new(clock) }
+        Self { service: Service::Other(stream), stream_ref, clock: ServiceClock::new(clock), own_connections: false }
+    }
+
+    /// Settings for a subscription to a shard. A connection has a limit of subscriptions, which is Kinesis's and not
+    /// known; those beyond it would wait for ever. It also has a window for bytes under way: a shard that waits for its
+    /// store would take that of all others.
+    pub(super) fn subscription(&self) -> Option<aws_sdk_kinesis::config::Builder> {
+        self.own_connections.then(|| aws_sdk_kinesis::Config::builder().http_client(sdk::client()))
     }
 
     /// The client of Kinesis, which every request needs that is not made in polling.
@@ -72,7 +81,7 @@ impl Stream {
         }
         let loaded = sdk::load(config.region.as_deref(), config.endpoint.as_deref(), "`region` beside `stream`").await;
         let loaded = loaded.map_err(|error| StreamError::new(StreamErrorKind::Fatal, error.to_string()))?;
-        Ok(Self::connect_by(&loaded, config, Clock::Machine))
+        Ok(Self { own_connections: true, ..Self::connect_by(&loaded, config, Clock::Machine) })
     }
 
     /// As [`Stream::connect`], by what is loaded already: region, endpoint, credentials, HTTP and clock. `clock` is this
@@ -93,6 +102,6 @@ impl Stream {
         let region = client.config().region().map(ToString::to_string);
         let location = sdk::location(region.as_deref(), config.endpoint.as_deref());
         let stream_ref = StreamRef { stream: config.stream.clone(), location };
-        Self { service: Service::Kinesis(client), stream_ref, clock }
+        Self { service: Service::Kinesis(client), stream_ref, clock, own_connections: false }
     }
 }

@@ -68,6 +68,7 @@ async fn serve(
     let upstream = Arc::new(UpstreamPool::default());
     let cut = Arc::new(Notify::new());
     let cutting = cut.clone();
+    let mut freezes = state.freezes();
     let service = service_fn(move |request: Request<Incoming>| {
         let (state, upstream, cut) = (state.clone(), upstream.clone(), cutting.clone());
         async move {
@@ -90,6 +91,8 @@ async fn serve(
     let failed = tokio::select! {
         served = &mut connection => served.is_err(),
         () = cut.notified() => true,
+        // Nobody reads from the socket or writes to it any more, and it stays open.
+        Ok(()) = freezes.changed() => pending().await,
     };
     // The socket is closed together with the connection, when this function returns.
     reset.store(failed, Ordering::Relaxed);

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
 use hyper::Version;
+use tokio::sync::watch;
 
 use super::counts::Counts;
 use super::dynamodb::capacity::TableCapacity;
@@ -23,6 +24,8 @@ pub(super) struct ProxyState {
     kinesis: Mutex<KinesisState>,
     /// Of the table with limits.
     capacity: Mutex<TableCapacity>,
+    /// How often connections were frozen.
+    freezes: watch::Sender<u64>,
 }
 
 struct Session {
@@ -40,7 +43,17 @@ impl ProxyState {
             hook: Mutex::new(None),
             kinesis: Mutex::default(),
             capacity: Mutex::default(),
+            freezes: watch::Sender::default(),
         }
+    }
+
+    pub(super) fn freeze_connections(&self) {
+        self.freezes.send_modify(|freezes| *freezes += 1);
+    }
+
+    /// Changes when the connections that exist are frozen.
+    pub(super) fn freezes(&self) -> watch::Receiver<u64> {
+        self.freezes.subscribe()
     }
 
     pub(super) fn upstream(&self) -> &str {

@@ -136,6 +136,32 @@ fn run(seed: u64, dedup: DedupMode, mode: ReadMode) {
     }
 }
 
+#[test]
+fn a_connection_that_falls_silent_is_replaced() {
+    require!(Plugins, DynamoDbLocal, KinesisLocal);
+    let deployment = Deployment::new(DedupMode::Ordinal, 1);
+    deployment.configure("request-ms = 1000", "");
+    let messages = messages(PartitionKey::Random, 31);
+    let (before, after) = messages.split_at(messages.len() / 2);
+    let put = |part: &[Message]| {
+        block_on(deployment.stream.put(part.iter().map(|it| (it.key.as_str(), it.payload.as_slice()))));
+    };
+    let stream = FaultProxy::start_tls(&kinesis::endpoint(), Faults::default(), 31);
+    let certificate = stream.certificate_file().display().to_string();
+    let mut running =
+        deployment.start_with(&stream.endpoint(), &dynamodb::endpoint(), &[("SSL_CERT_FILE", &certificate)]);
+    put(before);
+    deployment.wait_until_done();
+    // Requests of HTTP/2 share a connection, so that a new request does not open another one.
+    stream.freeze_connections();
+    put(after);
+    deployment.wait_until_done();
+    deployment.outcome().must_be(&deployment.local(&messages), "after the connection fell silent");
+    assert!(running.metric("paceline_stream_retries_total") >= 2.0, "requests timed out");
+    assert!(stream.counts().by_version.keys().eq(["HTTP/2.0"]), "{:?}", stream.counts().by_version);
+    running.stop();
+}
+
 /// Runs two seeds, or more in a soak test. Fan-out has one, because kinesis-local takes about ten seconds to notice
 /// that a subscriber is gone.
 fn seeds(first: u64, dedup: DedupMode, mode: ReadMode) {

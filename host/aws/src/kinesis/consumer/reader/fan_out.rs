@@ -20,8 +20,8 @@ use crate::sdk::ServiceError;
 /// The service sends an event every five seconds, also without records. A connection that is silent for so long is
 /// dead.
 const SILENCE: Duration = Duration::from_secs(30);
-/// A subscription that ends sooner is not over as planned: the next one waits as after an error. Within this time the
-/// service would refuse it.
+/// A subscription that ends sooner is not over as planned: the next one waits as after an error, and until this time is
+/// over. The service would refuse it within.
 const SHORTEST: Duration = Duration::from_secs(5);
 
 type Receiver = EventReceiver<Event, SubscribeToShardEventStreamError>;
@@ -56,18 +56,20 @@ impl FanOut {
                     return Ok(chunk);
                 }
                 Ok(None) => {
-                    let ended = self.subscription.take();
-                    if ended.is_some_and(|subscription| subscription.began.elapsed() < SHORTEST) {
-                        self.not_before = Instant::now() + self.backoff.next_wait();
+                    let began = self.subscription.take().map(|subscription| subscription.began);
+                    if let Some(began) = began.filter(|began| began.elapsed() < SHORTEST) {
+                        self.not_before = (Instant::now() + self.backoff.next_wait()).max(began + SHORTEST);
                     }
                 }
                 Err(error) if error.kind.is_transient() => {
-                    self.subscription = None;
+                    let began = self.subscription.take().map(|subscription| subscription.began);
                     match error.kind {
                         StreamErrorKind::InUse => self.context.record_conflict(&self.shard, &error),
                         _ => self.context.record_failure(&self.shard, &error),
                     }
-                    self.not_before = Instant::now() + self.backoff.next_wait();
+                    // An earlier one would be refused, as if another reader had the shard.
+                    let earliest = began.map_or(self.not_before, |began| began + SHORTEST);
+                    self.not_before = (Instant::now() + self.backoff.next_wait()).max(earliest);
                 }
                 Err(error) => return Err(error),
             }
@@ -116,7 +118,12 @@ impl FanOut {
             .subscribe_to_shard()
             .consumer_arn(consumer_arn.as_deref().unwrap_or_default())
             .shard_id(&*self.shard.id)
-            .starting_position(self.position.starting_position());
+            .starting_position(self.position.starting_position())
+            .customize();
+        let request = match stream.subscription() {
+            Some(settings) => request.config_override(settings),
+            None => request,
+        };
         let response =
             Box::pin(request.send()).await.map_err(|error| stream.stream_ref.classify(&self.doing(), error))?;
         let began = Instant::now();
