@@ -41,7 +41,7 @@ use paceline_pipeline::store::{CheckpointStore, Store};
 use tokio_util::sync::CancellationToken;
 
 pub use self::context::Finished;
-pub use self::core::{ShardState, ShardStatus};
+pub use self::core::{ReaderStatus, ShardState, ShardStatus};
 pub use self::error::ConsumerError;
 pub use self::range::{Range, RangeReader, RangeRecords};
 pub use self::recording::Recording;
@@ -134,7 +134,7 @@ impl Consumer {
         let budget = ReadAheadBudget::new(config.read_ahead_bytes);
         let reader = ReaderContext { stream, config, status, consumer_arn };
         let context = ConsumerContext { reader, pipeline, limits, budget, retention, name, finished };
-        let mut driver = Driver::new(Arc::new(context), position);
+        let mut driver = Driver::new(Arc::new(context), position, summary.created_ms);
         driver.start(new.is_some()).await?;
         Ok(driver)
     }

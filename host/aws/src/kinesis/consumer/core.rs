@@ -31,7 +31,7 @@ pub(super) use contention::Conflict;
 pub(super) use gap::Gap;
 pub(super) use initial_position::{InitialPosition, ResolvedPosition};
 pub(super) use progress::{ChunkTimes, ShardProgress};
-pub use shard_status::{ShardState, ShardStatus};
+pub use shard_status::{ReaderStatus, ShardState, ShardStatus};
 
 use self::contention::Contention;
 use self::lineage::{Lineage, Progress};
@@ -133,6 +133,11 @@ impl Core {
         begun
     }
 
+    /// A shard could not be read, although the stream has it: it is begun again. Until then it is not being read.
+    pub(super) fn set_back(&mut self, shard: &str) {
+        self.lineage.set_back(shard);
+    }
+
     /// A shard is read to its end and committed, or does not exist any more. Its children are known from now on.
     pub(super) fn done(&mut self, shard: &str, children: Vec<Shard>) {
         children.into_iter().for_each(|child| self.lineage.learn(child));
@@ -158,13 +163,13 @@ impl Core {
     pub(super) fn conflicted(&mut self, shard: &Arc<str>, now: Instant) -> Conflict {
         let record = self.record(shard);
         record.request_failed(false, now);
-        record.conflicts += 1;
+        record.reader.conflicts += 1;
         self.contention.conflict(now)
     }
 
     /// User records of aggregates belong to other shards. Returns whether these are the shard's first.
     pub(super) fn misrouted(&mut self, shard: &Arc<str>, records: usize) -> bool {
-        let misrouted = &mut self.record(shard).misrouted;
+        let misrouted = &mut self.record(shard).reader.misrouted;
         let before = std::mem::replace(misrouted, *misrouted + records as u64);
         before == 0
     }

@@ -20,7 +20,7 @@ use super::processor::{ShardEnd, ShardProcessor};
 use super::reader::{self, ReaderContext};
 use super::store_retry::retry_transient;
 use crate::kinesis::config::timestamp;
-use crate::kinesis::describe;
+use crate::kinesis::describe::{self, StreamSummary};
 use crate::kinesis::error::{StreamError, StreamErrorKind};
 use crate::kinesis::shard::Shard;
 
@@ -31,14 +31,16 @@ const LIST_AGAIN_AFTER: Duration = Duration::from_millis(500);
 pub(super) struct Driver<S> {
     context: Arc<ConsumerContext<S>>,
     initial_position: InitialPosition,
+    /// When the stream was created, in milliseconds since 1970.
+    created_ms: i64,
     readers: JoinSet<(Shard, Result<ShardEnd, ConsumerError>)>,
     /// Stops the readers.
     stop: CancellationToken,
 }
 
 impl<S: Store + 'static> Driver<S> {
-    pub(super) fn new(context: Arc<ConsumerContext<S>>, initial_position: InitialPosition) -> Self {
-        Self { context, initial_position, readers: JoinSet::new(), stop: CancellationToken::new() }
+    pub(super) fn new(context: Arc<ConsumerContext<S>>, initial_position: InitialPosition, created_ms: i64) -> Self {
+        Self { context, initial_position, created_ms, readers: JoinSet::new(), stop: CancellationToken::new() }
     }
 
     /// Lists the shards, and begins to read. `is_first`: the stream was never read under this name.
@@ -118,7 +120,18 @@ impl<S: Store + 'static> Driver<S> {
             ShardEnd::Gone { error, read_until_ms } => {
                 // Fails if the stream is gone, too.
                 let summary = describe::active(&self.context.reader.stream).await?;
+                self.check_identity(&summary)?;
                 self.check_registration(&summary.arn, &error).await?;
+                if self.is_listed(shard).await? {
+                    // Not at once: the next listing begins it.
+                    tracing::warn!(
+                        shard = &*shard.id,
+                        "{}. The stream lists it, so that it is read again",
+                        ErrorChain(&error)
+                    );
+                    self.core().set_back(&shard.id);
+                    return Ok(());
+                }
                 self.report_expired(&shard.id, read_until_ms);
                 tracing::error!(shard = &*shard.id, "{}", ErrorChain(&error));
                 self.core().done(&shard.id, Vec::new());
@@ -126,6 +139,29 @@ impl<S: Store + 'static> Driver<S> {
         }
         self.begin().await?;
         self.discover_and_begin().await
+    }
+
+    /// Fails if the stream was created again since the start: its shards have the ids of the earlier ones, and other
+    /// records.
+    fn check_identity(&self, summary: &StreamSummary) -> Result<(), ConsumerError> {
+        if summary.created_ms == self.created_ms {
+            return Ok(());
+        }
+        let text = format_args!(
+            "it was deleted, and created again at {}, while it was read. To read the new one, give it another name: \
+             `name` in [source]",
+            timestamp(summary.created_ms)
+        );
+        Err(self.context.reader.stream.stream_ref.error(StreamErrorKind::Fatal, text).into())
+    }
+
+    /// Whether the stream has a shard; also true if that can't be known now.
+    async fn is_listed(&self, shard: &Shard) -> Result<bool, ConsumerError> {
+        match describe::shards(&self.context.reader.stream).await {
+            Ok(listed) => Ok(listed.iter().any(|listed| listed.id == shard.id)),
+            Err(error) if error.kind.is_transient() => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Fails if what is gone is the fan-out consumer, not the shard. Each shard seems to be gone then.
@@ -157,11 +193,26 @@ impl<S: Store + 'static> Driver<S> {
     async fn discover(&mut self, is_first: bool) -> Result<(), ConsumerError> {
         let stream = &self.context.reader.stream;
         let listed = describe::shards(stream).await?;
-        self.context.retention.set_hours(describe::summary(stream).await?.retention_hours);
-        if !is_first {
-            self.report_expired_parents(&listed).await?;
+        let summary = describe::summary(stream).await?;
+        self.check_identity(&summary)?;
+        self.context.retention.set_hours(summary.retention_hours);
+        match is_first {
+            true => self.skip_expired_parents(&listed).await?,
+            false => self.report_expired_parents(&listed).await?,
         }
         self.core().listed(listed);
+        Ok(())
+    }
+
+    /// Shards that expired before the stream was begun are not missing: later starts know that by their checkpoints.
+    async fn skip_expired_parents(&self, listed: &[Shard]) -> Result<(), ConsumerError> {
+        let parents = self.core().expired_parents(listed).into_iter().map(|(_, parent)| parent);
+        for parent in parents.collect::<HashSet<_>>() {
+            let (store, name) = (self.context.pipeline.store(), self.context.shard_name(&parent));
+            let (what, ended) =
+                (format!("writing the checkpoint of {parent}"), Checkpoint { ended: true, ..Checkpoint::default() });
+            retry_transient(&what, &self.stop, || store.put_checkpoint(&name, &ended), || {}).await?;
+        }
         Ok(())
     }
 
@@ -183,25 +234,23 @@ impl<S: Store + 'static> Driver<S> {
         Ok(())
     }
 
-    /// Reports a shard that expired with records that were not read.
+    /// Reports a shard that expired, unless all of its records were read.
     fn report_expired(&self, shard: &Arc<str>, read_until_ms: Option<i64>) {
+        let retention = &self.context.retention;
         let now_ms = self.context.reader.stream.clock.now_ms();
-        let begin_ms = self.context.retention.begin_ms(now_ms);
-        let hours = read_until_ms.map(|until| (begin_ms - until).max(0) as f64 / 3_600_000.0);
-        self.core().expired(shard, hours.unwrap_or(0.0));
-        let (read, missing) = match (read_until_ms, hours) {
-            (Some(until), Some(hours)) => {
-                (format!("it was read up to {}", timestamp(until)), format!("up to {hours:.2} hours are missing"))
-            }
-            _ => ("nothing of it was read".to_owned(), "the number of missing hours is not known".to_owned()),
+        let Some(hours) = retention.missing_hours(read_until_ms, self.created_ms, now_ms) else { return };
+        self.core().expired(shard, hours);
+        let read = match read_until_ms {
+            Some(until) => format!("it was read up to {}", timestamp(until)),
+            None => "nothing of it was read".to_owned(),
         };
         tracing::error!(
             shard = &**shard,
             hours,
-            "RECORDS ARE LOST: the stream does not have {shard} any more, and {read}: {missing}. The stream keeps \
-             records for {} hours; increase that beyond the time that this host may be down or behind \
+            "RECORDS ARE LOST: the stream does not have {shard} any more, and {read}: up to {hours:.2} hours are missing. \
+             The stream keeps records for {} hours; increase that beyond the time that this host may be down or behind \
              (IncreaseStreamRetentionPeriod)",
-            self.context.retention.hours()
+            retention.hours()
         );
     }
 

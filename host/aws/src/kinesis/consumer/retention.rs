@@ -16,6 +16,19 @@ impl RetentionWindow {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Up to how many hours of records are missing of a shard that expired, which was read up to some time; `None`: not at
+    /// all. All times are in milliseconds since 1970. `None` if no record is missing.
+    pub(super) fn missing_hours(&self, read_until_ms: Option<i64>, created_ms: i64, now_ms: i64) -> Option<f64> {
+        let begin_ms = self.begin_ms(now_ms);
+        let hours_since = |since_ms: i64| (begin_ms - since_ms) as f64 / 3_600_000.0;
+        match read_until_ms {
+            Some(until_ms) => Some(hours_since(until_ms)).filter(|hours| *hours > 0.0),
+            // No record is older than its stream. That the shard has expired shows that there were some, whatever the
+            // clocks say.
+            None => Some(hours_since(created_ms)).filter(|hours| *hours > 0.0).or(Some(self.hours() as f64)),
+        }
+    }
+
     /// The earliest arrival of a record that has not expired; both in milliseconds since 1970.
     pub(super) fn begin_ms(&self, now_ms: i64) -> i64 {
         now_ms - self.hours() * 3_600_000
@@ -32,5 +45,20 @@ mod tests {
         let retention = RetentionWindow::default();
         retention.set_hours(24);
         assert_eq!((retention.begin_ms(100 * HOUR), retention.hours()), (76 * HOUR, 24));
+    }
+
+    #[test]
+    fn an_expired_shard_lacks_what_arrived_after_it_was_read_and_before_the_window() {
+        const HOUR: i64 = 3_600_000;
+        let retention = RetentionWindow::default();
+        retention.set_hours(24);
+        let missing = |read_until: Option<i64>, created: i64| {
+            retention.missing_hours(read_until.map(|hour| hour * HOUR), created * HOUR, 100 * HOUR)
+        };
+        assert_eq!(missing(Some(70), 0), Some(6.0));
+        assert_eq!(missing(Some(76), 0), None, "what arrived later has not expired");
+        assert_eq!(missing(Some(99), 0), None);
+        assert_eq!(missing(None, 10), Some(66.0), "at most all since the stream was created");
+        assert_eq!(missing(None, 90), Some(24.0), "never 0");
     }
 }

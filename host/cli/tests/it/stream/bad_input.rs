@@ -153,6 +153,55 @@ fn deleting_the_stream_during_a_run_ends_the_program() {
 }
 
 #[test]
+fn a_shard_that_is_not_found_once_and_is_still_listed_is_read_again() {
+    require!(Plugins);
+    let reads = Arc::new(AtomicU32::new(0));
+    let service = Scripted::start(None, move |operation, _| match operation {
+        "GetRecords" if reads.fetch_add(1, Ordering::SeqCst) == 2 => {
+            service_error("ResourceNotFoundException", "Shard shardId-000000000000 not found")
+        }
+        other => empty_stream(other, &json!([shard(0, None)])),
+    });
+    let process = start(&workspace("discover-every-ms = 100"), service.endpoint());
+    process.wait_for("from its oldest record");
+    let mut lines = process.stderr_lines.iter().take_while(|line| !line.contains("from its oldest record"));
+    let line = lines.next().unwrap();
+    assert!(line.contains("The stream lists it, so that it is read again"), "{line}");
+    let others: Vec<_> = lines.collect();
+    assert!(others.is_empty(), "no record is lost: {others:?}");
+    stop(process);
+}
+
+#[test]
+fn a_stream_that_is_created_again_while_it_is_read_ends_the_program() {
+    require!(Plugins);
+    let described = Arc::new(AtomicU32::new(0));
+    let service = Scripted::start(None, move |operation, _| {
+        let (status, mut body) = empty_stream(operation, &json!([shard(0, None)]));
+        if operation == "DescribeStreamSummary" && described.fetch_add(1, Ordering::SeqCst) >= 3 {
+            body["StreamDescriptionSummary"]["StreamCreationTimestamp"] = json!(1_620_666_842.5);
+        }
+        (status, body)
+    });
+    let error = run_to_failure(&workspace("discover-every-ms = 100"), service.endpoint());
+    assert!(error.contains("deleted, and created again at") && error.contains("`name` in [source]"), "{error}");
+}
+
+#[test]
+fn what_expired_before_the_first_start_is_not_missing_at_the_second() {
+    require!(Plugins);
+    let workspace = workspace("");
+    for _ in 0..2 {
+        let service = Scripted::start(None, |operation, _| empty_stream(operation, &json!([shard(1, Some(0))])));
+        let process = start(&workspace, service.endpoint());
+        let before = process.stderr_lines.iter().take_while(|line| !line.contains("from its oldest record"));
+        let lost: Vec<_> = before.filter(|line| line.contains("RECORDS ARE LOST")).collect();
+        assert!(lost.is_empty(), "{lost:?}");
+        stop(process);
+    }
+}
+
+#[test]
 fn clock_skew_is_reported() {
     require!(Plugins);
     let empty_stream = |operation: &str, _: &Value| empty_stream(operation, &json!([shard(0, None)]));

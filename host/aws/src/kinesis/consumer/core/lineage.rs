@@ -53,6 +53,13 @@ impl Lineage {
         self.shards.entry(Arc::clone(&shard.id)).or_insert((shard, Progress::Waiting));
     }
 
+    /// A shard that is being read has to be begun again.
+    pub(super) fn set_back(&mut self, id: &str) {
+        if let Some((_, progress)) = self.shards.get_mut(id) {
+            *progress = Progress::Waiting;
+        }
+    }
+
     /// A shard is read to its end and all of it is committed.
     pub(super) fn done(&mut self, id: &str) {
         if let Some((_, progress)) = self.shards.get_mut(id) {

@@ -113,7 +113,7 @@ fn shards_that_are_done_are_forgotten_once_they_are_not_listed_unless_they_lost_
     core.listed(vec![shard(2, &[0]), shard(3, &[1])]);
     assert_eq!((state(&core, 0), state(&core, 1)), (None, Some(ShardState::Done)));
     let (_, lost) = core.shards(0, Instant::now()).into_iter().find(|(found, _)| *found == id(1)).unwrap();
-    assert_eq!(lost.expired_hours, 1.5);
+    assert_eq!(lost.reader.unwrap().expired_hours, 1.5);
 }
 
 #[test]
