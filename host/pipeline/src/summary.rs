@@ -49,9 +49,9 @@ stages! {
     Load "load"
     /// Finding the groups, and the aggregators.
     Fold "fold"
-    /// Writing the groups.
+    /// Storing dead letters and writing the groups.
     Commit "commit"
-    /// Storing dead letters and the checkpoint.
+    /// Deleting redriven dead letters and storing the checkpoint.
     Acknowledge "acknowledge"
 }
 

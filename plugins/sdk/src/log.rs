@@ -1,7 +1,7 @@
 //! Lines for the operator's log.
 //!
-//! The host limits the number of lines for each call and the length of each line: write what an operator wants to read,
-//! not a line for each record. In native tests the lines go to standard error.
+//! The host limits the number of lines of all calls for a batch, and the length of each line: write what an operator
+//! wants to read, not a line for each record. In native tests the lines go to standard error.
 
 macro_rules! levels {
     ($($(#[$doc:meta])* $name:ident $level:ident)*) => {

@@ -39,7 +39,7 @@ pub mod paceline {
             pub enum Column {
                 /// `true` and `false`.
                 Booleans(_rt::Vec<bool>),
-                /// JSON numbers without fraction and exponent, within 64 bits.
+                /// JSON numbers without a fraction, within 64 bits. `2.0` and `20e-1` are 2; written so, below 2^53.
                 Integers(_rt::Vec<i64>),
                 /// JSON numbers, each as the nearest 64-bit float.
                 Numbers(_rt::Vec<f64>),
@@ -249,7 +249,7 @@ pub mod paceline {
                 }
             }
         }
-        /// Lines for the operator's log. The host limits the number of lines for each call and the length of each line.
+        /// Lines for the operator's log. The host limits how many lines all calls for a batch write, and their length.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod log {
             #[used]
