@@ -31,6 +31,19 @@ fn put(race: &str, stream: &TestStream, more: &str) -> Value {
     serde_json::from_str(&succeed(&mut command(race, stream.name(), &endpoint(), more))).unwrap()
 }
 
+/// Puts a race into a new stream. On a machine so slow that the simulator gets no response to a request, it sends the
+/// messages again, and the stream has them twice: then another stream is made.
+async fn put_once(race: &str, shards: i32, more: &str) -> (TestStream, Value) {
+    for _ in 0..5 {
+        let stream = TestStream::new("put", shards).await;
+        let summary = put(race, &stream, more);
+        if summary["retriedAmbiguous"] == 0 {
+            return (stream, summary);
+        }
+    }
+    panic!("five times the simulator got no response to a request");
+}
+
 /// The messages of a race with their keys.
 fn expected(race: &str, key: PartitionKey, seed: u32) -> Vec<UserRecord> {
     let mut keys =
@@ -90,16 +103,15 @@ fn each_message_is_put_once_and_in_order_per_racer() {
     let race = "--racers 40 --seconds 25 --class 3 --race 131 --seed 5 --errors 3 --duplicates 3";
     let expected = expected(race, PartitionKey::Racer, 5);
     block_on(async {
-        let stream = TestStream::new("put", 4).await;
-        let summary = put(race, &stream, "");
+        let (stream, summary) = put_once(race, 4, "").await;
         assert_eq!((&summary["messages"], &summary["streamRecords"]), (&expected.len().into(), &expected.len().into()));
-        for none in ["throttled", "retried", "retriedAmbiguous", "resentByResharding"] {
+        for none in ["throttled", "retried", "resentByResharding"] {
             assert_eq!(summary[none], 0, "{summary}");
         }
         let (shards, _) = read(&stream).await;
         assert!(shards.iter().all(|shard| !shard.is_empty()));
         // Each key's messages are in one shard: exactly those that were put, in order.
-        assert_eq!(by_key(shards.concat()), by_key(expected));
+        assert!(by_key(shards.concat()) == by_key(expected), "other messages than those that were put: {summary}");
     });
 }
 
@@ -109,11 +121,11 @@ fn random_keys_are_determined_by_the_seed_and_spread_over_the_shards() {
     let race = "--racers 40 --seconds 25 --class 3 --race 131 --seed 6 --key random";
     let expected = expected(race, PartitionKey::Random, 6);
     block_on(async {
-        let stream = TestStream::new("put-random", 3).await;
-        assert_eq!(put(race, &stream, "")["messages"], expected.len());
+        let (stream, summary) = put_once(race, 3, "").await;
+        assert_eq!(summary["messages"], expected.len());
         let (shards, _) = read(&stream).await;
         assert!(shards.iter().all(|shard| shard.len() > 200));
-        assert_eq!(sorted(shards.concat()), sorted(expected));
+        assert!(sorted(shards.concat()) == sorted(expected), "other messages than those that were put: {summary}");
     });
 }
 
@@ -125,18 +137,17 @@ fn every_user_record_of_an_aggregate_is_in_the_shard_that_owns_its_hash_key() {
             format!("--racers 200 --seconds 30 --class 3 --race 131 --seed 7 --errors 1 --duplicates 1 --key {name}");
         let expected = expected(&race, key, 7);
         block_on(async {
-            let stream = TestStream::new("put-aggregates", 4).await;
-            let summary = put(&race, &stream, "--aggregate");
+            let (stream, summary) = put_once(&race, 4, "--aggregate").await;
             assert_eq!(summary["messages"], expected.len());
             // 51,200 bytes are about 300 messages.
             assert!(summary["streamRecords"].as_u64().unwrap() < 60, "{summary}");
             let (shards, misplaced) = read(&stream).await;
             assert_eq!(misplaced, 0);
-            if key == PartitionKey::Racer {
-                assert_eq!(by_key(shards.concat()), by_key(expected));
-            } else {
-                assert_eq!(sorted(shards.concat()), sorted(expected));
-            }
+            let is_equal = match key {
+                PartitionKey::Racer => by_key(shards.concat()) == by_key(expected),
+                PartitionKey::Random => sorted(shards.concat()) == sorted(expected),
+            };
+            assert!(is_equal, "other messages than those that were put: {summary}");
         });
     }
 }
