@@ -109,6 +109,26 @@ async fn groups_of_an_item_are_read_written_and_listed_as_if_they_were_alone() {
     assert!(tables.raw(&keys[3]).await.is_none());
 }
 
+/// A key is loaded before it is checked where a race has no pin yet. One message must not stop its shard.
+#[tokio::test]
+async fn a_key_that_dynamodb_can_not_hold_has_no_group_and_the_others_are_loaded() {
+    require!(DynamoDbLocal);
+    let (tables, packing) = (Tables::new().await, packing(1));
+    let store = tables.store(WriteWith::Items);
+    let first = key(1, 0, &packing);
+    bump(&store, std::slice::from_ref(&first), &attributes(1.0)).await;
+    let at = |partition: &str, sort: &str| Key { pack: first.pack.clone(), ..Key::new(partition, sort) };
+    let (long, longer) = ("p".repeat(2_049), "s".repeat(1_025));
+    let invalid = [at("", "racer-1"), at(&long, "racer-1"), at("@pin/3", "racer-1"), at(PARTITION, &longer)];
+    for store in [&store, &tables.uncached(WriteWith::Items)] {
+        let before = store.usage().requests;
+        assert_eq!(store.load_groups(&invalid).await.unwrap(), vec![None; 4]);
+        assert_eq!(store.usage().requests, before, "nothing is read");
+        let loaded = store.load_groups(&[&invalid[..], std::slice::from_ref(&first)].concat()).await.unwrap();
+        assert_eq!(loaded.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, false, false, true]);
+    }
+}
+
 #[tokio::test]
 async fn a_write_is_refused_if_the_group_and_not_if_only_its_neighbour_has_changed() {
     require!(DynamoDbLocal);
