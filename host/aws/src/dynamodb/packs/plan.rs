@@ -6,6 +6,7 @@ use std::sync::Arc;
 use paceline_pipeline::model::{Item, Key, Packing};
 
 use super::content::{self, Content, PackKey};
+use super::groups::Moved;
 use crate::dynamodb::item::{self, MAX_ITEM_BYTES, Map};
 
 /// DynamoDB's limit for the items of a transaction is 100, of which the shared item is one.
@@ -102,6 +103,9 @@ impl Plan {
 
     /// Moves the largest groups out of an item that would be too large. Those that would be too many for one request are
     /// left as they were, to be written by the next one.
+    ///
+    /// A group that was new and moves out leaves nothing but its name. If the item has no room for it, it names none any more:
+    /// a group that is neither in the item nor named there has never been there, so it may have an item of its own as well.
     fn fit(&mut self, base: &Content, key: &PackKey, room: &mut Room) {
         let mut limit = MAX_ITEM_BYTES;
         loop {
@@ -116,8 +120,12 @@ impl Plan {
                 std::mem::take(&mut self.taken).into_iter().partition::<Vec<_>, _>(|write| !moved.contains(&write.at));
             self.taken = gone;
             staying.sort_by_key(|write| std::cmp::Reverse(size(key, write)));
-            // What is left was in the item before, and fitted.
+            // What is left was in the item before, and fitted without the names that were added.
             if staying.is_empty() {
+                if bytes > MAX_ITEM_BYTES {
+                    self.content.moved = Moved::AllOthers;
+                    self.map = self.content.encode(key);
+                }
                 return;
             }
             // Encoding takes time: some go at once.

@@ -296,6 +296,38 @@ fn groups_that_moved_are_named_as_long_as_they_are_few() {
     assert_eq!(parts, [[0], [1]]);
 }
 
+/// DynamoDB would refuse every write of an item that the names of new groups have made too large.
+#[test]
+fn the_names_of_groups_that_move_out_do_not_make_an_item_too_large() {
+    // The room is for a name or two.
+    const ROOM: usize = 50;
+    let content = |state| {
+        let groups = [(Arc::from("a"), item(1, state, vec![]))].into();
+        Content { revision: 3, groups, moved: Moved::default() }
+    };
+    let mut state = MAX_ITEM_BYTES;
+    while let over @ 1.. = content::size(&content(state).encode(&pack_key())).saturating_sub(MAX_ITEM_BYTES - ROOM) {
+        state -= over;
+    }
+    let mut base = content(state);
+    let mut random = fastrand::Rng::with_seed(1);
+    for round in 0..8 {
+        let sort: String = std::iter::repeat_with(|| random.alphanumeric()).take(40).collect();
+        let write = GroupWrite { at: 0, sort: sort.into(), expected: None, item: item(1, 100, vec![]) };
+        let plan = Plan::new(&base, &pack_key(), vec![write.clone()]);
+        check_plan(&base, std::slice::from_ref(&write), &plan).unwrap();
+        let bytes = content::size(&plan.map);
+        assert!(bytes <= MAX_ITEM_BYTES, "{bytes} bytes in round {round}");
+        // It moves out, or has an item of its own from the beginning.
+        assert_eq!((plan.moves.len() + plan.alone.len(), plan.content.groups.len()), (1, 1));
+        if plan.alone.is_empty() {
+            base = plan.content;
+        }
+        assert!(base.moved.has(&write.sort));
+    }
+    assert_eq!(base.moved, Moved::AllOthers);
+}
+
 #[test]
 fn what_paceline_did_not_write_is_refused_with_its_attribute() {
     let content = Content { revision: 4, groups: [(Arc::from("a"), item(1, 9, vec![]))].into(), moved: these([]) };
