@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use paceline_pipeline::model::{Item, Key, Packing};
 
-use super::content::{self, Content, PackKey};
+use super::content::{Content, PackKey};
 use super::groups::Moved;
 use crate::dynamodb::item::{self, MAX_ITEM_BYTES, Map};
 
@@ -101,17 +101,18 @@ impl Plan {
         self.taken.push(write);
     }
 
-    /// Moves the largest groups out of an item that would be too large. Those that would be too many for one request are
-    /// left as they were, to be written by the next one.
+    /// Moves the largest groups out of an item that would be too large, for DynamoDB or to be read again. Those that would be
+    /// too many for one request are left as they were, to be written by the next one.
     ///
     /// A group that was new and moves out leaves nothing but its name. If the item has no room for it, it names none any more:
     /// a group that is neither in the item nor named there has never been there, so it may have an item of its own as well.
     fn fit(&mut self, base: &Content, key: &PackKey, room: &mut Room) {
         let mut limit = MAX_ITEM_BYTES;
         loop {
-            self.map = self.content.encode(key);
-            let bytes = content::size(&self.map);
-            if bytes <= limit {
+            let encoded = self.content.encode(key);
+            let (is_small, is_valid) = (encoded.fits(limit), encoded.fits(MAX_ITEM_BYTES));
+            self.map = encoded.map;
+            if is_small {
                 return;
             }
             limit = MAX_ITEM_BYTES - ROOM_BYTES;
@@ -122,9 +123,9 @@ impl Plan {
             staying.sort_by_key(|write| std::cmp::Reverse(size(key, write)));
             // What is left was in the item before, and fitted without the names that were added.
             if staying.is_empty() {
-                if bytes > MAX_ITEM_BYTES {
+                if !is_valid {
                     self.content.moved = Moved::AllOthers;
-                    self.map = self.content.encode(key);
+                    self.map = self.content.encode(key).map;
                 }
                 return;
             }

@@ -162,7 +162,7 @@ impl Sender {
         let mut attempt = Attempt::first();
         while !attempt.is_beyond() {
             let Some(content) = Plan::without(&base, &groups) else { return Ok(()) };
-            match self.put(&base, &content.encode(&key)).await {
+            match self.put(&base, &content.encode(&key).map).await {
                 PutResult::Written => {
                     self.show(&key, &packing, &content, true).await;
                     self.packs.written(&key, &Arc::new(content));

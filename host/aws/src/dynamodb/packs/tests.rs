@@ -191,7 +191,7 @@ proptest! {
 
     #[test]
     fn what_is_encoded_comes_back(content in contents(200)) {
-        let map = content.encode(&pack_key());
+        let map = content.encode(&pack_key()).map;
         let (key, read) = Content::decode(&map).unwrap();
         prop_assert_eq!(key, pack_key());
         prop_assert_eq!(&read, &content);
@@ -204,7 +204,7 @@ proptest! {
     fn groups_of_any_shape_come_back(groups in prop::collection::btree_map("[a-c]{0,3}", shape(), 0..30)) {
         let groups = groups.into_iter().map(|(sort, item)| (Arc::from(sort), Arc::new(item))).collect();
         let moved = these([]);
-        let bytes = groups_format::encode(&groups, &moved);
+        let bytes = groups_format::encode(&groups, &moved).bytes;
         prop_assert_eq!(groups_format::decode(&bytes).unwrap(), (groups, moved));
     }
 
@@ -214,12 +214,12 @@ proptest! {
         content in contents(20),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut plain = inflated(&groups_format::encode(&content.groups, &content.moved));
+        let mut plain = inflated(&groups_format::encode(&content.groups, &content.moved).bytes);
         changes.iter().for_each(|(at, byte)| *at.get_mut(&mut plain) = *byte);
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&plain).unwrap();
         if let Ok((groups, moved)) = groups_format::decode(&encoder.finish().unwrap()) {
-            let again = groups_format::encode(&groups, &moved);
+            let again = groups_format::encode(&groups, &moved).bytes;
             prop_assert_eq!(groups_format::decode(&again).unwrap(), (groups, moved));
         }
     }
@@ -306,7 +306,8 @@ fn the_names_of_groups_that_move_out_do_not_make_an_item_too_large() {
         Content { revision: 3, groups, moved: Moved::default() }
     };
     let mut state = MAX_ITEM_BYTES;
-    while let over @ 1.. = content::size(&content(state).encode(&pack_key())).saturating_sub(MAX_ITEM_BYTES - ROOM) {
+    while let over @ 1.. = content::size(&content(state).encode(&pack_key()).map).saturating_sub(MAX_ITEM_BYTES - ROOM)
+    {
         state -= over;
     }
     let mut base = content(state);
@@ -328,10 +329,26 @@ fn the_names_of_groups_that_move_out_do_not_make_an_item_too_large() {
     assert_eq!(base.moved, Moved::AllOthers);
 }
 
+/// Their compressed bytes would fit into the item, which could not be read any more.
+#[test]
+fn groups_that_compress_well_are_not_more_than_can_be_read_again() {
+    let write = |at: usize| {
+        let mut item = Item::clone(&item(1, 0, vec![]));
+        item.state = vec![0; 100 << 10];
+        item.state[..8].copy_from_slice(&at.to_le_bytes());
+        GroupWrite { at, sort: format!("racer-{at}").into(), expected: None, item: Arc::new(item) }
+    };
+    let plan = Plan::new(&Content::default(), &pack_key(), (0..700).map(write).collect());
+    let (_, read) = Content::decode(&plan.map).unwrap();
+    assert!(read == plan.content, "another content comes back");
+    assert!(!plan.moves.is_empty() && plan.taken.len() + plan.left.len() == 700);
+    assert!((600..700).contains(&read.groups.len()), "{} groups share the item", read.groups.len());
+}
+
 #[test]
 fn what_paceline_did_not_write_is_refused_with_its_attribute() {
     let content = Content { revision: 4, groups: [(Arc::from("a"), item(1, 9, vec![]))].into(), moved: these([]) };
-    let map = content.encode(&pack_key());
+    let map = content.encode(&pack_key()).map;
     let bytes = |bytes: &[u8]| AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new(bytes));
     let changed = |name: &str, value: AttributeValue| {
         let mut map = map.clone();
@@ -385,7 +402,7 @@ fn a_racer_takes_a_few_bytes_of_a_shared_item() {
     };
     let groups = (0..1_000).step_by(8).map(&mut racer).collect();
     let content = Content { revision: 70, groups, moved: Moved::default() };
-    let map = content.encode(&pack_key());
+    let map = content.encode(&pack_key()).map;
     let bytes = content::size(&map);
     assert!(bytes <= 1_024, "{bytes} bytes of 125 racers are more than a write unit");
     let shown = shown::encode(&pack_key(), &packing(), &content).unwrap();
