@@ -81,7 +81,7 @@ impl DynamoDbStore {
             loaded.push(found.map(|item| Item::clone(item)));
         }
         if !results.is_empty() {
-            self.move_out(&results).await?;
+            self.move_out(&results, keys).await?;
         }
         Ok((loaded, elsewhere))
     }

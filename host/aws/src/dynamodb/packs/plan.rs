@@ -26,6 +26,8 @@ pub(super) struct GroupWrite {
     pub(super) sort: Arc<str>,
     pub(super) expected: Option<u64>,
     pub(super) item: Arc<Item>,
+    /// How its rulebook packs it. Groups of other aggregates, and of other versions of a rulebook, may share the item.
+    pub(super) packing: Arc<Packing>,
 }
 
 /// One write of a shared item.

@@ -193,6 +193,25 @@ async fn a_final_moves_out_and_stays_out() {
     assert!(listed.is_sorted_by(|(a, _), (b, _)| a < b), "each once");
 }
 
+/// Two aggregates of a rulebook, or two of its versions, may share items and pack their groups in other ways.
+#[tokio::test]
+async fn groups_that_share_an_item_keep_their_own_packing() {
+    require!(DynamoDbLocal);
+    let (tables, packing) = (Tables::new().await, packing(1));
+    let other = Packing { show: vec!["second".into()], alone: None, ..Packing::clone(&packing) };
+    let keys = [key(1, 0, &Arc::new(other)), key(2, 0, &packing)];
+    let store = tables.store(WriteWith::Items);
+    let result = [attributes(4.0), vec![("GSI", Attribute::Integer(4))]].concat();
+    bump(&store, &keys, &result).await;
+    assert!(tables.raw(&keys[0]).await.is_none(), "it stays in the shared item");
+    assert!(tables.raw(&keys[1]).await.is_some(), "it has an item of its own");
+    assert_eq!(store_revisions(&tables.store(WriteWith::Items), &keys).await, [1, 1]);
+    // What both show is there still when the result has left.
+    let item = tables.raw(&Key::new(PARTITION, "@pack-000-shown")).await.unwrap();
+    let racers = |name: &str| item[name].as_m().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!((racers("output"), racers("second")), (vec!["racer-1".to_owned()], vec!["racer-1".to_owned()]));
+}
+
 /// A group that another host created and moved out after this one has looked must not be created a second time.
 #[tokio::test]
 async fn a_group_that_was_created_and_moved_meanwhile_is_a_conflict() {
