@@ -73,9 +73,11 @@ impl DeadLetterStore for DynamoDbStore {
     }
 
     async fn known_dead_letters(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
-        let mut known: HashSet<String> = self.redrive_sequences(ids).await?.into_keys().collect();
+        // In this order: a redrive stores the sequence before it deletes the letter, so one of both is found whenever it runs.
+        let mut known: HashSet<String> =
+            self.get_dead_letters(ids).await?.into_iter().map(|letter| letter.id).collect();
         let unknown: Vec<String> = ids.iter().filter(|id| !known.contains(*id)).cloned().collect();
-        known.extend(self.get_dead_letters(&unknown).await?.into_iter().map(|letter| letter.id));
+        known.extend(self.redrive_sequences(&unknown).await?.into_keys());
         Ok(known)
     }
 

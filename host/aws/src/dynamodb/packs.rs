@@ -44,7 +44,11 @@ use super::item::{self, Map};
 impl DynamoDbStore {
     /// The packed groups of these keys, in the same order, and the indexes of those that have items of their own.
     pub(super) async fn load_packed(&self, keys: &[&Key]) -> Result<(Vec<Option<Item>>, Vec<usize>), StoreError> {
-        let pack_of = |key: &Key| key.pack.as_ref().map(|pack| PackKey::new(&key.partition, pack));
+        // There is no group at a key that DynamoDB can't hold, and such a key would fail the whole request.
+        let pack_of = |key: &Key| {
+            let pack = key.pack.as_ref().filter(|_| Key::check(&key.partition, &key.sort).is_ok());
+            pack.map(|pack| PackKey::new(&key.partition, pack))
+        };
         let of: Vec<Option<PackKey>> = keys.iter().map(|key| pack_of(key)).collect();
         // In their order, so that the same keys make the same requests.
         let unique: BTreeSet<&PackKey> = of.iter().flatten().collect();
@@ -77,7 +81,7 @@ impl DynamoDbStore {
             loaded.push(found.map(|item| Item::clone(item)));
         }
         if !results.is_empty() {
-            self.move_out(&results).await?;
+            self.move_out(&results, keys).await?;
         }
         Ok((loaded, elsewhere))
     }

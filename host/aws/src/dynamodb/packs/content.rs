@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use paceline_pipeline::model::{Key, PACK_PREFIX, Pack};
 
 use super::groups::{Groups, Moved};
-use super::groups_format::{self, InvalidGroups};
+use super::groups_format::{self, EncodedGroups, InvalidGroups};
 use crate::dynamodb::error::{TableError, TableErrorKind, TableRef};
 use crate::dynamodb::item::{self, Map, SORT};
 
@@ -46,6 +46,19 @@ pub(in crate::dynamodb) struct Content {
     pub(super) moved: Moved,
 }
 
+/// An item as it is written.
+pub(super) struct EncodedItem {
+    pub(super) map: Map,
+    can_be_decoded: bool,
+}
+
+impl EncodedItem {
+    /// Whether the item has at most so many bytes, and can be read again.
+    pub(super) fn fits(&self, most_bytes: usize) -> bool {
+        self.can_be_decoded && size(&self.map) <= most_bytes
+    }
+}
+
 /// An item of packed groups that can't be decoded.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::dynamodb) enum InvalidPack {
@@ -64,12 +77,12 @@ pub(in crate::dynamodb) fn is_pack(map: &Map) -> bool {
 
 impl Content {
     /// The item, with its key.
-    pub(super) fn encode(&self, key: &PackKey) -> Map {
+    pub(super) fn encode(&self, key: &PackKey) -> EncodedItem {
         let mut map = item::key_map(&key.item_key());
         map.insert(REVISION.to_owned(), AttributeValue::N(self.revision.to_string()));
-        let groups = [&[FORMAT], &*groups_format::encode(&self.groups, &self.moved)].concat();
-        map.insert(GROUPS.to_owned(), AttributeValue::B(Blob::new(groups)));
-        map
+        let EncodedGroups { bytes, can_be_decoded } = groups_format::encode(&self.groups, &self.moved);
+        map.insert(GROUPS.to_owned(), AttributeValue::B(Blob::new([&[FORMAT], &*bytes].concat())));
+        EncodedItem { map, can_be_decoded }
     }
 
     /// Decodes an item.

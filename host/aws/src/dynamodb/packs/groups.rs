@@ -14,7 +14,8 @@ pub(super) type Groups = BTreeMap<Arc<str>, Arc<Item>>;
 pub(super) enum Moved {
     /// These.
     These(Arc<BTreeSet<Arc<str>>>),
-    /// All that are not in the item: they are too many to be named.
+    /// All that are not in the item: those that have moved out are too many to be named. A group that is new gets an item of
+    /// its own, too.
     AllOthers,
 }
 

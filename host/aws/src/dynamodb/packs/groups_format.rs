@@ -33,7 +33,7 @@ use holes::Hollow;
 use transposed::{Rows, Transposed};
 
 /// The most bytes of groups that are decompressed: many times what fits into an item.
-const MAX_DECOMPRESSED: u64 = 64 << 20;
+const MAX_DECOMPRESSED: usize = 64 << 20;
 
 /// Bytes that are no groups.
 #[derive(Debug, thiserror::Error)]
@@ -72,8 +72,15 @@ struct Stored {
     bits: u32,
 }
 
+/// Groups as they are stored.
+pub(super) struct EncodedGroups {
+    pub(super) bytes: Vec<u8>,
+    /// Whether they can be decoded: so much may have been compressed that it would not be decompressed again.
+    pub(super) can_be_decoded: bool,
+}
+
 /// Encodes groups.
-pub(super) fn encode(groups: &Groups, moved: &Moved) -> Vec<u8> {
+pub(super) fn encode(groups: &Groups, moved: &Moved) -> EncodedGroups {
     let (mut provenances, mut layouts) = (Vec::new(), Vec::new());
     let (mut shared, mut rest) = (Vec::with_capacity(groups.len()), Rows::default());
     let (mut provenance, mut layout) = (Vec::with_capacity(groups.len()), Vec::with_capacity(groups.len()));
@@ -134,7 +141,8 @@ pub(super) fn encode(groups: &Groups, moved: &Moved) -> Vec<u8> {
     encoder.write_all(&plain).expect("memory can always be written");
     let mut bytes = encoder.finish().expect("memory can always be written");
     bytes.extend(bits);
-    bytes
+    // Of exactly as many bytes the end of the stream, behind which the bits are, would not be found.
+    EncodedGroups { bytes, can_be_decoded: plain.len() < MAX_DECOMPRESSED }
 }
 
 /// What is collected of the groups of a layout.
@@ -149,7 +157,7 @@ struct OfLayout<'a> {
 pub(super) fn decode(bytes: &[u8]) -> Result<(Groups, Moved), InvalidGroups> {
     let mut plain = Vec::new();
     let mut decoder = ZlibDecoder::new(bytes);
-    decoder.by_ref().take(MAX_DECOMPRESSED).read_to_end(&mut plain).map_err(InvalidGroups::Compression)?;
+    decoder.by_ref().take(MAX_DECOMPRESSED as u64).read_to_end(&mut plain).map_err(InvalidGroups::Compression)?;
     let stored: Stored = postcard::from_bytes(&plain).map_err(InvalidGroups::Encoding)?;
     let bits = usize::try_from(decoder.total_in()).ok().and_then(|at| bytes.get(at..));
     let groups = bits.and_then(|bits| stored.groups(bits)).ok_or(InvalidGroups::Columns)?;

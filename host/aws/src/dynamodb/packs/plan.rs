@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use paceline_pipeline::model::{Item, Key, Packing};
 
-use super::content::{self, Content, PackKey};
+use super::content::{Content, PackKey};
+use super::groups::Moved;
 use crate::dynamodb::item::{self, MAX_ITEM_BYTES, Map};
 
 /// DynamoDB's limit for the items of a transaction is 100, of which the shared item is one.
@@ -25,6 +26,8 @@ pub(super) struct GroupWrite {
     pub(super) sort: Arc<str>,
     pub(super) expected: Option<u64>,
     pub(super) item: Arc<Item>,
+    /// How its rulebook packs it. Groups of other aggregates, and of other versions of a rulebook, may share the item.
+    pub(super) packing: Arc<Packing>,
 }
 
 /// One write of a shared item.
@@ -100,14 +103,18 @@ impl Plan {
         self.taken.push(write);
     }
 
-    /// Moves the largest groups out of an item that would be too large. Those that would be too many for one request are
-    /// left as they were, to be written by the next one.
+    /// Moves the largest groups out of an item that would be too large, for DynamoDB or to be read again. Those that would be
+    /// too many for one request are left as they were, to be written by the next one.
+    ///
+    /// A group that was new and moves out leaves nothing but its name. If the item has no room for it, it names none any more:
+    /// a group that is neither in the item nor named there has never been there, so it may have an item of its own as well.
     fn fit(&mut self, base: &Content, key: &PackKey, room: &mut Room) {
         let mut limit = MAX_ITEM_BYTES;
         loop {
-            self.map = self.content.encode(key);
-            let bytes = content::size(&self.map);
-            if bytes <= limit {
+            let encoded = self.content.encode(key);
+            let (is_small, is_valid) = (encoded.fits(limit), encoded.fits(MAX_ITEM_BYTES));
+            self.map = encoded.map;
+            if is_small {
                 return;
             }
             limit = MAX_ITEM_BYTES - ROOM_BYTES;
@@ -116,8 +123,12 @@ impl Plan {
                 std::mem::take(&mut self.taken).into_iter().partition::<Vec<_>, _>(|write| !moved.contains(&write.at));
             self.taken = gone;
             staying.sort_by_key(|write| std::cmp::Reverse(size(key, write)));
-            // What is left was in the item before, and fitted.
+            // What is left was in the item before, and fitted without the names that were added.
             if staying.is_empty() {
+                if !is_valid {
+                    self.content.moved = Moved::AllOthers;
+                    self.map = self.content.encode(key).map;
+                }
                 return;
             }
             // Encoding takes time: some go at once.

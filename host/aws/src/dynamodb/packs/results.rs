@@ -13,12 +13,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use paceline_pipeline::model::{Item, Key, Packing};
+use paceline_pipeline::model::{Item, Key};
 use paceline_pipeline::store::{StoreError, Write, WriteOutcome};
 
 use super::content::PackKey;
 use super::plan::Plan;
 use super::request::{Attempt, PutResult, Sender};
+use super::shown::Shown;
 use crate::dynamodb::DynamoDbStore;
 use crate::dynamodb::cache::CachedItem;
 use crate::dynamodb::error::{TableError, TableErrorKind};
@@ -115,14 +116,20 @@ impl DynamoDbStore {
         Err(self.table.error(TableErrorKind::Fatal, what).into())
     }
 
-    /// Removes results that have items of their own from the shared items.
-    pub(super) async fn leave_packs(&self, results: &[SharedResult<'_>]) -> Result<(), StoreError> {
+    /// Removes results that have items of their own from the shared items. `keys` are those of the whole call: what the shared
+    /// items show is theirs, too.
+    pub(super) async fn leave_packs(&self, results: &[SharedResult<'_>], keys: &[&Key]) -> Result<(), StoreError> {
         let mut packs: BTreeMap<PackKey, Leaving> = BTreeMap::new();
         for result in results {
             let Some(pack) = &result.key.pack else { continue };
-            let of = packs.entry(PackKey::new(&result.key.partition, pack));
-            let leaving = of.or_insert_with(|| Leaving { packing: Arc::clone(&pack.packing), groups: Vec::new() });
+            let leaving = packs.entry(PackKey::new(&result.key.partition, pack)).or_default();
             leaving.groups.push((result.key.sort.as_str().into(), result.item.revision));
+        }
+        for key in keys {
+            let Some(pack) = &key.pack else { continue };
+            if let Some(leaving) = packs.get_mut(&PackKey::new(&key.partition, pack)) {
+                leaving.shown.add(&pack.packing);
+            }
         }
         let sender = Sender::of(self);
         let requests = packs.into_iter().map(|(key, leaving)| sender.clone().leave(key, leaving));
@@ -138,33 +145,36 @@ impl DynamoDbStore {
         worst.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Completes what a host left behind that died between the steps.
-    pub(super) async fn move_out(&self, results: &[SharedResult<'_>]) -> Result<(), StoreError> {
+    /// Completes what a host left behind that died between the steps. `keys` are those of the whole call.
+    pub(super) async fn move_out(&self, results: &[SharedResult<'_>], keys: &[&Key]) -> Result<(), StoreError> {
         for outcome in self.publish(results).await? {
             if let WriteOutcome::Transient(why) = outcome {
                 return Err(StoreError::transient(why));
             }
         }
-        self.leave_packs(results).await
+        self.leave_packs(results, keys).await
     }
 }
 
-/// Groups that leave a shared item, with the revisions of their own items.
+/// Groups that leave a shared item.
+#[derive(Default)]
 struct Leaving {
-    packing: Arc<Packing>,
+    /// With the revisions of their own items.
     groups: Vec<(Arc<str>, u64)>,
+    /// What the shared item shows without them.
+    shown: Shown,
 }
 
 impl Sender {
-    async fn leave(self, key: PackKey, Leaving { packing, groups }: Leaving) -> Result<(), TableError> {
+    async fn leave(self, key: PackKey, Leaving { groups, shown }: Leaving) -> Result<(), TableError> {
         let _turn = self.packs.turn(&key).await;
         let mut base = self.latest(&key).await?;
         let mut attempt = Attempt::first();
         while !attempt.is_beyond() {
             let Some(content) = Plan::without(&base, &groups) else { return Ok(()) };
-            match self.put(&base, &content.encode(&key)).await {
+            match self.put(&base, &content.encode(&key).map).await {
                 PutResult::Written => {
-                    self.show(&key, &packing, &content, true).await;
+                    self.show(&key, &shown, &content, true).await;
                     self.packs.written(&key, &Arc::new(content));
                     return Ok(());
                 }

@@ -4,7 +4,7 @@
 //! as many writes as the rulebook says, and whenever groups have moved out, which readers would find twice. They are for
 //! looking at, and nothing else depends on them: that they could not be written is no failure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
@@ -28,14 +28,47 @@ impl PackKey {
     }
 }
 
+/// What is shown of a shared item: what any of the packings says whose groups are written. Groups of other aggregates, and of
+/// other versions of a rulebook, may share an item.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Shown {
+    attributes: BTreeSet<String>,
+    /// After how many writes, of each packing that shows something.
+    every: BTreeSet<u16>,
+}
+
+impl Shown {
+    pub(super) fn add(&mut self, packing: &Packing) {
+        if packing.show.is_empty() {
+            return;
+        }
+        self.every.insert(packing.show_every);
+        for name in &packing.show {
+            // Nearly always it is there: it is the same packing.
+            if !self.attributes.contains(name) {
+                self.attributes.insert(name.clone());
+            }
+        }
+    }
+
+    /// Whether groups are shown after this write of their item.
+    fn is_due(&self, revision: u64) -> bool {
+        let is_due = |every: &u16| {
+            let every = u64::from((*every).max(1));
+            revision % every == 1 % every
+        };
+        self.every.iter().any(is_due)
+    }
+}
+
 /// The item that shows these groups; `None` if there is nothing to show, or if it would be too large.
-pub(super) fn encode(key: &PackKey, packing: &Packing, content: &Content) -> Option<Map> {
-    if packing.show.is_empty() {
+pub(super) fn encode(key: &PackKey, shown: &Shown, content: &Content) -> Option<Map> {
+    if shown.attributes.is_empty() {
         return None;
     }
     let mut map = item::key_map(&key.shown_key());
     map.insert(REVISION.to_owned(), AttributeValue::N(content.revision.to_string()));
-    for name in &packing.show {
+    for name in &shown.attributes {
         let values = content.groups.iter().filter_map(|(sort, item)| Some((sort, item.attribute(name)?)));
         let members = values.map(|(sort, value)| (sort.to_string(), item::attribute_value(value)));
         map.insert(name.clone(), AttributeValue::M(members.collect()));
@@ -43,19 +76,13 @@ pub(super) fn encode(key: &PackKey, packing: &Packing, content: &Content) -> Opt
     (content::size(&map) <= MAX_ITEM_BYTES).then_some(map)
 }
 
-/// Whether groups are shown after this write of their item.
-fn is_due(packing: &Packing, revision: u64) -> bool {
-    let every = u64::from(packing.show_every.max(1));
-    revision % every == 1 % every
-}
-
 impl Sender {
     /// Shows what the shared item holds, if it is time.
-    pub(super) async fn show(&self, key: &PackKey, packing: &Packing, content: &Content, have_moved: bool) {
-        if !have_moved && !is_due(packing, content.revision) {
+    pub(super) async fn show(&self, key: &PackKey, shown: &Shown, content: &Content, have_moved: bool) {
+        if !have_moved && !shown.is_due(content.revision) {
             return;
         }
-        let Some(map) = encode(key, packing, content) else { return };
+        let Some(map) = encode(key, shown, content) else { return };
         self.usage.add_request();
         let request = self
             .client

@@ -1,6 +1,6 @@
 //! Laws of packed groups.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::content::{self, Content, InvalidPack, PackKey};
 use super::groups::Moved;
 use super::groups_format::{self, InvalidGroups};
 use super::plan::{GroupWrite, Plan};
-use super::shown;
+use super::shown::{self, Shown};
 use crate::dynamodb::item::{MAX_ITEM_BYTES, Map, test_provenance};
 
 fn pack_key() -> PackKey {
@@ -25,6 +25,12 @@ fn pack_key() -> PackKey {
 
 fn packing() -> Packing {
     Packing { into: 8, show: vec!["output".to_owned()], show_every: 1, alone: Some("GSI".to_owned()) }
+}
+
+fn shown_of(packings: &[Packing]) -> Shown {
+    let mut shown = Shown::default();
+    packings.iter().for_each(|packing| shown.add(packing));
+    shown
 }
 
 /// An item with a state of so many bytes that do not compress.
@@ -136,7 +142,7 @@ fn writes(base: &Content, drafts: &[Draft]) -> Vec<GroupWrite> {
         let held = base.groups.get(&sort).map(|item| item.revision);
         let expected = if *is_current { held } else { Some(held.unwrap_or(40) + 1) };
         let item = item(expected.unwrap_or(0) + 1, *state, attributes(0.5, *is_final));
-        writes.push(GroupWrite { at, sort, expected, item });
+        writes.push(GroupWrite { at, sort, expected, item, packing: Arc::new(packing()) });
     }
     writes
 }
@@ -191,7 +197,7 @@ proptest! {
 
     #[test]
     fn what_is_encoded_comes_back(content in contents(200)) {
-        let map = content.encode(&pack_key());
+        let map = content.encode(&pack_key()).map;
         let (key, read) = Content::decode(&map).unwrap();
         prop_assert_eq!(key, pack_key());
         prop_assert_eq!(&read, &content);
@@ -204,7 +210,7 @@ proptest! {
     fn groups_of_any_shape_come_back(groups in prop::collection::btree_map("[a-c]{0,3}", shape(), 0..30)) {
         let groups = groups.into_iter().map(|(sort, item)| (Arc::from(sort), Arc::new(item))).collect();
         let moved = these([]);
-        let bytes = groups_format::encode(&groups, &moved);
+        let bytes = groups_format::encode(&groups, &moved).bytes;
         prop_assert_eq!(groups_format::decode(&bytes).unwrap(), (groups, moved));
     }
 
@@ -214,12 +220,12 @@ proptest! {
         content in contents(20),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        let mut plain = inflated(&groups_format::encode(&content.groups, &content.moved));
+        let mut plain = inflated(&groups_format::encode(&content.groups, &content.moved).bytes);
         changes.iter().for_each(|(at, byte)| *at.get_mut(&mut plain) = *byte);
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&plain).unwrap();
         if let Ok((groups, moved)) = groups_format::decode(&encoder.finish().unwrap()) {
-            let again = groups_format::encode(&groups, &moved);
+            let again = groups_format::encode(&groups, &moved).bytes;
             prop_assert_eq!(groups_format::decode(&again).unwrap(), (groups, moved));
         }
     }
@@ -266,6 +272,7 @@ fn a_result_stays_until_it_has_an_item_of_its_own() {
         sort: Arc::clone(sort),
         expected: Some(1),
         item: item(2, 24, attributes(0.75, true)),
+        packing: Arc::new(packing()),
     };
     let writes: Vec<GroupWrite> = base.groups.iter().enumerate().map(write).collect();
     let plan = Plan::new(&base, &pack_key(), writes);
@@ -290,16 +297,70 @@ fn groups_that_moved_are_named_as_long_as_they_are_few() {
     moved.add(&"racer-20000".into());
     assert_eq!(moved, Moved::AllOthers);
     let base = Content { revision: 3, groups: [(Arc::from("a"), item(1, 9, vec![]))].into(), moved };
-    let write = |(at, sort, expected)| GroupWrite { at, sort: Arc::from(sort), expected, item: item(2, 9, vec![]) };
+    let write = |(at, sort, expected)| {
+        let packing = Arc::new(packing());
+        GroupWrite { at, sort: Arc::from(sort), expected, item: item(2, 9, vec![]), packing }
+    };
     let plan = Plan::new(&base, &pack_key(), [(0, "a", Some(1)), (1, "b", None)].map(write).into());
     let parts = [&plan.taken, &plan.alone].map(|part| part.iter().map(|write| write.at).collect::<Vec<_>>());
     assert_eq!(parts, [[0], [1]]);
 }
 
+/// DynamoDB would refuse every write of an item that the names of new groups have made too large.
+#[test]
+fn the_names_of_groups_that_move_out_do_not_make_an_item_too_large() {
+    // The room is for a name or two.
+    const ROOM: usize = 50;
+    let content = |state| {
+        let groups = [(Arc::from("a"), item(1, state, vec![]))].into();
+        Content { revision: 3, groups, moved: Moved::default() }
+    };
+    let mut state = MAX_ITEM_BYTES;
+    while let over @ 1.. = content::size(&content(state).encode(&pack_key()).map).saturating_sub(MAX_ITEM_BYTES - ROOM)
+    {
+        state -= over;
+    }
+    let mut base = content(state);
+    let mut random = fastrand::Rng::with_seed(1);
+    for round in 0..8 {
+        let sort: String = std::iter::repeat_with(|| random.alphanumeric()).take(40).collect();
+        let (item, packing) = (item(1, 100, vec![]), Arc::new(packing()));
+        let write = GroupWrite { at: 0, sort: sort.into(), expected: None, item, packing };
+        let plan = Plan::new(&base, &pack_key(), vec![write.clone()]);
+        check_plan(&base, std::slice::from_ref(&write), &plan).unwrap();
+        let bytes = content::size(&plan.map);
+        assert!(bytes <= MAX_ITEM_BYTES, "{bytes} bytes in round {round}");
+        // It moves out, or has an item of its own from the beginning.
+        assert_eq!((plan.moves.len() + plan.alone.len(), plan.content.groups.len()), (1, 1));
+        if plan.alone.is_empty() {
+            base = plan.content;
+        }
+        assert!(base.moved.has(&write.sort));
+    }
+    assert_eq!(base.moved, Moved::AllOthers);
+}
+
+/// Their compressed bytes would fit into the item, which could not be read any more.
+#[test]
+fn groups_that_compress_well_are_not_more_than_can_be_read_again() {
+    let write = |at: usize| {
+        let mut item = Item::clone(&item(1, 0, vec![]));
+        item.state = vec![0; 100 << 10];
+        item.state[..8].copy_from_slice(&at.to_le_bytes());
+        let (item, packing) = (Arc::new(item), Arc::new(packing()));
+        GroupWrite { at, sort: format!("racer-{at}").into(), expected: None, item, packing }
+    };
+    let plan = Plan::new(&Content::default(), &pack_key(), (0..700).map(write).collect());
+    let (_, read) = Content::decode(&plan.map).unwrap();
+    assert!(read == plan.content, "another content comes back");
+    assert!(!plan.moves.is_empty() && plan.taken.len() + plan.left.len() == 700);
+    assert!((600..700).contains(&read.groups.len()), "{} groups share the item", read.groups.len());
+}
+
 #[test]
 fn what_paceline_did_not_write_is_refused_with_its_attribute() {
     let content = Content { revision: 4, groups: [(Arc::from("a"), item(1, 9, vec![]))].into(), moved: these([]) };
-    let map = content.encode(&pack_key());
+    let map = content.encode(&pack_key()).map;
     let bytes = |bytes: &[u8]| AttributeValue::B(aws_sdk_dynamodb::primitives::Blob::new(bytes));
     let changed = |name: &str, value: AttributeValue| {
         let mut map = map.clone();
@@ -353,13 +414,14 @@ fn a_racer_takes_a_few_bytes_of_a_shared_item() {
     };
     let groups = (0..1_000).step_by(8).map(&mut racer).collect();
     let content = Content { revision: 70, groups, moved: Moved::default() };
-    let map = content.encode(&pack_key());
+    let map = content.encode(&pack_key()).map;
     let bytes = content::size(&map);
     assert!(bytes <= 1_024, "{bytes} bytes of 125 racers are more than a write unit");
-    let shown = shown::encode(&pack_key(), &packing(), &content).unwrap();
+    let shown = shown::encode(&pack_key(), &shown_of(&[packing()]), &content).unwrap();
     let AttributeValue::M(outputs) = &shown["output"] else { panic!("{shown:?}") };
     assert_eq!((outputs.len(), &shown["SK"]), (125, &AttributeValue::S("@pack-007-shown".to_owned())));
-    assert_eq!(shown::encode(&pack_key(), &Packing { show: Vec::new(), ..packing() }, &content), None);
+    let nothing = shown_of(&[Packing { show: Vec::new(), ..packing() }]);
+    assert_eq!(shown::encode(&pack_key(), &nothing, &content), None);
 }
 
 #[test]
@@ -368,7 +430,23 @@ fn what_is_too_large_for_an_item_is_not_shown() {
         let group = |racer| (Arc::from(format!("racer-{racer:06}")), item(1, 0, attributes(0.5, false)));
         Content { revision: 1, groups: (0..racers).map(group).collect(), moved: Moved::default() }
     };
-    let shown = |racers| shown::encode(&pack_key(), &packing(), &content(racers));
+    let shown = |racers| shown::encode(&pack_key(), &shown_of(&[packing()]), &content(racers));
     assert!(documented_size(&shown(16_000).unwrap()) <= MAX_ITEM_BYTES);
     assert_eq!(shown(17_000), None);
+}
+
+#[test]
+fn an_item_shows_what_any_of_the_packings_says() {
+    let nothing = Packing { show: Vec::new(), ..packing() };
+    let other = Packing { show: vec!["GSI".to_owned()], ..packing() };
+    let groups = [("a", false), ("b", true)]
+        .map(|(sort, is_final)| (Arc::from(sort), item(1, 9, attributes(0.5, is_final))))
+        .into();
+    let content = Content { revision: 1, groups, moved: Moved::default() };
+    let shown = shown::encode(&pack_key(), &shown_of(&[nothing, packing(), other]), &content).unwrap();
+    let sorts = |name: &str| match &shown[name] {
+        AttributeValue::M(members) => members.keys().cloned().collect::<BTreeSet<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((sorts("output"), sorts("GSI")), (["a", "b"].map(str::to_owned).into(), ["b".to_owned()].into()));
 }

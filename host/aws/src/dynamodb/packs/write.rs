@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use paceline_pipeline::ErrorChain;
-use paceline_pipeline::model::Packing;
+use paceline_pipeline::model::Key;
 use paceline_pipeline::store::{StoreError, Write, WriteOutcome};
 
 use super::content::PackKey;
 use super::plan::{GroupWrite, Plan, is_result};
 use super::request::{Attempt, PutResult, Sender};
 use super::results::SharedResult;
+use super::shown::Shown;
 use crate::dynamodb::DynamoDbStore;
 use crate::dynamodb::error::{TableError, TableErrorKind};
 use crate::dynamodb::requests::ConcurrentRequests;
@@ -35,16 +36,16 @@ impl DynamoDbStore {
         writes: &[Write],
         outcomes: &mut [Option<WriteOutcome>],
     ) -> Result<Vec<usize>, StoreError> {
-        let mut packs: BTreeMap<PackKey, (Arc<Packing>, Vec<GroupWrite>)> = BTreeMap::new();
+        let mut packs: BTreeMap<PackKey, Vec<GroupWrite>> = BTreeMap::new();
         for (at, write) in writes.iter().enumerate() {
             let Some(pack) = &write.key.pack else { continue };
             let key = PackKey::new(&write.key.partition, pack);
             let (sort, item) = (write.key.sort.as_str().into(), Arc::new(write.item.clone()));
-            let of = packs.entry(key).or_insert_with(|| (Arc::clone(&pack.packing), Vec::new()));
-            of.1.push(GroupWrite { at, sort, expected: write.expected, item });
+            let packing = Arc::clone(&pack.packing);
+            packs.entry(key).or_default().push(GroupWrite { at, sort, expected: write.expected, item, packing });
         }
         let sender = Sender::of(self);
-        let requests = packs.into_iter().map(|(key, (packing, writes))| sender.clone().write(key, packing, writes));
+        let requests = packs.into_iter().map(|(key, writes)| sender.clone().write(key, writes));
         let mut requests = ConcurrentRequests::new(self.concurrency, requests);
         let (mut alone, mut results, mut fatal) = (Vec::new(), Vec::new(), None);
         while let Some(written) = requests.next().await {
@@ -82,7 +83,8 @@ impl DynamoDbStore {
         for (write, outcome) in results.iter().zip(published) {
             outcomes[write.at] = Some(outcome);
         }
-        match self.leave_packs(&done).await {
+        let keys: Vec<&Key> = writes.iter().map(|write| &write.key).collect();
+        match self.leave_packs(&done, &keys).await {
             Err(error) if !error.is_transient() => Err(error),
             _ => Ok(()),
         }
@@ -91,8 +93,10 @@ impl DynamoDbStore {
 
 impl Sender {
     /// Writes the groups of one item.
-    async fn write(self, key: PackKey, packing: Arc<Packing>, writes: Vec<GroupWrite>) -> Written {
+    async fn write(self, key: PackKey, writes: Vec<GroupWrite>) -> Written {
         let _turn = self.packs.turn(&key).await;
+        let mut shown = Shown::default();
+        writes.iter().for_each(|write| shown.add(&write.packing));
         let mut written = Written::default();
         let mut pending = writes;
         let mut base = match self.latest(&key).await {
@@ -105,7 +109,7 @@ impl Sender {
         let mut attempt = Attempt::first();
         while !pending.is_empty() {
             let plan = Plan::new(&base, &key, pending);
-            written.done(plan.done, &packing);
+            written.done(plan.done);
             written.all(&plan.conflicts, &WriteOutcome::Conflict);
             written.alone.extend(plan.alone.iter().map(|write| write.at));
             if plan.taken.is_empty() || attempt.is_beyond() {
@@ -121,11 +125,11 @@ impl Sender {
                 PutResult::Written => {
                     base = Arc::new(plan.content);
                     self.packs.written(&key, &base);
-                    self.show(&key, &packing, &base, !plan.moves.is_empty()).await;
+                    self.show(&key, &shown, &base, !plan.moves.is_empty()).await;
                     let (moved, stayed): (Vec<_>, Vec<_>) =
                         plan.taken.into_iter().partition(|write| !base.groups.contains_key(&write.sort));
                     written.all(&moved, &WriteOutcome::Done);
-                    written.done(stayed, &packing);
+                    written.done(stayed);
                     pending = plan.left;
                 }
                 PutResult::Changed(map) => {
@@ -154,8 +158,9 @@ impl Written {
     }
 
     /// Writes of groups that are in the shared item now.
-    fn done(&mut self, writes: Vec<GroupWrite>, packing: &Packing) {
-        let (results, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(|write| is_result(&write.item, packing));
+    fn done(&mut self, writes: Vec<GroupWrite>) {
+        let is_result = |write: &GroupWrite| is_result(&write.item, &write.packing);
+        let (results, others): (Vec<_>, Vec<_>) = writes.into_iter().partition(is_result);
         self.all(&others, &WriteOutcome::Done);
         self.results.extend(results);
     }
@@ -168,5 +173,42 @@ impl Written {
             true => self.all(&writes, &WriteOutcome::Transient(ErrorChain(&error).to_string())),
             false => self.fatal = Some(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use paceline_pipeline::dedup::{DedupState, OrdinalSet};
+    use paceline_pipeline::model::{Attribute, Item, Packing};
+
+    use super::*;
+    use crate::dynamodb::item::test_provenance;
+
+    /// Two aggregates share the items of a partition, and only one of them gives its results items of their own.
+    #[test]
+    fn what_a_result_is_follows_from_the_group_s_own_packing() {
+        let packing = |alone: Option<&str>| {
+            let alone = alone.map(str::to_owned);
+            Arc::new(Packing { into: 1, show: Vec::new(), show_every: 1, alone })
+        };
+        let item = Arc::new(Item {
+            revision: 2,
+            state: Vec::new(),
+            dedup: DedupState::Ordinal(OrdinalSet::default()),
+            attributes: vec![("GSI".into(), Attribute::Integer(3))],
+            provenance: test_provenance(),
+            reruled: false,
+        });
+        let write = |(at, alone)| GroupWrite {
+            at,
+            sort: format!("racer-{at}").into(),
+            expected: Some(1),
+            item: Arc::clone(&item),
+            packing: packing(alone),
+        };
+        let mut written = Written::default();
+        written.done([(0, None), (1, Some("GSI")), (2, Some("other"))].map(write).into());
+        assert_eq!(written.results.iter().map(|write| write.at).collect::<Vec<_>>(), [1]);
+        assert_eq!(written.outcomes, [(0, WriteOutcome::Done), (2, WriteOutcome::Done)]);
     }
 }

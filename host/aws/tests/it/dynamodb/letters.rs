@@ -1,5 +1,12 @@
 //! Dead letters, horizons and redrive sequences.
 
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use tokio::sync::Notify;
+
 use super::*;
 
 pub(super) fn letter(number: u64) -> DeadLetter {
@@ -119,6 +126,71 @@ async fn a_redrive_sequence_is_assigned_once_and_stays() {
     assert_eq!(known, ids[2..].iter().cloned().collect());
     store.put_dead_letters(&letters[3..4]).await.unwrap();
     assert_eq!(redrive_sequences(&store.assign_redrive_sequences(&ids[3..4]).await.unwrap()), [pair(3, 1)]);
+}
+
+/// HTTP whose second request waits.
+#[derive(Clone, Debug)]
+struct Halting {
+    http: SharedHttpClient,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    requests: AtomicU32,
+    /// The second request is about to be sent.
+    reached: Notify,
+    /// It may be sent.
+    opened: Notify,
+}
+
+impl HttpClient for Halting {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let connector = self.http.http_connector(settings, components);
+        SharedHttpConnector::new(HaltingConnector { connector, gate: Arc::clone(&self.gate) })
+    }
+}
+
+#[derive(Debug)]
+struct HaltingConnector {
+    connector: SharedHttpConnector,
+    gate: Arc<Gate>,
+}
+
+impl HttpConnector for HaltingConnector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let (connector, gate) = (self.connector.clone(), Arc::clone(&self.gate));
+        HttpConnectorFuture::new(async move {
+            if gate.requests.fetch_add(1, Ordering::Relaxed) == 1 {
+                gate.reached.notify_one();
+                gate.opened.notified().await;
+            }
+            connector.call(request).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_is_redriven_between_the_reads_is_known() {
+    require!(DynamoDbLocal);
+    let tables = Tables::new().await;
+    let gate = Arc::new(Gate::default());
+    let settings = tables.client.config();
+    let http = settings.http_client().expect("the client was made with one");
+    let halting = settings.to_builder().http_client(Halting { http, gate: Arc::clone(&gate) });
+    let host = DynamoDbStore::new(Client::from_conf(halting.build()), &tables.config);
+    let operator = tables.store(WriteWith::Items);
+    let redriven = letter(7);
+    operator.put_dead_letters(std::slice::from_ref(&redriven)).await.unwrap();
+    let ids = [redriven.id];
+    let redrive = async {
+        tokio::time::timeout(Duration::from_secs(60), gate.reached.notified()).await.expect("there are two requests");
+        assert_eq!(operator.assign_redrive_sequences(&ids).await.unwrap().len(), 1);
+        operator.delete_dead_letters(&ids).await.unwrap();
+        gate.opened.notify_one();
+    };
+    let (known, ()) = tokio::join!(host.known_dead_letters(&ids), redrive);
+    assert_eq!(known.unwrap(), HashSet::from(ids));
 }
 
 #[tokio::test]

@@ -109,6 +109,26 @@ async fn groups_of_an_item_are_read_written_and_listed_as_if_they_were_alone() {
     assert!(tables.raw(&keys[3]).await.is_none());
 }
 
+/// A key is loaded before it is checked where a race has no pin yet. One message must not stop its shard.
+#[tokio::test]
+async fn a_key_that_dynamodb_can_not_hold_has_no_group_and_the_others_are_loaded() {
+    require!(DynamoDbLocal);
+    let (tables, packing) = (Tables::new().await, packing(1));
+    let store = tables.store(WriteWith::Items);
+    let first = key(1, 0, &packing);
+    bump(&store, std::slice::from_ref(&first), &attributes(1.0)).await;
+    let at = |partition: &str, sort: &str| Key { pack: first.pack.clone(), ..Key::new(partition, sort) };
+    let (long, longer) = ("p".repeat(2_049), "s".repeat(1_025));
+    let invalid = [at("", "racer-1"), at(&long, "racer-1"), at("@pin/3", "racer-1"), at(PARTITION, &longer)];
+    for store in [&store, &tables.uncached(WriteWith::Items)] {
+        let before = store.usage().requests;
+        assert_eq!(store.load_groups(&invalid).await.unwrap(), vec![None; 4]);
+        assert_eq!(store.usage().requests, before, "nothing is read");
+        let loaded = store.load_groups(&[&invalid[..], std::slice::from_ref(&first)].concat()).await.unwrap();
+        assert_eq!(loaded.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, false, false, true]);
+    }
+}
+
 #[tokio::test]
 async fn a_write_is_refused_if_the_group_and_not_if_only_its_neighbour_has_changed() {
     require!(DynamoDbLocal);
@@ -171,6 +191,25 @@ async fn a_final_moves_out_and_stays_out() {
     assert_eq!(listed.len(), 151);
     assert_eq!(listed.iter().filter(|(_, item)| item.attribute("GSI").is_some()).count(), 120);
     assert!(listed.is_sorted_by(|(a, _), (b, _)| a < b), "each once");
+}
+
+/// Two aggregates of a rulebook, or two of its versions, may share items and pack their groups in other ways.
+#[tokio::test]
+async fn groups_that_share_an_item_keep_their_own_packing() {
+    require!(DynamoDbLocal);
+    let (tables, packing) = (Tables::new().await, packing(1));
+    let other = Packing { show: vec!["second".into()], alone: None, ..Packing::clone(&packing) };
+    let keys = [key(1, 0, &Arc::new(other)), key(2, 0, &packing)];
+    let store = tables.store(WriteWith::Items);
+    let result = [attributes(4.0), vec![("GSI", Attribute::Integer(4))]].concat();
+    bump(&store, &keys, &result).await;
+    assert!(tables.raw(&keys[0]).await.is_none(), "it stays in the shared item");
+    assert!(tables.raw(&keys[1]).await.is_some(), "it has an item of its own");
+    assert_eq!(store_revisions(&tables.store(WriteWith::Items), &keys).await, [1, 1]);
+    // What both show is there still when the result has left.
+    let item = tables.raw(&Key::new(PARTITION, "@pack-000-shown")).await.unwrap();
+    let racers = |name: &str| item[name].as_m().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!((racers("output"), racers("second")), (vec!["racer-1".to_owned()], vec!["racer-1".to_owned()]));
 }
 
 /// A group that another host created and moved out after this one has looked must not be created a second time.
