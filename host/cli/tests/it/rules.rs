@@ -323,6 +323,38 @@ fn signatures_begin_with_the_key_and_are_trusted_afterwards() {
 }
 
 #[test]
+fn a_missing_entry_is_told_and_what_comes_after_it_is_read() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    for version in [1, 2] {
+        publish(&workspace, version);
+        run(&workspace, &["activate", &format!("class-3@{version}"), "--race-type", "3"]);
+    }
+    let out = workspace.path("out");
+    let (registry, folder) = (workspace.path("registry"), workspace.path("rulebooks"));
+    rules::map(&folder);
+    std::fs::remove_file(workspace.path("registry/log/00000000000000000002.json")).unwrap();
+    let missing = "entry 2 is missing; the log has entries up to 4";
+
+    let verified = command(&workspace, &["verify"]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(1));
+    let verified = String::from_utf8(verified.stdout).unwrap();
+    assert!(verified.contains(missing) && verified.ends_with("3 entries, 2 rulebooks, 4 plugins\n"), "{verified}");
+    let verified = command(&workspace, &["verify", "--json"]).output().unwrap();
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!((&verified["revision"], verified["problems"].as_array().unwrap().len()), (&json!(4), 1), "{verified}");
+
+    let history = run(&workspace, &["history", "3"]);
+    assert!(history.contains(missing) && history.contains("race type 3: class-3@1 -> class-3@2"), "{history}");
+    assert_eq!(json_of(&workspace, &["history"])[1], json!({ "missing": { "first": 2, "last": 2 } }));
+
+    let (folder, out) = (folder.to_str().unwrap(), out.to_str().unwrap());
+    let onto = ["bundle", folder, "--out", out, "--onto", registry.to_str().unwrap()];
+    let error = fail(&mut command(&workspace, &onto));
+    assert!(error.contains("has no log/00000000000000000002.json: put the object back"), "{error}");
+}
+
+#[test]
 fn changes_are_signed_and_verified() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
