@@ -6,7 +6,7 @@ use paceline_pipeline::model::Item;
 use paceline_pipeline::store::GroupStore;
 
 use crate::report::{self, json};
-use crate::setup::{ConfigArgument, open_store, runtime};
+use crate::setup::{ConfigArgument, open_store_to_read, runtime};
 
 /// Arguments of `paceline leaderboard`.
 #[derive(clap::Args)]
@@ -60,7 +60,7 @@ pub(crate) async fn standings<'a>(
 pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
     let runtime = runtime()?;
-    let store = open_store(&config, &runtime)?;
+    let store = open_store_to_read(&config, &runtime)?;
     let read = runtime.block_on(standings(&config, &store, &arguments.class, arguments.race.as_deref()));
     let Standings { board, mut items } = read.with_context(|| arguments.config.config.display().to_string())?;
     if items.is_empty() {

@@ -15,7 +15,7 @@ use super::sample::pointer;
 use super::subject::SubjectArguments;
 use crate::commands::recorded::{Since, Source};
 use crate::report;
-use crate::setup::{open_store, runtime};
+use crate::setup::{open_store_to_read, runtime};
 
 /// Arguments of `paceline plugin record`.
 #[derive(clap::Args)]
@@ -57,7 +57,7 @@ pub(super) fn record(arguments: &Arguments) -> anyhow::Result<()> {
     let kept = Kept::new(subject.fields(), others)?;
     let runtime = runtime()?;
     let store = match arguments.from.needs_store() {
-        true => open_store(config, &runtime)?,
+        true => open_store_to_read(config, &runtime)?,
         false => AnyStore::Memory(MemoryStore::default()),
     };
     let (mut events, mut seen, mut left_out) = (Vec::new(), HashSet::new(), 0);
