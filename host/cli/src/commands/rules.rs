@@ -28,8 +28,9 @@ mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use paceline_config::{Config, OpenError};
 use paceline_engine::{Engine, Target};
@@ -39,6 +40,9 @@ use tokio::runtime::Runtime;
 
 use crate::setup::{GlobalConfigArgument, cache, runtime};
 use name::RulebookName;
+
+/// The last second of the year 9999: entries write years with four digits.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Arguments of `paceline rules`.
 #[derive(clap::Args)]
@@ -299,15 +303,25 @@ impl Session {
 impl ChangeArguments {
     fn author(&self) -> anyhow::Result<Author> {
         let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-        // Builds set this variable to be reproducible: https://reproducible-builds.org/specs/source-date-epoch/
-        let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
         let key = self.key.as_deref().map(key::read).transpose()?;
         Ok(Author {
             key,
             by: self.by.clone().or_else(|| user().ok()).unwrap_or_else(|| "unknown".to_owned()),
             why: self.why.clone(),
-            at: epoch.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
+            at: source_date()?,
         })
+    }
+}
+
+/// The time of a change, where a build sets it to be reproducible: <https://reproducible-builds.org/specs/source-date-epoch/>
+fn source_date() -> anyhow::Result<Option<SystemTime>> {
+    let Some(text) = std::env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    match text.parse() {
+        Ok(seconds @ 0..=LAST_SECOND) => Ok(Some(UNIX_EPOCH + Duration::from_secs(seconds))),
+        _ => bail!(
+            "SOURCE_DATE_EPOCH is `{text}`, which is not a time in whole seconds since 1970, from 0 to {LAST_SECOND}: correct \
+             or unset the variable"
+        ),
     }
 }
 

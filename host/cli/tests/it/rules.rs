@@ -275,6 +275,26 @@ fn a_bundle_is_reproducible_and_continues_the_one_before() {
 }
 
 #[test]
+fn a_time_of_a_build_that_is_none_is_refused() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let folder = workspace.path("rulebooks");
+    rules::map(&folder);
+    let apply = |seconds: &str| {
+        let mut command = command(&workspace, &["apply", folder.to_str().unwrap()]);
+        command.env("SOURCE_DATE_EPOCH", seconds);
+        command
+    };
+    for wrong in ["abc", "-1", "1.5", "253402300800", "99999999999999999"] {
+        let error = fail(&mut apply(wrong));
+        assert!(error.contains(&format!("SOURCE_DATE_EPOCH is `{wrong}`, which is not a time")), "{error}");
+    }
+    assert!(!workspace.path("registry/log").exists());
+    succeed(&mut apply("253402300799"));
+    assert_eq!(json_of(&workspace, &["history"])[0]["at"], "9999-12-31T23:59:59.000Z");
+}
+
+#[test]
 fn signatures_begin_with_the_key_and_are_trusted_afterwards() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
