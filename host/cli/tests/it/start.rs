@@ -31,6 +31,16 @@ fn an_invalid_configuration_fails_the_start() {
         (file, "[batch]\nmax-records = 0\n", "[batch] max-records is 0"),
         (file, "[batch]\nmax-bytes = 1000000000\n", "[batch] max-bytes is 1000000000, at most 268435456 is allowed"),
         (file, "[limits]\nmemory-bytes = 10\n", "[limits] memory-bytes is 10, at least 65536 is needed"),
+        (
+            file,
+            "[limits]\nmemory-bytes = 4294967297\n",
+            "[limits] memory-bytes is 4294967297, at most 4294967296 is allowed",
+        ),
+        (
+            file,
+            "[limits.ceilings]\nmemory-bytes = 9000000000000000000\n",
+            "[limits.ceilings] memory-bytes is 9000000000000000000, at most 4294967296 is allowed",
+        ),
         (file, "[limits]\nfuel-per-call = 0\n", "[limits] fuel-per-call is 0, at least 1"),
         (file, "[limits]\ncalls-per-batch = 0\n", "[limits] calls-per-batch is 0, at least 1"),
         (file, "[limits]\ncall-ms = 0\n", "[limits] call-ms is 0, at least 1"),
