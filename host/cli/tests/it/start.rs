@@ -79,6 +79,30 @@ fn an_invalid_configuration_fails_the_start() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_not_set() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    rules::map(&workspace.path("rulebooks"));
+    workspace.configure("[source.kinesis]\nstream = \"alleycat\"\n", "");
+    let with_empty = |arguments: &[&str]| {
+        let mut command = workspace.command(arguments);
+        for name in ["PACELINE_RULES", "PACELINE_STREAM", "PACELINE_LISTEN", "PACELINE_TABLE", "PACELINE_DEAD_LETTERS"]
+        {
+            command.env(name, "");
+        }
+        for name in ["PACELINE_SIGNING_KEY", "PACELINE_OPERATOR", "OTEL_SERVICE_NAME", "SOURCE_DATE_EPOCH"] {
+            command.env(name, "");
+        }
+        command.env("USER", "ann");
+        crate::support::succeed(&mut command)
+    };
+    with_empty(&["rules", "apply", workspace.path("rulebooks").to_str().unwrap()]);
+    assert!(workspace.path("registry/log").exists());
+    let history: serde_json::Value = serde_json::from_str(&with_empty(&["rules", "history", "--json"])).unwrap();
+    assert_eq!(history[0]["by"], "ann", "{history}");
+}
+
+#[test]
 fn days_of_pins_without_the_embedded_store_are_refused() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);

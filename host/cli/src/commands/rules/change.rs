@@ -83,7 +83,7 @@ pub(super) fn repin(
 
 /// Writes the rules as they are once more, signed.
 pub(super) fn sign(session: &Session, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
-    if change.key.is_none() {
+    if change.key_file().is_none() {
         bail!("there is no key to sign with: give its file with --key FILE or PACELINE_SIGNING_KEY");
     }
     make(session, change, &[Request::Sign])
