@@ -139,6 +139,8 @@ fn an_error_of_a_rulebook_names_its_file_once_and_its_plugins_by_name_and_file()
         assert!(error.contains(message) && !error.contains("sha256:"), "{message}: {error}");
         assert_eq!(error.matches("next.toml").count(), 1, "{error}");
     }
+    let unlike = error_of(first.replace("\"output\"", "\"zzzz\""));
+    assert!(unlike.contains("there is no plugin `zzzz`") && !unlike.contains("did you mean"), "{unlike}");
     let missing = fail(&mut command(&workspace, &["publish", "nowhere.toml"]));
     assert!(missing.contains("nowhere.toml: the file can't be read: No such file"), "{missing}");
 

@@ -122,6 +122,7 @@ fn an_invalid_rulebook_is_refused_and_changes_nothing() {
         (book.replace("version = 1", "versoin = 1"), "Did you mean `version`?"),
         (book.replace("\"output\"", "\"ouput\""), "and no file is named for it: `--plugins FOLDER`"),
         (book.replace("\"output\"", "\"ouput\""), "did you mean `output`?"),
+        (book.replace("\"final\"", "1.5"), "a field is compared with a boolean, an integer or a text"),
         (
             book.replace("plugin = \"telemetry\"", "plugin = \"telemetry\"\nsettings = { max-cadnce = 90 }"),
             "is refused: its `describe` asks for no setting `max-cadnce`; it asks for: `events`, `max-cadence`, ",
