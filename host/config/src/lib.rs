@@ -297,6 +297,9 @@ impl Config {
         if self.store.pin_days.is_some() && self.store.path.is_none() {
             return invalid("[store] `pin-days` is for the embedded store; that of DynamoDB is in [store.dynamodb]");
         }
+        for (name, board) in &self.leaderboard {
+            board.check().or_else(|what| invalid(&format!("[leaderboard.{name}] {what}")))?;
+        }
         bounds::check(self).or_else(|what| invalid(&what))
     }
 }

@@ -63,6 +63,16 @@ fn an_invalid_configuration_fails_the_start() {
             "",
             "[source.kinesis] endpoint is `kinesis`, which is not a URL such as https://HOST",
         ),
+        (
+            file,
+            "[leaderboard.all]\npartition = \"all\"\norder-by = \"a\"\ntie = \"b\"\nshow = []\n",
+            "[leaderboard.all] show is empty: name the attributes to show",
+        ),
+        (
+            file,
+            "[leaderboard.all]\npartition = \"all\"\norder-by = \"a\"\ntie = \"b\"\nshow = [\"a\", \"b as a\"]\n",
+            "[leaderboard.all] show has the name `a` twice",
+        ),
         (file, "[batch]\nmax-records = \"many\"\n", "invalid type: string \"many\""),
         (file, "[[[", "TOML parse error"),
         ("[source]\nfile = \"no-such-file\"\n", "", "no-such-file: No such file or directory"),
