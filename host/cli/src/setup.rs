@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use paceline_config::{AnyStore, Config};
 use paceline_pipeline::rules::HostIdentity;
 use tokio::runtime::Runtime;
@@ -58,7 +58,22 @@ pub(crate) fn parallel_runtime() -> anyhow::Result<Runtime> {
 
 const RUNTIME_FAILED: &str = "the asynchronous runtime can't be started";
 
-/// Opens the store, for a command that reads it.
+/// Opens the store, for a command that only reads it. One that does not exist is an error: an empty answer would be taken for
+/// what was committed.
+pub(crate) fn open_store_to_read(config: &Config, runtime: &Runtime) -> anyhow::Result<AnyStore> {
+    if config.store.memory {
+        bail!(
+            "the store is in the memory of each process (`store.memory = true`): there is nothing to show. Keep what a run \
+             commits in a file, `store.path`, or in a table, [store.dynamodb]"
+        );
+    }
+    if let Some(path) = config.store.path.as_ref().filter(|path| !path.exists()) {
+        bail!("there is no store {}: nothing is committed yet, or `store.path` names another file", path.display());
+    }
+    open_store(config, runtime)
+}
+
+/// Opens the store, for a command that writes it. A file that does not exist is created.
 pub(crate) fn open_store(config: &Config, runtime: &Runtime) -> anyhow::Result<AnyStore> {
     Ok(runtime.block_on(paceline_config::open_store(config))?)
 }

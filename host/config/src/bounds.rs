@@ -12,6 +12,9 @@ type Bound = (&'static str, u64, u64, u64);
 /// A page of WebAssembly's memory. No instance has less.
 const PAGE_BYTES: u64 = 65_536;
 
+/// What 32-bit WebAssembly can address. More would be reserved, and no instance could have it.
+const ADDRESSABLE_BYTES: u64 = 1 << 32;
+
 /// What is wrong with the first value that is out of bounds.
 pub(crate) fn check(config: &Config) -> Result<(), String> {
     let mut bounds = [batch(&config.batch), limits(&config.limits)].concat();
@@ -41,10 +44,11 @@ fn batch(batch: &BatchLimits) -> Vec<Bound> {
     ]
 }
 
-/// With less, no call of any plugin could succeed.
+/// With less, no call of any plugin could succeed. A ceiling below its limit has no effect.
 fn limits(limits: &Limits) -> Vec<Bound> {
     vec![
-        ("[limits] memory-bytes", limits.memory_bytes as u64, PAGE_BYTES, u64::MAX),
+        ("[limits] memory-bytes", limits.memory_bytes as u64, PAGE_BYTES, ADDRESSABLE_BYTES),
+        ("[limits.ceilings] memory-bytes", limits.ceilings.memory_bytes as u64, 0, ADDRESSABLE_BYTES),
         ("[limits] fuel-per-call", limits.fuel_per_call, 1, u64::MAX),
         ("[limits] calls-per-batch", limits.calls_per_batch.into(), 1, u64::MAX),
         ("[limits] call-ms", limits.call_ms, 1, u64::MAX),

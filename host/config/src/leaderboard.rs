@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use paceline_pipeline::model::{Attribute, Item};
 use serde::Deserialize;
@@ -21,6 +22,20 @@ pub struct LeaderboardConfig {
 }
 
 impl LeaderboardConfig {
+    /// What is wrong with the values, which are those of this leaderboard.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if self.show.is_empty() {
+            return Err("show is empty: name the attributes to show".to_owned());
+        }
+        let mut names = BTreeSet::new();
+        match self.show.iter().find(|shown| !names.insert(&shown.name)) {
+            None => Ok(()),
+            Some(ShownAttribute { attribute, name }) => {
+                Err(format!("show has the name `{name}` twice: show one under another name, \"{attribute} as NAME\""))
+            }
+        }
+    }
+
     /// Whether an item is in the leaderboard.
     pub fn shows(&self, item: &Item) -> bool {
         item.attribute(&self.order_by).is_some()

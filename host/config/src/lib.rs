@@ -61,6 +61,12 @@ pub const ENVIRONMENT: [(&str, &str); 5] = [
     ("PACELINE_RULES", "rules.registry"),
 ];
 
+/// The value of an environment variable. An empty one counts as not set: templates and containers set what they leave out to
+/// the empty text.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 /// Days for which the embedded store keeps pins: as long as DynamoDB by default, and longer than any stream keeps records.
 pub const PIN_DAYS: u32 = 400;
 
@@ -224,31 +230,31 @@ impl Config {
         for path in config.rules.seed.iter_mut().chain(&mut config.store.path).chain(file) {
             *path = folder.join(&*path);
         }
-        match std::env::var("PACELINE_RULES") {
+        match variable("PACELINE_RULES") {
             // Relative to the working folder: who sets a variable does not know the file's folder.
-            Ok(registry) => config.rules.registry = registry,
-            Err(_) if config.rules.registry.contains("://") => {}
-            Err(_) => config.rules.registry = folder.join(&config.rules.registry).to_string_lossy().into_owned(),
+            Some(registry) => config.rules.registry = registry,
+            None if config.rules.registry.contains("://") => {}
+            None => config.rules.registry = folder.join(&config.rules.registry).to_string_lossy().into_owned(),
         }
         if let Some(dynamodb) = &mut config.store.dynamodb {
-            if let Ok(table) = std::env::var("PACELINE_TABLE") {
+            if let Some(table) = variable("PACELINE_TABLE") {
                 dynamodb.table = table;
             }
-            if let Ok(table) = std::env::var("PACELINE_DEAD_LETTERS") {
+            if let Some(table) = variable("PACELINE_DEAD_LETTERS") {
                 dynamodb.dead_letters = Some(table);
             }
         }
         if let Some(kinesis) = config.source.as_mut().and_then(|source| source.kinesis.as_mut())
-            && let Ok(stream) = std::env::var("PACELINE_STREAM")
+            && let Some(stream) = variable("PACELINE_STREAM")
         {
             kinesis.stream = stream;
         }
-        if let Ok(listen) = std::env::var("PACELINE_LISTEN") {
+        if let Some(listen) = variable("PACELINE_LISTEN") {
             let address = listen.parse();
             config.serve.listen = Some(address.map_err(|source| ConfigError::Listen { value: listen, source })?);
         }
         config.traces.url = collector::traces_url(config.traces.endpoint.as_deref(), |name| std::env::var(name))?;
-        if let Ok(service) = std::env::var("OTEL_SERVICE_NAME") {
+        if let Some(service) = variable("OTEL_SERVICE_NAME") {
             config.traces.service = Some(service);
         }
         config.check(path)?;
@@ -290,6 +296,9 @@ impl Config {
         }
         if self.store.pin_days.is_some() && self.store.path.is_none() {
             return invalid("[store] `pin-days` is for the embedded store; that of DynamoDB is in [store.dynamodb]");
+        }
+        for (name, board) in &self.leaderboard {
+            board.check().or_else(|what| invalid(&format!("[leaderboard.{name}] {what}")))?;
         }
         bounds::check(self).or_else(|what| invalid(&what))
     }

@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - `document`, `template`, `toml_error`: the TOML document of a rulebook, and its errors.
+//! - `nearest`: the name that somebody may have meant.
 //! - `routing`: the rules at one revision.
 //! - `trial`, `share`: a rulebook that is tried beside the current one.
 //! - `tally`, `verdict`: what a trial has shown, and whether that is enough.
@@ -32,6 +33,7 @@ mod head_error;
 mod loaded;
 mod loading;
 mod log;
+mod nearest;
 pub mod operator;
 mod pins;
 mod position;

@@ -58,7 +58,7 @@ mod trace;
 mod world;
 
 pub use finding::Finding;
-pub use plan::{Knob, Plan, UnknownKnob};
+pub use plan::{Knob, KnobError, Plan};
 pub use plant::{Plant, UnknownPlant};
 pub use run::{Options, Outcome, run, run_twice};
 pub use setup::{Setup, SetupError};

@@ -2,12 +2,25 @@
 
 use fastrand::Rng;
 
-/// A knob's name is not one of [`Plan::KNOBS`].
+/// A knob can't be set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no knob `{name}`; the knobs are: {}", Plan::KNOBS.iter().map(|knob| knob.name).collect::<Vec<_>>().join(", "))]
-pub struct UnknownKnob {
-    /// The name.
-    pub name: String,
+pub enum KnobError {
+    /// Its name is not one of [`Plan::KNOBS`].
+    #[error("there is no knob `{name}`; the knobs are: {}", Plan::KNOBS.iter().map(|knob| knob.name).collect::<Vec<_>>().join(", "))]
+    Unknown {
+        /// The name.
+        name: String,
+    },
+    /// With so little there is no run.
+    #[error("the knob `{name}` is {value}: at least {least} is needed")]
+    TooSmall {
+        /// The name.
+        name: &'static str,
+        /// The value.
+        value: u32,
+        /// The least value.
+        least: u32,
+    },
 }
 
 /// A number of a plan.
@@ -15,7 +28,7 @@ pub struct UnknownKnob {
 pub struct Knob {
     /// Its name.
     pub name: &'static str,
-    /// The simplest value: the one that shrinking tries first.
+    /// The least value, which is the simplest: the one that shrinking tries first.
     pub least: u32,
     /// What it decides.
     pub text: &'static str,
@@ -46,10 +59,14 @@ macro_rules! knobs {
             }
 
             /// Sets a knob.
-            pub fn set(&mut self, name: &str, value: u32) -> Result<(), UnknownKnob> {
+            pub fn set(&mut self, name: &str, value: u32) -> Result<(), KnobError> {
+                let mut knobs = Self::KNOBS.iter();
+                if let Some(Knob { name, least, .. }) = knobs.find(|knob| knob.name == name && value < knob.least) {
+                    return Err(KnobError::TooSmall { name, value, least: *least });
+                }
                 match name {
                     $(stringify!($name) => self.$name = value,)*
-                    _ => return Err(UnknownKnob { name: name.to_owned() }),
+                    _ => return Err(KnobError::Unknown { name: name.to_owned() }),
                 }
                 Ok(())
             }

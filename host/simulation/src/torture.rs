@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::finding::Finding;
-use crate::plan::{Plan, UnknownKnob};
+use crate::plan::{KnobError, Plan};
 use crate::plant::Plant;
 use crate::run::{Options, run_twice};
 use crate::setup::Setup;
@@ -16,7 +16,7 @@ use crate::setup::Setup;
 pub struct Torture {
     /// The first seed.
     pub seed: u64,
-    /// How many seeds, one after another.
+    /// How many seeds, one after another. There are none after the greatest number.
     pub seeds: u64,
     /// Knobs that are set in every plan.
     pub settings: Vec<(String, u32)>,
@@ -62,7 +62,7 @@ impl Torture {
     }
 
     /// The plan of a seed.
-    pub fn plan(&self, seed: u64) -> Result<Plan, UnknownKnob> {
+    pub fn plan(&self, seed: u64) -> Result<Plan, KnobError> {
         let mut plan = self.drawn(seed);
         for (name, value) in &self.settings {
             plan.set(name, *value)?;
@@ -71,23 +71,24 @@ impl Torture {
     }
 
     /// Runs the seeds until one fails.
-    pub fn run(&self, setup: &Arc<Setup>) -> Result<Report, UnknownKnob> {
+    pub fn run(&self, setup: &Arc<Setup>) -> Result<Report, KnobError> {
         self.plan(self.seed)?;
         let began = Instant::now();
-        let end = self.seed.saturating_add(self.seeds);
-        let (next, ran, stop) = (AtomicU64::new(self.seed), AtomicU64::new(0), AtomicU64::new(end));
+        // Counted from the first seed on: a sum would wrap at the last number, and begin again.
+        let (next, ran, stop) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(self.seeds));
         let failures: Mutex<Vec<Failure>> = Mutex::default();
         let work = || {
             loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= stop.load(Ordering::Relaxed) {
+                let nth = next.fetch_add(1, Ordering::Relaxed);
+                if nth >= stop.load(Ordering::Relaxed) {
                     return;
                 }
+                let Some(seed) = self.seed.checked_add(nth) else { return };
                 let Ok(plan) = self.plan(seed) else { return };
                 let outcome = run_twice(setup, &plan, self.options);
                 ran.fetch_add(1, Ordering::Relaxed);
                 if let Some(finding) = outcome.finding {
-                    stop.fetch_min(seed, Ordering::Relaxed);
+                    stop.fetch_min(nth, Ordering::Relaxed);
                     failures.lock().unwrap_or_else(PoisonError::into_inner).push(Failure { plan, finding });
                 }
             }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::redrive::{Wanted, redrive_selected};
 use crate::report;
-use crate::setup::{GlobalConfigArgument, cache, open_store, runtime};
+use crate::setup::{GlobalConfigArgument, cache, open_store_to_read, runtime};
 
 /// Arguments of `paceline dead-letters`.
 #[derive(clap::Args)]
@@ -61,7 +61,7 @@ pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
     let runtime = runtime()?;
     match arguments.action {
         Action::List => {
-            let letters = runtime.block_on(open_store(&config, &runtime)?.list_dead_letters())?;
+            let letters = runtime.block_on(open_store_to_read(&config, &runtime)?.list_dead_letters())?;
             if arguments.json {
                 return report::print_json(&letters.iter().map(as_json).collect::<Value>());
             }
@@ -73,7 +73,7 @@ pub(crate) fn dead_letters(arguments: Arguments) -> anyhow::Result<()> {
             report::print_table(&rows)
         }
         Action::Show { id } => {
-            let letter = runtime.block_on(open_store(&config, &runtime)?.get_dead_letter(&id))?;
+            let letter = runtime.block_on(open_store_to_read(&config, &runtime)?.get_dead_letter(&id))?;
             let letter = letter.with_context(|| format!("there is no dead letter {id}"))?;
             if arguments.json {
                 return report::print_json(&as_json(&letter));

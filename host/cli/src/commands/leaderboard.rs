@@ -6,7 +6,7 @@ use paceline_pipeline::model::Item;
 use paceline_pipeline::store::GroupStore;
 
 use crate::report::{self, json};
-use crate::setup::{ConfigArgument, open_store, runtime};
+use crate::setup::{ConfigArgument, open_store_to_read, runtime};
 
 /// Arguments of `paceline leaderboard`.
 #[derive(clap::Args)]
@@ -33,8 +33,12 @@ const RERULED: &str = "@reruled";
 
 /// The items of a race or a class, in order.
 pub(crate) struct Standings<'a> {
+    /// Its name in the configuration.
+    name: &'static str,
     pub(crate) board: &'a LeaderboardConfig,
     pub(crate) items: Vec<Item>,
+    /// How many items of the partition have nothing to be ordered by.
+    unordered: usize,
 }
 
 /// Reads the standings of a race, or of a class.
@@ -51,21 +55,32 @@ pub(crate) async fn standings<'a>(
         .with_context(|| format!("[leaderboard.{name}] partition contains {{race}}: give --race R as well"))?;
     let items = store.list_partition(&partition).await?;
     let mut items: Vec<Item> = items.into_iter().map(|(_, item)| item).collect();
+    let read = items.len();
     items.retain(|item| board.shows(item));
+    let unordered = read - items.len();
     items.sort_by(|a, b| board.compare(a, b));
-    Ok(Standings { board, items })
+    Ok(Standings { name, board, items, unordered })
 }
 
 /// Prints a leaderboard.
 pub(crate) fn leaderboard(arguments: &Arguments) -> anyhow::Result<()> {
     let config = arguments.config.load()?;
     let runtime = runtime()?;
-    let store = open_store(&config, &runtime)?;
+    let store = open_store_to_read(&config, &runtime)?;
     let read = runtime.block_on(standings(&config, &store, &arguments.class, arguments.race.as_deref()));
-    let Standings { board, mut items } = read.with_context(|| arguments.config.config.display().to_string())?;
+    let Standings { name, board, mut items, unordered } =
+        read.with_context(|| arguments.config.config.display().to_string())?;
     if items.is_empty() {
         let race = arguments.race.as_ref().map_or(String::new(), |race| format!(", race {race}"));
-        tracing::warn!("there are no results of class {}{race}", arguments.class);
+        match unordered {
+            0 => tracing::warn!("there are no results of class {}{race}", arguments.class),
+            _ => tracing::warn!(
+                "of class {}{race} there are {}, and none has the attribute `{}`: correct `order-by` in [leaderboard.{name}]",
+                arguments.class,
+                report::counted(unordered, "item"),
+                board.order_by
+            ),
+        }
     }
     items.truncate(arguments.limit.unwrap_or(usize::MAX));
 

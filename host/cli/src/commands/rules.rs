@@ -28,10 +28,11 @@ mod view;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
-use paceline_config::{Config, OpenError};
+use paceline_config::{Config, OpenError, variable};
 use paceline_engine::{Engine, Target};
 use paceline_pipeline::rules::operator::{Author, Operator};
 use paceline_pipeline::rules::{Registry, Share, TrialLimits, TrialMode};
@@ -39,6 +40,9 @@ use tokio::runtime::Runtime;
 
 use crate::setup::{GlobalConfigArgument, cache, runtime};
 use name::RulebookName;
+
+/// The last second of the year 9999: entries write years with four digits.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Arguments of `paceline rules`.
 #[derive(clap::Args)]
@@ -61,11 +65,11 @@ struct ChangeArguments {
     /// The reason, for the history.
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
-    /// The file of the key to sign with, as `keygen` writes it.
-    #[arg(long, value_name = "FILE", env = "PACELINE_SIGNING_KEY")]
+    /// The file of the key to sign with, as `keygen` writes it [default: that of PACELINE_SIGNING_KEY]
+    #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Who makes the change, for the history [default: the user's name]
-    #[arg(long, value_name = "NAME", env = "PACELINE_OPERATOR")]
+    /// Who makes the change, for the history [default: PACELINE_OPERATOR, then the user's name]
+    #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }
 
@@ -249,8 +253,8 @@ enum Action {
         /// The reason.
         #[arg(long, value_name = "TEXT")]
         why: Option<String>,
-        /// Who does it [default: the user's name]
-        #[arg(long, value_name = "NAME", env = "PACELINE_OPERATOR")]
+        /// Who does it [default: PACELINE_OPERATOR, then the user's name]
+        #[arg(long, value_name = "NAME")]
         by: Option<String>,
     },
 }
@@ -297,17 +301,27 @@ impl Session {
 }
 
 impl ChangeArguments {
+    /// The file of the key to sign with.
+    fn key_file(&self) -> Option<PathBuf> {
+        self.key.clone().or_else(|| variable("PACELINE_SIGNING_KEY").map(PathBuf::from))
+    }
+
     fn author(&self) -> anyhow::Result<Author> {
-        let user = || std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-        // Builds set this variable to be reproducible: https://reproducible-builds.org/specs/source-date-epoch/
-        let epoch = std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|seconds| seconds.parse().ok());
-        let key = self.key.as_deref().map(key::read).transpose()?;
-        Ok(Author {
-            key,
-            by: self.by.clone().or_else(|| user().ok()).unwrap_or_else(|| "unknown".to_owned()),
-            why: self.why.clone(),
-            at: epoch.map(|seconds| UNIX_EPOCH + Duration::from_secs(seconds)),
-        })
+        let by = self.by.clone().or_else(|| ["PACELINE_OPERATOR", "USER", "LOGNAME"].into_iter().find_map(variable));
+        let key = self.key_file().as_deref().map(key::read).transpose()?;
+        Ok(Author { key, by: by.unwrap_or_else(|| "unknown".to_owned()), why: self.why.clone(), at: source_date()? })
+    }
+}
+
+/// The time of a change, where a build sets it to be reproducible: <https://reproducible-builds.org/specs/source-date-epoch/>
+fn source_date() -> anyhow::Result<Option<SystemTime>> {
+    let Some(text) = variable("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    match text.parse() {
+        Ok(seconds @ 0..=LAST_SECOND) => Ok(Some(UNIX_EPOCH + Duration::from_secs(seconds))),
+        _ => bail!(
+            "SOURCE_DATE_EPOCH is `{text}`, which is not a time in whole seconds since 1970, from 0 to {LAST_SECOND}: correct \
+             or unset the variable"
+        ),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// How many seeds, one after another. Each runs twice.
-    #[arg(long, value_name = "M", default_value_t = 1)]
+    #[arg(long, value_name = "M", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// What the hosts' stores are in: memory, or DynamoDB through the AWS SDK, which takes longer.
     #[arg(long, value_enum, default_value_t = Tier::Memory)]
@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FOLDER", default_value = "target/plugins")]
     plugins: PathBuf,
     /// Print what happens in the first seed, one event a line.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     trace: bool,
     /// Print JSON.
     #[arg(long)]
@@ -150,7 +150,7 @@ fn every_plant(arguments: &Arguments, setup: &Arc<Setup>) -> anyhow::Result<Exit
     let mut found = Vec::new();
     for &plant in Plant::ALL {
         let seeds = arguments.torture(Some(plant)).run(setup)?;
-        found.push((plant, seeds.failure.map(|failure| (failure.plan.seed + 1 - arguments.seed, failure.finding))));
+        found.push((plant, seeds.failure.map(|failure| (failure.plan.seed - arguments.seed + 1, failure.finding))));
     }
     let count = found.iter().filter(|(_, found)| found.is_some()).count();
     if arguments.json {

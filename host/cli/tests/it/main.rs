@@ -5,6 +5,7 @@
 //! - `support`, `dynamo`, `fake_kinesis`, `ruled`: helpers.
 //! - `start`, `race`, `bad_input`, `files`, `crash`, `swap`, `reruled`, `dead_letters`, `reprocess`, `unsure`, `table`,
 //!   `credentials`, `stopping`, `address_space`, `healthcheck`: `paceline run` and related commands.
+//! - `no_store`: commands that only read a store, without one.
 //! - `doctor`, `plan`: `paceline doctor`, `paceline plan`.
 //! - `permissions`: the policies of IAM, and what the commands do.
 //! - `rules`, `replay`, `precompiled`, `samples`, `trials`, `hosts`: `paceline rules`.
@@ -37,6 +38,7 @@ mod kcl_properties;
 mod kcl_served;
 mod looking;
 mod modules;
+mod no_store;
 mod oci;
 mod permissions;
 mod plan;

@@ -33,6 +33,14 @@ fn check_describes_a_plugin() {
 }
 
 #[test]
+fn check_refuses_a_component_that_has_not_the_role() {
+    require!(Plugins);
+    let error = fail(check("output").args(["--role", "aggregator"]));
+    assert!(error.contains("output.wasm is refused: it is not an aggregator: it does not export"), "{error}");
+    assert!(succeed(check("output").args(["--role", "scorer"])).contains("role      scorer"));
+}
+
+#[test]
 fn check_describes_a_plugin_as_json() {
     require!(Plugins);
     let printed = succeed(check("energy").args(["--json", "--limit", "call-ms=3000"]));

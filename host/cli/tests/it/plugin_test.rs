@@ -291,6 +291,8 @@ fn events_are_recorded_from_dead_letters_without_what_no_plugin_reads() {
     assert!(error.contains("events.ndjson exists already: name another file with --out"), "{error}");
     let error = fail(&mut record("other.ndjson", &["--reason", "bad-score"]));
     assert!(error.contains("there are no records with the reason `bad-score`"), "{error}");
+    let none = record("none.ndjson", &["--max-events", "0"]).output().unwrap();
+    assert_eq!(none.status.code(), Some(2), "{}", String::from_utf8_lossy(&none.stderr));
     succeed(&mut record("some.ndjson", &["--max-events", "1"]));
     assert_eq!(std::fs::read_to_string(workspace.path("some.ndjson")).unwrap().lines().count(), 1);
 }

@@ -74,6 +74,18 @@ fn states_of_an_older_plugin_are_part_of_the_verification() {
 }
 
 #[test]
+fn no_cases_and_an_older_plugin_of_one_without_states_are_refused() {
+    require!(Plugins);
+    let folder = folder("output");
+    let output = verify(&folder, &["--cases", "0"]).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && error.contains("0 is not in 1.."), "{error}");
+    let best = paceline_testbed::plugins::file("best-output");
+    let error = fail(verify(&folder, &["--migrates-from"]).arg(best));
+    assert!(error.contains("is a scorer, and only aggregators have states: leave out --migrates-from"), "{error}");
+}
+
+#[test]
 fn events_without_the_fields_are_explained() {
     require!(Plugins);
     let folder = folder("output");

@@ -114,6 +114,21 @@ fn a_limit_shows_the_first_rows() {
 }
 
 #[test]
+fn items_without_the_attribute_that_orders_them_are_told_from_none() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    workspace.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 3")));
+    workspace.run();
+    let config = std::fs::read_to_string(workspace.path("paceline.toml")).unwrap();
+    workspace.write("paceline.toml", config.replace("order-by = \"output\"", "order-by = \"outptu\""));
+    let output = workspace.command(&["leaderboard", "--class", "3", "--race", "131"]).output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    let why = "of class 3, race 131 there are 2 items, and none has the attribute `outptu`: correct `order-by` in \
+               [leaderboard.race]";
+    assert!(output.status.success() && log.contains(why), "{log}");
+}
+
+#[test]
 fn every_item_names_its_rulebook_and_its_plugins() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);

@@ -139,6 +139,8 @@ fn an_error_of_a_rulebook_names_its_file_once_and_its_plugins_by_name_and_file()
         assert!(error.contains(message) && !error.contains("sha256:"), "{message}: {error}");
         assert_eq!(error.matches("next.toml").count(), 1, "{error}");
     }
+    let unlike = error_of(first.replace("\"output\"", "\"zzzz\""));
+    assert!(unlike.contains("there is no plugin `zzzz`") && !unlike.contains("did you mean"), "{unlike}");
     let missing = fail(&mut command(&workspace, &["publish", "nowhere.toml"]));
     assert!(missing.contains("nowhere.toml: the file can't be read: No such file"), "{missing}");
 
@@ -275,6 +277,26 @@ fn a_bundle_is_reproducible_and_continues_the_one_before() {
 }
 
 #[test]
+fn a_time_of_a_build_that_is_none_is_refused() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    let folder = workspace.path("rulebooks");
+    rules::map(&folder);
+    let apply = |seconds: &str| {
+        let mut command = command(&workspace, &["apply", folder.to_str().unwrap()]);
+        command.env("SOURCE_DATE_EPOCH", seconds);
+        command
+    };
+    for wrong in ["abc", "-1", "1.5", "253402300800", "99999999999999999"] {
+        let error = fail(&mut apply(wrong));
+        assert!(error.contains(&format!("SOURCE_DATE_EPOCH is `{wrong}`, which is not a time")), "{error}");
+    }
+    assert!(!workspace.path("registry/log").exists());
+    succeed(&mut apply("253402300799"));
+    assert_eq!(json_of(&workspace, &["history"])[0]["at"], "9999-12-31T23:59:59.000Z");
+}
+
+#[test]
 fn signatures_begin_with_the_key_and_are_trusted_afterwards() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
@@ -320,6 +342,38 @@ fn signatures_begin_with_the_key_and_are_trusted_afterwards() {
     let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
     let problem = "entry 3: it is not signed by a trusted key (it has no signature)";
     assert_eq!((&verified["problems"], &verified["notes"]), (&json!([problem]), &json!([note])));
+}
+
+#[test]
+fn a_missing_entry_is_told_and_what_comes_after_it_is_read() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    for version in [1, 2] {
+        publish(&workspace, version);
+        run(&workspace, &["activate", &format!("class-3@{version}"), "--race-type", "3"]);
+    }
+    let out = workspace.path("out");
+    let (registry, folder) = (workspace.path("registry"), workspace.path("rulebooks"));
+    rules::map(&folder);
+    std::fs::remove_file(workspace.path("registry/log/00000000000000000002.json")).unwrap();
+    let missing = "entry 2 is missing; the log has entries up to 4";
+
+    let verified = command(&workspace, &["verify"]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(1));
+    let verified = String::from_utf8(verified.stdout).unwrap();
+    assert!(verified.contains(missing) && verified.ends_with("3 entries, 2 rulebooks, 4 plugins\n"), "{verified}");
+    let verified = command(&workspace, &["verify", "--json"]).output().unwrap();
+    let verified: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!((&verified["revision"], verified["problems"].as_array().unwrap().len()), (&json!(4), 1), "{verified}");
+
+    let history = run(&workspace, &["history", "3"]);
+    assert!(history.contains(missing) && history.contains("race type 3: class-3@1 -> class-3@2"), "{history}");
+    assert_eq!(json_of(&workspace, &["history"])[1], json!({ "missing": { "first": 2, "last": 2 } }));
+
+    let (folder, out) = (folder.to_str().unwrap(), out.to_str().unwrap());
+    let onto = ["bundle", folder, "--out", out, "--onto", registry.to_str().unwrap()];
+    let error = fail(&mut command(&workspace, &onto));
+    assert!(error.contains("has no log/00000000000000000002.json: put the object back"), "{error}");
 }
 
 #[test]

@@ -91,6 +91,26 @@ fn a_sample_that_fails_refuses_the_publication_with_its_line_and_changes_nothing
 }
 
 #[test]
+fn a_sample_that_is_of_no_race_refuses_the_publication() {
+    require!(Plugins);
+    let event = expecting(62.0, 68.6, r#"{"score":129.592}"#);
+    let long = event.replace("\"raceId\":131", &format!("\"raceId\":\"{}\"", "x".repeat(257)));
+    for (samples, pin, why) in [
+        (&event, "/race", "missing-field: the field `/race` is missing"),
+        (&event, "/resistance", "wrong-type: the field `/resistance` is a number with a fraction at byte"),
+        (&long, "/raceId", "bad-pin: field `/raceId`, which identifies the race, has 257 bytes"),
+    ] {
+        let workspace = workspace(samples);
+        let pinned = rulebook(3, 1, DedupMode::Ordinal).replace("pin = \"/raceId\"", &format!("pin = \"{pin}\""));
+        workspace.write("flat.toml", pinned);
+        let error = fail(&mut publish(&workspace, &[]));
+        let message = format!("flat.samples.ndjson:1: expected the score 129.592, found a rejection, {why}");
+        assert!(error.contains(&message), "{message}: {error}");
+        assert_eq!(objects(&workspace), 0, "{pin}");
+    }
+}
+
+#[test]
 fn a_plugin_that_fails_on_a_sample_refuses_the_publication() {
     require!(Plugins);
     let samples = [sample(62.0, 68.6, ""), sample(66.0, 68.6, ""), sample(67.0, 68.6, "")];

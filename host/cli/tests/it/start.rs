@@ -31,6 +31,16 @@ fn an_invalid_configuration_fails_the_start() {
         (file, "[batch]\nmax-records = 0\n", "[batch] max-records is 0"),
         (file, "[batch]\nmax-bytes = 1000000000\n", "[batch] max-bytes is 1000000000, at most 268435456 is allowed"),
         (file, "[limits]\nmemory-bytes = 10\n", "[limits] memory-bytes is 10, at least 65536 is needed"),
+        (
+            file,
+            "[limits]\nmemory-bytes = 4294967297\n",
+            "[limits] memory-bytes is 4294967297, at most 4294967296 is allowed",
+        ),
+        (
+            file,
+            "[limits.ceilings]\nmemory-bytes = 9000000000000000000\n",
+            "[limits.ceilings] memory-bytes is 9000000000000000000, at most 4294967296 is allowed",
+        ),
         (file, "[limits]\nfuel-per-call = 0\n", "[limits] fuel-per-call is 0, at least 1"),
         (file, "[limits]\ncalls-per-batch = 0\n", "[limits] calls-per-batch is 0, at least 1"),
         (file, "[limits]\ncall-ms = 0\n", "[limits] call-ms is 0, at least 1"),
@@ -53,6 +63,16 @@ fn an_invalid_configuration_fails_the_start() {
             "",
             "[source.kinesis] endpoint is `kinesis`, which is not a URL such as https://HOST",
         ),
+        (
+            file,
+            "[leaderboard.all]\npartition = \"all\"\norder-by = \"a\"\ntie = \"b\"\nshow = []\n",
+            "[leaderboard.all] show is empty: name the attributes to show",
+        ),
+        (
+            file,
+            "[leaderboard.all]\npartition = \"all\"\norder-by = \"a\"\ntie = \"b\"\nshow = [\"a\", \"b as a\"]\n",
+            "[leaderboard.all] show has the name `a` twice",
+        ),
         (file, "[batch]\nmax-records = \"many\"\n", "invalid type: string \"many\""),
         (file, "[[[", "TOML parse error"),
         ("[source]\nfile = \"no-such-file\"\n", "", "no-such-file: No such file or directory"),
@@ -66,6 +86,30 @@ fn an_invalid_configuration_fails_the_start() {
     }
     let error = crate::support::fail(&mut paceline(&["run", "--config", "/no/such/file.toml"]));
     assert!(error.contains("/no/such/file.toml: No such file or directory"), "{error}");
+}
+
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    require!(Plugins);
+    let workspace = Workspace::new(DedupMode::Ordinal);
+    rules::map(&workspace.path("rulebooks"));
+    workspace.configure("[source.kinesis]\nstream = \"alleycat\"\n", "");
+    let with_empty = |arguments: &[&str]| {
+        let mut command = workspace.command(arguments);
+        for name in ["PACELINE_RULES", "PACELINE_STREAM", "PACELINE_LISTEN", "PACELINE_TABLE", "PACELINE_DEAD_LETTERS"]
+        {
+            command.env(name, "");
+        }
+        for name in ["PACELINE_SIGNING_KEY", "PACELINE_OPERATOR", "OTEL_SERVICE_NAME", "SOURCE_DATE_EPOCH"] {
+            command.env(name, "");
+        }
+        command.env("USER", "ann");
+        crate::support::succeed(&mut command)
+    };
+    with_empty(&["rules", "apply", workspace.path("rulebooks").to_str().unwrap()]);
+    assert!(workspace.path("registry/log").exists());
+    let history: serde_json::Value = serde_json::from_str(&with_empty(&["rules", "history", "--json"])).unwrap();
+    assert_eq!(history[0]["by"], "ann", "{history}");
 }
 
 #[test]
@@ -88,6 +132,7 @@ fn an_invalid_rulebook_is_refused_and_changes_nothing() {
         (book.replace("version = 1", "versoin = 1"), "Did you mean `version`?"),
         (book.replace("\"output\"", "\"ouput\""), "and no file is named for it: `--plugins FOLDER`"),
         (book.replace("\"output\"", "\"ouput\""), "did you mean `output`?"),
+        (book.replace("\"final\"", "1.5"), "a field is compared with a boolean, an integer or a text"),
         (
             book.replace("plugin = \"telemetry\"", "plugin = \"telemetry\"\nsettings = { max-cadnce = 90 }"),
             "is refused: its `describe` asks for no setting `max-cadnce`; it asks for: `events`, `max-cadence`, ",

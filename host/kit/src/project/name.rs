@@ -3,7 +3,8 @@
 /// Longer names leave no room in the name of a state format.
 const LONGEST: usize = 48;
 
-/// Rust's keywords, which cargo refuses, the names of its own crates, and those of other files in a project's race.
+/// Rust's keywords, which cargo refuses, the names of its own crates, those of other files in a project's race, and a
+/// key of its rules.toml beside which plugins are named.
 const RESERVED: &[&str] = &[
     "abstract",
     "alloc",
@@ -28,6 +29,7 @@ const RESERVED: &[&str] = &[
     "false",
     "final",
     "fn",
+    "folder",
     "for",
     "gen",
     "if",
@@ -120,7 +122,7 @@ mod tests {
         for name in ["", "Power", "2fast", "-x", "x-", "a--b", "a_b", "a b", "a/b", "..", "größe"] {
             assert_eq!(check(name, ["serde"]), Err(NameError::Characters(name.to_owned())), "{name}");
         }
-        for name in ["serde", "match", "test", "plugin"] {
+        for name in ["serde", "match", "test", "plugin", "folder"] {
             assert_eq!(check(name, ["serde"]), Err(NameError::Reserved(name.to_owned())), "{name}");
         }
         assert_eq!(check(&"x".repeat(49), []), Err(NameError::Long("x".repeat(49))));

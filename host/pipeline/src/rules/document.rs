@@ -169,7 +169,7 @@ impl fmt::Display for DedupRule {
 
 /// A value to compare a field with.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a field is compared with a boolean, an integer or a text")]
 pub enum Literal {
     /// A boolean.
     Boolean(bool),

@@ -111,7 +111,8 @@ impl fmt::Display for RulesEvent {
 /// The event of an entry that is not used.
 pub(super) fn skipped(read: Read) -> Option<RulesEvent> {
     match read {
-        Read::Entry(_) => None,
+        // A poll reads up to what is missing.
+        Read::Entry(_) | Read::Missing { .. } => None,
         Read::Skipped { revision, why } => Some(RulesEvent::Skipped { revision, reason: why }),
     }
 }

@@ -40,6 +40,15 @@ pub enum Read {
         /// Why.
         why: InvalidEntry,
     },
+    /// Entries that are not there, although later ones are.
+    Missing {
+        /// The first revision without an entry.
+        first: u64,
+        /// The last one of those that follow it without an entry.
+        last: u64,
+        /// The greatest revision that has an entry.
+        newest: u64,
+    },
 }
 
 /// How far a log is read, and the rules there.
@@ -138,6 +147,36 @@ impl Tail {
             }
         }
         Ok(reads)
+    }
+
+    /// Reads a whole log from its first entry on, beyond missing ones.
+    pub async fn read_whole(registry: &Registry) -> Result<(Self, Vec<Read>), RegistryError> {
+        // Listed first: what is written in the meantime is not taken for missing.
+        let revisions = registry.revisions().await?;
+        let newest = revisions.last().copied().unwrap_or(0);
+        let mut tail = Self::default();
+        let mut reads = tail.read_on(registry).await?;
+        for next in revisions {
+            if next <= tail.revision {
+                continue;
+            }
+            if tail.stopped_at.is_some() {
+                break;
+            }
+            reads.push(Read::Missing { first: tail.revision + 1, last: next - 1, newest });
+            tail.skip_to(registry, next).await?;
+            reads.extend(tail.read_on(registry).await?);
+        }
+        Ok((tail, reads))
+    }
+
+    /// Goes on to the entry after missing ones. What it has to follow is known from nothing but itself.
+    async fn skip_to(&mut self, registry: &Registry, next: u64) -> Result<(), RegistryError> {
+        let bytes = registry.entry(next).await?;
+        let entry = bytes.and_then(|bytes| Entry::from_bytes(&bytes, next, registry.trusted()).ok());
+        self.revision = next - 1;
+        self.digest = entry.and_then(|entry| entry.previous);
+        Ok(())
     }
 
     /// The entry at which reading stopped, because it is newer than this program.

@@ -178,7 +178,7 @@ impl Operator<'_> {
 fn without_rules(reads: &[Read]) -> ChangeError {
     let skipped = reads.iter().filter_map(|read| match read {
         Read::Skipped { revision, why } => Some((revision, why)),
-        Read::Entry(_) => None,
+        Read::Entry(_) | Read::Missing { .. } => None,
     });
     let entries: Vec<String> = skipped.clone().map(|(revision, why)| format!("entry {revision}: {why}")).collect();
     let what_to_do = match skipped.into_iter().any(|(_, why)| matches!(why, InvalidEntry::Untrusted(_))) {

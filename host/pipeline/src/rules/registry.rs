@@ -11,6 +11,7 @@
 //! Objects never change, except `head`, which is a hint, and compiled code, which is signed, or trusted with its package.
 //! Plugins and rulebooks are verified against their digests whenever they are read.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -190,15 +191,29 @@ impl Registry {
 
     /// The greatest revision among the names of log entries; 0 if there is none.
     pub(super) async fn greatest_revision(&self) -> Result<u64, RegistryError> {
+        Ok(self.revisions().await?.last().copied().unwrap_or(0))
+    }
+
+    /// The revisions in the names of log entries.
+    pub(super) async fn revisions(&self) -> Result<BTreeSet<u64>, RegistryError> {
         let path = ObjectPath::from("log");
         let listed = self.objects.list_with_delimiter(Some(&path)).await;
         let listed = listed.map_err(|source| self.error(&path).unavailable("list", source))?;
-        let revision = |name: &str| name.strip_suffix(".json")?.parse().ok();
-        Ok(listed.objects.iter().filter_map(|object| revision(object.location.filename()?)).max().unwrap_or(0))
+        let revision = |name: &str| {
+            let revision = name.strip_suffix(".json")?.parse().ok()?;
+            // Under another name nobody reads it.
+            (revision > 0 && entry_path(revision).filename() == Some(name)).then_some(revision)
+        };
+        Ok(listed.objects.iter().filter_map(|object| revision(object.location.filename()?)).collect())
     }
 
     /// Copies the log, and every rulebook and plugin that it names with its signed code, to another registry.
     pub async fn copy_to(&self, other: &Self) -> Result<(), RegistryError> {
+        // A copy that ends at a missing entry would lack what is published after it.
+        let revisions = self.revisions().await?;
+        if let Some((missing, _)) = (1..).zip(&revisions).find(|(expected, revision)| expected != *revision) {
+            return Err(self.error(&entry_path(missing)).missing());
+        }
         for revision in 1.. {
             let Some(bytes) = self.entry(revision).await? else { break };
             let mut parts = serde_json::Deserializer::from_slice(&bytes).into_iter::<NamedBlobs>();

@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
+use super::nearest::nearest;
 use crate::shorten::shorten;
 
 /// The text is not TOML, or not the expected document: the line, what is wrong and, for an unknown key, the nearest known
@@ -33,9 +34,7 @@ fn nearest_key(message: &str) -> Option<&str> {
     }
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = quoted.next()?;
-    let (similarity, nearest) =
-        quoted.map(|known| (strsim::jaro_winkler(unknown, known), known)).max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    (similarity > 0.7).then_some(nearest)
+    nearest(unknown, quoted)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::collections::hash_map::Entry;
 
 use paceline_engine::Digest;
 
+pub(crate) use self::races::pinned_race;
 use self::races::{Group, RaceName, by_race, shown};
 use super::context::Context;
 use super::project::ProjectedBatch;

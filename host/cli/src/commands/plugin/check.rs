@@ -35,7 +35,9 @@ fn state(aggregator: &Aggregator) -> (String, Vec<String>) {
 pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
     let wanted = arguments.subject.read()?;
     let component = wanted.component()?;
-    let described = describe(&component, &wanted.settings);
+    // A role that was named is described, or refused if the component has it not.
+    let roles = wanted.role.map_or_else(|| component.roles(), |role| vec![role]);
+    let described = describe(&component, &wanted.settings, roles);
     let described = described.map_err(|error| {
         let fails = matches!(error, LoadError::Describe(_));
         wanted.with_hint(anyhow::Error::new(error).context(format!("{} is refused", wanted.file.display())), fails)
@@ -47,7 +49,7 @@ pub(super) fn check(arguments: &Arguments) -> anyhow::Result<()> {
     }
 }
 
-fn describe(component: &Component, settings: &Settings) -> Result<Vec<Described>, LoadError> {
+fn describe(component: &Component, settings: &Settings, roles: Vec<Role>) -> Result<Vec<Described>, LoadError> {
     let of = |role| {
         let subject = match role {
             Role::Validator => Subject::Validator(component.validator(settings)?),
@@ -63,7 +65,7 @@ fn describe(component: &Component, settings: &Settings) -> Result<Vec<Described>
         let settings = plugin.asked_settings().iter().cloned().collect();
         Ok(Described { role, settings, fields: plugin.fields().to_vec(), outputs, state })
     };
-    component.roles().into_iter().map(of).collect()
+    roles.into_iter().map(of).collect()
 }
 
 /// The limits that are set for the plugin, with their names.

@@ -15,7 +15,7 @@ use super::sample::pointer;
 use super::subject::SubjectArguments;
 use crate::commands::recorded::{Since, Source};
 use crate::report;
-use crate::setup::{open_store, runtime};
+use crate::setup::{open_store_to_read, runtime};
 
 /// Arguments of `paceline plugin record`.
 #[derive(clap::Args)]
@@ -34,8 +34,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "R")]
     reason: Option<Cause>,
     /// How many events are written at most.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    max_events: usize,
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    max_events: u64,
     /// A field that is kept beside those that the plugin reads; may be given several times.
     #[arg(long, value_name = "POINTER", value_parser = pointer)]
     keep: Vec<Pointer>,
@@ -57,14 +57,15 @@ pub(super) fn record(arguments: &Arguments) -> anyhow::Result<()> {
     let kept = Kept::new(subject.fields(), others)?;
     let runtime = runtime()?;
     let store = match arguments.from.needs_store() {
-        true => open_store(config, &runtime)?,
+        true => open_store_to_read(config, &runtime)?,
         false => AnyStore::Memory(MemoryStore::default()),
     };
+    let max_events = usize::try_from(arguments.max_events)?;
     let (mut events, mut seen, mut left_out) = (Vec::new(), HashSet::new(), 0);
     runtime.block_on(async {
         let (since, reason) = (arguments.since.as_ref(), arguments.reason);
         let mut records = arguments.from.open(config, &store, since, reason).await?;
-        while events.len() < arguments.max_events
+        while events.len() < max_events
             && let Some(batch) = records.next(&config.batch).await?
         {
             for record in 0..batch.records.len() {
@@ -78,7 +79,7 @@ pub(super) fn record(arguments: &Arguments) -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })?;
-    events.truncate(arguments.max_events);
+    events.truncate(max_events);
     if events.is_empty() {
         let which = match (left_out, arguments.reason) {
             (0, Some(reason)) => format!("no records with the reason `{}`", reason.as_str()),

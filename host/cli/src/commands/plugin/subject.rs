@@ -68,7 +68,8 @@ pub(super) struct Wanted {
     pub(super) file: PathBuf,
     /// The project that it was built from.
     pub(super) project: Option<Project>,
-    role: Option<Role>,
+    /// That of the arguments, the project or the rulebook.
+    pub(super) role: Option<Role>,
 }
 
 impl SubjectArguments {

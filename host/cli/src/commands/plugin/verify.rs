@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use paceline_engine::Role;
 use paceline_kit::verify::{self, Older, Options, Specimen};
 
 use super::sample::SampleArguments;
@@ -21,8 +22,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     migrates_from: Option<PathBuf>,
     /// Cases for each law.
-    #[arg(long, value_name = "N", default_value_t = Options::default().cases)]
-    cases: usize,
+    #[arg(long, value_name = "N", default_value_t = Options::default().cases as u64,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    cases: u64,
     /// What the cases are drawn from: the same seed draws the same cases.
     #[arg(long, value_name = "N", default_value_t = Options::default().seed)]
     seed: u64,
@@ -37,6 +39,13 @@ pub(super) fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     // A law takes thousands of calls.
     wanted.limits.log_lines = 0;
     let subject = wanted.subject()?;
+    if arguments.migrates_from.is_some() && subject.role() != Role::Aggregator {
+        bail!(
+            "{} is a {}, and only aggregators have states: leave out --migrates-from",
+            wanted.file.display(),
+            subject.role()
+        );
+    }
     let unoptimised = wanted.unoptimised_subject()?;
     let (file, events) = arguments.sample.events(&wanted)?;
     let named = || file.display().to_string();
@@ -46,7 +55,7 @@ pub(super) fn verify(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let older_input = older.as_ref().map(|older| events.input(older.fields(), &grouping)).transpose()?;
     let older = older.as_ref().zip(older_input.as_ref()).map(|(subject, input)| Older { subject, input });
     let specimen = Specimen { subject: &subject, unoptimised: &unoptimised, input: &input, older };
-    let options = Options { cases: arguments.cases, seed: arguments.seed };
+    let options = Options { cases: usize::try_from(arguments.cases)?, seed: arguments.seed };
     let verified = verify::verify(&specimen, options).with_context(|| match input.unreadable.first() {
         Some((line, reason)) if input.rows() == 0 => format!("{}: line {line}: {}", named(), reason.text),
         _ => wanted.file.display().to_string(),

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::name::{RulebookName, shown};
 use super::{ChangeArguments, Session, remote};
 use crate::report;
-use crate::setup::open_store;
+use crate::setup::open_store_to_read;
 
 /// The exit code of a dry run that would change something. 1 and 2 are those of errors.
 pub(super) const WOULD_CHANGE: u8 = 3;
@@ -72,7 +72,7 @@ pub(super) fn repin(
     change: &ChangeArguments,
 ) -> anyhow::Result<ExitCode> {
     let to = rulebook.resolve(&rules(session)?)?;
-    let store = open_store(&session.config, &session.runtime)?;
+    let store = open_store_to_read(&session.config, &session.runtime)?;
     let key = PinKey { race_type: race_type.clone(), value: race.clone() };
     let pins = session.runtime.block_on(store.get_pins(&[key]))?;
     let Some(pin) = pins.into_iter().next().flatten() else {
@@ -83,7 +83,7 @@ pub(super) fn repin(
 
 /// Writes the rules as they are once more, signed.
 pub(super) fn sign(session: &Session, change: &ChangeArguments) -> anyhow::Result<ExitCode> {
-    if change.key.is_none() {
+    if change.key_file().is_none() {
         bail!("there is no key to sign with: give its file with --key FILE or PACELINE_SIGNING_KEY");
     }
     make(session, change, &[Request::Sign])

@@ -33,7 +33,7 @@ use super::name::{NotAName, RulebookName};
 use super::{Session, remote};
 use crate::commands::recorded::{Since, Source};
 use crate::report;
-use crate::setup::open_store;
+use crate::setup::open_store_to_read;
 
 /// Arguments of `paceline rules replay`.
 #[derive(clap::Args)]
@@ -156,7 +156,7 @@ impl Replaying<'_> {
 
         // A store that is not needed is not opened: another process may hold it.
         let store = match other.is_none() || arguments.from.needs_store() {
-            true => self.store()?,
+            true => open_store_to_read(&self.session.config, runtime)?,
             false => AnyStore::Memory(MemoryStore::default()),
         };
         let baseline = match &other {
@@ -236,14 +236,6 @@ impl Replaying<'_> {
         let operator = self.session.operator();
         let trial = replay_rules(&operator, &self.engine, rulebook, race_types);
         Ok(self.session.runtime.block_on(trial)?)
-    }
-
-    fn store(&self) -> anyhow::Result<AnyStore> {
-        let config = &self.session.config;
-        if let Some(path) = config.store.path.as_ref().filter(|path| !path.exists()) {
-            bail!("there is no store {}: nothing is committed yet", path.display());
-        }
-        open_store(config, &self.session.runtime)
     }
 }
 

@@ -14,7 +14,7 @@ use super::name::{RulebookName, shown};
 use super::ready::{WaitArguments, check_digest};
 use super::{ChangeArguments, Session};
 use crate::report;
-use crate::setup::open_store;
+use crate::setup::open_store_to_read;
 
 /// When a canary has failed.
 #[derive(clap::Args)]
@@ -59,7 +59,7 @@ pub(super) fn promote(
     let (tail, _) = session.runtime.block_on(Tail::open(&session.registry))?;
     let candidate = tail.rules.routing.get(&race_type).and_then(|routing| routing.candidate);
     if let (Some(trial), false) = (candidate, wait.force) {
-        let report = open_store(&session.config, &session.runtime)
+        let report = open_store_to_read(&session.config, &session.runtime)
             .and_then(|store| session.runtime.block_on(read(&store, &tail, &race_type, &trial)));
         let report = report.context("what the trial has shown can't be read; --force promotes without it")?;
         if let Some(why) = failure(&report, &trial) {

@@ -73,7 +73,7 @@ pub(super) fn diff(session: &Session, a: &RulebookName, b: &RulebookName) -> any
 }
 
 pub(super) fn history(session: &Session, race_type: Option<&str>) -> anyhow::Result<ExitCode> {
-    let reads = session.runtime.block_on(Tail::default().read_on(&session.registry))?;
+    let (_, reads) = session.runtime.block_on(Tail::read_whole(&session.registry))?;
     let mut rows = vec![["revision", "when", "who", "what", "why"].map(str::to_owned).to_vec()];
     let mut entries = Vec::new();
     for read in &reads {
@@ -100,6 +100,10 @@ pub(super) fn history(session: &Session, race_type: Option<&str>) -> anyhow::Res
                 entries.push(json!({ "revision": revision, "skipped": why.to_string() }));
                 rows.push(vec![revision.to_string(), String::new(), String::new(), format!("skipped: {why}")]);
             }
+            Read::Missing { first, last, newest } => {
+                entries.push(json!({ "missing": { "first": first, "last": last } }));
+                rows.push(vec![first.to_string(), String::new(), String::new(), missing(*first, *last, *newest)]);
+            }
         }
     }
     match session.json {
@@ -107,6 +111,15 @@ pub(super) fn history(session: &Session, race_type: Option<&str>) -> anyhow::Res
         false => report::print_table(&rows)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is said of entries that are not there.
+fn missing(first: u64, last: u64, newest: u64) -> String {
+    let which = match first == last {
+        true => format!("entry {first} is missing"),
+        false => format!("the entries {first} to {last} are missing"),
+    };
+    format!("{which}; the log has entries up to {newest}")
 }
 
 fn as_json(entry: &Entry) -> Value {
@@ -132,19 +145,15 @@ fn concerns(change: &Change, only: &str) -> bool {
     }
 }
 
-/// Verifies the whole registry. Fails if an entry is not used, or an object is not what it should be.
+/// Verifies the whole registry. Fails if an entry is missing or not used, or an object is not what it should be.
 ///
 /// An entry before the first one that a trusted key has signed is no problem: that one has the digest of what was before it,
 /// and the whole rules.
 pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
-    let (tail, reads) = session.runtime.block_on(async {
-        let mut tail = Tail::default();
-        let reads = tail.read_on(&session.registry).await?;
-        anyhow::Ok((tail, reads))
-    })?;
+    let (tail, reads) = session.runtime.block_on(Tail::read_whole(&session.registry))?;
     let first = reads.iter().find_map(|read| match read {
         Read::Entry(entry) => Some(entry.revision),
-        Read::Skipped { .. } => None,
+        Read::Skipped { .. } | Read::Missing { .. } => None,
     });
     let first = first.unwrap_or(0);
     let (mut problems, mut notes) = (Vec::new(), Vec::new());
@@ -154,6 +163,8 @@ pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
                 notes.push(format!("entry {revision}: {why}; entry {first} is, and has the whole rules"));
             }
             Read::Skipped { revision, why } => problems.push(format!("entry {revision}: {why}")),
+            Read::Missing { first, last, newest } => problems
+                .push(format!("{}: put the object back from a copy of the registry", missing(*first, *last, *newest))),
             Read::Entry(_) => {}
         }
     }
@@ -175,7 +186,8 @@ pub(super) fn verify(session: &Session) -> anyhow::Result<ExitCode> {
         for line in notes.iter().chain(&problems) {
             report::print_line(line)?;
         }
-        let (entries, rulebooks) = (reads.len(), tail.rules.rulebooks.len());
+        let entries = reads.iter().filter(|read| !matches!(read, Read::Missing { .. })).count();
+        let rulebooks = tail.rules.rulebooks.len();
         report::print_line(&format!("{entries} entries, {rulebooks} rulebooks, {} plugins", plugins.len()))?;
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -13,6 +13,7 @@ use crate::rules::document::{Rulebook, digest_of};
 use crate::rules::error::{RegistryError, RulebookError};
 use crate::rules::loaded::LoadedRulebook;
 use crate::rules::loading::{PluginCode, compile};
+use crate::rules::nearest::nearest;
 use crate::rules::registry::Registry;
 use crate::rules::routing::Published;
 
@@ -172,8 +173,7 @@ impl PluginFiles {
         let mut known: Vec<String> = self.named.keys().cloned().collect();
         let entries = self.folder.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
         known.extend(entries.filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".wasm").map(str::to_owned)));
-        let nearest =
-            known.iter().max_by(|a, b| strsim::jaro_winkler(name, a).total_cmp(&strsim::jaro_winkler(name, b)));
+        let nearest = nearest(name, known.iter().map(String::as_str));
         let advice = nearest.map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"));
         let place = match &self.folder {
             Some(folder) => format!("{} has no {name}.wasm", folder.display()),

@@ -19,8 +19,8 @@ use crate::stages::context::Context;
 use crate::stages::evaluated::Evaluated;
 use crate::stages::fold::BatchFold;
 use crate::stages::groups;
-use crate::stages::project::project;
-use crate::stages::route::RoutedBatch;
+use crate::stages::project::{ProjectedBatch, project};
+use crate::stages::route::{RoutedBatch, pinned_race};
 use crate::store::MemoryStore;
 use crate::summary::Summary;
 
@@ -80,6 +80,25 @@ fn batch(first: usize, events: &[&SampleEvent]) -> Batch {
     batch
 }
 
+/// The records that can be read and are of a race, where the rulebook pins races. The others are rejected, as routing does.
+fn with_race<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_>, rulebook: Digest) -> Vec<u32> {
+    let unreadable: HashSet<u32> = context.rejected.records();
+    let bound = projected.catalog.rulebook(rulebook);
+    let pin = bound.and_then(|bound| Some((&bound.rulebook.id, bound.pin?)));
+    let mut records = Vec::new();
+    for record in (0..projected.batch.records.len() as u32).filter(|record| !unreadable.contains(record)) {
+        let race = pin.map(|(id, field)| {
+            let pinned = (field, projected.rows.get(record, field));
+            pinned_race(projected, record, pinned).map_err(|reason| reason.under(id))
+        });
+        match race {
+            Some(Err(reason)) => context.rejected.push(record, reason),
+            Some(Ok(_)) | None => records.push(record),
+        }
+    }
+    records
+}
+
 async fn run_batch(
     catalog: &Arc<Catalog>,
     rulebook: Digest,
@@ -90,8 +109,7 @@ async fn run_batch(
     let budget = RetryBudget { policy: &policy, deadline: None };
     let mut context = Context::new(store, budget, &holds, &mut summary);
     let projected = project(&mut context, Arc::clone(catalog), batch, &BatchLimits::default());
-    let unreadable: HashSet<u32> = context.rejected.records();
-    let records = (0..batch.records.len() as u32).filter(|record| !unreadable.contains(record)).collect();
+    let records = with_race(&mut context, &projected, rulebook);
     let record_batches = evaluate(&mut context, &projected, vec![(rulebook, records)])?;
     let groups = groups::find(&mut context, &projected, &record_batches);
     let routed = RoutedBatch::default();

@@ -66,7 +66,7 @@ struct Expect {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`rejected` is a boolean or a text")]
 enum Rejected {
     Is(bool),
     Because(String),
@@ -207,6 +207,7 @@ mod tests {
     fn a_line_that_is_no_sample_is_refused_with_what_is_wrong() {
         for (expect, message) in [
             (r#"{"score": "high"}"#, "invalid type: string"),
+            (r#"{"rejected": 1}"#, "`rejected` is a boolean or a text"),
             (r#"{"scored": 1}"#, "unknown field `scored`"),
             (r#"{"score": 1, "rejected": true}"#, "`expect` has `score` and `rejected`"),
             (r#"{"within": 1, "rejected": true}"#, "`within` needs a `score`"),

@@ -42,7 +42,7 @@ struct LastRecord {
 }
 
 /// The field that identifies a race, where its rulebook pins races, and a record's value of it.
-type PinnedField = (FieldIndex, FieldValue);
+pub(crate) type PinnedField = (FieldIndex, FieldValue);
 
 /// The records of each race, ascending.
 pub(super) fn by_race<S>(context: &mut Context<'_, S>, projected: &ProjectedBatch<'_>) -> Vec<Group> {
@@ -98,18 +98,8 @@ fn race_of(
     record: u32,
     race_type: FieldValue,
 ) -> Result<(RaceName, Route, Option<PinnedField>), Reason> {
-    let ProjectedBatch { batch, catalog, rows } = projected;
-    let word = |value: FieldValue, field: FieldIndex| {
-        let mut text = String::new();
-        match rows.write_word(&mut text, batch, value) {
-            true => Ok(text),
-            false => {
-                let pointer = catalog.projection.pointer(field);
-                Err(mismatch(batch, record, pointer, value, "a text or an integer"))
-            }
-        }
-    };
-    let race_type = word(race_type, catalog.route)?;
+    let ProjectedBatch { catalog, rows, .. } = projected;
+    let race_type = word_of(projected, record, (catalog.route, race_type))?;
     let Some(route) = catalog.route_of(&race_type) else {
         let pointer = catalog.projection.pointer(catalog.route);
         let text = format!("there is no rulebook for race type `{}` (field `{pointer}`)", shown(&race_type));
@@ -122,15 +112,42 @@ fn race_of(
         Some(bound) => reason.under(&bound.rulebook.id),
         None => reason,
     };
-    let value = rows.get(record, field);
-    let race = word(value, field).map_err(under)?;
+    let pinned = (field, rows.get(record, field));
+    let race = pinned_race(projected, record, pinned).map_err(under)?;
+    Ok((RaceName { race_type, race: Some(race) }, route, Some(pinned)))
+}
+
+/// The race of a record, by the field that identifies it.
+pub(crate) fn pinned_race(
+    projected: &ProjectedBatch<'_>,
+    record: u32,
+    (field, value): PinnedField,
+) -> Result<String, Reason> {
+    let race = word_of(projected, record, (field, value))?;
     if race.len() > MAX_PIN_BYTES {
-        let pointer = catalog.projection.pointer(field);
+        let pointer = projected.catalog.projection.pointer(field);
         let text = format!(
             "field `{pointer}`, which identifies the race, has {} bytes: at most {MAX_PIN_BYTES} are allowed",
             race.len()
         );
-        return Err(under(Reason::new(Cause::BadPin, text).at(pointer)));
+        return Err(Reason::new(Cause::BadPin, text).at(pointer));
     }
-    Ok((RaceName { race_type, race: Some(race) }, route, Some((field, value))))
+    Ok(race)
+}
+
+/// A field of a record as a text.
+fn word_of(
+    projected: &ProjectedBatch<'_>,
+    record: u32,
+    (field, value): (FieldIndex, FieldValue),
+) -> Result<String, Reason> {
+    let ProjectedBatch { batch, catalog, rows } = projected;
+    let mut text = String::new();
+    match rows.write_word(&mut text, batch, value) {
+        true => Ok(text),
+        false => {
+            let pointer = catalog.projection.pointer(field);
+            Err(mismatch(batch, record, pointer, value, "a text or an integer"))
+        }
+    }
 }
