@@ -31,7 +31,7 @@ pub(crate) trait FoldWork<S> {
     /// writes: none for a group to which nothing is new.
     fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Writes, PipelineError>;
 
-    /// The dead letters, by record, of what was not folded: those that were not returned before.
+    /// The dead letters of what was not folded, ascending by record: those that were not returned before.
     fn dead_letters(&mut self, context: &Context<'_, S>) -> Vec<(u32, DeadLetter)>;
 }
 

@@ -133,6 +133,8 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
         letters.extend_from_slice(self.add_dead_letters(context));
         // Those after a record that waits are delivered and evaluated again.
         letters.retain(|(record, _)| *record < held);
+        // If they can't be stored, the first of them is the first record that is not committed.
+        letters.sort_by_key(|(record, _)| *record);
         letters
     }
 
