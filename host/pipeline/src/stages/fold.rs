@@ -180,7 +180,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
         mark_doubtful(context, rows.record_batches, rows.reruled);
         for record in context.rejected.since(rejected_before) {
             let held = rows.groups.of_record(record, |row| {
-                // Groups that are not open are written.
+                // Groups that are not open are written: nothing is folded again if a write failed.
                 attempt.open.binary_search(&row.group).is_err()
                     || !blocked.has_foreign_dedup(row.group)
                         && rows.holds(attempt.loaded[row.group as usize].as_ref(), row)
