@@ -169,6 +169,21 @@ fn a_host_that_lags_makes_no_dead_letters_of_what_another_one_has_folded() {
 }
 
 #[test]
+fn a_window_on_a_host_that_lags_takes_a_batch_by_the_rules_that_the_shard_has_by_now() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(4, &desk.prepared(4, 1));
+    let lagging = host_of(&desk, &store);
+    let rulebook = rulebook(&desk, 1, 300);
+    desk.change(&[Request::Publish(&rulebook), activate(3, &rulebook)]).unwrap();
+    process(&host_of(&desk, &store), &messages(1, &[60, 61]));
+    let (mut window, mut summary) = (Window::new("shard".into()), Summary::default());
+    block_on(lagging.accumulate(&messages(1, &[60, 61, 62]), &mut window, None, &mut summary)).unwrap();
+    block_on(lagging.flush_window(&window, None, &mut summary)).unwrap();
+    assert_eq!((letters(&store), counts(&store)), (vec![], counted(3, 3)));
+}
+
+#[test]
 fn a_host_that_follows_folds_nothing_of_which_one_that_lags_made_dead_letters() {
     require!(Plugins);
     let (desk, store) = (Desk::new(), FlakyStore::default());
