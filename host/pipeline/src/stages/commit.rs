@@ -4,7 +4,8 @@
 //! would be taken for duplicates if they came again.
 //!
 //! Groups that other hosts changed are loaded and folded again, and only they; dedup recognizes what another host has
-//! folded. Batches and windows are committed by this one loop.
+//! folded. They are not if another group could not be written: a record that fails when it is folded again gets a letter that
+//! names its other groups as those that hold it. Batches and windows are committed by this one loop.
 
 use super::context::Context;
 use super::horizon;
@@ -31,7 +32,7 @@ pub(crate) trait FoldWork<S> {
     /// writes: none for a group to which nothing is new.
     fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Writes, PipelineError>;
 
-    /// The dead letters, by record, of what was not folded: those that were not returned before.
+    /// The dead letters of what was not folded, ascending by record: those that were not returned before.
     fn dead_letters(&mut self, context: &Context<'_, S>) -> Vec<(u32, DeadLetter)>;
 }
 
@@ -114,12 +115,13 @@ pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
         }
 
         let outcomes = context.budget.write_groups(context.store, writes).await?;
-        let mut conflicts = Vec::new();
+        let (mut conflicts, mut unwritten) = (Vec::new(), None);
         for (group, outcome) in groups.into_iter().zip(outcomes) {
             match outcome {
                 WriteOutcome::Done => context.summary.groups += 1,
                 WriteOutcome::Conflict => conflicts.push(group),
                 WriteOutcome::Transient(why) => {
+                    unwritten = Some(why.clone());
                     let why = StoreError::transient(why).into();
                     uncommitted.push(Uncommitted { groups: vec![group], letter: None, why });
                 }
@@ -129,12 +131,17 @@ pub(crate) async fn commit<S: GroupStore + DeadLetterStore>(
         context.book(Stage::Commit);
 
         let Some(&first) = conflicts.first() else { return Ok(uncommitted) };
+        let (groups, key) = (conflicts.len(), work.keys()[first as usize].to_string());
+        if let Some(why) = unwritten {
+            let why = format!(
+                "{groups} groups, {key} among them, were changed by others, and wait until the groups beside them can be \
+                 written: {why}"
+            );
+            uncommitted.push(Uncommitted { groups: conflicts, letter: None, why: StoreError::transient(why).into() });
+            return Ok(uncommitted);
+        }
         if number >= context.budget.policy.conflicts || !context.budget.wait_for_rivals(number).await {
-            let why = PipelineError::Contended {
-                groups: conflicts.len(),
-                key: work.keys()[first as usize].to_string(),
-                attempts: number + 1,
-            };
+            let why = PipelineError::Contended { groups, key, attempts: number + 1 };
             uncommitted.push(Uncommitted { groups: conflicts, letter: None, why });
             return Ok(uncommitted);
         }

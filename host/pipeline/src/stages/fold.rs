@@ -45,6 +45,8 @@ pub(crate) struct BatchFold<'a, 'c> {
     held: HeldRecords,
     /// Records that have a dead letter since the batch was delivered before. They are folded into no group.
     settled: OnceLock<HashSet<u32>>,
+    /// Records that are not folded: settled and rejected ones, and those that wait since an aggregator failed on one.
+    gone: HashSet<u32>,
     /// Letters of settled records that these rules accept: another host may have folded them at the same time.
     suspects: OnceLock<Vec<(u32, DeadLetter)>>,
     /// How many rejections have a dead letter by now, and those letters, in the order of the batch.
@@ -71,7 +73,7 @@ impl<'a, 'c> BatchFold<'a, 'c> {
         let Evaluated { projected, routed, record_batches } = evaluated;
         let rows = Rows { projected, reruled: &routed.reruled, record_batches, groups };
         let (held, settled, suspects) = (HeldRecords::default(), OnceLock::new(), OnceLock::new());
-        Self { rows, first_new, held, settled, suspects, rejections: 0, letters: Vec::new() }
+        Self { rows, first_new, held, settled, gone: HashSet::new(), suspects, rejections: 0, letters: Vec::new() }
     }
 
     /// The first record that is not committed while these groups and this dead letter are not.
@@ -133,6 +135,8 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
         letters.extend_from_slice(self.add_dead_letters(context));
         // Those after a record that waits are delivered and evaluated again.
         letters.retain(|(record, _)| *record < held);
+        // If they can't be stored, the first of them is the first record that is not committed.
+        letters.sort_by_key(|(record, _)| *record);
         letters
     }
 
@@ -141,15 +145,16 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
     fn fold(&mut self, context: &mut Context<'_, S>, attempt: &Attempt<'_>) -> Result<Writes, PipelineError> {
         let rows = self.rows;
         check_revision(&rows.projected.catalog, &rows.groups.keys, attempt.loaded)?;
-        let mut gone = context.rejected.records();
-        gone.extend(self.settled.get().into_iter().flatten());
+        // What waits at one attempt waits at those after it.
+        let gone = &mut self.gone;
+        gone.extend(context.rejected.since(0).chain(self.settled.get().into_iter().flatten().copied()));
         let rejected_before = context.rejected.len();
         let mut blocked = Blocked::of(rows, attempt.loaded);
         let (selection, writes) = loop {
-            blocked.settle(rows, context, &mut gone);
-            let selection = rows.select(attempt, &gone, blocked.groups());
+            blocked.settle(rows, context, gone);
+            let selection = rows.select(attempt, gone, blocked.groups());
             if !selection.unknown.is_empty() {
-                rows.reject_unknown(context, &selection.unknown, &mut gone);
+                rows.reject_unknown(context, &selection.unknown, gone);
                 continue;
             }
             let mut folding = Folding::new(rows, attempt.loaded, selection);
@@ -160,7 +165,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
             }
             match folding.failed {
                 failed if failed.is_empty() => break (folding.selection, writes),
-                failed => rows.settle_failed(context, failed, &mut gone),
+                failed => rows.settle_failed(context, failed, gone),
             }
         };
         if attempt.number == 0 {
@@ -178,7 +183,7 @@ impl<S: GroupStore + DeadLetterStore> FoldWork<S> for BatchFold<'_, '_> {
         mark_doubtful(context, rows.record_batches, rows.reruled);
         for record in context.rejected.since(rejected_before) {
             let held = rows.groups.of_record(record, |row| {
-                // Groups that are not open are written.
+                // Groups that are not open are written: nothing is folded again if a write failed.
                 attempt.open.binary_search(&row.group).is_err()
                     || !blocked.has_foreign_dedup(row.group)
                         && rows.holds(attempt.loaded[row.group as usize].as_ref(), row)

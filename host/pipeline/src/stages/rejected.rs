@@ -99,6 +99,8 @@ impl Rejected {
         };
         let mut letters: Vec<_> = self.reasons[nth..].iter().map(letter).collect();
         letters.sort_by_key(|(record, _)| *record);
+        // Several aggregates may have rejected it. Of several reasons for a record the first is kept.
+        letters.dedup_by_key(|(record, _)| *record);
         letters
     }
 }

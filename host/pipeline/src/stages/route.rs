@@ -211,7 +211,8 @@ fn hold<S>(
         let arrival_ms = projected.batch.records[record as usize].arrival_ms;
         if is_over && context.holds.is_over(rulebook, arrival_ms) {
             let text = crate::error::ErrorChain(&why).to_string();
-            context.rejected.push(record, Reason::new(Cause::PinUnresolved, text));
+            // A host that had the rulebook may have written a part of the batch. Its dedup is not known here.
+            context.rejected.push_unsure(record, Reason::new(Cause::PinUnresolved, text));
         } else {
             record_first_failure(&mut context.held, record, why);
             return;

@@ -44,6 +44,22 @@ impl<S: Store> Pipeline<S> {
         deadline: Option<Instant>,
         summary: &mut Summary,
     ) -> Result<(), PipelineError> {
+        // Boxed, because the compiler limits how deep futures nest in one type.
+        match Box::pin(self.accumulate_by_current_rules(batch, window, deadline, summary)).await {
+            Err(PipelineError::Behind { theirs, .. }) if self.catch_up(&theirs).await => {
+                Box::pin(self.accumulate_by_current_rules(batch, window, deadline, summary)).await
+            }
+            done => done,
+        }
+    }
+
+    async fn accumulate_by_current_rules(
+        &self,
+        batch: &Batch,
+        window: &mut Window,
+        deadline: Option<Instant>,
+        summary: &mut Summary,
+    ) -> Result<(), PipelineError> {
         let mut context = self.context(deadline, summary);
         context.blame_waste();
         loop {

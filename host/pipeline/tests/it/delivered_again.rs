@@ -307,3 +307,19 @@ fn a_dead_letter_counts_once_however_often_its_batch_comes() {
     committed(impatient(&desk, &store).process(&batch, None, &mut summary));
     assert_eq!((letters(&store), summary.dead_letter_count()), (failed_at(&["shard:2"]), 1));
 }
+
+#[test]
+fn a_record_that_no_group_can_take_counts_as_one_dead_letter_however_many_aggregates_there_are() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(3, &desk.prepare(&failing(1)));
+    // The sort key would be too long, by race and by class.
+    let racer = "x".repeat(2_000);
+    let message = String::from_utf8(messages(&[60]).payload(0).to_vec()).unwrap();
+    let mut batch = Batch::new("shard".into());
+    batch.push(message.replace(r#""racerId":1,"#, &format!(r#""racerId":"{racer}","#)).as_bytes(), 1.into());
+    let mut summary = Summary::default();
+    committed(impatient(&desk, &store).process(&batch, None, &mut summary));
+    assert_eq!(outcome(&store), (vec![], vec![("shard:1".to_owned(), Cause::BadGroup)]));
+    assert_eq!(summary.dead_letter_count(), 1);
+}

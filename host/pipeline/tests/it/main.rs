@@ -1,6 +1,7 @@
 //! Pipelines on a store that several hosts share.
 
 mod commit;
+mod conflicts;
 mod dedup_rules;
 mod delivered_again;
 mod flaky_objects;

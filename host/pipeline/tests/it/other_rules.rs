@@ -1,6 +1,7 @@
 //! Records that are delivered again, or to two hosts, under other rules: each is in its groups once, or a dead letter, never
 //! both. Dedup is by sequence, which does not recognize a redriven record.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use paceline_pipeline::model::{Attribute, Batch, BatchLimits, Cause, DeadLetter};
@@ -9,10 +10,10 @@ use paceline_pipeline::rules::operator::{Prepared, Request};
 use paceline_pipeline::store::{DeadLetterStore, GroupStore};
 use paceline_pipeline::summary::Summary;
 use paceline_pipeline::window::Window;
-use paceline_pipeline::{Pipeline, ProcessOutcome};
+use paceline_pipeline::{Pipeline, ProcessOutcome, RetryPolicy};
 use paceline_testbed::require;
 
-use crate::hosts::{BY_RACE, host_of, poll, process, with_aggregator};
+use crate::hosts::{BY_RACE, follow, host_of, poll, process, with_aggregator};
 use crate::log::{Desk, activate};
 use crate::support::{FlakyStore, block_on, committed};
 
@@ -131,6 +132,29 @@ fn a_record_that_a_window_or_its_groups_hold_is_a_duplicate_under_rules_that_rej
 }
 
 #[test]
+fn a_record_whose_letter_is_not_stored_is_not_committed_although_a_letter_after_it_becomes_unsure() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(3, &rulebook(&desk, 1, 80));
+    process(&host_of(&desk, &store), &messages(2, &[90, 60]));
+    desk.activate(3, &rulebook(&desk, 2, 300));
+    // These rules accept the second record, which has a letter, and its groups have come past it. The first one is new.
+    let (mut batch, known) = (Batch::new("shard".into()), messages(2, &[90, 60]));
+    for (sequence, payload) in [(1_u64, &b"broken"[..]), (2, known.payload(0)), (3, known.payload(1))] {
+        batch.push(payload, sequence.into());
+    }
+    let retry = RetryPolicy { deadline_ms: 20, first_wait_ms: 1, longest_wait_ms: 2, ..RetryPolicy::default() };
+    let host = Pipeline::new(store.clone(), follow(&desk), BatchLimits::default(), retry);
+    store.letters_are_down.store(true, Ordering::Relaxed);
+    let outcome = block_on(host.process(&batch, None, &mut Summary::default())).unwrap();
+    assert_eq!(outcome.first_uncommitted.unwrap().0, 0);
+    store.letters_are_down.store(false, Ordering::Relaxed);
+    process(&host, &batch);
+    let found: Vec<_> = letters(&store).into_iter().map(|letter| (letter.id, letter.unsure)).collect();
+    assert_eq!(found, [("shard:1".to_owned(), false), ("shard:2".to_owned(), true)]);
+}
+
+#[test]
 fn a_host_that_lags_makes_no_dead_letters_of_what_another_one_has_folded() {
     require!(Plugins);
     let (desk, store) = (Desk::new(), FlakyStore::default());
@@ -142,6 +166,21 @@ fn a_host_that_lags_makes_no_dead_letters_of_what_another_one_has_folded() {
     // It knows no rulebook for the race type.
     process(&lagging, &messages(1, &[60, 61]));
     assert_eq!((letters(&store), counts(&store)), (vec![], counted(2, 2)));
+}
+
+#[test]
+fn a_window_on_a_host_that_lags_takes_a_batch_by_the_rules_that_the_shard_has_by_now() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    desk.activate(4, &desk.prepared(4, 1));
+    let lagging = host_of(&desk, &store);
+    let rulebook = rulebook(&desk, 1, 300);
+    desk.change(&[Request::Publish(&rulebook), activate(3, &rulebook)]).unwrap();
+    process(&host_of(&desk, &store), &messages(1, &[60, 61]));
+    let (mut window, mut summary) = (Window::new("shard".into()), Summary::default());
+    block_on(lagging.accumulate(&messages(1, &[60, 61, 62]), &mut window, None, &mut summary)).unwrap();
+    block_on(lagging.flush_window(&window, None, &mut summary)).unwrap();
+    assert_eq!((letters(&store), counts(&store)), (vec![], counted(3, 3)));
 }
 
 #[test]

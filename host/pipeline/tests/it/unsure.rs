@@ -1,5 +1,5 @@
-//! Dead letters of a race type that is retired while a batch is written: those whose records may be in their groups already
-//! are unsure.
+//! Dead letters of a race type that is retired, or whose rulebook is lost, while a batch is written: those whose records may be
+//! in their groups already are unsure.
 
 use std::time::{Duration, Instant};
 
@@ -22,18 +22,23 @@ fn unpinned(dedup: &str) -> String {
     with_aggregator(1, "evil-aggregator", BY_RACE, dedup).replace("pin = \"/raceId\"\n", "")
 }
 
-/// Writes a batch in part: the group of the second racer is throttled. What is left of it is delivered again after the race
-/// type was retired. Returns the dead letters, and the host once the race type is active again.
-fn retired_in_between(text: &str, again: &Batch) -> (Vec<DeadLetter>, FlakyStore, Pipeline<FlakyStore>) {
-    let (desk, store) = (Desk::new(), FlakyStore::default());
-    let rulebook = desk.prepare(text);
-    desk.activate(3, &rulebook);
-    let partly = host_of(&desk, &FlakyStore { throttled: Some("racer-2"), ..store.clone() });
+/// Writes a batch in part: the group of the second racer is throttled.
+fn write_in_part(desk: &Desk, store: &FlakyStore) {
+    let partly = host_of(desk, &FlakyStore { throttled: Some("racer-2"), ..store.clone() });
     let deadline = Some(Instant::now() + Duration::from_millis(50));
     let ProcessOutcome { first_uncommitted } =
         block_on(partly.process(&second("131", 1), deadline, &mut Summary::default())).unwrap();
     assert_eq!(first_uncommitted.unwrap().0, 1);
     assert_eq!(block_on(store.store.list_groups()).unwrap().len(), 2, "the first and the third racer are written");
+}
+
+/// Writes a batch in part. What is left of it is delivered again after the race type was retired. Returns the dead letters,
+/// and the host once the race type is active again.
+fn retired_in_between(text: &str, again: &Batch) -> (Vec<DeadLetter>, FlakyStore, Pipeline<FlakyStore>) {
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let rulebook = desk.prepare(text);
+    desk.activate(3, &rulebook);
+    write_in_part(&desk, &store);
 
     desk.change(&[Request::Retire { race_type: "3".to_owned() }]).unwrap();
     let host = host_of(&desk, &store);
@@ -93,6 +98,23 @@ fn a_pinned_race_goes_on_and_a_new_one_was_never_folded() {
     let (letters, store, _) = retired_in_between(&pinned, &again);
     assert_eq!(letters.iter().map(|letter| letter.unsure).collect::<Vec<_>>(), [false]);
     assert_eq!(block_on(store.store.list_groups()).unwrap().len(), 3);
+}
+
+#[test]
+fn those_of_a_race_whose_rulebook_is_lost_are_unsure() {
+    require!(Plugins);
+    let (desk, store) = (Desk::new(), FlakyStore::default());
+    let of_version = |version| desk.prepare(&with_aggregator(version, "evil-aggregator", BY_RACE, SEQUENCE));
+    let one = of_version(1);
+    desk.activate(3, &one);
+    write_in_part(&desk, &store);
+    desk.activate(3, &of_version(2));
+    desk.lose_rulebook(one.digest);
+    process(&host_of(&desk, &store).with_hold(Duration::ZERO), &rest());
+    let letters = block_on(store.store.list_dead_letters()).unwrap();
+    let found: Vec<_> = letters.iter().map(|letter| (letter.reason.cause, letter.unsure)).collect();
+    // The third racer's is in its group.
+    assert_eq!(found, [(Cause::PinUnresolved, true); 2]);
 }
 
 #[test]

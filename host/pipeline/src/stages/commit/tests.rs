@@ -84,7 +84,8 @@ struct Rivals {
     store: MemoryStore,
     /// What the rivals fold, one entry before each call to write.
     rivals: Mutex<Vec<Vec<(u32, i64)>>>,
-    throttled: bool,
+    /// The groups whose writes fail transiently.
+    throttled: Vec<u32>,
 }
 
 impl GroupStore for Rivals {
@@ -93,9 +94,6 @@ impl GroupStore for Rivals {
     }
 
     async fn write_groups(&self, writes: &[Write]) -> Result<Vec<WriteOutcome>, StoreError> {
-        if self.throttled {
-            return Ok(vec![WriteOutcome::Transient("throttled".to_owned()); writes.len()]);
-        }
         let rival = self.rivals.lock().unwrap().pop();
         if let Some(ordinals) = rival {
             let rival = Counting::new(ordinals);
@@ -104,7 +102,14 @@ impl GroupStore for Rivals {
                 (0..GROUPS).zip(&loaded).filter_map(|(group, item)| rival.write(group, item.as_ref())).collect();
             assert!(self.store.write_groups(&writes).await?.iter().all(|outcome| *outcome == WriteOutcome::Done));
         }
-        self.store.write_groups(writes).await
+        let is_throttled = |write: &Write| self.throttled.iter().any(|&group| key(group) == write.key);
+        let accepted: Vec<Write> = writes.iter().filter(|write| !is_throttled(write)).cloned().collect();
+        let mut outcomes = self.store.write_groups(&accepted).await?.into_iter();
+        let outcome = |write| match is_throttled(write) {
+            true => WriteOutcome::Transient("throttled".to_owned()),
+            false => outcomes.next().expect("one for each write"),
+        };
+        Ok(writes.iter().map(outcome).collect())
     }
 
     async fn list_partition(&self, partition: &str) -> Result<Vec<(Key, Item)>, StoreError> {
@@ -177,11 +182,24 @@ fn groups_that_rivals_keep_changing_are_reported_after_the_last_attempt() {
 
 #[test]
 fn groups_of_a_throttled_store_are_reported_as_transient() {
-    let store = Rivals { throttled: true, ..Rivals::default() };
+    let store = Rivals { throttled: vec![0, 2], ..Rivals::default() };
     let (uncommitted, summary) = run(&store, vec![(0, 1), (2, 1)], 3);
     assert_eq!(uncommitted.iter().flat_map(|uncommitted| &uncommitted.groups).collect::<Vec<_>>(), [&0, &2]);
     assert!(uncommitted.iter().all(|uncommitted| uncommitted.why.is_transient()));
     assert_eq!(summary.groups, 0);
+}
+
+#[test]
+fn a_group_that_a_rival_changed_is_not_folded_again_if_the_write_of_another_one_failed() {
+    let rivals = Mutex::new(vec![vec![(1, 100)]]);
+    let store = Rivals { rivals, throttled: vec![0], ..Rivals::default() };
+    let (uncommitted, summary) = run(&store, vec![(0, 1), (1, 1)], 3);
+    let groups: Vec<_> = uncommitted.iter().map(|uncommitted| uncommitted.groups.as_slice()).collect();
+    assert_eq!(groups, [[0], [1]]);
+    assert!(uncommitted.iter().all(|uncommitted| uncommitted.why.is_transient()));
+    let why = uncommitted[1].why.to_string();
+    assert!(why.contains("race-1 / racer-1") && why.contains("throttled"), "{why}");
+    assert_eq!((summary.groups, summary.conflicts), (0, 1));
 }
 
 proptest! {
