@@ -52,14 +52,20 @@ fn of_reason(history: &History, letters: &DeadLetters, reason: &str, count: u64)
         "the reads",
     ));
     if OF_THE_RULES.contains(&reason) {
+        // Whether the groups of a race hold a record is not known without its rulebook.
+        let is_unsure = reason == "pin-unresolved";
         let command = Command::paceline(history, "dead-letters redrive").option("--reason", reason);
+        let command = if is_unsure { command.word("--unsure") } else { command };
         finding = finding.remedy(
             Remedy::new(
                 command.build(),
                 "Once the cause is gone: processes them again.",
                 "the writes of these records",
             )
-            .breaks("Nothing: no record is folded twice. Unsure ones are left alone without --unsure."),
+            .breaks(match is_unsure {
+                true => "Under dedup by sequence, records that their groups hold already count twice.",
+                false => "Nothing: no record is folded twice. Unsure ones are left alone without --unsure.",
+            }),
         );
     }
     let mut finding = finding.ongoing(is_new);
