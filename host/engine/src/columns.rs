@@ -216,6 +216,13 @@ pub(crate) struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// Calls `with` with a copy of the rows with these indexes.
+    pub(crate) fn with_taken<T>(columns: &[Column<'_>], rows: &[u32], with: impl FnOnce(Batch<'_>) -> T) -> T {
+        let copies: Vec<ColumnBuf> = columns.iter().map(|column| column.take(rows)).collect();
+        let columns: Vec<Column<'_>> = copies.iter().map(ColumnBuf::as_column).collect();
+        with(Batch { rows: rows.len() as u32, columns: &columns })
+    }
+
     /// Calls `with` with some of the `total` rows of a batch: all of them as they are, fewer as a copy.
     pub(crate) fn with_rows<T>(
         columns: &[Column<'_>],
