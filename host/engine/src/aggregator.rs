@@ -1,6 +1,7 @@
 //! Plugins that fold records into the states of groups.
 
 use std::cell::LazyCell;
+use std::fmt::Display;
 use std::ops::Range;
 
 use wasmtime::component::{ComponentType, Lift};
@@ -296,8 +297,13 @@ fn check_columns(columns: &[ColumnBuf], outputs: &[Output], groups: usize) -> Re
         return Err(Fault::InvalidResult(format!("{} columns for {} outputs", columns.len(), outputs.len())));
     }
     for (column, Output { name, kind }) in columns.iter().zip(outputs) {
-        let invalid = |wrong| Fault::InvalidResult(format!("the column of the output `{name}` has {wrong}"));
-        column.check(*kind, groups).map_err(invalid)?;
+        let invalid =
+            |wrong: &dyn Display| Fault::InvalidResult(format!("the column of the output `{name}` has {wrong}"));
+        column.check(*kind, groups).map_err(|wrong| invalid(&wrong))?;
+        let (longest, most) = (column.longest(), limits::OUTPUT_BYTES);
+        if longest > most {
+            return Err(invalid(&format_args!("a value of {longest} bytes; {most} are allowed")));
+        }
     }
     Ok(())
 }

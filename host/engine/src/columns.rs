@@ -155,6 +155,12 @@ impl ColumnBuf {
         }
     }
 
+    /// The bytes of its longest text or blob. It has passed [`check`](Self::check).
+    pub(crate) fn longest(&self) -> usize {
+        let (Self::Texts(values) | Self::Blobs(values)) = self else { return 0 };
+        values.as_packed().iter().map(<[u8]>::len).max().unwrap_or(0)
+    }
+
     /// Keeps the rows for which `keep` is true. `keep` has an entry for each row.
     pub fn retain(&mut self, keep: &[bool]) {
         fn plain<T>(values: &mut Vec<T>, keep: &[bool]) {

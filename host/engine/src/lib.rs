@@ -20,7 +20,7 @@
 //! - `session`: the calls of one batch.
 //! - `bisect`: which rows are to blame when a call fails.
 //! - `touched`: the states that a call to `fold` is given.
-//! - `budget`: what the calls for a batch may cost together.
+//! - `budget`: what the calls for a batch may cost together. `answer`: the bytes that an answer takes.
 //! - `plugin`: a component in a role, with settings; checks its exports and its description.
 //! - `call`: one instance, and one call within the limits.
 //! - `load`: from bytes to a component that keeps to the contract.
@@ -40,6 +40,7 @@
 //! - `digest`: SHA-256, the identity of a plugin.
 
 mod aggregator;
+mod answer;
 mod bisect;
 mod budget;
 mod cache;
