@@ -28,6 +28,7 @@
 //! - `imports`: what a plugin may import, and the host's side of it.
 //! - `inspect`: what a file is, without compiling it.
 //! - `cache`: compiled components on disk. `precompiled`: those of elsewhere. `packaged`: those that came with the program.
+//! - `exclusive`: whether others can write a file.
 //! - `compiler`: the settings that compiled code depends on. `canonical`: makes NaNs the same on every processor.
 //! - `profile`: where calls spend their time.
 //! - `watchdog`: the limit on time. `call_deadline`: when all calls end.
@@ -52,6 +53,7 @@ mod compiler;
 mod contract;
 mod digest;
 mod engine;
+mod exclusive;
 mod fault;
 mod imports;
 mod inspect;
