@@ -1,5 +1,7 @@
 //! Plugins that fold records into the states of groups.
 
+use std::cell::LazyCell;
+use std::fmt::Display;
 use std::ops::Range;
 
 use wasmtime::component::{ComponentType, Lift};
@@ -7,7 +9,7 @@ use wasmtime::component::{ComponentType, Lift};
 use crate::bisect::{Bisected, pieces, whole};
 use crate::columns::{Batch, Column, ColumnBuf};
 use crate::contract::{Function, Role};
-use crate::fault::Fault;
+use crate::fault::{CallError, Fault};
 use crate::limits::{self, Work};
 use crate::load::Component;
 use crate::load_error::LoadError;
@@ -16,7 +18,7 @@ use crate::plugin::{Candidate, Plugin, Settings};
 use crate::schema::{Field, Output};
 use crate::session::{Called, Session};
 use crate::states::{check_migrated_formats, check_state_format, check_states, replaced};
-use crate::touched::Touched;
+use crate::touched::{Touched, by_group};
 
 /// A plugin that folds records into the states of groups.
 #[derive(Clone, Debug)]
@@ -138,26 +140,46 @@ impl AggregatorSession<'_> {
         states: Packed<'_>,
     ) -> Called<Folded> {
         let rows = scores.len();
-        let limits = self.plugin().limits();
-        let (state_bytes, most) = (limits.state_bytes, limits.returned_bytes / 2);
+        let most = self.plugin().limits().returned_bytes / 2;
         let all = Work::of_rows(&(0..rows), columns).and_states(states);
-        let mut touched = Touched::new(groups, states);
+        let mut touched = Touched::new(rows, states);
+        // Most batches are one call, which takes the rows as they are.
+        let order = LazyCell::new(|| by_group(groups));
         let pieces = match states.bytes.len() > most {
-            true => pieces(touched.new_bytes(), most),
+            true => pieces(touched.new_bytes(order.iter().map(|&row| groups[row as usize])), most),
             false => whole(rows),
         };
-        let Bisected { failed, .. } = self.bisect(all, pieces, |session, range| {
-            touched.fold(&range, |groups, before| {
-                let check = |after: &PackedBuf| check_states(after, before.len(), state_bytes);
-                let work = Work::of_rows(&range, columns).and_states(before);
-                Batch::with_rows(columns, rows, &range, |batch| {
-                    let parameters = (batch, &scores[range.clone()], groups, before);
-                    session.call::<FoldParameters<'_>, _>(Function::Fold, work, parameters, check)
-                })
-            })
+        let Bisected { mut failed, .. } = self.bisect(all, pieces, |session, range| {
+            if range.len() == rows {
+                let batch = Batch { rows: rows as u32, columns };
+                return session.fold_rows(batch, (scores, groups), &mut touched);
+            }
+            let mut some = order[range].to_vec();
+            // The contract: a call has its rows in the order of the stream.
+            some.sort_unstable();
+            let scores: Vec<f64> = some.iter().map(|&row| scores[row as usize]).collect();
+            let groups: Vec<u32> = some.iter().map(|&row| groups[row as usize]).collect();
+            Batch::with_taken(columns, &some, |batch| session.fold_rows(batch, (&scores, &groups), &mut touched))
         })?;
+        failed.iter_mut().for_each(|(row, _)| *row = order[*row as usize]);
+        failed.sort_unstable_by_key(|&(row, _)| row);
         self.plugin().report_trap(&failed, columns);
         Ok(Folded { states: touched.into_states(), failed })
+    }
+
+    /// Folds the rows of a batch by one call. `groups[i]` is row i's index into all states.
+    fn fold_rows(
+        &mut self,
+        batch: Batch<'_>,
+        (scores, groups): (&[f64], &[u32]),
+        touched: &mut Touched<'_>,
+    ) -> Result<(), CallError> {
+        let state_bytes = self.plugin().limits().state_bytes;
+        touched.fold(groups, |groups, before| {
+            let check = |after: &PackedBuf| check_states(after, before.len(), state_bytes);
+            let work = Work::of_rows(&(0..scores.len()), batch.columns).and_states(before);
+            self.call::<FoldParameters<'_>, _>(Function::Fold, work, (batch, scores, groups, before), check)
+        })
     }
 
     /// Merges states that were folded apart: `left[i]` with `right[i]`, which are of the same group. Panics where one
@@ -275,8 +297,13 @@ fn check_columns(columns: &[ColumnBuf], outputs: &[Output], groups: usize) -> Re
         return Err(Fault::InvalidResult(format!("{} columns for {} outputs", columns.len(), outputs.len())));
     }
     for (column, Output { name, kind }) in columns.iter().zip(outputs) {
-        let invalid = |wrong| Fault::InvalidResult(format!("the column of the output `{name}` has {wrong}"));
-        column.check(*kind, groups).map_err(invalid)?;
+        let invalid =
+            |wrong: &dyn Display| Fault::InvalidResult(format!("the column of the output `{name}` has {wrong}"));
+        column.check(*kind, groups).map_err(|wrong| invalid(&wrong))?;
+        let (longest, most) = (column.longest(), limits::OUTPUT_BYTES);
+        if longest > most {
+            return Err(invalid(&format_args!("a value of {longest} bytes; {most} are allowed")));
+        }
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What the calls for a batch may cost together: fuel, time and log lines.
+//! What the calls for a batch may cost together: fuel, time, log lines and bytes of answers.
 
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,10 @@ pub(crate) struct Budget {
     log_lines: u32,
     /// Lines that were logged beyond that.
     dropped_lines: u32,
+    /// The bytes that answers may have beyond what their calls are given.
+    most_answer_bytes: usize,
+    /// What is left of that; `None` once they had more.
+    answer_bytes: Option<usize>,
     /// After which no call begins or goes on: the caller's, not a limit.
     until: Option<CallsUntil>,
     /// The time until then when the session began.
@@ -82,6 +86,9 @@ impl Budget {
     pub(crate) fn add(&mut self, limits: &Limits, work: Work) {
         self.fuel = self.fuel.saturating_add(limits.fuel(work).saturating_mul(limits.calls_per_batch.into()));
         self.time = self.time.saturating_add(limits.call_time() * limits.calls_per_batch);
+        // Not added: the session no longer holds the answers that came before.
+        self.most_answer_bytes = limits.answer_bytes(work);
+        self.answer_bytes = Some(self.most_answer_bytes);
     }
 
     /// What a call with this work may cost. It fails if nothing is left.
@@ -94,6 +101,9 @@ impl Budget {
         }
         if self.fuel == 0 || self.time.is_zero() {
             return Err(Fault::Budget(limits.calls_per_batch).into());
+        }
+        if self.answer_bytes.is_none() {
+            return Err(Fault::TooManyBytes(self.most_answer_bytes).into());
         }
         if share.is_zero() {
             return Err(Fault::Share.into());
@@ -117,6 +127,14 @@ impl Budget {
         self.time = self.time.saturating_sub(time);
         self.dropped_lines = self.dropped_lines.saturating_add(cost.log_lines.saturating_sub(self.log_lines));
         self.log_lines = self.log_lines.saturating_sub(cost.log_lines);
+    }
+
+    /// Takes an answer of so many bytes to a call with this work. It fails if the answers have too many bytes together;
+    /// then no further call begins.
+    pub(crate) fn take_answer(&mut self, bytes: usize, work: Work) -> Result<(), Fault> {
+        let beyond = bytes.saturating_sub(work.bytes);
+        self.answer_bytes = self.answer_bytes.and_then(|left| left.checked_sub(beyond));
+        self.answer_bytes.map(drop).ok_or(Fault::TooManyBytes(self.most_answer_bytes))
     }
 
     /// The error of a call that failed after this time. One that was stopped because the caller's deadline passed is not
@@ -145,5 +163,26 @@ impl Budget {
 
     pub(crate) fn dropped_lines(&self) -> u32 {
         self.dropped_lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_have_less_than_4_gib_together_whatever_the_limits() {
+        let limits = Limits { returned_bytes: usize::MAX, calls_per_batch: u32::MAX, ..Limits::default() };
+        let work = Work { rows: 2, bytes: 1000 };
+        let mut budget = Budget::new(&limits, CallDeadline::default());
+        budget.add(&limits, work);
+        let most = u32::MAX as usize - 1000;
+        assert_eq!(budget.take_answer(most, Work::default()), Ok(()));
+        // As many bytes as the call was given are no more than the host had.
+        assert_eq!(budget.take_answer(1000, work), Ok(()));
+        assert!(budget.grant(&limits, work).is_ok());
+        assert_eq!(budget.take_answer(1001, work), Err(Fault::TooManyBytes(most)));
+        let refused = budget.grant(&limits, work).unwrap_err();
+        assert!(matches!(refused, CallError::Fault(Fault::TooManyBytes(found)) if found == most), "{refused:?}");
     }
 }

@@ -1,13 +1,13 @@
 //! Compiled components on disk, so that a process that restarts need not compile again.
 //!
 //! A compiled component is machine code, and the host runs what it reads back. So a cache is a folder that only this
-//! user can write. A file's name holds the plugin's digest and a hash of the compiler, its settings, and the version of
+//! user can write, and so is each file in it. A file's name holds the plugin's digest and a hash of the compiler, its settings, and the version of
 //! what rewrites plugins for it. Its first bytes are a digest of the rest, which detects truncation and damage.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use wasmtime::Engine;
@@ -15,6 +15,7 @@ use wasmtime::component::Component;
 
 use crate::compiler::compatibility;
 use crate::digest::Digest;
+use crate::exclusive;
 
 /// A folder of compiled components.
 #[derive(Clone, Debug)]
@@ -26,14 +27,7 @@ impl Cache {
     /// Opens the cache in this folder, and creates the folder where it is missing.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let found = fs::metadata(folder)?;
-        // The user of this process, without a call into the C library.
-        let own = fs::metadata("/proc/self")?.uid();
-        if found.uid() != own || found.mode() & 0o022 != 0 {
-            return Err(io::Error::other(
-                "the folder can be written by other users, and its contents would be executed",
-            ));
-        }
+        exclusive::check(folder, &fs::metadata(folder)?, &[exclusive::user()?])?;
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -55,14 +49,22 @@ impl Cache {
     /// Reads a compiled component. `None` where the cache has no usable one.
     pub(crate) fn get(&self, engine: &Engine, digest: Digest) -> Option<Component> {
         let path = self.path(engine, digest);
-        let bytes = fs::read(&path).ok()?;
+        let bytes = match read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
+            Err(error) => {
+                // Once: `put` replaces the file.
+                tracing::warn!("a compiled plugin of the cache is not used; compiling it again: {error}");
+                return None;
+            }
+        };
         let (digest_of_rest, compiled) = bytes.split_at_checked(32)?;
         if Digest::of(compiled).as_bytes() != digest_of_rest {
             tracing::warn!("the compiled plugin {} is damaged; compiling it again", path.display());
             return None;
         }
-        // SAFETY: the bytes are what `put` wrote. Only this user can write the folder (checked by `open`), the digest
-        // shows that they are complete, and the name shows that the same compiler with the same settings made them,
+        // SAFETY: the bytes are what `put` wrote. Only this user can write the folder (checked by `open`) and the file
+        // (checked by `read`, of what it has opened), the digest shows that they are complete, and the name shows that the same compiler with the same settings made them,
         // which wasmtime checks again.
         #[expect(unsafe_code, reason = "machine code that this host compiled itself, see the safety argument")]
         let component = unsafe { Component::deserialize(engine, compiled) };
@@ -78,7 +80,9 @@ impl Cache {
         let written = component.serialize().map_err(io::Error::other).and_then(|compiled| {
             // Written under another name and renamed, so that no process reads half of it.
             let new = path.with_extension(format!("new-{}", std::process::id()));
-            let mut file = File::create(&new)?;
+            // Whoever left a file of this name, this process does not write into it.
+            let _ = fs::remove_file(&new);
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
             file.write_all(Digest::of(&compiled).as_bytes())?;
             file.write_all(&compiled)?;
             drop(file);
@@ -88,4 +92,11 @@ impl Cache {
             tracing::warn!("the compiled plugin {} can't be cached: {error}", path.display());
         }
     }
+}
+
+/// The contents of a file that only this user can write.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    exclusive::open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }

@@ -155,6 +155,12 @@ impl ColumnBuf {
         }
     }
 
+    /// The bytes of its longest text or blob. It has passed [`check`](Self::check).
+    pub(crate) fn longest(&self) -> usize {
+        let (Self::Texts(values) | Self::Blobs(values)) = self else { return 0 };
+        values.as_packed().iter().map(<[u8]>::len).max().unwrap_or(0)
+    }
+
     /// Keeps the rows for which `keep` is true. `keep` has an entry for each row.
     pub fn retain(&mut self, keep: &[bool]) {
         fn plain<T>(values: &mut Vec<T>, keep: &[bool]) {
@@ -216,6 +222,13 @@ pub(crate) struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// Calls `with` with a copy of the rows with these indexes.
+    pub(crate) fn with_taken<T>(columns: &[Column<'_>], rows: &[u32], with: impl FnOnce(Batch<'_>) -> T) -> T {
+        let copies: Vec<ColumnBuf> = columns.iter().map(|column| column.take(rows)).collect();
+        let columns: Vec<Column<'_>> = copies.iter().map(ColumnBuf::as_column).collect();
+        with(Batch { rows: rows.len() as u32, columns: &columns })
+    }
+
     /// Calls `with` with some of the `total` rows of a batch: all of them as they are, fewer as a copy.
     pub(crate) fn with_rows<T>(
         columns: &[Column<'_>],

@@ -45,7 +45,8 @@ pub enum Fault {
     /// The plugin's calls nested too deeply for its stack, whose size is given in bytes.
     #[error("the plugin recursed too deeply: its stack has {0} bytes")]
     Stack(usize),
-    /// The plugin's results and log lines exceed the limit, which is given in bytes.
+    /// The plugin's results and log lines exceed the limit, which is given in bytes: that of a call, or that of all calls for
+    /// the batch, which is a multiple of it. After the latter nothing was called for the row.
     #[error("the plugin passed more than {0} bytes to the host (limit `returned-bytes`)")]
     TooManyBytes(usize),
     /// The result does not fit the call.

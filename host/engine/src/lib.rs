@@ -20,7 +20,7 @@
 //! - `session`: the calls of one batch.
 //! - `bisect`: which rows are to blame when a call fails.
 //! - `touched`: the states that a call to `fold` is given.
-//! - `budget`: what the calls for a batch may cost together.
+//! - `budget`: what the calls for a batch may cost together. `answer`: the bytes that an answer takes.
 //! - `plugin`: a component in a role, with settings; checks its exports and its description.
 //! - `call`: one instance, and one call within the limits.
 //! - `load`: from bytes to a component that keeps to the contract.
@@ -28,6 +28,7 @@
 //! - `imports`: what a plugin may import, and the host's side of it.
 //! - `inspect`: what a file is, without compiling it.
 //! - `cache`: compiled components on disk. `precompiled`: those of elsewhere. `packaged`: those that came with the program.
+//! - `exclusive`: whether others can write a file.
 //! - `compiler`: the settings that compiled code depends on. `canonical`: makes NaNs the same on every processor.
 //! - `profile`: where calls spend their time.
 //! - `watchdog`: the limit on time. `call_deadline`: when all calls end.
@@ -40,6 +41,7 @@
 //! - `digest`: SHA-256, the identity of a plugin.
 
 mod aggregator;
+mod answer;
 mod bisect;
 mod budget;
 mod cache;
@@ -51,6 +53,7 @@ mod compiler;
 mod contract;
 mod digest;
 mod engine;
+mod exclusive;
 mod fault;
 mod imports;
 mod inspect;

@@ -30,6 +30,9 @@ pub const FUEL_PER_BYTE: u64 = 400;
 /// that fails is repeated for fewer and fewer rows. One bad row in 10,000 costs about three calls for all; so do some
 /// dozens, as most plugins use a hundredth of their fuel. A sound plugin that needs a half more than its fuel succeeds with
 /// small parts after six or seven. One that spins on each row would go on for hours, and ends after some seconds.
+///
+/// The answers to all of these calls may have so many times the bytes of one answer, beyond those that the calls are given:
+/// the host holds all of them until the last call has returned.
 pub const CALLS_PER_BATCH: u32 = 10;
 
 /// Time that one call may take, in milliseconds. Fuel ends a plugin that computes too long, at the same instruction on
@@ -69,6 +72,9 @@ pub const PATH_BYTES: usize = 1 << 10;
 
 /// Outputs that an aggregator may declare.
 pub const OUTPUTS: usize = 64;
+
+/// Bytes of one group's text or blob of an output. A DynamoDB item holds 400 KB, and not only this output.
+pub const OUTPUT_BYTES: usize = 350 << 10;
 
 /// Bytes of an output's name: DynamoDB allows no more for an attribute that an index uses.
 pub const OUTPUT_NAME_BYTES: usize = 255;
@@ -269,6 +275,14 @@ impl Limits {
         let for_rows = self.fuel_per_row.saturating_mul(rows as u64);
         let for_bytes = self.fuel_per_byte.saturating_mul(bytes as u64);
         self.fuel_per_call.saturating_add(for_rows).saturating_add(for_bytes)
+    }
+
+    /// The bytes that the answers to the calls for all of this work may have together, beyond those that the calls are
+    /// given.
+    pub(crate) fn answer_bytes(&self, all: Work) -> usize {
+        // Together with what is given they are less than 4 GiB: the indexes of texts and states have 32 bits.
+        let most = (u32::MAX as usize).saturating_sub(all.bytes);
+        self.returned_bytes.saturating_mul(self.calls_per_batch as usize).min(most)
     }
 
     /// Whether a call with this work gets most of its fuel for the bytes of its states and texts.

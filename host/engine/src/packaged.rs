@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::component::Component;
 
 use crate::digest::Digest;
+use crate::exclusive;
 
 /// How the names of files end. What compilers write for Linux is in this format.
 const SUFFIX: &str = ".elf";
@@ -100,14 +101,6 @@ impl PackagedCode {
 
 /// That nobody can write this file or folder who can't write the program.
 fn check(path: &Path) -> io::Result<()> {
-    let found = fs::symlink_metadata(path)?;
-    // The user of this process, without a call into the C library, and the owner of the program.
-    let owners = [ROOT, fs::metadata("/proc/self")?.uid(), fs::metadata("/proc/self/exe")?.uid()];
-    if found.is_symlink() || found.mode() & 0o022 != 0 || !owners.contains(&found.uid()) {
-        return Err(io::Error::other(format!(
-            "others than the program's owner can write {}, and its contents would be executed",
-            path.display()
-        )));
-    }
-    Ok(())
+    let owner_of_program = fs::metadata("/proc/self/exe")?.uid();
+    exclusive::check(path, &fs::symlink_metadata(path)?, &[ROOT, exclusive::user()?, owner_of_program])
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
 
+use crate::answer::Answer;
 use crate::bisect::{Bisected, bisect};
 use crate::budget::{Budget, CallsUntil, Cost, Grant};
 use crate::call::{PluginInstance, Returned};
@@ -86,7 +87,7 @@ impl<'p, R> Session<'p, R> {
     }
 
     /// Makes calls for pieces of rows and, where one fails, for parts of it. All of them together may cost a multiple of
-    /// what one call with all of this work may.
+    /// what one call with all of this work may, and their answers may have a multiple of its bytes.
     pub(crate) fn bisect<T>(
         &mut self,
         all: Work,
@@ -117,7 +118,7 @@ impl<'p, R> Session<'p, R> {
     ) -> Result<T, CallError>
     where
         P: ComponentNamedList + Lower,
-        T: ComponentType + Lift + 'static,
+        T: Answer + ComponentType + Lift + 'static,
         Returned<T>: ComponentNamedList + Lift,
     {
         let started = Instant::now();
@@ -125,6 +126,10 @@ impl<'p, R> Session<'p, R> {
         let mut cost = Cost::default();
         let result = self.call_within(function, (grant, &mut cost), parameters, check);
         let result = result.map_err(|error| self.budget.blame(error, started.elapsed()));
+        let result = result.and_then(|answer| {
+            self.budget.take_answer(answer.text_bytes(), work)?;
+            Ok(answer)
+        });
         self.budget.take(cost, started.elapsed());
         self.usage.calls += 1;
         self.usage.fuel += cost.fuel;

@@ -2,6 +2,7 @@
 
 use wasmtime::component::{ComponentType, Lift};
 
+use crate::answer::Answer;
 use crate::bisect::{Bisected, whole};
 use crate::columns::{Batch, Column};
 use crate::contract::{Function, Role};
@@ -75,6 +76,12 @@ impl ValidatorSession<'_> {
 struct Rejection {
     row: u32,
     reason: String,
+}
+
+impl Answer for Vec<Rejection> {
+    fn text_bytes(&self) -> usize {
+        self.iter().map(|rejection| rejection.reason.len()).sum()
+    }
 }
 
 fn check_rejections(rejections: &[Rejection], rows: usize, reason_bytes: usize) -> Result<(), Fault> {

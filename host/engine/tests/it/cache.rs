@@ -1,7 +1,7 @@
 //! Compiled components on disk: a component is compiled once, and a damaged or unsafe file is not run.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use paceline_engine::{Engine, Limits, Role};
@@ -62,6 +62,33 @@ fn a_folder_that_others_can_write_is_not_used() {
     fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).unwrap();
     assert_eq!(engine(&cache).load(&wasm("output")).unwrap().roles(), [Role::Scorer]);
     assert!(files(&cache).is_empty());
+}
+
+#[test]
+fn a_file_that_others_can_write_is_replaced() {
+    require_plugins!();
+    let folder = tempfile::tempdir().unwrap();
+    let (cache, other) = (folder.path().join("cache"), folder.path().join("other"));
+    let (scorer, validator) = (wasm("output"), wasm("telemetry"));
+    engine(&cache).load(&scorer).unwrap();
+    engine(&other).load(&validator).unwrap();
+    let (file, of_validator) = (files(&cache).remove(0), files(&other).remove(0));
+    let mode = || fs::symlink_metadata(&file).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(), 0o600);
+    for open in [0o666, 0o620, 0o602] {
+        // Another plugin's machine code under this name would show that it is run.
+        fs::copy(&of_validator, &file).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(open)).unwrap();
+        assert_eq!(engine(&cache).load(&scorer).unwrap().roles(), [Role::Scorer]);
+        assert_eq!((mode(), files(&cache).len()), (0o600, 1), "{open:o}");
+    }
+    fs::remove_file(&file).unwrap();
+    symlink(&of_validator, &file).unwrap();
+    assert_eq!(engine(&cache).load(&scorer).unwrap().roles(), [Role::Scorer]);
+    assert!(fs::symlink_metadata(&file).unwrap().is_file());
+    // What was written again is used.
+    fs::copy(&of_validator, &file).unwrap();
+    assert_eq!(engine(&cache).load(&scorer).unwrap().roles(), [Role::Validator]);
 }
 
 #[test]

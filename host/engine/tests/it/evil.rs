@@ -4,9 +4,11 @@
 //! - [`scorer`], [`validator`], [`aggregator`]: calls that fail, and invalid results.
 //! - [`migration`]: migrations of states.
 //! - [`log`]: plugins that log too much.
+//! - [`answers`]: answers that are too long together.
 //! - [`load`]: components that are refused.
 
 mod aggregator;
+mod answers;
 mod load;
 mod log;
 mod migration;

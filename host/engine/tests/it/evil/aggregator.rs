@@ -148,6 +148,40 @@ fn states_that_are_larger_together_than_a_call_may_return_are_folded_by_several_
     assert_eq!(folded.states, before);
 }
 
+/// A fold of rows that take turns into the groups with these states. By the deed a state is a list: the cadences of its
+/// group, each less 100.
+fn fold_in_turns(efforts: &Efforts, before: &PackedBuf) -> (Folded, u64) {
+    let groups: Vec<u32> = (0..efforts.rows() as u32).map(|row| row % before.ends.len() as u32).collect();
+    let aggregator = aggregator(&ENGINE, "list-and-trap-on-row");
+    let mut session = aggregator.session();
+    let folded = session.fold(&efforts.cadence(), &efforts.scores(), &groups, before.as_packed()).unwrap();
+    let calls = session.usage().calls;
+    (folded, calls)
+}
+
+#[test]
+fn large_states_are_passed_once_whatever_the_order_of_their_rows() {
+    require_plugins!();
+    const LARGE: usize = 100;
+    let before: PackedBuf = (0..LARGE).map(|_| &[7; 200_000][..]).collect();
+    let mut efforts = Efforts::new(10_000);
+    // The cadences of a group's rows tell their order.
+    (0..).zip(&mut efforts.cadence).for_each(|(row, cadence)| *cadence = 100.0 + f64::from(row / LARGE as u32));
+    let (folded, calls) = fold_in_turns(&efforts, &before);
+    assert_eq!((folded.failed.len(), calls), (0, 3), "{:?}", folded.failed.first());
+    let list: Vec<u8> = [7; 200_000].into_iter().chain(0..100).collect();
+    assert!(folded.states.ends.len() == LARGE && folded.states.as_packed().iter().all(|state| state == list));
+
+    let victim = 6_543;
+    efforts.cadence[victim] = 66.0;
+    let (folded, calls) = fold_in_turns(&efforts, &before);
+    assert_eq!(folded.failed.iter().map(|(row, _)| *row as usize).collect::<Vec<_>>(), [victim]);
+    let without: Vec<u8> = list.iter().copied().filter(|&second| second != (victim / LARGE) as u8).collect();
+    let expected = |group: usize| if group == victim % LARGE { &without } else { &list };
+    assert!(folded.states.as_packed().iter().enumerate().all(|(group, state)| state == expected(group)));
+    assert!(calls <= 30, "{calls}");
+}
+
 #[test]
 fn a_missing_state_fails_every_row_and_no_state_changes() {
     require_plugins!();
