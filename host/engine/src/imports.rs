@@ -209,12 +209,14 @@ impl HostState {
     fn log(&mut self, level: Level, message: &str) {
         self.logged_lines = self.logged_lines.saturating_add(1);
         let end = message.floor_char_boundary(self.limits.log_line_bytes);
-        self.last_line = Some(message[..end].to_owned());
+        // A line break would begin a line that reads as the host's own, and an escape sequence would change what a terminal
+        // shows.
+        let line = self.last_line.insert(message[..end].replace(char::is_control, " "));
         if self.logged_lines > self.log_lines {
             return;
         }
         self.cut_lines += u32::from(end < message.len());
-        let (message, digest) = (&message[..end], self.digest);
+        let (message, digest) = (line, self.digest);
         match level {
             Level::Debug => tracing::debug!(target: "plugin", %digest, "{message}"),
             Level::Info => tracing::info!(target: "plugin", %digest, "{message}"),

@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use paceline_engine::{Engine, Fault, Limits, Scored, Scorer, limits};
+use paceline_engine::{Column, Engine, Fault, Limits, Scored, Scorer, Settings, limits};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{ENGINE, Efforts, UNFUELLED, all_rows, assert_contains, assert_unharmed, deed, engine, plugin};
 use crate::plugins::require_plugins;
+use crate::text::{self, Parts};
 
 /// A log in memory.
 #[derive(Clone, Default)]
@@ -49,15 +50,17 @@ fn score(engine: &Engine, what: &str, efforts: &Efforts) -> (Scored, Vec<String>
 
 /// Scores in a session of its own. Returns the lines that the host logged, too.
 fn logged(scorer: &Scorer, efforts: &Efforts) -> (Scored, Vec<String>) {
+    logged_of(scorer, efforts.rows(), &efforts.columns())
+}
+
+fn logged_of(scorer: &Scorer, rows: usize, columns: &[Column<'_>]) -> (Scored, Vec<String>) {
     /// Only one at a time, because tracing caches for all threads which subscribers want a line.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
 
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).without_time().finish();
-    let scored = tracing::subscriber::with_default(subscriber, || {
-        scorer.session().score(efforts.rows(), &efforts.columns()).unwrap()
-    });
+    let scored = tracing::subscriber::with_default(subscriber, || scorer.session().score(rows, columns).unwrap());
     (scored, lines.take())
 }
 
@@ -167,4 +170,18 @@ fn a_plugin_that_gets_done_by_halves_is_reported_once_with_what_that_costs() {
     let costs = "calls for fewer records succeed, but cost more: 3 calls instead of 1, 1.8 times the fuel; raise \
                  `fuel-per-row`";
     assert_contains(line, &["used up its fuel of", costs]);
+}
+
+/// A scorer as text.
+fn written(parts: Parts<'_>) -> Scorer {
+    ENGINE.load(&text::scorer(parts)).unwrap().scorer(&Settings::new()).unwrap()
+}
+
+#[test]
+fn a_line_with_line_breaks_and_control_characters_is_one_line_of_the_host() {
+    let line = r"x\0a2026-01-01T00:00:00Z ERROR paceline: forged\1b[31m\0d";
+    let (scored, lines) = logged_of(&written(Parts { line, score: "(call $log)", ..Parts::default() }), 1, &[]);
+    assert_eq!((scored.scores, scored.failed), (vec![0.0], vec![]));
+    let [line] = &lines[..] else { panic!("{lines:#?}") };
+    assert_contains(line, &["INFO plugin: x 2026-01-01T00:00:00Z ERROR paceline: forged [31m  digest=sha256:"]);
 }
