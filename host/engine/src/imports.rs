@@ -10,7 +10,7 @@ use crate::call_deadline::CallDeadline;
 use crate::contract;
 use crate::digest::Digest;
 use crate::inspect::Language;
-use crate::limits::{LOG_FUEL, Limits, SETTING_FUEL, TABLE_ELEMENTS};
+use crate::limits::{CORE_INSTANCES, LOG_FUEL, Limits, MEMORIES, SETTING_FUEL, TABLE_ELEMENTS, TABLES};
 use crate::load_error::LoadError;
 use crate::profile::Profile;
 
@@ -247,6 +247,19 @@ impl ResourceLimiter for HostState {
                 Some(error.context("a plugin's memory can't grow: the machine has no memory or address space for it"));
         }
         Ok(())
+    }
+
+    // Instances of a pool are limited by it as well.
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {

@@ -122,6 +122,19 @@ pub const MOST_STATE_BYTES: usize = 350 << 10;
 /// Elements of one table. A Rust plugin has two small tables; one in JavaScript or Python needs some thousand elements.
 pub(crate) const TABLE_ELEMENTS: usize = 50_000;
 
+/// Core instances that an instance of a component may consist of, those of nested components included. A Rust plugin has
+/// three; one in Python has 38.
+pub(crate) const CORE_INSTANCES: u32 = 64;
+
+/// Components that an instance of a component may consist of, itself included. Tools nest one for each exported interface.
+pub(crate) const COMPONENT_INSTANCES: u32 = 64;
+
+/// Memories of all core instances of a component. Tools make one, and components that are composed have one each.
+pub(crate) const MEMORIES: u32 = 4;
+
+/// Tables of all core instances of a component. A plugin in Rust or Python has two.
+pub(crate) const TABLES: u32 = 8;
+
 /// The limits that a host sets. The defaults are this module's constants.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
