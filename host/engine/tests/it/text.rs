@@ -9,15 +9,25 @@ pub(crate) struct Parts<'a> {
     pub(crate) start: &'a str,
     /// The instructions of `score`, before each row gets the score 0.
     pub(crate) score: &'a str,
-    /// Further items of its module.
-    pub(crate) items: &'a str,
+    /// How many tables there are that `$grow0`, `$grow1` and so on grow by 40,000 elements, or trap.
+    pub(crate) tables: usize,
 }
 
 /// A scorer without fields.
-pub(crate) fn scorer(Parts { line, start, score, items }: Parts<'_>) -> Vec<u8> {
+pub(crate) fn scorer(Parts { line, start, score, tables }: Parts<'_>) -> Vec<u8> {
     // The batch is lowered to 2048, where a list without columns takes no room.
     // Of a line with escapes, the bytes that they stand for are counted.
     let bytes = line.len() - 2 * line.matches('\\').count();
+    let (mut modules, mut imports, mut given) = (String::new(), String::new(), String::new());
+    for table in 0..tables {
+        modules += &format!(
+            "(core module $t{table} (table 0 funcref) (func (export \"grow\")
+              (if (i32.eq (table.grow (ref.null func) (i32.const 40000)) (i32.const -1)) (then unreachable))))
+            (core instance $t{table} (instantiate $t{table}))"
+        );
+        imports += &format!("(import \"t{table}\" \"grow\" (func $grow{table}))");
+        given += &format!("(with \"t{table}\" (instance $t{table}))");
+    }
     let text = format!(
         r#"(component
           (import "paceline:plugin/log@0.2.0" (instance $log
@@ -40,7 +50,8 @@ pub(crate) fn scorer(Parts { line, start, score, items }: Parts<'_>) -> Vec<u8> 
           (core module $memory (memory (export "memory") 2) (data (i32.const 0) "{line}"))
           (core instance $m (instantiate $memory))
           (core func $write (canon lower (func $log "write") (memory $m "memory")))
-          (core module $code
+          {modules}
+          (core module $code {imports}
             (import "m" "memory" (memory 1))
             (import "h" "write" (func $write (param i32 i32 i32)))
             (func $log (call $write (i32.const 1) (i32.const 0) (i32.const {bytes})))
@@ -51,9 +62,8 @@ pub(crate) fn scorer(Parts { line, start, score, items }: Parts<'_>) -> Vec<u8> 
               (i32.store (i32.const 1024) (i32.const 0)) (i32.store (i32.const 1028) (i32.const 65536))
               (i32.store (i32.const 1032) (local.get $rows)) (i32.const 1024))
             (func $start (local $n i32) {start})
-            (start $start)
-            {items})
-          (core instance $i (instantiate $code (with "m" (instance $m))
+            (start $start))
+          (core instance $i (instantiate $code {given} (with "m" (instance $m))
             (with "h" (instance (export "write" (func $write))))))
           (func $describe (result (result (list $field) (error string)))
             (canon lift (core func $i "describe") (memory $m "memory")))
