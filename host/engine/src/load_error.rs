@@ -116,6 +116,15 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Whether a later attempt may succeed with the same bytes: the sandbox is to blame, not the component.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_transient(),
+            Self::Migration(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
     /// The refusal of a component that plays no role, by what it exports.
     pub(crate) fn no_role(exports: &[String], has_code: bool) -> Self {
         if !has_code {
