@@ -10,7 +10,6 @@ use crate::budget::{Cost, Grant};
 use crate::call_deadline::CallDeadline;
 use crate::fault::{CallError, Fault};
 use crate::imports::HostState;
-use crate::limits::Work;
 use crate::load::Component;
 
 /// What every function of the contract returns: WIT's `result<T, string>`.
@@ -21,43 +20,61 @@ pub(crate) struct PluginInstance<'c> {
     component: &'c Component,
     store: Store<HostState>,
     instance: Instance,
+    /// Whether no call has been made: the first one goes on with what starting has left of the grant.
+    is_fresh: bool,
 }
 
 impl<'c> PluginInstance<'c> {
-    pub(crate) fn new(component: &'c Component, settings: &Arc<BTreeMap<String, String>>) -> Result<Self, CallError> {
+    /// Makes an instance for a call within this grant and by a deadline. A component may run code when it starts, which
+    /// counts with the call. Returns what it has cost so far.
+    pub(crate) fn new(
+        component: &'c Component,
+        settings: &Arc<BTreeMap<String, String>>,
+        grant: Grant,
+        deadline: &CallDeadline,
+    ) -> (Result<Self, CallError>, Cost) {
         let limits = component.limits();
         let mut host = HostState::new(Arc::clone(settings), component.digest(), limits.clone());
         host.sample_into(component.engine().profile().cloned());
+        host.end_by(deadline.clone());
+        host.begin_call(grant.log_lines);
         let mut store = Store::new(component.engine().wasmtime(), host);
         store.limiter(|host| host);
         store.set_hostcall_fuel(limits.returned_bytes);
-        // A component may run code when it starts. The limits are those of a call without rows.
-        let fuel = limits.fuel(Work::default());
-        store.set_fuel(fuel).map_err(CallError::engine)?;
-        let watchdog = component.engine().watchdog();
-        store.data_mut().may_take(watchdog.ticks(limits.call_time()));
+        if let Err(error) = store.set_fuel(grant.fuel) {
+            return (Err(CallError::engine(error)), Cost::default());
+        }
         store.epoch_deadline_callback(at_tick);
+        let instantiated = Self::instantiate(component, &mut store, grant);
+        let cost = cost(&store, grant);
+        (instantiated.map(|instance| Self { component, store, instance, is_fresh: true }), cost)
+    }
+
+    fn instantiate(component: &Component, store: &mut Store<HostState>, grant: Grant) -> Result<Instance, CallError> {
+        let watchdog = component.engine().watchdog();
         store.set_epoch_deadline(1);
-        let _running = watchdog.watch();
-        let instantiated = component.pre().instantiate(&mut store);
+        store.data_mut().may_take(watchdog.ticks(grant.time));
+
+        let running = watchdog.watch();
+        let instantiated = component.pre().instantiate(&mut *store);
+        drop(running);
+
         if let Some(trouble) = store.data_mut().take_trouble() {
             return Err(CallError::engine(trouble));
         }
-        match instantiated {
-            Ok(instance) => Ok(Self { component, store, instance }),
-            // Only what the component did is its fault: it trapped when it started, or its memory is too large. Anything
-            // else, such as a full pool or no address space, is the host's trouble.
-            Err(error) if error.is::<Trap>() || store.data().denied_bytes().is_some() => {
-                Err(Fault::of(&error, store.data().denied_bytes(), fuel, limits).into())
+        // Only what the component did is its fault: its code failed when it started, by a trap or in a function of the
+        // host, or its memory is too large. Anything else, such as a full pool or no address space, is the host's trouble.
+        instantiated.map_err(|error| {
+            let host = store.data();
+            let is_in_code = error.is::<Trap>() || error.is::<WasmBacktrace>();
+            match is_in_code || host.denied_bytes().is_some() {
+                true => {
+                    let fault = Fault::of(&error, host.denied_bytes(), grant.fuel, component.limits());
+                    fault.after_line(host.last_line()).into()
+                }
+                false => CallError::engine(error),
             }
-            Err(error) => Err(CallError::engine(error)),
-        }
-    }
-
-    /// Its calls end at this deadline, too.
-    pub(crate) fn ending_by(mut self, deadline: &CallDeadline) -> Self {
-        self.store.data_mut().end_by(deadline.clone());
-        self
+        })
     }
 
     /// Notes from now on which settings are asked for.
@@ -80,7 +97,8 @@ impl<'c> PluginInstance<'c> {
         self.instance.get_typed_func::<P, Returned<T>>(&mut self.store, export).map(drop)
     }
 
-    /// Calls an export within a grant. Returns the result, and what the call has cost.
+    /// Calls an export within a grant: the first time, that of [`new`](Self::new). Returns the result, and what the call has
+    /// cost.
     pub(crate) fn call<P, T>(
         &mut self,
         export: &ComponentExportIndex,
@@ -92,19 +110,14 @@ impl<'c> PluginInstance<'c> {
         T: ComponentType + Lift + 'static,
         Returned<T>: ComponentNamedList + Lift,
     {
-        if let Err(error) = self.store.set_fuel(grant.fuel) {
-            return (Err(CallError::engine(error)), Cost::default());
+        if !std::mem::take(&mut self.is_fresh) {
+            if let Err(error) = self.store.set_fuel(grant.fuel) {
+                return (Err(CallError::engine(error)), Cost::default());
+            }
+            self.store.data_mut().begin_call(grant.log_lines);
         }
         let result = self.call_with(export, grant, parameters);
-        let fuel = grant.fuel.saturating_sub(self.store.get_fuel().unwrap_or(0));
-        let host = self.store.data();
-        let cost = Cost {
-            fuel,
-            log_lines: host.logged_lines(),
-            cut_lines: host.cut_lines(),
-            memory_bytes: host.memory_bytes(),
-        };
-        (result, cost)
+        (result, cost(&self.store, grant))
     }
 
     fn call_with<P, T>(&mut self, export: &ComponentExportIndex, grant: Grant, parameters: P) -> Result<T, CallError>
@@ -119,7 +132,6 @@ impl<'c> PluginInstance<'c> {
             .get_typed_func::<P, Returned<T>>(&mut self.store, export)
             .map_err(|error| Fault::InvalidResult(format!("{error:#}")))?;
         self.store.set_epoch_deadline(1);
-        self.store.data_mut().begin_call(grant.log_lines);
         let watchdog = self.component.engine().watchdog();
         self.store.data_mut().may_take(watchdog.ticks(grant.time));
 
@@ -143,6 +155,17 @@ impl<'c> PluginInstance<'c> {
                 Err(fault.after_line(host.last_line()).into())
             }
         }
+    }
+}
+
+/// What was used of a grant.
+fn cost(store: &Store<HostState>, grant: Grant) -> Cost {
+    let host = store.data();
+    Cost {
+        fuel: grant.fuel.saturating_sub(store.get_fuel().unwrap_or(0)),
+        log_lines: host.logged_lines(),
+        cut_lines: host.cut_lines(),
+        memory_bytes: host.memory_bytes(),
     }
 }
 

@@ -206,11 +206,16 @@ fn without_pool(limits: &Limits) -> Config {
 /// The same configuration, with instances from a pool.
 fn pooled(limits: &Limits) -> Config {
     let mut pool = PoolingAllocationConfig::new();
+    // No component can use up the pool for the others: there is room for as many instances of any, but for memories. A
+    // memory takes 4 GiB of address space, and most components have one.
     pool.total_component_instances(POOLED_INSTANCES)
-        // A component has its main module and up to three that wit-component adds for imports. Each may have a table.
-        .total_core_instances(POOLED_INSTANCES * 4)
-        .total_memories(POOLED_INSTANCES)
-        .total_tables(POOLED_INSTANCES * 2)
+        .total_core_instances(POOLED_INSTANCES * limits::CORE_INSTANCES)
+        .total_memories(POOLED_INSTANCES * 2)
+        .total_tables(POOLED_INSTANCES * limits::TABLES)
+        // `footprint` refuses such components before they are compiled. What wasmtime adds counts here, too.
+        .max_core_instances_per_component(limits::CORE_INSTANCES)
+        .max_memories_per_component(limits::MEMORIES)
+        .max_tables_per_component(limits::TABLES)
         .max_memory_size(limits.most_memory_bytes())
         .max_core_instance_size(4 << 20)
         .max_component_instance_size(4 << 20)

@@ -97,6 +97,16 @@ pub enum EngineError {
     Deadline,
 }
 
+impl EngineError {
+    /// Whether a later attempt may succeed: others give back what the sandbox lacks.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Start(_) => false,
+            Self::Run(_) | Self::Deadline => true,
+        }
+    }
+}
+
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {

@@ -10,7 +10,9 @@ use crate::call_deadline::CallDeadline;
 use crate::contract;
 use crate::digest::Digest;
 use crate::inspect::Language;
-use crate::limits::{LOG_FUEL, Limits, SETTING_FUEL, TABLE_ELEMENTS};
+use crate::limits::{
+    CORE_INSTANCES, LOG_FUEL, Limits, MEMORIES, SETTING_FUEL, TABLE_ELEMENT_BYTES, TABLE_ELEMENTS, TABLES,
+};
 use crate::load_error::LoadError;
 use crate::profile::Profile;
 
@@ -95,9 +97,10 @@ pub(crate) struct HostState {
     ticks: u64,
     /// A deadline of all calls.
     call_deadline: Option<CallDeadline>,
-    /// Bytes of all memories.
+    /// Bytes of all memories, and of all tables.
     memory_bytes: usize,
-    /// The last memory size in bytes that the current call requested and did not get.
+    table_bytes: usize,
+    /// The last size of memory in bytes that the current call requested and did not get.
     denied_bytes: Option<usize>,
     /// Whether the last growth of a memory was within all limits.
     within_limits: bool,
@@ -122,6 +125,7 @@ impl HostState {
             ticks: 0,
             call_deadline: None,
             memory_bytes: 0,
+            table_bytes: 0,
             denied_bytes: None,
             within_limits: false,
             trouble: None,
@@ -206,15 +210,27 @@ impl HostState {
         self.trouble.take()
     }
 
+    /// Whether so many more bytes of memories or tables are within the limit.
+    fn may_grow(&mut self, bytes: usize) -> bool {
+        let all = self.memory_bytes.saturating_add(self.table_bytes).saturating_add(bytes);
+        let granted = all <= self.limits.memory_bytes;
+        if !granted {
+            self.denied_bytes = Some(all);
+        }
+        granted
+    }
+
     fn log(&mut self, level: Level, message: &str) {
         self.logged_lines = self.logged_lines.saturating_add(1);
         let end = message.floor_char_boundary(self.limits.log_line_bytes);
-        self.last_line = Some(message[..end].to_owned());
+        // A line break would begin a line that reads as the host's own, and an escape sequence would change what a terminal
+        // shows.
+        let line = self.last_line.insert(message[..end].replace(char::is_control, " "));
         if self.logged_lines > self.log_lines {
             return;
         }
         self.cut_lines += u32::from(end < message.len());
-        let (message, digest) = (&message[..end], self.digest);
+        let (message, digest) = (line, self.digest);
         match level {
             Level::Debug => tracing::debug!(target: "plugin", %digest, "{message}"),
             Level::Info => tracing::info!(target: "plugin", %digest, "{message}"),
@@ -225,16 +241,13 @@ impl HostState {
 }
 
 impl ResourceLimiter for HostState {
-    /// The limit is for all memories of a component together. A memory whose growth fails after it was granted counts as
-    /// grown; the limit holds all the same.
+    /// The limit is for all memories and tables of a component together. A memory whose growth fails after it was granted
+    /// counts as grown; the limit holds all the same.
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let all = self.memory_bytes.saturating_add(desired.saturating_sub(current));
-        let granted = all <= self.limits.memory_bytes;
+        let more = desired.saturating_sub(current);
+        let granted = self.may_grow(more);
+        self.memory_bytes += if granted { more } else { 0 };
         self.within_limits = granted && maximum.is_none_or(|most| desired <= most);
-        match granted {
-            true => self.memory_bytes = all,
-            false => self.denied_bytes = Some(all),
-        }
         Ok(granted)
     }
 
@@ -247,8 +260,24 @@ impl ResourceLimiter for HostState {
         Ok(())
     }
 
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+    // Instances of a pool are limited by it as well.
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES);
+        let granted = desired <= TABLE_ELEMENTS && self.may_grow(more);
+        self.table_bytes += if granted { more } else { 0 };
+        Ok(granted)
     }
 }
 
@@ -266,6 +295,17 @@ mod tests {
         assert!(grow(30, 40));
         assert!(!grow(60, 61));
         assert_eq!(host.denied_bytes(), Some(101));
+    }
+
+    #[test]
+    fn memory_bytes_limit_is_for_tables_too() {
+        let limits = Limits { memory_bytes: 100, ..Limits::default() };
+        let mut host = HostState::new(Arc::default(), Digest::of(b""), limits);
+        assert!(host.memory_growing(0, 60, None).unwrap());
+        assert!(host.table_growing(0, 2, None).unwrap());
+        assert!(host.table_growing(2, 5, None).unwrap());
+        assert!(!host.table_growing(0, 1, None).unwrap());
+        assert_eq!((host.memory_bytes(), host.denied_bytes()), (60, Some(108)));
     }
 
     #[test]

@@ -26,7 +26,7 @@
 //! - `load`: from bytes to a component that keeps to the contract.
 //! - `engine`: the configured wasmtime engine and what all components share.
 //! - `imports`: what a plugin may import, and the host's side of it.
-//! - `inspect`: what a file is, without compiling it.
+//! - `inspect`: what a file is, without compiling it. `footprint`: what an instance of it would consist of.
 //! - `cache`: compiled components on disk. `precompiled`: those of elsewhere. `packaged`: those that came with the program.
 //! - `exclusive`: whether others can write a file.
 //! - `compiler`: the settings that compiled code depends on. `canonical`: makes NaNs the same on every processor.
@@ -55,6 +55,7 @@ mod digest;
 mod engine;
 mod exclusive;
 mod fault;
+mod footprint;
 mod imports;
 mod inspect;
 pub mod limits;

@@ -11,7 +11,7 @@ use crate::columns::Column;
 use crate::inspect::Language;
 use crate::packed::Packed;
 
-/// Memory of one instance, all of its memories together, in bytes. A batch of 10,000 Alleycat records takes under 2 MiB; the rest is room for plugins
+/// Memory of one instance, all of its memories and tables together, in bytes. A batch of 10,000 Alleycat records takes under 2 MiB; the rest is room for plugins
 /// in languages that bring a garbage collector.
 pub const MEMORY_BYTES: usize = 64 << 20;
 
@@ -127,6 +127,22 @@ pub const MOST_STATE_BYTES: usize = 350 << 10;
 
 /// Elements of one table. A Rust plugin has two small tables; one in JavaScript or Python needs some thousand elements.
 pub(crate) const TABLE_ELEMENTS: usize = 50_000;
+
+/// Bytes of a table's element, which is a pointer. They count as memory.
+pub(crate) const TABLE_ELEMENT_BYTES: usize = 8;
+
+/// Core instances that an instance of a component may consist of, those of nested components included. A Rust plugin has
+/// three; one in Python has 38.
+pub(crate) const CORE_INSTANCES: u32 = 64;
+
+/// Components that an instance of a component may consist of, itself included. Tools nest one for each exported interface.
+pub(crate) const COMPONENT_INSTANCES: u32 = 64;
+
+/// Memories of all core instances of a component. Tools make one, and components that are composed have one each.
+pub(crate) const MEMORIES: u32 = 4;
+
+/// Tables of all core instances of a component. A plugin in Rust or Python has two.
+pub(crate) const TABLES: u32 = 8;
 
 /// The limits that a host sets. The defaults are this module's constants.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

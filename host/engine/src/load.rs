@@ -10,6 +10,7 @@ use crate::canonical;
 use crate::contract::{self, CONTRACT_VERSION, Function, MIGRATION, Role};
 use crate::digest::Digest;
 use crate::engine::Engine;
+use crate::footprint;
 use crate::imports::{self, HostState};
 use crate::inspect::{self, Language};
 use crate::limits::{Limits, PluginLimits};
@@ -154,6 +155,7 @@ impl Engine {
         if wasm.get(4..8) == Some(&[1, 0, 0, 0]) {
             return Err(LoadError::CoreModule);
         }
+        footprint::check(wasm)?;
         let (digest, language) = (Digest::of(wasm), Language::of(wasm));
         let ready = self.open_packaged(digest).or_else(|| self.open_signed(signed?, digest));
         let compiled = match ready {

@@ -35,6 +35,16 @@ pub enum LoadError {
          build`, or with `jco componentize` and `{QJS_OPTIONS}`"
     )]
     Async(#[source] Box<dyn Error + Send + Sync>),
+    /// An instance of it would consist of more parts than it may have.
+    #[error("an instance of it has {} {parts}, those of nested components included; {most} are allowed", count(*found))]
+    TooManyParts {
+        /// What the parts are.
+        parts: &'static str,
+        /// How many it has; `u64::MAX` if they can't be counted.
+        found: u64,
+        /// How many it may have.
+        most: u32,
+    },
     /// It imports what a plugin may not have.
     #[error(
         "it imports `{import}`: a plugin may import only `{CONTRACT}/settings` and `{CONTRACT}/log`{}",
@@ -106,6 +116,15 @@ pub enum LoadError {
 }
 
 impl LoadError {
+    /// Whether a later attempt may succeed with the same bytes: the sandbox is to blame, not the component.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Engine(error) => error.is_transient(),
+            Self::Migration(error) => error.is_transient(),
+            _ => false,
+        }
+    }
+
     /// The refusal of a component that plays no role, by what it exports.
     pub(crate) fn no_role(exports: &[String], has_code: bool) -> Self {
         if !has_code {
@@ -120,6 +139,13 @@ impl LoadError {
             None if exports.is_empty() => Self::NoRole("nothing".to_owned()),
             None => Self::NoRole(exports.iter().map(|export| format!("`{export}`")).collect::<Vec<_>>().join(", ")),
         }
+    }
+}
+
+fn count(found: u64) -> String {
+    match found {
+        u64::MAX => "an unknown number of".to_owned(),
+        found => found.to_string(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, Lift, Lower};
 
-use crate::budget::Grant;
+use crate::budget::{Cost, Grant};
 use crate::call::{PluginInstance, Returned};
 use crate::call_deadline::CallDeadline;
 use crate::columns::Column;
@@ -108,8 +108,12 @@ impl Plugin {
         self.component.engine().call_deadline()
     }
 
-    pub(crate) fn instantiate(&self) -> Result<PluginInstance<'_>, CallError> {
-        PluginInstance::new(&self.component, &self.settings)
+    pub(crate) fn instantiate(
+        &self,
+        grant: Grant,
+        deadline: &CallDeadline,
+    ) -> (Result<PluginInstance<'_>, CallError>, Cost) {
+        PluginInstance::new(&self.component, &self.settings, grant, deadline)
     }
 
     pub(crate) fn export(&self, function: Function) -> &ComponentExportIndex {
@@ -130,7 +134,9 @@ impl<'c> Candidate<'c> {
     pub(crate) fn new(component: &'c Component, settings: &Settings, role: Role) -> Result<Self, LoadError> {
         let exports = component.exports(role).ok_or(LoadError::WrongRole(role))?;
         let settings = Arc::new(settings.clone());
-        let mut instance = PluginInstance::new(component, &settings).map_err(describe_error)?;
+        let grant = grant_to_describe(component.limits());
+        let (instance, _) = PluginInstance::new(component, &settings, grant, &CallDeadline::default());
+        let mut instance = instance.map_err(describe_error)?;
         instance.note_settings();
         Ok(Self { component, settings, role, exports, instance })
     }
@@ -166,9 +172,7 @@ impl<'c> Candidate<'c> {
     {
         self.check::<(), T>(function)?;
         let describe = self.exports.get(function).expect("it was checked");
-        let limits = self.component.limits();
-        let grant = Grant { fuel: limits.fuel(Work::default()), time: limits.call_time(), log_lines: limits.log_lines };
-        self.instance.call(describe, grant, ()).0.map_err(describe_error)
+        self.instance.call(describe, grant_to_describe(self.component.limits()), ()).0.map_err(describe_error)
     }
 
     /// The plugin that reads these fields, which are what `describe` returned.
@@ -186,6 +190,11 @@ impl<'c> Candidate<'c> {
             reported_trap: Arc::default(),
         })
     }
+}
+
+/// That of a call without rows.
+fn grant_to_describe(limits: &Limits) -> Grant {
+    Grant { fuel: limits.fuel(Work::default()), time: limits.call_time(), log_lines: limits.log_lines }
 }
 
 fn describe_error(error: CallError) -> LoadError {

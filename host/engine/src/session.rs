@@ -158,9 +158,14 @@ impl<'p, R> Session<'p, R> {
         Returned<T>: ComponentNamedList + Lift,
     {
         // Taken out, and put back only if the call succeeds.
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => self.plugin.instantiate()?.ending_by(self.budget.call_deadline()),
+        let (mut instance, grant) = match self.instance.take() {
+            Some(instance) => (instance, grant),
+            None => {
+                let started = Instant::now();
+                let (instance, used) = self.plugin.instantiate(grant, self.budget.call_deadline());
+                *cost = used;
+                (instance?, Grant { time: grant.time.saturating_sub(started.elapsed()), ..grant })
+            }
         };
         let (result, used) = instance.call(self.plugin.export(function), grant, parameters);
         *cost = used;

@@ -95,7 +95,8 @@ impl PipelineError {
     }
 
     /// Whether a retry of the batch may succeed: the store is throttled or unreachable, another host writes the same
-    /// groups, as while one deployment or worker takes over from another, or a rulebook is not there yet.
+    /// groups, as while one deployment or worker takes over from another, a rulebook is not there yet, or the sandbox has
+    /// no room.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
@@ -103,7 +104,7 @@ impl PipelineError {
             Self::Rulebook { .. } | Self::StateFormat(_) | Self::Dedup(_) => true,
             Self::Failing { .. } | Self::Behind { .. } => true,
             Self::Window { source, .. } => source.is_transient(),
-            Self::Engine(_) => self.is_past_deadline(),
+            Self::Engine(error) => error.is_transient(),
         }
     }
 }
@@ -182,6 +183,8 @@ mod tests {
     #[test]
     fn what_another_attempt_may_resolve_is_transient() {
         assert!(PipelineError::from(EngineError::Deadline).is_transient());
+        assert!(PipelineError::from(EngineError::Run("the pool is full".into())).is_transient());
+        assert!(!PipelineError::from(EngineError::Start("no processor for it".into())).is_transient());
         assert!(PipelineError::from(StoreError::transient("throttled")).is_transient());
         assert!(
             PipelineError::Contended { groups: 1, key: "race-1 / racer-1".to_owned(), attempts: 20 }.is_transient()

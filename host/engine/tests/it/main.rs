@@ -5,6 +5,7 @@
 //! - [`precompiled`], [`packaged`]: those that an operator has signed, or that came with the program.
 //! - [`contract`]: its version and its changelog.
 //! - [`plugins`]: the components, and what happens where they are not built.
+//! - [`text`]: components as text, which need no building.
 
 mod cache;
 mod contract;
@@ -12,3 +13,4 @@ mod evil;
 mod packaged;
 mod plugins;
 mod precompiled;
+mod text;

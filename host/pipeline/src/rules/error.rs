@@ -201,6 +201,27 @@ impl RulebookError {
 
     /// Whether a later attempt may succeed without intervention.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Registry(error) if error.is_transient())
+        match self {
+            Self::Registry(error) => error.is_transient(),
+            Self::Plugin { source, .. } => source.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use paceline_engine::EngineError;
+
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_tried_again_only_where_the_sandbox_is_to_blame() {
+        let is_transient = |source| RulebookError::Plugin { plugin: "scorer output".to_owned(), source }.is_transient();
+        let full = || LoadError::Engine(EngineError::Run("the pool is full".into()));
+        assert!(is_transient(full()));
+        assert!(is_transient(LoadError::Migration(Box::new(full()))));
+        assert!(!is_transient(LoadError::NoCode));
+        assert!(!is_transient(LoadError::Migration(Box::new(LoadError::NoCode))));
     }
 }

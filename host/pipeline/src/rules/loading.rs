@@ -56,7 +56,8 @@ pub(super) struct Loaded {
 /// Why a rulebook is not loaded. It is reported once.
 #[derive(Debug)]
 enum Refusal {
-    /// The registry does not provide it, or not whole. It may at the next poll.
+    /// The registry does not provide it, or not whole, or the sandbox has no room to check its plugins. Both may change by the
+    /// next poll.
     NotThere(String),
     /// It or one of its plugins was refused. The same bytes would be refused again.
     Refused(String),
@@ -175,6 +176,7 @@ impl Loaded {
         let text = ErrorChain(why).to_string();
         let refusal = match why {
             RulebookError::Registry(_) => Refusal::NotThere(text),
+            why if why.is_transient() => Refusal::NotThere(text),
             _ => Refusal::Refused(text),
         };
         self.refused.insert(digest, refusal).is_none()
@@ -238,4 +240,23 @@ pub(super) async fn compile(
         compiled.push(task.await.expect("compiling does not panic")?);
     }
     Ok(compiled)
+}
+
+#[cfg(test)]
+mod tests {
+    use paceline_engine::{EngineError, LoadError};
+
+    use super::*;
+
+    #[test]
+    fn a_rulebook_is_not_refused_for_want_of_room_in_the_sandbox() {
+        let refused = |source| {
+            let (mut loaded, digest) = (Loaded::default(), Digest::of(b"a rulebook"));
+            loaded.refuse(digest, &RulebookError::Plugin { plugin: "scorer output".to_owned(), source });
+            assert!(loaded.why_refused(digest).is_some());
+            loaded.refusal(digest).is_some()
+        };
+        assert!(!refused(LoadError::Engine(EngineError::Run("the pool is full".into()))));
+        assert!(refused(LoadError::NoCode));
+    }
 }

@@ -347,3 +347,55 @@ fn a_migration_that_lacks_its_function_is_refused_by_the_function() {
         "its `paceline:plugin/migration` is refused: it does not export `paceline:plugin/migration.migrate`: ";
     assert_contains(&chain(&error), &[expected]);
 }
+
+/// Asserts that an instance has too many parts of one kind, and the message.
+#[track_caller]
+fn assert_too_many_parts(text: &str, expected: &str) {
+    let error = refused(&wat::parse_str(text).unwrap());
+    assert!(matches!(error, LoadError::TooManyParts { .. }), "{error:?}");
+    assert_eq!(error.to_string(), expected);
+}
+
+/// A component that instantiates a module so often.
+fn instances_of(module: &str, count: usize) -> String {
+    format!("(component (core module $m {module}) {})", "(core instance (instantiate $m))".repeat(count))
+}
+
+#[test]
+fn core_instances_limit_violated_names_the_number() {
+    let allowed = "core instances, those of nested components included; 64 are allowed";
+    assert_too_many_parts(&instances_of("", 300), &format!("an instance of it has 300 {allowed}"));
+    assert_too_many_parts(&instances_of("", 65), &format!("an instance of it has 65 {allowed}"));
+    let error = refused(&wat::parse_str(instances_of("", 64)).unwrap());
+    assert!(matches!(error, LoadError::NoRole(_)), "{error:?}");
+}
+
+#[test]
+fn memories_and_tables_limits_violated_name_the_number() {
+    let expected = "an instance of it has 60 memories, those of nested components included; 4 are allowed";
+    assert_too_many_parts(&instances_of("(memory 0)", 60), expected);
+    let expected = "an instance of it has 9 tables, those of nested components included; 8 are allowed";
+    assert_too_many_parts(&instances_of("(table 0 funcref)", 9), expected);
+    let error = refused(&wat::parse_str(instances_of("(memory 0) (table 0 funcref)", 4)).unwrap());
+    assert!(matches!(error, LoadError::NoRole(_)), "{error:?}");
+}
+
+/// A component whose instance has 2 to the power of `levels` instances of the innermost one, which has these items.
+fn nested(levels: usize, items: &str) -> String {
+    let mut text = format!("(component $root (component $c0 {items})");
+    for level in 1..=levels {
+        let inner = level - 1;
+        let twice = "(instance (instantiate $c))".repeat(2);
+        text += &format!("(component $c{level} (alias outer $root $c{inner} (component $c)) {twice})");
+    }
+    text + &format!("(instance (instantiate $c{levels})))")
+}
+
+#[test]
+fn a_small_component_with_a_million_nested_instances_is_refused_before_it_is_compiled() {
+    let expected = "an instance of it has 1048576 core instances, those of nested components included; 64 are allowed";
+    assert_too_many_parts(&nested(20, "(core module $m) (core instance (instantiate $m))"), expected);
+    let expected = "an instance of it has 2097152 instances of components, those of nested components included; 64 are \
+                    allowed";
+    assert_too_many_parts(&nested(20, ""), expected);
+}

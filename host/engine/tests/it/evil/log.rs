@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use paceline_engine::{Engine, Fault, Limits, Scored, Scorer, limits};
+use paceline_engine::{Column, Engine, Fault, Limits, LoadError, Scored, Scorer, Settings, limits};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{ENGINE, Efforts, UNFUELLED, all_rows, assert_contains, assert_unharmed, deed, engine, plugin};
 use crate::plugins::require_plugins;
+use crate::text::{self, Parts};
 
 /// A log in memory.
 #[derive(Clone, Default)]
@@ -49,15 +50,17 @@ fn score(engine: &Engine, what: &str, efforts: &Efforts) -> (Scored, Vec<String>
 
 /// Scores in a session of its own. Returns the lines that the host logged, too.
 fn logged(scorer: &Scorer, efforts: &Efforts) -> (Scored, Vec<String>) {
+    logged_of(scorer, efforts.rows(), &efforts.columns())
+}
+
+fn logged_of(scorer: &Scorer, rows: usize, columns: &[Column<'_>]) -> (Scored, Vec<String>) {
     /// Only one at a time, because tracing caches for all threads which subscribers want a line.
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
 
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).without_time().finish();
-    let scored = tracing::subscriber::with_default(subscriber, || {
-        scorer.session().score(efforts.rows(), &efforts.columns()).unwrap()
-    });
+    let scored = tracing::subscriber::with_default(subscriber, || scorer.session().score(rows, columns).unwrap());
     (scored, lines.take())
 }
 
@@ -167,4 +170,57 @@ fn a_plugin_that_gets_done_by_halves_is_reported_once_with_what_that_costs() {
     let costs = "calls for fewer records succeed, but cost more: 3 calls instead of 1, 1.8 times the fuel; raise \
                  `fuel-per-row`";
     assert_contains(line, &["used up its fuel of", costs]);
+}
+
+/// A scorer as text.
+fn written(parts: Parts<'_>) -> Scorer {
+    ENGINE.load(&text::scorer(parts)).unwrap().scorer(&Settings::new()).unwrap()
+}
+
+#[test]
+fn a_line_with_line_breaks_and_control_characters_is_one_line_of_the_host() {
+    let line = r"x\0a2026-01-01T00:00:00Z ERROR paceline: forged\1b[31m\0d";
+    let (scored, lines) = logged_of(&written(Parts { line, score: "(call $log)", ..Parts::default() }), 1, &[]);
+    assert_eq!((scored.scores, scored.failed), (vec![0.0], vec![]));
+    let [line] = &lines[..] else { panic!("{lines:#?}") };
+    assert_contains(line, &["INFO plugin: x 2026-01-01T00:00:00Z ERROR paceline: forged [31m  digest=sha256:"]);
+}
+
+#[test]
+fn log_lines_limit_is_for_the_lines_of_starting_instances_too() {
+    let start = "(loop $again (call $log)
+        (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 20))))";
+    let scorer = written(Parts { line: "it starts", start, score: "unreachable", ..Parts::default() });
+    let (scored, lines) = logged_of(&scorer, 200, &[]);
+    assert_eq!(scored.failed.len(), 200);
+    let started = lines.iter().filter(|line| line.contains("INFO plugin: it starts")).count();
+    assert_eq!(started, limits::LOG_LINES as usize);
+    let dropped = lines.iter().filter(|line| line.contains("more lines dropped (limit `log-lines`)")).count();
+    assert_eq!((dropped, lines.len() - started), (1, 2), "{:#?}", &lines[started..]);
+}
+
+#[test]
+fn usage_counts_what_an_instance_costs_to_start() {
+    let usage_of = |start, score| {
+        let scorer = written(Parts { line: "a line", start, score, ..Parts::default() });
+        let mut session = scorer.session();
+        for _ in 0..2 {
+            assert_eq!(session.score(1, &[]).unwrap().failed, []);
+        }
+        session.usage().clone()
+    };
+    let (bare, in_start, in_score) = (usage_of("", ""), usage_of("(call $log)", ""), usage_of("", "(call $log)"));
+    // The instance starts once and is called twice.
+    assert_eq!((bare.log_lines, in_start.log_lines, in_score.log_lines), (0, 1, 2));
+    assert_eq!(in_score.fuel - bare.fuel, 2 * (in_start.fuel - bare.fuel));
+    assert!(in_start.fuel - bare.fuel > limits::LOG_FUEL, "{} {}", in_start.fuel, bare.fuel);
+}
+
+#[test]
+fn an_instance_whose_start_fails_in_a_function_of_the_host_is_the_plugins_fault() {
+    // The host has four levels.
+    let start = "(call $write (i32.const 99) (i32.const 0) (i32.const 0))";
+    let error = ENGINE.load(&text::scorer(Parts { start, ..Parts::default() })).unwrap();
+    let error = error.scorer(&Settings::new()).unwrap_err();
+    assert!(matches!(error, LoadError::DescribeFault(Fault::Trap(_))), "{error:?}");
 }

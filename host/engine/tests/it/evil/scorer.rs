@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use paceline_engine::{CallsUntil, Ceilings, Engine, EngineError, Fault, Limits, PluginLimits, Scored, limits};
+use paceline_engine::{
+    CallsUntil, Ceilings, Engine, EngineError, Fault, Limits, PluginLimits, Scored, Settings, limits,
+};
 
 use super::{
     ENGINE, Efforts, UNFUELLED, all_rows, assert_contains, assert_panicked, assert_unharmed, deed, engine, plugin,
     without_fuel_limit,
 };
 use crate::plugins::require_plugins;
+use crate::text::{self, Parts};
 
 fn score(engine: &Engine, what: &str, efforts: &Efforts) -> Scored {
     let scorer = plugin(engine, "evil-scorer").scorer(&deed(what)).unwrap();
@@ -207,6 +210,21 @@ fn memory_limit_violated_names_memory() {
         assert_contains(&fault, &[&format!("requested {requested} bytes"), "67108864 are allowed", "`memory-bytes`"]);
     }
     assert_unharmed(&UNFUELLED);
+}
+
+#[test]
+fn memory_limit_is_for_tables_too() {
+    // It has 128 KiB of memory. Four tables of 320 KB are within the limit, and five are not.
+    let engine = engine(Limits { memory_bytes: (128 << 10) + 4 * 320_000, ..Limits::default() });
+    let scored = |grown: usize| {
+        let calls: String = (0..grown).map(|table| format!("(call $grow{table})")).collect();
+        let parts = Parts { score: &calls, tables: 5, ..Parts::default() };
+        let scorer = engine.load(&text::scorer(parts)).unwrap().scorer(&Settings::new()).unwrap();
+        scorer.session().score(1, &[]).unwrap()
+    };
+    assert_eq!(scored(4).failed, []);
+    let limit = (128 << 10) + 4 * 320_000;
+    assert_eq!(scored(5).failed, all_rows(1, &Fault::Memory { requested: limit + 320_000, limit }));
 }
 
 #[test]
