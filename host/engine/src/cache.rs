@@ -1,8 +1,9 @@
 //! Compiled components on disk, so that a process that restarts need not compile again.
 //!
 //! A compiled component is machine code, and the host runs what it reads back. So a cache is a folder that only this
-//! user can write, and so is each file in it. A file's name holds the plugin's digest and a hash of the compiler, its settings, and the version of
-//! what rewrites plugins for it. Its first bytes are a digest of the rest, which detects truncation and damage.
+//! user can write, and so is each file in it. A file's name holds the plugin's digest and a hash of the compiler, its
+//! settings, and the version of what rewrites plugins for it. Its first bytes are a digest of the rest, which detects
+//! truncation and damage.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
@@ -64,8 +65,8 @@ impl Cache {
             return None;
         }
         // SAFETY: the bytes are what `put` wrote. Only this user can write the folder (checked by `open`) and the file
-        // (checked by `read`, of what it has opened), the digest shows that they are complete, and the name shows that the same compiler with the same settings made them,
-        // which wasmtime checks again.
+        // (checked by `read`, of what it has opened), the digest shows that they are complete, and the name shows that the
+        // same compiler with the same settings made them, which wasmtime checks again.
         #[expect(unsafe_code, reason = "machine code that this host compiled itself, see the safety argument")]
         let component = unsafe { Component::deserialize(engine, compiled) };
         let unusable = |error: &_| {

@@ -11,8 +11,8 @@ use crate::columns::Column;
 use crate::inspect::Language;
 use crate::packed::Packed;
 
-/// Memory of one instance, all of its memories and tables together, in bytes. A batch of 10,000 Alleycat records takes under 2 MiB; the rest is room for plugins
-/// in languages that bring a garbage collector.
+/// Memory of one instance, all of its memories and tables together, in bytes. A batch of 10,000 Alleycat records takes
+/// under 2 MiB; the rest is room for plugins in languages that bring a garbage collector.
 pub const MEMORY_BYTES: usize = 64 << 20;
 
 /// Fuel (about one unit for each WebAssembly instruction) that a call gets whatever its size, for start-up and

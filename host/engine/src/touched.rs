@@ -120,6 +120,7 @@ mod tests {
             prop_assert_eq!(touched.into_states(), expected);
         }
     }
+
     #[test]
     fn rows_by_group_stay_in_order_within_it() {
         assert_eq!(by_group(&[2, 0, 1, 0, 2, 0]), [1, 3, 5, 2, 0, 4]);
