@@ -9,7 +9,7 @@
 //! - `dynamodb`: the store.
 //! - `s3`: the place of a rules registry.
 //! - `base64`: as events and windows' states have it.
-//! - `sdk`: what the services share.
+//! - `sdk`: what the services share. `renewed`: HTTP clients that leave a dead connection.
 #![forbid(unsafe_code)]
 
 pub mod base64;

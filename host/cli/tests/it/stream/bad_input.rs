@@ -162,7 +162,8 @@ fn a_shard_that_is_not_found_once_and_is_still_listed_is_read_again() {
         }
         other => empty_stream(other, &json!([shard(0, None)])),
     });
-    let process = start(&workspace("discover-every-ms = 100"), service.endpoint());
+    let workspace = workspace("discover-every-ms = 100");
+    let process = start(&workspace, service.endpoint());
     process.wait_for("from its oldest record");
     let mut lines = process.stderr_lines.iter().take_while(|line| !line.contains("from its oldest record"));
     let line = lines.next().unwrap();
