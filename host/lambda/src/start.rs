@@ -1,6 +1,5 @@
 //! Start-up: from the configuration to a handler.
 
-use std::env;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +40,7 @@ pub(crate) enum StartError {
 ///   warnings at start-up; default 0.
 /// - `PACELINE_TABLE`, `PACELINE_DEAD_LETTERS`, `PACELINE_RULES`: the tables and the registry; they override the file's.
 pub(crate) async fn start() -> Result<Handler<AnyStore>, StartError> {
-    let variable = |name: &str, default: &str| env::var(name).unwrap_or_else(|_| default.to_owned());
+    let variable = |name: &str, default: &str| paceline_config::variable(name).unwrap_or_else(|| default.to_owned());
     let package = PathBuf::from(variable("LAMBDA_TASK_ROOT", ""));
     let path = package.join(variable("PACELINE_CONFIG", "paceline.toml"));
     if !path.exists() {
@@ -68,7 +67,7 @@ pub(crate) async fn start() -> Result<Handler<AnyStore>, StartError> {
 
 /// The number in a variable; 0 if it is not set.
 fn number(variable: &'static str) -> Result<u32, StartError> {
-    let Ok(value) = env::var(variable) else { return Ok(0) };
+    let Some(value) = paceline_config::variable(variable) else { return Ok(0) };
     value.trim().parse().map_err(|_| StartError::NotANumber { variable, value })
 }
 

@@ -114,7 +114,7 @@ fn a_limit_shows_the_first_rows() {
 }
 
 #[test]
-fn items_without_the_attribute_that_orders_them_are_told_from_none() {
+fn items_without_the_attribute_that_orders_them_are_reported_as_such() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     workspace.write("messages.ndjson", joined(&simulate("--racers 2 --seconds 2 --class 3 --race 131 --seed 3")));

@@ -345,7 +345,7 @@ fn signatures_begin_with_the_key_and_are_trusted_afterwards() {
 }
 
 #[test]
-fn a_missing_entry_is_told_and_what_comes_after_it_is_read() {
+fn a_missing_entry_is_reported_and_what_comes_after_it_is_read() {
     require!(Plugins);
     let workspace = Workspace::new(DedupMode::Ordinal);
     for version in [1, 2] {

@@ -278,6 +278,19 @@ fn an_incompatible_parallelization_factor_is_logged_at_the_start() {
     }
 }
 
+/// Templates set what they leave out to the empty text.
+#[test]
+fn an_empty_variable_counts_as_not_set() {
+    require!(Plugins, DynamoDbLocal, UtilLinux);
+    let deployment = Deployment::new(DedupMode::Ordinal);
+    let mut configuration = deployment.configuration(&endpoint());
+    for variable in ["PACELINE_CONFIG", "PACELINE_PARALLELIZATION_FACTOR", "PACELINE_TUMBLING_WINDOW", "PACELINE_TABLE"]
+    {
+        configuration = configuration.env(variable, "");
+    }
+    completes(&deployment, &Function::new(configuration).unwrap(), &valid());
+}
+
 #[test]
 fn a_factor_that_is_not_a_number_is_reported_with_its_variable() {
     require!(Plugins, DynamoDbLocal, UtilLinux);

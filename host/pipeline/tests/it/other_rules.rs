@@ -29,6 +29,16 @@ fn rulebook(desk: &Desk, version: u64, most: u64) -> Prepared {
     ))
 }
 
+/// A host that does not know yet by which rules another one has folded two messages.
+fn host_that_lags(desk: &Desk, store: &FlakyStore) -> Pipeline<FlakyStore> {
+    desk.activate(4, &desk.prepared(4, 1));
+    let lagging = host_of(desk, store);
+    let rulebook = rulebook(desk, 1, 300);
+    desk.change(&[Request::Publish(&rulebook), activate(3, &rulebook)]).unwrap();
+    process(&host_of(desk, store), &messages(1, &[60, 61]));
+    lagging
+}
+
 /// Messages of racer 1 with these cadences, one a second from this one on.
 fn messages(from: u64, cadences: &[u64]) -> Batch {
     let mut batch = Batch::new("shard".into());
@@ -158,11 +168,7 @@ fn a_record_whose_letter_is_not_stored_is_not_committed_although_a_letter_after_
 fn a_host_that_lags_makes_no_dead_letters_of_what_another_one_has_folded() {
     require!(Plugins);
     let (desk, store) = (Desk::new(), FlakyStore::default());
-    desk.activate(4, &desk.prepared(4, 1));
-    let lagging = host_of(&desk, &store);
-    let rulebook = rulebook(&desk, 1, 300);
-    desk.change(&[Request::Publish(&rulebook), activate(3, &rulebook)]).unwrap();
-    process(&host_of(&desk, &store), &messages(1, &[60, 61]));
+    let lagging = host_that_lags(&desk, &store);
     // It knows no rulebook for the race type.
     process(&lagging, &messages(1, &[60, 61]));
     assert_eq!((letters(&store), counts(&store)), (vec![], counted(2, 2)));
@@ -172,11 +178,7 @@ fn a_host_that_lags_makes_no_dead_letters_of_what_another_one_has_folded() {
 fn a_window_on_a_host_that_lags_takes_a_batch_by_the_rules_that_the_shard_has_by_now() {
     require!(Plugins);
     let (desk, store) = (Desk::new(), FlakyStore::default());
-    desk.activate(4, &desk.prepared(4, 1));
-    let lagging = host_of(&desk, &store);
-    let rulebook = rulebook(&desk, 1, 300);
-    desk.change(&[Request::Publish(&rulebook), activate(3, &rulebook)]).unwrap();
-    process(&host_of(&desk, &store), &messages(1, &[60, 61]));
+    let lagging = host_that_lags(&desk, &store);
     let (mut window, mut summary) = (Window::new("shard".into()), Summary::default());
     block_on(lagging.accumulate(&messages(1, &[60, 61, 62]), &mut window, None, &mut summary)).unwrap();
     block_on(lagging.flush_window(&window, None, &mut summary)).unwrap();
