@@ -16,8 +16,8 @@ impl RetentionWindow {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Up to how many hours of records are missing of a shard that expired, which was read up to some time; `None`: not at
-    /// all. All times are in milliseconds since 1970. `None` if no record is missing.
+    /// How many hours of records are missing at most of a shard that has expired; `None` if no record is. `read_until_ms` is
+    /// `None` if nothing of it was read, and `created_ms` is the creation of the stream. Times are in milliseconds since 1970.
     pub(super) fn missing_hours(&self, read_until_ms: Option<i64>, created_ms: i64, now_ms: i64) -> Option<f64> {
         let begin_ms = self.begin_ms(now_ms);
         let hours_since = |since_ms: i64| (begin_ms - since_ms) as f64 / 3_600_000.0;

@@ -20,8 +20,7 @@ use crate::sdk::ServiceError;
 /// The service sends an event every five seconds, also without records. A connection that is silent for so long is
 /// dead.
 const SILENCE: Duration = Duration::from_secs(30);
-/// A subscription that ends sooner is not over as planned: the next one waits as after an error, and until this time is
-/// over. The service would refuse it within.
+/// A subscription that ends sooner is not over as planned. Within this time the service would refuse the next one.
 const SHORTEST: Duration = Duration::from_secs(5);
 
 type Receiver = EventReceiver<Event, SubscribeToShardEventStreamError>;
@@ -57,8 +56,8 @@ impl FanOut {
                 }
                 Ok(None) => {
                     let began = self.subscription.take().map(|subscription| subscription.began);
-                    if let Some(began) = began.filter(|began| began.elapsed() < SHORTEST) {
-                        self.not_before = (Instant::now() + self.backoff.next_wait()).max(began + SHORTEST);
+                    if began.is_some_and(|began| began.elapsed() < SHORTEST) {
+                        self.wait_to_subscribe(began);
                     }
                 }
                 Err(error) if error.kind.is_transient() => {
@@ -67,13 +66,18 @@ impl FanOut {
                         StreamErrorKind::InUse => self.context.record_conflict(&self.shard, &error),
                         _ => self.context.record_failure(&self.shard, &error),
                     }
-                    // An earlier one would be refused, as if another reader had the shard.
-                    let earliest = began.map_or(self.not_before, |began| began + SHORTEST);
-                    self.not_before = (Instant::now() + self.backoff.next_wait()).max(earliest);
+                    self.wait_to_subscribe(began);
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// The next subscription waits as after an error, and for the time in which the service would refuse it, as if another
+    /// reader had the shard. `began` is the beginning of the one that has ended; `None` if it could not begin.
+    fn wait_to_subscribe(&mut self, began: Option<Instant>) {
+        let after_error = Instant::now() + self.backoff.next_wait();
+        self.not_before = began.map_or(after_error, |began| after_error.max(began + SHORTEST));
     }
 
     /// The next records of the subscription; `None` once it has ended.
